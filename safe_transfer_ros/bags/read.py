@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads a bag without ROS: the definitions inside it say how each message is decoded.
+
+for topic, message, log_time_ns in messages("runs/first/bag", ["/safety_filter/decision"]):
+    ...
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from rosbags.serde import SerdeError
+from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
+
+from safe_transfer_ros.bags.errors import BagError
+from safe_transfer_ros.bags.record import METADATA_NAME
+from safe_transfer_ros.bags.scan import Contents, Damage, RawMessage, scan
+
+
+class Recorded(NamedTuple):
+    """A message that is still serialised."""
+
+    topic: str
+    type_name: str
+    log_time_ns: int
+    publish_time_ns: int
+    sequence: int
+    data: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopicSummary:
+    """One topic of a bag.
+
+    Attributes:
+      topic: Its name.
+      type_name: Its message type.
+      count: Messages that can be read.
+      first_ns: Receipt time of the first, ns since the epoch.
+      last_ns: Receipt time of the last.
+      lost_before_recording: Messages its publishers sent that never came to the recorder, told by the
+        gaps in their running numbers; 0 also where none were recorded.
+    """
+
+    topic: str
+    type_name: str
+    count: int
+    first_ns: int
+    last_ns: int
+    lost_before_recording: int
+
+
+class Bag:
+    """A recording: a rosbag2 folder, or a single .mcap file.
+
+    Args:
+      path: The folder or the file.
+
+    Attributes:
+      path: Same.
+      files: Its .mcap files in order.
+      damage: One entry a file, filled while reading and final once a reading has come to its end.
+
+    Raises:
+      BagError: if there is no bag, or one of a kind that cannot be read here.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.files = bag_files(self.path)
+        self.damage: list[Damage] = []
+
+    def recorded(self, topics: Collection[str] | None = None) -> Iterator[Recorded]:
+        """Messages as recorded, in the order of recording.
+
+        Args:
+          topics: Topics to give; None for all.
+
+        Yields:
+          Serialised messages.
+
+        Raises:
+          BagError: if a file cannot be opened.
+        """
+        self.damage = [Damage(path=path) for path in self.files]
+        for path, damage in zip(self.files, self.damage, strict=True):
+            contents = Contents()
+            for raw in scan(path, contents, damage, topics):
+                yield self._named(raw, contents)
+
+    def messages(self, topics: Collection[str] | None = None) -> Iterator[tuple[str, Any, int]]:
+        """Decoded messages in the order of recording.
+
+        Args:
+          topics: Topics to give; None for all.
+
+        Yields:
+          (topic, message, log_time_ns). A message has the attributes of its .msg definition; arrays of
+          numbers are numpy arrays.
+
+        Raises:
+          BagError: if a file cannot be opened, or a message does not fit its definition.
+        """
+        self.damage = [Damage(path=path) for path in self.files]
+        for path, damage in zip(self.files, self.damage, strict=True):
+            contents = Contents()
+            decoders: dict[int, tuple[str, Callable[[bytes], Any]]] = {}
+            for raw in scan(path, contents, damage, topics):
+                known = decoders.get(raw.channel)
+                if known is None:
+                    known = decoders[raw.channel] = _decoder(raw.channel, contents, path)
+                topic, decode = known
+                yield topic, decode(raw.data), raw.log_time_ns
+
+    def summary(self) -> list[TopicSummary]:
+        """Every topic with its counts, from one pass over the bag; fills `damage`."""
+        found: dict[tuple[str, str], _Tally] = {}
+        for topic, type_name, log_time, _, sequence, _ in self.recorded():
+            tally = found.get((topic, type_name))
+            if tally is None:
+                tally = found[topic, type_name] = _Tally(first=log_time)
+            tally.add(log_time, sequence)
+        return [
+            TopicSummary(
+                topic=topic,
+                type_name=type_name,
+                count=tally.count,
+                first_ns=tally.first,
+                last_ns=tally.last,
+                lost_before_recording=tally.lost,
+            )
+            for (topic, type_name), tally in sorted(found.items())
+        ]
+
+    def _named(self, raw: RawMessage, contents: Contents) -> Recorded:
+        channel = contents.channels[raw.channel]
+        schema = contents.schemas.get(channel.schema_id)
+        return Recorded(
+            channel.topic,
+            "" if schema is None else schema.name,
+            raw.log_time_ns,
+            raw.publish_time_ns,
+            raw.sequence,
+            raw.data,
+        )
+
+
+def messages(bag: Bag | Path | str, topics: Collection[str] | None = None) -> Iterator[tuple[str, Any, int]]:
+    """Decoded messages of a bag; see `Bag.messages`."""
+    return (bag if isinstance(bag, Bag) else Bag(bag)).messages(topics)
+
+
+def bag_files(path: Path) -> tuple[Path, ...]:
+    """The .mcap files of a bag, in order of recording.
+
+    Args:
+      path: A rosbag2 folder (its metadata.yaml may be missing) or one .mcap file.
+
+    Raises:
+      BagError: if there is none, or they are of a kind that is not read here.
+    """
+    if path.is_file():
+        if path.suffix != ".mcap":
+            raise BagError(f"{path} is not an .mcap file; sqlite3 bags are converted by `rosbags-convert`")
+        return (path,)
+    if not path.is_dir():
+        raise BagError(f"there is no bag at {path}")
+    information = _information(path / METADATA_NAME)
+    if information.get("compression_mode"):
+        raise BagError(
+            f"{path} is compressed by {information['compression_mode']}, which is not read here: "
+            "convert it with `ros2 bag convert` to mcap without compression_mode"
+        )
+    listed = [path / Path(str(name)).name for name in information.get("relative_file_paths") or ()]
+    files = [file for file in listed if file.suffix == ".mcap" and file.is_file()]
+    # metadata.yaml may be older than the last file of a recording that was cut off.
+    files += [file for file in sorted(path.glob("*.mcap"), key=_natural) if file not in files]
+    if not files:
+        kinds = ", ".join(sorted({file.suffix or file.name for file in path.iterdir()})) or "nothing"
+        raise BagError(f"no .mcap file in {path} (it holds {kinds}): give the bag folder or an .mcap file")
+    return tuple(files)
+
+
+def _information(metadata: Path) -> dict[str, Any]:
+    """metadata.yaml's content; nothing if it is missing or half written, the files tell enough."""
+    try:
+        loaded = yaml.safe_load(metadata.read_text(encoding="utf-8"))
+        information = loaded["rosbag2_bagfile_information"]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
+        return {}
+    return information if isinstance(information, dict) else {}
+
+
+def _natural(path: Path) -> list[int | str]:
+    """Sort key that puts bag_10 behind bag_9."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
+
+
+def _decoder(channel_id: int, contents: Contents, path: Path) -> tuple[str, Callable[[bytes], Any]]:
+    channel = contents.channels[channel_id]
+    schema = contents.schemas.get(channel.schema_id)
+    where = f"{channel.topic} in {path}"
+    if schema is None or channel.message_encoding != "cdr":
+        raise BagError(f"{where} carries no ROS 2 message definition: record it with rosbag2's mcap storage")
+    try:
+        text = schema.data.decode()
+        if schema.encoding == "ros2msg":
+            types = get_types_from_msg(text, schema.name)
+        elif schema.encoding in ("ros2idl", "omgidl"):
+            types = {}
+            for part in re.split(r"^=+\nIDL: .*\n", text, flags=re.MULTILINE):
+                types.update(get_types_from_idl(part))
+        else:
+            raise BagError(f"{where} is described in {schema.encoding!r}; only ros2msg and ros2idl are read")
+        # A store of its own for each topic: what stands in the file decides, not what this machine knows.
+        store = get_typestore(Stores.EMPTY)
+        store.register(types)
+    except (TypesysError, UnicodeDecodeError) as error:
+        raise BagError(f"the message definition of {where} cannot be understood: {error}") from error
+    name = schema.name
+    deserialize = store.deserialize_cdr
+
+    def decode(data: bytes) -> Any:
+        try:
+            return deserialize(data, name)
+        except (SerdeError, AssertionError, ValueError, IndexError) as error:
+            raise BagError(f"a message on {where} does not fit its definition {name}: {error}") from error
+
+    return channel.topic, decode
+
+
+class _Tally:
+    """Running counts of one topic."""
+
+    def __init__(self, *, first: int) -> None:
+        self.first = self.last = first
+        self.count = 0
+        self.lost = 0
+        self._sequence = 0
+
+    def add(self, log_time: int, sequence: int) -> None:
+        self.count += 1
+        self.first = min(self.first, log_time)
+        self.last = max(self.last, log_time)
+        # A smaller number is another publisher, or one that was started again: no gap.
+        if self._sequence and sequence > self._sequence + 1:
+            self.lost += sequence - self._sequence - 1
+        self._sequence = sequence

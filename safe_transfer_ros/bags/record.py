@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes a bag: a rosbag2 folder (bag_0.mcap and metadata.yaml) that stock ROS 2 tools open.
+
+A run's record is worth as much as what is left of it after a crash, so every chunk goes to the system
+as soon as it is full, and at least every half second; killing the writer costs what was still in the
+chunk in hand. Serialised messages come in and go out unchanged: nothing is decoded while recording.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import yaml
+
+from safe_transfer_ros.bags.definitions import Definition, MessageDefinitions
+from safe_transfer_ros.bags.errors import BagError
+from safe_transfer_ros.bags.mcap_file import McapFile
+from safe_transfer_ros.bags.qos import OfferedQos
+
+FILE_NAME = "bag_0.mcap"
+METADATA_NAME = "metadata.yaml"
+# Version of rosbag2's metadata.yaml that ROS 2 Jazzy writes.
+_METADATA_VERSION = 9
+_DISTRO = "jazzy"
+_BaseDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class BagWriter:
+    """Records serialised messages into a new rosbag2 folder.
+
+    Not for several threads. Use as a context manager, or call `close`.
+
+    Args:
+      folder: Folder to create; it must not exist or be empty.
+      compression: "none", or "zstd" for compressed chunks (a third of the size, at five times the cost).
+      chunk_bytes: Size at which a chunk is written.
+      flush_period_s: Longest time a message waits in memory while messages keep coming, or while
+        `flush_if_due` is called from a timer.
+      definitions: Where message definitions are found; by default the installed packages.
+      custom_data: Name and text pairs for metadata.yaml, for example the run's name.
+
+    Raises:
+      BagError: if the folder has something in it or cannot be written.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        *,
+        compression: str = "none",
+        chunk_bytes: int = 64 * 1024,
+        flush_period_s: float = 0.5,
+        definitions: MessageDefinitions | None = None,
+        custom_data: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder = Path(folder)
+        self._definitions = definitions or MessageDefinitions()
+        self._custom_data = dict(custom_data or {})
+        self._flush_period_ns = int(flush_period_s * 1e9)
+        self._schemas: dict[str, tuple[int, Definition]] = {}
+        self._topics: list[dict[str, Any]] = []
+        self._closed = False
+        compress = _compressor(compression)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if any(self.folder.iterdir()):
+                raise BagError(
+                    f"{self.folder} already has something in it and is not overwritten: "
+                    "choose another run_dir, or move the old bag away"
+                )
+            self._file = McapFile(
+                self.folder / FILE_NAME,
+                library="safe_transfer_ros",
+                chunk_bytes=chunk_bytes,
+                compress=compress,
+                compression="" if compress is None else compression,
+            )
+            self._write_metadata()
+        except OSError as error:
+            raise self._explained(error) from error
+        self._flushed_ns = time.monotonic_ns()
+
+    @property
+    def path(self) -> Path:
+        """The MCAP file being written."""
+        return self.folder / FILE_NAME
+
+    @property
+    def message_count(self) -> int:
+        """Messages written so far, those in the chunk in hand included."""
+        return sum(self._file.message_counts.values()) + self._file.buffered
+
+    def register(self, topic: str, type_name: str, qos: Sequence[OfferedQos] = ()) -> int:
+        """Declares a topic before its first message.
+
+        Args:
+          topic: Full topic name, "/joint_states".
+          type_name: Message type, "sensor_msgs/msg/JointState".
+          qos: QoS of each publisher; a player offers the same.
+
+        Returns:
+          The topic's id, for `write`.
+
+        Raises:
+          BagError: if the type is not installed, or metadata.yaml cannot be written.
+        """
+        if type_name not in self._schemas:
+            definition = self._definitions.find(type_name)
+            schema = self._file.add_schema(definition.type_name, "ros2msg", definition.text.encode())
+            self._schemas[type_name] = (schema, definition)
+        schema, definition = self._schemas[type_name]
+        profiles = [profile.as_metadata() for profile in qos]
+        channel_metadata = {
+            "offered_qos_profiles": _yaml(profiles) if profiles else "",
+            "topic_type_hash": definition.type_hash,
+        }
+        topic_id = self._file.add_channel(topic, schema, channel_metadata)
+        self._topics.append(
+            {
+                "name": topic,
+                "type": definition.type_name,
+                "serialization_format": "cdr",
+                "offered_qos_profiles": profiles,
+                "type_description_hash": definition.type_hash,
+            }
+        )
+        # A recording that is killed still says which topics it holds.
+        try:
+            self._write_metadata()
+        except OSError as error:
+            raise self._explained(error) from error
+        return topic_id
+
+    def write(
+        self, topic_id: int, data: bytes, log_time_ns: int, publish_time_ns: int, sequence: int = 0
+    ) -> None:
+        """Records one message.
+
+        Args:
+          topic_id: From `register`.
+          data: The serialised message (CDR with its four-byte header).
+          log_time_ns: When it was received, ns since the epoch.
+          publish_time_ns: When it was sent, ns since the epoch.
+          sequence: The publisher's running number, or 0 if unknown; lets a reader count lost messages.
+
+        Raises:
+          BagError: if the disk is full or the file cannot be written.
+          KeyError: if the topic was not registered.
+        """
+        try:
+            self._file.add_message(topic_id, data, log_time_ns, publish_time_ns, sequence)
+            if time.monotonic_ns() - self._flushed_ns >= self._flush_period_ns:
+                self.flush()
+        except OSError as error:
+            raise self._explained(error) from error
+
+    def flush_if_due(self) -> None:
+        """Flushes when the flush period is over; for a timer, so that a silent graph loses nothing."""
+        if time.monotonic_ns() - self._flushed_ns >= self._flush_period_ns:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hands every message so far to the operating system.
+
+        Raises:
+          BagError: if the disk is full or the file cannot be written.
+        """
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise self._explained(error) from error
+        self._flushed_ns = time.monotonic_ns()
+
+    def close(self) -> None:
+        """Writes the index and the final metadata.yaml. A second call does nothing.
+
+        Raises:
+          BagError: if that failed. The file then ends at its last whole chunk and can still be read.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._file.flush()
+            self._file.add_metadata("rosbag2", {"serialized_metadata": _yaml(self._metadata())})
+            self._file.finish()
+            self._write_metadata()
+        except OSError as error:
+            self._file.abandon()
+            with suppress(OSError):
+                self._write_metadata()
+            raise self._explained(error) from error
+
+    def __enter__(self) -> BagWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _metadata(self) -> dict[str, Any]:
+        counts = self._file.message_counts
+        total = sum(counts.values())
+        extent = {
+            "duration": {"nanoseconds": self._file.end_time - self._file.start_time},
+            "starting_time": {"nanoseconds_since_epoch": self._file.start_time},
+            "message_count": total,
+        }
+        return {
+            "version": _METADATA_VERSION,
+            "storage_identifier": "mcap",
+            **extent,
+            "topics_with_message_count": [
+                {"topic_metadata": topic, "message_count": counts[index]}
+                for index, topic in enumerate(self._topics, start=1)
+            ],
+            # Chunks carry their own compression; these two speak of whole files or messages.
+            "compression_format": "",
+            "compression_mode": "",
+            "relative_file_paths": [FILE_NAME],
+            "files": [{"path": FILE_NAME, **extent}],
+            "custom_data": self._custom_data or None,
+            "ros_distro": _DISTRO,
+        }
+
+    def _write_metadata(self) -> None:
+        """Replaces metadata.yaml in one step: a reader sees the old one or the new one."""
+        text = _yaml({"rosbag2_bagfile_information": self._metadata()})
+        path = self.folder / METADATA_NAME
+        beside = path.with_suffix(".yaml.tmp")
+        try:
+            beside.write_text(text, encoding="utf-8")
+            os.replace(beside, path)
+        except OSError:
+            with suppress(OSError):
+                beside.unlink()
+            raise
+
+    def _explained(self, error: OSError) -> BagError:
+        return BagError(
+            f"cannot write the bag {self.folder}: {error.strerror or error}. Free space on that disk or "
+            "choose another run_dir; what was written before can be read"
+        )
+
+
+def _compressor(compression: str) -> Callable[[bytes], bytes] | None:
+    if compression == "none":
+        return None
+    if compression != "zstd":
+        raise BagError(f'bag compression is "none" or "zstd", not {compression!r}')
+    try:
+        import zstandard
+    except ImportError as error:
+        raise BagError("bag compression zstd needs the Python package zstandard: install it") from error
+    # Level 1: a recorder shares its cores with the robot's control loop.
+    compress: Callable[[bytes], bytes] = zstandard.ZstdCompressor(level=1).compress
+    return compress
+
+
+class _Dumper(_BaseDumper):  # type: ignore[misc]
+    """YAML without anchors: the same extent stands twice, and other readers need not know aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _yaml(data: Any) -> str:
+    return str(yaml.dump(data, Dumper=_Dumper, sort_keys=False, default_flow_style=False))
