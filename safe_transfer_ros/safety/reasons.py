@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Why the filter intervened, what it is doing, and what became of a proposal.
+
+The numbers are part of the recorded interface: safe_transfer_msgs/SafetyDecision repeats them as constants.
+  Never
+renumber one; add new ones at the end.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+from types import MappingProxyType
+from typing import Final
+
+
+class Reason(IntFlag):
+    """Every cause for which the published torque may differ from the proposed one, or a message may be
+    refused."""
+
+    NONE = 0
+    CLAMPED_TORQUE_LIMIT = 1 << 0
+    CLAMPED_EFFORT_LIMIT = 1 << 1
+    CLAMPED_TORQUE_RATE = 1 << 2
+    PROPOSAL_NOT_FINITE = 1 << 3
+    PROPOSAL_WRONG_LENGTH = 1 << 4
+    PROPOSAL_WRONG_JOINTS = 1 << 5
+    PROPOSAL_STALE = 1 << 6
+    PROPOSAL_FROM_FUTURE = 1 << 7
+    PROPOSAL_TIMEOUT = 1 << 8
+    JOINT_STATE_STALE = 1 << 9
+    JOINT_STATE_FROZEN = 1 << 10
+    JOINT_STATE_NOT_FINITE = 1 << 11
+    JOINT_STATE_WRONG_JOINTS = 1 << 12
+    LIMIT_LEASE_LOST = 1 << 13
+    LIMIT_REFUSED = 1 << 14
+    CRITIC_RISK = 1 << 15
+    CRITIC_FAILED = 1 << 16
+    SECOND_PUBLISHER = 1 << 17
+    OPERATOR_STOP = 1 << 18
+    SHUTDOWN = 1 << 19
+    NOT_ARMED = 1 << 20
+    CLOCK_WENT_BACK = 1 << 21
+
+
+class Mode(IntEnum):
+    """State of the filter. Only ARMED lets a proposal through."""
+
+    DISARMED = 0
+    ARMED = 1
+    HOLDING = 2
+    TRIPPED = 3
+
+
+class Verdict(IntEnum):
+    """What became of the proposal of one decision."""
+
+    ACCEPTED = 0
+    BOUNDED = 1
+    RESAMPLED = 2
+    LEAST_RISKY = 3
+    REJECTED = 4
+    STOPPED = 5
+    EPISODE_END = 6
+
+
+REASON_TEXT: Final = MappingProxyType(
+    {
+        Reason.CLAMPED_TORQUE_LIMIT: "a proposed torque was above the torque limit and was clamped to it",
+        Reason.CLAMPED_EFFORT_LIMIT: "a torque was above the joint's own effort limit and was clamped to it",
+        Reason.CLAMPED_TORQUE_RATE: "a torque would have changed faster than the rate limit and was slowed",
+        Reason.PROPOSAL_NOT_FINITE: "a proposed torque, mean or standard deviation was NaN or infinite, or a "
+        "standard deviation was not positive",
+        Reason.PROPOSAL_WRONG_LENGTH: "a proposal had the wrong number of values",
+        Reason.PROPOSAL_WRONG_JOINTS: "a proposal's joint names were missing, repeated or not this robot's",
+        Reason.PROPOSAL_STALE: "a proposal answered a joint state no newer than the last one answered, "
+        "or one too old",
+        Reason.PROPOSAL_FROM_FUTURE: "a proposal was stamped ahead of every joint state seen",
+        Reason.PROPOSAL_TIMEOUT: "no fresh proposal came in time",
+        Reason.JOINT_STATE_STALE: "no new joint state came in time, or one came with an old stamp",
+        Reason.JOINT_STATE_FROZEN: "joint states kept coming with identical values while torque was applied",
+        Reason.JOINT_STATE_NOT_FINITE: "a joint state held NaN or infinity",
+        Reason.JOINT_STATE_WRONG_JOINTS: "a joint state lacked a joint of this robot or had the wrong length",
+        Reason.LIMIT_LEASE_LOST: "the torque limit was not renewed in time; the lowest limit is in force",
+        Reason.LIMIT_REFUSED: "a torque-limit message broke a rule and was refused; the old limit stands",
+        Reason.CRITIC_RISK: "the safety critic judged the proposal too risky; another torque was chosen",
+        Reason.CRITIC_FAILED: "the safety critic raised or gave no usable answer; the proposal was refused",
+        Reason.SECOND_PUBLISHER: "more than one publisher was on a topic that must have one",
+        Reason.OPERATOR_STOP: "an operator or an external stop asked for it",
+        Reason.SHUTDOWN: "the filter was being deactivated or shut down",
+        Reason.NOT_ARMED: "a proposal came while the filter was not armed",
+        Reason.CLOCK_WENT_BACK: "the steady clock handed to the filter went back, so no age could be told",
+    }
+)
+"""One line a reason, for people."""
+
+MODE_TEXT: Final = MappingProxyType(
+    {
+        Mode.DISARMED: "stop torque; proposals are refused until the filter is armed",
+        Mode.ARMED: "fresh proposals pass, within the envelope",
+        Mode.HOLDING: "armed, but proposals stopped coming: stop torque until a fresh one is accepted",
+        Mode.TRIPPED: "stop torque, latched until a reset that is refused while the cause stands",
+    }
+)
+"""One line a mode, for people."""
+
+VERDICT_TEXT: Final = MappingProxyType(
+    {
+        Verdict.ACCEPTED: "applied as proposed",
+        Verdict.BOUNDED: "accepted, and changed by the envelope",
+        Verdict.RESAMPLED: "too risky for the critic; a safe sample of the same distribution was applied",
+        Verdict.LEAST_RISKY: "no safe sample was found; the least risky candidate was applied",
+        Verdict.REJECTED: "refused whole; the proposal before it stands until it is too old",
+        Verdict.STOPPED: "stop torque was applied",
+        Verdict.EPISODE_END: "the last decision of an episode: no torque, the filter disarmed",
+    }
+)
+"""One line a verdict, for people."""
+
+
+def split(reasons: int) -> tuple[Reason, ...]:
+    """The single reasons in a combination, lowest bit first; bits this version does not know are left out."""
+    return tuple(reason for reason in REASON_TEXT if reasons & reason)
+
+
+def describe(reasons: int) -> str:
+    """The reasons of a combination in plain words, joined by semicolons; empty for none."""
+    return "; ".join(REASON_TEXT[reason] for reason in split(reasons))
+
+
+def reasons_table() -> str:
+    """The reasons as the Markdown table of docs/safety.md."""
+    rows = [f"| `{reason.name}` | {int(reason)} | {text} |" for reason, text in REASON_TEXT.items()]
+    return "\n".join(["| reason | value | in words |", "|---|---|---|", *rows])
