@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Robot descriptions: names, limits and the URDF they come from.
+
+The URDF is the single source: `<limit>`, `<safety_controller>` and `<dynamics>` give every number in
+JointLimits, the same file builds the kinematics and the simulation. What URDF has no element for stands in
+RobotFacts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import numpy.typing as npt
+
+from safe_transfer_ros import resources
+from safe_transfer_ros.configuration import nearest
+from safe_transfer_ros.robots.facts import Payload, RobotFacts
+from safe_transfer_ros.robots.pr2 import PR2_LEFT_ARM
+
+Array = npt.NDArray[np.float64]
+
+# A new robot is a file with its RobotFacts and one entry here.
+_ROBOTS: dict[str, RobotFacts] = {facts.name: facts for facts in (PR2_LEFT_ARM,)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class JointLimits:
+    """What each joint may do, every field of shape (n_joints,), read-only; infinite where the URDF sets no
+    bound.
+
+    Attributes:
+      lower: Hard position limit, rad.
+      upper: Hard position limit, rad.
+      soft_lower: Position at which the velocity bound starts to shrink, rad.
+      soft_upper: The same, above, rad.
+      velocity: Speed limit, rad/s.
+      effort: Torque limit, N·m.
+      k_position: How fast the velocity bound shrinks towards a soft limit, 1/s; inf where there is no soft
+        limit, which makes the bound k (soft_upper - q) infinite too.
+      k_velocity: How fast the effort bound shrinks towards the velocity bound, N·m·s/rad.
+      damping: Viscous friction, N·m·s/rad.
+      friction: Coulomb friction, N·m.
+    """
+
+    lower: Array
+    upper: Array
+    soft_lower: Array
+    soft_upper: Array
+    velocity: Array
+    effort: Array
+    k_position: Array
+    k_velocity: Array
+    damping: Array
+    friction: Array
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class RobotDescription:
+    """One arm as the rest of the project sees it.
+
+    Attributes:
+      name: Name by which it was loaded.
+      urdf: The URDF's XML text.
+      joint_names: Driven joints from base to tool; the order of every joint array, shape (n_joints,).
+      limits: What each joint may do.
+      base_link: Link in whose frame poses are given.
+      tool_link: Link whose pose is the tool pose.
+      gravity_compensated: True when the hardware itself holds the arm up.
+      armature: Motor inertia at each joint, shape (n_joints,), kg·m².
+      home: Start position, shape (n_joints,), rad.
+      payload: What the gripper holds, if anything.
+    """
+
+    name: str
+    urdf: str
+    joint_names: tuple[str, ...]
+    limits: JointLimits
+    base_link: str
+    tool_link: str
+    gravity_compensated: bool
+    armature: Array
+    home: Array
+    payload: Payload | None = None
+
+    @property
+    def joint_count(self) -> int:
+        """Number of driven joints."""
+        return len(self.joint_names)
+
+
+def available() -> tuple[str, ...]:
+    """Names `load` knows, sorted."""
+    return tuple(sorted(_ROBOTS))
+
+
+@functools.cache
+def load(name: str) -> RobotDescription:
+    """The description of a known robot, read once per process.
+
+    Raises:
+      ValueError: if the name is unknown (names the nearest known one) or its URDF is not usable.
+      FileNotFoundError: if the URDF is not installed.
+    """
+    if name not in _ROBOTS:
+        raise ValueError(f"unknown robot '{name}': {nearest(name, _ROBOTS)}")
+    facts = _ROBOTS[name]
+    return describe(facts, resources.path(facts.urdf).read_text(encoding="utf-8"))
+
+
+def describe(facts: RobotFacts, urdf: str) -> RobotDescription:
+    """Join a robot's facts with its URDF.
+
+    Args:
+      facts: What URDF cannot say.
+      urdf: XML text.
+
+    Raises:
+      ValueError: if the XML cannot be read, a joint of `facts` is missing or incomplete, or a limit is
+        senseless.
+    """
+    try:
+        root = ElementTree.fromstring(urdf)
+    except ElementTree.ParseError as error:
+        raise ValueError(
+            f"the URDF of '{facts.name}' is not readable XML ({error}); restore {facts.urdf}"
+        ) from error
+    joints = {joint.get("name", ""): joint for joint in root.iter("joint")}
+    rows = []
+    for joint_name in facts.joint_names:
+        if joint_name not in joints:
+            raise ValueError(
+                f"the URDF of '{facts.name}' has no joint '{joint_name}': {nearest(joint_name, joints)}"
+            )
+        rows.append(_limits_of(joints[joint_name], joint_name))
+    names = [field.name for field in dataclasses.fields(JointLimits)]
+    count = len(facts.joint_names)
+    return RobotDescription(
+        name=facts.name,
+        urdf=urdf,
+        joint_names=facts.joint_names,
+        limits=JointLimits(**{name: _read_only([row[name] for row in rows], count, name) for name in names}),
+        base_link=facts.base_link,
+        tool_link=facts.tool_link,
+        gravity_compensated=facts.gravity_compensated,
+        armature=_read_only(facts.armature, count, "armature"),
+        home=_read_only(facts.home, count, "home"),
+        payload=facts.payload,
+    )
+
+
+def _limits_of(joint: ElementTree.Element, name: str) -> dict[str, float]:
+    """One joint's row of JointLimits."""
+    kind = joint.get("type")
+    if kind not in ("revolute", "continuous"):
+        raise ValueError(f"joint '{name}' is of type '{kind}'; driven joints must be revolute or continuous")
+    limit = joint.find("limit")
+    if limit is None:
+        raise ValueError(f"joint '{name}' has no <limit>; effort and velocity limits are required")
+    bounded = kind == "revolute"
+    safety, dynamics = joint.find("safety_controller"), joint.find("dynamics")
+    # URDF takes absent soft limits as 0; on a joint that turns for ever they mean nothing.
+    softened = bounded and safety is not None and "soft_lower_limit" in safety.keys()
+    row = {
+        "lower": _number(limit, "lower", name) if bounded else -math.inf,
+        "upper": _number(limit, "upper", name) if bounded else math.inf,
+        "soft_lower": _number(safety, "soft_lower_limit", name) if softened else -math.inf,
+        "soft_upper": _number(safety, "soft_upper_limit", name) if softened else math.inf,
+        "velocity": _number(limit, "velocity", name),
+        "effort": _number(limit, "effort", name),
+        "k_position": _number(safety, "k_position", name) if softened else math.inf,
+        "k_velocity": _number(safety, "k_velocity", name) if safety is not None else math.inf,
+        "damping": _number(dynamics, "damping", name, 0.0),
+        "friction": _number(dynamics, "friction", name, 0.0),
+    }
+    if not row["lower"] < row["upper"] or not row["soft_lower"] < row["soft_upper"]:
+        raise ValueError(f"joint '{name}': lower limits must lie below upper limits, got {row}")
+    if softened and not (row["lower"] <= row["soft_lower"] and row["soft_upper"] <= row["upper"]):
+        raise ValueError(f"joint '{name}': soft limits must lie within the hard limits, got {row}")
+    for key in ("velocity", "effort"):
+        if not row[key] > 0.0:
+            raise ValueError(f"joint '{name}': the {key} limit must be positive, got {row[key]}")
+    for key in ("damping", "friction"):
+        if not row[key] >= 0.0:
+            raise ValueError(f"joint '{name}': {key} must not be negative, got {row[key]}")
+    return row
+
+
+def _number(
+    element: ElementTree.Element | None, attribute: str, joint: str, default: float | None = None
+) -> float:
+    """A finite attribute of an element; the default, if given, where there is none."""
+    text = None if element is None else element.get(attribute)
+    if text is None:
+        if default is not None:
+            return default
+        raise ValueError(f"joint '{joint}' lacks '{attribute}'; add it to the URDF")
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"joint '{joint}': '{attribute}' must be a finite number, got '{text}'")
+    return value
+
+
+def _read_only(values: object, count: int, name: str) -> Array:
+    array = np.array(values, dtype=np.float64)
+    if array.shape != (count,):
+        raise ValueError(
+            f"{name} must give one number for each of the {count} joints, got shape {array.shape}"
+        )
+    array.flags.writeable = False
+    return array
