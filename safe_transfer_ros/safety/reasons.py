@@ -14,8 +14,7 @@ from typing import Final
 
 
 class Reason(IntFlag):
-    """Every cause for which the published torque may differ from the proposed one, or a message may be
-    refused."""
+    """Every cause for which a published torque differs from the proposed one, or a message is refused."""
 
     NONE = 0
     CLAMPED_TORQUE_LIMIT = 1 << 0
@@ -83,7 +82,7 @@ REASON_TEXT: Final = MappingProxyType(
         Reason.LIMIT_LEASE_LOST: "the torque limit was not renewed in time; the lowest limit is in force",
         Reason.LIMIT_REFUSED: "a torque-limit message broke a rule and was refused; the old limit stands",
         Reason.CRITIC_RISK: "the safety critic judged the proposal too risky; another torque was chosen",
-        Reason.CRITIC_FAILED: "the safety critic raised or gave no usable answer; the proposal was refused",
+        Reason.CRITIC_FAILED: "the safety critic raised or gave no usable answer; proposal refused",
         Reason.SECOND_PUBLISHER: "more than one publisher was on a topic that must have one",
         Reason.OPERATOR_STOP: "an operator or an external stop asked for it",
         Reason.SHUTDOWN: "the filter was being deactivated or shut down",

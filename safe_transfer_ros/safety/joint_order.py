@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Joints are matched by name, never by position."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+
+class JointOrderError(ValueError):
+    """Joint names that cannot be matched; the text names the joints at fault."""
+
+
+class JointOrder:
+    """Maps a message's joint order to ours.
+
+    Messages of one publisher repeat the same names thousands of times a second, so the last few answers are
+    kept.
+
+    Attributes:
+      names: The joints in our order.
+    """
+
+    _KEPT = 8  # a publisher that shuffles names must not grow our memory
+
+    def __init__(self, expected: Sequence[str], *, extra_allowed: bool = True) -> None:
+        """Fix our order.
+
+        Args:
+          expected: Our joint names, in our order.
+          extra_allowed: Whether a message may hold further joints, as a whole robot's joint states do.
+
+        Raises:
+          JointOrderError: if there is no name, or one is repeated.
+        """
+        self.names = tuple(expected)
+        if not self.names:
+            raise JointOrderError("expected at least one joint name, got none")
+        repeated = _repeated(self.names)
+        if repeated:
+            raise JointOrderError(f"expected joint names are repeated: {', '.join(repeated)}")
+        self._extra_allowed = extra_allowed
+        self._known: dict[tuple[str, ...], npt.NDArray[np.intp]] = {}
+
+    def indices(self, names: Sequence[str]) -> npt.NDArray[np.intp]:
+        """Where our joints are in a message: `values[order.indices(names)]` is in our order.
+
+        Args:
+          names: The message's joint names.
+
+        Returns:
+          Read-only positions, shape (n_joints,).
+
+        Raises:
+          JointOrderError: if a joint of ours is missing, any name is repeated, or there are further joints
+            where none are allowed.
+        """
+        key = tuple(names)
+        found = self._known.get(key)
+        if found is None:
+            found = self._match(key)
+            if len(self._known) >= self._KEPT:
+                self._known.clear()
+            self._known[key] = found
+        return found
+
+    def _match(self, names: tuple[str, ...]) -> npt.NDArray[np.intp]:
+        faults = []
+        missing = [name for name in self.names if name not in names]
+        if missing:
+            faults.append(f"missing {', '.join(missing)}")
+        repeated = _repeated(names)
+        if repeated:
+            faults.append(f"repeated {', '.join(repeated)}")
+        extra = [name for name in names if name not in self.names]
+        if extra and not self._extra_allowed:
+            faults.append(f"not expected {', '.join(extra)}")
+        if faults:
+            raise JointOrderError(
+                f"joint names do not fit: {'; '.join(faults)}; expected {', '.join(self.names)}"
+            )
+        indices = np.array([names.index(name) for name in self.names], dtype=np.intp)
+        indices.flags.writeable = False
+        return indices
+
+
+def _repeated(names: tuple[str, ...]) -> list[str]:
+    return sorted({name for name in names if names.count(name) > 1})

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The filter's own judgement of torque limits it is offered (promise 4).
+
+The monitor computes the limit (torque_limit.py); the filter does not take its word for it. It accepts a limit
+only with a newer iteration number, at most 5 % above the last accepted one, within [T_min, ceiling], and for
+a limited time only. If the limit is not renewed, the lowest one is in force at once and stays so until a
+NEWER iteration is accepted: whoever comes back must have new evidence, not the old message again.
+"""
+
+from __future__ import annotations
+
+import math
+
+
+class TorqueLimitGuard:
+    """Holds the torque limit in force, with its lease.
+
+    A run with a fixed limit (the paper's baseline) is one whose guard has t_min = ceiling: the weakening then
+    stands in the filter's own configuration, not in a message.
+
+    After a lost lease the growth rule still counts from the last ACCEPTED limit: that one had evidence behind
+      it, and the
+    one that follows it was derived from it.
+
+    Attributes:
+      iteration: Iteration of the last accepted limit.
+      accepted: The last accepted limit, N·m.
+      lost: Whether the lease was lost and no newer iteration has been accepted since.
+    """
+
+    def __init__(
+        self,
+        t_min: float,
+        ceiling: float,
+        growth: float = 1.05,
+        *,
+        iteration: int = 0,
+        torque_limit: float | None = None,
+        max_lease_s: float = 60.0,
+    ) -> None:
+        """Start at the lowest limit, which needs no lease, or where a resumed run left off.
+
+        Args:
+          t_min: Lowest limit, in force whenever no other is, N·m, > 0.
+          ceiling: No limit above it is ever accepted, N·m, >= t_min.
+          growth: Largest factor from one accepted limit to the next, in [1, 1.05].
+          iteration: Iteration to start at; above 0 when a run is resumed.
+          torque_limit: Limit to start at when a run is resumed, N·m; t_min by default.
+          max_lease_s: Longest lease accepted, s: one of a year would be none at all.
+
+        Raises:
+          ValueError: if these do not fit together.
+        """
+        if not (0.0 < t_min <= ceiling and math.isfinite(ceiling)):
+            raise ValueError(f"expected 0 < t_min <= ceiling, got t_min {t_min} and ceiling {ceiling} N·m")
+        if not 1.0 <= growth <= 1.05:
+            raise ValueError(f"growth must be in [1, 1.05] (at most 5 % an iteration), got {growth}")
+        if not (max_lease_s > 0.0 and math.isfinite(max_lease_s)):
+            raise ValueError(f"max_lease_s must be finite and > 0, got {max_lease_s}")
+        start = t_min if torque_limit is None else torque_limit
+        if not t_min <= start <= ceiling or iteration < 0:
+            raise ValueError(
+                f"cannot start at iteration {iteration} with {start} N·m: expected iteration >= 0 and "
+                f"a limit in [{t_min}, {ceiling}]"
+            )
+        self.t_min = t_min
+        self.ceiling = ceiling
+        self.growth = growth
+        self.iteration = iteration
+        self.accepted = start
+        self.lost = False
+        self._max_lease_s = max_lease_s
+        self._until_ns: int | None = None
+
+    def offer(self, iteration: int, torque_limit: float, lease_s: float, now_ns: int) -> str | None:
+        """Judge a torque-limit message.
+
+        The same iteration with the same value renews the lease while it is alive.
+
+        Args:
+          iteration: Iteration the limit is for.
+          torque_limit: The limit, N·m.
+          lease_s: How long it may stand without being renewed, s.
+          now_ns: Steady time.
+
+        Returns:
+          None when accepted, else why not; then nothing has changed and no lease was renewed.
+        """
+        self.current(now_ns)
+        if not (0.0 < lease_s <= self._max_lease_s):
+            return f"lease {lease_s} s is not in (0, {self._max_lease_s:g}]"
+        if not math.isfinite(torque_limit):
+            return f"torque limit {torque_limit} is not finite"
+        if iteration < self.iteration:
+            return f"iteration {iteration} is older than {self.iteration}, the last accepted"
+        if iteration == self.iteration:
+            if torque_limit != self.accepted:
+                return (
+                    f"iteration {iteration} has the limit {self.accepted:g} N·m already, not {torque_limit:g}"
+                )
+            if self.lost:
+                return f"the lease of iteration {iteration} was lost; only a newer iteration is accepted"
+        elif torque_limit > self.ceiling:
+            return f"torque limit {torque_limit:g} N·m is above the ceiling {self.ceiling:g}"
+        elif torque_limit < self.t_min:
+            # Refused, the lease runs out and t_min is in force: never worse than a misconfigured monitor.
+            return f"torque limit {torque_limit:g} N·m is below the lowest limit {self.t_min:g}"
+        elif torque_limit > self.growth * self.accepted:
+            return (
+                f"torque limit {torque_limit:g} N·m is more than {100.0 * (self.growth - 1.0):.3g} % above "
+                f"{self.accepted:g}, the last accepted"
+            )
+        self.iteration = iteration
+        self.accepted = torque_limit
+        self.lost = False
+        self._until_ns = now_ns + round(lease_s * 1e9)
+        return None
+
+    def current(self, now_ns: int) -> float:
+        """The limit in force at steady time `now_ns`, N·m; a lease that ran out is lost from here on."""
+        if self._until_ns is None:
+            if self.accepted > self.t_min and not self.lost:
+                # A resumed limit was granted by a run that is over: one lease, then it must be renewed.
+                self._until_ns = now_ns + round(self._max_lease_s * 1e9)
+        elif now_ns > self._until_ns:
+            self.lost = True
+            self._until_ns = None
+        return self.t_min if self.lost else self.accepted
+
+    def lease_lost(self, now_ns: int) -> bool:
+        """Whether the lease has run out and no newer iteration has been accepted since."""
+        self.current(now_ns)
+        return self.lost
