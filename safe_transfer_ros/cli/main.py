@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Entry point of the `safe_transfer` command: one module per subcommand, errors in one line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from safe_transfer_ros import __version__
+from safe_transfer_ros.cli import bag, pretrain, report, run
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+_EPILOG = """\
+A first run:
+  safe_transfer run pr2_cup_swirl            fine-tune on the perturbed arm, compare with a fixed limit, write a report
+  safe_transfer up pr2_cup_swirl mode:=realtime iterations:=3
+  safe_transfer report runs/<name>           write the report of a run again
+  safe_transfer report runs/<name>/bag       recompute every number from the recording alone
+
+A software protective stop, not a safety-rated one: see docs/safety.md before any of this moves a real arm.
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one subcommand.
+
+    Args:
+      arguments: Command line without the program's name; None takes the process's.
+
+    Returns:
+      Exit status: 0 done, 2 bad input (one line says what and how to mend it), 130 interrupted.
+    """
+    parser = argparse.ArgumentParser(
+        prog="safe_transfer",
+        description="Fine-tune learned torque policies on an arm without exceeding a damage bound.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"safe_transfer {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in (run, pretrain, report, bag):
+        command.add_parser(subparsers)
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except KeyboardInterrupt:
+        print("safe_transfer: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except (ValueError, OSError) as error:
+        print(f"safe_transfer: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

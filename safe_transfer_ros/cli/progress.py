@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The progress line of a run, read from its iterations.csv: what a run says of itself is what it has written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from safe_transfer_ros.transfer.iteration import IterationRecord, read
+
+
+class RunProgress:
+    """A bar with return, unsafety rate, torque limit, expected damage and interventions; a context manager.
+
+    On a terminal the bar is redrawn in place; elsewhere (a log file, CI) every iteration is one line.
+    """
+
+    def __init__(self, csv: Path, iterations: int, d_safe: float) -> None:
+        """Nothing is shown until the context is entered."""
+        self._csv, self._iterations, self._d_safe = csv, iterations, d_safe
+        self._console = Console()
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=18),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[numbers]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._progress.add_task("starting the graph", total=iterations, numbers="")
+        self.done = 0
+
+    def __enter__(self) -> RunProgress:
+        """Show the bar."""
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Leave the bar as it stands."""
+        self._progress.stop()
+
+    def update(self) -> None:
+        """Take in iterations finished since the last call."""
+        if not self._csv.exists():
+            return
+        records = read(self._csv)
+        for record in records[self.done :]:
+            numbers = self._numbers(record)
+            if self._console.is_terminal:
+                self._progress.update(self._task, completed=record.iteration + 1, description="iteration", numbers=numbers)
+            else:
+                self._console.print(f"iteration {record.iteration + 1}/{self._iterations}  {numbers}", highlight=False)
+        self.done = len(records)
+
+    def _numbers(self, record: IterationRecord) -> str:
+        over = "  OVER" if record.expected_damage > self._d_safe else ""
+        return (
+            f"return {record.mean_return:7.2f}  p_u {record.unsafety_rate:.3f}  T_lim {record.torque_limit:.3f} N·m  "
+            f"damage {record.expected_damage:.3f}/{self._d_safe:g}{over}  interventions {record.interventions}"
+        )

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`safe_transfer up` and `safe_transfer run`: bring a graph up, show how it goes, write the report."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+from safe_transfer_ros.cli.progress import RunProgress
+from safe_transfer_ros.configuration import ConfigurationError, nearest
+from safe_transfer_ros.launching import domain
+from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
+from safe_transfer_ros.launching.graph import SHARED
+from safe_transfer_ros.reporting.report import report
+
+GRAPHS = ("pr2_cup_swirl",)
+POLL_SECONDS = 0.2
+EXIT_INTERRUPTED = 130
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add both subcommands."""
+    run = subparsers.add_parser(
+        "run",
+        help="the main job: fine-tune with the adaptive limit, then with a fixed one, and report both side by side",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_arguments_text(),
+    )
+    run.add_argument("--no-compare", action="store_true", help="skip the second run with the limit fixed at T_max")
+    run.set_defaults(run=run_and_compare)
+    up = subparsers.add_parser(
+        "up",
+        help="bring one graph up as `ros2 launch` would, until it is done or Ctrl-C",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_arguments_text(),
+    )
+    up.set_defaults(run=bring_up)
+    for parser in (run, up):
+        parser.add_argument("graph", help=f"one of: {', '.join(GRAPHS)}")
+        parser.add_argument("arguments", nargs="*", metavar="key:=value", help="launch arguments, see below")
+
+
+def bring_up(options: argparse.Namespace) -> int:
+    """`safe_transfer up`."""
+    exit_code, run_dir = _one_run(_graph(options.graph), _parse(options.arguments))
+    _finish(run_dir, None)
+    return exit_code
+
+
+def run_and_compare(options: argparse.Namespace) -> int:
+    """`safe_transfer run`."""
+    graph, given = _graph(options.graph), _parse(options.arguments)
+    exit_code, run_dir = _one_run(graph, given)
+    compared: Path | None = None
+    if exit_code == 0 and not options.no_compare and given.get("limit", "adaptive") == "adaptive":
+        # Beside the first, with the same seed: the one difference is the rule for the limit.
+        fixed = given | {"limit": "fixed", "run_dir": f"{run_dir}-fixed"}
+        print("\nThe same again with the limit fixed at T_max, the unprotected baseline:")
+        exit_code, compared = _one_run(graph, fixed)
+        _finish(compared, None, quiet=True)
+    _finish(run_dir, compared)
+    return exit_code
+
+
+def _one_run(graph: ModuleType, given: dict[str, str]) -> tuple[int, Path]:
+    """One graph from start to end; returns the exit status and the run directory."""
+    claimed = domain.claim()
+    plan = graph.plan(given)
+    shared, iterations = plan.parameters[SHARED], int(plan.parameters["trainer"]["iterations"])
+    print(f"run directory {plan.run_dir}   (ROS_DOMAIN_ID={claimed.number}, localhost only)")
+    exit_code = 0
+    with RunProgress(plan.run_dir / "iterations.csv", iterations, float(shared["d_safe"])) as progress:
+        try:
+            with (
+                _interrupt_on_sigterm(),
+                Launcher(plan.processes, plan.parameters_file, claimed, plan.run_dir / "logs") as launcher,
+            ):
+                while launcher.running():
+                    progress.update()
+                    time.sleep(POLL_SECONDS)
+        except ProcessFailed as error:
+            exit_code = error.exit_code
+            print(f"safe_transfer: {error}\n  logs: {plan.run_dir / 'logs'}", file=sys.stderr)
+        except KeyboardInterrupt:
+            exit_code = EXIT_INTERRUPTED
+        progress.update()
+    claimed.lock.close()
+    if exit_code == EXIT_INTERRUPTED:
+        print(f"interrupted after {progress.done} of {iterations} iterations; what was recorded is kept", file=sys.stderr)
+    return exit_code, plan.run_dir
+
+
+def _finish(run_dir: Path, compared: Path | None, *, quiet: bool = False) -> None:
+    try:
+        page = report(run_dir, compare=compared)
+    except (ValueError, OSError) as error:
+        print(f"safe_transfer: no report: {error}", file=sys.stderr)
+        return
+    if not quiet:
+        print(f"report: {page}")
+
+
+@contextlib.contextmanager
+def _interrupt_on_sigterm() -> Iterator[None]:
+    """SIGTERM to the launcher ends the run as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _graph(name: str) -> ModuleType:
+    if name not in GRAPHS:
+        raise ConfigurationError(f"unknown graph '{name}'; {nearest(name, GRAPHS)}")
+    return importlib.import_module(f"safe_transfer_ros.launching.{name}")
+
+
+def _parse(arguments: list[str]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for text in arguments:
+        name, separator, value = text.partition(":=")
+        if not separator or not name:
+            raise ConfigurationError(f"launch arguments are written key:=value, got '{text}'")
+        given[name] = value
+    return given
+
+
+def _arguments_text() -> str:
+    lines = ["launch arguments of pr2_cup_swirl (key:=value; node.parameter:=value sets any other parameter):"]
+    for argument in importlib.import_module("safe_transfer_ros.launching.pr2_cup_swirl").ARGUMENTS:
+        choices = f" [{'|'.join(argument.choices)}]" if argument.choices else ""
+        lines.append(f"  {argument.name:14}{argument.description}{choices}")
+    return "\n".join(lines)

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings as checked dataclasses.
+
+One field is one setting: its type, default, allowed range and one-line description stand together, and every reader of
+the setting (ROS parameters, launch arguments, `--help`, the YAML a person edits) takes them from here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+Settings = TypeVar("Settings")
+
+
+class ConfigurationError(ValueError):
+    """A setting is unknown, missing, of the wrong type or out of range. The message says how to mend it."""
+
+
+def setting(
+    default: Any,
+    description: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """Declare one field of a settings dataclass.
+
+    Args:
+      default: Default value; its type must be the field's.
+      description: One line in plain words, units included.
+      minimum: Smallest allowed value, for numbers.
+      maximum: Largest allowed value, for numbers.
+      choices: Allowed values, for strings.
+    """
+    metadata = {"description": description, "minimum": minimum, "maximum": maximum, "choices": choices}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The hint appended to an "unknown name" error: the nearest known name, or all of them."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+
+
+def field_types(settings_type: type) -> dict[str, type]:
+    """Name -> type of every field of a settings dataclass."""
+    hints = typing.get_type_hints(settings_type)
+    return {field.name: hints[field.name] for field in dataclasses.fields(settings_type)}
+
+
+def parse(text: Any, kind: type, name: str) -> Any:
+    """Read one value as a person types it (`key:=value`) or as YAML gives it.
+
+    Raises:
+      ConfigurationError: if the value cannot be read as `kind`.
+    """
+    if kind is bool:
+        if isinstance(text, bool):
+            return text
+        lowered = str(text).strip().lower()
+        if lowered in ("true", "1", "yes", "on"):
+            return True
+        if lowered in ("false", "0", "no", "off"):
+            return False
+        raise ConfigurationError(f"{name} must be true or false, got '{text}'")
+    if isinstance(text, bool):
+        raise ConfigurationError(f"{name} must be {_KIND_NAMES[kind]}, got {str(text).lower()}")
+    try:
+        if kind is int and isinstance(text, float) and not text.is_integer():
+            raise ValueError
+        value = kind(text)
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"{name} must be {_KIND_NAMES[kind]}, got '{text}'") from None
+    if kind is float and math.isnan(value):
+        raise ConfigurationError(f"{name} must be a number, got NaN")
+    return value
+
+
+_KIND_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+
+
+def build(settings_type: type[Settings], values: Mapping[str, Any], *, where: str) -> Settings:
+    """Build a settings dataclass from a mapping, checking every value.
+
+    Args:
+      settings_type: A dataclass whose fields were declared with `setting`.
+      values: Name -> value; names left out take their defaults.
+      where: Where the values come from, for the error text ("safety_filter", "config/x.yaml").
+
+    Raises:
+      ConfigurationError: unknown name (names the nearest known one), wrong type, out of range, or a rule between
+        several values broken (the dataclass's own `__post_init__`).
+    """
+    kinds = field_types(settings_type)
+    for name in values:
+        if name not in kinds:
+            raise ConfigurationError(f"{where}: unknown parameter '{name}'; {nearest(name, kinds)}")
+    parsed: dict[str, Any] = {}
+    for field in dataclasses.fields(settings_type):  # type: ignore[arg-type]
+        if field.name not in values:
+            continue
+        label = f"{where}: {field.name}"
+        value = parse(values[field.name], kinds[field.name], label)
+        _check_range(label, value, field.metadata)
+        parsed[field.name] = value
+    try:
+        return settings_type(**parsed)
+    except ConfigurationError:
+        raise
+    except ValueError as error:
+        raise ConfigurationError(f"{where}: {error}") from error
+
+
+def _check_range(label: str, value: Any, metadata: Mapping[str, Any]) -> None:
+    choices = metadata.get("choices") or ()
+    if choices and value not in choices:
+        raise ConfigurationError(f"{label} must be one of {', '.join(choices)}, got '{value}'")
+    minimum, maximum = metadata.get("minimum"), metadata.get("maximum")
+    if minimum is not None and value < minimum:
+        raise ConfigurationError(f"{label} must be at least {minimum:g}, got {value:g}")
+    if maximum is not None and value > maximum:
+        raise ConfigurationError(f"{label} must be at most {maximum:g}, got {value:g}")

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The graph as data: launch arguments in, processes with their checked parameters out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from safe_transfer_ros.configuration import ConfigurationError, build, field_types, nearest, parse
+from safe_transfer_ros.nodes.settings import NODE_SETTINGS, ExperimentSettings
+
+SHARED = "/**"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Argument:
+    """One launch argument (`name:=value`)."""
+
+    name: str
+    description: str
+    parameter: str = ""  # "node.parameter" or "/**.parameter" that it sets; empty: handled by the graph itself
+    default: str = ""  # empty: the configuration file's value stands
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """One node process."""
+
+    node: str  # node name, executable name and module name under safe_transfer_ros.nodes
+    ends_run: bool = False  # the run is over when this one exits
+
+
+# ROS parameter-file layout: node name (or /**) -> parameter -> value.
+Parameters = dict[str, dict[str, Any]]
+
+
+def read_parameters(path: Path) -> Parameters:
+    """Read a ROS parameter file (`node: ros__parameters: {...}`).
+
+    Raises:
+      ConfigurationError: missing, unreadable, or of another layout; the text names the file and the place.
+    """
+    try:
+        document = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigurationError(f"cannot read configuration {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path} is not YAML: {str(error).splitlines()[0]}") from error
+    if not isinstance(document, dict):
+        raise ConfigurationError(f"{path}: expected 'node: ros__parameters: ...', got {type(document).__name__}")
+    parameters: Parameters = {}
+    for node, section in document.items():
+        values = section.get("ros__parameters") if isinstance(section, dict) else None
+        if not isinstance(values, dict):
+            raise ConfigurationError(f"{path}: section '{node}' must hold a 'ros__parameters:' mapping")
+        if node != SHARED and node not in NODE_SETTINGS:
+            raise ConfigurationError(f"{path}: unknown node '{node}'; {nearest(node, [SHARED, *NODE_SETTINGS])}")
+        parameters[str(node)] = dict(values)
+    return parameters
+
+
+def write_parameters(parameters: Parameters, path: Path) -> None:
+    """Write a ROS parameter file; `--params-file` and `config:=` read it back."""
+    path.write_text(parameters_text(parameters))
+
+
+def parameters_text(parameters: Parameters) -> str:
+    """The YAML text of a ROS parameter file."""
+    document = {node: {"ros__parameters": values} for node, values in parameters.items()}
+    return yaml.safe_dump(document, sort_keys=False)
+
+
+def apply_arguments(
+    parameters: Parameters, given: Mapping[str, str], declared: tuple[Argument, ...]
+) -> tuple[Parameters, dict[str, str]]:
+    """Apply launch arguments on top of a configuration.
+
+    Args:
+      parameters: From the configuration file.
+      given: Argument name -> text. Besides the declared ones, `node.parameter` names any parameter.
+      declared: The graph's arguments.
+
+    Returns:
+      The parameters with the overrides applied, and the arguments the graph handles itself (defaults filled in).
+
+    Raises:
+      ConfigurationError: unknown argument, or value not among the choices.
+    """
+    known = {argument.name: argument for argument in declared}
+    result: Parameters = {node: dict(values) for node, values in parameters.items()}
+    own = {argument.name: argument.default for argument in declared if not argument.parameter}
+    for name, text in given.items():
+        argument = known.get(name)
+        if argument is None and "." not in name:
+            raise ConfigurationError(f"unknown launch argument '{name}'; {nearest(name, known)}")
+        if argument is not None and argument.choices and text not in argument.choices:
+            raise ConfigurationError(f"{name} must be one of {', '.join(argument.choices)}, got '{text}'")
+        target = name if argument is None else argument.parameter
+        if not target:
+            own[name] = text
+        elif text != "":
+            node, _, parameter = target.rpartition(".")
+            result.setdefault(node, {})[parameter] = _typed(node, parameter, text)
+    return result, own
+
+
+def _typed(node: str, parameter: str, text: str) -> Any:
+    settings_type = ExperimentSettings if node == SHARED else NODE_SETTINGS.get(node)
+    if settings_type is None:
+        raise ConfigurationError(f"unknown node '{node}'; {nearest(node, NODE_SETTINGS)}")
+    kinds = field_types(settings_type)
+    if parameter not in kinds:
+        raise ConfigurationError(f"{node} has no parameter '{parameter}'; {nearest(parameter, kinds)}")
+    return parse(text, kinds[parameter], f"{node}.{parameter}")
+
+
+def complete(parameters: Parameters) -> Parameters:
+    """Check every parameter of every node and fill in the defaults, so that the file is the whole truth of a run.
+
+    Raises:
+      ConfigurationError: see `configuration.build`.
+    """
+    experiment = build(ExperimentSettings, parameters.get(SHARED, {}), where="configuration")
+    result: Parameters = {SHARED: dataclasses.asdict(experiment)}
+    for node, settings_type in NODE_SETTINGS.items():
+        result[node] = dataclasses.asdict(build(settings_type, parameters.get(node, {}), where=node))
+    return result

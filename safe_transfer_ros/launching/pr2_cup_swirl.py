@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cup-swirl graph: PSPT fine-tunes the shipped policy on an arm it was not trained for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from safe_transfer_ros import resources
+from safe_transfer_ros.configuration import ConfigurationError
+from safe_transfer_ros.launching.graph import (
+    SHARED,
+    Argument,
+    Parameters,
+    Process,
+    apply_arguments,
+    complete,
+    read_parameters,
+    write_parameters,
+)
+from safe_transfer_ros.robots.simulation import perturbation
+from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.transfer.policy_file import load_for
+
+NAME = "pr2_cup_swirl"
+
+ARGUMENTS = (
+    Argument(
+        name="robot",
+        description="sim: MuJoCo; hardware: a ros2_control arm that is already up",
+        default="sim",
+        choices=("sim", "hardware"),
+    ),
+    Argument(
+        name="mode",
+        description="lockstep: as fast as the graph can, repeatable; realtime: wall-clock rates",
+        parameter=f"{SHARED}.mode",
+        choices=("lockstep", "realtime"),
+    ),
+    Argument(name="iterations", description="iterations of Algorithm 1", parameter="trainer.iterations"),
+    Argument(
+        name="limit",
+        description="adaptive: PSPT; fixed: T_max from the start on, the unprotected baseline",
+        parameter=f"{SHARED}.limit",
+        choices=("adaptive", "fixed"),
+    ),
+    Argument(name="d_safe", description="D_safe, N·m", parameter=f"{SHARED}.d_safe"),
+    Argument(name="t_min", description="T_min, N·m", parameter=f"{SHARED}.torque_limit_min"),
+    Argument(name="t_max", description="T_max, N·m", parameter=f"{SHARED}.torque_limit_max"),
+    Argument(name="policy", description="policy file, or the name of a shipped one", parameter="trainer.policy"),
+    Argument(name="perturbation", description="the simulated arm's difference", parameter="mujoco_sim.perturbation"),
+    Argument(name="seed", description="seed of everything random", parameter=f"{SHARED}.seed"),
+    Argument(name="run_dir", description="directory of this run; default: runs/<name>-<date>-<time>"),
+    Argument(name="record", description="record a rosbag2", default="true", choices=("true", "false")),
+    Argument(name="config", description="configuration file", default=""),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A checked run, ready to start."""
+
+    run_dir: Path
+    parameters_file: Path
+    parameters: Parameters
+    processes: tuple[Process, ...]
+
+
+def plan(given: Mapping[str, str]) -> Plan:
+    """Check everything that can be checked before a process starts, then create the run directory.
+
+    Args:
+      given: Launch arguments as text; the rest take the configuration file's values.
+
+    Raises:
+      ConfigurationError, weights.WeightsError: one line saying what is wrong and how to mend it; nothing was written.
+    """
+    config = Path(given["config"]) if given.get("config") else resources.path(f"config/{NAME}.yaml")
+    parameters, own = apply_arguments(read_parameters(config), given, ARGUMENTS)
+    run_dir = Path(own["run_dir"] or f"runs/{NAME}-{time.strftime('%Y%m%d-%H%M%S')}").absolute()
+    record = own["record"] == "true"
+    parameters.setdefault("trainer", {}).update(run_dir=str(run_dir), record=record)
+    parameters.setdefault("bag_recorder", {})["bag"] = str(run_dir / "bag")
+    parameters = complete(parameters)
+    if own["robot"] == "hardware" and parameters[SHARED]["mode"] == "lockstep":
+        raise ConfigurationError("robot:=hardware cannot wait for us: add mode:=realtime")
+    _check_inputs(parameters)
+    _create(run_dir)
+    parameters_file = run_dir / "config.yaml"
+    write_parameters(parameters, parameters_file)
+    return Plan(
+        run_dir=run_dir,
+        parameters_file=parameters_file,
+        parameters=parameters,
+        processes=_processes(simulated=own["robot"] == "sim", record=record),
+    )
+
+
+def _processes(*, simulated: bool, record: bool) -> tuple[Process, ...]:
+    # In the order they are to be stopped: who proposes first, who records last.
+    processes = [Process(node="trainer", ends_run=True), Process(node="policy_server"), Process(node="safety_filter")]
+    processes.append(Process(node="unsafety_monitor"))
+    if simulated:
+        processes.append(Process(node="mujoco_sim"))
+    if record:
+        processes.append(Process(node="bag_recorder"))
+    return tuple(processes)
+
+
+def _check_inputs(parameters: Parameters) -> None:
+    task = make(parameters[SHARED]["task"])
+    load_for(task, parameters["trainer"]["policy"])
+    perturbation(parameters["mujoco_sim"]["perturbation"])
+
+
+def _create(run_dir: Path) -> None:
+    if run_dir.exists() and any(run_dir.iterdir() if run_dir.is_dir() else [run_dir]):
+        raise ConfigurationError(f"run_dir {run_dir} already holds something: choose another, or remove it")
+    existing = next(parent for parent in (run_dir, *run_dir.parents) if parent.exists())
+    if not os.access(existing, os.W_OK):
+        raise ConfigurationError(f"cannot write to {existing}: choose another run_dir")
+    free = shutil.disk_usage(existing).free
+    if free < MINIMUM_FREE_BYTES:
+        raise ConfigurationError(
+            f"only {free / 1e6:.0f} MB free where {run_dir} would be, {MINIMUM_FREE_BYTES / 1e6:.0f} MB are needed: "
+            "free some, choose another run_dir, or record:=false"
+        )
+    run_dir.mkdir(parents=True, exist_ok=True)
+
+
+# A 60-iteration run records about 100 MB; the recorder itself stops cleanly when the disk fills up later.
+MINIMUM_FREE_BYTES = 500_000_000

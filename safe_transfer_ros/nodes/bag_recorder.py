@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""bag_recorder: every topic of the run as rosbag2 (mcap), unchanged, in the order of arrival."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rosgraph_msgs.msg import Clock as ClockMsg
+from safe_transfer_msgs.msg import (
+    PolicyAction,
+    PolicyStatus,
+    PolicyWeights,
+    SafetyDecision,
+    TorqueLimit,
+    TorqueLimitStatus,
+    UnsafetyEstimate,
+)
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray, String
+
+from safe_transfer_ros.bags.errors import BagError
+from safe_transfer_ros.bags.qos import OfferedQos
+from safe_transfer_ros.bags.record import BagWriter
+from safe_transfer_ros.configuration import ConfigurationError
+from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.nodes.parameters import declare
+from safe_transfer_ros.nodes.process import EXIT_BAD_INPUT, Lifetime, run
+from safe_transfer_ros.nodes.settings import ExperimentSettings, RecorderSettings
+
+# Topic, type, what its publisher offers, and how deep to listen.
+TOPICS: tuple[tuple[str, type, QoSProfile, QoSProfile], ...] = (
+    ("joint_states", JointState, qos.STREAM, qos.RECORD),
+    ("policy_server/action", PolicyAction, qos.STREAM, qos.RECORD),
+    ("safety_filter/decision", SafetyDecision, qos.RECORD, qos.RECORD),
+    ("effort_controller/commands", Float64MultiArray, qos.STREAM, qos.RECORD),
+    ("safety_filter/active_limit", TorqueLimitStatus, qos.LATCHED, qos.LATCHED_RECORD),
+    ("unsafety_monitor/torque_limit", TorqueLimit, qos.LATCHED, qos.LATCHED_RECORD),
+    ("unsafety_monitor/estimate", UnsafetyEstimate, qos.LATCHED, qos.LATCHED_RECORD),
+    ("trainer/policy_weights", PolicyWeights, qos.LATCHED, qos.LATCHED_RECORD),
+    ("trainer/run_config", String, qos.LATCHED, qos.LATCHED_RECORD),
+    ("policy_server/policy_status", PolicyStatus, qos.LATCHED, qos.LATCHED_RECORD),
+    ("clock", ClockMsg, qos.STREAM, qos.RECORD),
+    ("diagnostics", DiagnosticArray, qos.STREAM, qos.RECORD),
+)
+
+
+class BagRecorder(Node):
+    """Subscribes raw and writes raw; a lost message is counted and said."""
+
+    def __init__(self, lifetime: Lifetime) -> None:
+        """Open the bag, then listen."""
+        super().__init__("bag_recorder")
+        _, settings = declare(self, ExperimentSettings, RecorderSettings)
+        if not settings.bag:
+            raise ConfigurationError("bag_recorder: parameter 'bag' is missing: name the directory to write")
+        self._lifetime = lifetime
+        self._lost: dict[str, int] = {}
+        self._writer = BagWriter(settings.bag, compression=settings.compression)
+        for name, kind, offered, listen in TOPICS:
+            self._record(name, kind, offered, listen)
+        self.create_timer(0.25, self._flush, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def _record(self, name: str, kind: type, offered: QoSProfile, listen: QoSProfile) -> None:
+        topic = self.resolve_topic_name(name)
+        package, message = kind.__module__.split(".")[0], kind.__name__
+        profile = [OfferedQos.from_profile(offered)]
+        topic_id = self._writer.register(topic, f"{package}/msg/{message}", profile)
+        write, now, last = self._writer.write, time.time_ns, 0
+
+        def on_message(data: bytes, info: dict[str, Any]) -> None:
+            nonlocal last
+            sequence = info["publication_sequence_number"] or 0
+            if last and sequence > last + 1:
+                self._lost[topic] = self._lost.get(topic, 0) + sequence - last - 1
+                self.get_logger().error(f"{topic}: {sequence - last - 1} messages lost before number {sequence}")
+            last = sequence
+            try:
+                write(topic_id, data, now(), info["source_timestamp"], sequence & 0xFFFFFFFF)
+            except BagError as error:
+                self._lifetime.end(EXIT_BAD_INPUT, f"bag_recorder: {error}")
+
+        self.create_subscription(kind, name, on_message, listen, raw=True)
+
+    def _flush(self) -> None:
+        try:
+            self._writer.flush_if_due()
+        except BagError as error:
+            self._lifetime.end(EXIT_BAD_INPUT, f"bag_recorder: {error}")
+
+    def close(self) -> None:
+        """Write the index, so that stock tools open the bag at once."""
+        try:
+            self._writer.close()
+        except BagError as error:
+            self._lifetime.exit_code = EXIT_BAD_INPUT
+            print(f"bag_recorder: {error}", flush=True)
+
+
+def main() -> None:
+    """Console entry point."""
+    raise SystemExit(run("bag_recorder", BagRecorder))
+
+
+if __name__ == "__main__":
+    main()

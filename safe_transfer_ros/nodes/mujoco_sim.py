@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""mujoco_sim: a simulated arm that looks like ros2_control to the rest of the graph.
+
+Lockstep: after a reset it publishes a joint state, waits for the one command that answers it, simulates one control
+period, publishes the next. Real time: joint states at their rate by the wall clock; commands that cease turn into zero
+torque, as hardware should do by itself.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+
+import numpy as np
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rosgraph_msgs.msg import Clock as ClockMsg
+from safe_transfer_msgs.srv import ResetEpisode
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+
+from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.nodes.parameters import declare
+from safe_transfer_ros.nodes.process import Lifetime, run
+from safe_transfer_ros.nodes.settings import ExperimentSettings, SimulatorSettings
+from safe_transfer_ros.nodes.stamps import set_ns
+from safe_transfer_ros.robots.simulation import ArmSimulation, Perturbation, build_model, perturbation
+from safe_transfer_ros.tasks.streams import initial_state_rng
+from safe_transfer_ros.tasks.task import make
+
+
+class MujocoSim(Node):
+    """Simulated robot behind /joint_states, /effort_controller/commands, /clock and the reset_episode service."""
+
+    def __init__(self) -> None:
+        """Declare parameters, build the model, wait for the first reset."""
+        super().__init__("mujoco_sim")
+        experiment, settings = declare(self, ExperimentSettings, SimulatorSettings)
+        self._task = make(experiment.task)
+        self._lockstep: bool = experiment.lockstep
+        robot = self._task.robot
+        self._effort_limit = robot.limits.effort
+        model = build_model(robot, _perturbation(settings), self._task.timestep_s)
+        self._arm = ArmSimulation(model, robot.joint_names)
+        timestep_ns = round(self._task.timestep_s * 1e9)
+        if self._lockstep:
+            self._substeps = self._task.substeps
+        else:
+            self._substeps = max(1, round(1.0 / settings.joint_state_rate / self._task.timestep_s))
+        self._period_ns = self._substeps * timestep_ns
+        self._command_timeout = settings.command_timeout
+        self._time_ns = 0
+        self._torque = np.zeros(len(robot.joint_names))
+        self._command_time = -np.inf
+        self._bad_commands = 0
+
+        self._state = JointState(name=list(robot.joint_names))
+        self._state.header.frame_id = "base_link"
+        self._clock_message = ClockMsg()
+        self._states = self.create_publisher(JointState, "joint_states", qos.STREAM)
+        self._clock_publisher = self.create_publisher(ClockMsg, "clock", qos.STREAM)
+        self.create_subscription(Float64MultiArray, "effort_controller/commands", self._on_command, qos.STREAM)
+        self.create_service(ResetEpisode, "reset_episode", self._on_reset)
+        self._arm.reset(*self._task.initial_state(initial_state_rng(experiment.seed, 0)))
+        self._awaiting_command = False
+        if not self._lockstep:
+            self._start = time.monotonic()
+            self._ticks = 0
+            self.create_timer(self._period_ns / 1e9, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def close(self) -> None:
+        """Nothing outlives the process."""
+
+    def _on_reset(self, request: ResetEpisode.Request, response: ResetEpisode.Response) -> ResetEpisode.Response:
+        rng = initial_state_rng(int(request.seed), int(request.episode))
+        self._arm.reset(*self._task.initial_state(rng))
+        self._torque[:] = 0.0
+        self._time_ns += self._period_ns
+        self._publish()
+        self._awaiting_command = True
+        response.success = True
+        set_ns(response.stamp, self._time_ns)
+        return response
+
+    def _on_command(self, message: Float64MultiArray) -> None:
+        torque = np.frombuffer(message.data)
+        if torque.shape != self._torque.shape or not np.isfinite(torque).all():
+            # As JointGroupEffortController does with a wrong length: zero effort, loudly.
+            self._bad_commands += 1
+            self.get_logger().error(
+                f"command refused ({len(torque)} values, expected {len(self._torque)} finite ones): zero torque",
+                throttle_duration_sec=1.0,
+            )
+            torque = np.zeros_like(self._torque)
+        np.clip(torque, -self._effort_limit, self._effort_limit, out=self._torque)
+        self._command_time = time.monotonic()
+        if self._lockstep and self._awaiting_command:
+            self._advance()
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if now - self._command_time > self._command_timeout:
+            self._torque[:] = 0.0
+        # Keep up with the wall clock; after a stall of the process, skip rather than race through missed periods.
+        due = int((now - self._start) * 1e9 / self._period_ns)
+        steps = min(due - self._ticks, 4)
+        self._ticks = due
+        for _ in range(steps):
+            self._advance()
+
+    def _advance(self) -> None:
+        self._arm.step(self._torque, self._substeps)
+        self._time_ns += self._period_ns
+        self._publish()
+
+    def _publish(self) -> None:
+        state = self._state
+        set_ns(state.header.stamp, self._time_ns)
+        state.position = array("d", self._arm.position.tobytes())
+        state.velocity = array("d", self._arm.velocity.tobytes())
+        state.effort = array("d", self._torque.tobytes())
+        self._states.publish(state)
+        self._clock_message.clock = state.header.stamp
+        self._clock_publisher.publish(self._clock_message)
+
+
+def _perturbation(settings: SimulatorSettings) -> Perturbation:
+    named = perturbation(settings.perturbation)
+    return Perturbation(
+        mass=named.mass * settings.mass,
+        inertia=named.inertia * settings.inertia,
+        damping=named.damping * settings.damping,
+        armature=named.armature * settings.armature,
+        frictionloss=named.frictionloss + settings.frictionloss,
+    )
+
+
+def main() -> None:
+    """Console entry point."""
+    raise SystemExit(run("mujoco_sim", lambda lifetime: MujocoSim()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings dataclasses as ROS parameters: declared with description and range, checked as a whole, read-only."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, TypeVar
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+
+from safe_transfer_ros.configuration import ConfigurationError, build, field_types, nearest
+
+Settings = TypeVar("Settings")
+
+# Declared by rclpy itself on every node.
+BUILT_IN = ("use_sim_time", "start_type_description_service", "qos_overrides")
+
+
+def declare(node: Node, *settings_types: type) -> list[Any]:
+    """Declare the fields of several settings dataclasses on a node and build them.
+
+    Parameters are read-only: nothing that bounds a torque can be changed under way. An override that belongs to none of
+    the dataclasses is an error, where rclpy would silently ignore it.
+
+    Raises:
+      ConfigurationError: unknown name, wrong type, out of range, or a rule between values broken.
+    """
+    kinds = {name: kind for each in settings_types for name, kind in field_types(each).items()}
+    overrides = node._parameter_overrides  # rclpy offers no public way to see undeclared overrides
+    for name in overrides:
+        if name not in kinds and name.split(".")[0] not in BUILT_IN:
+            raise ConfigurationError(f"{node.get_name()}: unknown parameter '{name}'; {nearest(name, kinds)}")
+    return [_declare_one(node, each, overrides) for each in settings_types]
+
+
+def _declare_one(node: Node, settings_type: type[Settings], overrides: dict[str, Any]) -> Settings:
+    names = field_types(settings_type)
+    given = {name: overrides[name].value for name in names if name in overrides}
+    settings = build(settings_type, given, where=node.get_name())
+    for field in dataclasses.fields(settings_type):  # type: ignore[arg-type]
+        # The checked value is declared in place of the override, so that `0` given for a float setting stays a float.
+        value = getattr(settings, field.name)
+        overrides.pop(field.name, None)
+        node.declare_parameter(field.name, value, _descriptor(field, type(value)))
+    return settings
+
+
+def _descriptor(field: dataclasses.Field[Any], kind: type) -> ParameterDescriptor:
+    metadata = field.metadata
+    choices = f" (one of: {', '.join(metadata['choices'])})" if metadata.get("choices") else ""
+    descriptor = ParameterDescriptor(description=metadata["description"] + choices, read_only=True)
+    minimum, maximum = metadata.get("minimum"), metadata.get("maximum")
+    if minimum is None or maximum is None:
+        return descriptor
+    if kind is float:
+        descriptor.floating_point_range = [FloatingPointRange(from_value=float(minimum), to_value=float(maximum))]
+    elif kind is int:
+        descriptor.integer_range = [IntegerRange(from_value=int(minimum), to_value=int(maximum))]
+    return descriptor

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""policy_server: policy in, PolicyAction out; serves the rollout action.
+
+It only proposes. Weights are swapped between episodes only, after name, shape, dtype, finiteness and sha256 were checked.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+
+import numpy as np
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.action.server import ServerGoalHandle
+from rclpy.task import Future
+from safe_transfer_msgs.action import Rollout
+from safe_transfer_msgs.msg import PolicyAction, PolicyStatus, PolicyWeights, TorqueLimitStatus
+from safe_transfer_msgs.srv import ResetEpisode
+from sensor_msgs.msg import JointState
+from std_srvs.srv import SetBool
+
+from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.nodes.managed import ManagedNode
+from safe_transfer_ros.nodes.parameters import declare
+from safe_transfer_ros.nodes.process import Lifetime, run
+from safe_transfer_ros.nodes.settings import ExperimentSettings, PolicyServerSettings
+from safe_transfer_ros.nodes.stamps import to_ns
+from safe_transfer_ros.nodes.waiting import PeerTimeout, answer, until
+from safe_transfer_ros.policies import weights
+from safe_transfer_ros.policies.forward import GaussianPolicy
+from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
+from safe_transfer_ros.tasks.streams import action_rng
+from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.transfer.policy_file import check_sizes, load_for
+
+
+@dataclass(kw_only=True)
+class RunningEpisode:
+    """The episode under way."""
+
+    index: int
+    noise: np.random.Generator
+    first_stamp_ns: int
+    done: Future
+    step: int = 0
+    ended: bool = False
+
+
+class RolloutStopped(RuntimeError):
+    """The rollout ended early; the text says why."""
+
+
+class PolicyServer(ManagedNode):
+    """Evaluates the policy on joint states while a rollout is under way."""
+
+    def __init__(self) -> None:
+        """Declare parameters."""
+        super().__init__("policy_server")
+        self._experiment, self._settings = declare(self, ExperimentSettings, PolicyServerSettings)
+        self._task = make(self._experiment.task)
+        self._period_ns = round(self._task.control_period_s * 1e9)
+        self._order = JointOrder(self._task.robot.joint_names)
+        self._policy: GaussianPolicy | None = None
+        self._version = 0
+        self._sha256 = ""
+        self._offered: PolicyWeights | None = None  # arrived during an episode: taken up when it ends
+        self._limit = TorqueLimitStatus()
+        self._episode: RunningEpisode | None = None
+        self._busy = False
+        self._latest: JointState | None = None
+
+    def configure(self) -> None:
+        """Create topics, services and the rollout action; load the policy file if one is given."""
+        self._actions = self.create_publisher(PolicyAction, "policy_server/action", qos.STREAM)
+        self._status = self.create_publisher(PolicyStatus, "policy_server/policy_status", qos.LATCHED)
+        self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM)
+        self.create_subscription(TorqueLimitStatus, "safety_filter/active_limit", self._on_limit, qos.LATCHED)
+        self.create_subscription(PolicyWeights, "trainer/policy_weights", self._on_weights, qos.LATCHED)
+        self._reset = self.create_client(ResetEpisode, "reset_episode")
+        self._arm = self.create_client(SetBool, "safety_filter/arm")
+        self._server = ActionServer(
+            self,
+            Rollout,
+            "policy_server/rollout",
+            execute_callback=self._rollout,
+            goal_callback=self._on_goal,
+            cancel_callback=self._on_cancel,
+        )
+        self._action = PolicyAction(joint_names=list(self._task.robot.joint_names))
+        if self._settings.policy:
+            _, data = load_for(self._task, self._settings.policy)
+            self._install(0, data, weights.sha256_of(data))
+
+    def deactivate(self) -> None:
+        """End the episode under way; the filter stops the arm when proposals cease, and is told to at once."""
+        self._stop_episode("policy_server was deactivated")
+
+    def close(self) -> None:
+        """Stop the arm through the filter before leaving."""
+        if self._episode is not None:
+            self._stop_episode("policy_server is shutting down")
+            self._arm.call_async(SetBool.Request(data=False))
+
+    # Weights ---------------------------------------------------------------------------------------------------------
+
+    def _on_weights(self, message: PolicyWeights) -> None:
+        if self._episode is not None:
+            self._offered = message
+            return
+        self._offered = None
+        try:
+            self._install(int(message.version), bytes(message.data), message.sha256)
+        except weights.WeightsError as error:
+            self._report(accepted=False, message=f"version {message.version} refused, {self._version} stays: {error}")
+
+    def _install(self, version: int, data: bytes, sha256: str) -> None:
+        parameters, _ = weights.from_bytes(data, sha256=sha256)
+        check_sizes(parameters, self._task)
+        self._policy = GaussianPolicy(parameters)
+        self._version, self._sha256 = version, sha256
+        self._action.policy_version = version
+        self._report(accepted=True, message="")
+
+    def _report(self, *, accepted: bool, message: str) -> None:
+        status = PolicyStatus(version=self._version, sha256=self._sha256, accepted=accepted, message=message)
+        status.header.stamp = self.get_clock().now().to_msg()
+        self._status.publish(status)
+        if not accepted:
+            self.get_logger().error(message)
+
+    def _on_limit(self, message: TorqueLimitStatus) -> None:
+        self._limit = message
+
+    # Rollout ---------------------------------------------------------------------------------------------------------
+
+    def _on_goal(self, goal: Rollout.Goal) -> GoalResponse:
+        if self._busy or goal.episodes == 0:
+            return GoalResponse.REJECT
+        return GoalResponse.ACCEPT
+
+    def _on_cancel(self, handle: ServerGoalHandle) -> CancelResponse:
+        self._stop_episode("cancelled")
+        return CancelResponse.ACCEPT
+
+    async def _rollout(self, handle: ServerGoalHandle) -> Rollout.Result:
+        goal, result = handle.request, Rollout.Result()
+        self._busy = True
+        try:
+            await self._wait_for_versions(goal)
+            for index in range(goal.first_episode, goal.first_episode + goal.episodes):
+                if handle.is_cancel_requested:
+                    raise RolloutStopped("cancelled")
+                result.steps += await self._run_episode(goal, index)
+                result.episodes += 1
+                handle.publish_feedback(Rollout.Feedback(episode=index, step=self._task.horizon))
+                if self._offered is not None:
+                    self._on_weights(self._offered)
+            result.success = True
+            handle.succeed()
+        except (PeerTimeout, RolloutStopped) as error:
+            result.message = str(error)
+            self.get_logger().warning(f"rollout ended after {result.episodes} episodes: {error}")
+            await self._disarm()
+            if handle.is_cancel_requested:
+                handle.canceled()
+            else:
+                handle.abort()
+        finally:
+            self._episode = None
+            self._busy = False
+        return result
+
+    async def _wait_for_versions(self, goal: Rollout.Goal) -> None:
+        """The goal names the policy version and limit iteration it is about; never roll out with others."""
+        seconds = self._settings.peer_timeout
+        what = f"policy version {goal.policy_version} installed (have {self._version})"
+        await until(self, lambda: self._policy is not None and self._version == goal.policy_version, seconds, what)
+        what = f"torque limit of iteration {goal.limit_iteration} in force at the filter"
+        await until(self, lambda: self._limit.iteration == goal.limit_iteration, seconds, what)
+
+    async def _run_episode(self, goal: Rollout.Goal, index: int) -> int:
+        seconds = self._settings.peer_timeout
+        reset = ResetEpisode.Request(seed=self._experiment.seed, episode=index)
+        response = await answer(self, self._reset.call_async(reset), seconds, "service reset_episode")
+        if not response.success:
+            raise RolloutStopped(f"reset_episode failed: {response.message}")
+        armed = await answer(self, self._arm.call_async(SetBool.Request(data=True)), seconds, "safety_filter/arm")
+        if not armed.success:
+            raise RolloutStopped(f"the filter refused to arm: {armed.message}")
+        self._action.iteration, self._action.episode = goal.iteration, index
+        episode = RunningEpisode(
+            index=index,
+            noise=action_rng(self._experiment.seed, index),
+            first_stamp_ns=to_ns(response.stamp),
+            done=Future(),
+        )
+        self._episode = episode
+        if self._latest is not None:  # in lockstep the first state may have come before the service's answer
+            self._on_joint_state(self._latest)
+        await episode.done
+        self._episode = None
+        return episode.step
+
+    async def _disarm(self) -> None:
+        try:
+            await answer(self, self._arm.call_async(SetBool.Request(data=False)), 2.0, "safety_filter/arm")
+        except PeerTimeout as error:
+            self.get_logger().error(f"could not disarm the filter: {error}")
+
+    def _stop_episode(self, why: str) -> None:
+        if self._episode is not None and not self._episode.done.done():
+            self._episode.done.set_exception(RolloutStopped(why))
+
+    # Proposals -------------------------------------------------------------------------------------------------------
+
+    def _on_joint_state(self, message: JointState) -> None:
+        self._latest = message
+        episode = self._episode
+        if episode is None or episode.done.done():
+            return
+        if episode.ended:
+            # A state after the last: the stop torque has reached the robot, so no reset can overtake it.
+            episode.done.set_result(None)
+            return
+        stamp_ns = to_ns(message.header.stamp)
+        # Due at multiples of the control period after the reset, in the robot's own time; half a millisecond of slack
+        # absorbs the jitter of a real robot's stamps.
+        if stamp_ns < episode.first_stamp_ns + episode.step * self._period_ns - 500_000:
+            return
+        try:
+            self._propose(message, episode)
+        except (JointOrderError, ValueError) as error:
+            episode.done.set_exception(RolloutStopped(str(error)))
+
+    def _propose(self, message: JointState, episode: RunningEpisode) -> None:
+        assert self._policy is not None
+        action = self._action
+        action.header.stamp = message.header.stamp
+        action.step = episode.step
+        if episode.step == self._task.horizon:
+            action.last = True
+            action.mean, action.stddev, action.effort = array("d"), array("d"), array("d")
+            self._actions.publish(action)
+            episode.ended = True
+            return
+        indices = self._order.indices(message.name)
+        position = np.frombuffer(message.position)[indices]
+        velocity = np.frombuffer(message.velocity)[indices]
+        observation = self._task.observe(position, velocity, self._limit.torque_limit)
+        mean, stddev = self._policy.distribution(observation)
+        effort = mean + stddev * episode.noise.standard_normal(len(mean))
+        action.last = False
+        action.mean = array("d", mean.tobytes())
+        action.stddev = array("d", stddev.tobytes())
+        action.effort = array("d", effort.tobytes())
+        self._actions.publish(action)
+        episode.step += 1
+
+
+def main() -> None:
+    """Console entry point."""
+
+    def create(lifetime: Lifetime) -> PolicyServer:
+        node = PolicyServer()
+        node.bring_up()
+        return node
+
+    raise SystemExit(run("policy_server", create))
+
+
+if __name__ == "__main__":
+    main()

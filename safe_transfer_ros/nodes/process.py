@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How every node process starts, runs and ends.
+
+A node ends in one of three ways: it was asked to (SIGINT, SIGTERM), it finished, or it failed. In each, `close()` is
+called while the node can still publish (a stop torque, say), and the exit status tells which it was.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any, Protocol
+
+# Before rclpy loads the middleware: the default range multicasts on every network interface.
+os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+
+import rclpy
+from rclpy.experimental import EventsExecutor
+from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
+
+EXIT_BAD_INPUT = 2
+_PR_SET_PDEATHSIG = 1
+
+
+class Closable(Protocol):
+    """A node that leaves nothing behind."""
+
+    def close(self) -> None:
+        """Stop what moves, flush what is written; the context is still valid."""
+
+    def destroy_node(self) -> Any:
+        """Release the ROS entities."""
+
+
+class Lifetime:
+    """When and why this process ends; shared by the node and its process."""
+
+    def __init__(self) -> None:
+        """Start open."""
+        self.over: Future = Future()
+        self.exit_code = 0
+        self._wake: Callable[[], None] = lambda: None
+
+    def end(self, exit_code: int = 0, message: str = "") -> None:
+        """End the process. Only the first call counts; safe from any thread."""
+        if self.over.done():
+            return
+        self.exit_code = exit_code
+        if message:
+            print(message, file=sys.stderr, flush=True)
+        self.over.set_result(None)
+        self._wake()
+
+
+def run(name: str, create: Callable[[Lifetime], Closable]) -> int:
+    """Run one node until it is told to stop, finishes or fails.
+
+    Args:
+      name: Node name, for error lines.
+      create: Builds the node; a ValueError or OSError from it is a user's mistake, told in one line.
+
+    Returns:
+      Exit status: 0 finished or stopped, 2 bad input, 1 a defect (with its traceback).
+    """
+    _die_with_parent()
+    # Signals are taken by a thread of their own: no handler of rclpy may shut the context down before the stop torque.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    lifetime = Lifetime()
+    threading.Thread(target=_end_on_signal, args=(lifetime,), daemon=True).start()
+    rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
+    node: Closable | None = None
+    executor = EventsExecutor()
+    lifetime._wake = executor.wake
+    try:
+        node = create(lifetime)
+        executor.add_node(node)  # type: ignore[arg-type]
+        background = getattr(node, "background", None)
+        if background is not None:  # a coroutine beside the callbacks
+            executor.create_task(background)
+        gc.collect()
+        gc.freeze()  # what exists now lives as long as the process: keep it out of every later collection
+        while not lifetime.over.done():
+            # A bare spin() hangs without traffic (timeout overflow in rclpy 7.1): always with a finite timeout.
+            executor.spin_until_future_complete(lifetime.over, timeout_sec=1.0)
+    except (ValueError, OSError) as error:
+        if node is not None:
+            traceback.print_exc()
+        lifetime.end(EXIT_BAD_INPUT, f"{name}: {error}")
+    except Exception:
+        traceback.print_exc()
+        lifetime.end(1, f"{name}: stopped by a defect, see above")
+    finally:
+        if node is not None:
+            node.close()
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return lifetime.exit_code
+
+
+def _end_on_signal(lifetime: Lifetime) -> None:
+    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    lifetime.end()
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the launcher dies, even by SIGKILL: no process outlives its launcher."""
+    parent = os.environ.get("SAFE_TRANSFER_LAUNCHER_PID")
+    try:
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    except (OSError, AttributeError):  # not Linux
+        return
+    if parent and os.getppid() != int(parent):  # it died before the line above
+        raise SystemExit("launcher is gone")

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every parameter of every node: name, default, range and meaning.
+
+`ExperimentSettings` is shared: each node declares it, so that all of them agree on the task and the bound. The others
+belong to one node. `config/*.yaml` holds them in the ROS parameter-file layout, the shared ones under `/**`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from safe_transfer_ros.configuration import ConfigurationError, setting
+from safe_transfer_ros.safety.torque_limit import GovernorSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentSettings:
+    """What all nodes must agree on."""
+
+    task: str = setting("pr2_cup_swirl", "Task: what is to be done and what is unsafe")
+    mode: str = setting(
+        "lockstep",
+        "lockstep: the next joint state comes only after the command for this one; realtime: wall-clock rates",
+        choices=("lockstep", "realtime"),
+    )
+    seed: int = setting(0, "Seed of initial states, action noise and updates", minimum=0, maximum=2**31 - 1)
+    limit: str = setting(
+        "adaptive",
+        "adaptive: the torque limit follows the measured unsafety rate (PSPT); fixed: torque_limit_max from the start "
+        "on, the paper's baseline, WITHOUT the damage bound",
+        choices=("adaptive", "fixed"),
+    )
+    d_safe: float = setting(0.5, "D_safe: bound on unsafety rate times torque limit, N·m", minimum=1e-3, maximum=1e3)
+    torque_limit_min: float = setting(0.1, "T_min: the limit learning starts from, N·m", minimum=1e-3, maximum=1e3)
+    torque_limit_max: float = setting(3.0, "T_max: the ceiling the limit never passes, N·m", minimum=1e-3, maximum=1e3)
+    allow_unsafe_minimum: bool = setting(
+        False, "Override, recorded: accept T_min >= D_safe, so that even the lowest limit may exceed the bound"
+    )
+    first_iteration: int = setting(
+        0, "Iteration this run starts at (above 0 when a run is resumed)", minimum=0, maximum=10**6
+    )
+    first_torque_limit: float = setting(
+        0.0, "Limit this run starts at, N·m; 0: T_min (above 0 when a run is resumed)", minimum=0.0, maximum=1e3
+    )
+
+    def __post_init__(self) -> None:
+        self.governor()  # the rules between T_min, T_max and D_safe live there; the sentence comes from there
+        if self.first_torque_limit > self.torque_limit_max:
+            raise ConfigurationError(
+                f"first_torque_limit {self.first_torque_limit:g} is above torque_limit_max {self.torque_limit_max:g}"
+            )
+
+    @property
+    def lockstep(self) -> bool:
+        """Whether simulated time is the only clock in the control loop."""
+        return self.mode == "lockstep"
+
+    @property
+    def starting_limit(self) -> float:
+        """The torque limit in force when the run starts, N·m."""
+        if self.limit == "fixed":
+            return self.torque_limit_max
+        return self.first_torque_limit or self.torque_limit_min
+
+    def governor(self, monitor: MonitorSettings | None = None) -> GovernorSettings:
+        """The governor's settings for this experiment (PSPT Eq. 16, 32)."""
+        monitor = monitor or MonitorSettings()
+        return GovernorSettings(
+            d_safe=self.d_safe,
+            t_min=self.torque_limit_min,
+            t_max=self.torque_limit_max,
+            growth=monitor.growth,
+            joints=monitor.joints,
+            rule=self.limit,
+            use_limit_change=monitor.use_limit_change,
+            use_policy_change=monitor.use_policy_change,
+            kl=monitor.kl,
+            allow_unsafe_minimum=self.allow_unsafe_minimum,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterSettings:
+    """safety_filter."""
+
+    action_timeout: float = setting(
+        0.1, "Armed, no fresh proposal for this long: stop torque in the same cycle, s", minimum=0.001, maximum=10.0
+    )
+    trip_timeout: float = setting(
+        0.5, "Armed, still no fresh proposal after this long: trip, latched, s", minimum=0.001, maximum=60.0
+    )
+    joint_state_timeout: float = setting(
+        0.05, "Armed, no joint state for this long: trip, s", minimum=0.001, maximum=10.0
+    )
+    frozen_timeout: float = setting(
+        0.2, "Armed, torque applied, joint states bit-identical for this long: trip, s", minimum=0.001, maximum=10.0
+    )
+    torque_rate_limit: float = setting(
+        1000.0, "Largest change of a published torque, N·m/s", minimum=1.0, maximum=1e5
+    )
+    lockstep_timeout: float = setting(
+        20.0, "Lockstep: armed, nothing at all arrived for this long on the wall clock: trip, s", minimum=0.1, maximum=600.0
+    )
+
+    def __post_init__(self) -> None:
+        if self.trip_timeout < self.action_timeout:
+            raise ConfigurationError(
+                f"trip_timeout ({self.trip_timeout:g} s) must not be shorter than action_timeout "
+                f"({self.action_timeout:g} s)"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitorSettings:
+    """unsafety_monitor."""
+
+    joints: str = setting(
+        "mean",
+        "How P(torque outside the limit) joins over joints (PSPT Eq. 22-23): mean, the paper's scalar reading; any, the "
+        "exact union",
+        choices=("mean", "any"),
+    )
+    kl: str = setting(
+        "bound",
+        "KL divergence in the effect of a policy update (Eq. 24): bound, the TRPO step size; measured, after line search",
+        choices=("bound", "measured"),
+    )
+    growth: float = setting(1.05, "Largest factor the limit may rise by per iteration", minimum=1.0, maximum=1.05)
+    use_limit_change: bool = setting(True, "Count dp_u1, the effect of the new limit (false: ablation v2)")
+    use_policy_change: bool = setting(True, "Count dp_u2, the effect of the policy update (false: ablation v3)")
+    lease: float = setting(
+        5.0, "Each torque limit is valid this long unless renewed, s of wall clock", minimum=0.2, maximum=60.0
+    )
+    data_timeout: float = setting(
+        10.0, "Wait this long for missing joint states before they count as unsafe, s", minimum=0.1, maximum=60.0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyServerSettings:
+    """policy_server."""
+
+    policy: str = setting("", "Policy weights (safetensors) loaded at start; empty: wait for the trainer's")
+    peer_timeout: float = setting(
+        20.0, "Wait this long for another node's answer (reset, arm, weights, limit), s", minimum=0.1, maximum=600.0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerSettings:
+    """trainer."""
+
+    policy: str = setting("pr2_cup_swirl", "Pre-trained policy: a file, or the name of a shipped one")
+    iterations: int = setting(60, "Iterations of Algorithm 1 to run", minimum=1, maximum=100_000)
+    autostart: bool = setting(True, "Start fine-tuning when the graph is complete; false: wait for a fine_tune goal")
+    episodes_per_iteration: int = setting(5, "Episodes rolled out per iteration", minimum=1, maximum=1000)
+    max_kl: float = setting(0.05, "TRPO step size delta: KL summed over action dimensions", minimum=1e-6, maximum=10.0)
+    record: bool = setting(True, "A bag_recorder belongs to the graph: do not begin before it listens")
+    run_dir: str = setting("", "Directory of this run: CSV and checkpoints go there; empty: keep nothing")
+    peer_timeout: float = setting(
+        20.0, "Wait this long for the other nodes at start and between iterations, s", minimum=0.1, maximum=600.0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecorderSettings:
+    """bag_recorder."""
+
+    bag: str = setting("", "Directory of the rosbag2 to write; it must not exist yet")
+    compression: str = setting("none", "Chunk compression of the mcap file", choices=("none", "zstd"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulatorSettings:
+    """mujoco_sim."""
+
+    perturbation: str = setting(
+        "light_sticky", "Named difference from the nominal robot (robots/simulation.py); the factors below multiply it"
+    )
+    mass: float = setting(1.0, "Factor on link masses", minimum=1e-3, maximum=1e3)
+    inertia: float = setting(1.0, "Factor on link inertias", minimum=1e-3, maximum=1e3)
+    damping: float = setting(1.0, "Factor on joint damping", minimum=0.0, maximum=1e3)
+    armature: float = setting(1.0, "Factor on rotor inertias", minimum=1e-3, maximum=1e3)
+    frictionloss: float = setting(0.0, "Dry friction added to every joint, N·m", minimum=0.0, maximum=100.0)
+    joint_state_rate: float = setting(200.0, "Real time: joint states per second", minimum=20.0, maximum=1000.0)
+    command_timeout: float = setting(
+        0.1, "Real time: no command for this long: zero torque, as hardware should, s", minimum=0.005, maximum=10.0
+    )
+
+
+NODE_SETTINGS: dict[str, type] = {
+    "policy_server": PolicyServerSettings,
+    "safety_filter": FilterSettings,
+    "unsafety_monitor": MonitorSettings,
+    "trainer": TrainerSettings,
+    "bag_recorder": RecorderSettings,
+    "mujoco_sim": SimulatorSettings,
+}
+
+
+def as_dict(settings: object) -> dict[str, object]:
+    """Plain mapping of a settings dataclass, for YAML and ROS parameters."""
+    return dataclasses.asdict(settings)  # type: ignore[call-overload]

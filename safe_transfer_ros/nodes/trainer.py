@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""trainer: coordinates Algorithm 1 (PSPT): rollout, update, limit, next.
+
+It asks policy_server for rollouts, learns from the SafetyDecisions alone, publishes new weights, and does not go on
+before both have acknowledged: policy_server the weights, the filter the torque limit the monitor has derived.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
+from rclpy.action.client import ClientGoalHandle
+from rclpy.action.server import ServerGoalHandle
+from rclpy.node import Node
+from safe_transfer_msgs.action import FineTune, Rollout
+from safe_transfer_msgs.msg import PolicyStatus, PolicyWeights, SafetyDecision, TorqueLimitStatus, UnsafetyEstimate
+from std_msgs.msg import String
+
+from safe_transfer_ros.configuration import ConfigurationError
+from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.nodes.parameters import declare
+from safe_transfer_ros.nodes.process import EXIT_BAD_INPUT, Lifetime, run
+from safe_transfer_ros.nodes.settings import ExperimentSettings, TrainerSettings, as_dict
+from safe_transfer_ros.nodes.waiting import PeerTimeout, answer, until
+from safe_transfer_ros.policies import weights
+from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.transfer.episode import Episode, EpisodeError, episodes_from_decisions
+from safe_transfer_ros.transfer.iteration import IterationRecord, append
+from safe_transfer_ros.transfer.policy_file import load_for
+from safe_transfer_ros.transfer.pspt import PsptSettings, improve
+
+
+class FineTuningStopped(RuntimeError):
+    """Fine-tuning ended early; the text says why."""
+
+
+class Trainer(Node):
+    """Learns from what the filter records, one iteration at a time."""
+
+    def __init__(self, lifetime: Lifetime) -> None:
+        """Load the policy, create the topics; with `autostart`, begin once the graph is complete."""
+        super().__init__("trainer")
+        self._lifetime = lifetime
+        self._experiment, self._settings = declare(self, ExperimentSettings, TrainerSettings)
+        self._task = make(self._experiment.task)
+        self._parameters, self._data = load_for(self._task, self._settings.policy)
+        self._learning = PsptSettings(max_kl=self._settings.max_kl)
+        self._run_dir = Path(self._settings.run_dir) if self._settings.run_dir else None
+        self._version = self._experiment.first_iteration
+        self._decisions: list[SafetyDecision] = []
+        self._episodes_seen = 0
+        self._policy_status = PolicyStatus()
+        self._limit_status = TorqueLimitStatus()
+        self._estimate = UnsafetyEstimate()
+        self._estimated = -1
+        self._goal: ClientGoalHandle | None = None
+        self._busy = False
+        self._started = 0.0
+
+        self._weights = self.create_publisher(PolicyWeights, "trainer/policy_weights", qos.LATCHED)
+        self._run_config = self.create_publisher(String, "trainer/run_config", qos.LATCHED)
+        self.create_subscription(SafetyDecision, "safety_filter/decision", self._on_decision, qos.RECORD)
+        self.create_subscription(PolicyStatus, "policy_server/policy_status", self._on_status, qos.LATCHED)
+        self.create_subscription(TorqueLimitStatus, "safety_filter/active_limit", self._on_limit, qos.LATCHED)
+        self.create_subscription(UnsafetyEstimate, "unsafety_monitor/estimate", self._on_estimate, qos.LATCHED)
+        self._rollouts = ActionClient(self, Rollout, "policy_server/rollout")
+        self._server = ActionServer(
+            self,
+            FineTune,
+            "trainer/fine_tune",
+            execute_callback=self._serve,
+            goal_callback=self._on_goal,
+            cancel_callback=self._on_cancel,
+        )
+
+    def close(self) -> None:
+        """Cancel the rollout under way: the policy server then stops the arm through the filter."""
+        if self._goal is not None:
+            self._goal.cancel_goal_async()
+
+    # What the others say ---------------------------------------------------------------------------------------------
+
+    def _on_decision(self, message: SafetyDecision) -> None:
+        self._decisions.append(message)
+        self._episodes_seen += message.last
+
+    def _on_status(self, message: PolicyStatus) -> None:
+        self._policy_status = message
+
+    def _on_limit(self, message: TorqueLimitStatus) -> None:
+        self._limit_status = message
+
+    def _on_estimate(self, message: UnsafetyEstimate) -> None:
+        self._estimate, self._estimated = message, int(message.iteration)
+
+    # The fine_tune action --------------------------------------------------------------------------------------------
+
+    def _on_goal(self, goal: FineTune.Goal) -> GoalResponse:
+        if self._busy or self._settings.autostart or goal.iterations == 0:
+            return GoalResponse.REJECT
+        return GoalResponse.ACCEPT
+
+    def _on_cancel(self, handle: ServerGoalHandle) -> CancelResponse:
+        self.close()
+        return CancelResponse.ACCEPT
+
+    async def _serve(self, handle: ServerGoalHandle) -> FineTune.Result:
+        result = FineTune.Result()
+
+        def report(record: IterationRecord) -> None:
+            result.iterations += 1
+            feedback = FineTune.Feedback(iterations=handle.request.iterations, d_safe=self._experiment.d_safe)
+            for name, value in record.as_dict().items():
+                setattr(feedback, name, value)
+            handle.publish_feedback(feedback)
+
+        try:
+            await self._fine_tune(int(handle.request.iterations), report, lambda: handle.is_cancel_requested)
+            result.success = True
+            handle.succeed()
+        except (PeerTimeout, FineTuningStopped, EpisodeError) as error:
+            result.message = str(error)
+            handle.canceled() if handle.is_cancel_requested else handle.abort()
+        return result
+
+    async def background(self) -> None:
+        """With `autostart`: fine-tune for the configured number of iterations, then end the process."""
+        if not self._settings.autostart:
+            return
+        try:
+            await self._fine_tune(self._settings.iterations, lambda record: None, lambda: False)
+            self._lifetime.end(0)
+        except (PeerTimeout, FineTuningStopped, EpisodeError, OSError) as error:
+            self._lifetime.end(EXIT_BAD_INPUT, f"trainer: {error}")
+        except Exception:
+            traceback.print_exc()
+            self._lifetime.end(1, "trainer: stopped by a defect, see above")
+
+    # Algorithm 1 -----------------------------------------------------------------------------------------------------
+
+    async def _fine_tune(
+        self, iterations: int, report: Callable[[IterationRecord], None], cancelled: Callable[[], bool]
+    ) -> None:
+        self._busy = True
+        try:
+            await self._complete_graph()
+            self._started = time.monotonic()
+            self._publish_weights(iteration=0, steps=0, kl=0.0)
+            first = self._version
+            for iteration in range(first, first + iterations):
+                if cancelled():
+                    raise FineTuningStopped("cancelled")
+                report(await self._iterate(iteration))
+        finally:
+            self._busy = False
+
+    async def _complete_graph(self) -> None:
+        """Wait until every peer is there and listens: what is published before that is lost to it."""
+        seconds = self._settings.peer_timeout
+        listeners = 3 if self._settings.record else 2
+        await until(
+            self,
+            lambda: self.count_subscribers("safety_filter/decision") >= listeners,
+            seconds,
+            "unsafety_monitor and bag_recorder listening to safety_filter/decision"
+            if self._settings.record
+            else "unsafety_monitor listening to safety_filter/decision",
+            period=0.05,
+        )
+        await until(
+            self,
+            lambda: self._rollouts.server_is_ready() and self._limit_status.torque_limit > 0.0,
+            seconds,
+            "policy_server's rollout action and the filter's active_limit",
+            period=0.05,
+        )
+        self._run_config.publish(String(data=self._configuration()))
+
+    def _configuration(self) -> str:
+        """The run's parameters as YAML, so that the bag alone says how it came about."""
+        path = self._run_dir / "config.yaml" if self._run_dir else None
+        if path is not None and path.exists():
+            return path.read_text()
+        sections = {"/**": self._experiment, "trainer": self._settings}
+        return yaml.safe_dump({node: {"ros__parameters": as_dict(own)} for node, own in sections.items()})
+
+    async def _iterate(self, iteration: int) -> IterationRecord:
+        seconds = self._settings.peer_timeout
+        await until(
+            self,
+            lambda: self._policy_status.version == self._version,
+            seconds,
+            f"policy_server with weights version {self._version} ({self._policy_status.message or 'no answer'})",
+        )
+        await until(
+            self,
+            lambda: self._limit_status.iteration == iteration,
+            seconds,
+            f"torque limit of iteration {iteration} at the filter ({self._limit_status.message or 'no answer'})",
+        )
+        episodes = await self._roll_out(iteration)
+        update = improve(self._parameters, episodes, self._task, self._learning, self._seed(iteration))
+        self._parameters = update.parameters
+        self._version = iteration + 1
+        steps = sum(len(episode.proposed) for episode in episodes)
+        self._publish_weights(iteration=iteration, steps=steps, kl=update.kl)
+        await until(
+            self, lambda: self._estimated == iteration, seconds, f"unsafety_monitor's estimate of iteration {iteration}"
+        )
+        return self._keep(iteration, episodes)
+
+    async def _roll_out(self, iteration: int) -> list[Episode]:
+        """One rollout goal: the decisions of its episodes, complete."""
+        seconds = self._settings.peer_timeout
+        count = self._settings.episodes_per_iteration
+        self._decisions, self._episodes_seen = [], 0
+        goal = Rollout.Goal(
+            iteration=iteration,
+            episodes=count,
+            first_episode=iteration * count,
+            policy_version=self._version,
+            limit_iteration=iteration,
+        )
+        handle = await answer(self, self._rollouts.send_goal_async(goal), seconds, "policy_server/rollout")
+        if not handle.accepted:
+            raise FineTuningStopped("policy_server refused the rollout: another one is under way")
+        self._goal = handle
+        outcome = (await handle.get_result_async()).result
+        self._goal = None
+        if not outcome.success:
+            raise FineTuningStopped(f"rollout of iteration {iteration} ended early: {outcome.message}")
+        what = f"all {count} episodes of iteration {iteration} as decisions of the filter"
+        await until(self, lambda: self._episodes_seen >= count, seconds, what)
+        return episodes_from_decisions(self._decisions)
+
+    def _publish_weights(self, *, iteration: int, steps: int, kl: float) -> None:
+        data = weights.to_bytes(self._parameters, {"task": self._task.name, "version": str(self._version)})
+        message = PolicyWeights(
+            version=self._version,
+            iteration=iteration,
+            steps=steps,
+            kl=kl,
+            kl_bound=self._settings.max_kl,
+            data=array("B", data),
+            sha256=weights.sha256_of(data),
+        )
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._weights.publish(message)
+        if self._run_dir is not None:
+            weights.save(self._run_dir / "checkpoints" / f"policy_{self._version:05d}.safetensors", data)
+
+    def _keep(self, iteration: int, episodes: list[Episode]) -> IterationRecord:
+        record = iteration_record(
+            episodes, self._estimate, self._task, wall_time_s=time.monotonic() - self._started
+        )
+        if self._run_dir is not None:
+            append(self._run_dir / "iterations.csv", record)
+        return record
+
+    def _seed(self, iteration: int) -> int:
+        return int(np.random.SeedSequence([self._experiment.seed, 2, iteration]).generate_state(1)[0])
+
+
+def main() -> None:
+    """Console entry point."""
+
+    def create(lifetime: Lifetime) -> Trainer:
+        return Trainer(lifetime)
+
+    raise SystemExit(run("trainer", create))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""unsafety_monitor: measures how unsafe the arm has been and says how much torque it may have next.
+
+Its view of the arm is its own: forward kinematics on /joint_states, never the policy's observation. After each iteration
+it publishes the estimate (PSPT Eq. 22-32) and the next torque limit (Eq. 16), and keeps renewing the limit's lease.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
+from rclpy.node import Node
+from safe_transfer_msgs.msg import PolicyWeights, SafetyDecision, TorqueLimit, UnsafetyEstimate
+from sensor_msgs.msg import JointState
+
+from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.nodes.parameters import declare
+from safe_transfer_ros.nodes.process import Lifetime, run
+from safe_transfer_ros.nodes.settings import ExperimentSettings, MonitorSettings
+from safe_transfer_ros.nodes.stamps import to_ns
+from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
+from safe_transfer_ros.safety.torque_limit import TorqueLimitGovernor
+from safe_transfer_ros.safety.unsafety import UnsafetyLedger
+from safe_transfer_ros.tasks.task import make
+
+
+class UnsafetyMonitor(Node):
+    """Accounts for joint states and decisions, iteration by iteration."""
+
+    def __init__(self) -> None:
+        """Publish the starting limit; from then on events drive it."""
+        super().__init__("unsafety_monitor")
+        experiment, settings = declare(self, ExperimentSettings, MonitorSettings)
+        self._task = make(experiment.task)
+        self._order = JointOrder(self._task.robot.joint_names)
+        self._ledger = UnsafetyLedger(self._task.unsafety_limit)
+        self._governor = TorqueLimitGovernor(
+            experiment.governor(settings),
+            iteration=experiment.first_iteration,
+            torque_limit=experiment.starting_limit,
+        )
+        self._settings = settings
+        self._closing: PolicyWeights | None = None  # the update whose iteration waits for its last data
+        self._closing_since = 0.0
+        self._limits = self.create_publisher(TorqueLimit, "unsafety_monitor/torque_limit", qos.LATCHED)
+        self._estimates = self.create_publisher(UnsafetyEstimate, "unsafety_monitor/estimate", qos.LATCHED)
+        self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.RECORD)
+        self.create_subscription(SafetyDecision, "safety_filter/decision", self._on_decision, qos.RECORD)
+        self.create_subscription(PolicyWeights, "trainer/policy_weights", self._on_weights, qos.LATCHED)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(settings.lease / 4, self._publish_limit, clock=steady)
+        self.create_timer(0.05, self._close_if_complete, clock=steady)
+        self._publish_limit()
+
+    def close(self) -> None:
+        """Nothing to undo: without renewals the lease runs out and the filter falls back to T_min."""
+
+    def _on_joint_state(self, message: JointState) -> None:
+        try:
+            indices = self._order.indices(message.name)
+            unsafety = float(self._task.unsafety(np.frombuffer(message.position)[indices]))
+        except (JointOrderError, ValueError, IndexError) as error:
+            self.get_logger().error(f"joint state not accounted for: {error}", throttle_duration_sec=1.0)
+            return
+        self._ledger.add_state(to_ns(message.header.stamp), unsafety)
+        if self._closing is not None:
+            self._close_if_complete()
+
+    def _on_decision(self, message: SafetyDecision) -> None:
+        self._ledger.add_step(
+            int(message.iteration),
+            int(message.episode),
+            to_ns(message.header.stamp),
+            bool(message.last),
+            np.array(message.proposed_mean),
+            np.array(message.proposed_stddev),
+            float(message.torque_limit),
+        )
+        if self._closing is not None:
+            self._close_if_complete()
+
+    def _on_weights(self, message: PolicyWeights) -> None:
+        if message.version <= self._governor.iteration:  # the policy a run starts from: no iteration behind it
+            return
+        self._closing, self._closing_since = message, time.monotonic()
+        self._close_if_complete()
+
+    def _close_if_complete(self) -> None:
+        update = self._closing
+        if update is None:
+            return
+        iteration = int(update.iteration)
+        waited = time.monotonic() - self._closing_since
+        if not self._ledger.complete(iteration, int(update.steps)) and waited < self._settings.data_timeout:
+            return
+        self._closing = None
+        totals = self._ledger.close(iteration)
+        if totals.missing:
+            self.get_logger().error(f"iteration {iteration}: {totals.missing} joint states missing, counted as unsafe")
+        step = self._governor.update(
+            iteration=iteration,
+            unsafety_rate=totals.unsafety_rate,
+            mean=totals.mean,
+            stddev=totals.stddev,
+            visited_torque_limit=totals.torque_limit,
+            kl=float(update.kl),
+            kl_bound=float(update.kl_bound),
+        )
+        estimate = UnsafetyEstimate(
+            iteration=iteration,
+            policy_version=int(update.version) - 1,
+            steps=int(update.steps),
+            missing=totals.missing,
+            unsafety_rate=step.unsafety_rate,
+            limit_change_risk=step.limit_change_risk,
+            policy_change_risk=step.policy_change_risk,
+            predicted_unsafety_rate=step.predicted_unsafety_rate,
+            torque_limit=step.torque_limit,
+            next_torque_limit=step.next_torque_limit,
+            expected_damage=step.expected_damage,
+            d_safe=self._governor.settings.d_safe,
+            kl=float(update.kl),
+            unsafety_mean=totals.unsafety_mean,
+            unsafety_max=totals.unsafety_max,
+        )
+        estimate.header.stamp = self.get_clock().now().to_msg()
+        self._estimates.publish(estimate)
+        self._publish_limit()
+
+    def _publish_limit(self) -> None:
+        limit = TorqueLimit(
+            iteration=self._governor.iteration,
+            torque_limit=self._governor.torque_limit,
+            lease=Duration(seconds=self._settings.lease).to_msg(),
+        )
+        limit.header.stamp = self.get_clock().now().to_msg()
+        self._limits.publish(limit)
+
+
+def main() -> None:
+    """Console entry point."""
+
+    def create(lifetime: Lifetime) -> UnsafetyMonitor:
+        return UnsafetyMonitor()
+
+    raise SystemExit(run("unsafety_monitor", create))
+
+
+if __name__ == "__main__":
+    main()

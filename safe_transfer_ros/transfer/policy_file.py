@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A policy for a task: a file on disk or one that is shipped, checked against the task's sizes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safe_transfer_ros import resources
+from safe_transfer_ros.configuration import nearest
+from safe_transfer_ros.policies.weights import Architecture, Parameters, WeightsError, from_bytes
+from safe_transfer_ros.tasks.task import Task
+
+
+def find(name: str) -> Path:
+    """Path of a policy given as a file, or by the name of a shipped one.
+
+    Raises:
+      WeightsError: there is neither such a file nor such a shipped policy.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    shipped = {path.stem: path for path in resources.path("weights").glob("*.safetensors")}
+    if name in shipped:
+        return shipped[name]
+    raise WeightsError(f"no policy file '{name}', and none is shipped under that name; {nearest(name, shipped)}")
+
+
+def load_for(task: Task, name: str) -> tuple[Parameters, bytes]:
+    """Load a policy and check that it fits the task.
+
+    Args:
+      task: The task it is to act in.
+      name: File, or name of a shipped policy.
+
+    Returns:
+      Parameters and the bytes they came from.
+
+    Raises:
+      WeightsError: not found, corrupt, or of other sizes than the task's.
+    """
+    path = find(name)
+    data = path.read_bytes()
+    try:
+        parameters, _ = from_bytes(data)
+        check_sizes(parameters, task)
+    except WeightsError as error:
+        raise WeightsError(f"policy {path}: {error}") from error
+    return parameters, data
+
+
+def check_sizes(parameters: Parameters, task: Task) -> None:
+    """Check that a policy takes the task's observations and gives its actions.
+
+    Raises:
+      WeightsError: naming both pairs of sizes.
+    """
+    architecture = Architecture.of(parameters)
+    has = (architecture.observation_size, architecture.action_size)
+    wants = (task.observation_size, task.action_size)
+    if has != wants:
+        raise WeightsError(
+            f"{task.name} has {wants[0]} observations and {wants[1]} actions, this policy is for {has[0]} and {has[1]}"
+        )

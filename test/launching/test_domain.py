@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every run has a ROS domain of its own; real lock files, real processes."""
+
+import subprocess
+import sys
+
+import pytest
+
+from safe_transfer_ros.configuration import ConfigurationError
+from safe_transfer_ros.launching import domain
+
+
+@pytest.fixture(autouse=True)
+def free_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
+
+
+def test_two_claims_differ() -> None:
+    first, second = domain.claim(), domain.claim()
+    assert first.number != second.number
+
+
+def test_a_domain_in_use_is_refused_with_its_holder(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = domain.claim()
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(held.number))
+    with pytest.raises(ConfigurationError, match=rf"domain {held.number} is in use by another run \(process \d+\)"):
+        domain.claim()
+
+
+def test_a_killed_holder_frees_its_domain(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = "from safe_transfer_ros.launching import domain; d = domain.claim(); print(d.number, flush=True); input()"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    number = int(holder.stdout.readline())
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
+    with pytest.raises(ConfigurationError):
+        domain.claim()
+    holder.kill()
+    holder.wait()
+    assert domain.claim().number == number
+
+
+def test_nonsense_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROS_DOMAIN_ID", "mine")
+    with pytest.raises(ConfigurationError, match="got 'mine'"):
+        domain.claim()

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Launch arguments and parameter files: applied where they belong, or refused in one line before anything is written."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from safe_transfer_ros import resources
+from safe_transfer_ros.configuration import ConfigurationError
+from safe_transfer_ros.launching import pr2_cup_swirl
+from safe_transfer_ros.launching.graph import SHARED, apply_arguments, complete, read_parameters
+from safe_transfer_ros.nodes.settings import NODE_SETTINGS
+
+SHIPPED = "config/pr2_cup_swirl.yaml"
+
+
+def plan(tmp_path: Path, **given: str) -> pr2_cup_swirl.Plan:
+    return pr2_cup_swirl.plan({"run_dir": str(tmp_path / "run"), **given})
+
+
+def test_the_shipped_configuration_is_complete_and_valid() -> None:
+    parameters = complete(read_parameters(resources.path(SHIPPED)))
+    assert set(parameters) == {SHARED, *NODE_SETTINGS}
+
+
+def test_arguments_reach_their_parameters() -> None:
+    given = {"t_min": "0.2", "iterations": "7", "trainer.max_kl": "0.01", "limit": "fixed"}
+    parameters, own = apply_arguments({}, given, pr2_cup_swirl.ARGUMENTS)
+    assert parameters[SHARED] == {"torque_limit_min": 0.2, "limit": "fixed"}
+    assert parameters["trainer"] == {"iterations": 7, "max_kl": 0.01}
+    assert own["record"] == "true"
+
+
+def test_config_as_run_describes_the_same_run(tmp_path: Path) -> None:
+    first = plan(tmp_path, seed="3", d_safe="0.4")
+    again = pr2_cup_swirl.plan({"config": str(first.parameters_file), "run_dir": str(tmp_path / "again")})
+    assert again.parameters[SHARED] == first.parameters[SHARED]
+    assert again.parameters["safety_filter"] == first.parameters["safety_filter"]
+    assert yaml.safe_load(first.parameters_file.read_text())[SHARED]["ros__parameters"]["seed"] == 3
+
+
+def test_recorder_runs_only_when_asked_for(tmp_path: Path) -> None:
+    nodes = [process.node for process in plan(tmp_path, record="false").processes]
+    assert "bag_recorder" not in nodes
+    assert nodes.index("trainer") < nodes.index("safety_filter") < nodes.index("mujoco_sim")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"iteration": "3"}, "unknown launch argument 'iteration'; did you mean 'iterations'"),
+        ({"trainer.max_lk": "3"}, "did you mean 'max_kl'"),
+        ({"trainr.max_kl": "3"}, "did you mean 'trainer'"),
+        ({"iterations": "many"}, "whole number, got 'many'"),
+        ({"mode": "fast"}, "lockstep, realtime"),
+        ({"t_min": "0.7"}, "d_safe"),
+        ({"policy": "no_such_policy"}, "no policy file 'no_such_policy'"),
+        ({"perturbation": "light_stick"}, "light_sticky"),
+        ({"robot": "hardware"}, "mode:=realtime"),
+        ({"config": "no/such.yaml"}, "cannot read configuration"),
+        ({"safety_filter.trip_timeout": "0.05"}, "trip_timeout"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_written(tmp_path: Path, given: dict[str, str], expected: str) -> None:
+    with pytest.raises(ValueError, match=expected) as raised:
+        plan(tmp_path, **given)
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_unknown_node_and_layout_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("safety_filtre:\n  ros__parameters: {}\n")
+    with pytest.raises(ConfigurationError, match="did you mean 'safety_filter'"):
+        read_parameters(file)
+    file.write_text("trainer:\n  iterations: 3\n")
+    with pytest.raises(ConfigurationError, match="ros__parameters"):
+        read_parameters(file)
+    file.write_text("a: [1,\n")
+    with pytest.raises(ConfigurationError, match="not YAML"):
+        read_parameters(file)
+
+
+def test_a_corrupt_policy_is_refused(tmp_path: Path) -> None:
+    bad = tmp_path / "policy.safetensors"
+    bad.write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00garbage!")
+    with pytest.raises(ValueError, match="policy.safetensors"):
+        plan(tmp_path, policy=str(bad))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_used_run_directory_is_not_written_into(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "iterations.csv").write_text("x")
+    with pytest.raises(ConfigurationError, match="already holds something"):
+        plan(tmp_path)
+
+
+def test_a_full_disk_is_said_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pr2_cup_swirl, "MINIMUM_FREE_BYTES", 10**18)
+    with pytest.raises(ConfigurationError, match="MB free"):
+        plan(tmp_path)
