@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A task as a Gymnasium environment: one episode at a time, behind the same envelope as the robot.
+
+Importing this module registers `safe_transfer_ros/Pr2CupSwirl-v0`, so
+`gymnasium.make("safe_transfer_ros.tasks.environment:safe_transfer_ros/Pr2CupSwirl-v0")` works anywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from safe_transfer_ros.robots.simulation import NOMINAL, ArmSimulation, Perturbation, build_model
+from safe_transfer_ros.safety.envelope import Envelope, EnvelopeSettings
+from safe_transfer_ros.tasks.streams import initial_state_rng
+from safe_transfer_ros.tasks.task import Array, Task, make
+
+ENVIRONMENT_ID = "safe_transfer_ros/Pr2CupSwirl-v0"
+
+
+class TorqueEnv(gymnasium.Env[Array, Array]):
+    """Propose torques, N·m; the envelope decides what is applied.
+
+    The reward is for the torque proposed and the state the applied one led to. Episodes are truncated at the
+    task's horizon and never terminate.
+
+    Attributes:
+      task: The task.
+      torque_limit: Limit of the current episode, N·m.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}
+
+    def __init__(
+        self,
+        task: Task,
+        perturbation: Perturbation = NOMINAL,
+        *,
+        torque_limit: float | None = None,
+        envelope: EnvelopeSettings | None = None,
+    ) -> None:
+        """Build the simulated robot.
+
+        Args:
+          task: The task.
+          perturbation: How the robot differs from its description.
+          torque_limit: Limit of every episode, N·m; None draws one per episode from the task's training
+            range.
+          envelope: The envelope's settings.
+
+        Raises:
+          ValueError: if the torque limit is not positive.
+        """
+        self.task = task
+        self._given_limit = None if torque_limit is None else _checked_limit(torque_limit)
+        self.torque_limit = task.torque_limit_range[0]
+        robot = task.robot
+        self._arm = ArmSimulation(build_model(robot, perturbation, task.timestep_s), robot.joint_names)
+        self._envelope = Envelope(robot.limits.effort, envelope or EnvelopeSettings())
+        effort = robot.limits.effort
+        self.action_space = gymnasium.spaces.Box(-effort, effort, dtype=np.float64)
+        self.observation_space = gymnasium.spaces.Box(
+            -np.inf, np.inf, (task.observation_size,), dtype=np.float64
+        )
+        self._seed: int | None = None
+        self._step: int | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Array, dict[str, Any]]:
+        """Start an episode.
+
+        Args:
+          seed: Seed of the environment's own stream and of numbered episodes; kept until the next one is
+            given.
+          options: "torque_limit", N·m, for this episode; "episode", a number: the initial state is then the
+            one that every process of a run with this seed gives this episode.
+
+        Returns:
+          Observation and info.
+
+        Raises:
+          ValueError: if an option is unknown or senseless, or an episode is numbered without a seed.
+        """
+        super().reset(seed=seed)
+        if seed is not None:
+            self._seed = seed
+        options = dict(options or {})
+        episode = options.pop("episode", None)
+        limit = options.pop("torque_limit", self._given_limit)
+        if options:
+            raise ValueError(f"unknown reset options {sorted(options)}; known: episode, torque_limit")
+        if episode is None:
+            rng = self.np_random
+        elif self._seed is None:
+            raise ValueError(
+                "a numbered episode needs a seed: call reset(seed=..., options={'episode': ...})"
+            )
+        else:
+            rng = initial_state_rng(self._seed, episode)
+        position, velocity = self.task.initial_state(rng)
+        self.torque_limit = (
+            self.task.draw_torque_limit(self.np_random) if limit is None else _checked_limit(limit)
+        )
+        self._envelope.reset()
+        self._arm.reset(position, velocity)
+        self._step = 0
+        u = float(self.task.unsafety(position))
+        return self.task.observe(position, velocity, self.torque_limit), {
+            **self._state_info(position, velocity, u),
+            "episode": episode,
+        }
+
+    def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        """Propose a torque for one control period.
+
+        Args:
+          action: Proposed torque, shape (n_joints,), N·m. Not clipped to the action space: bounding it is
+            the envelope's work.
+
+        Returns:
+          Observation, reward, False, whether the horizon is reached, info: unsafety, unsafe, torque_limit,
+          position, velocity, applied (N·m), reasons (safety.Reason), task_reward.
+
+        Raises:
+          ValueError: if the action has the wrong shape or is not finite; nothing was stepped then.
+          RuntimeError: if no episode is running.
+        """
+        if self._step is None:
+            raise RuntimeError("no episode is running; call reset() first")
+        torque = np.asarray(action, dtype=np.float64)
+        if torque.shape != (self.task.action_size,):
+            raise ValueError(
+                f"the action must be {self.task.action_size} torques, one per joint; got shape {torque.shape}"
+            )
+        if not np.isfinite(torque).all():
+            raise ValueError(
+                f"the action must be finite torques (N·m), got {torque.tolist()}; nothing was stepped. "
+                "A policy that proposes this has diverged"
+            )
+        reasons = self._envelope.apply(torque, self.torque_limit, self.task.control_period_s)
+        applied = self._envelope.previous.copy()
+        self._arm.step(applied, self.task.substeps)
+        self._step += 1
+        position, velocity = self._arm.position, self._arm.velocity
+        outcome = self.task.outcome(position, velocity, torque)
+        info = {
+            **self._state_info(position, velocity, float(outcome.unsafety)),
+            "applied": applied,
+            "reasons": reasons,
+            "task_reward": float(outcome.task_reward),
+        }
+        truncated = self._step >= self.task.horizon
+        if truncated:
+            self._step = None
+        observation = self.task.observe(position, velocity, self.torque_limit)
+        return observation, float(outcome.reward), False, truncated, info
+
+    def _state_info(self, position: Array, velocity: Array, u: float) -> dict[str, Any]:
+        return {
+            "unsafety": u,
+            "unsafe": not u <= self.task.unsafety_limit,
+            "torque_limit": self.torque_limit,
+            "position": position,
+            "velocity": velocity,
+        }
+
+
+def _checked_limit(torque_limit: float) -> float:
+    if not (math.isfinite(torque_limit) and torque_limit > 0.0):
+        raise ValueError(f"torque_limit must be a positive number of N·m, got {torque_limit}")
+    return float(torque_limit)
+
+
+def _pr2_cup_swirl(**settings: Any) -> TorqueEnv:
+    return TorqueEnv(make("pr2_cup_swirl"), **settings)
+
+
+if ENVIRONMENT_ID not in gymnasium.registry:
+    # The environment truncates itself: Gymnasium's own time limit would not know the task's horizon.
+    gymnasium.register(ENVIRONMENT_ID, entry_point=_pr2_cup_swirl)

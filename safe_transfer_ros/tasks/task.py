@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a task is: observation, reward, unsafety and initial states as pure functions of joint arrays.
+
+The environment, the policy server, the monitor and the trainer call the same functions. They take single
+states (n_joints,) or any leading dimensions, and know neither the simulator nor a learning library.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from safe_transfer_ros.configuration import nearest
+from safe_transfer_ros.robots.description import RobotDescription, load
+from safe_transfer_ros.robots.kinematics import SerialChain
+from safe_transfer_ros.safety import unsafety
+
+Array = npt.NDArray[np.float64]
+
+_TASKS: dict[str, type[Task]] = {}
+_Class = TypeVar("_Class", bound="type[Task]")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Outcome:
+    """What a step led to, every field of the leading shape.
+
+    Attributes:
+      task_reward: Reward without the safety penalty.
+      unsafety: u of the state reached, in the task's unit (degrees for a tilt).
+      reward: Reward the policy is trained on (PSPT Eq. 4).
+    """
+
+    task_reward: Array
+    unsafety: Array
+    reward: Array
+
+
+class Task(abc.ABC):
+    """One task of one robot.
+
+    A subclass names its robot and sizes and implements `observe`, `task_reward` and `initial_state`.
+
+    Attributes:
+      name: Name by which the task is made.
+      robot_name: Robot that does it.
+      robot: Its description.
+      chain: Its kinematics.
+      control_period_s: Time between decisions, s.
+      timestep_s: Physics step in simulation, s.
+      horizon: Decisions per episode.
+      gamma: Discount factor of the return.
+      observation_size: Length of an observation.
+      unsafety_function: Registered safety function applied to the tool's rotation.
+      unsafety_limit: u_lim; a state with a larger u is unsafe. Unit of the safety function.
+      unsafety_penalty: lambda of PSPT Eq. 4, reward per squared unit of u.
+      unsafety_free: u'_lim of PSPT Eq. 4; no penalty up to here.
+      torque_limit_range: Limits a policy is trained under, N·m.
+    """
+
+    name: ClassVar[str]
+    robot_name: ClassVar[str]
+    control_period_s: ClassVar[float] = 0.05
+    timestep_s: ClassVar[float] = 0.005
+    horizon: ClassVar[int] = 200
+    gamma: ClassVar[float] = 0.95
+    observation_size: ClassVar[int]
+    unsafety_function: ClassVar[str]
+    unsafety_limit: ClassVar[float]
+    unsafety_penalty: ClassVar[float]
+    unsafety_free: ClassVar[float] = 0.0
+    torque_limit_range: ClassVar[tuple[float, float]]
+
+    def __init__(self) -> None:
+        """Load the robot."""
+        self.robot: RobotDescription = load(self.robot_name)
+        self.chain = SerialChain(self.robot)
+        self._unsafety = unsafety.get(self.unsafety_function)
+
+    @property
+    def action_size(self) -> int:
+        """Number of driven joints."""
+        return self.robot.joint_count
+
+    @property
+    def substeps(self) -> int:
+        """Physics steps per decision."""
+        return round(self.control_period_s / self.timestep_s)
+
+    @abc.abstractmethod
+    def observe(self, position: Array, velocity: Array, torque_limit: float | Array) -> Array:
+        """What the policy sees.
+
+        Args:
+          position: Joint positions, shape (..., n_joints), rad.
+          velocity: Joint velocities, same shape, rad/s.
+          torque_limit: Limit in force, scalar or shape (...), N·m.
+
+        Returns:
+          Observation, shape (..., observation_size), float64.
+        """
+
+    @abc.abstractmethod
+    def task_reward(self, position: Array, velocity: Array, torque: Array) -> Array:
+        """Reward of a step without the safety penalty, shape (...).
+
+        Args:
+          position: Joint positions the step led to, shape (..., n_joints), rad.
+          velocity: Joint velocities the step led to, same shape, rad/s.
+          torque: Torque PROPOSED at the step, before any bound, same shape, N·m.
+        """
+
+    @abc.abstractmethod
+    def initial_state(self, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Draw joint position (n_joints,), rad, and velocity (n_joints,), rad/s, of an episode's start."""
+
+    def unsafety(self, position: Array) -> Array:
+        """u(s), shape (...), for joint positions (..., n_joints), rad."""
+        return self._unsafety(self.chain.tool_rotation(position))
+
+    def outcome(self, position: Array, velocity: Array, torque: Array) -> Outcome:
+        """Reward and unsafety of a step; the arguments are those of `task_reward`.
+
+        The reward is PSPT Eq. 4: r' = r - lambda max(0, u - u'_lim)^2.
+        """
+        task_reward, u = self.task_reward(position, velocity, torque), self.unsafety(position)
+        excess = np.maximum(0.0, u - self.unsafety_free)
+        return Outcome(
+            task_reward=task_reward, unsafety=u, reward=task_reward - self.unsafety_penalty * excess**2
+        )
+
+    def reward(self, position: Array, velocity: Array, torque: Array) -> Array:
+        """Reward the policy is trained on, shape (...); see `outcome`."""
+        return self.outcome(position, velocity, torque).reward
+
+    def draw_torque_limit(self, rng: np.random.Generator, count: int | None = None) -> Any:
+        """Limits for training, N·m, log-uniform in `torque_limit_range`: a float, or shape (count,)."""
+        low, high = np.log(self.torque_limit_range)
+        drawn = np.exp(rng.uniform(low, high, count))
+        return float(drawn) if count is None else drawn
+
+
+def register(name: str) -> Callable[[_Class], _Class]:
+    """Make a task class known under a name, which becomes its `name`.
+
+    Raises:
+      ValueError: if the name is taken.
+    """
+
+    def add(task_class: _Class) -> _Class:
+        if name in _TASKS:
+            raise ValueError(f"a task named '{name}' is already registered ({_TASKS[name].__qualname__})")
+        task_class.name = name
+        _TASKS[name] = task_class
+        return task_class
+
+    return add
+
+
+def available() -> tuple[str, ...]:
+    """Names `make` knows, sorted."""
+    return tuple(sorted(_TASKS))
+
+
+def make(name: str, **settings: Any) -> Task:
+    """Make a task by name.
+
+    Args:
+      name: Registered name, for example "pr2_cup_swirl".
+      **settings: Passed to the task's constructor.
+
+    Raises:
+      ValueError: if the name is unknown; names the nearest known one.
+    """
+    if name not in _TASKS:
+        raise ValueError(f"unknown task '{name}': {nearest(name, _TASKS)}")
+    return _TASKS[name](**settings)

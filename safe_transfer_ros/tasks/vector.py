@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many episodes at once: physics on all cores by `mujoco.rollout`, one batched policy call per period."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from types import TracebackType
+from typing import Protocol
+
+import mujoco
+import mujoco.rollout
+import numpy as np
+import numpy.typing as npt
+
+from safe_transfer_ros.robots.simulation import (
+    NOMINAL,
+    Perturbation,
+    UnstableSimulationError,
+    build_model,
+    check_stable,
+)
+from safe_transfer_ros.safety.envelope import EnvelopeSettings, bound_torque
+from safe_transfer_ros.tasks.streams import action_rng, initial_state_rng
+from safe_transfer_ros.tasks.task import Array, Task
+
+
+class Policy(Protocol):
+    """What a policy must be able to do."""
+
+    def distribution(self, observation: Array) -> tuple[Array, Array]:
+        """Mean torque (E, n) and standard deviation (n,) or (E, n), N·m, for observations (E, k)."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class EpisodeBatch:
+    """E whole episodes of T steps; row t + 1 of a state array is what step t led to.
+
+    Attributes:
+      first_episode: Number of the first episode; the others follow.
+      position: Shape (E, T+1, n), rad.
+      velocity: Shape (E, T+1, n), rad/s.
+      observation: Shape (E, T+1, k).
+      mean: Policy mean torque, shape (E, T, n), N·m.
+      stddev: Standard deviation, shape (E, T, n), N·m.
+      proposed: Sampled torque, shape (E, T, n), N·m.
+      applied: Torque after the envelope, shape (E, T, n), N·m.
+      torque_limit: Limit in force, shape (E, T), N·m.
+      reasons: safety.Reason bits of each step, shape (E, T), uint32.
+      unsafety: u of each state, shape (E, T+1).
+      task_reward: Shape (E, T).
+      reward: Shape (E, T).
+    """
+
+    first_episode: int
+    position: Array
+    velocity: Array
+    observation: Array
+    mean: Array
+    stddev: Array
+    proposed: Array
+    applied: Array
+    torque_limit: Array
+    reasons: npt.NDArray[np.uint32]
+    unsafety: Array
+    task_reward: Array
+    reward: Array
+
+
+class VectorTorqueEnv:
+    """Runs whole batches of episodes; each is the one TorqueEnv would run with the same seed and number.
+
+    Attributes:
+      task: The task.
+      threads: Physics threads.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        perturbation: Perturbation = NOMINAL,
+        *,
+        envelope: EnvelopeSettings | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """Build the simulated robot.
+
+        Args:
+          task: The task.
+          perturbation: How the robots differ from their description.
+          envelope: The envelope's settings.
+          threads: Physics threads; None takes every core this process may use.
+
+        Raises:
+          ValueError: if threads is not positive.
+        """
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads must be at least 1, got {threads}")
+        self.task = task
+        self.threads = threads or len(os.sched_getaffinity(0))
+        self._model = build_model(task.robot, perturbation, task.timestep_s)
+        self._data = [mujoco.MjData(self._model) for _ in range(self.threads)]
+        self._pool = mujoco.rollout.Rollout(nthread=self.threads if self.threads > 1 else 0)
+        rate_limit = (envelope or EnvelopeSettings()).torque_rate_limit
+        self._max_change = rate_limit * task.control_period_s
+
+    def __enter__(self) -> VectorTorqueEnv:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the physics threads."""
+        self._pool.close()
+
+    def rollout(
+        self, policy: Policy, *, torque_limits: npt.ArrayLike, seed: int, first_episode: int = 0
+    ) -> EpisodeBatch:
+        """Run one episode per torque limit.
+
+        Args:
+          policy: Gives the distribution of the torque proposed.
+          torque_limits: Limit of each episode, shape (E,), N·m.
+          seed: Seed of the run.
+          first_episode: Number of the first episode; with the seed it fixes initial states and noise.
+
+        Raises:
+          ValueError: if a limit is not positive or the policy proposes something that is not finite.
+          UnstableSimulationError: if the physics diverges.
+        """
+        limits = np.asarray(torque_limits, dtype=np.float64)
+        if limits.ndim != 1 or limits.size == 0 or not (np.isfinite(limits) & (limits > 0.0)).all():
+            raise ValueError(f"torque_limits must be a list of positive numbers of N·m, got {limits}")
+        task, episodes = self.task, limits.size
+        steps, n = task.horizon, task.action_size
+        position = np.empty((steps + 1, episodes, n))
+        velocity = np.empty((steps + 1, episodes, n))
+        observation = np.empty((steps + 1, episodes, task.observation_size))
+        mean, stddev, proposed, applied = (np.empty((steps, episodes, n)) for _ in range(4))
+        reasons = np.empty((steps, episodes), dtype=np.uint32)
+        noise = np.empty((steps, episodes, n))
+        for row in range(episodes):
+            numbered = first_episode + row
+            position[0, row], velocity[0, row] = task.initial_state(initial_state_rng(seed, numbered))
+            # The same numbers as one draw per step.
+            noise[:, row] = action_rng(seed, numbered).standard_normal((steps, n))
+        physics = _BatchPhysics(self._model, self._data, self._pool, episodes, task.substeps)
+        physics.reset(position[0], velocity[0])
+        previous = np.zeros((episodes, n))
+        for step in range(steps):
+            observation[step] = task.observe(position[step], velocity[step], limits)
+            mean[step], stddev[step] = policy.distribution(observation[step])
+            np.multiply(stddev[step], noise[step], out=proposed[step])
+            proposed[step] += mean[step]
+            if not np.isfinite(proposed[step]).all():
+                raise ValueError(
+                    f"the policy proposed a torque that is not finite at step {step}; it has diverged"
+                )
+            previous, reasons[step] = bound_torque(
+                proposed[step], previous, limits, task.robot.limits.effort, self._max_change
+            )
+            applied[step] = previous
+            position[step + 1], velocity[step + 1] = physics.step(previous)
+        observation[steps] = task.observe(position[steps], velocity[steps], limits)
+        outcome = task.outcome(position[1:], velocity[1:], proposed)
+        unsafety = np.concatenate([task.unsafety(position[:1]), outcome.unsafety])
+        return EpisodeBatch(
+            first_episode=first_episode,
+            position=_by_episode(position),
+            velocity=_by_episode(velocity),
+            observation=_by_episode(observation),
+            mean=_by_episode(mean),
+            stddev=_by_episode(stddev),
+            proposed=_by_episode(proposed),
+            applied=_by_episode(applied),
+            torque_limit=np.repeat(limits[:, None], steps, axis=1),
+            reasons=np.ascontiguousarray(reasons.T),
+            unsafety=_by_episode(unsafety),
+            task_reward=_by_episode(outcome.task_reward),
+            reward=_by_episode(outcome.reward),
+        )
+
+
+class _BatchPhysics:
+    """E simulated arms stepped together; state buffers are made once per batch."""
+
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        data: list[mujoco.MjData],
+        pool: mujoco.rollout.Rollout,
+        episodes: int,
+        substeps: int,
+    ) -> None:
+        self._models, self._data, self._pool, self._substeps = [model] * episodes, data, pool, substeps
+        self._timestep = model.opt.timestep
+        size = mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS)
+        self._state = np.zeros((episodes, size))
+        self._states = np.empty((episodes, substeps, size))
+        self._sensors = np.empty((episodes, substeps, model.nsensordata))
+        self._control = np.empty((episodes, substeps, model.nu))
+        # Full physics state of a model of hinges and motors: time, positions, velocities.
+        self._q = slice(1, 1 + model.nq)
+        self._v = slice(1 + model.nq, 1 + model.nq + model.nv)
+
+    def reset(self, position: Array, velocity: Array) -> None:
+        """Put every arm at its position and velocity, shape (E, n_joints)."""
+        self._state[:] = 0.0
+        self._state[:, self._q], self._state[:, self._v] = position, velocity
+
+    def step(self, torque: Array) -> tuple[Array, Array]:
+        """Hold torques (E, n) for a control period; the views returned are overwritten by the next step."""
+        self._control[:] = torque[:, None, :]
+        self._pool.rollout(
+            self._models,
+            self._data,
+            self._state,
+            self._control,
+            skip_checks=True,
+            nstep=self._substeps,
+            state=self._states,
+            sensordata=self._sensors,
+        )
+        start = self._state[0, 0]
+        self._state[:] = self._states[:, -1]
+        # A rollout that went bad stops where it is and says nothing.
+        if not self._state[:, 0].min() > start + (self._substeps - 0.5) * self._timestep:
+            raise UnstableSimulationError(
+                "the simulation diverged; use a milder perturbation or a shorter timestep"
+            )
+        check_stable(self._state[:, self._v], self._timestep)
+        return self._state[:, self._q], self._state[:, self._v]
+
+
+def _by_episode(by_step: Array) -> Array:
+    """Steps first (T, E, ...) to episodes first (E, T, ...)."""
+    return np.ascontiguousarray(by_step.swapaxes(0, 1))
