@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The registry of tasks, the general reward and the random streams."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from safe_transfer_ros.tasks import task
+from safe_transfer_ros.tasks.streams import action_rng, initial_state_rng
+
+
+class _Line(task.Task):
+    """A task written by hand: as much as a new task needs."""
+
+    robot_name = "pr2_left_arm"
+    observation_size = 8
+    unsafety_function = "tilt_from_vertical"
+    unsafety_limit = 15.0
+    unsafety_penalty = 0.5
+    unsafety_free = 2.0
+    torque_limit_range = (0.5, 2.0)
+
+    def observe(self, position, velocity, torque_limit):  # type: ignore[no-untyped-def]
+        return np.concatenate([position, [torque_limit]])
+
+    def task_reward(self, position, velocity, torque):  # type: ignore[no-untyped-def]
+        return -np.abs(position).sum(axis=-1)
+
+    def initial_state(self, rng):  # type: ignore[no-untyped-def]
+        return self.robot.home.copy(), np.zeros(7)
+
+
+def test_unknown_task_names_the_nearest() -> None:
+    assert "pr2_cup_swirl" in task.available()
+    with pytest.raises(ValueError, match="unknown task 'pr2_cup_swril': did you mean 'pr2_cup_swirl'"):
+        task.make("pr2_cup_swril")
+
+
+def test_name_can_be_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task, "_TASKS", dict(task._TASKS))
+    task.register("line")(_Line)
+    assert task.make("line").name == "line"
+    with pytest.raises(ValueError, match="'line' is already registered"):
+        task.register("line")(_Line)
+
+
+def test_unsafety_is_penalised_beyond_what_is_free() -> None:
+    """PSPT Eq. 4 with lambda .5 and u' 2 at 10 degrees: .5 (10 - 2)^2 = 32; within 2 degrees nothing."""
+    line = _Line()
+    tilted = line.robot.home.copy()
+    tilted[5] += np.radians(10.0)
+    still = np.zeros(7)
+    outcome = line.outcome(tilted, still, still)
+    assert outcome.task_reward - outcome.reward == pytest.approx(32.0, rel=0.01)
+    upright = line.outcome(line.robot.home, still, still)
+    assert upright.task_reward == upright.reward
+
+
+def test_torque_limits_are_drawn_log_uniformly() -> None:
+    drawn = _Line().draw_torque_limit(np.random.default_rng(0), 20_000)
+    assert drawn.min() >= 0.5 and drawn.max() <= 2.0
+    # The median of a log-uniform on (.5, 2) is its geometric mean.
+    assert np.median(drawn) == pytest.approx(1.0, abs=0.02)
+    assert isinstance(_Line().draw_torque_limit(np.random.default_rng(0)), float)
+
+
+def test_streams_are_the_agreed_ones_and_independent() -> None:
+    first = initial_state_rng(7, 3).standard_normal(5)
+    np.testing.assert_array_equal(first, np.random.default_rng([7, 0, 3]).standard_normal(5))
+    noise = action_rng(7, 3).standard_normal(5)
+    np.testing.assert_array_equal(noise, np.random.default_rng([7, 1, 3]).standard_normal(5))
+    others = [initial_state_rng(7, 4), initial_state_rng(8, 3), action_rng(7, 3)]
+    assert all(not np.array_equal(first, other.standard_normal(5)) for other in others)
+
+
+def test_noise_drawn_at_once_equals_noise_drawn_step_by_step() -> None:
+    at_once = action_rng(1, 2).standard_normal((200, 7))
+    rng = action_rng(1, 2)
+    np.testing.assert_array_equal(at_once, [rng.standard_normal(7) for _ in range(200)])

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The batch of environments gives the episodes the single environment gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from safe_transfer_ros.robots.simulation import PERTURBATIONS, Perturbation, UnstableSimulationError
+from safe_transfer_ros.safety.envelope import EnvelopeSettings
+from safe_transfer_ros.tasks.environment import TorqueEnv
+from safe_transfer_ros.tasks.streams import action_rng
+from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
+
+TASK = make("pr2_cup_swirl")
+LIMITS = [0.1, 0.4, 1.0, 2.0, 3.0]
+
+
+class _Elementwise:
+    """A policy whose numbers do not depend on how many rows it is given at once."""
+
+    def __init__(self, scale: float = 1.0) -> None:
+        self.scale = scale
+
+    def distribution(self, observation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        mean = self.scale * (np.sin(5 * observation[..., :7]) - 0.3 * observation[..., 7:14])
+        return mean, np.linspace(0.2, 0.5, 7)
+
+
+def _rollout(perturbation: str = "nominal", threads: int = 2, seed: int = 3) -> EpisodeBatch:
+    with VectorTorqueEnv(TASK, PERTURBATIONS[perturbation], threads=threads) as env:
+        return env.rollout(_Elementwise(), torque_limits=LIMITS, seed=seed, first_episode=10)
+
+
+@pytest.mark.parametrize("perturbation", ["nominal", "light_sticky"])
+def test_every_episode_is_bit_for_bit_the_single_environments(perturbation: str) -> None:
+    batch = _rollout(perturbation)
+    env = TorqueEnv(TASK, PERTURBATIONS[perturbation])
+    policy = _Elementwise()
+    for row, limit in enumerate(LIMITS):
+        rng = action_rng(3, 10 + row)
+        observation, info = env.reset(seed=3, options={"episode": 10 + row, "torque_limit": limit})
+        np.testing.assert_array_equal(batch.observation[row, 0], observation)
+        assert batch.unsafety[row, 0] == info["unsafety"]
+        for step in range(TASK.horizon):
+            mean, stddev = policy.distribution(observation)
+            torque = mean + stddev * rng.standard_normal(7)
+            np.testing.assert_array_equal(batch.mean[row, step], mean)
+            np.testing.assert_array_equal(batch.stddev[row, step], stddev)
+            np.testing.assert_array_equal(batch.proposed[row, step], torque)
+            observation, reward, _, truncated, info = env.step(torque)
+            np.testing.assert_array_equal(batch.observation[row, step + 1], observation)
+            np.testing.assert_array_equal(batch.position[row, step + 1], info["position"])
+            np.testing.assert_array_equal(batch.velocity[row, step + 1], info["velocity"])
+            np.testing.assert_array_equal(batch.applied[row, step], info["applied"])
+            assert batch.reasons[row, step] == int(info["reasons"])
+            assert batch.torque_limit[row, step] == limit
+            assert batch.unsafety[row, step + 1] == info["unsafety"]
+            # Rewards of a whole batch are summed in another order: the last digit may differ.
+            assert batch.reward[row, step] == pytest.approx(reward, rel=1e-12, abs=1e-12)
+            assert batch.task_reward[row, step] == pytest.approx(info["task_reward"], rel=1e-12, abs=1e-12)
+        assert truncated
+
+
+def test_number_of_threads_changes_nothing_and_the_seed_everything() -> None:
+    one, four = _rollout("light_sticky", threads=1), _rollout("light_sticky", threads=4)
+    np.testing.assert_array_equal(one.position, four.position)
+    np.testing.assert_array_equal(one.proposed, four.proposed)
+    other = _rollout("light_sticky", seed=4)
+    assert not np.array_equal(one.position[:, 0], other.position[:, 0])
+    assert not np.array_equal(one.proposed, other.proposed)
+
+
+def test_episode_depends_on_its_number_not_on_its_batch() -> None:
+    whole = _rollout()
+    with VectorTorqueEnv(TASK, threads=1) as env:
+        alone = env.rollout(_Elementwise(), torque_limits=[LIMITS[3]], seed=3, first_episode=13)
+        again = env.rollout(_Elementwise(), torque_limits=[LIMITS[3]], seed=3, first_episode=13)
+    np.testing.assert_array_equal(alone.position[0], whole.position[3])
+    np.testing.assert_array_equal(alone.position, again.position)
+
+
+def test_shapes_and_limits() -> None:
+    batch = _rollout()
+    assert batch.position.shape == batch.velocity.shape == (5, 201, 7)
+    assert batch.observation.shape == (5, 201, 18)
+    assert (
+        batch.proposed.shape == batch.applied.shape == batch.mean.shape == batch.stddev.shape == (5, 200, 7)
+    )
+    assert batch.reasons.shape == batch.reward.shape == batch.torque_limit.shape == (5, 200)
+    assert batch.reasons.dtype == np.uint32
+    assert batch.unsafety.shape == (5, 201)
+    assert (np.abs(batch.applied) <= np.array(LIMITS)[:, None, None]).all()
+
+
+def test_envelope_remembers_the_torque_before() -> None:
+    settings = EnvelopeSettings(torque_rate_limit=2.0)
+    with VectorTorqueEnv(TASK, envelope=settings, threads=1) as env:
+        batch = env.rollout(_Elementwise(scale=10.0), torque_limits=[3.0, 3.0], seed=0)
+    before = np.concatenate([np.zeros((2, 1, 7)), batch.applied[:, :-1]], axis=1)
+    change = np.abs(batch.applied - before)
+    assert change.max() == pytest.approx(0.1)
+    assert np.abs(batch.applied).max() > 0.15
+
+
+def test_policy_that_is_not_finite_is_refused() -> None:
+    with VectorTorqueEnv(TASK, threads=1) as env, pytest.raises(ValueError, match="not finite at step 0"):
+        env.rollout(_Elementwise(scale=np.nan), torque_limits=[1.0], seed=0)
+
+
+@pytest.mark.parametrize("limits", [[], [0.0], [1.0, np.nan], [-1.0], [[1.0]]])
+def test_senseless_limits_are_refused(limits: list[float]) -> None:
+    with VectorTorqueEnv(TASK, threads=1) as env, pytest.raises(ValueError, match="torque_limits must be"):
+        env.rollout(_Elementwise(), torque_limits=limits, seed=0)
+
+
+def test_divergence_is_an_error() -> None:
+    feather = Perturbation(mass=1e-3, damping=1e-3, inertia=1e-3, armature=1e-3)
+    with VectorTorqueEnv(TASK, feather, threads=1) as env, pytest.raises(UnstableSimulationError):
+        env.rollout(_Elementwise(scale=30.0), torque_limits=[30.0], seed=0)
+
+
+def test_threads_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="threads must be at least 1"):
+        VectorTorqueEnv(TASK, threads=0)
