@@ -4,5 +4,5 @@
 from __future__ import annotations
 
 
-class BagError(RuntimeError):
+class BagError(ValueError):
     """A bag cannot be written or read. The message is one line for a person: what, where, what to do."""
