@@ -71,6 +71,7 @@ class TorqueLimitGuard:
         self.lost = False
         self._max_lease_s = max_lease_s
         self._until_ns: int | None = None
+        self._latest_ns = 0
 
     def offer(self, iteration: int, torque_limit: float, lease_s: float, now_ns: int) -> str | None:
         """Judge a torque-limit message.
@@ -122,9 +123,11 @@ class TorqueLimitGuard:
             if self.accepted > self.t_min and not self.lost:
                 # A resumed limit was granted by a run that is over: one lease, then it must be renewed.
                 self._until_ns = now_ns + round(self._max_lease_s * 1e9)
-        elif now_ns > self._until_ns:
+        elif now_ns > self._until_ns or now_ns < self._latest_ns:
+            # A clock that went back would stretch the lease: no age can be told, so none is granted.
             self.lost = True
             self._until_ns = None
+        self._latest_ns = now_ns
         return self.t_min if self.lost else self.accepted
 
     def lease_lost(self, now_ns: int) -> bool:

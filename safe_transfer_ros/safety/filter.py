@@ -1,0 +1,423 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The safety filter: the one object that decides which torque is published.
+
+It is told what arrived and when (`observe_state`, `propose`, `reject`, `offer_limit`) and asked, once a
+control cycle, for the torque (`cycle`). Modes and what follows what are the table of transitions.py.
+
+Stop torque is zero, reached as every other torque is: through the envelope, no faster than the torque-rate
+limit. At 1000 N·m/s and a limit of 3 N·m that takes at most 3 ms; at the usual 200 Hz it is the very next
+torque. A stop that jumped would break the promise about the rate just when it matters. `stopped` tells when
+it is done, so that a process about to leave can publish until then.
+
+Two kinds of time come in and are never compared. `now_ns` is the caller's steady clock, on which every age is
+measured from receipt (simulated time in lockstep). Stamps are the robot's; they only order joint states and
+the proposals that answer them. Stamps that stop, jump or lie can make the filter refuse data, never keep it
+longer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from safe_transfer_ros.safety.critic_gate import Gate, Observe, ask
+from safe_transfer_ros.safety.envelope import Envelope, EnvelopeSettings
+from safe_transfer_ros.safety.filter_settings import FilterSettings
+from safe_transfer_ros.safety.joint_state import JointStateWatch, read_only
+from safe_transfer_ros.safety.limit_guard import TorqueLimitGuard
+from safe_transfer_ros.safety.proposal import Proposal, fault_of
+from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict, split
+from safe_transfer_ros.safety.transitions import Event, after
+
+__all__ = ["FilterSettings", "Gate", "Proposal", "SafetyFilter"]
+
+Array = npt.NDArray[np.float64]
+
+_DISARMED, _ARMED, _HOLDING, _TRIPPED = Mode.DISARMED, Mode.ARMED, Mode.HOLDING, Mode.TRIPPED
+_NONE = Reason.NONE
+_LEASE_LOST = int(Reason.LIMIT_LEASE_LOST)
+_PROPOSAL_TIMEOUT = Reason.PROPOSAL_TIMEOUT
+_STATE_CAUSES = Reason.JOINT_STATE_STALE | Reason.JOINT_STATE_NOT_FINITE | Reason.CLOCK_WENT_BACK
+
+
+class SafetyFilter:
+    """State machine between proposals and motors. Not thread safe; nothing here reads a clock.
+
+    Attributes:
+      joint_names: Joints in the order of every array.
+      settings: As given.
+      guard: Holds the torque limit and its lease.
+      mode: What the filter is doing.
+      cause: Why it is HOLDING or TRIPPED; NONE otherwise. Latched while TRIPPED.
+      torque_limit: Limit in force in the last cycle, N·m.
+      applied: Torque of the last cycle, shape (n_joints,), N·m; a read-only view.
+      last_reasons: Everything that intervened in the last cycle or was refused since the one before.
+      verdict: What became of the latest proposal.
+      risk: The critic's risk of it; NaN without a critic.
+      critic_error: What the critic raised or got wrong last; empty if nothing.
+      position: Newest joint positions, shape (n_joints,), rad; a read-only view.
+      velocity: Newest joint velocities, shape (n_joints,), rad/s; a read-only view.
+    """
+
+    def __init__(
+        self,
+        joint_names: Sequence[str],
+        effort_limit: Array,
+        settings: FilterSettings,
+        guard: TorqueLimitGuard,
+        gate: Gate | None = None,
+        observe: Observe | None = None,
+    ) -> None:
+        """Start DISARMED, at zero torque, having seen nothing.
+
+        Args:
+          joint_names: The robot's joints, in the order of every array.
+          effort_limit: Each joint's own limit, shape (n_joints,), N·m, > 0.
+          settings: Timeouts and bounds.
+          guard: Judges the torque limits offered.
+          gate: Safety critic; none by default.
+          observe: The task's observe(position, velocity, torque_limit); needed with a gate, which never sees
+            the policy's own observation.
+
+        Raises:
+          ValueError: if the numbers of joints differ, or a gate comes without observe.
+        """
+        self.joint_names = tuple(joint_names)
+        if np.shape(effort_limit) != (len(self.joint_names),):
+            raise ValueError(
+                f"expected one effort limit for each of {len(self.joint_names)} joints, got {effort_limit!r}"
+            )
+        if gate is not None and observe is None:
+            raise ValueError("a gate needs observe, the task's own view of the state")
+        self.settings = settings
+        self.guard = guard
+        self._gate = gate
+        self._observe = observe
+        bounds = EnvelopeSettings(torque_rate_limit=settings.torque_rate_limit)
+        self._envelope = Envelope(effort_limit, bounds)
+        n = len(self.joint_names)
+        self._zeros: Array = np.zeros(n)
+        self._wanted: Array = np.zeros(n)
+        self._before: Array = np.zeros(n)  # torque of the instant before this one
+        self._applied: Array = np.zeros(n)
+        self.applied = read_only(self._applied)
+        self._state = JointStateWatch(n, settings.joint_state_timeout_s)
+        self.position = self._state.position
+        self.velocity = self._state.velocity
+
+        self.mode = _DISARMED
+        self.cause = _NONE
+        self.torque_limit = guard.accepted
+        self.last_reasons = _NONE
+        self.verdict = Verdict.STOPPED
+        self.risk = math.nan
+        self.critic_error = ""
+
+        self._action_timeout_ns = round(settings.action_timeout_s * 1e9)
+        self._trip_timeout_ns = round(settings.trip_timeout_s * 1e9)
+        self._frozen_timeout_ns = round(settings.frozen_timeout_s * 1e9)
+        self._future_ns = round(settings.future_tolerance_s * 1e9)
+        self._pending = 0  # reasons since the last cycle
+        self._now_ns: int | None = None
+        self._cycle_ns: int | None = None
+        self._period_s = settings.state_period_s
+        self._torque_since_ns: int | None = None
+        self._has_proposal = False
+        self._fresh_ns = 0  # receipt of the newest accepted proposal, or arming
+        self._accepted_stamp_ns = -1
+        self._trip_ns = 0
+
+    @property
+    def state_stamp_ns(self) -> int:
+        """Stamp of the newest joint state; -1 before the first."""
+        return self._state.stamp_ns
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the torque of the last cycle was zero."""
+        return not self._applied.any()
+
+    # What an operator or a supervisor does ---
+
+    def arm(self, now_ns: int) -> str | None:
+        """Let proposals through from now on; nothing changes where they already pass.
+
+        Returns:
+          None when armed, else why not.
+        """
+        self._advance(now_ns)
+        if self.mode is _TRIPPED:
+            return f"tripped ({_names(self.cause)}): reset first"
+        if self.mode is not _DISARMED:
+            return None
+        problem = self._state.problem(now_ns) or self._motion_problem()
+        if problem:
+            return problem
+        # Stamps may have been set back since the last episode: the last one accepted then means nothing.
+        self._accepted_stamp_ns = min(self._accepted_stamp_ns, self._state.stamp_ns - 1)
+        self._fresh_ns = now_ns
+        self._enter(Event.ARM)
+        return None
+
+    def disarm(self, now_ns: int) -> None:
+        """Stop torque, proposals refused. A trip stays latched."""
+        self._advance(now_ns)
+        self._enter(Event.DISARM)
+
+    def trip(self, reason: Reason, now_ns: int) -> None:
+        """Stop torque, latched, from any mode; further causes add up. No reason given: OPERATOR_STOP."""
+        self._advance(now_ns)
+        self._trip(Event.TRIP, reason or Reason.OPERATOR_STOP, now_ns)
+
+    def reset(self, now_ns: int, standing: Reason = Reason.NONE) -> str | None:
+        """Leave TRIPPED for DISARMED.
+
+        Args:
+          now_ns: Steady time.
+          standing: Causes the caller still sees: a second publisher, a stop that is still pressed.
+
+        Returns:
+          None when done or not tripped, else which cause stands.
+        """
+        self._advance(now_ns)
+        if self.mode is not _TRIPPED:
+            return None
+        if self.cause & Reason.SHUTDOWN:
+            return "the filter is shutting down: start it again"
+        if standing:
+            return f"the cause stands: {_names(standing)}"
+        problem = self._state.problem(now_ns) if self.cause & _STATE_CAUSES else None
+        if problem:
+            return problem
+        if self.cause & Reason.JOINT_STATE_FROZEN and self._state.changed_ns <= self._trip_ns:
+            return (
+                "joint states have not changed since they were found frozen: move the arm or mend its driver"
+            )
+        problem = self._motion_problem()
+        if problem:
+            return problem
+        self._enter(Event.RESET)
+        return None
+
+    # What arrives ---
+
+    def observe_state(self, stamp_ns: int, position: Array, velocity: Array, now_ns: int) -> Reason:
+        """Take in a joint state, matched to `joint_names` by the caller.
+
+        Args:
+          stamp_ns: The robot's stamp.
+          position: Shape (n_joints,), rad; any floats whatever.
+          velocity: Shape (n_joints,), rad/s; any floats whatever.
+          now_ns: Steady time of receipt.
+
+        Returns:
+          NONE when taken, else why not. A non-finite one also trips an armed filter.
+        """
+        self._advance(now_ns)
+        armed = self.mode is _ARMED or self.mode is _HOLDING
+        reason = self._state.observe(stamp_ns, position, velocity, now_ns, ordered=armed)
+        if reason is _NONE:
+            return _NONE
+        if reason is Reason.JOINT_STATE_NOT_FINITE:
+            self._trip(Event.STATE_FAULT, reason, now_ns)
+        return self._note(reason)
+
+    def propose(self, proposal: Proposal, now_ns: int) -> Reason:
+        """Take in a proposal, whole or not at all.
+
+        Args:
+          proposal: Its arrays in the order of `joint_names`.
+          now_ns: Steady time of receipt.
+
+        Returns:
+          NONE when accepted (the gate may still have chosen another torque, see `verdict`), else why not; the
+          proposal before it stands then, until it is too old.
+        """
+        self._advance(now_ns)
+        self._watch_proposals(now_ns)
+        fault = self._refusal(proposal)
+        if fault is not _NONE:
+            return self._refuse(fault)
+        if proposal.last:
+            self._accepted_stamp_ns = proposal.stamp_ns
+            self._enter(Event.LAST)
+            self.verdict = Verdict.EPISODE_END
+            return _NONE
+        if self._gate is None:
+            np.copyto(self._wanted, proposal.effort)
+            self.verdict = Verdict.ACCEPTED
+        elif not self._judge(self._gate, proposal):
+            return self._refuse(Reason.CRITIC_FAILED)
+        self._enter(Event.PROPOSAL)
+        self._accepted_stamp_ns = proposal.stamp_ns
+        self._fresh_ns = now_ns
+        self._has_proposal = True
+        return _NONE
+
+    def reject(self, reason: Reason, now_ns: int) -> Reason:
+        """Record a message the caller could not even hand over: wrong joint names or lengths, say.
+
+        Returns:
+          `reason`.
+        """
+        self._advance(now_ns)
+        if reason & (Reason.PROPOSAL_WRONG_JOINTS | Reason.PROPOSAL_WRONG_LENGTH):
+            return self._refuse(reason)
+        return self._note(reason)
+
+    def offer_limit(self, iteration: int, torque_limit: float, lease_s: float, now_ns: int) -> str | None:
+        """Let the guard judge a torque-limit message; a refusal shows in `last_reasons`.
+
+        Args:
+          iteration: Iteration the limit is for.
+          torque_limit: The limit, N·m.
+          lease_s: How long it may stand without being renewed, s.
+          now_ns: Steady time, the one `cycle` gets as its lease time.
+
+        Returns:
+          None when accepted, else why not.
+        """
+        refusal = self.guard.offer(iteration, torque_limit, lease_s, now_ns)
+        if refusal:
+            self._note(Reason.LIMIT_REFUSED)
+        return refusal
+
+    # What goes out ---
+
+    def cycle(self, now_ns: int, lease_now_ns: int | None = None) -> Array:
+        """The torque to publish now. Call it once a control period, whether or not anything arrived.
+
+        Called again in the same instant, the torque replaces that instant's.
+
+        Args:
+          now_ns: Steady time; simulated time in lockstep.
+          lease_now_ns: Time on which limit leases are counted; `now_ns` by default. In lockstep the wall's
+            steady clock, as the monitor renews by that.
+
+        Returns:
+          Torque, shape (n_joints,), N·m: finite, within min(torque limit, effort limits), within the rate of
+          the torque before. A read-only view that the next call overwrites.
+        """
+        self._advance(now_ns)
+        limit = self.guard.current(now_ns if lease_now_ns is None else lease_now_ns)
+        self.torque_limit = limit
+        if self.mode is _ARMED or self.mode is _HOLDING:
+            self._watch_states(now_ns)
+            self._watch_proposals(now_ns)
+        passing = self.mode is _ARMED and self._has_proposal
+        self._measure_period(now_ns)
+        target = self._wanted if passing else self._zeros
+        bits = int(self._envelope.apply(target, limit, self._period_s, self._applied))
+        if passing:
+            if bits and self.verdict is Verdict.ACCEPTED:
+                self.verdict = Verdict.BOUNDED
+            if np.count_nonzero(self._applied) == 0:
+                self._torque_since_ns = None
+            elif self._torque_since_ns is None:
+                self._torque_since_ns = now_ns
+        else:
+            self._torque_since_ns = None
+        bits |= self._pending | int(self.cause)
+        if self.guard.lost:
+            bits |= _LEASE_LOST
+        self._pending = 0
+        self.last_reasons = Reason(bits) if bits else _NONE
+        return self.applied
+
+    # Rules ---
+
+    def _advance(self, now_ns: int) -> None:
+        """Follow the steady clock. If it went back, ages mean nothing: trip, and start to measure anew."""
+        if self._now_ns is not None and now_ns < self._now_ns:
+            self._state.forget_age()
+            self._cycle_ns = None
+            self._note(Reason.CLOCK_WENT_BACK)
+            self._trip(Event.CLOCK_FAULT, Reason.CLOCK_WENT_BACK, now_ns)
+        self._now_ns = now_ns
+
+    def _measure_period(self, now_ns: int) -> None:
+        if self._cycle_ns == now_ns:
+            self._envelope.restore(self._before)
+            return
+        np.copyto(self._before, self._applied)
+        self._period_s = self.settings.state_period_s
+        if self._cycle_ns is not None:
+            self._period_s = min((now_ns - self._cycle_ns) * 1e-9, self._period_s)
+        self._cycle_ns = now_ns
+
+    def _watch_states(self, now_ns: int) -> None:
+        if self._state.stale(now_ns):
+            self._trip(Event.STATE_FAULT, Reason.JOINT_STATE_STALE, now_ns)
+            return
+        since = self._torque_since_ns
+        if since is not None and now_ns - max(since, self._state.changed_ns) > self._frozen_timeout_ns:
+            self._trip(Event.STATE_FAULT, Reason.JOINT_STATE_FROZEN, now_ns)
+
+    def _watch_proposals(self, now_ns: int) -> None:
+        if self.mode is not _ARMED and self.mode is not _HOLDING:
+            return
+        age_ns = now_ns - self._fresh_ns
+        if age_ns > self._trip_timeout_ns:
+            self._trip(Event.TRIP_TIMEOUT, _PROPOSAL_TIMEOUT, now_ns)
+        elif age_ns > self._action_timeout_ns and self.mode is _ARMED:
+            self._enter(Event.ACTION_TIMEOUT)
+            self.cause = _PROPOSAL_TIMEOUT
+
+    def _refusal(self, proposal: Proposal) -> Reason:
+        if self.mode is not _ARMED and self.mode is not _HOLDING:
+            return Reason.NOT_ARMED
+        stamp_ns = proposal.stamp_ns
+        if stamp_ns > self._state.stamp_ns + self._future_ns:
+            return Reason.PROPOSAL_FROM_FUTURE
+        if stamp_ns <= self._accepted_stamp_ns or self._state.stamp_ns - stamp_ns > self._action_timeout_ns:
+            return Reason.PROPOSAL_STALE
+        return fault_of(proposal, len(self.joint_names))
+
+    def _judge(self, gate: Gate, proposal: Proposal) -> bool:
+        """Ask the critic; False, with nothing changed, when its answer cannot be used."""
+        assert self._observe is not None  # the constructor saw to it
+        answer = ask(gate, self._observe, self.position, self.velocity, proposal, self.torque_limit)
+        if isinstance(answer, str):
+            self.critic_error = answer
+            return False
+        np.copyto(self._wanted, answer.effort)
+        self.risk, self.verdict = answer.risk, answer.verdict
+        self._note(answer.reasons)
+        return True
+
+    def _note(self, reason: Reason) -> Reason:
+        self._pending |= int(reason)
+        return reason
+
+    def _refuse(self, reason: Reason) -> Reason:
+        self.verdict = Verdict.REJECTED
+        self.risk = math.nan
+        return self._note(reason)
+
+    def _trip(self, event: Event, reason: Reason, now_ns: int) -> None:
+        if self.mode is not _TRIPPED:
+            self._enter(event)
+            self._trip_ns = now_ns
+        if self.mode is _TRIPPED:
+            self.cause |= reason
+
+    def _enter(self, event: Event) -> None:
+        """Follow the table. Whatever the new mode, no earlier proposal is in force in it."""
+        mode = after(self.mode, event)
+        if mode is self.mode:
+            return
+        if self._has_proposal and self.verdict is not Verdict.REJECTED:
+            self.verdict = Verdict.STOPPED
+        self.mode = mode
+        self.cause = _NONE
+        self._has_proposal = False
+
+    def _motion_problem(self) -> str | None:
+        return None if self.stopped else "the torque has not come to zero yet: try again in the next cycle"
+
+
+def _names(reasons: Reason) -> str:
+    return ", ".join(reason.name or "" for reason in split(reasons))

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Timeouts and bounds of the safety filter."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterSettings:
+    """Times in seconds on the steady clock; all finite and > 0.
+
+    Attributes:
+      action_timeout_s: Armed without a fresh proposal for longer: HOLDING. Also the oldest state, by stamps,
+        that a proposal may answer.
+      trip_timeout_s: Still none: TRIPPED; not shorter than action_timeout_s.
+      joint_state_timeout_s: Armed without a joint state for longer: TRIPPED.
+      frozen_timeout_s: Armed, torque applied, positions AND velocities bit-identical for longer: TRIPPED. A
+        joint that friction holds still under a coarse encoder looks the same; allow for it on such an arm.
+      future_tolerance_s: How far a proposal's stamp may be ahead of the newest joint state's.
+      state_period_s: Nominal control period. The torque-rate limit counts the time since the torque before,
+        but never more than this, so that a stall does not earn a jump.
+      torque_rate_limit: Largest change of a joint's torque, N·m/s.
+    """
+
+    action_timeout_s: float = 0.1
+    trip_timeout_s: float = 0.5
+    joint_state_timeout_s: float = 0.05
+    frozen_timeout_s: float = 0.2
+    future_tolerance_s: float = 0.01
+    state_period_s: float = 0.005
+    torque_rate_limit: float = 1000.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not 0.0 < value < math.inf:
+                raise ValueError(f"{field.name} must be finite and > 0, got {value}")
+        if self.trip_timeout_s < self.action_timeout_s:
+            raise ValueError(
+                f"trip_timeout_s ({self.trip_timeout_s:g}) must not be shorter than action_timeout_s "
+                f"({self.action_timeout_s:g})"
+            )
