@@ -4,25 +4,24 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock as ClockMsg
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray, String
+
 from safe_transfer_msgs.msg import (
+    FilterStatus,
     PolicyAction,
     PolicyStatus,
     PolicyWeights,
     SafetyDecision,
     TorqueLimit,
-    TorqueLimitStatus,
     UnsafetyEstimate,
 )
-from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray, String
-
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.qos import OfferedQos
 from safe_transfer_ros.bags.record import BagWriter
@@ -38,7 +37,7 @@ TOPICS: tuple[tuple[str, type, QoSProfile, QoSProfile], ...] = (
     ("policy_server/action", PolicyAction, qos.STREAM, qos.RECORD),
     ("safety_filter/decision", SafetyDecision, qos.RECORD, qos.RECORD),
     ("effort_controller/commands", Float64MultiArray, qos.STREAM, qos.RECORD),
-    ("safety_filter/active_limit", TorqueLimitStatus, qos.LATCHED, qos.LATCHED_RECORD),
+    ("safety_filter/status", FilterStatus, qos.LATCHED, qos.LATCHED_RECORD),
     ("unsafety_monitor/torque_limit", TorqueLimit, qos.LATCHED, qos.LATCHED_RECORD),
     ("unsafety_monitor/estimate", UnsafetyEstimate, qos.LATCHED, qos.LATCHED_RECORD),
     ("trainer/policy_weights", PolicyWeights, qos.LATCHED, qos.LATCHED_RECORD),
@@ -50,7 +49,7 @@ TOPICS: tuple[tuple[str, type, QoSProfile, QoSProfile], ...] = (
 
 
 class BagRecorder(Node):
-    """Subscribes raw and writes raw; a lost message is counted and said."""
+    """Subscribes raw and writes raw."""
 
     def __init__(self, lifetime: Lifetime) -> None:
         """Open the bag, then listen."""
@@ -59,7 +58,6 @@ class BagRecorder(Node):
         if not settings.bag:
             raise ConfigurationError("bag_recorder: parameter 'bag' is missing: name the directory to write")
         self._lifetime = lifetime
-        self._lost: dict[str, int] = {}
         self._writer = BagWriter(settings.bag, compression=settings.compression)
         for name, kind, offered, listen in TOPICS:
             self._record(name, kind, offered, listen)
@@ -70,17 +68,14 @@ class BagRecorder(Node):
         package, message = kind.__module__.split(".")[0], kind.__name__
         profile = [OfferedQos.from_profile(offered)]
         topic_id = self._writer.register(topic, f"{package}/msg/{message}", profile)
-        write, now, last = self._writer.write, time.time_ns, 0
+        write, now = self._writer.write, time.time_ns
 
-        def on_message(data: bytes, info: dict[str, Any]) -> None:
-            nonlocal last
-            sequence = info["publication_sequence_number"] or 0
-            if last and sequence > last + 1:
-                self._lost[topic] = self._lost.get(topic, 0) + sequence - last - 1
-                self.get_logger().error(f"{topic}: {sequence - last - 1} messages lost before number {sequence}")
-            last = sequence
+        # With the message info (publication sequence number) rclpy 7.1's EventsExecutor fails on raw subscriptions, so a
+        # lost message shows in the steps and stamps instead: `safe_transfer bag check` reads them.
+        def on_message(data: bytes) -> None:
+            received = now()
             try:
-                write(topic_id, data, now(), info["source_timestamp"], sequence & 0xFFFFFFFF)
+                write(topic_id, data, received, received)
             except BagError as error:
                 self._lifetime.end(EXIT_BAD_INPUT, f"bag_recorder: {error}")
 

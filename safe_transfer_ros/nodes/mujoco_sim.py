@@ -15,13 +15,13 @@ import numpy as np
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock as ClockMsg
-from safe_transfer_msgs.srv import ResetEpisode
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
+from safe_transfer_msgs.srv import ResetEpisode
 from safe_transfer_ros.nodes import qos
 from safe_transfer_ros.nodes.parameters import declare
-from safe_transfer_ros.nodes.process import Lifetime, run
+from safe_transfer_ros.nodes.process import run
 from safe_transfer_ros.nodes.settings import ExperimentSettings, SimulatorSettings
 from safe_transfer_ros.nodes.stamps import set_ns
 from safe_transfer_ros.robots.simulation import ArmSimulation, Perturbation, build_model, perturbation

@@ -13,12 +13,12 @@ import numpy as np
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.task import Future
-from safe_transfer_msgs.action import Rollout
-from safe_transfer_msgs.msg import PolicyAction, PolicyStatus, PolicyWeights, TorqueLimitStatus
-from safe_transfer_msgs.srv import ResetEpisode
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool
 
+from safe_transfer_msgs.action import Rollout
+from safe_transfer_msgs.msg import FilterStatus, PolicyAction, PolicyStatus, PolicyWeights, SafetyDecision
+from safe_transfer_msgs.srv import ResetEpisode
 from safe_transfer_ros.nodes import qos
 from safe_transfer_ros.nodes.managed import ManagedNode
 from safe_transfer_ros.nodes.parameters import declare
@@ -64,7 +64,7 @@ class PolicyServer(ManagedNode):
         self._version = 0
         self._sha256 = ""
         self._offered: PolicyWeights | None = None  # arrived during an episode: taken up when it ends
-        self._limit = TorqueLimitStatus()
+        self._filter = FilterStatus()
         self._episode: RunningEpisode | None = None
         self._busy = False
         self._latest: JointState | None = None
@@ -74,7 +74,7 @@ class PolicyServer(ManagedNode):
         self._actions = self.create_publisher(PolicyAction, "policy_server/action", qos.STREAM)
         self._status = self.create_publisher(PolicyStatus, "policy_server/policy_status", qos.LATCHED)
         self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM)
-        self.create_subscription(TorqueLimitStatus, "safety_filter/active_limit", self._on_limit, qos.LATCHED)
+        self.create_subscription(FilterStatus, "safety_filter/status", self._on_filter_status, qos.LATCHED)
         self.create_subscription(PolicyWeights, "trainer/policy_weights", self._on_weights, qos.LATCHED)
         self._reset = self.create_client(ResetEpisode, "reset_episode")
         self._arm = self.create_client(SetBool, "safety_filter/arm")
@@ -128,8 +128,10 @@ class PolicyServer(ManagedNode):
         if not accepted:
             self.get_logger().error(message)
 
-    def _on_limit(self, message: TorqueLimitStatus) -> None:
-        self._limit = message
+    def _on_filter_status(self, message: FilterStatus) -> None:
+        self._filter = message
+        if message.mode == SafetyDecision.MODE_TRIPPED:
+            self._stop_episode(f"the safety filter has tripped: {message.message}")
 
     # Rollout ---------------------------------------------------------------------------------------------------------
 
@@ -176,7 +178,7 @@ class PolicyServer(ManagedNode):
         what = f"policy version {goal.policy_version} installed (have {self._version})"
         await until(self, lambda: self._policy is not None and self._version == goal.policy_version, seconds, what)
         what = f"torque limit of iteration {goal.limit_iteration} in force at the filter"
-        await until(self, lambda: self._limit.iteration == goal.limit_iteration, seconds, what)
+        await until(self, lambda: self._filter.iteration == goal.limit_iteration, seconds, what)
 
     async def _run_episode(self, goal: Rollout.Goal, index: int) -> int:
         seconds = self._settings.peer_timeout
@@ -246,7 +248,7 @@ class PolicyServer(ManagedNode):
         indices = self._order.indices(message.name)
         position = np.frombuffer(message.position)[indices]
         velocity = np.frombuffer(message.velocity)[indices]
-        observation = self._task.observe(position, velocity, self._limit.torque_limit)
+        observation = self._task.observe(position, velocity, self._filter.torque_limit)
         mean, stddev = self._policy.distribution(observation)
         effort = mean + stddev * episode.noise.standard_normal(len(mean))
         action.last = False

@@ -13,16 +13,17 @@ from array import array
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import yaml
 from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
 from rclpy.action.client import ClientGoalHandle
 from rclpy.action.server import ServerGoalHandle
 from rclpy.node import Node
-from safe_transfer_msgs.action import FineTune, Rollout
-from safe_transfer_msgs.msg import PolicyStatus, PolicyWeights, SafetyDecision, TorqueLimitStatus, UnsafetyEstimate
+from safe_transfer_ros.transfer.pspt import PsptSettings, improve
 from std_msgs.msg import String
 
-from safe_transfer_ros.configuration import ConfigurationError
+from safe_transfer_msgs.action import FineTune, Rollout
+from safe_transfer_msgs.msg import FilterStatus, PolicyStatus, PolicyWeights, SafetyDecision, UnsafetyEstimate
 from safe_transfer_ros.nodes import qos
 from safe_transfer_ros.nodes.parameters import declare
 from safe_transfer_ros.nodes.process import EXIT_BAD_INPUT, Lifetime, run
@@ -30,10 +31,9 @@ from safe_transfer_ros.nodes.settings import ExperimentSettings, TrainerSettings
 from safe_transfer_ros.nodes.waiting import PeerTimeout, answer, until
 from safe_transfer_ros.policies import weights
 from safe_transfer_ros.tasks.task import make
-from safe_transfer_ros.transfer.episode import Episode, EpisodeError, episodes_from_decisions
-from safe_transfer_ros.transfer.iteration import IterationRecord, append
+from safe_transfer_ros.transfer.episode import Episode, EpisodeError, count_interventions, episodes_from_decisions
+from safe_transfer_ros.transfer.iteration import IterationRecord, append, iteration_record
 from safe_transfer_ros.transfer.policy_file import load_for
-from safe_transfer_ros.transfer.pspt import PsptSettings, improve
 
 
 class FineTuningStopped(RuntimeError):
@@ -49,14 +49,14 @@ class Trainer(Node):
         self._lifetime = lifetime
         self._experiment, self._settings = declare(self, ExperimentSettings, TrainerSettings)
         self._task = make(self._experiment.task)
-        self._parameters, self._data = load_for(self._task, self._settings.policy)
+        self._policy, _ = load_for(self._task, self._settings.policy)
         self._learning = PsptSettings(max_kl=self._settings.max_kl)
         self._run_dir = Path(self._settings.run_dir) if self._settings.run_dir else None
         self._version = self._experiment.first_iteration
         self._decisions: list[SafetyDecision] = []
         self._episodes_seen = 0
         self._policy_status = PolicyStatus()
-        self._limit_status = TorqueLimitStatus()
+        self._filter_status = FilterStatus()
         self._estimate = UnsafetyEstimate()
         self._estimated = -1
         self._goal: ClientGoalHandle | None = None
@@ -67,7 +67,7 @@ class Trainer(Node):
         self._run_config = self.create_publisher(String, "trainer/run_config", qos.LATCHED)
         self.create_subscription(SafetyDecision, "safety_filter/decision", self._on_decision, qos.RECORD)
         self.create_subscription(PolicyStatus, "policy_server/policy_status", self._on_status, qos.LATCHED)
-        self.create_subscription(TorqueLimitStatus, "safety_filter/active_limit", self._on_limit, qos.LATCHED)
+        self.create_subscription(FilterStatus, "safety_filter/status", self._on_filter_status, qos.LATCHED)
         self.create_subscription(UnsafetyEstimate, "unsafety_monitor/estimate", self._on_estimate, qos.LATCHED)
         self._rollouts = ActionClient(self, Rollout, "policy_server/rollout")
         self._server = ActionServer(
@@ -93,8 +93,8 @@ class Trainer(Node):
     def _on_status(self, message: PolicyStatus) -> None:
         self._policy_status = message
 
-    def _on_limit(self, message: TorqueLimitStatus) -> None:
-        self._limit_status = message
+    def _on_filter_status(self, message: FilterStatus) -> None:
+        self._filter_status = message
 
     def _on_estimate(self, message: UnsafetyEstimate) -> None:
         self._estimate, self._estimated = message, int(message.iteration)
@@ -175,7 +175,7 @@ class Trainer(Node):
         )
         await until(
             self,
-            lambda: self._rollouts.server_is_ready() and self._limit_status.torque_limit > 0.0,
+            lambda: self._rollouts.server_is_ready() and self._filter_status.torque_limit > 0.0,
             seconds,
             "policy_server's rollout action and the filter's active_limit",
             period=0.05,
@@ -200,13 +200,13 @@ class Trainer(Node):
         )
         await until(
             self,
-            lambda: self._limit_status.iteration == iteration,
+            lambda: self._filter_status.iteration == iteration,
             seconds,
-            f"torque limit of iteration {iteration} at the filter ({self._limit_status.message or 'no answer'})",
+            f"torque limit of iteration {iteration} at the filter ({self._filter_status.message or 'no answer'})",
         )
         episodes = await self._roll_out(iteration)
-        update = improve(self._parameters, episodes, self._task, self._learning, self._seed(iteration))
-        self._parameters = update.parameters
+        update = improve(self._policy, episodes, self._task, self._learning, self._seed(iteration))
+        self._policy = update.parameters
         self._version = iteration + 1
         steps = sum(len(episode.proposed) for episode in episodes)
         self._publish_weights(iteration=iteration, steps=steps, kl=update.kl)
@@ -240,7 +240,8 @@ class Trainer(Node):
         return episodes_from_decisions(self._decisions)
 
     def _publish_weights(self, *, iteration: int, steps: int, kl: float) -> None:
-        data = weights.to_bytes(self._parameters, {"task": self._task.name, "version": str(self._version)})
+        metadata = {"task": self._task.name, "version": str(self._version), "policy": self._settings.policy}
+        data = weights.to_bytes(self._policy, metadata)
         message = PolicyWeights(
             version=self._version,
             iteration=iteration,
@@ -253,11 +254,17 @@ class Trainer(Node):
         message.header.stamp = self.get_clock().now().to_msg()
         self._weights.publish(message)
         if self._run_dir is not None:
-            weights.save(self._run_dir / "checkpoints" / f"policy_{self._version:05d}.safetensors", data)
+            checkpoints = self._run_dir / "checkpoints"
+            checkpoints.mkdir(parents=True, exist_ok=True)
+            weights.save(checkpoints / f"policy_{self._version:05d}.safetensors", self._policy, metadata)
 
     def _keep(self, iteration: int, episodes: list[Episode]) -> IterationRecord:
         record = iteration_record(
-            episodes, self._estimate, self._task, wall_time_s=time.monotonic() - self._started
+            episodes,
+            self._estimate,
+            self._task,
+            interventions=count_interventions(self._decisions),
+            wall_time_s=time.monotonic() - self._started,
         )
         if self._run_dir is not None:
             append(self._run_dir / "iterations.csv", record)
