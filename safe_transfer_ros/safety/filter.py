@@ -185,8 +185,6 @@ class SafetyFilter:
         self._advance(now_ns)
         if self.mode is not _TRIPPED:
             return None
-        if self.cause & Reason.SHUTDOWN:
-            return "the filter is shutting down: start it again"
         if standing:
             return f"the cause stands: {_names(standing)}"
         problem = self._state.problem(now_ns) if self.cause & _STATE_CAUSES else None

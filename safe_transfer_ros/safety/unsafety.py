@@ -191,7 +191,8 @@ class UnsafetyLedger:
           episode: Episode within the run.
           stamp_ns: Stamp of the joint state it answers.
           last: It ends the episode and carries no proposal; `mean` and `stddev` are ignored.
-          mean: Policy mean torque, shape (n_joints,), N·m; copied.
+          mean: Policy mean torque, shape (n_joints,), N·m; copied. Empty where the filter stopped the arm without
+            a proposal: the states still count.
           stddev: Standard deviation, shape (n_joints,), N·m; copied.
           torque_limit: Limit in force, N·m.
         """
@@ -206,7 +207,8 @@ class UnsafetyLedger:
         if stamp_ns in record.steps:
             return
         self._held_steps += 1
-        record.steps[stamp_ns] = None if last else (np.array(mean), np.array(stddev), float(torque_limit))
+        carries = not last and len(mean) > 0
+        record.steps[stamp_ns] = (np.array(mean), np.array(stddev), float(torque_limit)) if carries else None
 
     def complete(self, iteration: int, steps: int) -> bool:
         """Whether everything of an iteration has arrived.

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Joints are matched by name; what cannot be matched is named."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
+
+NAMES = ["shoulder", "elbow", "wrist"]
+
+
+@given(st.permutations([*NAMES, "gripper", "torso"]))
+def test_any_order_with_further_joints_between_comes_out_in_ours(names):
+    values = np.array([{"shoulder": 1.0, "elbow": 2.0, "wrist": 3.0}.get(name, -1.0) for name in names])
+    np.testing.assert_array_equal(values[JointOrder(NAMES).indices(names)], [1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize(
+    "names, text",
+    [
+        (["shoulder", "wrist"], "missing elbow"),
+        (["shoulder", "elbow", "wrist", "elbow"], "repeated elbow"),
+        (["shoulder", "elbow", "wrist", "gripper", "gripper"], "repeated gripper"),
+        ([], "missing shoulder, elbow, wrist"),
+        (["Shoulder", "elbow", "wrist"], "missing shoulder"),
+    ],
+)
+def test_names_that_do_not_fit_are_named(names, text):
+    with pytest.raises(JointOrderError, match=text):
+        JointOrder(NAMES).indices(names)
+
+
+def test_further_joints_can_be_refused():
+    order = JointOrder(NAMES, extra_allowed=False)
+    np.testing.assert_array_equal(order.indices(["wrist", "elbow", "shoulder"]), [2, 1, 0])
+    with pytest.raises(JointOrderError, match="not expected gripper"):
+        order.indices([*NAMES, "gripper"])
+
+
+def test_the_same_names_are_matched_once_and_shuffled_ones_do_not_pile_up():
+    order = JointOrder(NAMES)
+    first = order.indices(NAMES)
+    assert order.indices(list(NAMES)) is first
+    assert not first.flags.writeable
+    for number in range(1000):
+        order.indices([*NAMES, f"extra{number}"])
+    assert len(order._known) <= 8
+
+
+@pytest.mark.parametrize("expected", [[], ["elbow", "elbow"]])
+def test_our_own_order_must_make_sense(expected):
+    with pytest.raises(JointOrderError):
+        JointOrder(expected)
