@@ -161,6 +161,42 @@ def check_stable(velocity: Array, timestep: float) -> None:
         )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class JointAddresses:
+    """Where joints lie in MuJoCo's arrays, every field of shape (n_joints,).
+
+    Attributes:
+      position: Indices into qpos.
+      velocity: Indices into qvel.
+      motor: Indices into ctrl.
+    """
+
+    position: npt.NDArray[np.int64]
+    velocity: npt.NDArray[np.int64]
+    motor: npt.NDArray[np.int64]
+
+
+def joint_addresses(model: mujoco.MjModel, joint_names: tuple[str, ...]) -> JointAddresses:
+    """Look up joints and the motors named as they are.
+
+    Raises:
+      ValueError: if a joint or its motor is missing from the model.
+    """
+    indices: dict[mujoco.mjtObj, list[int]] = {}
+    for kind, count in ((mujoco.mjtObj.mjOBJ_JOINT, model.njnt), (mujoco.mjtObj.mjOBJ_ACTUATOR, model.nu)):
+        known = {mujoco.mj_id2name(model, kind, index): index for index in range(count)}
+        for name in joint_names:
+            if name not in known:
+                raise ValueError(f"the model has no joint and motor named '{name}': {nearest(name, known)}")
+        indices[kind] = [known[name] for name in joint_names]
+    joints = indices[mujoco.mjtObj.mjOBJ_JOINT]
+    return JointAddresses(
+        position=model.jnt_qposadr[joints].astype(np.int64),
+        velocity=model.jnt_dofadr[joints].astype(np.int64),
+        motor=np.array(indices[mujoco.mjtObj.mjOBJ_ACTUATOR], dtype=np.int64),
+    )
+
+
 class ArmSimulation:
     """One arm in MuJoCo, seen through its joint names.
 
@@ -179,10 +215,8 @@ class ArmSimulation:
         self.model = model
         self.data = mujoco.MjData(model)
         self.joint_names = tuple(joint_names)
-        joints = [_index(model, mujoco.mjtObj.mjOBJ_JOINT, name) for name in self.joint_names]
-        self._q = model.jnt_qposadr[joints]
-        self._v = model.jnt_dofadr[joints]
-        self._u = np.array([_index(model, mujoco.mjtObj.mjOBJ_ACTUATOR, name) for name in self.joint_names])
+        addresses = joint_addresses(model, self.joint_names)
+        self._q, self._v, self._u = addresses.position, addresses.velocity, addresses.motor
 
     @property
     def position(self) -> Array:
@@ -240,11 +274,3 @@ class ArmSimulation:
                 f"{what} must be finite ({unit}), got {array.tolist()}; the simulation was not changed"
             )
         return array
-
-
-def _index(model: mujoco.MjModel, kind: mujoco.mjtObj, name: str) -> int:
-    index = int(mujoco.mj_name2id(model, kind, name))
-    if index < 0:
-        known = [mujoco.mj_id2name(model, kind, i) for i in range(model.njnt)]
-        raise ValueError(f"the model has no joint and motor named '{name}': {nearest(name, known)}")
-    return index

@@ -141,8 +141,8 @@ class TorqueEnv(gymnasium.Env[Array, Array]):
                 f"the action must be finite torques (N·m), got {torque.tolist()}; nothing was stepped. "
                 "A policy that proposes this has diverged"
             )
-        reasons = self._envelope.apply(torque, self.torque_limit, self.task.control_period_s)
-        applied = self._envelope.previous.copy()
+        applied = np.empty_like(torque)
+        reasons = self._envelope.apply(torque, self.torque_limit, self.task.control_period_s, out=applied)
         self._arm.step(applied, self.task.substeps)
         self._step += 1
         position, velocity = self._arm.position, self._arm.velocity

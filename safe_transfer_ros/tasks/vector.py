@@ -19,6 +19,7 @@ from safe_transfer_ros.robots.simulation import (
     UnstableSimulationError,
     build_model,
     check_stable,
+    joint_addresses,
 )
 from safe_transfer_ros.safety.envelope import EnvelopeSettings, bound_torque
 from safe_transfer_ros.tasks.streams import action_rng, initial_state_rng
@@ -148,8 +149,7 @@ class VectorTorqueEnv:
             position[0, row], velocity[0, row] = task.initial_state(initial_state_rng(seed, numbered))
             # The same numbers as one draw per step.
             noise[:, row] = action_rng(seed, numbered).standard_normal((steps, n))
-        physics = _BatchPhysics(self._model, self._data, self._pool, episodes, task.substeps)
-        physics.reset(position[0], velocity[0])
+        physics = _BatchPhysics(self._model, self._data, self._pool, task, position[0], velocity[0])
         previous = np.zeros((episodes, n))
         for step in range(steps):
             observation[step] = task.observe(position[step], velocity[step], limits)
@@ -186,16 +186,18 @@ class VectorTorqueEnv:
 
 
 class _BatchPhysics:
-    """E simulated arms stepped together; state buffers are made once per batch."""
+    """E simulated arms stepped together, from positions and velocities of shape (E, n_joints)."""
 
     def __init__(
         self,
         model: mujoco.MjModel,
         data: list[mujoco.MjData],
         pool: mujoco.rollout.Rollout,
-        episodes: int,
-        substeps: int,
+        task: Task,
+        position: Array,
+        velocity: Array,
     ) -> None:
+        episodes, substeps = len(position), task.substeps
         self._models, self._data, self._pool, self._substeps = [model] * episodes, data, pool, substeps
         self._timestep = model.opt.timestep
         size = mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS)
@@ -203,18 +205,15 @@ class _BatchPhysics:
         self._states = np.empty((episodes, substeps, size))
         self._sensors = np.empty((episodes, substeps, model.nsensordata))
         self._control = np.empty((episodes, substeps, model.nu))
+        addresses = joint_addresses(model, task.robot.joint_names)
         # Full physics state of a model of hinges and motors: time, positions, velocities.
-        self._q = slice(1, 1 + model.nq)
-        self._v = slice(1 + model.nq, 1 + model.nq + model.nv)
-
-    def reset(self, position: Array, velocity: Array) -> None:
-        """Put every arm at its position and velocity, shape (E, n_joints)."""
-        self._state[:] = 0.0
+        self._q, self._v = 1 + addresses.position, 1 + model.nq + addresses.velocity
+        self._u = addresses.motor
         self._state[:, self._q], self._state[:, self._v] = position, velocity
 
     def step(self, torque: Array) -> tuple[Array, Array]:
-        """Hold torques (E, n) for a control period; the views returned are overwritten by the next step."""
-        self._control[:] = torque[:, None, :]
+        """Hold torques (E, n) for a control period; positions and velocities after it, (E, n) each."""
+        self._control[:, :, self._u] = torque[:, None, :]
         self._pool.rollout(
             self._models,
             self._data,
@@ -232,8 +231,9 @@ class _BatchPhysics:
             raise UnstableSimulationError(
                 "the simulation diverged; use a milder perturbation or a shorter timestep"
             )
-        check_stable(self._state[:, self._v], self._timestep)
-        return self._state[:, self._q], self._state[:, self._v]
+        velocity = self._state[:, self._v]
+        check_stable(velocity, self._timestep)
+        return self._state[:, self._q], velocity
 
 
 def _by_episode(by_step: Array) -> Array:

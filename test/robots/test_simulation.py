@@ -121,6 +121,7 @@ def test_limits_friction_and_armature_reach_the_model() -> None:
     np.testing.assert_array_equal(MODEL.dof_frictionloss, 0.0)
     np.testing.assert_array_equal(MODEL.dof_armature, 0.04)
     assert MODEL.opt.timestep == 0.005
+    assert MODEL.opt.disableflags & mujoco.mjtDisableBit.mjDSBL_AUTORESET
     assert MODEL.opt.integrator == mujoco.mjtIntegrator.mjINT_IMPLICITFAST
 
 
@@ -128,6 +129,10 @@ def test_limits_friction_and_armature_reach_the_model() -> None:
 def test_mass_matrix_equals_the_published_inertias(seed: int) -> None:
     q = np.random.default_rng(seed).uniform(-2, 2, 7)
     np.testing.assert_allclose(_mass_matrix(MODEL, q), _mass_matrix_from_facts(q), rtol=1e-9, atol=1e-12)
+
+
+def test_fixed_links_are_fused_for_speed() -> None:
+    assert MODEL.nbody == 1 + 7
 
 
 def test_tool_site_is_where_the_kinematics_say() -> None:
@@ -277,6 +282,17 @@ def test_bad_torque_is_refused_and_changes_nothing(bad: np.ndarray) -> None:
         arm.step(bad)
     np.testing.assert_array_equal(arm.position, ROBOT.home)
     assert arm.time == 0.0
+
+
+def test_reset_forgets_everything() -> None:
+    arm = _arm()
+    arm.step(np.ones(7), 100)
+    arm.reset(ROBOT.home)
+    assert arm.time == 0.0
+    np.testing.assert_array_equal(arm.velocity, 0.0)
+    np.testing.assert_array_equal(arm.data.ctrl, 0.0)
+    arm.reset(ROBOT.home, np.arange(7) / 10)
+    np.testing.assert_array_equal(arm.velocity, np.arange(7) / 10)
 
 
 def test_bad_reset_and_unknown_joint_are_refused() -> None:

@@ -124,6 +124,14 @@ def test_torque_rate_limit_of_the_envelope_applies_and_starts_from_zero() -> Non
         np.testing.assert_allclose(applied, [0.1, 0.2, 0.3])
 
 
+def test_info_of_a_step_is_not_changed_by_the_next() -> None:
+    env = _env()
+    env.reset(seed=0)
+    infos = [env.step(np.full(7, torque))[4] for torque in (0.1, 0.2)]
+    np.testing.assert_array_equal(infos[0]["applied"], 0.1)
+    assert not np.array_equal(infos[0]["position"], infos[1]["position"])
+
+
 def test_unsafe_is_beyond_the_limit() -> None:
     env = _env(torque_limit=3.0, perturbation=PERTURBATIONS["tenth"])
     env.reset(seed=0)

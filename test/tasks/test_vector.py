@@ -8,6 +8,7 @@ import pytest
 
 from safe_transfer_ros.robots.simulation import PERTURBATIONS, Perturbation, UnstableSimulationError
 from safe_transfer_ros.safety.envelope import EnvelopeSettings
+from safe_transfer_ros.tasks import vector
 from safe_transfer_ros.tasks.environment import TorqueEnv
 from safe_transfer_ros.tasks.streams import action_rng
 from safe_transfer_ros.tasks.task import make
@@ -115,10 +116,24 @@ def test_senseless_limits_are_refused(limits: list[float]) -> None:
         env.rollout(_Elementwise(), torque_limits=limits, seed=0)
 
 
-def test_divergence_is_an_error() -> None:
+def test_rollout_that_stopped_half_way_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vector, "check_stable", lambda velocity, timestep: None)
     feather = Perturbation(mass=1e-3, damping=1e-3, inertia=1e-3, armature=1e-3)
     with VectorTorqueEnv(TASK, feather, threads=1) as env, pytest.raises(UnstableSimulationError):
         env.rollout(_Elementwise(scale=30.0), torque_limits=[30.0], seed=0)
+
+
+def test_joint_faster_than_a_step_resolves_is_an_error() -> None:
+    class Push:
+        def distribution(self, observation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return np.full((len(observation), 7), 10.0), np.zeros(7)
+
+    slippery = Perturbation(damping=1e-4)
+    with (
+        VectorTorqueEnv(TASK, slippery, threads=1) as env,
+        pytest.raises(UnstableSimulationError, match="rad/s"),
+    ):
+        env.rollout(Push(), torque_limits=[1.0, 10.0], seed=0)
 
 
 def test_threads_must_be_positive() -> None:
