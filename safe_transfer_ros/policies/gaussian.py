@@ -19,8 +19,10 @@ def initial_parameters(
 ) -> Parameters:
     """Parameters to start learning from.
 
-    Hidden weights are orthogonal (or semi-orthogonal), biases 0; the last layer is small, so the first
-    torques are nearly 0 N·m plus noise and no direction is favoured.
+    Weights are normal with variance 1 / (number of inputs), which keeps tanh units out of saturation; biases
+    are 0. The last layer is small, so the first torques are nearly 0 N·m plus noise and no direction is
+    favoured. No matrix factorisation is used: its last bits would depend on the number of threads, and with
+    them the whole training.
 
     Args:
       architecture: Sizes.
@@ -31,16 +33,16 @@ def initial_parameters(
     Returns:
       Parameters by name, float32.
     """
-    generator = torch.Generator().manual_seed(seed)
+    rng = np.random.default_rng(seed)
     parameters: Parameters = {}
     for name, shape in architecture.shapes().items():
-        tensor = torch.zeros(shape)
+        array = np.zeros(shape, dtype=np.float32)
         if name.endswith(".weight"):
             gain = mean_gain if name.startswith("mean.") else 1.0
-            torch.nn.init.orthogonal_(tensor, gain=gain, generator=generator)
+            array[:] = rng.standard_normal(shape) * (gain / np.sqrt(shape[1]))
         elif name == "log_std":
-            tensor.fill_(log_std)
-        parameters[name] = tensor.numpy()
+            array[:] = log_std
+        parameters[name] = array
     check(parameters, architecture)
     return parameters
 
