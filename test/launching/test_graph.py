@@ -54,7 +54,7 @@ def test_recorder_runs_only_when_asked_for(tmp_path: Path) -> None:
         ({"trainr.max_kl": "3"}, "did you mean 'trainer'"),
         ({"iterations": "many"}, "whole number, got 'many'"),
         ({"mode": "fast"}, "lockstep, realtime"),
-        ({"t_min": "0.7"}, "d_safe"),
+        ({"t_min": "0.7"}, "D_safe"),
         ({"policy": "no_such_policy"}, "no policy file 'no_such_policy'"),
         ({"perturbation": "light_stick"}, "light_sticky"),
         ({"robot": "hardware"}, "mode:=realtime"),

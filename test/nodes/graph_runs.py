@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs of the whole graph as a user starts them: real processes, real DDS."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SHORT = ("trainer.episodes_per_iteration:=2", "iterations:=2")
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "safe_transfer_ros.cli.main", *arguments]
+
+
+def environment(**extra: str) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if name != "ROS_DOMAIN_ID"}
+    return clean | extra
+
+
+def up(run_dir: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    """`safe_transfer up pr2_cup_swirl`, to its end."""
+    return subprocess.run(
+        command("up", "pr2_cup_swirl", f"run_dir:={run_dir}", *arguments),
+        env=environment(**extra),
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+@contextmanager
+def started(run_dir: Path, *arguments: str, **extra: str) -> Iterator[subprocess.Popen[str]]:
+    """The same, still running; killed at the end if nothing else ended it."""
+    process = subprocess.Popen(
+        command("up", "pr2_cup_swirl", f"run_dir:={run_dir}", *arguments),
+        env=environment(**extra),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def nodes_of(run_dir: Path) -> dict[str, int]:
+    """Node name -> process id of every process of a run that is alive."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            line = (entry / "cmdline").read_bytes().decode().split("\0")
+            alive = (entry / "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        except OSError:
+            continue
+        modules = [part for part in line if part.startswith("safe_transfer_ros.nodes.")]
+        if alive and modules and any(str(run_dir) in part for part in line):
+            found[modules[0].rsplit(".", 1)[1]] = int(entry.name)
+    return found
+
+
+def wait_for(condition: object, seconds: float, what: str) -> None:
+    """Poll until `condition()` is true; fail naming `what`."""
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, f"not so within {seconds:g} s: {what}"
+        time.sleep(0.05)
+
+
+def interrupt(process: subprocess.Popen[str]) -> None:
+    """Ctrl-C, to the launcher alone."""
+    process.send_signal(signal.SIGINT)

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run that goes wrong: it ends, says why in one line, keeps what it had, and leaves no process behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import graph_runs
+import pytest
+
+from safe_transfer_ros.bags.read import messages
+from safe_transfer_ros.transfer.iteration import read
+
+LONG = ("iterations:=500", "trainer.episodes_per_iteration:=1")
+
+
+def rolling(run_dir: Path) -> bool:
+    return (run_dir / "iterations.csv").exists()
+
+
+def test_ctrl_c_ends_the_run_cleanly_and_keeps_the_record(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    with graph_runs.started(run_dir, *LONG) as process:
+        graph_runs.wait_for(lambda: rolling(run_dir), 60, "a first iteration")
+        graph_runs.interrupt(process)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted after" in err and "Traceback" not in err
+    assert (run_dir / "report.html").exists()
+    assert graph_runs.nodes_of(run_dir) == {}
+    # The last command recorded is the stop torque.
+    commands = [message for _, message, _ in messages(run_dir / "bag", ["/effort_controller/commands"])]
+    assert not commands[-1].data.any()
+    assert len(read(run_dir / "iterations.csv")) >= 1
+
+
+@pytest.mark.parametrize("node", ["policy_server", "safety_filter", "bag_recorder"])
+def test_a_killed_node_ends_the_run_with_its_name(tmp_path: Path, node: str) -> None:
+    run_dir = tmp_path / "run"
+    with graph_runs.started(run_dir, *LONG) as process:
+        graph_runs.wait_for(lambda: rolling(run_dir), 60, "a first iteration")
+        os.kill(graph_runs.nodes_of(run_dir)[node], signal.SIGKILL)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode not in (0, 130)
+    assert re.search(rf"safe_transfer: {node} ended \(killed by SIGKILL\)", err), err
+    assert graph_runs.nodes_of(run_dir) == {}
+    assert len(read(run_dir / "iterations.csv")) >= 1
+
+
+def test_no_process_outlives_a_killed_launcher(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    with graph_runs.started(run_dir, *LONG) as process:
+        graph_runs.wait_for(lambda: rolling(run_dir), 60, "a first iteration")
+        assert len(graph_runs.nodes_of(run_dir)) == 6
+        process.kill()
+        process.wait()
+        graph_runs.wait_for(lambda: not graph_runs.nodes_of(run_dir), 20, "all nodes gone")
+
+
+def test_two_runs_at_once_do_not_hear_each_other(tmp_path: Path) -> None:
+    short = ("iterations:=1", "trainer.episodes_per_iteration:=1")
+    with (
+        graph_runs.started(tmp_path / "a", *short, "seed:=1") as first,
+        graph_runs.started(tmp_path / "b", *short, "seed:=2") as second,
+    ):
+        outputs = [process.communicate(timeout=120) for process in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0], outputs
+    domains = [re.search(r"ROS_DOMAIN_ID=(\d+)", out).group(1) for out, _ in outputs]  # type: ignore[union-attr]
+    assert domains[0] != domains[1]
+    for name in ("a", "b"):
+        decisions = [m for _, m, _ in messages(tmp_path / name / "bag", ["/safety_filter/decision"])]
+        assert len(decisions) == 201, "one episode of its own, nobody else's"
+
+
+def test_a_domain_in_use_is_refused(tmp_path: Path) -> None:
+    with graph_runs.started(tmp_path / "a", *LONG, ROS_DOMAIN_ID="88"):
+        graph_runs.wait_for((tmp_path / "a" / "config.yaml").exists, 30, "the first run holding the domain")
+        refused = graph_runs.up(tmp_path / "b", ROS_DOMAIN_ID="88")
+    assert refused.returncode == 2
+    assert re.fullmatch(r"safe_transfer: ROS domain 88 is in use by another run .*\n", refused.stderr)
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("t_min:=0.6",), "D_safe"),
+        (("iterations:=none",), "whole number"),
+        (("policy:=missing.safetensors",), "no policy file"),
+        (("nonsense",), "key:=value"),
+    ],
+)
+def test_bad_input_is_one_clear_line(tmp_path: Path, arguments: tuple[str, ...], expected: str) -> None:
+    finished = graph_runs.up(tmp_path / "run", *arguments)
+    assert finished.returncode == 2
+    assert expected in finished.stderr
+    assert finished.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The main job, short: what a run leaves behind, and that its numbers are the same whichever way they are had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import graph_runs
+import numpy as np
+import pytest
+
+from safe_transfer_ros.bags.read import messages
+from safe_transfer_ros.policies import weights
+from safe_transfer_ros.policies.forward import GaussianPolicy
+from safe_transfer_ros.robots.simulation import perturbation
+from safe_transfer_ros.tasks.environment import TorqueEnv
+from safe_transfer_ros.tasks.streams import action_rng
+from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.transfer.episode import Episode, episodes_from_decisions
+from safe_transfer_ros.transfer.iteration import COLUMNS, read
+from safe_transfer_ros.transfer.recompute import iteration_records
+
+SEED = 4
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run_dir = tmp_path_factory.mktemp("runs") / "first"
+    finished = graph_runs.up(run_dir, f"seed:={SEED}", *graph_runs.SHORT)
+    assert finished.returncode == 0, finished.stderr
+    assert f"report: {run_dir / 'report.html'}" in finished.stdout
+    return run_dir
+
+
+@pytest.fixture(scope="module")
+def episodes(run: Path) -> list[Episode]:
+    decisions = [message for _, message, _ in messages(run / "bag", ["/safety_filter/decision"])]
+    return episodes_from_decisions(decisions)
+
+
+def test_the_run_directory_holds_what_it_promises(run: Path) -> None:
+    for name in ("config.yaml", "iterations.csv", "report.html", "bag/metadata.yaml", "bag/bag_0.mcap"):
+        assert (run / name).stat().st_size > 0, name
+    assert [path.name for path in sorted((run / "checkpoints").iterdir())] == [
+        f"policy_{version:05d}.safetensors" for version in range(3)
+    ]
+    assert list((run / "plots").glob("*.png"))
+    assert graph_runs.nodes_of(run) == {}, "no process outlives its launcher"
+
+
+def test_the_limit_obeys_the_rule_in_every_iteration(run: Path) -> None:
+    records = read(run / "iterations.csv")
+    assert [record.iteration for record in records] == [0, 1]
+    assert [record.steps for record in records] == [400, 400]
+    assert records[0].torque_limit == 0.1
+    assert records[1].torque_limit <= 1.05 * records[0].torque_limit * (1 + 1e-12)
+    assert all(record.expected_damage <= 0.5 for record in records)
+
+
+def test_no_applied_torque_is_above_the_limit_in_force(episodes: list[Episode]) -> None:
+    for episode in episodes:
+        assert (np.abs(episode.applied) <= episode.torque_limit[:, None]).all()
+        assert (np.abs(episode.proposed) > episode.torque_limit[:, None]).any(), "the limit was never felt"
+
+
+def test_every_number_can_be_recomputed_from_the_bag_alone(run: Path) -> None:
+    live = read(run / "iterations.csv")
+    recomputed, _ = iteration_records(run / "bag")
+    assert len(recomputed) == len(live)
+    for one, other in zip(live, recomputed, strict=True):
+        for column in COLUMNS:
+            if column != "wall_time_s":  # a bag knows when things were received, not when the trainer looked
+                assert getattr(other, column) == pytest.approx(getattr(one, column), rel=1e-9, abs=1e-12), column
+
+
+def test_the_environment_gives_the_same_trajectory(run: Path, episodes: list[Episode]) -> None:
+    """Same seed, same weights: the Gymnasium environment and six processes over DDS, equal to the last bit."""
+    task = make("pr2_cup_swirl")
+    for episode in (episodes[0], episodes[-1]):
+        parameters, _ = weights.from_bytes(
+            (run / "checkpoints" / f"policy_{episode.policy_version:05d}.safetensors").read_bytes()
+        )
+        policy, noise = GaussianPolicy(parameters), action_rng(SEED, episode.index)
+        limit = float(episode.torque_limit[0])
+        env = TorqueEnv(task, perturbation("light_sticky"), torque_limit=limit)
+        observation, _ = env.reset(seed=SEED, options={"episode": episode.index})
+        for step in range(task.horizon):
+            np.testing.assert_array_equal(observation, episode.observation[step])
+            mean, stddev = policy.distribution(observation)
+            torque = mean + stddev * noise.standard_normal(task.action_size)
+            np.testing.assert_array_equal(torque, episode.proposed[step])
+            observation, *_, info = env.step(torque)
+            np.testing.assert_array_equal(info["applied"], episode.applied[step])
+            np.testing.assert_array_equal(info["position"], episode.position[step + 1])
+
+
+def test_same_seed_same_numbers(run: Path, tmp_path: Path) -> None:
+    finished = graph_runs.up(tmp_path / "again", f"seed:={SEED}", *graph_runs.SHORT)
+    assert finished.returncode == 0, finished.stderr
+    first, second = read(run / "iterations.csv"), read(tmp_path / "again" / "iterations.csv")
+    for one, other in zip(first, second, strict=True):
+        assert one.as_dict() | {"wall_time_s": 0.0} == other.as_dict() | {"wall_time_s": 0.0}
+    for version in range(3):
+        name = f"checkpoints/policy_{version:05d}.safetensors"
+        assert (run / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_real_time_runs_the_same_nodes(tmp_path: Path) -> None:
+    finished = graph_runs.up(
+        tmp_path / "run", "mode:=realtime", "iterations:=1", "trainer.episodes_per_iteration:=1"
+    )
+    assert finished.returncode == 0, finished.stderr
+    (record,) = read(tmp_path / "run" / "iterations.csv")
+    assert record.steps == 200
+    # Joint states at 200 Hz, decisions at 20 Hz: the rate counts every joint state, so it has the finer grain.
+    (recomputed,), _ = iteration_records(tmp_path / "run" / "bag")
+    assert recomputed.unsafety_rate == pytest.approx(record.unsafety_rate, abs=1e-9)
