@@ -14,7 +14,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, text in (
         ("info", "topics, types, counts and times"),
-        ("check", "the same, and what is missing: messages, steps, joint states, the end; status 1 if anything is"),
+        (
+            "check",
+            "the same, and what is missing: messages, steps, joint states, the end; status 1 if anything is",
+        ),
     ):
         action = actions.add_parser(name, help=text, description=text)
         action.add_argument("path", type=Path, metavar="BAG", help="bag folder or .mcap file")

@@ -12,12 +12,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "report",
         help="write report.html of a run; from a bag, recompute every number first",
-        description="Write report.html with its plots. Given a run directory, from what is in it. Given a bag, "
-        "everything is recomputed from the bag alone, written to <bag>-report/ beside it, and compared with the run's "
-        "own iterations.csv where there is one.",
+        description="Write report.html with its plots. Given a run directory, from what is in it. Given a "
+        "bag, everything is recomputed from the bag alone, written to <bag>-report/ beside it, and compared "
+        "with the run's own iterations.csv where there is one.",
     )
-    parser.add_argument("path", type=Path, metavar="RUN_DIR_OR_BAG", help="run directory, bag folder or .mcap file")
-    parser.add_argument("--compare", type=Path, metavar="RUN_DIR", help="another run to show in the same plots")
+    parser.add_argument(
+        "path", type=Path, metavar="RUN_DIR_OR_BAG", help="run directory, bag folder or .mcap file"
+    )
+    parser.add_argument(
+        "--compare", type=Path, metavar="RUN_DIR", help="another run to show in the same plots"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write; default: see above")
     parser.set_defaults(run=run)
 
@@ -26,14 +30,14 @@ def run(options: argparse.Namespace) -> int:
     """Write the report and say where it is."""
     # matplotlib takes a second to import: only who asks for a report pays for it.
     from safe_transfer_ros.reporting.report import write
-    from safe_transfer_ros.reporting.run import ROWS, is_bag, largest_differences, load
+    from safe_transfer_ros.reporting.run import ROWS, is_bag, largest_differences, load, whole_bag
     from safe_transfer_ros.transfer.iteration import read
 
     loaded = load(options.path)
     compare = None if options.compare is None else load(options.compare)
     differences = loaded.differences
     if is_bag(options.path):
-        live = options.path.resolve().parent / ROWS
+        live = whole_bag(options.path).parent / ROWS
         print(f"{len(loaded.records)} iterations recomputed from {options.path}")
         if live.exists():
             differences = largest_differences(read(live), loaded.records)

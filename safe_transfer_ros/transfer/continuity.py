@@ -62,7 +62,7 @@ def _state_gaps(states: NDArray[np.int64], spans: list[tuple[str, NDArray[np.int
     every = np.concatenate(periods) if periods else np.empty(0, dtype=np.int64)
     usual = float(np.median(every)) if len(every) else 0.0
     for (name, stamps), between in zip(spans, periods, strict=True):
-        # The first decision answers the state an episode starts from, which reset may have announced elsewhere.
+        # The first decision answers the state of the reset, which may have been announced elsewhere.
         missing = int(np.count_nonzero(~np.isin(stamps[1:], ordered)))
         if missing:
             found.append(f"{name}: {missing} decisions have no joint state")

@@ -82,8 +82,8 @@ class EpisodeAssembler:
     """Takes decisions one by one and gives each episode as it becomes complete.
 
     Args:
-      joint_names: Joint order of the arrays; None takes the order of each decision, which must then not change
-        within an episode.
+      joint_names: Joint order of the arrays; None takes the order of each decision, which must then not
+        change within an episode.
 
     Attributes:
       interventions: Per iteration, the number of decisions with any reason set, refused ones included.
@@ -110,8 +110,8 @@ class EpisodeAssembler:
           The episode it completes, or None.
 
         Raises:
-          EpisodeError: if a step is missing or the decision does not fit the episode. The rest of that episode
-            is ignored; the next one can begin.
+          EpisodeError: if a step is missing or the decision does not fit the episode. The rest of that
+            episode is ignored; the next one can begin.
         """
         if decision.reasons or decision.verdict in _NO_STEP:
             self.interventions[int(decision.iteration)] += 1
@@ -213,7 +213,7 @@ def episodes_from_decisions(
 
 
 def count_interventions(decisions: Iterable[Any]) -> int:
-    """Decisions in which the filter changed or refused something: any reason set, or no proposal let through."""
+    """Decisions in which the filter changed or refused something: any reason set, or nothing let through."""
     return sum(1 for decision in decisions if decision.reasons or decision.verdict in _NO_STEP)
 
 

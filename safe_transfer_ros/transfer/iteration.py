@@ -203,8 +203,8 @@ def episode_returns(episode: Episode, task: Task) -> tuple[float, float]:
 def append(path: Path | str, record: IterationRecord) -> None:
     """Adds a row to iterations.csv, creating it with its header.
 
-    The row reaches the disk before this returns, and in one piece: a half row that a crash left behind is removed
-    first.
+    The row reaches the disk before this returns, and in one piece: a half row that a crash left behind is
+    removed first.
 
     Args:
       path: The CSV file.
@@ -226,8 +226,8 @@ def append(path: Path | str, record: IterationRecord) -> None:
             rows = _parse(content[:end].decode("utf-8", "replace"), path, exact=True)
             if rows and rows[-1].iteration >= record.iteration:
                 raise IterationsError(
-                    f"{path} already has iteration {rows[-1].iteration}, row {record.iteration} does not follow it: "
-                    "resume behind it, or choose another run_dir"
+                    f"{path} already has iteration {rows[-1].iteration}, row {record.iteration} does not "
+                    "follow it: resume behind it, or choose another run_dir"
                 )
         file.seek(end)
         file.truncate(end)

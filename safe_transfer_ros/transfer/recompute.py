@@ -230,8 +230,8 @@ class _Replay:
             self._close()
         if self._assembler.unfinished or self._episodes:
             self.notes.append(
-                f"iteration {max(self._decisions)} was interrupted: its decisions are in the bag, no update came "
-                "of them"
+                f"iteration {max(self._decisions)} was interrupted: its decisions are in the bag, no update "
+                "came of them"
             )
         if self._unreadable_states:
             self.notes.append(f"{self._unreadable_states} joint states lack a joint of the robot; left out")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small run written as a real bag, with its rows worked out in another way than the package does.
 
-No simulator: joint positions are a random walk about the task's start. Rewards are summed state by state, risks come
-from scipy.stats, the torque limit from the formulas of PSPT written out here.
+No simulator: joint positions are a random walk about the task's start. Rewards are summed state by state,
+risks come from scipy.stats, the torque limit from the formulas of PSPT written out here.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def write_run(
       limit: "adaptive" or "fixed".
       spread: Size of the walk's steps, rad.
       planned: Iterations the configuration asks for.
-      weights_first: Record the update before the last joint states of its iteration, as a recorder may get them.
+      weights_first: Record the update before the last joint states of its iteration, as may happen.
       unfinished_steps: Steps of one more episode that then breaks off.
       **monitor: Parameters of the unsafety monitor.
     """

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run directories as a run leaves them, made from synthetic bags."""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from safe_transfer_ros.transfer.iteration import append
+from safe_transfer_ros.transfer.recompute import recompute
+
+_path = Path(__file__).parents[1] / "transfer" / "synthetic_run.py"
+_spec = importlib.util.spec_from_file_location("synthetic_run", _path)
+synthetic = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(synthetic)
+
+
+@pytest.fixture
+def make_run(tmp_path) -> Callable[..., Path]:
+    """Makes a run directory with bag, rows and configuration."""
+
+    def make(name: str, **settings) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        expected = synthetic.write_run(folder / "bag", **settings)
+        for record in recompute(folder / "bag").records:
+            append(folder / "iterations.csv", record)
+        (folder / "config.yaml").write_text(yaml.safe_dump(expected.config, sort_keys=False))
+        return folder
+
+    return make

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page and its pictures, for runs as they come: whole, short, empty, interrupted, without a bag."""
+
+import shutil
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from safe_transfer_ros.reporting.page import headline
+from safe_transfer_ros.reporting.plots import PLOTS, save
+from safe_transfer_ros.reporting.provenance import write_provenance
+from safe_transfer_ros.reporting.report import report
+from safe_transfer_ros.reporting.run import load
+from safe_transfer_ros.transfer.iteration import read
+
+NAMES = {plot.name for plot in PLOTS}
+
+
+class Page(HTMLParser):
+    """Text, images and balance of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.images, self.words, self.open = [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        if tag == "img":
+            self.images.append(given["src"])
+        assert not given.get("href", "").startswith("http") and tag not in ("script", "link")
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+def page_of(path):
+    page = Page(path.read_text())
+    for image in page.images:
+        assert (path.parent / image).exists()
+    return page
+
+
+def test_two_runs_side_by_side(make_run):
+    adaptive = make_run("adaptive", iterations=10, spread=0.03)
+    fixed = make_run("fixed", iterations=10, limit="fixed")
+    path = report(adaptive, compare=fixed)
+    assert path == adaptive / "report.html"
+    page = page_of(path)
+    assert {image.removeprefix("plots/").removesuffix(".png") for image in page.images} == NAMES
+    assert "D safe = 0.5 N·m in all 10 iterations" in page.text
+    assert "limit fixed at 3 N·m" in page.text
+    assert "was over D safe = 0.5 N·m in 10 of 10 iterations" in page.text
+    assert "a proposed torque was" in page.text  # reasons in plain words
+    assert "agrees exactly" in page.text and "not a safety-rated one" in page.text
+    assert "seed 0" in page.text and "numpy" in page.text and "d_safe" in page.text
+
+
+def test_pictures_show_the_comparison_and_are_the_same_twice(make_run, tmp_path):
+    adaptive = load(make_run("adaptive", iterations=9))
+    fixed = load(make_run("fixed", iterations=9, limit="fixed"))
+    for plot in PLOTS:
+        if plot.name not in ("expected_damage", "tilt"):
+            continue
+        alone = save(plot, adaptive, None, tmp_path / "plots").read_bytes()
+        assert save(plot, adaptive, None, tmp_path / "plots").read_bytes() == alone
+        path = save(plot, adaptive, fixed, tmp_path / "plots")
+        assert path.read_bytes() != alone
+        pixels = np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3).astype(int)
+        for colour in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)):  # this run, the other one
+            assert (np.abs(pixels - colour).max(axis=1) < 12).sum() > 100, (plot.name, colour)
+
+
+@pytest.mark.parametrize("iterations", [1, 2])
+def test_short_runs(make_run, iterations):
+    page = page_of(report(make_run("run", iterations=iterations)))
+    assert len(page.images) == len(NAMES)
+
+
+def test_a_run_that_ended_before_its_first_iteration(make_run):
+    folder = make_run("run", iterations=1, planned=60)
+    shutil.rmtree(folder / "bag")
+    (folder / "iterations.csv").unlink()
+    page = page_of(report(folder))
+    assert "No iteration was finished" in page.text and page.images == []
+    assert "ended after 0 of 60 iterations" in page.text
+
+
+def test_an_interrupted_run_shows_what_it_has(make_run):
+    page = page_of(report(make_run("run", iterations=2, planned=60, unfinished_steps=7)))
+    assert "2 of 60" in page.text and "iteration 2 was interrupted" in page.text
+    assert len(page.images) == len(NAMES)
+
+
+def test_without_a_bag_pictures_from_the_rows_remain(make_run):
+    folder = make_run("run", iterations=3)
+    report(folder)
+    shutil.rmtree(folder / "bag")
+    page = page_of(report(folder))
+    assert {image for image in page.images} == {f"plots/{name}.png" for name in NAMES - {"tilt"}}
+    assert not (folder / "plots" / "tilt.png").exists()  # nothing stale is left
+
+
+def test_a_bag_gives_a_report_and_rows_beside_it(make_run):
+    folder = make_run("run", iterations=2)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    path = report(folder / "bag")
+    assert path == folder / "bag-report" / "report.html"
+    assert len(page_of(path).images) == len(NAMES)
+    theirs, ours = read(folder / "iterations.csv"), read(folder / "bag-report" / "iterations.csv")
+    assert theirs == ours
+    config = yaml.safe_load((folder / "bag-report" / "config.yaml").read_text())
+    assert config["/**"]["ros__parameters"]["d_safe"] == 0.5
+    assert all(path.read_bytes() == content for path, content in before.items())
+    report(folder / "bag")  # again, over the first
+
+
+def test_names_of_runs_are_text_not_html(make_run):
+    folder = make_run("<b>&run", iterations=1)
+    text = report(folder).read_text()
+    assert "<b>&run" not in text and "&lt;b&gt;&amp;run" in text
+
+
+def test_two_runs_of_one_rule_are_told_apart(make_run):
+    one, other = make_run("first", iterations=1), make_run("second", iterations=1)
+    page = page_of(report(one, compare=other))
+    assert "first (adaptive limit)" in page.text and "second (adaptive limit)" in page.text
+
+
+def test_the_verdict_counts_iterations_over_the_bound(make_run):
+    run = load(make_run("run", iterations=6, limit="fixed", spread=0.035))
+    over = sum(record.expected_damage > 0.5 for record in run.records)
+    assert 0 < over < 6
+    assert f"over D_safe = 0.5 N·m in {over} of 6" in headline(run)
+
+
+def test_provenance_of_the_run_is_shown(make_run):
+    folder = make_run("run", iterations=1)
+    write_provenance(folder / "run.yaml", ["/usr/bin/safe_transfer", "up", "pr2_cup_swirl", "a b"])
+    text = page_of(report(folder)).text
+    assert "safe_transfer up pr2_cup_swirl 'a b'" in text and "Versions of the run" in text
