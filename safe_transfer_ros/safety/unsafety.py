@@ -191,8 +191,8 @@ class UnsafetyLedger:
           episode: Episode within the run.
           stamp_ns: Stamp of the joint state it answers.
           last: It ends the episode and carries no proposal; `mean` and `stddev` are ignored.
-          mean: Policy mean torque, shape (n_joints,), N·m; copied. Empty where the filter stopped the arm without
-            a proposal: the states still count.
+          mean: Policy mean torque, shape (n_joints,), N·m; copied. Empty where the filter stopped the arm
+            without a proposal: the states still count.
           stddev: Standard deviation, shape (n_joints,), N·m; copied.
           torque_limit: Limit in force, N·m.
         """

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Any sequence of calls with any values: the promises about the torque hold after every one."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from safe_transfer_ros.safety.filter import FilterSettings, Proposal, SafetyFilter
+from safe_transfer_ros.safety.limit_guard import TorqueLimitGuard
+from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict
+
+MS = 1_000_000
+EFFORT = np.array([30.0, 0.2])
+RATE = 100.0
+PERIOD_S = 0.005
+RUNNING = (Mode.ARMED, Mode.HOLDING)
+
+WILD = st.one_of(st.floats(width=64), st.sampled_from([math.nan, math.inf, -math.inf, 1e308, -0.0]))
+SHAPES = st.sampled_from([2, 2, 2, 2, 2, 0, 1, 3])
+VALUES = SHAPES.flatmap(lambda n: arrays(np.float64, n, elements=st.one_of(st.floats(-1.0, 1.0), WILD)))
+STEPS_MS = st.sampled_from([0, 1, 5, 5, 5, 5, 40, 60, 120, 600])
+STAMP_ERRORS_MS = st.sampled_from([0, 0, 0, 0, 0, -5, -200, 5, 11, 10**6])
+REASONS = st.sampled_from([Reason.NONE, *Reason.__members__.values()])
+
+
+class Wild:
+    """A critic of whatever mood."""
+
+    def __init__(self):
+        self.answer = None
+
+    def judge(self, observation, mean, stddev, sample, torque_limit):
+        if self.answer is None:
+            return sample, 0.0, Verdict.ACCEPTED, Reason.NONE
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class AnyCalls(RuleBasedStateMachine):
+    """Drives a filter; knows of it only what is promised."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate = Wild()
+        self.filter = SafetyFilter(
+            ("a", "b"),
+            EFFORT,
+            FilterSettings(torque_rate_limit=RATE, state_period_s=PERIOD_S),
+            TorqueLimitGuard(0.1, 0.12),
+            self.gate,
+            lambda position, velocity, torque_limit: position,
+        )
+        self.now, self.stamp = 10**9, 10**12
+        self.before, self.before_ns = np.zeros(2), None  # torque of the instant before the present one
+        self.present, self.present_ns = np.zeros(2), None
+        self.fresh_ns = None  # receipt of the newest proposal accepted since arming
+        self.armed_ns = None
+        self.state_ns = None
+        self.tripped = False
+        self.iteration = 0
+
+    # What the world does
+
+    @rule(ms=STEPS_MS)
+    def time_passes(self, ms):
+        self.now += ms * MS
+
+    @rule(error_ms=STAMP_ERRORS_MS, position=VALUES, velocity=VALUES)
+    def joint_state(self, error_ms, position, velocity):
+        self.observe(self.stamp + error_ms * MS, position, velocity)
+
+    @rule(ms=STEPS_MS)
+    def good_joint_state(self, ms):
+        self.now += ms * MS
+        self.stamp += max(ms, 1) * MS
+        self.observe(self.stamp, np.full(2, self.stamp * 1e-12), np.zeros(2))
+
+    def observe(self, stamp, position, velocity):
+        if self.filter.observe_state(stamp, position, velocity, self.now) is Reason.NONE:
+            assert np.isfinite(position).all() and np.isfinite(velocity).all() and len(position) == 2
+            self.state_ns = self.now
+            self.stamp = stamp
+
+    @rule(
+        error_ms=STAMP_ERRORS_MS,
+        mean=VALUES,
+        stddev=VALUES,
+        effort=VALUES,
+        last=st.booleans(),
+        answer=st.one_of(
+            st.none(),
+            st.just(RuntimeError("broken")),
+            st.tuples(VALUES, WILD, st.sampled_from(list(Verdict)), REASONS),
+        ),
+    )
+    def any_proposal(self, error_ms, mean, stddev, effort, last, answer):
+        self.gate.answer = answer
+        self.propose(self.stamp + error_ms * MS, mean, stddev, effort, last)
+        self.gate.answer = None
+
+    @rule(effort=arrays(np.float64, 2, elements=st.floats(-0.3, 0.3)))
+    def good_proposal(self, effort):
+        self.propose(self.stamp, np.zeros(2), np.ones(2), effort, False)
+
+    def propose(self, stamp, mean, stddev, effort, last):
+        mode = self.filter.mode
+        proposal = Proposal(
+            stamp_ns=stamp,
+            iteration=0,
+            episode=0,
+            step=0,
+            last=last,
+            policy_version=0,
+            mean=mean,
+            stddev=stddev,
+            effort=effort,
+        )
+        if self.filter.propose(proposal, self.now) is Reason.NONE:
+            assert mode in RUNNING
+            assert last or (np.isfinite(effort).all() and len(effort) == 2)
+            self.fresh_ns = None if last else self.now
+
+    @rule(reason=REASONS)
+    def rejected(self, reason):
+        self.filter.reject(reason, self.now)
+
+    @rule(
+        newer=st.integers(-1, 2),
+        limit=st.one_of(st.floats(0.09, 0.14), WILD),
+        lease=st.one_of(st.floats(0.0, 1.0), WILD),
+    )
+    def limit(self, newer, limit, lease):
+        if self.filter.offer_limit(self.iteration + newer, limit, lease, self.now) is None:
+            self.iteration += newer
+
+    @rule()
+    def arm(self):
+        mode = self.filter.mode
+        if self.filter.arm(self.now) is None and mode is Mode.DISARMED:
+            self.armed_ns, self.fresh_ns = self.now, None
+
+    @rule()
+    def disarm(self):
+        self.filter.disarm(self.now)
+
+    @rule(reason=REASONS)
+    def trip(self, reason):
+        self.filter.trip(reason, self.now)
+        assert self.filter.mode is Mode.TRIPPED
+
+    @rule(standing=st.sampled_from([Reason.NONE, Reason.NONE, Reason.OPERATOR_STOP]))
+    def reset(self, standing):
+        if self.filter.reset(self.now, standing) is None and self.tripped:
+            assert not standing
+            assert not self.filter.applied.any()
+            self.tripped = False
+
+    @rule(ms=st.sampled_from([1, 1000]))
+    def our_clock_goes_back(self, ms):
+        self.now -= ms * MS
+        self.present_ns = None
+        was = self.filter.mode
+        self.cycle()
+        assert was not in RUNNING or self.filter.mode is Mode.TRIPPED
+
+    # What is promised
+
+    @rule()
+    def cycle(self):
+        if self.present_ns != self.now:
+            self.before, self.before_ns = self.present, self.present_ns
+        torque = self.filter.cycle(self.now).copy()
+        mode, limit = self.filter.mode, self.filter.torque_limit
+        bound = np.minimum(EFFORT, limit)
+        assert 0.1 <= limit <= 0.12
+        assert np.isfinite(torque).all()
+        assert (np.abs(torque) <= bound).all()
+        elapsed = PERIOD_S if self.before_ns is None else min((self.now - self.before_ns) * 1e-9, PERIOD_S)
+        start = np.clip(self.before, -bound, bound)
+        assert (np.abs(torque - start) <= RATE * elapsed + 1e-12).all()
+        if mode is not Mode.ARMED or self.fresh_ns is None:
+            # Stop torque: towards zero and never past it.
+            assert (np.abs(torque) <= np.abs(start)).all()
+            assert (torque * start >= 0.0).all()
+            assert elapsed < 0.001999 or not torque.any()  # 2 ms suffice at this limit and rate
+        if mode is Mode.ARMED:
+            assert self.now - max(self.armed_ns, self.fresh_ns or 0) <= 100 * MS
+        if mode in RUNNING:
+            assert self.now - max(self.armed_ns, self.fresh_ns or 0) <= 500 * MS
+            assert self.now - self.state_ns <= 50 * MS
+        if mode in (Mode.HOLDING, Mode.TRIPPED):
+            assert self.filter.cause
+            assert self.filter.last_reasons & self.filter.cause
+            self.fresh_ns = None
+        self.present, self.present_ns = torque, self.now
+
+    @invariant()
+    def tripped_is_latched(self):
+        assert not self.tripped or self.filter.mode is Mode.TRIPPED
+        self.tripped = self.filter.mode is Mode.TRIPPED
+        if self.filter.mode in (Mode.DISARMED, Mode.TRIPPED):
+            self.fresh_ns = None
+
+
+TestAnyCalls = AnyCalls.TestCase
+TestAnyCalls.settings = settings(max_examples=120, stateful_step_count=60, deadline=None, database=None)
