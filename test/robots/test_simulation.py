@@ -312,7 +312,8 @@ def test_stable_under_full_random_torque(name: str) -> None:
     assert np.abs(arm.velocity).max() < 400.0
 
 
-def test_divergence_is_an_error_not_a_silent_restart() -> None:
+def test_divergence_is_an_error_not_a_silent_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes its warnings to a file where it stands.
     arm = _arm(build_model(ROBOT, Perturbation(mass=0.01, damping=0.01, inertia=0.01, armature=0.01)))
     rng = np.random.default_rng(0)
     with pytest.raises(UnstableSimulationError, match="milder perturbation"):

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -116,7 +118,8 @@ def test_senseless_limits_are_refused(limits: list[float]) -> None:
         env.rollout(_Elementwise(), torque_limits=limits, seed=0)
 
 
-def test_rollout_that_stopped_half_way_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rollout_that_stopped_half_way_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes its warnings to a file where it stands.
     monkeypatch.setattr(vector, "check_stable", lambda velocity, timestep: None)
     feather = Perturbation(mass=1e-3, damping=1e-3, inertia=1e-3, armature=1e-3)
     with VectorTorqueEnv(TASK, feather, threads=1) as env, pytest.raises(UnstableSimulationError):
