@@ -311,9 +311,7 @@ class _Replay:
 
 
 def account(ledger: UnsafetyLedger, decision: Any) -> None:
-    """Enters a SafetyDecision into the ledger; a refused one proposed nothing and is no step."""
-    if not decision.last and not len(decision.proposed_mean):
-        return
+    """Enters a SafetyDecision into the ledger, as the unsafety monitor does."""
     stamp = decision.header.stamp
     ledger.add_step(
         int(decision.iteration),

@@ -158,7 +158,7 @@ def write_run(
         write("/trainer/policy_weights", weights(0, 0, 0, 0.0))  # latched: a late recorder gets it again
         started = log[0] - 1_000_000
         for iteration in range(iterations + (unfinished_steps > 0)):
-            returns, task_returns, tilts, means, interventions, late = [], [], [], [], 0, []
+            returns, task_returns, tilts, seen, means, interventions, late = [], [], [], [], [], 0, []
             stddev = np.full(n, 0.2 + 0.1 * rng.random())
             for episode in range(episodes):
                 position, _ = task.initial_state(rng)
@@ -185,20 +185,6 @@ def write_run(
                         "torque_limit": torque_limit,
                         "policy_version": iteration,
                     }
-                    if step == 5:  # a proposal refused: an intervention, not a step
-                        refused = messages.decision(
-                            header=messages.header(stamp),
-                            step=step,
-                            verdict=4,
-                            reasons=STALE,
-                            proposed_mean=none,
-                            proposed_stddev=none,
-                            proposed_effort=none,
-                            applied_effort=np.zeros(n),
-                            **common,
-                        )
-                        write("/safety_filter/decision", refused)
-                        interventions += 1
                     decision = messages.decision(
                         header=messages.header(stamp),
                         step=step,
@@ -215,11 +201,30 @@ def write_run(
                     if last:
                         break
                     means.append(mean)
+                    if step == 4:  # between two steps: a joint state, and a proposal for it that is refused
+                        between = position + spread * rng.standard_normal(n)
+                        half_way = stamp + PERIOD_NS // 2
+                        seen.append(float(task.unsafety(between)))
+                        write("/joint_states", joint_state(half_way, between))
+                        refused = messages.decision(
+                            header=messages.header(half_way),
+                            step=step + 1,
+                            verdict=4,
+                            reasons=STALE,
+                            proposed_mean=none,
+                            proposed_stddev=none,
+                            proposed_effort=none,
+                            applied_effort=np.zeros(n),
+                            **(common | {"position": between}),
+                        )
+                        write("/safety_filter/decision", refused)
+                        interventions += 1
                     stamp += PERIOD_NS
                     position = position + spread * rng.standard_normal(n)
                     total += float(task.reward(position, np.zeros(n), proposed))
                     task_total += float(task.task_reward(position, np.zeros(n), proposed))
                     tilts.append(float(task.unsafety(position)))
+                    seen.append(tilts[-1])
                     state = joint_state(stamp, position)
                     if weights_first and step > steps - 4:
                         late.append(state)
@@ -233,12 +238,12 @@ def write_run(
             wall = (log[0] - started) / 1e9
             for state in late:
                 write("/joint_states", state)
-            unsafe = float(np.mean(np.array(tilts) > 15.0))
+            unsafe = float(np.mean(np.array(seen) > 15.0))
             inside = norm.cdf(torque_limit, means, stddev) - norm.cdf(-torque_limit, means, stddev)
             limit_change = float(np.mean(1.0 - inside))
             policy_change = float(1.0 - 2.0 * norm.cdf(-np.sqrt(0.05 / 2.0)))
             predicted = min(1.0, unsafe + limit_change + policy_change)
-            expected.tilts.append(np.array(tilts))
+            expected.tilts.append(np.array(tilts))  # after each step; the rates count every joint state
             expected.rows.append(
                 {
                     "iteration": iteration,
@@ -254,8 +259,8 @@ def write_run(
                     "wall_time_s": wall,
                     "mean_task_return": float(np.mean(task_returns)),
                     "kl": kl,
-                    "unsafety_mean": float(np.mean(tilts)),
-                    "unsafety_max": float(np.max(tilts)),
+                    "unsafety_mean": float(np.mean(seen)),
+                    "unsafety_max": float(np.max(seen)),
                     "steps": episodes * steps,
                 }
             )

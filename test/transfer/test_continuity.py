@@ -42,7 +42,7 @@ def test_an_unbroken_bag_has_none(bag):
 
 
 def test_missing_joint_states(bag, tmp_path):
-    found = gaps(copy(bag, tmp_path / "b", "/joint_states", lambda i, data: [] if i in (4, 5) else [data]))
+    found = gaps(copy(bag, tmp_path / "b", "/joint_states", lambda i, data: [] if i in (8, 9) else [data]))
     assert "iteration 0, episode 0: 2 decisions have no joint state" in found
     assert any(
         text.startswith("iteration 0, episode 0: 1 holes in the joint states, the longest 0.150 s")

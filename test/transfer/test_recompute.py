@@ -84,10 +84,10 @@ def test_a_cut_bag_gives_the_iterations_that_are_whole(tmp_path):
 
 def test_missing_joint_states_count_as_unsafe(tmp_path):
     expected = synthetic.write_run(tmp_path / "bag", iterations=1)
-    copy_without(tmp_path / "bag", tmp_path / "holes", "/joint_states", range(3, 8))
+    copy_without(tmp_path / "bag", tmp_path / "holes", "/joint_states", range(8, 18))
     result = recompute(tmp_path / "holes")
     assert result.records[0].unsafety_rate > expected.rows[0]["unsafety_rate"]
-    assert any("5 joint states missing, counted as unsafe" in note for note in result.notes)
+    assert any("10 joint states missing, counted as unsafe" in note for note in result.notes)
 
 
 def test_a_missing_decision_leaves_its_iteration_out_by_name(tmp_path):
