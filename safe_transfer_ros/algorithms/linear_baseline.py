@@ -15,10 +15,14 @@ explain part
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from safe_transfer_ros.algorithms.gae import valid_steps
+from safe_transfer_ros.algorithms.single_thread import single_thread
 
 Array = NDArray[np.float64]
 
@@ -99,19 +103,53 @@ def fitted_values(
     fitted = made[:, :-1] * valid[..., None]
     target = (fitted * to_go[..., None]).sum(axis=1)
     # sum_t f_t f_t^T - (sum_t f_t b_t) f_L^T, per episode.
-    matrix = fitted.transpose(0, 2, 1) @ fitted
-    matrix -= (fitted * discount[..., None]).sum(axis=1)[:, :, None] * last[:, None, :]
-    total_matrix, total_target, total_steps = matrix.sum(axis=0), target.sum(axis=0), int(steps.sum())
-    identity = np.eye(made.shape[-1])
-    if not leave_one_out:
-        return made @ np.linalg.solve(total_matrix + ridge * total_steps * identity, total_target)
-    values = np.zeros(made.shape[:2])
-    for episode in range(len(made)):
-        others = total_steps - int(steps[episode])
-        if others:
-            regularised = total_matrix - matrix[episode] + ridge * others * identity
-            values[episode] = made[episode] @ np.linalg.solve(regularised, total_target - target[episode])
-    return values
+    beyond = (fitted * discount[..., None]).sum(axis=1)[:, :, None] * last[:, None, :]
+    with single_thread():
+        matrix = (_gram(torch.tensor(fitted)) - torch.tensor(beyond)).numpy()
+        equations = _Equations(matrix=matrix, target=target, steps=steps)
+        coefficients = (equations.of_the_others if leave_one_out else equations.of_all)(ridge)
+        values = torch.bmm(torch.tensor(made), torch.tensor(coefficients)[:, :, None])
+    return values[..., 0].numpy()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Equations:
+    """Linear equations of the coefficients, episode by episode: they add up.
+
+    Attributes:
+      matrix: Shape (episodes, features, features).
+      target: Shape (episodes, features).
+      steps: Shape (episodes,).
+    """
+
+    matrix: Array
+    target: Array
+    steps: NDArray[np.int64]
+
+    def of_all(self, ridge: float) -> Array:
+        """Coefficients of one fit to all episodes, once for each of them, shape (episodes, features)."""
+        together = self._solve(
+            self.matrix.sum(axis=0)[None], self.target.sum(axis=0)[None], ridge, self.steps.sum()
+        )
+        return np.repeat(together, len(self.matrix), axis=0)
+
+    def of_the_others(self, ridge: float) -> Array:
+        """Coefficients of the fit without each episode, shape (episodes, features); zero if it is the only one."""
+        if len(self.matrix) == 1:
+            return np.zeros_like(self.target)
+        matrix, target = self.matrix.sum(axis=0) - self.matrix, self.target.sum(axis=0) - self.target
+        return self._solve(matrix, target, ridge, self.steps.sum() - self.steps)
+
+    @staticmethod
+    def _solve(matrix: Array, target: Array, ridge: float, steps: NDArray[np.int64] | np.int64) -> Array:
+        diagonal = ridge * np.reshape(steps, (-1, 1, 1)) * np.eye(matrix.shape[-1])
+        solution: Array = torch.linalg.solve(torch.tensor(matrix + diagonal), torch.tensor(target)).numpy()
+        return solution
+
+
+def _gram(fitted: torch.Tensor) -> torch.Tensor:
+    """f^T f of each episode, (episodes, steps, features) to (episodes, features, features)."""
+    return torch.bmm(fitted.transpose(1, 2), fitted)
 
 
 def _returns(

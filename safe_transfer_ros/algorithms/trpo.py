@@ -14,14 +14,15 @@ the effect of the update (Eq. 28-31) is derived for that sum and means nothing f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from safe_transfer_ros.algorithms.single_thread import single_thread
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float32]
@@ -136,7 +137,7 @@ def trpo_update(
     Returns:
       The update; its kl never exceeds settings.max_kl.
     """
-    with _one_thread():
+    with single_thread():
         return _update(parameters, batch, settings, seed)
 
 
@@ -200,7 +201,7 @@ def _update(
 def surrogate_gradient(parameters: Mapping[str, NDArray[np.float32]], batch: TrpoBatch) -> Vector:
     """Gradient of mean(ratio * advantage) at ratio 1, flat in the order of `parameter_names`."""
     layout = _Layout(parameters)
-    with _one_thread():
+    with single_thread():
         return _surrogate_gradient(_Policy(layout, layout.flatten(parameters)), *_tensors(batch)).numpy()
 
 
@@ -209,7 +210,7 @@ def fisher_vector_product(
 ) -> Vector:
     """Hessian of KL(old || new) at new = old, times a flat vector; mean over the observations."""
     layout = _Layout(parameters)
-    with _one_thread():
+    with single_thread():
         policy = _Policy(layout, layout.flatten(parameters))
         return _FisherProduct(policy, torch.tensor(observations))(torch.tensor(vector)).numpy()
 
@@ -219,7 +220,7 @@ def kl_divergence(
 ) -> float:
     """KL(old || new), summed over action dimensions, averaged over observations, shape (steps, k)."""
     layout = _Layout(old)
-    with _one_thread():
+    with single_thread():
         first, second = (_Policy(layout, layout.flatten(policy)) for policy in (old, new))
         states = torch.tensor(observations)
         return _kl_of_means(first.means(states), first.log_std, second.means(states), second.log_std)
@@ -246,7 +247,7 @@ class _Layout:
 
     def views(self, vector: Tensor) -> dict[str, Tensor]:
         """The parameters inside a flat vector, without copying."""
-        parts = vector.split(self.sizes)
+        parts = torch.split(vector, self.sizes)
         return {
             name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
         }
@@ -276,7 +277,7 @@ class _Policy:
         return activations, torch.addmm(bias, activations[-1], weight.t())
 
     def means(self, observations: Tensor) -> Tensor:
-        return torch.cat([self.forward(block)[1] for block in observations.split(_BLOCK)])
+        return torch.cat([self.forward(block)[1] for block in torch.split(observations, _BLOCK)])
 
     def add_gradient(
         self, gradient: dict[str, Tensor], activations: list[Tensor], slopes: list[Tensor], upstream: Tensor
@@ -295,7 +296,9 @@ class _FisherProduct:
 
     def __init__(self, policy: _Policy, observations: Tensor) -> None:
         self.policy = policy
-        self.blocks = [(inputs, _slopes(inputs)) for inputs in map(self._inputs, observations.split(_BLOCK))]
+        self.blocks = [
+            (inputs, _slopes(inputs)) for inputs in map(self._inputs, torch.split(observations, _BLOCK))
+        ]
         self.metric = 1.0 / (policy.stddev.square() * len(observations))
 
     def _inputs(self, observations: Tensor) -> list[Tensor]:
@@ -322,7 +325,12 @@ class _FisherProduct:
 def _surrogate_gradient(policy: _Policy, observations: Tensor, actions: Tensor, advantages: Tensor) -> Tensor:
     flat = torch.zeros(sum(policy.layout.sizes))
     gradient = policy.layout.views(flat)
-    blocks = zip(observations.split(_BLOCK), actions.split(_BLOCK), advantages.split(_BLOCK), strict=True)
+    blocks = zip(
+        torch.split(observations, _BLOCK),
+        torch.split(actions, _BLOCK),
+        torch.split(advantages, _BLOCK),
+        strict=True,
+    )
     for states, taken, advantage in blocks:
         activations, mean = policy.forward(states)
         scaled = (taken - mean) / policy.stddev
@@ -371,15 +379,3 @@ def _kl_of_means(old_mean: Tensor, old_log_std: Tensor, new_mean: Tensor, new_lo
 def _tensors(batch: TrpoBatch) -> tuple[Tensor, Tensor, Tensor]:
     # Copies: torch aligns its own memory, and the last bits of a matrix product can depend on the alignment.
     return torch.tensor(batch.observations), torch.tensor(batch.actions), torch.tensor(batch.advantages)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Run torch on one thread inside the block."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        torch.set_num_threads(threads)

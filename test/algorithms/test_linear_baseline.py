@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from safe_transfer_ros.algorithms.linear_baseline import features, fitted_values
 
@@ -120,3 +121,18 @@ def test_inputs_that_disagree_are_refused(data, change, message) -> None:
     } | change
     with pytest.raises(ValueError, match=message):
         fitted_values(**arguments)
+
+
+def test_the_thread_count_changes_nothing() -> None:
+    rng = np.random.default_rng(0)
+    observations, rewards = rng.standard_normal((20, 101, 18)), rng.standard_normal((20, 100))
+    before = torch.get_num_threads()
+    try:
+        results = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            results.append(fitted_values(observations, rewards, np.zeros((20, 100), bool), GAMMA))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(*results)
