@@ -24,7 +24,13 @@ from safe_transfer_ros.nodes.parameters import declare
 from safe_transfer_ros.nodes.process import run
 from safe_transfer_ros.nodes.settings import ExperimentSettings, SimulatorSettings
 from safe_transfer_ros.nodes.stamps import set_ns
-from safe_transfer_ros.robots.simulation import ArmSimulation, Perturbation, build_model, perturbation
+from safe_transfer_ros.robots.simulation import (
+    ArmSimulation,
+    Perturbation,
+    UnstableSimulationError,
+    build_model,
+    perturbation,
+)
 from safe_transfer_ros.tasks.streams import initial_state_rng
 from safe_transfer_ros.tasks.task import make
 
@@ -32,9 +38,10 @@ from safe_transfer_ros.tasks.task import make
 class MujocoSim(Node):
     """Simulated robot behind /joint_states, /effort_controller/commands, /clock and the reset_episode service."""
 
-    def __init__(self) -> None:
+    def __init__(self, lifetime: Lifetime) -> None:
         """Declare parameters, build the model, wait for the first reset."""
         super().__init__("mujoco_sim")
+        self._lifetime = lifetime
         experiment, settings = declare(self, ExperimentSettings, SimulatorSettings)
         self._task = make(experiment.task)
         self._lockstep: bool = experiment.lockstep
@@ -109,7 +116,11 @@ class MujocoSim(Node):
             self._advance()
 
     def _advance(self) -> None:
-        self._arm.step(self._torque, self._substeps)
+        try:
+            self._arm.step(self._torque, self._substeps)
+        except UnstableSimulationError as error:
+            self._lifetime.end(EXIT_BAD_INPUT, f"mujoco_sim: {error}")
+            return
         self._time_ns += self._period_ns
         self._publish()
 
@@ -137,7 +148,7 @@ def _perturbation(settings: SimulatorSettings) -> Perturbation:
 
 def main() -> None:
     """Console entry point."""
-    raise SystemExit(run("mujoco_sim", lambda lifetime: MujocoSim()))
+    raise SystemExit(run("mujoco_sim", MujocoSim))
 
 
 if __name__ == "__main__":

@@ -253,15 +253,13 @@ class SafetyFilter(ManagedNode):
     def _cycle(self, now: int) -> None:
         """One control cycle: the torque, and the decision of a proposal that came since the last one."""
         mode = self._filter.mode
-        torque = self._filter.cycle(now, time.monotonic_ns())
+        self._publish_command(self._filter.cycle(now, time.monotonic_ns()))
         if self._judged is not None:
-            # Before the command: whoever sees the robot's answer has the decision on its way already.
             self._publish_decision(self._filter.verdict)
             self._judged = None
         elif self._filter.mode is not mode and self._filter.mode in _STOPPING:
             self._usable = False
             self._publish_decision(Verdict.STOPPED)
-        self._publish_command(torque)
         self._tell_changes()
 
     def _watch(self) -> None:

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The floors of docs/architecture.md: imports go down only, and the heart stays light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import safe_transfer_ros
+
+PACKAGE = Path(safe_transfer_ros.__file__).parent
+
+# Room -> the rooms it may import from; `configuration` and `resources` serve all.
+MAY_IMPORT = {
+    "safety": set(),
+    "robots": set(),
+    "policies": set(),
+    "algorithms": set(),
+    "tasks": {"robots", "safety"},
+    "bags": {"tasks", "robots", "safety"},
+    "transfer": {"bags", "tasks", "robots", "safety", "policies", "algorithms"},
+    "reporting": {"transfer", "bags", "tasks", "robots", "safety", "policies"},
+    "nodes": {"transfer", "bags", "tasks", "robots", "safety", "policies"},
+    "launching": {"nodes", "transfer", "tasks", "robots", "policies"},
+    "cli": {"launching", "nodes", "reporting", "transfer", "bags", "tasks", "robots", "safety", "policies"},
+}
+NO_ROS = set(MAY_IMPORT) - {"nodes", "launching"}
+ROS = ("rclpy", "rcl_interfaces", "launch", "launch_ros", "safe_transfer_msgs", "sensor_msgs", "std_msgs")
+
+
+def imports(file: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def files(room: str) -> list[Path]:
+    return sorted((PACKAGE / room).rglob("*.py"))
+
+
+def test_every_room_has_its_floor() -> None:
+    rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and list(path.glob("*.py"))}
+    assert rooms == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("room", sorted(MAY_IMPORT))
+def test_imports_go_down_only(room: str) -> None:
+    for file in files(room):
+        for name in imports(file):
+            parts = name.split(".")
+            if parts[0] == "safe_transfer_ros" and len(parts) > 1 and parts[1] in MAY_IMPORT:
+                assert parts[1] in MAY_IMPORT[room] | {room}, f"{file} imports {name}"
+
+
+@pytest.mark.parametrize("room", sorted(NO_ROS))
+def test_the_core_knows_no_ros(room: str) -> None:
+    for file in files(room):
+        assert not {name for name in imports(file) if name.split(".")[0] in ROS}, file
+
+
+@pytest.mark.parametrize("node", ["safety_filter", "policy_server", "unsafety_monitor", "bag_recorder"])
+def test_processes_beside_the_motors_are_light(node: str) -> None:
+    program = (
+        f"import sys, safe_transfer_ros.nodes.{node}; "
+        "heavy = {'torch', 'mujoco', 'gymnasium', 'matplotlib'} & set(sys.modules); "
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
