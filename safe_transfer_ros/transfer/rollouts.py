@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rollouts as learning needs them: padded arrays of episodes, simulated or from the record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safe_transfer_ros.safety.reasons import Reason, Verdict
+from safe_transfer_ros.tasks.task import Task
+from safe_transfer_ros.tasks.vector import EpisodeBatch
+from safe_transfer_ros.transfer.episode import Episode
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollouts:
+    """E episodes of at most T steps; what lies beyond an episode's end is padding.
+
+    Attributes:
+      observations: Shape (E, T+1, k).
+      actions: Torque proposed, before any bound, shape (E, T, n), N·m.
+      rewards: Shape (E, T).
+      terminated: True at the step that ended its episode by termination, shape (E, T).
+      lengths: Steps of each episode, shape (E,).
+    """
+
+    observations: Array
+    actions: Array
+    rewards: Array
+    terminated: NDArray[np.bool_]
+    lengths: NDArray[np.int64]
+
+    @property
+    def steps(self) -> int:
+        """Steps taken, padding left out."""
+        return int(self.lengths.sum())
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """Which entries of an (E, T) array are steps."""
+        return np.arange(self.rewards.shape[1]) < self.lengths[:, None]
+
+
+def from_batch(batch: EpisodeBatch) -> Rollouts:
+    """Rollouts of a simulated batch: full length, none terminated."""
+    return Rollouts(
+        observations=batch.observation,
+        actions=batch.proposed,
+        rewards=batch.reward,
+        terminated=np.zeros(batch.reward.shape, dtype=np.bool_),
+        lengths=np.full(len(batch.reward), batch.reward.shape[1], dtype=np.int64),
+    )
+
+
+def from_episodes(episodes: Sequence[Episode], task: Task) -> Rollouts:
+    """Rollouts of recorded episodes, in order of their numbers whatever order they came in.
+
+    Args:
+      episodes: At least one, none of them empty.
+      task: Gives the rewards: of the state a step led to and the torque it proposed.
+
+    Raises:
+      ValueError: if there is no episode, one has no step, or two have the same number.
+    """
+    ordered = sorted(episodes, key=lambda episode: episode.index)
+    numbers = [episode.index for episode in ordered]
+    if not ordered or min(episode.steps for episode in ordered) < 1 or len(set(numbers)) != len(numbers):
+        raise ValueError(
+            "expected at least one episode, each with steps and a number of its own, "
+            f"got numbers {numbers} with {[episode.steps for episode in ordered]} steps"
+        )
+    count, longest = len(ordered), max(episode.steps for episode in ordered)
+    observations = np.zeros((count, longest + 1, ordered[0].observation.shape[1]))
+    actions = np.zeros((count, longest, ordered[0].proposed.shape[1]))
+    rewards = np.zeros((count, longest))
+    terminated = np.zeros((count, longest), dtype=np.bool_)
+    for row, episode in enumerate(ordered):
+        steps = episode.steps
+        observations[row, : steps + 1] = episode.observation
+        actions[row, :steps] = episode.proposed
+        rewards[row, :steps] = task.reward(episode.position[1:], episode.velocity[1:], episode.proposed)
+        terminated[row, steps - 1] = episode.terminated
+    lengths = np.array([episode.steps for episode in ordered], dtype=np.int64)
+    return Rollouts(
+        observations=observations, actions=actions, rewards=rewards, terminated=terminated, lengths=lengths
+    )
+
+
+def to_episodes(
+    batch: EpisodeBatch, *, iteration: int, policy_version: int, period_ns: int, start_ns: int = 0
+) -> list[Episode]:
+    """The record that the safety filter would have made of a simulated batch.
+
+    Args:
+      batch: Simulated episodes.
+      iteration: Iteration they belong to.
+      policy_version: Version of the weights that proposed.
+      period_ns: Time between decisions, ns.
+      start_ns: Stamp of the first state; the episodes follow each other, one period apart.
+
+    Returns:
+      One episode per row of the batch.
+    """
+    count, steps = batch.reward.shape
+    stamps = start_ns + period_ns * np.arange(count * (steps + 1), dtype=np.int64).reshape(count, steps + 1)
+    bounded = np.where(batch.reasons != Reason.NONE, Verdict.BOUNDED, Verdict.ACCEPTED).astype(np.uint8)
+    return [
+        Episode(
+            iteration=iteration,
+            index=batch.first_episode + row,
+            stamp_ns=stamps[row],
+            position=batch.position[row],
+            velocity=batch.velocity[row],
+            observation=batch.observation[row],
+            mean=batch.mean[row],
+            stddev=batch.stddev[row],
+            proposed=batch.proposed[row],
+            applied=batch.applied[row],
+            torque_limit=batch.torque_limit[row],
+            reasons=batch.reasons[row],
+            verdict=bounded[row],
+            risk=np.full(steps, np.nan),
+            policy_version=policy_version,
+            terminated=False,
+        )
+        for row in range(count)
+    ]
