@@ -267,7 +267,7 @@ def _compressor(compression: str) -> Callable[[bytes], bytes] | None:
     return compress
 
 
-class _Dumper(_BaseDumper):  # type: ignore[misc]
+class _Dumper(_BaseDumper):
     """YAML without anchors: the same extent stands twice, and other readers need not know aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:

@@ -188,7 +188,7 @@ def _decompressed(stored: bytes, compression: str, size: int) -> bytes | None:
             failure: type[Exception] = zstandard.ZstdError
             decompress = lambda data: zstandard.decompress(data, size)  # noqa: E731
         elif compression == "lz4":
-            import lz4.frame
+            import lz4.frame  # type: ignore[import-untyped]
 
             failure = RuntimeError
             decompress = lz4.frame.decompress

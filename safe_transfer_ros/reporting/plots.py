@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -20,6 +21,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
@@ -32,7 +34,7 @@ BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 SKY, PURPLE, YELLOW, INK, FAINT = "#56B4E9", "#CC79A7", "#B8A900", "#333333", "#8A8A8A"
 _STACK = (SKY, ORANGE, GREEN, PURPLE, BLUE, VERMILLION, YELLOW, FAINT)
 
-_STYLE = {
+_STYLE: Any = {
     "figure.facecolor": "#FDFDFC",
     "axes.facecolor": "#FDFDFC",
     "savefig.facecolor": "#FDFDFC",
@@ -85,8 +87,8 @@ def save(plot: Plot, run: Run, compare: Run | None, folder: Path) -> Path | None
     """
     path = folder / f"{plot.name}.png"
     with rc_context(_STYLE):
-        figure = Figure(figsize=(8.4, 4.2), dpi=144, layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.14, h_pad=0.08, rect=(0.0, 0.0, 1.0, 0.93))
+        layout = ConstrainedLayoutEngine(w_pad=0.14, h_pad=0.08, rect=(0.0, 0.0, 1.0, 0.93))
+        figure = Figure(figsize=(8.4, 4.2), dpi=144, layout=layout)
         figure.suptitle(plot.title, x=0.02, y=0.965, ha="left", va="top")
         if not plot.draw(figure, run, compare):
             path.unlink(missing_ok=True)

@@ -66,7 +66,7 @@ class Run:
 
     @property
     def rule(self) -> str:
-        """ "adaptive" or "fixed"; "" if unknown."""
+        """The rule for the limit, "adaptive" or "fixed"; "" if unknown."""
         return str(self.parameter("unsafety_monitor", "limit", ""))
 
     @property

@@ -12,7 +12,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -75,26 +74,9 @@ COLUMNS: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(Iter
 _WHOLE = frozenset(field.name for field in dataclasses.fields(IterationRecord) if field.type == "int")
 
 
-class Estimate(Protocol):
-    """What the unsafety monitor says about an iteration; an UnsafetyEstimate message has these attributes."""
-
-    iteration: int
-    policy_version: int
-    steps: int
-    unsafety_rate: float
-    limit_change_risk: float
-    policy_change_risk: float
-    predicted_unsafety_rate: float
-    torque_limit: float
-    expected_damage: float
-    kl: float
-    unsafety_mean: float
-    unsafety_max: float
-
-
 @dataclass(frozen=True, kw_only=True)
 class IterationEstimate:
-    """An `Estimate` that did not come over the wire."""
+    """What the unsafety monitor says about an iteration: the fields of an UnsafetyEstimate message."""
 
     iteration: int
     policy_version: int
@@ -146,13 +128,18 @@ def iteration_estimate(
 
 
 def iteration_record(
-    episodes: Sequence[Episode], estimate: Estimate, task: Task, *, interventions: int, wall_time_s: float
+    episodes: Sequence[Episode],
+    estimate: IterationEstimate,
+    task: Task,
+    *,
+    interventions: int,
+    wall_time_s: float,
 ) -> IterationRecord:
     """The row of one iteration.
 
     Args:
       episodes: Its episodes, in the robot's joint order.
-      estimate: The monitor's estimate of it.
+      estimate: The monitor's estimate of it; an UnsafetyEstimate message will do.
       task: Gives the rewards.
       interventions: From `count_interventions` over all its decisions.
       wall_time_s: Time since the run's first weights, s.

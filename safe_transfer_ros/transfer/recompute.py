@@ -174,7 +174,7 @@ class _Replay:
         self._governor = governor(config)
         self._assembler = EpisodeAssembler(self._task.robot.joint_names)
         self._episodes: dict[int, list[Episode]] = defaultdict(list)
-        self._reasons: dict[int, Counter[Reason]] = defaultdict(Counter)
+        self._reasons: dict[int, Counter[int]] = defaultdict(Counter)  # by combination of bits
         self._decisions: Counter[int] = Counter()
         self._unsafety: dict[int, list[NDArray[np.float64]]] = defaultdict(list)
         self._stamps: list[int] = []
@@ -199,7 +199,7 @@ class _Replay:
     def on_decision(self, message: Any) -> None:
         iteration = int(message.iteration)
         self._decisions[iteration] += 1
-        self._reasons[iteration].update(split(int(message.reasons)))
+        self._reasons[iteration][int(message.reasons)] += 1
         account(self._ledger, message)
         try:
             episode = self._assembler.add(message)
@@ -242,7 +242,7 @@ class _Replay:
             IterationDetail(
                 iteration=iteration,
                 unsafety=np.concatenate(self._unsafety[iteration]),
-                reasons=dict(self._reasons[iteration]),
+                reasons=_by_reason(self._reasons[iteration]),
                 decisions=self._decisions[iteration],
             )
             for iteration in sorted(self._unsafety)
@@ -308,6 +308,14 @@ class _Replay:
                 f"{step.torque_limit:.4g} N·m"
             )
         self.records.append(record)
+
+
+def _by_reason(combinations: Counter[int]) -> dict[Reason, int]:
+    """Counts of single reasons from counts of their combinations."""
+    result: Counter[Reason] = Counter()
+    for combination, count in combinations.items():
+        result.update(dict.fromkeys(split(combination), count))
+    return dict(result)
 
 
 def account(ledger: UnsafetyLedger, decision: Any) -> None:
