@@ -125,7 +125,7 @@ class SafetyFilter:
         self._cycle_ns: int | None = None
         self._period_s = settings.state_period_s
         self._torque_since_ns: int | None = None
-        self._has_proposal = False
+        self._has_proposal = False  # set by `propose` alone, cleared by every change of mode
         self._fresh_ns = 0  # receipt of the newest accepted proposal, or arming
         self._accepted_stamp_ns = -1
         self._trip_ns = 0
@@ -305,7 +305,7 @@ class SafetyFilter:
         if self.mode is _ARMED or self.mode is _HOLDING:
             self._watch_states(now_ns)
             self._watch_proposals(now_ns)
-        passing = self.mode is _ARMED and self._has_proposal
+        passing = self._has_proposal
         self._measure_period(now_ns)
         target = self._wanted if passing else self._zeros
         bits = int(self._envelope.apply(target, limit, self._period_s, self._applied))
@@ -360,7 +360,7 @@ class SafetyFilter:
         age_ns = now_ns - self._fresh_ns
         if age_ns > self._trip_timeout_ns:
             self._trip(Event.TRIP_TIMEOUT, _PROPOSAL_TIMEOUT, now_ns)
-        elif age_ns > self._action_timeout_ns and self.mode is _ARMED:
+        elif age_ns > self._action_timeout_ns:
             self._enter(Event.ACTION_TIMEOUT)
             self.cause = _PROPOSAL_TIMEOUT
 

@@ -68,9 +68,12 @@ def test_a_calm_critic_intervenes_in_nothing(rig):
 
 
 def test_the_envelope_stands_behind_the_critic(rig):
-    arm = rig(t_min=0.02, gate=Critic(CALM), observe=observe).arm()
+    critic = Critic((CHOSEN, 0.2, Verdict.RESAMPLED, Reason.NONE))
+    arm = rig(t_min=0.02, gate=critic, observe=observe).arm()
     arm.propose()
     np.testing.assert_array_equal(arm.cycle(), [0.01, 0.02, 0.02])
+    assert arm.filter.last_reasons == Reason.CRITIC_RISK | Reason.CLAMPED_TORQUE_LIMIT
+    assert arm.filter.verdict is Verdict.RESAMPLED
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ def test_a_fresh_proposal_of_an_armed_filter_is_applied_and_held(rig):
     arm.state()
     np.testing.assert_array_equal(arm.cycle(), [0.1, -0.2, 0.3])  # zero-order hold
     np.testing.assert_array_equal(arm.filter.position, arm.stamp * 1e-12)
+    np.testing.assert_array_equal(arm.filter.velocity, arm.stamp * 1e-12 + 1.0)
     assert arm.filter.state_stamp_ns == arm.stamp
 
 
@@ -150,6 +151,14 @@ def test_no_fresh_proposal_within_the_action_timeout_stops_in_the_same_cycle(rig
     assert arm.filter.verdict is Verdict.STOPPED
 
 
+def test_the_verdict_is_about_the_latest_proposal(rig):
+    arm = rig(t_min=0.2).run()
+    arm.state()
+    arm.propose([math.nan, 0.0, 0.0])
+    arm.wait(105)
+    assert arm.filter.verdict is Verdict.REJECTED  # though the torque of the one before was stopped
+
+
 def test_armed_without_ever_a_proposal_holds_too(rig):
     arm = rig().arm()
     arm.wait(105)
@@ -264,10 +273,10 @@ def test_joint_states_that_cease_trip(rig):
     np.testing.assert_array_equal(arm.filter.applied, 0.0)
 
 
-def test_old_joint_states_again_do_not_count_as_new(rig):
+@pytest.mark.parametrize("age_ms", [0, 5, 1000])
+def test_old_joint_states_again_do_not_count_as_new(rig, age_ms):
     arm = rig().run()
-    old = arm.stamp
-    arm.state()
+    old = arm.stamp - age_ms * MS
     for _ in range(11):
         assert arm.state(stamp_ns=old) is Reason.JOINT_STATE_STALE
         arm.cycle()
@@ -333,6 +342,39 @@ def test_a_still_arm_without_torque_is_not_frozen(rig):
     assert arm.filter.cause == Reason.JOINT_STATE_FROZEN
 
 
+def test_only_torque_without_a_break_counts_towards_frozen(rig):
+    still = {"position": np.ones(3), "velocity": np.zeros(3)}
+    arm = rig().run()
+    frozen_run(arm, 30)  # torque on a moving arm
+    frozen_run(arm, 60, effort=(0.0, 0.0, 0.0), **still)
+    frozen_run(arm, 30, **still)
+    assert arm.filter.mode is Mode.ARMED
+
+    arm = rig().run()
+    arm.filter.disarm(arm.now)
+    frozen_run(arm, 60, **still)
+    arm.filter.arm(arm.now)
+    frozen_run(arm, 30, **still)
+    assert arm.filter.mode is Mode.ARMED
+
+
+def test_states_that_ceased_long_ago_are_stale_not_frozen(rig):
+    arm = rig().run()
+    arm.now += 300 * MS
+    arm.cycle()
+    assert arm.filter.cause == Reason.JOINT_STATE_STALE
+
+
+def test_bad_joint_states_without_torque_at_stake_are_told_and_trip_nothing(rig):
+    arm = rig()
+    arm.state()
+    arm.state(position=np.full(3, math.nan))
+    arm.now -= 1
+    arm.cycle()
+    assert (arm.filter.mode, arm.filter.cause) == (Mode.DISARMED, Reason.NONE)
+    assert arm.filter.last_reasons == Reason.JOINT_STATE_NOT_FINITE | Reason.CLOCK_WENT_BACK
+
+
 # Arming
 
 
@@ -380,6 +422,26 @@ def test_the_last_decision_of_an_episode_disarms_and_stops(rig):
     np.testing.assert_array_equal(arm.cycle(), 0.0)
     assert arm.filter.last_reasons is Reason.NONE
     arm.run([0.2, 0.2, 0.2])  # and the next episode begins with another arming
+
+
+def test_nothing_of_an_earlier_arming_is_left_in_the_next(rig):
+    arm = rig().run()
+    arm.filter.disarm(arm.now)
+    arm.wait(5)
+    arm.arm()
+    np.testing.assert_array_equal(arm.cycle(), 0.0)
+    assert arm.filter.mode is Mode.ARMED
+
+
+def test_the_last_decision_again_does_not_end_the_next_episode(rig):
+    arm = rig().run()
+    arm.state()
+    ended = arm.stamp
+    arm.propose(last=True)
+    arm.wait(5)
+    arm.arm()
+    assert arm.propose(last=True, stamp_ns=ended) is Reason.PROPOSAL_STALE
+    assert arm.filter.mode is Mode.ARMED
 
 
 def test_an_old_last_decision_cannot_end_a_later_episode(rig):
@@ -493,6 +555,12 @@ def test_reset_is_refused_while_the_caller_still_sees_the_cause(rig):
     assert "SECOND_PUBLISHER" in arm.filter.reset(arm.now, standing=Reason.SECOND_PUBLISHER)
     assert arm.filter.mode is Mode.TRIPPED
     assert arm.filter.reset(arm.now) is None
+
+
+def test_a_cause_that_is_gone_does_not_wait_for_anything_else(rig):
+    arm = rig()
+    arm.filter.trip(Reason.OPERATOR_STOP, arm.now)
+    assert arm.filter.reset(arm.now) is None  # no joint state was ever seen; arming will ask for one
 
 
 def test_further_causes_add_up_while_tripped(rig):

@@ -167,6 +167,7 @@ def test_the_same_decision_twice_is_one():
     ledger = UnsafetyLedger(LIMIT)
     run_episode(ledger, [0.0, 0.0, 0.0])
     run_episode(ledger, [0.0, 0.0, 0.0])
+    assert ledger._held_steps == 3
     totals = ledger.close(0)
     assert (totals.states, len(totals.mean)) == (2, 2)
 
