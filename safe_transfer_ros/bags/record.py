@@ -28,6 +28,8 @@ METADATA_NAME = "metadata.yaml"
 # Version of rosbag2's metadata.yaml that ROS 2 Jazzy writes.
 _METADATA_VERSION = 9
 _DISTRO = "jazzy"
+# What rosbag2 gives as the start of a bag without messages.
+_NO_TIME = 2**63 - 1
 _BaseDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
@@ -213,7 +215,7 @@ class BagWriter:
         total = sum(counts.values())
         extent = {
             "duration": {"nanoseconds": self._file.end_time - self._file.start_time},
-            "starting_time": {"nanoseconds_since_epoch": self._file.start_time},
+            "starting_time": {"nanoseconds_since_epoch": self._file.start_time if total else _NO_TIME},
             "message_count": total,
         }
         return {

@@ -60,9 +60,13 @@ def _ends(name: str) -> Callable[[Run], str]:
         # The two ends must not overlap, or a short run would look as if nothing had happened.
         count = max(1, min(_ENDS, len(values) // 2))
         ends = [values[:count].mean(), values[-count:].mean()] if len(values) > 1 else [values[0]]
-        return " → ".join(f"{end:.1f}" for end in ends).replace("-", "−")
+        return " → ".join(_number(end) for end in ends)
 
     return text
+
+
+def _number(value: float) -> str:
+    return (f"{value:.1f}" if abs(value) < 1000 else f"{value:,.0f}").replace("-", "−")
 
 
 def _iterations(run: Run) -> str:

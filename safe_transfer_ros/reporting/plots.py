@@ -34,7 +34,7 @@ BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 SKY, PURPLE, YELLOW, INK, FAINT = "#56B4E9", "#CC79A7", "#B8A900", "#333333", "#8A8A8A"
 _STACK = (SKY, ORANGE, GREEN, PURPLE, BLUE, VERMILLION, YELLOW, FAINT)
 
-_STYLE: Any = {
+STYLE: Any = {
     "figure.facecolor": "#FDFDFC",
     "axes.facecolor": "#FDFDFC",
     "savefig.facecolor": "#FDFDFC",
@@ -86,7 +86,7 @@ def save(plot: Plot, run: Run, compare: Run | None, folder: Path) -> Path | None
       The file; None if the run has nothing for this plot (a file of an earlier report is then removed).
     """
     path = folder / f"{plot.name}.png"
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         layout = ConstrainedLayoutEngine(w_pad=0.14, h_pad=0.08, rect=(0.0, 0.0, 1.0, 0.93))
         figure = Figure(figsize=(8.4, 4.2), dpi=144, layout=layout)
         figure.suptitle(plot.title, x=0.02, y=0.965, ha="left", va="top")
@@ -138,18 +138,41 @@ def _rolling(values: Array, window: int = 5) -> Array:
 
 
 def draw_returns(figure: Figure, run: Run, compare: Run | None) -> bool:
-    """Mean return per iteration."""
+    """Mean return per iteration, with the tilt penalty and without it."""
     if not run.records:
         return False
-    axes = _axes(figure, "mean return of an episode")
-    for one, colour, style in _runs(run, compare):
-        x, y, label = one.column("iteration"), one.column("mean_return"), one.label
-        if len(y) >= 8:
-            axes.plot(x, y, color=colour, alpha=0.3, linewidth=1)
-            y, label = _rolling(y), f"{label}, mean of 5 iterations"
-        _line(axes, x, y, colour, label, style)
-    _legend(axes)
+    left, right = figure.subplots(1, 2)
+    for axes, column, name in ((left, "mean_return", "return"), (right, "mean_task_return", "task return")):
+        _dress(axes, f"mean {name} per episode")
+        for one, colour, style in _runs(run, compare):
+            x, y = one.column("iteration"), one.column(column)
+            if len(y) >= _ROLL_FROM:
+                axes.plot(x, y, color=colour, alpha=0.3, linewidth=1)
+                y = _rolling(y)
+            _line(axes, x, y, colour, one.label, style)
+        _legend(axes, 2)
+    _open_up(left, run, compare)
     return True
+
+
+_ROLL_FROM = 8
+
+
+def _open_up(axes: Axes, run: Run, compare: Run | None) -> None:
+    """Log scale for what lies far outside this run's own returns, or they would be a flat line."""
+    own = float(np.abs(run.column("mean_return")).max())
+    other = 0.0
+    if compare is not None and compare.records:
+        other = float(np.abs(compare.column("mean_return")).max())
+    if other > 6.0 * own > 0.0:
+        linear = next(tick for tick in _TICKS if tick >= own)
+        axes.set_yscale("symlog", linthresh=linear, linscale=2.0)
+        low, high = axes.get_ylim()
+        ticks = {0.0, linear / 2, linear, *(tick for tick in _DECADES if tick > linear)}
+        axes.set_yticks([tick for tick in sorted(ticks | {-tick for tick in ticks}) if low <= tick <= high])
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:,g}".replace("-", "−")))
+        axes.minorticks_off()
+        axes.set_ylabel(f"mean return per episode (log beyond ±{linear:g})")
 
 
 def draw_damage(figure: Figure, run: Run, compare: Run | None) -> bool:
@@ -205,7 +228,8 @@ def draw_torque_limit(figure: Figure, run: Run, compare: Run | None) -> bool:
     return True
 
 
-_TICKS = [m * 10.0**e for e in range(-4, 4) for m in (1, 2, 3, 5)]
+_DECADES = [10.0**e for e in range(-4, 9)]
+_TICKS = [m * decade for decade in _DECADES for m in (1, 2, 3, 5)]
 
 
 def _mark(axes: Axes, value: float, text: str) -> None:
@@ -319,8 +343,9 @@ PLOTS: tuple[Plot, ...] = (
     Plot(
         name="mean_return",
         title="Return",
-        caption="Mean over the iteration's episodes of the summed reward, tilt penalty included. The "
-        "counterpart of PSPT Fig. 6.",
+        caption="Mean over the iteration's episodes of the summed reward: left with the tilt penalty, which "
+        "is what is learned (the counterpart of PSPT Fig. 6), right without it. From eight iterations on, "
+        "the heavy line is the mean of the last five.",
         draw=draw_returns,
     ),
     Plot(
@@ -341,8 +366,8 @@ PLOTS: tuple[Plot, ...] = (
         name="unsafety_rate",
         title="Unsafety rate, measured and predicted",
         caption="Left: share of joint states beyond the limit, and what had been predicted for that "
-        "iteration; the prediction is meant to lie above. Right: what the prediction for the next iteration "
-        "is the sum of (PSPT Eq. 22-32), cut at 100 %.",
+        "iteration; the prediction is meant to lie above. Right: what the prediction for the next "
+        "iteration is the sum of (PSPT Eq. 22-32), cut at 100 %.",
         draw=draw_unsafety,
     ),
     Plot(
