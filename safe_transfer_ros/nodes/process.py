@@ -70,10 +70,8 @@ def run(name: str, create: Callable[[Lifetime], Closable]) -> int:
       Exit status: 0 finished or stopped, 2 bad input, 1 a defect (with its traceback).
     """
     _die_with_parent()
-    # Signals are taken by a thread of their own: no handler of rclpy may shut the context down before the stop torque.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     lifetime = Lifetime()
-    threading.Thread(target=_end_on_signal, args=(lifetime,), daemon=True).start()
+    _end_on_signals(lifetime)
     rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     node: Closable | None = None
     executor = EventsExecutor()
@@ -104,9 +102,24 @@ def run(name: str, create: Callable[[Lifetime], Closable]) -> int:
     return lifetime.exit_code
 
 
-def _end_on_signal(lifetime: Lifetime) -> None:
-    signal.sigwait({signal.SIGINT, signal.SIGTERM})
-    lifetime.end()
+def _end_on_signals(lifetime: Lifetime) -> None:
+    """End the process on SIGINT and SIGTERM, through a thread of its own.
+
+    No handler of rclpy may shut the context down before the stop torque, and Python's own handlers run only when the main
+    thread comes back from the middleware. The wake-up pipe is written by whichever thread the kernel hands the signal to,
+    also one of a BLAS that was started before us.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+
+    def wait() -> None:
+        os.read(reader, 1)
+        lifetime.end()
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _die_with_parent() -> None:

@@ -79,6 +79,7 @@ class SafetyFilter(ManagedNode):
         self._waiting: PolicyAction | None = None  # lockstep: a proposal whose joint state is not here yet
         self._judged: PolicyAction | None = None  # a proposal whose decision waits for the torque of the next cycle
         self._usable = False  # its arrays are whole and in order
+        self._unreadable = ""  # why the newest joint state could not be used
         self._told = (Mode.DISARMED, -1, 0.0)  # mode, limit iteration and limit last published
         self._last_arrival = time.monotonic()
 
@@ -154,9 +155,12 @@ class SafetyFilter(ManagedNode):
             indices = self._order.indices(message.name)
             position = np.frombuffer(message.position)[indices]
             velocity = np.frombuffer(message.velocity)[indices]
-        except (JointOrderError, IndexError, ValueError):
+        except (JointOrderError, IndexError, ValueError) as error:
+            self._unreadable = f"joint states cannot be used: {error}"
+            self.get_logger().error(self._unreadable, throttle_duration_sec=1.0)
             self._filter.reject(Reason.JOINT_STATE_WRONG_JOINTS, now)
         else:
+            self._unreadable = ""
             self._filter.observe_state(to_ns(message.header.stamp), position, velocity, now)
         if self._lockstep:
             self._pair()
@@ -229,7 +233,7 @@ class SafetyFilter(ManagedNode):
         if not self._active:
             return _answer(response, "the filter is not active")
         if request.data:
-            refusal = self._filter.arm(self._now())
+            refusal = self._unreadable or self._filter.arm(self._now())
         else:
             refusal = None
             self._filter.disarm(self._now())

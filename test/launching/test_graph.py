@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Launch arguments and parameter files: applied where they belong, or refused in one line before anything is written."""
+"""Launch arguments and parameter files: applied where they belong, or refused before anything is written."""
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import safetensors.numpy
 import yaml
 
 from safe_transfer_ros import resources
@@ -11,6 +13,7 @@ from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.launching import pr2_cup_swirl
 from safe_transfer_ros.launching.graph import SHARED, apply_arguments, complete, read_parameters
 from safe_transfer_ros.nodes.settings import NODE_SETTINGS
+from safe_transfer_ros.policies.weights import Architecture
 
 SHIPPED = "config/pr2_cup_swirl.yaml"
 
@@ -87,6 +90,22 @@ def test_a_corrupt_policy_is_refused(tmp_path: Path) -> None:
     bad.write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00garbage!")
     with pytest.raises(ValueError, match="policy.safetensors"):
         plan(tmp_path, policy=str(bad))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "value", "expected"),
+    [(18, float("nan"), "finite|NaN"), (12, 0.0, "18 observations and 7 actions, this policy is for 12 and 7")],
+)
+def test_a_policy_with_nan_or_for_another_task_is_refused(
+    tmp_path: Path, inputs: int, value: float, expected: str
+) -> None:
+    shapes = Architecture(observation_size=inputs, hidden=(4,), action_size=7).shapes()
+    parameters = {name: np.full(shape, value, dtype=np.float32) for name, shape in shapes.items()}
+    path = tmp_path / "policy.safetensors"
+    safetensors.numpy.save_file(parameters, path)
+    with pytest.raises(ValueError, match=expected):
+        plan(tmp_path, policy=str(path))
     assert not (tmp_path / "run").exists()
 
 

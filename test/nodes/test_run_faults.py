@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 from pathlib import Path
 
 import graph_runs
@@ -58,6 +59,19 @@ def test_no_process_outlives_a_killed_launcher(tmp_path: Path) -> None:
         process.kill()
         process.wait()
         graph_runs.wait_for(lambda: not graph_runs.nodes_of(run_dir), 20, "all nodes gone")
+
+
+def test_a_full_disk_ends_the_run_with_the_reason(tmp_path: Path) -> None:
+    # A limit on file size stands in for the full disk: the write fails in the same place, with another errno.
+    run_dir = tmp_path / "run"
+    limited = ["prlimit", f"--fsize={400_000}", *graph_runs.command("up", "pr2_cup_swirl", f"run_dir:={run_dir}", *LONG)]
+    finished = subprocess.run(limited, env=graph_runs.environment(), capture_output=True, text=True, timeout=110)
+    assert finished.returncode == 2
+    assert re.search(r"safe_transfer: bag_recorder: cannot write the bag .*: File too large", finished.stderr)
+    assert graph_runs.nodes_of(run_dir) == {}
+    # What was written before stands whole.
+    decisions = [message for _, message, _ in messages(run_dir / "bag", ["/safety_filter/decision"])]
+    assert len(decisions) > 50
 
 
 def test_two_runs_at_once_do_not_hear_each_other(tmp_path: Path) -> None:
