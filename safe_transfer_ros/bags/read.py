@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -208,22 +209,12 @@ def _decoder(channel_id: int, contents: Contents, path: Path) -> tuple[str, Call
     if schema is None or channel.message_encoding != "cdr":
         raise BagError(f"{where} carries no ROS 2 message definition: record it with rosbag2's mcap storage")
     try:
-        text = schema.data.decode()
-        if schema.encoding == "ros2msg":
-            types = get_types_from_msg(text, schema.name)
-        elif schema.encoding in ("ros2idl", "omgidl"):
-            types = {}
-            for part in re.split(r"^=+\nIDL: .*\n", text, flags=re.MULTILINE):
-                types.update(get_types_from_idl(part))
-        else:
-            raise BagError(f"{where} is described in {schema.encoding!r}; only ros2msg and ros2idl are read")
-        # A store of its own for each topic: what stands in the file decides, not what this machine knows.
-        store = get_typestore(Stores.EMPTY)
-        store.register(types)
+        deserialize = _deserializer(schema.encoding, schema.name, schema.data)
     except (TypesysError, UnicodeDecodeError) as error:
         raise BagError(f"the message definition of {where} cannot be understood: {error}") from error
+    if deserialize is None:
+        raise BagError(f"{where} is described in {schema.encoding!r}; only ros2msg and ros2idl are read")
     name = schema.name
-    deserialize = store.deserialize_cdr
 
     def decode(data: bytes) -> Any:
         try:
@@ -232,6 +223,27 @@ def _decoder(channel_id: int, contents: Contents, path: Path) -> tuple[str, Call
             raise BagError(f"a message on {where} does not fit its definition {name}: {error}") from error
 
     return channel.topic, decode
+
+
+@lru_cache(maxsize=64)
+def _deserializer(encoding: str, name: str, definition: bytes) -> Callable[[bytes, str], Any] | None:
+    """What turns CDR into messages of a definition; None if the definition's language is not known.
+
+    Each definition has a type store of its own: what stands in the file decides, not what this machine knows,
+    and two files may hold two versions of one type.
+    """
+    text = definition.decode()
+    if encoding == "ros2msg":
+        types = get_types_from_msg(text, name)
+    elif encoding in ("ros2idl", "omgidl"):
+        types = {}
+        for part in re.split(r"^=+\nIDL: .*\n", text, flags=re.MULTILINE):
+            types.update(get_types_from_idl(part))
+    else:
+        return None
+    store = get_typestore(Stores.EMPTY)
+    store.register(types)
+    return store.deserialize_cdr
 
 
 class _Tally:

@@ -87,6 +87,22 @@ def test_cut_anywhere_gives_a_prefix_and_says_so(bag, tmp_path):
     assert counts == sorted(counts) and counts[-1] == 60 and counts[0] == 0
 
 
+def test_cut_compressed_bag_gives_a_prefix_and_says_so(tmp_path, joint_state):
+    with BagWriter(tmp_path / "bag", chunk_bytes=2048, compression="zstd") as writer:
+        topic = writer.register("/joint_states", JOINT_STATE)
+        for i in range(60):
+            writer.write(topic, joint_state(i), 100 + i, 100 + i, i + 1)
+    whole = (tmp_path / "bag" / "bag_0.mcap").read_bytes()
+    cut = tmp_path / "cut.mcap"
+    counts = set()
+    for length in range(0, len(whole), 37):
+        cut.write_bytes(whole[:length])
+        stamps, damage = positions(cut)
+        assert stamps == list(range(len(stamps))) and not damage.whole
+        counts.add(len(stamps))
+    assert len(counts) > 5
+
+
 def raw_positions(path):
     """Like `positions` without decoding, quick enough for every offset."""
     reader = Bag(path)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from safe_transfer_ros.reporting import report
 from safe_transfer_ros.transfer.iteration import append
 from safe_transfer_ros.transfer.recompute import recompute
 
@@ -31,3 +32,9 @@ def make_run(tmp_path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture
+def one_plot(monkeypatch) -> None:
+    """Only the first plot is drawn: for tests of what stands around the pictures."""
+    monkeypatch.setattr(report, "PLOTS", report.PLOTS[:1])

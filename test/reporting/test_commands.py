@@ -17,22 +17,22 @@ def call(*arguments):
     return options.run(options)
 
 
-def test_report_of_a_run_says_where_it_is(make_run, capsys):
+def test_report_of_a_run_says_where_it_is(make_run, one_plot, capsys):
     folder = make_run("run", iterations=1)
     assert call("report", folder) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"report: {folder / 'report.html'}"
 
 
-def test_report_of_a_bag_prints_the_largest_difference_of_each_column(make_run, capsys, tmp_path):
+def test_report_of_a_bag_prints_the_largest_difference_of_each_column(make_run, one_plot, capsys, tmp_path):
     folder = make_run("run", iterations=2)
     assert call("report", folder / "bag", "--out", tmp_path / "elsewhere") == 0
     said = capsys.readouterr().out
     assert "2 iterations recomputed" in said and "by column:" in said
     assert "mean_return               0\n" in said and "wall_time_s" not in said
-    assert (tmp_path / "elsewhere" / "plots" / "tilt.png").exists()
+    assert (tmp_path / "elsewhere" / "plots" / "mean_return.png").exists()
 
 
-def test_report_of_a_single_file_finds_the_rows_of_its_run(make_run, capsys):
+def test_report_of_a_single_file_finds_the_rows_of_its_run(make_run, one_plot, capsys):
     folder = make_run("run", iterations=1)
     assert call("report", folder / "bag" / "bag_0.mcap") == 0
     assert "by column:" in capsys.readouterr().out
