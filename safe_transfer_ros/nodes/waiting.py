@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 from rclpy.clock import Clock, ClockType
@@ -28,16 +28,34 @@ async def sleep(node: Node, seconds: float) -> None:
         node.destroy_timer(timer)
 
 
+class _DoneOrLate:
+    """Awaitable until a future is done or its time is up.
+
+    Polls the future itself: EventsExecutor looks at waiting coroutines after every event, but runs a future's done
+    callbacks as tasks of their own that it then forgets until the spin times out.
+    """
+
+    def __init__(self, future: Future) -> None:
+        self._future = future
+        self.late = False
+
+    def expire(self) -> None:
+        self.late = True
+
+    def __await__(self) -> Generator[None, None, None]:
+        while not (self._future.done() or self.late):
+            yield
+
+
 async def answer(node: Node, future: Future, seconds: float, what: str) -> Any:
     """The result of `future`, or PeerTimeout naming `what` was awaited."""
-    either: Future = Future()
-    timer = node.create_timer(seconds, lambda: either.done() or either.set_result(False), clock=_STEADY)
-    future.add_done_callback(lambda _: either.done() or either.set_result(True))
+    waiting = _DoneOrLate(future)
+    timer = node.create_timer(seconds, waiting.expire, clock=_STEADY)
     try:
-        arrived = await either
+        await waiting
     finally:
         node.destroy_timer(timer)
-    if not arrived:
+    if not future.done():
         raise PeerTimeout(f"no answer within {seconds:g} s: {what}")
     return future.result()
 
