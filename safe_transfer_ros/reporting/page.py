@@ -148,6 +148,7 @@ pre { background:var(--card); border:1px solid var(--line); border-radius:6px; p
 details { border-top:1px solid var(--line); padding:.4rem 0; }
 summary { cursor:pointer; font-weight:600; }
 details td { padding-top:.2rem; padding-bottom:.2rem; }
+@media (max-width: 44rem) { td { white-space:normal; } }
 @media print { body { background:#fff; } figure, tr { break-inside:avoid; } }
 """
 
