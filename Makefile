@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make help` says what there is. The work of setting up is in scripts/setup.sh.
+.DEFAULT_GOAL := help
+SHELL := bash
+.PHONY: help run setup test lint format clean
+
+IN_VENV := scripts/in_venv.sh
+
+help:  ## this list
+	@echo 'safe_transfer_ros'
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@echo
+	@echo 'The first run sets up ./.venv (2 GB, a few minutes); nothing is installed outside this folder.'
+	@echo 'With ROS 2 Jazzy installed: colcon build --paths . safe_transfer_msgs, then ros2 launch safe_transfer_ros pr2_cup_swirl.launch.py'
+
+run:  ## fine-tune the shipped policy on a changed PR2, safely, and write a report; options: make run ARGS="seed:=1 iterations:=10"
+	@scripts/setup.sh run
+	@$(IN_VENV) safe_transfer run pr2_cup_swirl $(ARGS)
+
+setup:  ## only set up ./.venv (what run and test do first)
+	@scripts/setup.sh run
+
+test:  ## style, types and all tests; options: make test ARGS="test/safety -x"
+	@scripts/setup.sh test
+	@$(MAKE) --no-print-directory lint
+	@echo '· tests'
+	@$(IN_VENV) python -m pytest -q $(ARGS)
+
+lint:  ## style and types only
+	@scripts/setup.sh dev
+	@echo '· style (ruff)'
+	@$(IN_VENV) ruff check --quiet .
+	@$(IN_VENV) ruff format --check --quiet . || { echo 'Some files are not formatted: make format'; exit 1; }
+	@echo '· types (mypy)'
+	@$(IN_VENV) mypy --no-error-summary
+
+format:  ## format the code and mend what ruff can mend
+	@scripts/setup.sh dev
+	@$(IN_VENV) ruff check --quiet --fix . ; $(IN_VENV) ruff format --quiet .
+
+clean:  ## remove the environments, builds and caches; runs/ stays
+	rm -rf .venv .venv-colcon .colcon build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Runs a program of ./.venv in an environment of its own: scripts/in_venv.sh safe_transfer up pr2_cup_swirl
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+# shellcheck source=scripts/clean_environment.sh
+. "$root/scripts/clean_environment.sh"
+SAFE_TRANSFER_QUIET=1 clean_environment
+if [ $# -eq 0 ]; then
+  echo "which program? For example: scripts/in_venv.sh safe_transfer --help" >&2
+  exit 2
+fi
+program="$root/.venv/bin/$1"
+if [ ! -x "$program" ]; then
+  echo "$1 is not in ./.venv: run make setup first" >&2
+  exit 2
+fi
+shift
+export PATH="$root/.venv/bin:$PATH" VIRTUAL_ENV="$root/.venv"
+exec "$program" "$@"

@@ -1,0 +1,167 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Sets up what `make` needs, in this folder and nowhere else. Run again at any time: only what changed or was interrupted
+# is done again.
+#
+#   scripts/setup.sh run     ./.venv to run in: torch, the ROS 2 wheels, the messages, this package
+#   scripts/setup.sh dev     the same and the tools of `make lint`
+#   scripts/setup.sh test    the same and ./.venv-colcon, in which a test runs `colcon build`
+#   scripts/setup.sh colcon  only ./.venv-colcon
+#
+# PYTHON=/path/to/python3.12 scripts/setup.sh run   chooses the Python.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+ROOT=$PWD
+# shellcheck source=scripts/clean_environment.sh
+. scripts/clean_environment.sh
+
+TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
+
+stop() {  # one clear line, or a few
+  printf 'Cannot set up: %s\n' "$@" >&2
+  exit 1
+}
+
+check_machine() {
+  [ "$(uname -s)" = Linux ] || stop "ROS 2 comes as wheels for Linux only; this is $(uname -s). Use a Linux machine or container."
+  case "$(uname -m)" in
+    x86_64 | amd64) ;;
+    *) stop "the ROS 2 wheels are for x86-64 only; this is $(uname -m). Install ROS 2 Jazzy by apt and use colcon build (README)." ;;
+  esac
+}
+
+find_python() {  # the first Python that runs (a pyenv shim may not), is CPython 3.10 to 3.14
+  local candidate
+  for candidate in ${PYTHON:+"$PYTHON"} python3 python3.12 python3.11 python3.13 python3.10 python3.14; do
+    if "$candidate" -c 'import sys
+sys.exit(not (sys.implementation.name == "cpython" and (3, 10) <= sys.version_info[:2] <= (3, 14)))' 2>/dev/null; then
+      "$candidate" -c 'import sys; print(sys.executable)'
+      return
+    fi
+    [ "$candidate" != "${PYTHON:-}" ] || break
+  done
+  if [ -n "${PYTHON:-}" ]; then stop "PYTHON=$PYTHON is not a CPython 3.10 to 3.14."; fi
+  stop "no Python 3.10 to 3.14 found (python3 is $(python3 --version 2>&1 | tail -1)). On Ubuntu or Debian: sudo apt install python3 python3-venv python3-dev; or PYTHON=/path/to/python make ..."
+}
+
+check_tools() {
+  local version
+  version=$("$PY" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+  "$PY" -c 'import venv, ensurepip' 2>/dev/null || stop "Python $version at $PY has no venv module. On Ubuntu or Debian: sudo apt install python$version-venv"
+  "$PY" -c 'import os, sysconfig, sys; sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' ||
+    stop "the headers of Python $version are missing; the messages are compiled against them. On Ubuntu or Debian: sudo apt install python$version-dev"
+  command -v "${CXX:-c++}" >/dev/null && command -v "${CC:-cc}" >/dev/null ||
+    stop "no C++ compiler; the messages are compiled. On Ubuntu or Debian: sudo apt install g++"
+  local free
+  free=$(df -Pk . | awk 'NR == 2 { print $4 }')
+  [ "$free" -ge 3000000 ] || [ -e .venv/.stamps/torch ] || stop "only $((free / 1000)) MB free here, 3000 MB are needed."
+}
+
+# A step is done again when what it depends on changed. Contents, not times, decide: git sets times anew.
+digest() { cat "$@" 2>/dev/null | sha256sum | cut -d' ' -f1; }
+digest_folder() { find "$1" -type f ! -path '*/.*' ! -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1; }
+
+step() {  # step VENV NAME DIGEST "what it does, in words" COMMAND...
+  local venv=$1 name=$2 digest=$3 words=$4 started=$SECONDS
+  shift 4
+  local stamp=$venv/.stamps/$name
+  if [ "$(cat "$stamp" 2>/dev/null)" = "$digest" ]; then return; fi
+  echo "· $words"
+  rm -f "$stamp"
+  if ! "$@" >.setup.log 2>&1; then
+    explain .setup.log
+    exit 1
+  fi
+  if [ $((SECONDS - started)) -ge 5 ]; then echo "  done in $((SECONDS - started)) s"; fi
+  mkdir -p "$venv/.stamps"
+  echo "$digest" >"$stamp.new"  # then renamed: an interrupted write leaves no half stamp
+  mv "$stamp.new" "$stamp"
+}
+
+explain() {  # why a step failed, as far as its log tells
+  {
+    tail -n 12 "$1" | sed 's/^/    /'
+    if grep -qiE 'no space left|disk quota' "$1"; then
+      echo "The disk is full: free some space and run make again; it goes on where it stopped."
+    elif grep -qiE 'name resolution|could not resolve|network is unreachable|connection (refused|timed out|reset|broken)|NewConnectionError|ReadTimeout|ProxyError' "$1"; then
+      echo "The package registry (pypi.org, or the one in pip's configuration) was not reached: check the network or the proxy,"
+      echo "and run make again; it goes on where it stopped."
+    elif grep -qE 'No matching distribution|Could not find a version' "$1"; then
+      echo "The package registry does not have a version that is needed for this Python; its name is above. Try another with PYTHON=..."
+    fi
+    echo "All of it is in $1"
+  } >&2
+}
+
+pip_in() {  # pip of a venv, quiet, never asking
+  local venv=$1
+  shift
+  "$venv/bin/python" -m pip --disable-pip-version-check --no-input "$@"
+}
+
+make_venv() {  # from scratch: what an interrupted attempt left cannot be told from what is whole
+  rm -rf "$1"
+  "$PY" -m venv "$1"
+}
+
+install_torch() {
+  local index=()
+  # Under the same version PyPI has the CUDA build, gigabytes more; pip prefers the CPU one where it sees both.
+  if "$PY" -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=5)' "$TORCH_CPU_INDEX/torch/"; then
+    index=(--extra-index-url "$TORCH_CPU_INDEX")
+  fi
+  pip_in .venv install "${index[@]}" -r requirements/torch.txt
+}
+
+install_messages() {
+  # Away from the sources, so that nothing is written beside them.
+  pip_in .venv wheel --no-deps --wheel-dir .venv/.wheels "$ROOT/safe_transfer_msgs"
+  pip_in .venv install --force-reinstall --no-deps .venv/.wheels/safe_transfer_msgs-*.whl
+  rm -rf .venv/.wheels
+  .venv/bin/python -c 'import rclpy, safe_transfer_msgs.msg as m; m.SafetyDecision()'
+}
+
+venv_digest() { "$PY" -c 'import sys; print(sys.version, sys.prefix, sys.argv[1])' "$ROOT/$1" | sha256sum | cut -d' ' -f1; }
+
+set_up_run() {
+  step .venv venv "$(venv_digest .venv)" "making ./.venv with $("$PY" --version)" make_venv .venv
+  step .venv torch "$(digest requirements/torch.txt)" "installing torch (the largest part)" install_torch
+  step .venv run "$(digest requirements/torch.txt requirements/ros.txt requirements/run.txt)" \
+    "installing ROS 2 Jazzy, MuJoCo and the other libraries" \
+    pip_in .venv install -r requirements/torch.txt -r requirements/ros.txt -r requirements/run.txt
+  step .venv messages "$(digest_folder safe_transfer_msgs)-$(digest requirements/ros.txt)" \
+    "compiling the messages (about a minute)" install_messages
+  step .venv package "$(digest setup.py setup.cfg pyproject.toml)" "installing this checkout" \
+    pip_in .venv install --no-deps --no-build-isolation --editable .
+}
+
+set_up_dev() {
+  step .venv dev "$(digest requirements/dev.txt)-$(digest requirements/torch.txt requirements/ros.txt requirements/run.txt)" "installing the test tools" \
+    pip_in .venv install -r requirements/dev.txt
+}
+
+set_up_colcon() {
+  step .venv-colcon venv "$(venv_digest .venv-colcon)" "making ./.venv-colcon, for testing colcon build" make_venv .venv-colcon
+  step .venv-colcon colcon "$(digest requirements/colcon.txt)" "installing colcon and the ROS 2 build tools" \
+    pip_in .venv-colcon install -r requirements/colcon.txt
+}
+
+main() {
+  local what=${1:-run}
+  case "$what" in run | dev | test | colcon) ;; *) stop "'$what' is not one of run, dev, test, colcon." ;; esac
+  clean_environment
+  check_machine
+  PY=$(find_python)
+  check_tools
+  # Two makes at once would install over each other.
+  exec 9>.setup.lock
+  if command -v flock >/dev/null && ! flock -n 9; then
+    echo "Another make is setting up here: waiting for it."
+    flock 9
+  fi
+  if [ "$what" != colcon ]; then set_up_run; fi
+  case "$what" in dev | test) set_up_dev ;; esac
+  case "$what" in test | colcon) set_up_colcon ;; esac
+}
+
+main "$@"
