@@ -57,7 +57,7 @@ class RunProgress:
             if self._console.is_terminal:
                 self._progress.update(self._task, completed=record.iteration + 1, description="iteration", numbers=numbers)
             else:
-                self._console.print(f"iteration {record.iteration + 1}/{self._iterations}  {numbers}", highlight=False)
+                print(f"iteration {record.iteration + 1}/{self._iterations}  {numbers}", flush=True)
         self.done = len(records)
 
     def _numbers(self, record: IterationRecord) -> str:

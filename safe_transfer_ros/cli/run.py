@@ -18,6 +18,7 @@ from safe_transfer_ros.configuration import ConfigurationError, nearest
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
 from safe_transfer_ros.launching.graph import SHARED
+from safe_transfer_ros.reporting.provenance import write_provenance
 from safe_transfer_ros.reporting.report import report
 
 GRAPHS = ("pr2_cup_swirl",)
@@ -73,6 +74,7 @@ def _one_run(graph: ModuleType, given: dict[str, str]) -> tuple[int, Path]:
     """One graph from start to end; returns the exit status and the run directory."""
     claimed = domain.claim()
     plan = graph.plan(given)
+    write_provenance(plan.run_dir / "run.yaml")
     shared, iterations = plan.parameters[SHARED], int(plan.parameters["trainer"]["iterations"])
     print(f"run directory {plan.run_dir}   (ROS_DOMAIN_ID={claimed.number}, localhost only)")
     exit_code = 0

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Any
 
@@ -18,20 +19,23 @@ from launch.actions import (
     SetEnvironmentVariable,
 )
 from launch.event_handlers import OnProcessExit
-from launch.events import Shutdown
+from launch.events import Shutdown, matches_action
+from launch.events.process import SignalProcess
 from launch_ros.actions import Node
 
-from safe_transfer_ros.configuration import ConfigurationError
+from safe_transfer_ros import resources
 from safe_transfer_ros.launching import domain
+from safe_transfer_ros.launching.graph import Argument, Parameters, Process, read_parameters
 
 
 def describe(graph: Any) -> LaunchDescription:
     """Launch description of one graph module (its ARGUMENTS and plan())."""
+    configured = read_parameters(resources.path(f"config/{graph.NAME}.yaml"))
     declared = [
         DeclareLaunchArgument(
             argument.name,
             default_value=argument.default,
-            description=argument.description,
+            description=argument.description + _from_configuration(argument, configured),
             choices=[*argument.choices, ""] if argument.choices and not argument.default else argument.choices or None,
         )
         for argument in graph.ARGUMENTS
@@ -49,7 +53,7 @@ def _actions(context: LaunchContext, graph: Any) -> list[Any]:
         # The claim lives as long as the launch process: the context keeps it.
         context.extend_globals({"safe_transfer_domain": domain.claim()})
         plan = graph.plan(given)
-    except (ConfigurationError, ValueError) as error:
+    except (ValueError, OSError) as error:
         raise SystemExit(f"{graph.NAME}: {error}") from error
     number = context.get_locals_as_dict()["safe_transfer_domain"].number
     actions: list[Any] = [
@@ -63,8 +67,8 @@ def _actions(context: LaunchContext, graph: Any) -> list[Any]:
     report = ExecuteProcess(
         cmd=[sys.executable, "-m", "safe_transfer_ros.cli.main", "report", str(plan.run_dir)], output="screen"
     )
-    for process in plan.processes:
-        node = Node(
+    nodes = {
+        process.node: Node(
             package="safe_transfer_ros",
             executable=process.node,
             name=process.node,
@@ -72,9 +76,38 @@ def _actions(context: LaunchContext, graph: Any) -> list[Any]:
             output="screen",
             sigterm_timeout="10",
         )
-        actions.append(node)
-        over = [report] if process.ends_run else [EmitEvent(event=Shutdown(reason=f"{process.node} has exited"))]
-        actions.append(RegisterEventHandler(OnProcessExit(target_action=node, on_exit=over)))
+        for process in plan.processes
+    }
+    finished = False
+
+    def on_exit(process: Process, event: Any) -> list[Any]:
+        """The run is over: close the bag, then report. Anything else that ends by itself ends everything."""
+        nonlocal finished
+        if process.ends_run and event.returncode == 0:
+            finished = True
+            recorder = nodes.get("bag_recorder")
+            if recorder is None:
+                return [report]
+            matches = matches_action(recorder)
+            return [EmitEvent(event=SignalProcess(signal_number=signal.SIGINT, process_matcher=matches))]
+        if finished and process.node == "bag_recorder":
+            return [report]
+        return [EmitEvent(event=Shutdown(reason=f"{process.node} has ended"))]
+
+    for process in plan.processes:
+        actions.append(nodes[process.node])
+
+        def handler(event: Any, context: LaunchContext, process: Process = process) -> Any:
+            return None if context.is_shutdown else on_exit(process, event)
+
+        actions.append(RegisterEventHandler(OnProcessExit(target_action=nodes[process.node], on_exit=handler)))
     done = EmitEvent(event=Shutdown(reason="the run is complete"))
     actions.append(RegisterEventHandler(OnProcessExit(target_action=report, on_exit=[done])))
     return actions
+
+
+def _from_configuration(argument: Argument, configured: Parameters) -> str:
+    """What stands when the argument is not given, for --show-args."""
+    node, _, parameter = argument.parameter.rpartition(".")
+    value = configured.get(node, {}).get(parameter)
+    return "" if value is None else f" (configuration file: {value})"

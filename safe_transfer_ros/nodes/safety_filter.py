@@ -290,8 +290,8 @@ class SafetyFilter(ManagedNode):
             decision.header.stamp = self._state_message.header.stamp
         if proposal is not None:
             decision.iteration, decision.episode, decision.step = proposal.iteration, proposal.episode, proposal.step
-            decision.last = proposal.last and verdict is Verdict.EPISODE_END
             decision.policy_version = proposal.policy_version
+        decision.last = verdict is Verdict.EPISODE_END
         carries = self._usable and not (proposal is not None and proposal.last)
         decision.mode, decision.verdict, decision.reasons = rules_.mode, verdict, int(rules_.last_reasons)
         decision.position = array("d", rules_.position.tobytes())

@@ -204,10 +204,12 @@ class UnsafetyLedger:
             return
         record = self._episodes.setdefault(iteration, {}).setdefault(episode, _Episode(steps={}))
         record.ended |= last
-        if stamp_ns in record.steps:
-            return
-        self._held_steps += 1
         carries = not last and len(mean) > 0
+        # A second decision on the same state counts only where the first, refused, carried no proposal.
+        known = stamp_ns in record.steps
+        if known and (record.steps[stamp_ns] is not None or not carries):
+            return
+        self._held_steps += not known
         record.steps[stamp_ns] = (np.array(mean), np.array(stddev), float(torque_limit)) if carries else None
 
     def complete(self, iteration: int, steps: int) -> bool:

@@ -275,3 +275,17 @@ def test_decisions_that_do_not_fit_make_their_iteration_wholly_unsafe():
 def test_a_ledger_without_a_limit_or_room_is_refused(limit, capacity):
     with pytest.raises(ValueError, match="expected a finite limit"):
         UnsafetyLedger(limit, capacity=capacity)
+
+
+def test_a_refused_proposal_does_not_hide_the_accepted_one_on_the_same_state() -> None:
+    ledger = UnsafetyLedger(15.0)
+    nothing, one = np.empty(0), np.ones(7)
+    for stamp in (0, 10, 20):
+        ledger.add_state(stamp, 1.0)
+    ledger.add_step(0, 0, 0, False, one, one, 0.1)
+    ledger.add_step(0, 0, 10, False, nothing, nothing, 0.1)
+    assert not ledger.complete(0, 2)
+    ledger.add_step(0, 0, 10, False, one, one, 0.1)
+    ledger.add_step(0, 0, 20, True, nothing, nothing, 0.1)
+    assert ledger.complete(0, 2)
+    assert len(ledger.close(0).mean) == 2
