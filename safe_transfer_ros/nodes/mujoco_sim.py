@@ -21,7 +21,7 @@ from std_msgs.msg import Float64MultiArray
 from safe_transfer_msgs.srv import ResetEpisode
 from safe_transfer_ros.nodes import qos
 from safe_transfer_ros.nodes.parameters import declare
-from safe_transfer_ros.nodes.process import run
+from safe_transfer_ros.nodes.process import EXIT_BAD_INPUT, Lifetime, run
 from safe_transfer_ros.nodes.settings import ExperimentSettings, SimulatorSettings
 from safe_transfer_ros.nodes.stamps import set_ns
 from safe_transfer_ros.robots.simulation import (

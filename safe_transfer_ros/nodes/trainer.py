@@ -13,13 +13,12 @@ from array import array
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import yaml
 from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
 from rclpy.action.client import ClientGoalHandle
 from rclpy.action.server import ServerGoalHandle
 from rclpy.node import Node
-from safe_transfer_ros.transfer.pspt import PsptSettings, improve
+from safe_transfer_ros.transfer.pspt import PsptSettings, improve, update_seed
 from std_msgs.msg import String
 
 from safe_transfer_msgs.action import FineTune, Rollout
@@ -205,7 +204,7 @@ class Trainer(Node):
             f"torque limit of iteration {iteration} at the filter ({self._filter_status.message or 'no answer'})",
         )
         episodes = await self._roll_out(iteration)
-        update = improve(self._policy, episodes, self._task, self._learning, self._seed(iteration))
+        update = improve(self._policy, episodes, self._task, self._learning, update_seed(self._experiment.seed, iteration))
         self._policy = update.parameters
         self._version = iteration + 1
         steps = sum(len(episode.proposed) for episode in episodes)
@@ -269,9 +268,6 @@ class Trainer(Node):
         if self._run_dir is not None:
             append(self._run_dir / "iterations.csv", record)
         return record
-
-    def _seed(self, iteration: int) -> int:
-        return int(np.random.SeedSequence([self._experiment.seed, 2, iteration]).generate_state(1)[0])
 
 
 def main() -> None:
