@@ -38,6 +38,7 @@ setup(
     install_requires=[
         "gymnasium>=1.0",
         "jinja2>=3.0",
+        "markupsafe>=2.0",
         "matplotlib>=3.6",
         "mcap>=1.2",
         "mujoco>=3.11,<5,!=4.0.0",
