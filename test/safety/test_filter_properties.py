@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from safe_transfer_ros.safety.filter import FilterSettings, Proposal, SafetyFilter
 from safe_transfer_ros.safety.limit_guard import TorqueLimitGuard
@@ -17,7 +17,7 @@ from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict
 
 MS = 1_000_000
 EFFORT = np.array([30.0, 0.2])
-RATE = 100.0
+RATE = 10.0  # from one bound to the other in 20 ms
 PERIOD_S = 0.005
 RUNNING = (Mode.ARMED, Mode.HOLDING)
 
@@ -60,13 +60,43 @@ class AnyCalls(RuleBasedStateMachine):
         self.now, self.stamp = 10**9, 10**12
         self.before, self.before_ns = np.zeros(2), None  # torque of the instant before the present one
         self.present, self.present_ns = np.zeros(2), None
-        self.fresh_ns = None  # receipt of the newest proposal accepted since arming
-        self.armed_ns = None
+        self.in_force = False  # whether an accepted proposal may still move the arm
+        self.alive_ns = None  # receipt of the newest accepted proposal, or arming
         self.state_ns = None
         self.tripped = False
         self.iteration = 0
 
     # What the world does
+
+    @initialize()
+    def start(self):
+        self.get_going()
+
+    @rule()
+    def get_going(self):
+        """Without this, random calls would hardly ever meet a filter that has something to lose."""
+        for _ in range(5):
+            self.good_joint_state(5)
+            self.cycle()
+        self.reset(Reason.NONE)
+        self.arm()
+        self.good_proposal(np.array([0.3, -0.3]))
+        self.good_joint_state(5)
+        self.cycle()
+        assert self.filter.mode is Mode.ARMED
+        assert self.filter.applied.any()
+
+    @rule(effort=arrays(np.float64, 2, elements=st.floats(-0.3, 0.3)), ms=st.sampled_from([1, 5, 40]))
+    def good_step(self, effort, ms):
+        self.good_joint_state(ms)
+        self.good_proposal(effort)
+        self.cycle()
+
+    @rule(ms=st.sampled_from([1, 5, 40]), cycles=st.integers(1, 20))
+    def no_proposals(self, ms, cycles):
+        for _ in range(cycles):
+            self.good_joint_state(ms)
+            self.cycle()
 
     @rule(ms=STEPS_MS)
     def time_passes(self, ms):
@@ -125,7 +155,7 @@ class AnyCalls(RuleBasedStateMachine):
         if self.filter.propose(proposal, self.now) is Reason.NONE:
             assert mode in RUNNING
             assert last or (np.isfinite(effort).all() and len(effort) == 2)
-            self.fresh_ns = None if last else self.now
+            self.in_force, self.alive_ns = not last, self.now
 
     @rule(reason=REASONS)
     def rejected(self, reason):
@@ -144,7 +174,7 @@ class AnyCalls(RuleBasedStateMachine):
     def arm(self):
         mode = self.filter.mode
         if self.filter.arm(self.now) is None and mode is Mode.DISARMED:
-            self.armed_ns, self.fresh_ns = self.now, None
+            self.in_force, self.alive_ns = False, self.now
 
     @rule()
     def disarm(self):
@@ -185,20 +215,20 @@ class AnyCalls(RuleBasedStateMachine):
         elapsed = PERIOD_S if self.before_ns is None else min((self.now - self.before_ns) * 1e-9, PERIOD_S)
         start = np.clip(self.before, -bound, bound)
         assert (np.abs(torque - start) <= RATE * elapsed + 1e-12).all()
-        if mode is not Mode.ARMED or self.fresh_ns is None:
+        if mode is not Mode.ARMED or not self.in_force:
             # Stop torque: towards zero and never past it.
             assert (np.abs(torque) <= np.abs(start)).all()
             assert (torque * start >= 0.0).all()
-            assert elapsed < 0.001999 or not torque.any()  # 2 ms suffice at this limit and rate
+            assert (np.abs(torque) <= np.maximum(np.abs(start) - RATE * elapsed, 0.0) + 1e-12).all()
         if mode is Mode.ARMED:
-            assert self.now - max(self.armed_ns, self.fresh_ns or 0) <= 100 * MS
+            assert self.now - self.alive_ns <= 100 * MS
         if mode in RUNNING:
-            assert self.now - max(self.armed_ns, self.fresh_ns or 0) <= 500 * MS
+            assert self.now - self.alive_ns <= 500 * MS
             assert self.now - self.state_ns <= 50 * MS
         if mode in (Mode.HOLDING, Mode.TRIPPED):
             assert self.filter.cause
             assert self.filter.last_reasons & self.filter.cause
-            self.fresh_ns = None
+            self.in_force = False
         self.present, self.present_ns = torque, self.now
 
     @invariant()
@@ -206,8 +236,8 @@ class AnyCalls(RuleBasedStateMachine):
         assert not self.tripped or self.filter.mode is Mode.TRIPPED
         self.tripped = self.filter.mode is Mode.TRIPPED
         if self.filter.mode in (Mode.DISARMED, Mode.TRIPPED):
-            self.fresh_ns = None
+            self.in_force = False
 
 
 TestAnyCalls = AnyCalls.TestCase
-TestAnyCalls.settings = settings(max_examples=120, stateful_step_count=60, deadline=None, database=None)
+TestAnyCalls.settings = settings(max_examples=60, stateful_step_count=40, deadline=None, database=None)
