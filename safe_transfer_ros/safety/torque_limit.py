@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import erf, ndtr  # type: ignore[import-untyped]
+from scipy.special import erf, ndtr
 
 from safe_transfer_ros.safety.damage import DAMAGE_MODELS, DamageModel
 
