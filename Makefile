@@ -11,7 +11,7 @@ help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
 	@echo
 	@echo 'The first run sets up ./.venv (2 GB, a few minutes); nothing is installed outside this folder.'
-	@echo 'With ROS 2 Jazzy installed: colcon build --paths . safe_transfer_msgs, then ros2 launch safe_transfer_ros pr2_cup_swirl.launch.py'
+	@echo 'With ROS 2 Jazzy installed: colcon build, then ros2 launch safe_transfer_ros pr2_cup_swirl.launch.py'
 
 run:  ## fine-tune the shipped policy on a changed PR2, safely, and write a report; options: make run ARGS="seed:=1 iterations:=10"
 	@scripts/setup.sh run

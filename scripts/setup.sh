@@ -10,7 +10,7 @@
 #
 # PYTHON=/path/to/python3.12 scripts/setup.sh run   chooses the Python.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 ROOT=$PWD
 # shellcheck source=scripts/clean_environment.sh
 . scripts/clean_environment.sh
@@ -121,7 +121,7 @@ install_messages() {
   .venv/bin/python -c 'import rclpy, safe_transfer_msgs.msg as m; m.SafetyDecision()'
 }
 
-venv_digest() { "$PY" -c 'import sys; print(sys.version, sys.prefix, sys.argv[1])' "$ROOT/$1" | sha256sum | cut -d' ' -f1; }
+venv_digest() { "$PY" -c 'import sys; print(sys.version, sys.base_prefix, sys.argv[1])' "$ROOT/$1" | sha256sum | cut -d' ' -f1; }
 
 set_up_run() {
   step .venv venv "$(venv_digest .venv)" "making ./.venv with $("$PY" --version)" make_venv .venv
@@ -164,4 +164,5 @@ main() {
   case "$what" in test | colcon) set_up_colcon ;; esac
 }
 
-main "$@"
+# The tests source this file for its functions.
+[ -n "${SAFE_TRANSFER_LIBRARY:-}" ] || main "$@"
