@@ -156,6 +156,13 @@ class TrainerSettings:
     autostart: bool = setting(True, "Start fine-tuning when the graph is complete; false: wait for a fine_tune goal")
     episodes_per_iteration: int = setting(5, "Episodes rolled out per iteration", minimum=1, maximum=1000)
     max_kl: float = setting(0.05, "TRPO step size delta: KL summed over action dimensions", minimum=1e-6, maximum=10.0)
+    stddev_factor: float = setting(
+        0.7071, "Factor on the pre-trained policy's standard deviation (PSPT's real robot: variance halved)",
+        minimum=0.01, maximum=10.0,
+    )
+    leave_one_out: bool = setting(
+        False, "Fit each episode's value function to the other episodes only; wants more than a few of them"
+    )
     record: bool = setting(True, "A bag_recorder belongs to the graph: do not begin before it listens")
     run_dir: str = setting("", "Directory of this run: CSV and checkpoints go there; empty: keep nothing")
     peer_timeout: float = setting(

@@ -32,7 +32,7 @@ from safe_transfer_ros.policies import weights
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.transfer.episode import Episode, EpisodeError, count_interventions, episodes_from_decisions
 from safe_transfer_ros.transfer.iteration import IterationRecord, append, iteration_record
-from safe_transfer_ros.transfer.policy_file import load_for
+from safe_transfer_ros.transfer.policy_file import load_for, with_stddev_scaled
 
 
 class FineTuningStopped(RuntimeError):
@@ -49,7 +49,9 @@ class Trainer(Node):
         self._experiment, self._settings = declare(self, ExperimentSettings, TrainerSettings)
         self._task = make(self._experiment.task)
         self._policy, _ = load_for(self._task, self._settings.policy)
-        self._learning = PsptSettings(max_kl=self._settings.max_kl)
+        if self._experiment.first_iteration == 0:
+            self._policy = with_stddev_scaled(self._policy, self._settings.stddev_factor)
+        self._learning = PsptSettings(max_kl=self._settings.max_kl, leave_one_out=self._settings.leave_one_out)
         self._run_dir = Path(self._settings.run_dir) if self._settings.run_dir else None
         self._version = self._experiment.first_iteration
         self._decisions: list[SafetyDecision] = []

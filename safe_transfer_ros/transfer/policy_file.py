@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from safe_transfer_ros import resources
 from safe_transfer_ros.configuration import nearest
 from safe_transfer_ros.policies.weights import Architecture, Parameters, WeightsError, from_bytes
@@ -46,6 +48,11 @@ def load_for(task: Task, name: str) -> tuple[Parameters, bytes]:
     except WeightsError as error:
         raise WeightsError(f"policy {path}: {error}") from error
     return parameters, data
+
+
+def with_stddev_scaled(parameters: Parameters, factor: float) -> Parameters:
+    """The same policy with its standard deviation, N·m, multiplied by `factor` > 0; the mean is untouched."""
+    return {**parameters, "log_std": parameters["log_std"] + np.float32(np.log(factor))}
 
 
 def check_sizes(parameters: Parameters, task: Task) -> None:
