@@ -35,6 +35,7 @@ class RunProgress:
         )
         self._task = self._progress.add_task("starting the graph", total=iterations, numbers="")
         self.done = 0
+        self._size = 0
 
     def __enter__(self) -> RunProgress:
         """Show the bar."""
@@ -49,8 +50,10 @@ class RunProgress:
 
     def update(self) -> None:
         """Take in iterations finished since the last call."""
-        if not self._csv.exists():
+        size = self._csv.stat().st_size if self._csv.exists() else 0
+        if size == self._size:
             return
+        self._size = size
         records = read(self._csv)
         for record in records[self.done :]:
             numbers = self._numbers(record)

@@ -7,6 +7,7 @@ it publishes the estimate (PSPT Eq. 22-32) and the next torque limit (Eq. 16), a
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import numpy as np
@@ -25,6 +26,8 @@ from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 from safe_transfer_ros.safety.torque_limit import TorqueLimitGovernor
 from safe_transfer_ros.safety.unsafety import UnsafetyLedger
 from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.transfer.iteration import iteration_estimate
+from safe_transfer_ros.transfer.recompute import account
 
 
 class UnsafetyMonitor(Node):
@@ -70,15 +73,7 @@ class UnsafetyMonitor(Node):
             self._close_if_complete()
 
     def _on_decision(self, message: SafetyDecision) -> None:
-        self._ledger.add_step(
-            int(message.iteration),
-            int(message.episode),
-            to_ns(message.header.stamp),
-            bool(message.last),
-            np.array(message.proposed_mean),
-            np.array(message.proposed_stddev),
-            float(message.torque_limit),
-        )
+        account(self._ledger, message)
         if self._closing is not None:
             self._close_if_complete()
 
@@ -109,23 +104,10 @@ class UnsafetyMonitor(Node):
             kl=float(update.kl),
             kl_bound=float(update.kl_bound),
         )
-        estimate = UnsafetyEstimate(
-            iteration=iteration,
-            policy_version=int(update.version) - 1,
-            steps=int(update.steps),
-            missing=totals.missing,
-            unsafety_rate=step.unsafety_rate,
-            limit_change_risk=step.limit_change_risk,
-            policy_change_risk=step.policy_change_risk,
-            predicted_unsafety_rate=step.predicted_unsafety_rate,
-            torque_limit=step.torque_limit,
-            next_torque_limit=step.next_torque_limit,
-            expected_damage=step.expected_damage,
-            d_safe=self._governor.settings.d_safe,
-            kl=float(update.kl),
-            unsafety_mean=totals.unsafety_mean,
-            unsafety_max=totals.unsafety_max,
+        row = iteration_estimate(
+            step, totals, policy_version=int(update.version) - 1, steps=int(update.steps), kl=float(update.kl)
         )
+        estimate = UnsafetyEstimate(d_safe=self._governor.settings.d_safe, **dataclasses.asdict(row))
         estimate.header.stamp = self.get_clock().now().to_msg()
         self._estimates.publish(estimate)
         self._publish_limit()
