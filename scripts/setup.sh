@@ -149,6 +149,7 @@ set_up_colcon() {
 main() {
   local what=${1:-run}
   case "$what" in run | dev | test | colcon) ;; *) stop "'$what' is not one of run, dev, test, colcon." ;; esac
+  trap 'echo "Interrupted. The next make goes on where this one stopped." >&2; exit 130' INT TERM
   clean_environment
   check_machine
   PY=$(find_python)
