@@ -127,14 +127,14 @@ class _Equations:
     steps: NDArray[np.int64]
 
     def of_all(self, ridge: float) -> Array:
-        """Coefficients of one fit to all episodes, once for each of them, shape (episodes, features)."""
+        """Coefficients of one fit to all episodes, a row for each, shape (episodes, features)."""
         together = self._solve(
             self.matrix.sum(axis=0)[None], self.target.sum(axis=0)[None], ridge, self.steps.sum()
         )
         return np.repeat(together, len(self.matrix), axis=0)
 
     def of_the_others(self, ridge: float) -> Array:
-        """Coefficients of the fit without each episode, shape (episodes, features); zero if it is the only one."""
+        """Coefficients of the fit without each episode, shape (episodes, features); 0 if there is one."""
         if len(self.matrix) == 1:
             return np.zeros_like(self.target)
         matrix, target = self.matrix.sum(axis=0) - self.matrix, self.target.sum(axis=0) - self.target

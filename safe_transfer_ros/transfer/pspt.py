@@ -7,18 +7,27 @@ calls with simulated ones: equal episodes give equal weights.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from safe_transfer_ros.algorithms.gae import generalized_advantages
 from safe_transfer_ros.algorithms.linear_baseline import fitted_values
 from safe_transfer_ros.algorithms.trpo import TrpoBatch, TrpoSettings, trpo_update
+from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.weights import Parameters
+from safe_transfer_ros.safety.torque_limit import GovernorSettings, TorqueLimitGovernor
+from safe_transfer_ros.safety.unsafety import UnsafetyLedger
 from safe_transfer_ros.tasks.task import Task
+from safe_transfer_ros.tasks.vector import VectorTorqueEnv
 from safe_transfer_ros.transfer.episode import Episode
-from safe_transfer_ros.transfer.rollouts import Rollouts, from_episodes
+from safe_transfer_ros.transfer.iteration import IterationRecord, iteration_estimate, iteration_record
+from safe_transfer_ros.transfer.rollouts import Rollouts, from_episodes, to_episodes
+
+Array = NDArray[np.float64]
 
 # Streams 0 and 1 are initial states and action noise (tasks/streams.py).
 _UPDATES = 2
@@ -138,6 +147,109 @@ def improve_from_rollouts(
         kl_bound=settings.max_kl,
         accepted=update.accepted,
         surrogate_gain=update.surrogate_after - update.surrogate_before,
-        explained_variance=1.0 - float(np.var(advantages) / max(np.var(returns), 1e-12)),
+        explained_variance=1.0 - float(np.var(advantages)) / max(float(np.var(returns)), 1e-12),
         steps=rollouts.steps,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuneStep:
+    """One iteration of Algorithm 1.
+
+    Attributes:
+      record: Its row, as a run through the ROS graph writes it.
+      update: The policy update that followed its rollouts.
+    """
+
+    record: IterationRecord
+    update: PolicyUpdate
+
+
+def fine_tune(
+    environment: VectorTorqueEnv,
+    parameters: Parameters,
+    *,
+    settings: PsptSettings,
+    governor: GovernorSettings,
+    seed: int,
+    episodes: int = 5,
+) -> Iterator[FineTuneStep]:
+    """Algorithm 1 in one process, without end: roll out at T_lim, update, count, next T_lim (PSPT).
+
+    Episodes, updates and limits are those of the ROS graph with the same seed.
+
+    Args:
+      environment: The robot, perturbed or not.
+      parameters: The pre-trained policy.
+      settings: Of the policy updates.
+      governor: Of the torque limit.
+      seed: Seed of the run.
+      episodes: Per iteration (PSPT: 5).
+
+    Yields:
+      Every iteration, after its update.
+    """
+    started = time.monotonic()
+    task = environment.task
+    limits = TorqueLimitGovernor(governor)
+    ledger = UnsafetyLedger(task.unsafety_limit)
+    period_ns = round(task.control_period_s * 1e9)
+    iteration = 0
+    while True:
+        batch = environment.rollout(
+            GaussianPolicy(parameters),
+            torque_limits=np.full(episodes, limits.torque_limit),
+            seed=seed,
+            first_episode=iteration * episodes,
+        )
+        recorded = to_episodes(
+            batch,
+            iteration=iteration,
+            policy_version=iteration,
+            period_ns=period_ns,
+            start_ns=iteration * episodes * (task.horizon + 1) * period_ns,
+        )
+        update = improve(parameters, recorded, task, settings, update_seed(seed, iteration))
+        for episode, unsafety in zip(recorded, batch.unsafety, strict=True):
+            _account(ledger, episode, unsafety)
+        totals = ledger.close(iteration)
+        step = limits.update(
+            iteration=iteration,
+            unsafety_rate=totals.unsafety_rate,
+            mean=totals.mean,
+            stddev=totals.stddev,
+            visited_torque_limit=totals.torque_limit,
+            kl=update.kl,
+            kl_bound=update.kl_bound,
+        )
+        estimate = iteration_estimate(
+            step, totals, policy_version=iteration, steps=update.steps, kl=update.kl
+        )
+        record = iteration_record(
+            recorded,
+            estimate,
+            task,
+            interventions=int(np.count_nonzero(batch.reasons)),
+            wall_time_s=time.monotonic() - started,
+        )
+        yield FineTuneStep(record=record, update=update)
+        parameters = update.parameters
+        iteration += 1
+
+
+def _account(ledger: UnsafetyLedger, episode: Episode, unsafety: Array) -> None:
+    """Enter an episode's states and decisions, as the unsafety monitor hears of them."""
+    for stamp, value in zip(episode.stamp_ns.tolist(), unsafety.tolist(), strict=True):
+        ledger.add_state(stamp, value)
+    for step in range(episode.steps + 1):
+        last = step == episode.steps
+        row = 0 if last else step
+        ledger.add_step(
+            episode.iteration,
+            episode.index,
+            int(episode.stamp_ns[step]),
+            last,
+            episode.mean[row],
+            episode.stddev[row],
+            float(episode.torque_limit[row]),
+        )
