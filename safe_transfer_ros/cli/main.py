@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 
 from safe_transfer_ros import __version__
-from safe_transfer_ros.cli import bag, pretrain, report, run
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
+
+# Subcommand -> its module. Only the one that is asked for is imported: some bring torch or matplotlib along.
+_MODULES = {"run": "run", "up": "run", "pretrain": "pretrain", "report": "report", "bag": "bag"}
 
 _EPILOG = """\
 A first run:
@@ -40,8 +43,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"safe_transfer {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in (run, pretrain, report, bag):
-        command.add_parser(subparsers)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    asked_for = _MODULES.get(arguments[0]) if arguments else None
+    for module in [asked_for] if asked_for else dict.fromkeys(_MODULES.values()):
+        importlib.import_module(f"safe_transfer_ros.cli.{module}").add_parser(subparsers)
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))

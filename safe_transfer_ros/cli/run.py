@@ -19,7 +19,6 @@ from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
 from safe_transfer_ros.launching.graph import SHARED
 from safe_transfer_ros.reporting.provenance import write_provenance
-from safe_transfer_ros.reporting.report import report
 
 GRAPHS = ("pr2_cup_swirl",)
 POLL_SECONDS = 0.2
@@ -100,6 +99,8 @@ def _one_run(graph: ModuleType, given: dict[str, str]) -> tuple[int, Path]:
 
 
 def _finish(run_dir: Path, compared: Path | None, *, quiet: bool = False) -> None:
+    from safe_transfer_ros.reporting.report import report  # brings matplotlib: not before the graph has run
+
     try:
         page = report(run_dir, compare=compared)
     except (ValueError, OSError) as error:
