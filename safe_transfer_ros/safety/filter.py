@@ -330,7 +330,8 @@ class SafetyFilter:
     def _advance(self, now_ns: int) -> None:
         """Follow the steady clock. If it went back, ages mean nothing: trip, and start to measure anew."""
         if self._now_ns is not None and now_ns < self._now_ns:
-            self._state.forget_age()
+            self._state.forget_age(now_ns)
+            self._trip_ns = now_ns
             self._cycle_ns = None
             self._note(Reason.CLOCK_WENT_BACK)
             self._trip(Event.CLOCK_FAULT, Reason.CLOCK_WENT_BACK, now_ns)

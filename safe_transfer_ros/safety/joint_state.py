@@ -73,7 +73,7 @@ class JointStateWatch:
             return Reason.JOINT_STATE_NOT_FINITE
         if ordered and stamp_ns <= self.stamp_ns:
             return Reason.JOINT_STATE_STALE
-        if self._received_ns is None or self._differs(position, velocity):
+        if self._differs(position, velocity):
             self.changed_ns = now_ns
             np.copyto(self._position, position)
             np.copyto(self._velocity, velocity)
@@ -82,9 +82,10 @@ class JointStateWatch:
         self._finite = True
         return Reason.NONE
 
-    def forget_age(self) -> None:
-        """The clock jumped: no age can be told until the next state."""
+    def forget_age(self, now_ns: int) -> None:
+        """The clock went back to `now_ns`: no age can be told until the next state."""
         self._received_ns = None
+        self.changed_ns = now_ns
 
     def stale(self, now_ns: int) -> bool:
         """Whether the newest state is too old, or there is none."""

@@ -550,6 +550,18 @@ def test_reset_is_refused_while_joint_states_are_frozen(rig):
     assert arm.filter.reset(arm.now) is None
 
 
+def test_a_clock_that_goes_back_does_not_make_frozen_states_look_alive_or_live_ones_frozen(rig):
+    still = {"position": np.ones(3), "velocity": np.zeros(3)}
+    arm = rig().run()
+    frozen_run(arm, 60, **still)
+    arm.now -= 10 * S
+    arm.state(**still)
+    arm.wait(5, states=False)
+    assert "not changed" in arm.filter.reset(arm.now)
+    arm.state()
+    assert arm.filter.reset(arm.now) is None
+
+
 def test_reset_is_refused_while_the_caller_still_sees_the_cause(rig):
     arm = trip(rig().run(), Reason.SECOND_PUBLISHER)
     assert "SECOND_PUBLISHER" in arm.filter.reset(arm.now, standing=Reason.SECOND_PUBLISHER)

@@ -53,7 +53,7 @@ class AnyCalls(RuleBasedStateMachine):
             ("a", "b"),
             EFFORT,
             FilterSettings(torque_rate_limit=RATE, state_period_s=PERIOD_S),
-            TorqueLimitGuard(0.1, 0.12),
+            TorqueLimitGuard(0.1, 0.104),
             self.gate,
             lambda position, velocity, torque_limit: position,
         )
@@ -194,6 +194,7 @@ class AnyCalls(RuleBasedStateMachine):
 
     @rule(ms=st.sampled_from([1, 1000]))
     def our_clock_goes_back(self, ms):
+        self.cycle()
         self.now -= ms * MS
         self.present_ns = None
         was = self.filter.mode
@@ -209,7 +210,7 @@ class AnyCalls(RuleBasedStateMachine):
         torque = self.filter.cycle(self.now).copy()
         mode, limit = self.filter.mode, self.filter.torque_limit
         bound = np.minimum(EFFORT, limit)
-        assert 0.1 <= limit <= 0.12
+        assert 0.1 <= limit <= 0.104
         assert np.isfinite(torque).all()
         assert (np.abs(torque) <= bound).all()
         elapsed = PERIOD_S if self.before_ns is None else min((self.now - self.before_ns) * 1e-9, PERIOD_S)
@@ -240,4 +241,6 @@ class AnyCalls(RuleBasedStateMachine):
 
 
 TestAnyCalls = AnyCalls.TestCase
-TestAnyCalls.settings = settings(max_examples=60, stateful_step_count=40, deadline=None, database=None)
+TestAnyCalls.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, database=None, report_multiple_bugs=False
+)

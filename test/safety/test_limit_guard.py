@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -192,3 +193,4 @@ class AnyOffers(RuleBasedStateMachine):
 
 
 TestAnyOffers = AnyOffers.TestCase
+TestAnyOffers.settings = settings(max_examples=50, stateful_step_count=40, deadline=None, database=None)
