@@ -55,9 +55,7 @@ def write_mcap(folder: Path, data: list[bytes]) -> None:
         writer = Writer(file, chunk_size=64 * 1024, compression=CompressionType.NONE)
         writer.start("ros2")
         text = MessageDefinitions().find(TYPE).text.encode()
-        channel = writer.register_channel(
-            "/joint_states", "cdr", writer.register_schema(TYPE, "ros2msg", text)
-        )
+        channel = writer.register_channel("/joint_states", "cdr", writer.register_schema(TYPE, "ros2msg", text))
         for i, message in enumerate(data):
             writer.add_message(channel, i, message, i, i)
         writer.finish()
@@ -86,9 +84,7 @@ def exhaust(messages: object) -> None:
 
 def main() -> None:
     """Measure and print a table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=100_000)
     count = parser.parse_args().messages
     data = serialised(count)

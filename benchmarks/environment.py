@@ -32,9 +32,7 @@ class TanhPolicy:
         """Draw the weights."""
         rng = np.random.default_rng(0)
         sizes = (observation_size, 64, 64, 64, action_size)
-        self._layers = [
-            rng.normal(size=pair) / np.sqrt(pair[0]) for pair in zip(sizes, sizes[1:], strict=False)
-        ]
+        self._layers = [rng.normal(size=pair) / np.sqrt(pair[0]) for pair in zip(sizes, sizes[1:], strict=False)]
         self._stddev = np.full(action_size, np.exp(-1.0))
 
     def distribution(self, observation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -73,9 +71,7 @@ def bare_rollout(model: mujoco.MjModel, batch: EpisodeBatch, threads: int, subst
 
 def main() -> None:
     """Print steps per second and the share."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="pr2_cup_swirl")
     parser.add_argument("--episodes", type=int, default=50)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))

@@ -27,9 +27,7 @@ LIMIT = 1.0
 ROWS = 256
 
 
-def plain_envelope(
-    torque: np.ndarray, previous: np.ndarray, limit: float, change: float
-) -> tuple[np.ndarray, int]:
+def plain_envelope(torque: np.ndarray, previous: np.ndarray, limit: float, change: float) -> tuple[np.ndarray, int]:
     """The envelope's rules as one would write them first."""
     reasons = 0
     if not np.isfinite(torque).all():
@@ -58,9 +56,7 @@ class PlainFilter:
         self.state_stamp = self.proposal_stamp = -1
         self.state_ns = self.changed_ns = self.fresh_ns = self.cycle_ns = 0
 
-    def step(
-        self, stamp: int, position: np.ndarray, velocity: np.ndarray, proposal: Proposal, now: int
-    ) -> np.ndarray:
+    def step(self, stamp: int, position: np.ndarray, velocity: np.ndarray, proposal: Proposal, now: int) -> np.ndarray:
         """Joint state, proposal and cycle."""
         if not (np.isfinite(position).all() and np.isfinite(velocity).all()) or stamp <= self.state_stamp:
             return np.zeros(7)

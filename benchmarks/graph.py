@@ -4,9 +4,9 @@
     python benchmarks/graph.py lockstep [--iterations 20]
     python benchmarks/graph.py realtime [--minutes 10]
 
-lockstep: environment steps a second during rollouts and over whole iterations (updates included), how a step divides into
-hops (robot -> policy_server -> safety_filter -> robot, by arrival at the recorder), processor time per step and process.
-realtime: period of the proposals and of the commands against the wanted one, and proposals late by more than half a period.
+lockstep: environment steps a second during rollouts and over whole iterations (updates included), how a step divides
+into hops (robot -> policy_server -> safety_filter -> robot, by arrival at the recorder), processor time per step and
+process. realtime: period of the proposals and of the commands against the wanted one, and how many came late.
 """
 
 from __future__ import annotations

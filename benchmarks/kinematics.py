@@ -29,9 +29,7 @@ def microseconds(call: Callable[[], Any]) -> float:
 
 def main() -> None:
     """Print one line per function."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="pr2_cup_swirl")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 50, 10000])
     arguments = parser.parse_args()

@@ -68,7 +68,9 @@ def draw(runs: dict[str, list[list[IterationRecord]]], d_safe: float, out: Path)
             values = np.array([[getattr(row, column) for row in rows] for rows in seeds])
             for row in values:
                 axis.plot(row, color=colours[name], linewidth=0.8, alpha=0.35)
-            axis.plot(values.mean(axis=0), color=colours[name], linewidth=2, label=f"{name} limit, mean of {len(seeds)}")
+            axis.plot(
+                values.mean(axis=0), color=colours[name], linewidth=2, label=f"{name} limit, mean of {len(seeds)}"
+            )
         axis.set_xlabel("iteration")
         axis.set_title(label, fontsize=11, loc="left")
     axes[0].set_yscale("symlog", linthresh=100)

@@ -47,9 +47,7 @@ class Row:
 
 def main() -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, nargs="+", default=[1000, 10000], help="batch sizes")
     parser.add_argument("--repeats", type=int, default=15, help="timed updates of each contestant")
     parser.add_argument("--max-kl", type=float, default=0.01, help="trust region, KL summed over joints")

@@ -15,8 +15,6 @@ ROOT=$PWD
 # shellcheck source=scripts/clean_environment.sh
 . scripts/clean_environment.sh
 
-TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
-
 stop() {  # one clear line, or a few
   printf 'Cannot set up: %s\n' "$@" >&2
   exit 1
@@ -84,7 +82,7 @@ explain() {  # why a step failed, as far as its log tells
     if grep -qiE 'no space left|disk quota' "$1"; then
       echo "The disk is full: free some space and run make again; it goes on where it stopped."
     elif grep -qiE 'name resolution|could not resolve|network is unreachable|connection (refused|timed out|reset|broken)|NewConnectionError|ReadTimeout|ProxyError' "$1"; then
-      echo "The package registry (pypi.org, or the one in pip's configuration) was not reached: check the network or the proxy,"
+      echo "The package registry (PyPI, or the one in pip's configuration) was not reached: check the network or the proxy,"
       echo "and run make again; it goes on where it stopped."
     elif grep -qE 'No matching distribution|Could not find a version' "$1"; then
       echo "The package registry does not have a version that is needed for this Python; its name is above. Try another with PYTHON=..."
@@ -102,15 +100,13 @@ pip_in() {  # pip of a venv, quiet, never asking
 make_venv() {  # from scratch: what an interrupted attempt left cannot be told from what is whole
   rm -rf "$1"
   "$PY" -m venv "$1"
+  pip_in "$1" install -r requirements/pip.txt
 }
 
 install_torch() {
-  local index=()
-  # Under the same version PyPI has the CUDA build, gigabytes more; pip prefers the CPU one where it sees both.
-  if "$PY" -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=5)' "$TORCH_CPU_INDEX/torch/"; then
-    index=(--extra-index-url "$TORCH_CPU_INDEX")
-  fi
-  pip_in .venv install "${index[@]}" -r requirements/torch.txt
+  # Under the same version a registry may hold the CUDA build only, gigabytes more: TORCH_INDEX=URL make ... names one
+  # with the CPU build.
+  pip_in .venv install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -r requirements/torch.txt
 }
 
 install_messages() {
@@ -121,7 +117,9 @@ install_messages() {
   .venv/bin/python -c 'import rclpy, safe_transfer_msgs.msg as m; m.SafetyDecision()'
 }
 
-venv_digest() { "$PY" -c 'import sys; print(sys.version, sys.base_prefix, sys.argv[1])' "$ROOT/$1" | sha256sum | cut -d' ' -f1; }
+venv_digest() {  # a venv does not outlive its Python, nor a move of its folder
+  { "$PY" -c 'import sys; print(sys.version, sys.base_prefix)' && echo "$ROOT/$1" && cat requirements/pip.txt; } | sha256sum | cut -d' ' -f1
+}
 
 set_up_run() {
   step .venv venv "$(venv_digest .venv)" "making ./.venv with $("$PY" --version)" make_venv .venv

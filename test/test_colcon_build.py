@@ -111,9 +111,7 @@ assert got == sent
 assert action.Rollout.Goal().first_episode == 0 and srv.ResetEpisode.Request().seed == 0
 print(msg.__file__)
 """
-    assert Path(run_installed(prefix, script)).is_relative_to(prefix), (
-        "another copy of the messages was imported"
-    )
+    assert Path(run_installed(prefix, script)).is_relative_to(prefix), "another copy of the messages was imported"
 
 
 def test_installed_code_finds_its_data_in_the_install_prefix(prefix: Path) -> None:

@@ -108,9 +108,7 @@ def setup_arguments() -> dict:
         "setuptools.setup = lambda **keywords: print(json.dumps(keywords))\n"
         "exec(compile(open('setup.py').read(), 'setup.py', 'exec'), {'__file__': 'setup.py'})\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
@@ -166,9 +164,7 @@ def test_every_entry_point_exists(setup_arguments: dict) -> None:
         module, function = target.split(":")
         file = ROOT / (module.replace(".", "/") + ".py")
         assert file.is_file(), f"setup.py names {module}, and {file} is not there"
-        functions = [
-            node.name for node in ast.parse(file.read_text(encoding="utf-8")).body if hasattr(node, "name")
-        ]
+        functions = [node.name for node in ast.parse(file.read_text(encoding="utf-8")).body if hasattr(node, "name")]
         assert function in functions, f"{file} has no function {function}()"
 
 
@@ -236,9 +232,7 @@ def test_constants_are_those_of_the_filter(prefix: str, numbers: type[Enum]) -> 
 
 def test_pinned_versions_of_the_build_match_those_of_the_run() -> None:
     """Messages compiled against one version of the ROS wheels and run with another may not load."""
-    run = dict(
-        re.findall(r"^(ros-[\w-]+)==(\S+)$", (ROOT / "requirements/ros.txt").read_text(), re.MULTILINE)
-    )
+    run = dict(re.findall(r"^(ros-[\w-]+)==(\S+)$", (ROOT / "requirements/ros.txt").read_text(), re.MULTILINE))
     builds = [(ROOT / "requirements/colcon.txt").read_text(), (MESSAGES / "pyproject.toml").read_text()]
     pinned = [pair for text in builds for pair in re.findall(r"(ros-[\w-]+)(?:\[\w+\])?==([\d.]+)", text)]
     assert pinned

@@ -63,9 +63,7 @@ def test_a_sourced_ros_is_mentioned_once_and_only_then() -> None:
 
 def test_libraries_of_another_venv_do_not_reach_the_venv() -> None:
     """The wheels' start-up code leaves its children a library path, and a mark against starting up again."""
-    after = environment_after_cleaning(
-        _ROS_WHEELS_BOOTSTRAP_COMPLETE="1", LD_LIBRARY_PATH="/elsewhere/.venv/lib"
-    )
+    after = environment_after_cleaning(_ROS_WHEELS_BOOTSTRAP_COMPLETE="1", LD_LIBRARY_PATH="/elsewhere/.venv/lib")
     assert "LD_LIBRARY_PATH" not in after and "_ROS_WHEELS_BOOTSTRAP_COMPLETE" not in after
 
 

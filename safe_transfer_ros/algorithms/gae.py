@@ -53,11 +53,7 @@ def generalized_advantages(
     """
     rewards, values = np.asarray(rewards, dtype=np.float64), np.asarray(values, dtype=np.float64)
     ended = np.asarray(terminated, dtype=np.bool_)
-    if (
-        rewards.ndim != 2
-        or values.shape != (rewards.shape[0], rewards.shape[1] + 1)
-        or ended.shape != rewards.shape
-    ):
+    if rewards.ndim != 2 or values.shape != (rewards.shape[0], rewards.shape[1] + 1) or ended.shape != rewards.shape:
         raise ValueError(
             "expected rewards and terminated of shape (episodes, steps) and values of (episodes, steps + 1), "
             f"got {rewards.shape}, {ended.shape} and {values.shape}"

@@ -128,9 +128,7 @@ class _Equations:
 
     def of_all(self, ridge: float) -> Array:
         """Coefficients of one fit to all episodes, a row for each, shape (episodes, features)."""
-        together = self._solve(
-            self.matrix.sum(axis=0)[None], self.target.sum(axis=0)[None], ridge, self.steps.sum()
-        )
+        together = self._solve(self.matrix.sum(axis=0)[None], self.target.sum(axis=0)[None], ridge, self.steps.sum())
         return np.repeat(together, len(self.matrix), axis=0)
 
     def of_the_others(self, ridge: float) -> Array:
@@ -152,9 +150,7 @@ def _gram(fitted: torch.Tensor) -> torch.Tensor:
     return torch.bmm(fitted.transpose(1, 2), fitted)
 
 
-def _returns(
-    rewards: Array, ended: NDArray[np.bool_], valid: NDArray[np.bool_], gamma: float
-) -> tuple[Array, Array]:
+def _returns(rewards: Array, ended: NDArray[np.bool_], valid: NDArray[np.bool_], gamma: float) -> tuple[Array, Array]:
     """Discounted rewards from each step to the end, and the discount of what comes after it; (E, T) each."""
     to_go, discount = np.zeros_like(rewards), np.zeros_like(rewards)
     following, remaining = np.zeros(len(rewards)), np.ones(len(rewards))

@@ -86,9 +86,7 @@ class TrpoBatch:
         for name in ("observations", "actions", "advantages"):
             array = np.ascontiguousarray(getattr(self, name), dtype=np.float32)
             if not np.isfinite(array).all():
-                raise ValueError(
-                    f"expected finite {name}, got NaN or infinite values: the rollouts are broken"
-                )
+                raise ValueError(f"expected finite {name}, got NaN or infinite values: the rollouts are broken")
             object.__setattr__(self, name, array)
         shapes = (self.observations.shape, self.actions.shape, self.advantages.shape)
         if (
@@ -96,9 +94,7 @@ class TrpoBatch:
             or len({shape[0] for shape in shapes}) != 1
             or not shapes[2][0]
         ):
-            raise ValueError(
-                f"expected (steps, k), (steps, n) and (steps,) with at least one step, got {shapes}"
-            )
+            raise ValueError(f"expected (steps, k), (steps, n) and (steps,) with at least one step, got {shapes}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,9 +244,7 @@ class _Layout:
     def views(self, vector: Tensor) -> dict[str, Tensor]:
         """The parameters inside a flat vector, without copying."""
         parts = torch.split(vector, self.sizes)
-        return {
-            name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
-        }
+        return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
 
 
 class _Policy:
@@ -259,9 +253,7 @@ class _Policy:
     def __init__(self, layout: _Layout, theta: Tensor) -> None:
         self.layout = layout
         self.tensors = layout.views(theta.float())
-        self.layers = [
-            (self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"]) for name in layout.layers
-        ]
+        self.layers = [(self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"]) for name in layout.layers]
         self.log_std = self.tensors["log_std"]
         self.stddev = self.log_std.exp()
 
@@ -296,9 +288,7 @@ class _FisherProduct:
 
     def __init__(self, policy: _Policy, observations: Tensor) -> None:
         self.policy = policy
-        self.blocks = [
-            (inputs, _slopes(inputs)) for inputs in map(self._inputs, torch.split(observations, _BLOCK))
-        ]
+        self.blocks = [(inputs, _slopes(inputs)) for inputs in map(self._inputs, torch.split(observations, _BLOCK))]
         self.metric = 1.0 / (policy.stddev.square() * len(observations))
 
     def _inputs(self, observations: Tensor) -> list[Tensor]:

@@ -77,9 +77,7 @@ class MessageDefinitions:
             text = self._text(*key)
             parts.append(f"{_SEPARATOR}\nMSG: {key[0]}/{key[1]}\n{text}")
             pending.extend(reversed(list(_dependencies(key[0], text))))
-        return Definition(
-            type_name=f"{package}/msg/{name}", text="\n".join(parts), type_hash=self._hash(package, name)
-        )
+        return Definition(type_name=f"{package}/msg/{name}", text="\n".join(parts), type_hash=self._hash(package, name))
 
     def _text(self, package: str, name: str) -> str:
         for folder in self._folders:

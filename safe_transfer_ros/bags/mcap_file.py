@@ -120,9 +120,7 @@ class McapFile:
     def add_message(self, channel: int, data: bytes, log_time: int, publish_time: int, sequence: int) -> None:
         """Appends a message to the chunk in hand, and writes the chunk when it is full."""
         # Packed before anything is noted: a value that does not fit leaves no trace.
-        head = _MESSAGE.pack(
-            Opcode.MESSAGE, _MESSAGE_FIXED + len(data), channel, sequence, log_time, publish_time
-        )
+        head = _MESSAGE.pack(Opcode.MESSAGE, _MESSAGE_FIXED + len(data), channel, sequence, log_time, publish_time)
         chunk = self._chunk
         self._pending[channel] += _INDEX_ENTRY.pack(log_time, len(chunk))
         chunk += head
@@ -170,9 +168,9 @@ class McapFile:
         for channel, entries in self._pending.items():
             if entries:
                 offsets[channel] = end
-                index = struct.pack(
-                    "<BQHI", Opcode.MESSAGE_INDEX, 6 + len(entries), channel, len(entries)
-                ) + bytes(entries)
+                index = struct.pack("<BQHI", Opcode.MESSAGE_INDEX, 6 + len(entries), channel, len(entries)) + bytes(
+                    entries
+                )
                 parts.append(index)
                 end += len(index)
         index_length = end - self._offset - len(chunk)
@@ -265,9 +263,7 @@ class McapFile:
         # The checksum covers the summary and the footer up to the checksum itself.
         footer_head = struct.pack("<BQQQ", Opcode.FOOTER, 20, summary_start, summary_offset_start)
         crc = zlib.crc32(footer_head, zlib.crc32(summary))
-        Footer(summary_start=summary_start, summary_offset_start=summary_offset_start, summary_crc=crc).write(
-            builder
-        )
+        Footer(summary_start=summary_start, summary_offset_start=summary_offset_start, summary_crc=crc).write(builder)
         return data_end + summary + builder.end() + MCAP0_MAGIC
 
     def _statistics(self) -> Statistics:

@@ -140,9 +140,7 @@ class BagWriter:
             raise self._explained(error) from error
         return topic_id
 
-    def write(
-        self, topic_id: int, data: bytes, log_time_ns: int, publish_time_ns: int, sequence: int = 0
-    ) -> None:
+    def write(self, topic_id: int, data: bytes, log_time_ns: int, publish_time_ns: int, sequence: int = 0) -> None:
         """Records one message.
 
         Args:

@@ -88,9 +88,7 @@ class Contents:
     channels: dict[int, Channel] = field(default_factory=dict)
 
 
-def scan(
-    path: Path, contents: Contents, damage: Damage, wanted: Container[str] | None = None
-) -> Iterator[RawMessage]:
+def scan(path: Path, contents: Contents, damage: Damage, wanted: Container[str] | None = None) -> Iterator[RawMessage]:
     """Messages of one file in the order they were written.
 
     Args:
@@ -195,9 +193,7 @@ def _decompressed(stored: bytes, compression: str, size: int) -> bytes | None:
         else:
             return None
     except ImportError as error:
-        raise BagError(
-            f"the bag is compressed with {compression}: install the Python package {error.name}"
-        ) from error
+        raise BagError(f"the bag is compressed with {compression}: install the Python package {error.name}") from error
     try:
         return decompress(stored)
     except failure:

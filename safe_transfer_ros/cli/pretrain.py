@@ -38,14 +38,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser("pretrain", help="train a policy on the unperturbed robot, in simulation")
     parser.add_argument("task", help=f"one of: {', '.join(_known_tasks())}")
     parser.add_argument("--out", type=Path, help="run directory (default: runs/pretrain-<task>-seed<seed>)")
-    parser.add_argument(
-        "--batches", type=int, default=300, help="batches in total, earlier ones included (300)"
-    )
+    parser.add_argument("--batches", type=int, default=300, help="batches in total, earlier ones included (300)")
     parser.add_argument("--resume", action="store_true", help="go on with the run in the directory")
     parser.add_argument("--checkpoint-every", type=int, default=5, metavar="N", help="batches (5)")
-    parser.add_argument(
-        "--threads", type=int, help="physics threads (all cores); does not change the numbers"
-    )
+    parser.add_argument("--threads", type=int, help="physics threads (all cores); does not change the numbers")
     for field in dataclasses.fields(PretrainSettings):
         name = "--" + field.name.replace("_", "-")
         parser.add_argument(name, help=f"{field.metadata['description']} ({field.default})")
@@ -72,9 +68,7 @@ def run(options: argparse.Namespace) -> int:
         try:
             with _Display(done, options.batches, settings.episodes * task.horizon) as display:
                 if done < options.batches:
-                    for progress, record in pretrain(
-                        task, settings, training.progress, threads=options.threads
-                    ):
+                    for progress, record in pretrain(task, settings, training.progress, threads=options.threads):
                         training.add(progress, record)
                         if progress.batches % options.checkpoint_every == 0:
                             training.checkpoint()
@@ -107,9 +101,7 @@ def _settings(options: argparse.Namespace, task_name: str) -> tuple[PretrainSett
     earlier: dict[str, Any] = {}
     if options.resume and (folder / CONFIG).exists():
         read = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-        earlier = (
-            {key: value for key, value in read.items() if key != "task"} if isinstance(read, dict) else {}
-        )
+        earlier = {key: value for key, value in read.items() if key != "task"} if isinstance(read, dict) else {}
     return build(PretrainSettings, earlier | given, where="pretrain"), folder
 
 
@@ -130,18 +122,14 @@ def _finish(training: PretrainRun, task: tasks.Task, settings: PretrainSettings)
         "environment_steps": records[-1].steps,
         "settings": dataclasses.asdict(settings),
         "sha256": sha256,
-        f"mean_return_last_{len(last)}_batches": round(
-            sum(record.mean_return for record in last) / len(last), 2
-        ),
+        f"mean_return_last_{len(last)}_batches": round(sum(record.mean_return for record in last) / len(last), 2),
         "training_time_s": round(sum(record.rollout_s + record.update_s for record in records), 1),
         "command": made_by["command"],
         "machine": made_by["machine"],
         "versions": made_by["versions"],
     }
     (training.folder / PROVENANCE).write_text(yaml.safe_dump(about, sort_keys=False), encoding="utf-8")
-    plot = draw_learning_curves(
-        {f"seed {settings.seed}": records}, task.unsafety_limit, training.folder / PLOT
-    )
+    plot = draw_learning_curves({f"seed {settings.seed}": records}, task.unsafety_limit, training.folder / PLOT)
     print(f"policy: {training.folder / POLICY}\nlearning curve: {plot}")
 
 
@@ -183,9 +171,7 @@ class _Display:
             f"{self._shown * self._steps / elapsed:,.0f} steps/s"
         )
         self._progress.update(self._bar, completed=record.batch + 1, numbers=numbers)
-        if not self._console.is_terminal and (
-            (record.batch + 1) % 10 == 0 or record.batch + 1 == self._total
-        ):
+        if not self._console.is_terminal and ((record.batch + 1) % 10 == 0 or record.batch + 1 == self._total):
             left = elapsed / self._shown * (self._total - record.batch - 1)
             self._console.print(
                 f"batch {record.batch + 1}/{self._total}  {numbers}  {left:.0f} s left",

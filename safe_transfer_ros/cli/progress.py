@@ -58,7 +58,9 @@ class RunProgress:
         for record in records[self.done :]:
             numbers = self._numbers(record)
             if self._console.is_terminal:
-                self._progress.update(self._task, completed=record.iteration + 1, description="iteration", numbers=numbers)
+                self._progress.update(
+                    self._task, completed=record.iteration + 1, description="iteration", numbers=numbers
+                )
             else:
                 print(f"iteration {record.iteration + 1}/{self._iterations}  {numbers}", flush=True)
         self.done = len(records)

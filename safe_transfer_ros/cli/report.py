@@ -16,12 +16,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "bag, everything is recomputed from the bag alone, written to <bag>-report/ beside it, and compared "
         "with the run's own iterations.csv where there is one.",
     )
-    parser.add_argument(
-        "path", type=Path, metavar="RUN_DIR_OR_BAG", help="run directory, bag folder or .mcap file"
-    )
-    parser.add_argument(
-        "--compare", type=Path, metavar="RUN_DIR", help="another run to show in the same plots"
-    )
+    parser.add_argument("path", type=Path, metavar="RUN_DIR_OR_BAG", help="run directory, bag folder or .mcap file")
+    parser.add_argument("--compare", type=Path, metavar="RUN_DIR", help="another run to show in the same plots")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write; default: see above")
     parser.set_defaults(run=run)
 

@@ -94,7 +94,9 @@ def _one_run(graph: ModuleType, given: dict[str, str]) -> tuple[int, Path]:
         progress.update()
     claimed.lock.close()
     if exit_code == EXIT_INTERRUPTED:
-        print(f"interrupted after {progress.done} of {iterations} iterations; what was recorded is kept", file=sys.stderr)
+        print(
+            f"interrupted after {progress.done} of {iterations} iterations; what was recorded is kept", file=sys.stderr
+        )
     return exit_code, plan.run_dir
 
 

@@ -10,9 +10,6 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock as ClockMsg
-from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray, String
-
 from safe_transfer_msgs.msg import (
     FilterStatus,
     PolicyAction,
@@ -22,6 +19,9 @@ from safe_transfer_msgs.msg import (
     TorqueLimit,
     UnsafetyEstimate,
 )
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray, String
+
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.qos import OfferedQos
 from safe_transfer_ros.bags.record import BagWriter
@@ -70,8 +70,8 @@ class BagRecorder(Node):
         topic_id = self._writer.register(topic, f"{package}/msg/{message}", profile)
         write, now = self._writer.write, time.time_ns
 
-        # With the message info (publication sequence number) rclpy 7.1's EventsExecutor fails on raw subscriptions, so a
-        # lost message shows in the steps and stamps instead: `safe_transfer bag check` reads them.
+        # With the message info (publication sequence number) rclpy 7.1's EventsExecutor fails on raw subscriptions, so
+        # a lost message shows in the steps and stamps instead: `safe_transfer bag check` reads them.
         def on_message(data: bytes) -> None:
             received = now()
             try:

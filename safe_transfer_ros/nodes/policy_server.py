@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """policy_server: policy in, PolicyAction out; serves the rollout action.
 
-It only proposes. Weights are swapped between episodes only, after name, shape, dtype, finiteness and sha256 were checked.
+It only proposes. Weights are swapped between episodes only, after name, shape, dtype, finiteness and sha256 were
+checked.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ import numpy as np
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.task import Future
-from sensor_msgs.msg import JointState
-from std_srvs.srv import SetBool
-
 from safe_transfer_msgs.action import Rollout
 from safe_transfer_msgs.msg import FilterStatus, PolicyAction, PolicyStatus, PolicyWeights, SafetyDecision
 from safe_transfer_msgs.srv import ResetEpisode
+from sensor_msgs.msg import JointState
+from std_srvs.srv import SetBool
+
 from safe_transfer_ros.nodes import qos
 from safe_transfer_ros.nodes.managed import ManagedNode
 from safe_transfer_ros.nodes.parameters import declare

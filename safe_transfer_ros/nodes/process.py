@@ -105,9 +105,9 @@ def run(name: str, create: Callable[[Lifetime], Closable]) -> int:
 def _end_on_signals(lifetime: Lifetime) -> None:
     """End the process on SIGINT and SIGTERM, through a thread of its own.
 
-    No handler of rclpy may shut the context down before the stop torque, and Python's own handlers run only when the main
-    thread comes back from the middleware. The wake-up pipe is written by whichever thread the kernel hands the signal to,
-    also one of a BLAS that was started before us.
+    No handler of rclpy may shut the context down before the stop torque, and Python's own handlers run only when the
+    main thread comes back from the middleware. The wake-up pipe is written by whichever thread the kernel hands the
+    signal to, also one of a BLAS that was started before us.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)

@@ -96,11 +96,12 @@ class FilterSettings:
     frozen_timeout: float = setting(
         0.2, "Armed, torque applied, joint states bit-identical for this long: trip, s", minimum=0.001, maximum=10.0
     )
-    torque_rate_limit: float = setting(
-        1000.0, "Largest change of a published torque, N·m/s", minimum=1.0, maximum=1e5
-    )
+    torque_rate_limit: float = setting(1000.0, "Largest change of a published torque, N·m/s", minimum=1.0, maximum=1e5)
     lockstep_timeout: float = setting(
-        20.0, "Lockstep: armed, nothing at all arrived for this long on the wall clock: trip, s", minimum=0.1, maximum=600.0
+        20.0,
+        "Lockstep: armed, nothing at all arrived for this long on the wall clock: trip, s",
+        minimum=0.1,
+        maximum=600.0,
     )
 
     def __post_init__(self) -> None:
@@ -117,13 +118,14 @@ class MonitorSettings:
 
     joints: str = setting(
         "mean",
-        "How P(torque outside the limit) joins over joints (PSPT Eq. 22-23): mean, the paper's scalar reading; any, the "
-        "exact union",
+        "How P(torque outside the limit) joins over joints (PSPT Eq. 22-23): mean, the paper's scalar reading; any, "
+        "the exact union",
         choices=("mean", "any"),
     )
     kl: str = setting(
         "bound",
-        "KL divergence in the effect of a policy update (Eq. 24): bound, the TRPO step size; measured, after line search",
+        "KL divergence in the effect of a policy update (Eq. 24): bound, the TRPO step size; measured, after the line "
+        "search",
         choices=("bound", "measured"),
     )
     growth: float = setting(1.05, "Largest factor the limit may rise by per iteration", minimum=1.0, maximum=1.05)
@@ -157,8 +159,10 @@ class TrainerSettings:
     episodes_per_iteration: int = setting(5, "Episodes rolled out per iteration", minimum=1, maximum=1000)
     max_kl: float = setting(0.05, "TRPO step size delta: KL summed over action dimensions", minimum=1e-6, maximum=10.0)
     stddev_factor: float = setting(
-        0.7071, "Factor on the pre-trained policy's standard deviation (PSPT's real robot: variance halved)",
-        minimum=0.01, maximum=10.0,
+        0.7071,
+        "Factor on the pre-trained policy's standard deviation (PSPT's real robot: variance halved)",
+        minimum=0.01,
+        maximum=10.0,
     )
     leave_one_out: bool = setting(
         False, "Fit each episode's value function to the other episodes only; wants more than a few of them"

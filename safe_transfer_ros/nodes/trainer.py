@@ -18,11 +18,10 @@ from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalRespons
 from rclpy.action.client import ClientGoalHandle
 from rclpy.action.server import ServerGoalHandle
 from rclpy.node import Node
-from safe_transfer_ros.transfer.pspt import PsptSettings, improve, update_seed
-from std_msgs.msg import String
-
 from safe_transfer_msgs.action import FineTune, Rollout
 from safe_transfer_msgs.msg import FilterStatus, PolicyStatus, PolicyWeights, SafetyDecision, UnsafetyEstimate
+from std_msgs.msg import String
+
 from safe_transfer_ros.nodes import qos
 from safe_transfer_ros.nodes.parameters import declare
 from safe_transfer_ros.nodes.process import EXIT_BAD_INPUT, Lifetime, run
@@ -33,6 +32,7 @@ from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.transfer.episode import Episode, EpisodeError, count_interventions, episodes_from_decisions
 from safe_transfer_ros.transfer.iteration import IterationRecord, append, iteration_record
 from safe_transfer_ros.transfer.policy_file import load_for, with_stddev_scaled
+from safe_transfer_ros.transfer.pspt import PsptSettings, improve, update_seed
 
 
 class FineTuningStopped(RuntimeError):
@@ -206,7 +206,9 @@ class Trainer(Node):
             f"torque limit of iteration {iteration} at the filter ({self._filter_status.message or 'no answer'})",
         )
         episodes = await self._roll_out(iteration)
-        update = improve(self._policy, episodes, self._task, self._learning, update_seed(self._experiment.seed, iteration))
+        update = improve(
+            self._policy, episodes, self._task, self._learning, update_seed(self._experiment.seed, iteration)
+        )
         self._policy = update.parameters
         self._version = iteration + 1
         steps = sum(len(episode.proposed) for episode in episodes)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """unsafety_monitor: measures how unsafe the arm has been and says how much torque it may have next.
 
-Its view of the arm is its own: forward kinematics on /joint_states, never the policy's observation. After each iteration
-it publishes the estimate (PSPT Eq. 22-32) and the next torque limit (Eq. 16), and keeps renewing the limit's lease.
+Its view of the arm is its own: forward kinematics on /joint_states, never the policy's observation. After each
+iteration it publishes the estimate (PSPT Eq. 22-32) and the next torque limit (Eq. 16), and renews the limit's lease.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.node import Node
+from safe_transfer_msgs.msg import PolicyWeights, SafetyDecision, TorqueLimit, UnsafetyEstimate
 from sensor_msgs.msg import JointState
 
-from safe_transfer_msgs.msg import PolicyWeights, SafetyDecision, TorqueLimit, UnsafetyEstimate
 from safe_transfer_ros.nodes import qos
 from safe_transfer_ros.nodes.parameters import declare
 from safe_transfer_ros.nodes.process import Lifetime, run

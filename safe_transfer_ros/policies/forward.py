@@ -62,8 +62,7 @@ class GaussianPolicy:
         activation = np.asarray(observation, dtype=np.float32).astype(np.float64)
         if activation.ndim == 0 or activation.shape[-1] != self.architecture.observation_size:
             raise ValueError(
-                f"expected observations of {self.architecture.observation_size} values, "
-                f"got shape {activation.shape}"
+                f"expected observations of {self.architecture.observation_size} values, got shape {activation.shape}"
             )
         for weight, bias in self._hidden:
             activation = activation @ weight

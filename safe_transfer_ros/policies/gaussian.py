@@ -57,9 +57,7 @@ def from_tensors(tensors: Mapping[str, torch.Tensor]) -> Parameters:
     return {name: tensor.detach().to(torch.float32).cpu().numpy().copy() for name, tensor in tensors.items()}
 
 
-def distribution(
-    tensors: Mapping[str, torch.Tensor], observation: torch.Tensor
-) -> torch.distributions.Distribution:
+def distribution(tensors: Mapping[str, torch.Tensor], observation: torch.Tensor) -> torch.distributions.Distribution:
     """Actions at observations of shape (..., observation_size); log_prob and KL are summed over joints."""
     activation, layer = observation, 0
     while f"hidden.{layer}.weight" in tensors:

@@ -96,9 +96,7 @@ class Architecture:
         )
 
 
-def check(
-    parameters: Mapping[str, NDArray[np.float32]], architecture: Architecture | None = None
-) -> Architecture:
+def check(parameters: Mapping[str, NDArray[np.float32]], architecture: Architecture | None = None) -> Architecture:
     """Check names, shapes, dtype and values of policy parameters.
 
     Args:
@@ -116,8 +114,7 @@ def check(
     missing, unknown = shapes.keys() - parameters.keys(), parameters.keys() - shapes.keys()
     if missing or unknown:
         raise WeightsError(
-            f"expected the tensors of {architecture}; "
-            f"missing: {_listed(missing)}; unknown: {_listed(unknown)}"
+            f"expected the tensors of {architecture}; missing: {_listed(missing)}; unknown: {_listed(unknown)}"
         )
     for name, shape in shapes.items():
         array = parameters[name]
@@ -129,20 +126,15 @@ def check(
         if array.dtype != np.float32:
             raise WeightsError(f"expected {name!r} as float32, got {array.dtype}")
         if not np.isfinite(array).all():
-            raise WeightsError(
-                f"{name!r} holds NaN or infinite values: the policy diverged or the file is damaged"
-            )
+            raise WeightsError(f"{name!r} holds NaN or infinite values: the policy diverged or the file is damaged")
     if np.abs(parameters["log_std"]).max() > LOG_STD_BOUND:
         raise WeightsError(
-            f"expected log standard deviations within +-{LOG_STD_BOUND:g}, "
-            f"got {parameters['log_std'].tolist()}"
+            f"expected log standard deviations within +-{LOG_STD_BOUND:g}, got {parameters['log_std'].tolist()}"
         )
     return architecture
 
 
-def to_bytes(
-    parameters: Mapping[str, NDArray[np.float32]], metadata: Mapping[str, str] | None = None
-) -> bytes:
+def to_bytes(parameters: Mapping[str, NDArray[np.float32]], metadata: Mapping[str, str] | None = None) -> bytes:
     """Serialise checked parameters; equal parameters and metadata give equal bytes.
 
     Raises:
@@ -175,8 +167,7 @@ def from_bytes(
     data = bytes(data)
     if sha256 is not None and sha256_of(data) != sha256.lower():
         raise WeightsError(
-            f"expected policy bytes with sha256 {sha256}, got {sha256_of(data)}: "
-            "damaged on the way, send them again"
+            f"expected policy bytes with sha256 {sha256}, got {sha256_of(data)}: damaged on the way, send them again"
         )
     if len(data) > MAX_BYTES:
         raise WeightsError(f"expected a policy of at most {MAX_BYTES} bytes, got {len(data)}")
@@ -184,9 +175,7 @@ def from_bytes(
         arrays = safetensors.numpy.load(data)
         metadata = _metadata(data)
     except Exception as error:  # the library raises its own, KeyError (unknown dtype), ValueError, ...
-        raise WeightsError(
-            f"expected a safetensors policy, got {len(data)} bytes that are none: {error}"
-        ) from error
+        raise WeightsError(f"expected a safetensors policy, got {len(data)} bytes that are none: {error}") from error
     check(arrays, architecture)
     return {name: np.array(array, dtype=np.float32) for name, array in arrays.items()}, metadata
 
@@ -227,9 +216,7 @@ def load(
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise WeightsError(
-            f"cannot read the policy file {os.fspath(path)}: {error.strerror or error}"
-        ) from error
+        raise WeightsError(f"cannot read the policy file {os.fspath(path)}: {error.strerror or error}") from error
     try:
         return from_bytes(data, architecture=architecture, sha256=sha256)
     except WeightsError as error:

@@ -19,9 +19,7 @@ from safe_transfer_ros.transfer.pretrain import BatchRecord
 _COLOURS = (BLUE, VERMILLION, GREEN, ORANGE)
 
 
-def draw_learning_curves(
-    curves: Mapping[str, Sequence[BatchRecord]], unsafety_limit: float, path: Path
-) -> Path:
+def draw_learning_curves(curves: Mapping[str, Sequence[BatchRecord]], unsafety_limit: float, path: Path) -> Path:
     """Draw one or several learning curves, atomically.
 
     Args:
@@ -74,9 +72,7 @@ def _panel(axes: Axes, curves: Mapping[str, Sequence[BatchRecord]], column: str,
         steps = np.array([record.steps for record in records]) / 1000.0
         values = np.array([getattr(record, column) for record in records])
         marker = "o" if len(records) < 8 else None
-        axes.plot(
-            steps, values, color=_COLOURS[number % len(_COLOURS)], label=label, marker=marker, linewidth=1.4
-        )
+        axes.plot(steps, values, color=_COLOURS[number % len(_COLOURS)], label=label, marker=marker, linewidth=1.4)
 
 
 def _zoom_on_learning(axes: Axes, curves: Mapping[str, Sequence[BatchRecord]]) -> None:

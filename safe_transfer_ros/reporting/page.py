@@ -101,9 +101,7 @@ def _sections(run: Run) -> list[tuple[str, dict[str, Any]]]:
 
 def _command(run: Run) -> str:
     task = parameters(run.config, "trainer").get("task")
-    return (
-        f"safe_transfer up {task} config:={run.path.name}/config.yaml run_dir:=NEW_DIRECTORY" if task else ""
-    )
+    return f"safe_transfer up {task} config:={run.path.name}/config.yaml run_dir:=NEW_DIRECTORY" if task else ""
 
 
 _STYLE = """

@@ -121,9 +121,7 @@ def _line(axes: Axes, x: Array, y: Array, colour: str, label: str | None, style:
 
 
 def _legend(axes: Axes, columns: int = 4) -> None:
-    axes.legend(
-        loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, borderaxespad=0.3, handlelength=2.2
-    )
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, borderaxespad=0.3, handlelength=2.2)
 
 
 def _runs(run: Run, compare: Run | None) -> list[tuple[Run, str, str]]:

@@ -142,9 +142,7 @@ def whole_bag(path: Path) -> Path:
     return path.parent if path.is_file() and (path.parent / "metadata.yaml").exists() else path
 
 
-def largest_differences(
-    one: Sequence[IterationRecord], other: Sequence[IterationRecord]
-) -> dict[str, float] | None:
+def largest_differences(one: Sequence[IterationRecord], other: Sequence[IterationRecord]) -> dict[str, float] | None:
     """Largest absolute difference of each column over the iterations that both have.
 
     NaN in both is no difference; NaN in one is an infinite one.

@@ -125,16 +125,12 @@ def describe(facts: RobotFacts, urdf: str) -> RobotDescription:
     try:
         root = ElementTree.fromstring(urdf)
     except ElementTree.ParseError as error:
-        raise ValueError(
-            f"the URDF of '{facts.name}' is not readable XML ({error}); restore {facts.urdf}"
-        ) from error
+        raise ValueError(f"the URDF of '{facts.name}' is not readable XML ({error}); restore {facts.urdf}") from error
     joints = {joint.get("name", ""): joint for joint in root.iter("joint")}
     rows = []
     for joint_name in facts.joint_names:
         if joint_name not in joints:
-            raise ValueError(
-                f"the URDF of '{facts.name}' has no joint '{joint_name}': {nearest(joint_name, joints)}"
-            )
+            raise ValueError(f"the URDF of '{facts.name}' has no joint '{joint_name}': {nearest(joint_name, joints)}")
         rows.append(_limits_of(joints[joint_name], joint_name))
     names = [field.name for field in dataclasses.fields(JointLimits)]
     count = len(facts.joint_names)
@@ -189,9 +185,7 @@ def _limits_of(joint: ElementTree.Element, name: str) -> dict[str, float]:
     return row
 
 
-def _number(
-    element: ElementTree.Element | None, attribute: str, joint: str, default: float | None = None
-) -> float:
+def _number(element: ElementTree.Element | None, attribute: str, joint: str, default: float | None = None) -> float:
     """A finite attribute of an element; the default, if given, where there is none."""
     text = None if element is None else element.get(attribute)
     if text is None:
@@ -210,8 +204,6 @@ def _number(
 def _read_only(values: object, count: int, name: str) -> Array:
     array = np.array(values, dtype=np.float64)
     if array.shape != (count,):
-        raise ValueError(
-            f"{name} must give one number for each of the {count} joints, got shape {array.shape}"
-        )
+        raise ValueError(f"{name} must give one number for each of the {count} joints, got shape {array.shape}")
     array.flags.writeable = False
     return array

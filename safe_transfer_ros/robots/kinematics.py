@@ -87,9 +87,7 @@ class SerialChain:
         """Position (..., 3), rotation (..., 3, 3) and linear velocity (..., 3) of the tool, in one sweep."""
         sines, cosines, leading = self._turns(q)
         if np.shape(dq) != np.shape(q):
-            raise ValueError(
-                f"position and velocity must have the same shape, got {np.shape(q)} and {np.shape(dq)}"
-            )
+            raise ValueError(f"position and velocity must have the same shape, got {np.shape(q)} and {np.shape(dq)}")
         packed = _packed(self._sweep(sines, cosines, self._tool_axes, _by_joint(dq)), leading)
         return packed[..., 0, :], packed[..., 2:, :].swapaxes(-1, -2), packed[..., 1, :]
 
@@ -97,9 +95,7 @@ class SerialChain:
         """Jacobian of the tool, shape (..., 6, n_joints): 3 linear rows (m/rad), 3 angular; base frame."""
         sines, cosines, leading = self._turns(q)
         vectors = [self._tool_offset]
-        for joint, sine, cosine in zip(
-            reversed(self._joints), reversed(sines), reversed(cosines), strict=True
-        ):
+        for joint, sine, cosine in zip(reversed(self._joints), reversed(sines), reversed(cosines), strict=True):
             vectors[1:1] = [_cross_unit(joint.axis, vectors[0]), _UNIT[joint.axis]]
             vectors = _carried(joint, sine, cosine, vectors)
         stacked = _packed(vectors[1:], leading).reshape(*leading, len(self._joints), 6)
@@ -259,9 +255,7 @@ def _origin(joint: ElementTree.Element) -> tuple[Array, Array]:
 def _axis(joint: ElementTree.Element) -> tuple[int, Array]:
     """The coordinate axis turned about, after a fixed rotation that makes it the joint's axis."""
     element = joint.find("axis")
-    given = np.array(
-        [float(value) for value in ("1 0 0" if element is None else element.get("xyz", "1 0 0")).split()]
-    )
+    given = np.array([float(value) for value in ("1 0 0" if element is None else element.get("xyz", "1 0 0")).split()])
     length = float(np.linalg.norm(given))
     if not length > 0.0:
         raise ValueError(f"joint '{joint.get('name')}' has the axis {given}; it must not be zero")

@@ -266,11 +266,7 @@ class ArmSimulation:
     def _checked(self, values: Array, what: str, unit: str) -> Array:
         array = np.asarray(values, dtype=np.float64)
         if array.shape != self._q.shape:
-            raise ValueError(
-                f"{what} must have shape {self._q.shape} ({unit}, one per joint), got {array.shape}"
-            )
+            raise ValueError(f"{what} must have shape {self._q.shape} ({unit}, one per joint), got {array.shape}")
         if not np.isfinite(array).all():
-            raise ValueError(
-                f"{what} must be finite ({unit}), got {array.tolist()}; the simulation was not changed"
-            )
+            raise ValueError(f"{what} must be finite ({unit}), got {array.tolist()}; the simulation was not changed")
         return array

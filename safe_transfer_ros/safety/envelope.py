@@ -171,9 +171,7 @@ def bound_torque(
     """
     effort = checked_effort_limit(effort_limit)
     if torque.shape != previous.shape or torque.shape[-1:] != effort.shape:
-        raise ValueError(
-            f"expected torque and previous (..., {len(effort)}), got {torque.shape} and {previous.shape}"
-        )
+        raise ValueError(f"expected torque and previous (..., {len(effort)}), got {torque.shape} and {previous.shape}")
     limit = np.asarray(torque_limit, dtype=np.float64)
     limit = np.where(limit > 0.0, limit, 0.0)[..., None]
     change = max_change if max_change > 0.0 else 0.0

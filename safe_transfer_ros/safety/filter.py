@@ -191,9 +191,7 @@ class SafetyFilter:
         if problem:
             return problem
         if self.cause & Reason.JOINT_STATE_FROZEN and self._state.changed_ns <= self._trip_ns:
-            return (
-                "joint states have not changed since they were found frozen: move the arm or mend its driver"
-            )
+            return "joint states have not changed since they were found frozen: move the arm or mend its driver"
         problem = self._motion_problem()
         if problem:
             return problem

@@ -78,9 +78,7 @@ class JointOrder:
         if extra and not self._extra_allowed:
             faults.append(f"not expected {', '.join(extra)}")
         if faults:
-            raise JointOrderError(
-                f"joint names do not fit: {'; '.join(faults)}; expected {', '.join(self.names)}"
-            )
+            raise JointOrderError(f"joint names do not fit: {'; '.join(faults)}; expected {', '.join(self.names)}")
         indices = np.array([names.index(name) for name in self.names], dtype=np.intp)
         indices.flags.writeable = False
         return indices

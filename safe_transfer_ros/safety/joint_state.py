@@ -50,9 +50,7 @@ class JointStateWatch:
         self._received_ns: int | None = None
         self._finite = True
 
-    def observe(
-        self, stamp_ns: int, position: Array, velocity: Array, now_ns: int, *, ordered: bool
-    ) -> Reason:
+    def observe(self, stamp_ns: int, position: Array, velocity: Array, now_ns: int, *, ordered: bool) -> Reason:
         """Take in a joint state.
 
         Args:

@@ -96,9 +96,7 @@ class TorqueLimitGuard:
             return f"iteration {iteration} is older than {self.iteration}, the last accepted"
         if iteration == self.iteration:
             if torque_limit != self.accepted:
-                return (
-                    f"iteration {iteration} has the limit {self.accepted:g} N·m already, not {torque_limit:g}"
-                )
+                return f"iteration {iteration} has the limit {self.accepted:g} N·m already, not {torque_limit:g}"
             if self.lost:
                 return f"the lease of iteration {iteration} was lost; only a newer iteration is accepted"
         elif torque_limit > self.ceiling:

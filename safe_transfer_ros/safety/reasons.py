@@ -71,8 +71,7 @@ REASON_TEXT: Final = MappingProxyType(
         "standard deviation was not positive",
         Reason.PROPOSAL_WRONG_LENGTH: "a proposal had the wrong number of values",
         Reason.PROPOSAL_WRONG_JOINTS: "a proposal's joint names were missing, repeated or not this robot's",
-        Reason.PROPOSAL_STALE: "a proposal answered a joint state no newer than the last one answered, "
-        "or one too old",
+        Reason.PROPOSAL_STALE: "a proposal answered a joint state no newer than the last one answered, or one too old",
         Reason.PROPOSAL_FROM_FUTURE: "a proposal was stamped ahead of every joint state seen",
         Reason.PROPOSAL_TIMEOUT: "no fresh proposal came in time",
         Reason.JOINT_STATE_STALE: "no new joint state came in time, or one came with an old stamp",

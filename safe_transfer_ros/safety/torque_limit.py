@@ -60,12 +60,7 @@ def limit_change_risk(mean: Array, stddev: Array, torque_limit: float | Array, j
     mean = np.asarray(mean, dtype=np.float64)
     stddev = np.asarray(stddev, dtype=np.float64)
     limit = np.asarray(torque_limit, dtype=np.float64)
-    if (
-        mean.ndim != 2
-        or mean.size == 0
-        or mean.shape != stddev.shape
-        or limit.shape not in ((), mean.shape[:1])
-    ):
+    if mean.ndim != 2 or mean.size == 0 or mean.shape != stddev.shape or limit.shape not in ((), mean.shape[:1]):
         raise ValueError(
             "expected mean and stddev of one shape (n_steps, n_joints), not empty, and a torque_limit that "
             f"is a scalar or (n_steps,); got {mean.shape}, {stddev.shape} and {limit.shape}"
@@ -79,9 +74,7 @@ def limit_change_risk(mean: Array, stddev: Array, torque_limit: float | Array, j
     if joints == "mean":
         return float(np.mean(outside))
     if joints == "any":
-        with np.errstate(
-            divide="ignore"
-        ):  # log(0) where a joint is outside for certain: the product is then 0
+        with np.errstate(divide="ignore"):  # log(0) where a joint is outside for certain: the product is then 0
             return float(np.mean(-np.expm1(np.log1p(-np.minimum(outside, 1.0)).sum(axis=1))))
     raise ValueError(f"joints must be 'mean' or 'any', got {joints!r}")
 
@@ -252,9 +245,7 @@ class TorqueLimitGovernor:
       torque_limit: That limit, N·m.
     """
 
-    def __init__(
-        self, settings: GovernorSettings, *, iteration: int = 0, torque_limit: float | None = None
-    ) -> None:
+    def __init__(self, settings: GovernorSettings, *, iteration: int = 0, torque_limit: float | None = None) -> None:
         """Start at t_min (rule fixed: t_max), or where a run to be resumed left off.
 
         Raises:
@@ -302,9 +293,7 @@ class TorqueLimitGovernor:
             limit stays as it was then.
         """
         s = self.settings
-        _require(
-            iteration == self.iteration, f"expected evidence of iteration {self.iteration}, got {iteration}"
-        )
+        _require(iteration == self.iteration, f"expected evidence of iteration {self.iteration}, got {iteration}")
         limit_change = limit_change_risk(mean, stddev, visited_torque_limit, s.joints)
         # Both are checked whichever is used. A measured divergence above its bound would make the bound a
         # lie.

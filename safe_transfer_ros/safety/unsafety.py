@@ -237,12 +237,7 @@ class UnsafetyLedger:
           ValueError: if the iteration has no decision with a proposal; nothing is forgotten then.
         """
         episodes = self._episodes.get(iteration, {})
-        rows = [
-            step
-            for key in sorted(episodes)
-            for _, step in sorted(episodes[key].steps.items())
-            if step is not None
-        ]
+        rows = [step for key in sorted(episodes) for _, step in sorted(episodes[key].steps.items()) if step is not None]
         if not rows:
             raise ValueError(f"iteration {iteration} has no decision with a proposal; nothing to close")
         stamps = np.array(sorted(self._states), dtype=np.int64)

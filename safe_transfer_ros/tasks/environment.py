@@ -62,15 +62,11 @@ class TorqueEnv(gymnasium.Env[Array, Array]):
         self._envelope = Envelope(robot.limits.effort, envelope or EnvelopeSettings())
         effort = robot.limits.effort
         self.action_space = gymnasium.spaces.Box(-effort, effort, dtype=np.float64)
-        self.observation_space = gymnasium.spaces.Box(
-            -np.inf, np.inf, (task.observation_size,), dtype=np.float64
-        )
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (task.observation_size,), dtype=np.float64)
         self._seed: int | None = None
         self._step: int | None = None
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Array, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
         """Start an episode.
 
         Args:
@@ -96,15 +92,11 @@ class TorqueEnv(gymnasium.Env[Array, Array]):
         if episode is None:
             rng = self.np_random
         elif self._seed is None:
-            raise ValueError(
-                "a numbered episode needs a seed: call reset(seed=..., options={'episode': ...})"
-            )
+            raise ValueError("a numbered episode needs a seed: call reset(seed=..., options={'episode': ...})")
         else:
             rng = initial_state_rng(self._seed, episode)
         position, velocity = self.task.initial_state(rng)
-        self.torque_limit = (
-            self.task.draw_torque_limit(self.np_random) if limit is None else _checked_limit(limit)
-        )
+        self.torque_limit = self.task.draw_torque_limit(self.np_random) if limit is None else _checked_limit(limit)
         self._envelope.reset()
         self._arm.reset(position, velocity)
         self._step = 0

@@ -130,9 +130,7 @@ class Task(abc.ABC):
         """
         task_reward, u = self.task_reward(position, velocity, torque), self.unsafety(position)
         excess = np.maximum(0.0, u - self.unsafety_free)
-        return Outcome(
-            task_reward=task_reward, unsafety=u, reward=task_reward - self.unsafety_penalty * excess**2
-        )
+        return Outcome(task_reward=task_reward, unsafety=u, reward=task_reward - self.unsafety_penalty * excess**2)
 
     def reward(self, position: Array, velocity: Array, torque: Array) -> Array:
         """Reward the policy is trained on, shape (...); see `outcome`."""

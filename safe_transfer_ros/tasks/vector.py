@@ -157,9 +157,7 @@ class VectorTorqueEnv:
             np.multiply(stddev[step], noise[step], out=proposed[step])
             proposed[step] += mean[step]
             if not np.isfinite(proposed[step]).all():
-                raise ValueError(
-                    f"the policy proposed a torque that is not finite at step {step}; it has diverged"
-                )
+                raise ValueError(f"the policy proposed a torque that is not finite at step {step}; it has diverged")
             previous, reasons[step] = bound_torque(
                 proposed[step], previous, limits, task.robot.limits.effort, self._max_change
             )
@@ -228,9 +226,7 @@ class _BatchPhysics:
         self._state[:] = self._states[:, -1]
         # A rollout that went bad stops where it is and says nothing.
         if not self._state[:, 0].min() > start + (self._substeps - 0.5) * self._timestep:
-            raise UnstableSimulationError(
-                "the simulation diverged; use a milder perturbation or a shorter timestep"
-            )
+            raise UnstableSimulationError("the simulation diverged; use a milder perturbation or a shorter timestep")
         velocity = self._state[:, self._v]
         check_stable(velocity, self._timestep)
         return self._state[:, self._q], velocity

@@ -68,9 +68,7 @@ def _state_gaps(states: NDArray[np.int64], spans: list[tuple[str, NDArray[np.int
             found.append(f"{name}: {missing} decisions have no joint state")
         holes = int(np.count_nonzero(between > _HOLE * usual))
         if holes:
-            found.append(
-                f"{name}: {holes} holes in the joint states, the longest {between.max() / 1e9:.3f} s"
-            )
+            found.append(f"{name}: {holes} holes in the joint states, the longest {between.max() / 1e9:.3f} s")
     return found
 
 

@@ -192,9 +192,7 @@ class EpisodeAssembler:
             raise EpisodeError(f"{_name(rows[0])}: {error}") from None
 
 
-def episodes_from_decisions(
-    decisions: Iterable[Any], *, joint_names: Sequence[str] | None = None
-) -> list[Episode]:
+def episodes_from_decisions(decisions: Iterable[Any], *, joint_names: Sequence[str] | None = None) -> list[Episode]:
     """Every episode in a stream of decisions.
 
     Args:

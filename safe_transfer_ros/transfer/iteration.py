@@ -263,9 +263,7 @@ def _parse(text: str, path: Path, *, exact: bool) -> list[IterationRecord]:
     header = lines[0].split(",")
     missing = [name for name in COLUMNS if name not in header]
     if missing or (exact and tuple(header) != COLUMNS):
-        what = (
-            f"lacks the columns {', '.join(missing)}" if missing else f"has the columns {', '.join(header)}"
-        )
+        what = f"lacks the columns {', '.join(missing)}" if missing else f"has the columns {', '.join(header)}"
         raise IterationsError(f"{path} {what}: expected a file that starts with {','.join(COLUMNS)}")
     where = [header.index(name) for name in COLUMNS]
     rows = []

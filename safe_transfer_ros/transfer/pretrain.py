@@ -146,9 +146,7 @@ def pretrain(
                 first_episode=batch * settings.episodes,
             )
             between = time.perf_counter()
-            update = improve_from_rollouts(
-                parameters, from_batch(rolled), learning, update_seed(settings.seed, batch)
-            )
+            update = improve_from_rollouts(parameters, from_batch(rolled), learning, update_seed(settings.seed, batch))
             parameters = update.parameters
             record = _record(batch, rolled, update, task, between - started, time.perf_counter() - between)
             batch += 1

@@ -68,13 +68,9 @@ class PretrainRun:
         self._task, self._settings = task, settings
         config = folder / CONFIG
         if resume and not config.exists():
-            raise PretrainRunError(
-                f"nothing to resume: {config} does not exist; start the run without --resume"
-            )
+            raise PretrainRunError(f"nothing to resume: {config} does not exist; start the run without --resume")
         if not resume and config.exists():
-            raise PretrainRunError(
-                f"{folder} holds a run already: continue it with --resume, or choose another --out"
-            )
+            raise PretrainRunError(f"{folder} holds a run already: continue it with --resume, or choose another --out")
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(folder)
         try:
@@ -116,9 +112,7 @@ class PretrainRun:
     def checkpoint(self) -> None:
         """Make what was done so far survive: rows first, so that there is never a checkpoint without them."""
         os.fsync(self._curve.fileno())
-        weights.save(
-            self.folder / CHECKPOINT, self.progress.parameters, {"batches": str(self.progress.batches)}
-        )
+        weights.save(self.folder / CHECKPOINT, self.progress.parameters, {"batches": str(self.progress.batches)})
 
     def finish(self, metadata: dict[str, str]) -> str:
         """Write the policy as it is now, for use.
@@ -139,9 +133,7 @@ class PretrainRun:
             parameters, metadata = weights.load(path, architecture=architecture(self._task, self._settings))
             return Progress(batches=int(metadata["batches"]), parameters=parameters)
         except (weights.WeightsError, KeyError, ValueError) as error:
-            raise PretrainRunError(
-                f"cannot resume from {path}: {error}; start again in another --out"
-            ) from error
+            raise PretrainRunError(f"cannot resume from {path}: {error}; start again in another --out") from error
 
 
 def read_curve(path: Path) -> list[BatchRecord]:

@@ -126,9 +126,9 @@ def improve_from_rollouts(
     returns = advantages + values[:, :-1][valid]
     spread = float(advantages.std())
     batch = TrpoBatch(
-        observations=rollouts.observations[:, :-1][valid],
-        actions=rollouts.actions[valid],
-        advantages=(advantages - advantages.mean()) / max(spread, 1e-8),
+        observations=rollouts.observations[:, :-1][valid].astype(np.float32),
+        actions=rollouts.actions[valid].astype(np.float32),
+        advantages=((advantages - advantages.mean()) / max(spread, 1e-8)).astype(np.float32),
     )
     update = trpo_update(
         parameters,
@@ -222,9 +222,7 @@ def fine_tune(
             kl=update.kl,
             kl_bound=update.kl_bound,
         )
-        estimate = iteration_estimate(
-            step, totals, policy_version=iteration, steps=update.steps, kl=update.kl
-        )
+        estimate = iteration_estimate(step, totals, policy_version=iteration, steps=update.steps, kl=update.kl)
         record = iteration_record(
             recorded,
             estimate,

@@ -103,9 +103,7 @@ def recompute(bag: Bag | Path | str) -> Recomputed:
             replay.on_weights(message, log_time_ns)
     replay.finish()
     notes = [damage.describe() for damage in bag.damage if not damage.whole] + replay.notes
-    return Recomputed(
-        records=tuple(replay.records), details=tuple(replay.details()), config=config, notes=tuple(notes)
-    )
+    return Recomputed(records=tuple(replay.records), details=tuple(replay.details()), config=config, notes=tuple(notes))
 
 
 def parameters(config: Mapping[str, Any], node: str) -> dict[str, Any]:
@@ -130,9 +128,7 @@ def governor(config: Mapping[str, Any]) -> TorqueLimitGovernor:
         "use_policy_change",
         "allow_unsafe_minimum",
     )
-    names = {"torque_limit_min": "t_min", "torque_limit_max": "t_max", "limit": "rule"} | {
-        key: key for key in same
-    }
+    names = {"torque_limit_min": "t_min", "torque_limit_max": "t_max", "limit": "rule"} | {key: key for key in same}
     settings = GovernorSettings(**{names[key]: value for key, value in own.items() if key in names})
     return TorqueLimitGovernor(
         settings,
@@ -156,9 +152,7 @@ def _run_config(bag: Bag) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise BagError(f"{RUN_CONFIG} in {bag.path} is not YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(config, dict) or "task" not in parameters(config, "trainer"):
-        raise BagError(
-            f"{RUN_CONFIG} in {bag.path} names no task: expected '/**: ros__parameters: task: ...'"
-        )
+        raise BagError(f"{RUN_CONFIG} in {bag.path} names no task: expected '/**: ros__parameters: task: ...'")
     return config
 
 
@@ -298,9 +292,7 @@ class _Replay:
             self.notes.append(f"iteration {iteration} left out: {error}")
             return
         if totals.missing:
-            self.notes.append(
-                f"iteration {iteration}: {totals.missing} joint states missing, counted as unsafe"
-            )
+            self.notes.append(f"iteration {iteration}: {totals.missing} joint states missing, counted as unsafe")
         in_force = float(np.median(totals.torque_limit))
         if abs(in_force - step.torque_limit) > 1e-9:
             self.notes.append(

@@ -86,9 +86,7 @@ def from_episodes(episodes: Sequence[Episode], task: Task) -> Rollouts:
         rewards[row, :steps] = task.reward(episode.position[1:], episode.velocity[1:], episode.proposed)
         terminated[row, steps - 1] = episode.terminated
     lengths = np.array([episode.steps for episode in ordered], dtype=np.int64)
-    return Rollouts(
-        observations=observations, actions=actions, rewards=rewards, terminated=terminated, lengths=lengths
-    )
+    return Rollouts(observations=observations, actions=actions, rewards=rewards, terminated=terminated, lengths=lengths)
 
 
 def to_episodes(

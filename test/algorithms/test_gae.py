@@ -24,8 +24,7 @@ def brute_force(rewards: list[float], values: list[float], terminated: bool) -> 
     ]
     # (1 - lam) sum lam^(n-1) A_n; all weight beyond the end rests on the last one.
     return [
-        sum((1 - LAM) * LAM ** (n - 1) * a for n, a in enumerate(row[:-1], start=1))
-        + LAM ** (len(row) - 1) * row[-1]
+        sum((1 - LAM) * LAM ** (n - 1) * a for n, a in enumerate(row[:-1], start=1)) + LAM ** (len(row) - 1) * row[-1]
         for row in n_step
     ]
 
@@ -53,9 +52,7 @@ def test_shorter_episodes_end_at_their_own_state_and_are_zero_beyond(data) -> No
     terminated[1, 3] = True
     got = generalized_advantages(rewards, values, terminated, GAMMA, LAM, lengths)
     for episode, length in enumerate(lengths):
-        expected = brute_force(
-            rewards[episode, :length].tolist(), values[episode, : length + 1].tolist(), episode == 1
-        )
+        expected = brute_force(rewards[episode, :length].tolist(), values[episode, : length + 1].tolist(), episode == 1)
         np.testing.assert_allclose(got[episode, :length], expected, rtol=1e-12)
         assert not got[episode, length:].any()
 

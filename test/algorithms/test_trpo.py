@@ -21,9 +21,7 @@ def make_parameters(seed: int = 0) -> Parameters:
     parameters: Parameters = {}
     names = ["hidden.0", "hidden.1", "mean"]
     for name, inputs, outputs in zip(names, SIZES[:-1], SIZES[1:], strict=True):
-        parameters[f"{name}.weight"] = (rng.standard_normal((outputs, inputs)) / inputs**0.5).astype(
-            np.float32
-        )
+        parameters[f"{name}.weight"] = (rng.standard_normal((outputs, inputs)) / inputs**0.5).astype(np.float32)
         parameters[f"{name}.bias"] = rng.standard_normal(outputs).astype(np.float32) * np.float32(0.1)
     parameters["log_std"] = np.array([-1.0, -0.3, 0.2], np.float32)
     return parameters
@@ -38,9 +36,7 @@ def distribution(flat: torch.Tensor, parameters: Parameters, observations: torch
     }
     activation = observations
     for layer in range(2):
-        activation = torch.tanh(
-            activation @ views[f"hidden.{layer}.weight"].T + views[f"hidden.{layer}.bias"]
-        )
+        activation = torch.tanh(activation @ views[f"hidden.{layer}.weight"].T + views[f"hidden.{layer}.bias"])
     mean = activation @ views["mean.weight"].T + views["mean.bias"]
     return torch.distributions.Independent(torch.distributions.Normal(mean, views["log_std"].exp()), 1)
 
@@ -59,9 +55,7 @@ def make_batch(parameters: Parameters, count: int = 1500, seed: int = 1) -> Trpo
     policy = distribution(flatten(parameters), parameters, observations.double())
     actions = policy.mean + policy.stddev * torch.randn(count, SIZES[-1], generator=generator)
     advantages = (actions * observations[:, :3]).sum(1) + torch.randn(count, generator=generator)
-    return TrpoBatch(
-        observations=observations.numpy(), actions=actions.numpy(), advantages=advantages.numpy()
-    )
+    return TrpoBatch(observations=observations.numpy(), actions=actions.numpy(), advantages=advantages.numpy())
 
 
 def test_the_fisher_vector_product_is_the_hessian_of_the_kl(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,9 +83,7 @@ def test_the_surrogate_gradient_is_autograds(monkeypatch: pytest.MonkeyPatch) ->
     log_probability = policy.log_prob(torch.tensor(batch.actions, dtype=torch.float64))
     ratio = torch.exp(log_probability - log_probability.detach())
     (expected,) = torch.autograd.grad((ratio * torch.tensor(batch.advantages)).mean(), flat)
-    np.testing.assert_allclose(
-        trpo.surrogate_gradient(parameters, batch), expected.numpy(), rtol=2e-4, atol=2e-6
-    )
+    np.testing.assert_allclose(trpo.surrogate_gradient(parameters, batch), expected.numpy(), rtol=2e-4, atol=2e-6)
 
 
 def test_the_kl_is_summed_over_dimensions_and_averaged_over_states() -> None:
@@ -108,18 +100,14 @@ def test_the_kl_is_summed_over_dimensions_and_averaged_over_states() -> None:
 
 @pytest.mark.parametrize("max_kl", [0.01, 0.05, 0.5])
 @pytest.mark.parametrize("fisher_fraction", [0.02, 0.2, 1.0])
-def test_a_step_improves_and_stays_in_the_trust_region_over_all_states(
-    max_kl: float, fisher_fraction: float
-) -> None:
+def test_a_step_improves_and_stays_in_the_trust_region_over_all_states(max_kl: float, fisher_fraction: float) -> None:
     parameters = make_parameters()
     batch = make_batch(parameters)
     settings = TrpoSettings(max_kl=max_kl, fisher_fraction=fisher_fraction)
     update = trpo_update(parameters, batch, settings, seed=0)
     assert update.accepted and update.surrogate_after > update.surrogate_before + 0.03
     assert 0.3 * max_kl < update.kl <= max_kl
-    assert trpo.kl_divergence(parameters, update.parameters, batch.observations) == pytest.approx(
-        update.kl, rel=1e-4
-    )
+    assert trpo.kl_divergence(parameters, update.parameters, batch.observations) == pytest.approx(update.kl, rel=1e-4)
 
 
 def test_the_surrogates_are_what_they_say() -> None:
@@ -129,8 +117,7 @@ def test_the_surrogates_are_what_they_say() -> None:
     states = torch.tensor(batch.observations, dtype=torch.float64)
     actions = torch.tensor(batch.actions, dtype=torch.float64)
     old, new = (
-        distribution(flatten(which), which, states).log_prob(actions)
-        for which in (parameters, update.parameters)
+        distribution(flatten(which), which, states).log_prob(actions) for which in (parameters, update.parameters)
     )
     after = (torch.exp(new - old) * torch.tensor(batch.advantages)).mean().item()
     assert update.surrogate_after == pytest.approx(after, rel=1e-4)
@@ -144,9 +131,7 @@ def test_repeated_steps_solve_the_toy_problem() -> None:
             parameters, make_batch(parameters, seed=seed), TrpoSettings(max_kl=0.1), seed
         ).parameters
     batch = make_batch(parameters, seed=99)
-    mean = distribution(
-        flatten(parameters), parameters, torch.tensor(batch.observations).double()
-    ).mean.numpy()
+    mean = distribution(flatten(parameters), parameters, torch.tensor(batch.observations).double()).mean.numpy()
     assert (mean * batch.observations[:, :3]).sum(axis=1).mean() > 1.5
 
 

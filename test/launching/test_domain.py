@@ -29,9 +29,7 @@ def test_a_domain_in_use_is_refused_with_its_holder(monkeypatch: pytest.MonkeyPa
 
 def test_a_killed_holder_frees_its_domain(monkeypatch: pytest.MonkeyPatch) -> None:
     program = "from safe_transfer_ros.launching import domain; d = domain.claim(); print(d.number, flush=True); input()"
-    holder = subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    holder = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     number = int(holder.stdout.readline())
     monkeypatch.setenv("ROS_DOMAIN_ID", str(number))

@@ -64,7 +64,11 @@ def test_no_process_outlives_a_killed_launcher(tmp_path: Path) -> None:
 def test_a_full_disk_ends_the_run_with_the_reason(tmp_path: Path) -> None:
     # A limit on file size stands in for the full disk: the write fails in the same place, with another errno.
     run_dir = tmp_path / "run"
-    limited = ["prlimit", f"--fsize={400_000}", *graph_runs.command("up", "pr2_cup_swirl", f"run_dir:={run_dir}", *LONG)]
+    limited = [
+        "prlimit",
+        f"--fsize={400_000}",
+        *graph_runs.command("up", "pr2_cup_swirl", f"run_dir:={run_dir}", *LONG),
+    ]
     finished = subprocess.run(limited, env=graph_runs.environment(), capture_output=True, text=True, timeout=110)
     assert finished.returncode == 2
     assert re.search(r"safe_transfer: bag_recorder: cannot write the bag .*: File too large", finished.stderr)

@@ -85,7 +85,9 @@ class Bench(Node):
         commands, decisions = len(self.commands), len(self.decisions)
         self.state(value=0.1 + 0.001 * step)
         self.propose(step, effort, **changes)  # type: ignore[arg-type]
-        self.until(lambda: len(self.commands) > commands and len(self.decisions) > decisions, "a command and a decision")
+        self.until(
+            lambda: len(self.commands) > commands and len(self.decisions) > decisions, "a command and a decision"
+        )
         return self.commands[-1], self.decisions[-1]
 
 
@@ -111,7 +113,11 @@ def bench(filter_process: subprocess.Popen[str]) -> Iterator[Bench]:
     rclpy.init(context=context, domain_id=int(os.environ["ROS_DOMAIN_ID"]))
     bench = Bench(context)
     bench.until(
-        lambda: bench.status.torque_limit > 0 and bench.arm.service_is_ready() and bench.actions.get_subscription_count() > 0,
+        lambda: (
+            bench.status.torque_limit > 0
+            and bench.arm.service_is_ready()
+            and bench.actions.get_subscription_count() > 0
+        ),
         "the filter being up",
     )
     yield bench

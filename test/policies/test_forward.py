@@ -33,9 +33,7 @@ def observations() -> np.ndarray:
 
 def test_the_mean_is_torchs_mean(parameters, observations) -> None:
     doubles = {name: torch.tensor(array, dtype=torch.float64) for name, array in parameters.items()}
-    expected = gaussian.distribution(
-        doubles, torch.tensor(observations.astype(np.float32), dtype=torch.float64)
-    )
+    expected = gaussian.distribution(doubles, torch.tensor(observations.astype(np.float32), dtype=torch.float64))
     policy = GaussianPolicy(parameters)
     np.testing.assert_allclose(policy.mean(observations), expected.mean.numpy(), rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(policy.stddev, expected.stddev[0].numpy(), rtol=1e-15)

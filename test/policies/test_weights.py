@@ -95,9 +95,7 @@ def test_another_kind_of_network_is_refused() -> None:
 
 
 def test_a_wrong_shape_is_refused() -> None:
-    refused(
-        raw(parameters() | {"mean.bias": np.zeros(3, np.float32)}), r"'mean.bias' of shape \(2,\), got \(3,\)"
-    )
+    refused(raw(parameters() | {"mean.bias": np.zeros(3, np.float32)}), r"'mean.bias' of shape \(2,\), got \(3,\)")
     data = weights.to_bytes(parameters())
     other = Architecture(observation_size=9, hidden=(5, 3), action_size=2)
     refused(data, r"'hidden.0.weight' of shape \(5, 9\), got \(5, 4\)", architecture=other)

@@ -1,21 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run directories as a run leaves them, made from synthetic bags."""
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import synthetic_run as synthetic
 import yaml
 
 from safe_transfer_ros.reporting import report
 from safe_transfer_ros.transfer.iteration import append
 from safe_transfer_ros.transfer.recompute import recompute
-
-_path = Path(__file__).parents[1] / "transfer" / "synthetic_run.py"
-_spec = importlib.util.spec_from_file_location("synthetic_run", _path)
-synthetic = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(synthetic)
 
 
 @pytest.fixture

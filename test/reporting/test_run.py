@@ -81,9 +81,7 @@ def test_differences_compare_what_both_have(make_run):
     rows = read(make_run("run", iterations=3) / "iterations.csv")
     other = [dataclasses.replace(rows[1], kl=rows[1].kl + 0.5, wall_time_s=99.0)]
     assert largest_differences(rows, other) == {
-        name: (pytest.approx(0.5) if name == "kl" else 0.0)
-        for name in rows[0].as_dict()
-        if name != "wall_time_s"
+        name: (pytest.approx(0.5) if name == "kl" else 0.0) for name in rows[0].as_dict() if name != "wall_time_s"
     }
     nan = dataclasses.replace(rows[0], kl=math.nan)
     assert largest_differences([nan], [nan])["kl"] == 0.0

@@ -164,9 +164,7 @@ def test_arm_without_compensation_falls() -> None:
 def test_perturbation_scales_exactly_what_it_says(
     mass: float, damping: float, inertia: float, armature: float, frictionloss: float
 ) -> None:
-    perturbed = Perturbation(
-        mass=mass, damping=damping, inertia=inertia, armature=armature, frictionloss=frictionloss
-    )
+    perturbed = Perturbation(mass=mass, damping=damping, inertia=inertia, armature=armature, frictionloss=frictionloss)
     model = build_model(ROBOT, perturbed)
     np.testing.assert_allclose(model.body_mass, MODEL.body_mass * mass)
     np.testing.assert_allclose(
@@ -220,9 +218,7 @@ def test_named_perturbations_are_the_studied_ones() -> None:
         perturbation("light_stick")
 
 
-@pytest.mark.parametrize(
-    "bad", [{"mass": 0.0}, {"inertia": -1.0}, {"damping": -0.1}, {"frictionloss": float("nan")}]
-)
+@pytest.mark.parametrize("bad", [{"mass": 0.0}, {"inertia": -1.0}, {"damping": -0.1}, {"frictionloss": float("nan")}])
 def test_impossible_perturbation_is_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=f"perturbation: {next(iter(bad))} must be finite"):
         Perturbation(**bad)

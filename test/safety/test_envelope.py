@@ -43,9 +43,7 @@ def test_the_effort_limit_is_told_apart_from_the_torque_limit():
     out, reason = apply(Envelope(EFFORT), [0.0, 0.0, 0.75])
     np.testing.assert_array_equal(out, [0.0, 0.0, 0.5])
     assert reason == Reason.CLAMPED_EFFORT_LIMIT
-    assert apply(Envelope(EFFORT), [0.0, 0.0, 2.0])[1] == (
-        Reason.CLAMPED_TORQUE_LIMIT | Reason.CLAMPED_EFFORT_LIMIT
-    )
+    assert apply(Envelope(EFFORT), [0.0, 0.0, 2.0])[1] == (Reason.CLAMPED_TORQUE_LIMIT | Reason.CLAMPED_EFFORT_LIMIT)
 
 
 def test_the_rate_limits_the_change_from_the_torque_before():

@@ -97,10 +97,7 @@ def test_one_bad_number_refuses_the_whole_proposal_and_the_one_before_stands(rig
 
 @pytest.mark.parametrize("stddev", [0.0, -1.0])
 def test_a_standard_deviation_that_is_none_refuses_it_too(rig, stddev):
-    assert (
-        rig().run().propose(stamp_ns=10**15, stddev=np.array([1.0, stddev, 1.0]))
-        is Reason.PROPOSAL_FROM_FUTURE
-    )
+    assert rig().run().propose(stamp_ns=10**15, stddev=np.array([1.0, stddev, 1.0])) is Reason.PROPOSAL_FROM_FUTURE
     arm = rig().arm()
     assert arm.propose(stddev=np.array([1.0, stddev, 1.0])) is Reason.PROPOSAL_NOT_FINITE
 
@@ -109,9 +106,7 @@ def test_a_standard_deviation_that_is_none_refuses_it_too(rig, stddev):
 @pytest.mark.parametrize("length", [0, 2, 4])
 def test_a_wrong_length_refuses_it(rig, field, length):
     arm = rig().arm()
-    assert (
-        arm.propose(**{"effort": np.full(3, 0.3)} | {field: np.ones(length)}) is Reason.PROPOSAL_WRONG_LENGTH
-    )
+    assert arm.propose(**{"effort": np.full(3, 0.3)} | {field: np.ones(length)}) is Reason.PROPOSAL_WRONG_LENGTH
     np.testing.assert_array_equal(arm.cycle(), 0.0)
 
 

@@ -120,15 +120,11 @@ def test_ablations_drop_their_term_and_only_that(version, counted, joints):
     step = update(TorqueLimitGovernor(GovernorSettings(joints=joints, **version)))
     terms = {"limit": limit_change_risk(MEAN, STDDEV, 0.1, joints), "policy": policy_change_risk(0.05)}
     assert step.limit_change_risk == terms["limit"] and step.policy_change_risk == terms["policy"]
-    assert step.predicted_unsafety_rate == pytest.approx(
-        0.2 + sum(terms[name] for name in counted), rel=1e-12
-    )
+    assert step.predicted_unsafety_rate == pytest.approx(0.2 + sum(terms[name] for name in counted), rel=1e-12)
 
 
 def test_the_measured_divergence_can_replace_its_bound_but_never_hide_behind_it():
-    assert update(
-        TorqueLimitGovernor(GovernorSettings(kl="measured"))
-    ).policy_change_risk == policy_change_risk(0.03)
+    assert update(TorqueLimitGovernor(GovernorSettings(kl="measured"))).policy_change_risk == policy_change_risk(0.03)
     governor = TorqueLimitGovernor(GovernorSettings(kl="bound"))
     assert update(governor, kl=0.2).policy_change_risk == policy_change_risk(0.2)
 

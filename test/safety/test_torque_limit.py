@@ -33,9 +33,7 @@ def test_clamp_bounds_every_joint_by_one_limit():
     np.testing.assert_array_equal(clamp(torque, np.array([0.25, 2.0])), [[0.25, -0.25], [2.0, -0.1]])
 
 
-@pytest.mark.parametrize(
-    "torque, limit", [([math.nan], 1.0), ([math.inf], 1.0), ([0.0], -1.0), ([0.0], math.nan)]
-)
+@pytest.mark.parametrize("torque, limit", [([math.nan], 1.0), ([math.inf], 1.0), ([0.0], -1.0), ([0.0], math.nan)])
 def test_clamp_refuses_what_is_no_number(torque, limit):
     with pytest.raises(ValueError, match="clamp needs"):
         clamp(np.array(torque), limit)
@@ -73,9 +71,7 @@ def test_any_is_the_volume_outside_the_box_and_mean_the_average_of_the_joints():
         lambda x: limit,
     )
     assert limit_change_risk(mean, stddev, limit, "any") == pytest.approx(1.0 - inside, abs=1e-7)
-    each = [
-        1.0 - quad(density, -limit, limit, args=(m, s))[0] for m, s in zip(mean[0], stddev[0], strict=True)
-    ]
+    each = [1.0 - quad(density, -limit, limit, args=(m, s))[0] for m, s in zip(mean[0], stddev[0], strict=True)]
     assert limit_change_risk(mean, stddev, limit, "mean") == pytest.approx(np.mean(each), abs=1e-9)
     assert limit_change_risk(mean, stddev, limit) == limit_change_risk(mean, stddev, limit, "mean")
 
@@ -132,9 +128,7 @@ def test_limit_change_risk_knows_two_ways_to_join_joints():
 
 def test_policy_change_risk_at_the_papers_delta():
     assert policy_change_risk(0.05) == pytest.approx(0.1256, abs=5e-5)
-    assert policy_change_risk(0.05) == pytest.approx(
-        1.0 - 2.0 * stats.norm.cdf(-math.sqrt(0.05 / 2.0)), rel=1e-12
-    )
+    assert policy_change_risk(0.05) == pytest.approx(1.0 - 2.0 * stats.norm.cdf(-math.sqrt(0.05 / 2.0)), rel=1e-12)
     assert policy_change_risk(0.0) == 0.0
     assert policy_change_risk(1e6) == 1.0
 

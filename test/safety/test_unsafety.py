@@ -38,9 +38,7 @@ def test_tilt_takes_batches_and_agrees_with_the_dot_product():
     rotations = Rotation.random(200, random_state=0).as_matrix().reshape(20, 10, 3, 3)
     tilt = tilt_from_vertical(rotations)
     assert tilt.shape == (20, 10)
-    np.testing.assert_allclose(
-        tilt, np.degrees(np.arccos(rotations[..., :, 0] @ [0.0, 0.0, -1.0])), rtol=1e-9
-    )
+    np.testing.assert_allclose(tilt, np.degrees(np.arccos(rotations[..., :, 0] @ [0.0, 0.0, -1.0])), rtol=1e-9)
     np.testing.assert_array_equal(tilt[3, 4], tilt_from_vertical(rotations[3, 4]))
 
 
@@ -204,9 +202,7 @@ def test_any_order_of_arrival_gives_the_same_totals(episodes, data):
             mean = np.full(2, value if value == value else 0.0)
             if not data.draw(st.booleans()):  # a state that never comes
                 calls.append(lambda led, s=stamp, v=value: led.add_state(s, v))
-            calls.append(
-                lambda led, e=episode, s=stamp, la=last, m=mean: led.add_step(0, e, s, la, m, m + 1, 0.5)
-            )
+            calls.append(lambda led, e=episode, s=stamp, la=last, m=mean: led.add_step(0, e, s, la, m, m + 1, 0.5))
         start += 50 * len(values)
     shuffled = list(calls)
     random.Random(data.draw(st.integers(0, 2**31))).shuffle(shuffled)

@@ -99,9 +99,7 @@ def test_one_state_and_a_batch_give_the_same_bits(state: np.ndarray, limit: floa
         ([0.10, 0.0, 0.0], [0.0, 0.0, 0.0], 5.0, 0.25 - 0.5),
     ],
 )
-def test_task_reward_by_hand(
-    offset: list[float], velocity: list[float], torque: float, expected: float
-) -> None:
+def test_task_reward_by_hand(offset: list[float], velocity: list[float], torque: float, expected: float) -> None:
     q = _joints_at(np.array([0.60, 0.30, -0.30]) + offset)
     reward = TASK.task_reward(q, _rates_for(q, velocity), np.full(7, torque))
     assert reward == pytest.approx(expected, abs=1e-9)

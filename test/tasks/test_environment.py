@@ -71,9 +71,7 @@ def test_step_is_observation_reward_and_unsafety_of_the_state_reached() -> None:
     env = _env(perturbation=PERTURBATIONS["light_sticky"])
     _, start = env.reset(seed=0, options={"torque_limit": 0.7})
     action = np.array([0.2, -0.9, 0.5, 1.5, -3.0, 0.0, 0.6])
-    arm = ArmSimulation(
-        build_model(TASK.robot, PERTURBATIONS["light_sticky"], TASK.timestep_s), TASK.robot.joint_names
-    )
+    arm = ArmSimulation(build_model(TASK.robot, PERTURBATIONS["light_sticky"], TASK.timestep_s), TASK.robot.joint_names)
     arm.reset(start["position"])
     arm.step(np.clip(action, -0.7, 0.7), 10)
     observation, reward, terminated, truncated, info = env.step(action)

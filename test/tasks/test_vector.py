@@ -88,9 +88,7 @@ def test_shapes_and_limits() -> None:
     batch = _rollout()
     assert batch.position.shape == batch.velocity.shape == (5, 201, 7)
     assert batch.observation.shape == (5, 201, 18)
-    assert (
-        batch.proposed.shape == batch.applied.shape == batch.mean.shape == batch.stddev.shape == (5, 200, 7)
-    )
+    assert batch.proposed.shape == batch.applied.shape == batch.mean.shape == batch.stddev.shape == (5, 200, 7)
     assert batch.reasons.shape == batch.reward.shape == batch.torque_limit.shape == (5, 200)
     assert batch.reasons.dtype == np.uint32
     assert batch.unsafety.shape == (5, 201)

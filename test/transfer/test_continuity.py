@@ -1,18 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `safe_transfer bag check` finds missing between the messages."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+import synthetic_run as synthetic
 
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.record import BagWriter
 from safe_transfer_ros.transfer.continuity import gaps
-
-_spec = importlib.util.spec_from_file_location("synthetic_run", Path(__file__).with_name("synthetic_run.py"))
-synthetic = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(synthetic)
 
 
 @pytest.fixture
@@ -45,16 +39,13 @@ def test_missing_joint_states(bag, tmp_path):
     found = gaps(copy(bag, tmp_path / "b", "/joint_states", lambda i, data: [] if i in (8, 9) else [data]))
     assert "iteration 0, episode 0: 2 decisions have no joint state" in found
     assert any(
-        text.startswith("iteration 0, episode 0: 1 holes in the joint states, the longest 0.150 s")
-        for text in found
+        text.startswith("iteration 0, episode 0: 1 holes in the joint states, the longest 0.150 s") for text in found
     )
     assert len(found) == 2
 
 
 def test_missing_decision(bag, tmp_path):
-    found = gaps(
-        copy(bag, tmp_path / "b", "/safety_filter/decision", lambda i, data: [] if i == 2 else [data])
-    )
+    found = gaps(copy(bag, tmp_path / "b", "/safety_filter/decision", lambda i, data: [] if i == 2 else [data]))
     assert any("iteration 0, episode 0: step 2 is missing" in text for text in found)
 
 

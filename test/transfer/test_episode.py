@@ -55,13 +55,7 @@ def test_arrays_have_a_row_a_step_and_states_one_more():
     assert (episode.iteration, episode.index, episode.policy_version, episode.steps) == (2, 9, 2, 4)
     assert not episode.terminated
     assert episode.position.shape == episode.velocity.shape == (5, 3)
-    assert (
-        episode.mean.shape
-        == episode.stddev.shape
-        == episode.proposed.shape
-        == episode.applied.shape
-        == (4, 3)
-    )
+    assert episode.mean.shape == episode.stddev.shape == episode.proposed.shape == episode.applied.shape == (4, 3)
     np.testing.assert_array_equal(episode.position[4], [40, 41, 42])
     np.testing.assert_array_equal(episode.velocity[1], [100, 101, 102])
     np.testing.assert_array_equal(episode.mean[3], [0.1, 1.1, 2.1])

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows recomputed from a bag against rows worked out another way."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
+import synthetic_run as synthetic
 
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.read import Bag
@@ -13,10 +11,6 @@ from safe_transfer_ros.bags.record import BagWriter
 from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.transfer.iteration import COLUMNS
 from safe_transfer_ros.transfer.recompute import governor, iteration_records, recompute
-
-_spec = importlib.util.spec_from_file_location("synthetic_run", Path(__file__).with_name("synthetic_run.py"))
-synthetic = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(synthetic)
 
 
 def assert_rows(records, rows):
