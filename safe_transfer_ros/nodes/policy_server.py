@@ -7,6 +7,7 @@ checked.
 
 from __future__ import annotations
 
+import time
 from array import array
 from dataclasses import dataclass
 
@@ -26,13 +27,15 @@ from safe_transfer_ros.nodes.parameters import declare
 from safe_transfer_ros.nodes.process import Lifetime, run
 from safe_transfer_ros.nodes.settings import ExperimentSettings, PolicyServerSettings
 from safe_transfer_ros.nodes.stamps import to_ns
-from safe_transfer_ros.nodes.waiting import PeerTimeout, answer, until
+from safe_transfer_ros.nodes.waiting import PeerTimeout, answer, sleep, until
 from safe_transfer_ros.policies import weights
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 from safe_transfer_ros.tasks.streams import action_rng
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.transfer.policy_file import check_sizes, load_for
+
+ARMING_SECONDS = 2.0  # how long a refusal to arm may last before the rollout ends
 
 
 @dataclass(kw_only=True)
@@ -187,9 +190,7 @@ class PolicyServer(ManagedNode):
         response = await answer(self, self._reset.call_async(reset), seconds, "service reset_episode")
         if not response.success:
             raise RolloutStopped(f"reset_episode failed: {response.message}")
-        armed = await answer(self, self._arm.call_async(SetBool.Request(data=True)), seconds, "safety_filter/arm")
-        if not armed.success:
-            raise RolloutStopped(f"the filter refused to arm: {armed.message}")
+        await self._arm_filter()
         self._action.iteration, self._action.episode = goal.iteration, index
         episode = RunningEpisode(
             index=index,
@@ -203,6 +204,18 @@ class PolicyServer(ManagedNode):
         await episode.done
         self._episode = None
         return episode.step
+
+    async def _arm_filter(self) -> None:
+        """Arm the filter. It refuses while it is blind, and a service may overtake the first joint state: try again."""
+        deadline = time.monotonic() + ARMING_SECONDS
+        while True:
+            request = self._arm.call_async(SetBool.Request(data=True))
+            armed = await answer(self, request, self._settings.peer_timeout, "safety_filter/arm")
+            if armed.success:
+                return
+            if time.monotonic() > deadline:
+                raise RolloutStopped(f"the filter refused to arm: {armed.message}")
+            await sleep(self, 0.01)
 
     async def _disarm(self) -> None:
         try:

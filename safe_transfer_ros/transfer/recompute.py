@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
-from safe_transfer_ros.safety.reasons import Reason, split
+from safe_transfer_ros.safety.reasons import Reason, Verdict, split
 from safe_transfer_ros.safety.torque_limit import GovernorSettings, TorqueLimitGovernor
 from safe_transfer_ros.safety.unsafety import UnsafetyLedger
 from safe_transfer_ros.tasks.task import Task, make
@@ -313,12 +313,13 @@ def _by_reason(combinations: Counter[int]) -> dict[Reason, int]:
 def account(ledger: UnsafetyLedger, decision: Any) -> None:
     """Enters a SafetyDecision into the ledger, as the unsafety monitor does."""
     stamp = decision.header.stamp
+    refused = decision.verdict in (Verdict.REJECTED, Verdict.STOPPED)  # what it proposed was never applied
     ledger.add_step(
         int(decision.iteration),
         int(decision.episode),
         stamp.sec * 1_000_000_000 + stamp.nanosec,
         bool(decision.last),
-        np.asarray(decision.proposed_mean, dtype=np.float64),
-        np.asarray(decision.proposed_stddev, dtype=np.float64),
+        np.asarray(() if refused else decision.proposed_mean, dtype=np.float64),
+        np.asarray(() if refused else decision.proposed_stddev, dtype=np.float64),
         float(decision.torque_limit),
     )
