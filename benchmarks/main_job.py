@@ -79,7 +79,7 @@ def draw(runs: dict[str, list[list[IterationRecord]]], d_safe: float, out: Path)
     axes[1].set_yscale("symlog", linthresh=0.1)
     axes[1].set_ylim(bottom=0)
     axes[2].set_yscale("log")
-    axes[1].legend(frameon=False, loc="center right")
+    axes[1].legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 0.12))
     figure.savefig(out, dpi=110)
 
 

@@ -33,17 +33,17 @@ from safe_transfer_ros.nodes.settings import ExperimentSettings, RecorderSetting
 
 # Topic, type, what its publisher offers, and how deep to listen.
 TOPICS: tuple[tuple[str, type, QoSProfile, QoSProfile], ...] = (
-    ("joint_states", JointState, qos.STREAM, qos.RECORD),
-    ("policy_server/action", PolicyAction, qos.STREAM, qos.RECORD),
+    ("joint_states", JointState, qos.RECORD, qos.RECORD),
+    ("policy_server/action", PolicyAction, qos.RECORD, qos.RECORD),
     ("safety_filter/decision", SafetyDecision, qos.RECORD, qos.RECORD),
-    ("effort_controller/commands", Float64MultiArray, qos.STREAM, qos.RECORD),
+    ("effort_controller/commands", Float64MultiArray, qos.RECORD, qos.RECORD),
     ("safety_filter/status", FilterStatus, qos.LATCHED, qos.LATCHED_RECORD),
     ("unsafety_monitor/torque_limit", TorqueLimit, qos.LATCHED, qos.LATCHED_RECORD),
     ("unsafety_monitor/estimate", UnsafetyEstimate, qos.LATCHED, qos.LATCHED_RECORD),
     ("trainer/policy_weights", PolicyWeights, qos.LATCHED, qos.LATCHED_RECORD),
     ("trainer/run_config", String, qos.LATCHED, qos.LATCHED_RECORD),
     ("policy_server/policy_status", PolicyStatus, qos.LATCHED, qos.LATCHED_RECORD),
-    ("clock", ClockMsg, qos.STREAM, qos.RECORD),
+    ("clock", ClockMsg, qos.RECORD, qos.RECORD),
     ("diagnostics", DiagnosticArray, qos.STREAM, qos.RECORD),
 )
 

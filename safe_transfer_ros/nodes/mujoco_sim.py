@@ -64,8 +64,8 @@ class MujocoSim(Node):
         self._state = JointState(name=list(robot.joint_names))
         self._state.header.frame_id = "base_link"
         self._clock_message = ClockMsg()
-        self._states = self.create_publisher(JointState, "joint_states", qos.STREAM)
-        self._clock_publisher = self.create_publisher(ClockMsg, "clock", qos.STREAM)
+        self._states = self.create_publisher(JointState, "joint_states", qos.RECORD)
+        self._clock_publisher = self.create_publisher(ClockMsg, "clock", qos.RECORD)
         self.create_subscription(Float64MultiArray, "effort_controller/commands", self._on_command, qos.STREAM)
         self.create_service(ResetEpisode, "reset_episode", self._on_reset)
         self._arm.reset(*self._task.initial_state(initial_state_rng(experiment.seed, 0)))

@@ -75,7 +75,7 @@ class PolicyServer(ManagedNode):
 
     def configure(self) -> None:
         """Create topics, services and the rollout action; load the policy file if one is given."""
-        self._actions = self.create_publisher(PolicyAction, "policy_server/action", qos.STREAM)
+        self._actions = self.create_publisher(PolicyAction, "policy_server/action", qos.RECORD)
         self._status = self.create_publisher(PolicyStatus, "policy_server/policy_status", qos.LATCHED)
         self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM)
         self.create_subscription(FilterStatus, "safety_filter/status", self._on_filter_status, qos.LATCHED)

@@ -6,7 +6,7 @@ Commands and joint states are never latched: a late subscriber must not act on a
 
 from rclpy.qos import QoSDurabilityPolicy, QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
 
-# Joint states, proposals, commands: delivered in order, the newest few kept, never latched.
+# Listening to joint states, proposals, commands: delivered in order, the newest few kept, never latched.
 STREAM = QoSProfile(
     history=QoSHistoryPolicy.KEEP_LAST,
     depth=10,
@@ -14,7 +14,9 @@ STREAM = QoSProfile(
     durability=QoSDurabilityPolicy.VOLATILE,
 )
 
-# What a node must see all of (decisions to learn from, states to account for): deep enough for a whole iteration.
+# Everything that is published as a stream, and those who must see all of it (the recorder, the trainer, the monitor):
+# deep enough for a whole iteration. A publisher forgets what it keeps no room for, even if a busy listener lacks it:
+# with ten, a recorder that was not scheduled for a tenth of a second lost joint states.
 RECORD = QoSProfile(
     history=QoSHistoryPolicy.KEEP_LAST,
     depth=5000,

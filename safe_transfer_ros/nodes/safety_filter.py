@@ -91,7 +91,7 @@ class SafetyFilter(ManagedNode):
 
     def configure(self) -> None:
         """Create topics, services and timers."""
-        self._commands = self.create_publisher(Float64MultiArray, "effort_controller/commands", qos.STREAM)
+        self._commands = self.create_publisher(Float64MultiArray, "effort_controller/commands", qos.RECORD)
         self._decisions = self.create_publisher(SafetyDecision, "safety_filter/decision", qos.RECORD)
         self._status = self.create_publisher(FilterStatus, "safety_filter/status", qos.LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.STREAM)

@@ -7,12 +7,14 @@ import os
 import re
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import graph_runs
 import pytest
 
-from safe_transfer_ros.bags.read import messages
+from safe_transfer_ros.bags.read import Bag, messages
+from safe_transfer_ros.transfer.continuity import gaps
 from safe_transfer_ros.transfer.iteration import read
 
 LONG = ("iterations:=500", "trainer.episodes_per_iteration:=1")
@@ -49,6 +51,19 @@ def test_a_killed_node_ends_the_run_with_its_name(tmp_path: Path, node: str) -> 
     assert re.search(rf"safe_transfer: {node} ended \(killed by SIGKILL\)", err), err
     assert graph_runs.nodes_of(run_dir) == {}
     assert len(read(run_dir / "iterations.csv")) >= 1
+
+
+def test_a_recorder_that_stalls_loses_nothing(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    with graph_runs.started(run_dir, "iterations:=6", "trainer.episodes_per_iteration:=1") as process:
+        graph_runs.wait_for(lambda: rolling(run_dir), 60, "a first iteration")
+        recorder = graph_runs.nodes_of(run_dir)["bag_recorder"]
+        os.kill(recorder, signal.SIGSTOP)
+        time.sleep(0.3)
+        os.kill(recorder, signal.SIGCONT)
+        _, err = process.communicate(timeout=90)
+    assert process.returncode == 0, err
+    assert gaps(Bag(run_dir / "bag")) == []
 
 
 def test_no_process_outlives_a_killed_launcher(tmp_path: Path) -> None:
