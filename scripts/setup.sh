@@ -59,6 +59,7 @@ check_tools() {
 digest() { cat "$@" 2>/dev/null | sha256sum | cut -d' ' -f1; }
 digest_folder() { find "$1" -type f ! -path '*/.*' ! -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1; }
 
+# COMMAND may be a function below; its parts are chained by &&, because bash ignores `set -e` inside a condition.
 step() {  # step VENV NAME DIGEST "what it does, in words" COMMAND...
   local venv=$1 name=$2 digest=$3 words=$4 started=$SECONDS
   shift 4
@@ -98,9 +99,9 @@ pip_in() {  # pip of a venv, quiet, never asking
 }
 
 make_venv() {  # from scratch: what an interrupted attempt left cannot be told from what is whole
-  rm -rf "$1"
-  "$PY" -m venv "$1"
-  pip_in "$1" install -r requirements/pip.txt
+  rm -rf "$1" &&
+    "$PY" -m venv "$1" &&
+    pip_in "$1" install -r requirements/pip.txt
 }
 
 install_torch() {
@@ -111,10 +112,11 @@ install_torch() {
 
 install_messages() {
   # Away from the sources, so that nothing is written beside them.
-  pip_in .venv wheel --no-deps --wheel-dir .venv/.wheels "$ROOT/safe_transfer_msgs"
-  pip_in .venv install --force-reinstall --no-deps .venv/.wheels/safe_transfer_msgs-*.whl
-  rm -rf .venv/.wheels
-  .venv/bin/python -c 'import rclpy, safe_transfer_msgs.msg as m; m.SafetyDecision()'
+  rm -rf .venv/.wheels &&
+    pip_in .venv wheel --no-deps --wheel-dir .venv/.wheels "$ROOT/safe_transfer_msgs" &&
+    pip_in .venv install --force-reinstall --no-deps .venv/.wheels/safe_transfer_msgs-*.whl &&
+    rm -rf .venv/.wheels &&
+    .venv/bin/python -c 'import rclpy, safe_transfer_msgs.msg as m; m.SafetyDecision()'
 }
 
 venv_digest() {  # a venv does not outlive its Python, nor a move of its folder
