@@ -21,6 +21,7 @@ from safe_transfer_ros.transfer.iteration import COLUMNS, read
 from safe_transfer_ros.transfer.recompute import iteration_records
 
 SEED = 4
+pytestmark = pytest.mark.timeout(300)  # whole runs, on a machine that may be busy
 
 
 @pytest.fixture(scope="module")
