@@ -67,6 +67,10 @@ def follow(task: CupSwirl, batch: EpisodeBatch) -> tuple[np.ndarray, np.ndarray]
     return along / task.speed, np.hypot(from_axis - task.radius, z)
 
 
+def rounded(row: Row) -> dict[str, object]:
+    return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(row).items()}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--policy", default="pr2_cup_swirl", help="a shipped policy's name, or a .safetensors file")
@@ -79,7 +83,7 @@ def main() -> int:
     try:
         task = CupSwirl()
         policy = GaussianPolicy(load_for(task, options.policy)[0])
-        print("| robot | T_lim (N·m) | v / v* | distance (mm) | tilt (deg) | p_u | return | asks for more |")
+        print("| robot | T_lim (N·m) | v / v* | distance (mm) | tilt (deg) | p_u | return | over T_lim |")
         print("|---|---|---|---|---|---|---|---|")
         rows = []
         for robot in options.robots:
