@@ -92,7 +92,8 @@ def main() -> int:
                 rows.append(row)
                 print(
                     f"| {row.robot} | {row.torque_limit:g} | {row.pace:.2f} | {row.distance_mm:.0f} "
-                    f"| {row.tilt_deg:.1f} | {row.unsafety_rate:.3f} | {row.mean_return:.0f} | {row.outside_limit:.0%} |",
+                    f"| {row.tilt_deg:.1f} | {row.unsafety_rate:.3f} | {row.mean_return:.0f} "
+                    f"| {row.outside_limit:.0%} |",
                     flush=True,
                 )
         if options.csv:
