@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
 
 from safe_transfer_ros import __version__
@@ -48,6 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
     for module in [asked_for] if asked_for else dict.fromkeys(_MODULES.values()):
         importlib.import_module(f"safe_transfer_ros.cli.{module}").add_parser(subparsers)
     options = parser.parse_args(arguments)
+    # A shell starts background jobs with SIGINT ignored, and Python leaves it so: Ctrl-C must work there as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return int(options.run(options))
     except KeyboardInterrupt:

@@ -45,6 +45,7 @@ def started(run_dir: Path, *arguments: str, **extra: str) -> Iterator[subprocess
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=_ignore_interrupts,
     )
     try:
         yield process
@@ -52,6 +53,11 @@ def started(run_dir: Path, *arguments: str, **extra: str) -> Iterator[subprocess
         if process.poll() is None:
             process.kill()
             process.wait()
+
+
+def _ignore_interrupts() -> None:
+    """As a shell does for its background jobs: Ctrl-C handling must not depend on what was inherited."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def nodes_of(run_dir: Path) -> dict[str, int]:
