@@ -10,10 +10,12 @@ from __future__ import annotations
 import time
 from array import array
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
+from rclpy.client import Client
 from rclpy.task import Future
 from safe_transfer_msgs.action import Rollout
 from safe_transfer_msgs.msg import FilterStatus, PolicyAction, PolicyStatus, PolicyWeights, SafetyDecision
@@ -35,6 +37,7 @@ from safe_transfer_ros.tasks.streams import action_rng
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.transfer.policy_file import check_sizes, load_for
 
+RETRY_SECONDS = 3.0  # after which a service that has not answered is asked again
 ARMING_SECONDS = 2.0  # how long a refusal to arm may last before the rollout ends
 
 
@@ -185,9 +188,8 @@ class PolicyServer(ManagedNode):
         await until(self, lambda: self._filter.iteration == goal.limit_iteration, seconds, what)
 
     async def _run_episode(self, goal: Rollout.Goal, index: int) -> int:
-        seconds = self._settings.peer_timeout
         reset = ResetEpisode.Request(seed=self._experiment.seed, episode=index)
-        response = await answer(self, self._reset.call_async(reset), seconds, "service reset_episode")
+        response = await self._call(self._reset, reset, "service reset_episode")
         if not response.success:
             raise RolloutStopped(f"reset_episode failed: {response.message}")
         await self._arm_filter()
@@ -205,12 +207,23 @@ class PolicyServer(ManagedNode):
         self._episode = None
         return episode.step
 
+    async def _call(self, client: Client, request: Any, what: str) -> Any:
+        """Call a service that may be asked twice: what is sent before both ends have found each other is lost."""
+        seconds = self._settings.peer_timeout
+        deadline = time.monotonic() + seconds
+        await until(self, client.service_is_ready, seconds, f"{what} being served")
+        while True:
+            try:
+                return await answer(self, client.call_async(request), min(RETRY_SECONDS, seconds), what)
+            except PeerTimeout:
+                if time.monotonic() > deadline:
+                    raise
+
     async def _arm_filter(self) -> None:
         """Arm the filter. It refuses while it is blind, and a service may overtake the first joint state: try again."""
         deadline = time.monotonic() + ARMING_SECONDS
         while True:
-            request = self._arm.call_async(SetBool.Request(data=True))
-            armed = await answer(self, request, self._settings.peer_timeout, "safety_filter/arm")
+            armed = await self._call(self._arm, SetBool.Request(data=True), "service safety_filter/arm")
             if armed.success:
                 return
             if time.monotonic() > deadline:
