@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A value function linear in simple features, fitted to the batch it serves (PSPT: o, o^2, t, t^2, t^3, 1;
-ridge).
+"""A value function linear in simple features, fitted to the batch it serves (PSPT: o, o^2, t, t^2, t^3, 1; ridge).
 
-Two things differ from the textbook version, both because PSPT's fine-tuning batches are small (5 episodes):
+Two things differ from the textbook version:
 
-- An episode cut off by its time limit goes on in principle, so its returns end with the discounted value of
-its last
-  state, under the very function that is being fitted. That is a linear equation in the coefficients: one
-  solve, no iteration.
-- Each episode's values come from a fit to the OTHER episodes. Forty coefficients fitted to five episodes
-explain part
-  of their luck as value, and what the baseline explains the policy cannot learn from.
+- An episode cut off by its time limit goes on in principle, so its returns end with the discounted value of its last
+  state, under the very function that is being fitted. That is a linear equation in the coefficients: one solve, no
+  iteration.
+- Each episode's values can come from a fit to the OTHER episodes, so that no episode's luck passes for value. That
+  needs many of them: with PSPT's five per iteration the noise of a fit to four costs more than it saves.
 """
 
 from __future__ import annotations

@@ -12,8 +12,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from safe_transfer_ros.reporting import plots
-from safe_transfer_ros.reporting.plots import BLUE, GREEN, INK, ORANGE, VERMILLION
+from safe_transfer_ros.reporting.plots import BLUE, GREEN, INK, ORANGE, STYLE, VERMILLION
 from safe_transfer_ros.transfer.pretrain import BatchRecord
 
 _COLOURS = (BLUE, VERMILLION, GREEN, ORANGE)

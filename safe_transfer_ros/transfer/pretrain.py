@@ -129,6 +129,7 @@ def pretrain(
         max_kl=settings.max_kl,
         gamma=settings.gamma,
         lam=settings.lam,
+        leave_one_out=True,
         fisher_fraction=settings.fisher_fraction,
     )
     parameters = progress.parameters

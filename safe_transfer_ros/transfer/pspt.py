@@ -43,7 +43,7 @@ class PsptSettings:
       gamma: Discount (PSPT: .95).
       lam: Lambda of the advantage estimate (PSPT: .98).
       ridge: Regularisation of the value function.
-      leave_one_out: Fit each episode's values to the other episodes.
+      leave_one_out: Fit each episode's values to the other episodes; wants more than a few of them.
       cg_iterations: See `TrpoSettings`.
       damping: See `TrpoSettings`.
       fisher_fraction: See `TrpoSettings`.
@@ -53,7 +53,7 @@ class PsptSettings:
     gamma: float = 0.95
     lam: float = 0.98
     ridge: float = 1e-3
-    leave_one_out: bool = True
+    leave_one_out: bool = False
     cg_iterations: int = 10
     damping: float = 0.01
     fisher_fraction: float = 1.0
