@@ -35,7 +35,7 @@ def draw_learning_curves(curves: Mapping[str, Sequence[BatchRecord]], unsafety_l
     shown = {label: records for label, records in curves.items() if records}
     if not shown:
         raise ValueError("expected at least one learning curve with a batch in it, got none")
-    with rc_context(plots.STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(8.4, 6.0), dpi=144, layout="constrained")
         axes = figure.subplots(2, 2, sharex=True)
         _panel(axes[0, 0], shown, "mean_return", "return")
