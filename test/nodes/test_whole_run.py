@@ -21,8 +21,8 @@ from safe_transfer_ros.transfer.iteration import COLUMNS, read
 from safe_transfer_ros.transfer.recompute import iteration_records
 
 SEED = 4
-# A shared test machine may leave a process unscheduled for longer than an arm may go unwatched: the filter then trips, as
-# it should, but that is not what this test is about.
+# A shared test machine may leave a process unscheduled for longer than an arm may go unwatched: the filter then trips,
+# as it should, but that is not what this test is about.
 PATIENT = (
     "safety_filter.joint_state_timeout:=5",
     "safety_filter.action_timeout:=5",
