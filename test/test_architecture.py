@@ -14,7 +14,7 @@ import safe_transfer_ros
 
 PACKAGE = Path(safe_transfer_ros.__file__).parent
 
-# Room -> the rooms it may import from; `configuration` and `resources` serve all.
+# Room -> the rooms it may import from; `configuration`, `resources` and `middleware` serve all.
 MAY_IMPORT = {
     "safety": set(),
     "robots": set(),

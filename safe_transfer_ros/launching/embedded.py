@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from safe_transfer_ros import middleware
 from safe_transfer_ros.launching.domain import Domain
 from safe_transfer_ros.launching.graph import Process
 
@@ -44,12 +45,13 @@ class Launcher:
           log_dir: Standard output and error of each process go to `<log_dir>/<node>.log`.
         """
         self._processes = processes
+        self._domain = domain  # held: a claim that is forgotten is given up, and the next run would join ours
         self._arguments = ["--ros-args", "--params-file", str(parameters_file), "--disable-external-lib-logs"]
         self._log_dir = log_dir
         self._children: dict[str, subprocess.Popen[bytes]] = {}
-        self._environment = os.environ | {
+        self.environment = os.environ | {
             "ROS_DOMAIN_ID": str(domain.number),
-            "ROS_AUTOMATIC_DISCOVERY_RANGE": os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST"),
+            **middleware.environment(),
             "SAFE_TRANSFER_LAUNCHER_PID": str(os.getpid()),
             "PYTHONUNBUFFERED": "1",
             "OMP_NUM_THREADS": "1",  # one process a role, two cores: threads inside them only get in each other's way
@@ -111,7 +113,7 @@ class Launcher:
         with log:
             self._children[node] = subprocess.Popen(
                 [sys.executable, "-m", f"safe_transfer_ros.nodes.{node}", *self._arguments],
-                env=self._environment,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

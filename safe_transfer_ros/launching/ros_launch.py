@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from typing import Any
@@ -23,7 +22,7 @@ from launch.events import Shutdown, matches_action
 from launch.events.process import SignalProcess
 from launch_ros.actions import Node
 
-from safe_transfer_ros import resources
+from safe_transfer_ros import middleware, resources
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.graph import Argument, Parameters, Process, read_parameters
 
@@ -58,9 +57,7 @@ def _actions(context: LaunchContext, graph: Any) -> list[Any]:
     number = context.get_locals_as_dict()["safe_transfer_domain"].number
     actions: list[Any] = [
         SetEnvironmentVariable("ROS_DOMAIN_ID", str(number)),
-        SetEnvironmentVariable(
-            "ROS_AUTOMATIC_DISCOVERY_RANGE", os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-        ),
+        *(SetEnvironmentVariable(name, value) for name, value in middleware.environment().items()),
         SetEnvironmentVariable("OMP_NUM_THREADS", "1"),
         LogInfo(msg=f"run directory {plan.run_dir}; to look inside: export ROS_DOMAIN_ID={number}"),
     ]

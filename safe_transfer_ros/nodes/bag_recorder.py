@@ -98,7 +98,7 @@ class BagRecorder(Node):
 
 def main() -> None:
     """Console entry point."""
-    raise SystemExit(run("bag_recorder", BagRecorder))
+    raise SystemExit(run("bag_recorder", BagRecorder, niceness=5))
 
 
 if __name__ == "__main__":

@@ -17,13 +17,12 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Protocol
 
-# Before rclpy loads the middleware: the default range multicasts on every network interface.
-os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-
 import rclpy
 from rclpy.experimental import EventsExecutor
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
+
+from safe_transfer_ros import middleware
 
 EXIT_BAD_INPUT = 2
 _PR_SET_PDEATHSIG = 1
@@ -59,19 +58,23 @@ class Lifetime:
         self._wake()
 
 
-def run(name: str, create: Callable[[Lifetime], Closable]) -> int:
+def run(name: str, create: Callable[[Lifetime], Closable], *, niceness: int = 0) -> int:
     """Run one node until it is told to stop, finishes or fails.
 
     Args:
       name: Node name, for error lines.
       create: Builds the node; a ValueError or OSError from it is a user's mistake, told in one line.
+      niceness: Above 0 for nodes outside the control loop: they yield the processor to those inside.
 
     Returns:
       Exit status: 0 finished or stopped, 2 bad input, 1 a defect (with its traceback).
     """
     _die_with_parent()
+    if niceness:
+        os.nice(niceness)
     lifetime = Lifetime()
     _end_on_signals(lifetime)
+    middleware.set_defaults()
     rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     node: Closable | None = None
     executor = EventsExecutor()

@@ -280,7 +280,7 @@ def main() -> None:
     def create(lifetime: Lifetime) -> Trainer:
         return Trainer(lifetime)
 
-    raise SystemExit(run("trainer", create))
+    raise SystemExit(run("trainer", create, niceness=5))
 
 
 if __name__ == "__main__":

@@ -3,11 +3,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.launching import domain
+from safe_transfer_ros.launching.embedded import Launcher
 
 
 @pytest.fixture(autouse=True)
@@ -43,4 +45,11 @@ def test_a_killed_holder_frees_its_domain(monkeypatch: pytest.MonkeyPatch) -> No
 def test_nonsense_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROS_DOMAIN_ID", "mine")
     with pytest.raises(ConfigurationError, match="got 'mine'"):
+        domain.claim()
+
+
+def test_a_launcher_holds_the_domain_it_was_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    launcher = Launcher((), tmp_path / "parameters.yaml", domain.claim(), tmp_path)
+    monkeypatch.setenv("ROS_DOMAIN_ID", launcher.environment["ROS_DOMAIN_ID"])
+    with pytest.raises(ConfigurationError, match="in use"):
         domain.claim()
