@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import graph_runs
 import numpy as np
 import pytest
+import yaml
 
 from safe_transfer_ros.bags.read import messages
 from safe_transfer_ros.policies import weights
@@ -16,9 +18,12 @@ from safe_transfer_ros.robots.simulation import perturbation
 from safe_transfer_ros.tasks.environment import TorqueEnv
 from safe_transfer_ros.tasks.streams import action_rng
 from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.vector import VectorTorqueEnv
 from safe_transfer_ros.transfer.episode import Episode, episodes_from_decisions
 from safe_transfer_ros.transfer.iteration import COLUMNS, read
-from safe_transfer_ros.transfer.recompute import iteration_records
+from safe_transfer_ros.transfer.policy_file import load_for, with_stddev_scaled
+from safe_transfer_ros.transfer.pspt import PsptSettings, fine_tune
+from safe_transfer_ros.transfer.recompute import governor, iteration_records, parameters
 
 SEED = 4
 # A shared test machine may leave a process unscheduled for longer than an arm may go unwatched: the filter then trips,
@@ -101,6 +106,29 @@ def test_the_environment_gives_the_same_trajectory(run: Path, episodes: list[Epi
             observation, *_, info = env.step(torque)
             np.testing.assert_array_equal(info["applied"], episode.applied[step])
             np.testing.assert_array_equal(info["position"], episode.position[step + 1])
+
+
+def test_algorithm_1_in_one_process_gives_the_same_run(run: Path) -> None:
+    """What the studies compute without ROS is what the graph does: every row and every weight, bit for bit."""
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    trainer, task = parameters(config, "trainer"), make("pr2_cup_swirl")
+    policy = with_stddev_scaled(load_for(task, trainer["policy"])[0], trainer["stddev_factor"])
+    records = read(run / "iterations.csv")
+    with VectorTorqueEnv(task, perturbation(parameters(config, "mujoco_sim")["perturbation"])) as environment:
+        steps = fine_tune(
+            environment,
+            policy,
+            settings=PsptSettings(max_kl=trainer["max_kl"], leave_one_out=trainer["leave_one_out"]),
+            governor=governor(config).settings,
+            seed=SEED,
+            episodes=trainer["episodes_per_iteration"],
+        )
+        for record, step in zip(records, islice(steps, len(records)), strict=True):
+            assert step.record.as_dict() | {"wall_time_s": 0.0} == record.as_dict() | {"wall_time_s": 0.0}
+            data = (run / "checkpoints" / f"policy_{record.iteration + 1:05d}.safetensors").read_bytes()
+            checkpoint, _ = weights.from_bytes(data)
+            for name, array in step.update.parameters.items():
+                np.testing.assert_array_equal(array, checkpoint[name], err_msg=name)
 
 
 def test_same_seed_same_numbers(run: Path, tmp_path: Path) -> None:
