@@ -64,6 +64,8 @@ setup(
             "ros-jazzy-std-msgs",
             "ros-jazzy-std-srvs",
         ],
+        # `safe_transfer reproduce --ray ADDRESS`.
+        "ray": ["ray>=2.9"],
         "test": ["hypothesis", "pytest", "pytest-timeout"],
     },
     zip_safe=False,

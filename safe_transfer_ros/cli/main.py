@@ -14,7 +14,14 @@ EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
 # Subcommand -> its module. Only the one that is asked for is imported: some bring torch or matplotlib along.
-_MODULES = {"run": "run", "up": "run", "pretrain": "pretrain", "report": "report", "bag": "bag"}
+_MODULES = {
+    "run": "run",
+    "up": "run",
+    "pretrain": "pretrain",
+    "reproduce": "reproduce",
+    "report": "report",
+    "bag": "bag",
+}
 
 _EPILOG = """\
 A first run:

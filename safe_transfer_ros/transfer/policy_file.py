@@ -55,6 +55,12 @@ def with_stddev_scaled(parameters: Parameters, factor: float) -> Parameters:
     return {**parameters, "log_std": parameters["log_std"] + np.float32(np.log(factor))}
 
 
+def with_torque_scaled(parameters: Parameters, factor: float) -> Parameters:
+    """The same policy with its mean torque multiplied by `factor` > 0; the standard deviation is untouched."""
+    scaled = {name: parameters[name] * np.float32(factor) for name in ("mean.weight", "mean.bias")}
+    return {**parameters, **scaled}
+
+
 def check_sizes(parameters: Parameters, task: Task) -> None:
     """Check that a policy takes the task's observations and gives its actions.
 

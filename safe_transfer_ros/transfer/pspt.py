@@ -10,9 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from safe_transfer_ros.algorithms.gae import generalized_advantages
 from safe_transfer_ros.algorithms.linear_baseline import fitted_values
@@ -22,7 +23,7 @@ from safe_transfer_ros.policies.weights import Parameters
 from safe_transfer_ros.safety.torque_limit import GovernorSettings, TorqueLimitGovernor
 from safe_transfer_ros.safety.unsafety import UnsafetyLedger
 from safe_transfer_ros.tasks.task import Task
-from safe_transfer_ros.tasks.vector import VectorTorqueEnv
+from safe_transfer_ros.tasks.vector import EpisodeBatch, Policy
 from safe_transfer_ros.transfer.episode import Episode
 from safe_transfer_ros.transfer.iteration import IterationRecord, iteration_estimate, iteration_record
 from safe_transfer_ros.transfer.rollouts import Rollouts, from_episodes, to_episodes
@@ -165,8 +166,21 @@ class FineTuneStep:
     update: PolicyUpdate
 
 
+class Environment(Protocol):
+    """What rolls out whole batches of episodes: `VectorTorqueEnv`, or `WorkerRollouts` with the same numbers."""
+
+    @property
+    def task(self) -> Task:
+        """What is to be done."""
+        ...
+
+    def rollout(self, policy: Policy, *, torque_limits: ArrayLike, seed: int, first_episode: int = 0) -> EpisodeBatch:
+        """See `VectorTorqueEnv.rollout`."""
+        ...
+
+
 def fine_tune(
-    environment: VectorTorqueEnv,
+    environment: Environment,
     parameters: Parameters,
     *,
     settings: PsptSettings,

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Figures and tables of a study: methods side by side, mean over seeds with its interval, and the violations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
+
+from safe_transfer_ros.reporting.bootstrap import stratified_interval
+from safe_transfer_ros.reporting.plots import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, SKY, STYLE, VERMILLION
+from safe_transfer_ros.transfer.study import StudyCurves
+
+Array = NDArray[np.float64]
+Curves = Mapping[str, Sequence[StudyCurves]]
+
+_COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, INK, FAINT)
+_STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+_END = 10  # iterations that "final" is the mean of
+_LABELS = {
+    "mean_return": "return",
+    "mean_task_return": "task return (no tilt penalty)",
+    "expected_damage": r"measured $p_u \cdot T_\mathrm{lim}$  [N·m]",
+    "true_damage": r"true $p_u \cdot T_\mathrm{lim}$  [N·m]",
+    "true_return": "return of evaluation episodes",
+    "torque_limit": "torque limit  [N·m]",
+    "unsafety_rate": "unsafety rate $p_u$",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Violations:
+    """How a method kept its bound; the columns of <figure>_violations.csv.
+
+    Attributes:
+      method: Its label.
+      runs: Seeds.
+      iterations: Of all runs together.
+      over: Those with p_u * T_lim > D_safe, as measured by their own rollouts.
+      over_in_mean: Iterations in which the mean over seeds was over D_safe.
+      worst_excess: Largest p_u * T_lim - D_safe of all, 0 if none was over, N·m.
+      first_over: First iteration over D_safe in any run, empty if none.
+      true_over: Like `over`, by the evaluation episodes; empty without them.
+      at_maximum: Runs that reached T_max.
+      first_at_maximum: Mean first iteration at T_max over those runs; empty if none did.
+      last_limit: Mean limit of the last iteration, N·m.
+      final_return: Mean return over the last ten iterations and all seeds.
+      final_low: Lower end of its 95 % bootstrap interval over seeds.
+      final_high: Upper end.
+    """
+
+    method: str
+    runs: int
+    iterations: int
+    over: int
+    over_in_mean: int
+    worst_excess: float
+    first_over: int | str
+    true_over: int | str
+    at_maximum: int
+    first_at_maximum: float | str
+    last_limit: float
+    final_return: float
+    final_low: float
+    final_high: float
+
+
+def stacked(runs: Sequence[StudyCurves], column: str) -> Array:
+    """A column of runs of one length, shape (runs, iterations)."""
+    return np.stack([run.columns[column] for run in runs])
+
+
+def violations(label: str, runs: Sequence[StudyCurves]) -> Violations:
+    """The line of a method."""
+    governor = runs[0].run.governor
+    damage, limit = stacked(runs, "expected_damage"), stacked(runs, "torque_limit")
+    true = stacked(runs, "true_damage")
+    over = damage > governor.d_safe
+    top = limit >= governor.t_max * (1.0 - 1e-9)
+    reached = top.any(axis=1)
+    final = stratified_interval([stacked(runs, "mean_return")[:, -_END:].mean(axis=1)])
+    return Violations(
+        method=label,
+        runs=len(runs),
+        iterations=damage.size,
+        over=int(over.sum()),
+        over_in_mean=int((damage.mean(axis=0) > governor.d_safe).sum()),
+        worst_excess=round(float(max(0.0, (damage - governor.d_safe).max())), 4),
+        first_over=int(np.argmax(over.any(axis=0))) if over.any() else "",
+        true_over=int((true > governor.d_safe).sum()) if np.isfinite(true).any() else "",
+        at_maximum=int(reached.sum()),
+        first_at_maximum=round(float(top.argmax(axis=1)[reached].mean()), 1) if reached.any() else "",
+        last_limit=round(float(limit[:, -1].mean()), 3),
+        final_return=round(float(final.estimate), 1),
+        final_low=round(float(final.low), 1),
+        final_high=round(float(final.high), 1),
+    )
+
+
+def violations_text(lines: Sequence[Violations]) -> str:
+    """The table in Markdown."""
+    rows = [
+        (
+            line.method,
+            f"{line.over} of {line.iterations}",
+            f"{line.over_in_mean}",
+            "" if line.true_over == "" else f"{line.true_over}",
+            f"{line.worst_excess:.3f}",
+            f"{line.at_maximum} of {line.runs}" + (f", {line.first_at_maximum}" if line.at_maximum else ""),
+            f"{line.last_limit:.2f}",
+            f"{line.final_return:.0f} ({line.final_low:.0f}, {line.final_high:.0f})",
+        )
+        for line in lines
+    ]
+    head = (
+        "method",
+        "iterations over D_safe",
+        "of the mean",
+        "truly over",
+        "worst excess",
+        "reached T_max, when",
+        "T_lim at the end",
+        "final return (95 %)",
+    )
+    keep = [column for column in range(len(head)) if head[column] != "truly over" or any(row[column] for row in rows)]
+    table = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(row[column] for column in keep) + " |" for row in table)
+
+
+def draw(title: str, curves: Curves, columns: Sequence[str], path: Path) -> Path:
+    """Draw columns of a study, a panel each: the mean over seeds, its 95 % bootstrap interval, every seed faintly.
+
+    Args:
+      title: Above the picture.
+      curves: Runs by method, in the order of the legend.
+      columns: What to draw.
+      path: PNG file to write; it is replaced whole.
+
+    Returns:
+      The path.
+    """
+    with rc_context(STYLE):
+        figure = Figure(figsize=(4.6 * len(columns) + 0.4, 4.5), dpi=144, layout="constrained")
+        figure.suptitle(title, x=0.01, ha="left")
+        panels = np.atleast_1d(figure.subplots(1, len(columns)))
+        for axes, column in zip(panels, columns, strict=True):
+            _panel(axes, column, curves)
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower left", ncols=min(len(labels), 5), handlelength=2.6)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.stem}.tmp.png")
+        figure.savefig(beside, metadata={"Software": None})
+        os.replace(beside, path)
+    return path
+
+
+def _panel(axes: Axes, column: str, curves: Curves) -> None:
+    axes.set_title(_LABELS.get(column, column))
+    axes.set_xlabel("iteration")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.margins(x=0.02)
+    means = []
+    for number, (label, runs) in enumerate(curves.items()):
+        colour, style = _COLOURS[number % len(_COLOURS)], _STYLES[number % len(_STYLES)]
+        values = stacked(runs, column)
+        where = np.flatnonzero(np.isfinite(values).all(axis=0))
+        if not len(where):
+            continue
+        x, values = where.astype(np.float64), values[:, where]
+        interval = stratified_interval([values], resamples=500)
+        for row in values if len(values) <= 5 else ():
+            axes.plot(x, row, color=colour, linewidth=0.6, alpha=0.22)
+        axes.fill_between(x, interval.low, interval.high, color=colour, alpha=0.16, linewidth=0)
+        marker = "o" if len(x) < 8 else None
+        axes.plot(x, interval.estimate, color=colour, linestyle=style, label=label, marker=marker, markersize=4)
+        means.append(interval.estimate)
+    if column in ("expected_damage", "true_damage"):
+        _bounds(axes, curves)
+    if column == "torque_limit":
+        axes.set_yscale("log")
+        low, high = axes.get_ylim()
+        axes.set_yticks([tick for tick in (0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0) if low <= tick <= high])
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}"))
+        axes.minorticks_off()
+    if column.endswith("return") and means:
+        _open_up(axes, means)
+
+
+def _bounds(axes: Axes, curves: Curves) -> None:
+    """A line per D_safe; and a scale on which both a bound and six times it can be read."""
+    bounds = [runs[0].run.governor.d_safe for runs in curves.values() if runs[0].run.governor.rule != "fixed"]
+    top = max(float(stacked(runs, "expected_damage").max()) for runs in curves.values())
+    if bounds and top > 2.5 * max(bounds):
+        axes.set_yscale("symlog", linthresh=max(bounds), linscale=1.5)
+        ticks = [0.0, max(bounds) / 2, max(bounds), *(tick for tick in (1.0, 2.0, 3.0) if tick > max(bounds))]
+        axes.set_yticks(ticks)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}"))
+        axes.minorticks_off()
+    single = len(set(bounds)) == 1
+    for number, runs in enumerate(curves.values()):
+        governor = runs[0].run.governor
+        if governor.rule != "fixed":
+            colour = INK if single else _COLOURS[number % len(_COLOURS)]
+            axes.axhline(governor.d_safe, color=colour, linewidth=1.1, linestyle="-" if single else ":")
+    if single:
+        at = (1.0, bounds[0])
+        axes.annotate(
+            r"$D_\mathrm{safe}$", at, xycoords=("axes fraction", "data"), xytext=(-2, 3), textcoords="offset points",
+            ha="right", color=INK, fontsize=9,
+        )  # fmt: skip
+    axes.set_ylim(bottom=0.0)
+
+
+def _open_up(axes: Axes, means: Sequence[Array]) -> None:
+    """Log scale for a method far below the best one, or the best would be a flat line."""
+    best = max(means, key=lambda mean: float(mean[-1]))
+    scale = max(50.0, float(np.abs(best).max()))
+    if min(float(mean.min()) for mean in means) < -6.0 * scale:
+        linear = next(tick for tick in (100.0, 200.0, 500.0, 1000.0, 1e9) if tick >= scale)
+        axes.set_yscale("symlog", linthresh=linear, linscale=1.6)
+        ticks = [-2000.0, -1000.0, -500.0, -linear, 0.0, linear]
+        low, high = axes.get_ylim()
+        axes.set_yticks(sorted({tick for tick in ticks if low <= tick <= high}))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:,g}".replace("-", "−")))
+        axes.minorticks_off()

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The experiments behind PSPT's figures: which methods, on which robot, under which settings."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from safe_transfer_ros.configuration import nearest
+from safe_transfer_ros.robots.simulation import Perturbation
+from safe_transfer_ros.safety.torque_limit import GovernorSettings
+from safe_transfer_ros.transfer.study import StudyRun
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """One curve of a figure.
+
+    Attributes:
+      label: In legends and tables.
+      run: Its settings; the seed is the study's to choose.
+    """
+
+    label: str
+    run: StudyRun
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One figure.
+
+    Attributes:
+      name: On the command line, and of its files.
+      title: Above the picture.
+      methods: Its curves.
+      columns: What is drawn, a panel each; columns of `StudyCurves`.
+      seeds: Seeds 0, 1, ... as many as the paper has.
+    """
+
+    name: str
+    title: str
+    methods: tuple[Method, ...]
+    columns: tuple[str, ...]
+    seeds: int = 5
+
+    def runs(self, seeds: int, iterations: int | None = None) -> list[tuple[str, StudyRun]]:
+        """Label and settings of every run.
+
+        Args:
+          seeds: Number of seeds.
+          iterations: Of each run, where not the experiment's own.
+        """
+        return [
+            (
+                method.label,
+                dataclasses.replace(method.run, seed=seed, iterations=iterations or method.run.iterations),
+            )
+            for seed in range(seeds)
+            for method in self.methods
+        ]
+
+
+def _governed(label: str, **governor: object) -> Method:
+    return Method(label=label, run=StudyRun(governor=GovernorSettings(**governor)))  # type: ignore[arg-type]
+
+
+FULL = _governed("adaptive (PSPT)")
+FIXED = _governed("fixed at 3 N·m", rule="fixed")
+
+# PSPT's real robot was stickier than its simulation; under this friction the policy moves only with its torques x 1.3.
+_STICKY = Perturbation(frictionloss=0.6)
+_REAL_ROBOT = StudyRun(
+    perturbation=_STICKY,
+    iterations=60,
+    stddev_factor=0.5**0.5,
+    torque_factor=1.3,
+    governor=GovernorSettings(d_safe=1.3, t_min=1.8, allow_unsafe_minimum=True),
+)
+
+_EXPERIMENTS = (
+    Experiment(
+        name="fig6",
+        title="PSPT Fig. 6: return while adapting, adaptive against fixed torque limit",
+        methods=(FULL, FIXED),
+        columns=("mean_return", "mean_task_return"),
+    ),
+    Experiment(
+        name="fig7",
+        title="PSPT Fig. 7: expected damage while adapting, adaptive against fixed torque limit",
+        methods=(FULL, FIXED),
+        columns=("expected_damage", "torque_limit"),
+    ),
+    Experiment(
+        name="fig8",
+        title="PSPT Fig. 8: the full method and its ablations",
+        methods=(
+            FULL,
+            _governed("v2: no Δp_u1", use_limit_change=False),
+            _governed("v3: no Δp_u2", use_policy_change=False),
+            _governed("v4: neither", use_limit_change=False, use_policy_change=False),
+        ),
+        columns=("expected_damage", "torque_limit", "mean_return"),
+    ),
+    Experiment(
+        name="fig9",
+        title="PSPT Fig. 9: four bounds on the expected damage",
+        methods=tuple(_governed(f"D_safe {bound:g} N·m", d_safe=bound) for bound in (0.2, 0.35, 0.5, 0.8)),
+        columns=("expected_damage", "torque_limit", "mean_return"),
+    ),
+    Experiment(
+        name="fig10",
+        title="PSPT Fig. 10: the settings of the real robot, on a simulated arm with high friction",
+        methods=(
+            Method(label="adaptive, T_min 1.8 N·m", run=_REAL_ROBOT),
+            Method(
+                label="fixed at 3 N·m",
+                run=dataclasses.replace(_REAL_ROBOT, governor=GovernorSettings(d_safe=1.3, t_min=1.8, rule="fixed")),
+            ),
+        ),
+        columns=("mean_return", "expected_damage", "torque_limit"),
+        seeds=3,
+    ),
+)
+
+EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in _EXPERIMENTS}
+
+
+def experiment(name: str) -> Experiment:
+    """An experiment by name.
+
+    Raises:
+      ValueError: if there is none; names the nearest one.
+    """
+    if name not in EXPERIMENTS:
+        raise ValueError(f"unknown figure '{name}': {nearest(name, EXPERIMENTS)}")
+    return EXPERIMENTS[name]

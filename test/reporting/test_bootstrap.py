@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bootstrap intervals: against scipy's, and how often they hold the truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from safe_transfer_ros.reporting.bootstrap import interquartile_mean, stratified_interval
+
+
+@pytest.mark.parametrize("count", (4, 8, 20))
+def test_the_interquartile_mean_is_the_trimmed_one_where_quarters_are_whole(count: int) -> None:
+    values = np.random.default_rng(count).standard_normal((count, 3))
+    np.testing.assert_allclose(interquartile_mean(values), stats.trim_mean(values, 0.25, axis=0))
+
+
+def test_the_interquartile_mean_counts_parts_of_values() -> None:
+    # The middle half of five values: the third whole, three quarters of its neighbours.
+    assert interquartile_mean(np.array([9.0, 1.0, 2.0, 3.0, -7.0])) == pytest.approx((0.75 * 1 + 2 + 0.75 * 3) / 2.5)
+
+
+def test_the_interval_is_scipys_for_one_stratum() -> None:
+    values = np.random.default_rng(0).exponential(size=40)
+    ours = stratified_interval([values], resamples=20_000)
+    theirs = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=20_000, rng=1).confidence_interval
+    assert ours.estimate == pytest.approx(values.mean())
+    assert (float(ours.low), float(ours.high)) == pytest.approx((theirs.low, theirs.high), abs=0.02)
+
+
+def test_each_stratum_keeps_its_share() -> None:
+    """Two robots far apart: their distance is no uncertainty of the mean over both."""
+    low, high = np.full(5, 0.0), np.full(5, 100.0)
+    interval = stratified_interval([low, high])
+    assert (float(interval.low), float(interval.estimate), float(interval.high)) == (50.0, 50.0, 50.0)
+
+
+def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(3)
+    held = 0
+    for trial in range(300):
+        interval = stratified_interval([rng.normal(size=(15, 1))], resamples=400, seed=trial)
+        held += bool(interval.low[0] <= 0.0 <= interval.high[0])
+    assert 0.87 <= held / 300 <= 0.98  # percentile intervals of 15 values are a little narrow
+
+
+def test_one_run_has_no_spread_and_none_is_refused() -> None:
+    interval = stratified_interval([np.array([[1.0, 2.0]])])
+    np.testing.assert_array_equal(interval.low, interval.high)
+    with pytest.raises(ValueError, match="at least one run"):
+        stratified_interval([np.empty((0, 3))])
+    with pytest.raises(ValueError, match="median"):
+        stratified_interval([np.ones(3)], statistic="median")
