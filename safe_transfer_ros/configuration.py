@@ -28,6 +28,7 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
+    live: bool = False,
 ) -> Any:
     """Declare one field of a settings dataclass.
 
@@ -37,8 +38,9 @@ def setting(
       minimum: Smallest allowed value, for numbers.
       maximum: Largest allowed value, for numbers.
       choices: Allowed values, for strings.
+      live: The running node takes some changes of it; every other setting is fixed from the start.
     """
-    metadata = {"description": description, "minimum": minimum, "maximum": maximum, "choices": choices}
+    metadata = {"description": description, "minimum": minimum, "maximum": maximum, "choices": choices, "live": live}
     return dataclasses.field(default=default, metadata=metadata)
 
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings dataclasses as ROS parameters: declared with description and range, checked as a whole, read-only."""
+"""Settings dataclasses as ROS parameters: declared with description and range, checked as a whole, read-only unless
+declared live.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ BUILT_IN = ("use_sim_time", "start_type_description_service", "qos_overrides")
 def declare(node: Node, *settings_types: type) -> list[Any]:
     """Declare the fields of several settings dataclasses on a node and build them.
 
-    Parameters are read-only: nothing that bounds a torque can be changed under way. An override that belongs to none of
-    the dataclasses is an error, where rclpy would silently ignore it.
+    Parameters are read-only unless declared live, and a node decides itself which changes of those it takes. An
+    override that belongs to none of the dataclasses is an error, where rclpy would silently ignore it.
 
     Raises:
       ConfigurationError: unknown name, wrong type, out of range, or a rule between values broken.
@@ -49,7 +51,7 @@ def _declare_one(node: Node, settings_type: type[Settings], overrides: dict[str,
 def _descriptor(field: dataclasses.Field[Any], kind: type) -> ParameterDescriptor:
     metadata = field.metadata
     choices = f" (one of: {', '.join(metadata['choices'])})" if metadata.get("choices") else ""
-    descriptor = ParameterDescriptor(description=metadata["description"] + choices, read_only=True)
+    descriptor = ParameterDescriptor(description=metadata["description"] + choices, read_only=not metadata["live"])
     minimum, maximum = metadata.get("minimum"), metadata.get("maximum")
     if minimum is None or maximum is None:
         return descriptor

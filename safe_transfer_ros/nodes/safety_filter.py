@@ -7,97 +7,134 @@ matched to joints by name, handed to those rules with a time, and what they answ
 Lockstep: the time is the robot's own (joint state stamps), and one command answers one joint state, as soon as the
 proposal for that very state is here. Real time: the time is this machine's steady clock, and every joint state is
 answered at once with the newest accepted proposal.
+
+In the steady state nothing here logs or builds what lives longer than the call.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import gc
+import math
 import time
 from array import array
-from collections import Counter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
+from rclpy.parameter import Parameter
 from safe_transfer_msgs.msg import FilterStatus, PolicyAction, SafetyDecision, TorqueLimit
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
-from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.configuration import ConfigurationError, build
+from safe_transfer_ros.nodes import qos, realtime
+from safe_transfer_ros.nodes.critic_worker import TimeBoundGate
+from safe_transfer_ros.nodes.filter_health import FilterHealth
 from safe_transfer_ros.nodes.managed import ManagedNode
 from safe_transfer_ros.nodes.parameters import declare
 from safe_transfer_ros.nodes.process import Lifetime, run
 from safe_transfer_ros.nodes.settings import ExperimentSettings, FilterSettings
 from safe_transfer_ros.nodes.stamps import to_ns
 from safe_transfer_ros.safety import filter as rules
+from safe_transfer_ros.safety.critic_gate import Gate
+from safe_transfer_ros.safety.external_stop import ExternalStop
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 from safe_transfer_ros.safety.limit_guard import TorqueLimitGuard
-from safe_transfer_ros.safety.reasons import MODE_TEXT, Mode, Reason, Verdict, describe, split
+from safe_transfer_ros.safety.reasons import MODE_TEXT, Mode, Reason, Verdict, describe
 from safe_transfer_ros.tasks.task import make
 
 Array = npt.NDArray[np.float64]
 
 _EMPTY = array("d")
 _STOPPING = (Mode.HOLDING, Mode.TRIPPED)
+_MOVING = (Mode.ARMED, Mode.HOLDING)
+COMMANDS, PROPOSALS = "effort_controller/commands", "policy_server/action"
 
 
 class SafetyFilter(ManagedNode):
     """Proposals and joint states in; bounded torques and decisions out."""
 
-    def __init__(self) -> None:
-        """Declare parameters."""
+    def __init__(self, gate: Gate | None = None) -> None:
+        """Declare parameters.
+
+        Args:
+          gate: Safety critic; none by default. It gets a thread of its own and `critic_timeout` for an answer.
+        """
         super().__init__("safety_filter")
         experiment, settings = declare(self, ExperimentSettings, FilterSettings)
         self._settings = settings
         self._task = make(experiment.task)
         self._lockstep: bool = experiment.lockstep
+        self._nominal_period = self._task.control_period_s if self._lockstep else self._task.timestep_s
+        _check_stopping_time(experiment, settings)
         robot = self._task.robot
         self._order = JointOrder(robot.joint_names)
         self._n_joints = len(robot.joint_names)
         self._filter = rules.SafetyFilter(
             robot.joint_names,
             robot.limits.effort,
-            rules.FilterSettings(
-                action_timeout_s=settings.action_timeout,
-                trip_timeout_s=settings.trip_timeout,
-                joint_state_timeout_s=max(settings.joint_state_timeout, self._period(experiment) * 2.5),
-                frozen_timeout_s=settings.frozen_timeout,
-                state_period_s=self._period(experiment),
-                torque_rate_limit=settings.torque_rate_limit,
-            ),
+            self._rule_settings(settings),
             TorqueLimitGuard(
                 experiment.torque_limit_max if experiment.limit == "fixed" else experiment.torque_limit_min,
                 experiment.torque_limit_max,
                 iteration=experiment.first_iteration,
                 torque_limit=experiment.starting_limit,
             ),
+            gate=TimeBoundGate(gate, settings.critic_timeout) if gate is not None else None,
+            observe=self._task.observe,
         )
+        self._external_stop = ExternalStop(settings.e_stop_lease)
         self._active = False
         self._state_message: JointState | None = None
         self._waiting: PolicyAction | None = None  # lockstep: a proposal whose joint state is not here yet
         self._judged: PolicyAction | None = None  # a proposal whose decision waits for the torque of the next cycle
         self._usable = False  # its arrays are whole and in order
         self._unreadable = ""  # why the newest joint state could not be used
-        self._told = (Mode.DISARMED, -1, 0.0)  # mode, limit iteration and limit last published
-        self._last_arrival = time.monotonic()
+        self._told = (Mode.DISARMED, Reason.NONE, -1, 0.0)  # mode, cause, limit iteration and limit last published
+        self._recorded_mode = Mode.DISARMED  # of the last cycle
+        self._unrecorded = 0  # reasons of the cycles since the last decision
+        self._arrival_ns = self._published_ns = time.monotonic_ns()
+        self.add_on_set_parameters_callback(self._on_parameters)
 
-    def _period(self, experiment: ExperimentSettings) -> float:
-        """Nominal time between joint states, s."""
-        return self._task.control_period_s if experiment.lockstep else self._task.timestep_s
+    def _rule_settings(self, settings: FilterSettings) -> rules.FilterSettings:
+        return rules.FilterSettings(
+            action_timeout_s=settings.action_timeout,
+            trip_timeout_s=settings.trip_timeout,
+            joint_state_timeout_s=max(settings.joint_state_timeout, self._nominal_period * 2.5),
+            frozen_timeout_s=settings.frozen_timeout,
+            state_period_s=self._nominal_period,
+            torque_rate_limit=settings.torque_rate_limit,
+        )
+
+    def _on_parameters(self, changes: list[Parameter]) -> SetParametersResult:
+        """Shorter timeouts are taken at once, all or none; nothing can be made laxer while the filter runs."""
+        values = dataclasses.asdict(self._settings) | {change.name: change.value for change in changes}
+        try:
+            settings = build(FilterSettings, values, where=self.get_name())
+            refusal = self._filter.tighten(self._rule_settings(settings))
+        except (ConfigurationError, ValueError) as error:
+            refusal = str(error)
+        if refusal is None:
+            self._settings = settings
+        return SetParametersResult(successful=refusal is None, reason=refusal or "")
 
     # Lifecycle -------------------------------------------------------------------------------------------------------
 
     def configure(self) -> None:
         """Create topics, services and timers."""
-        self._commands = self.create_publisher(Float64MultiArray, "effort_controller/commands", qos.RECORD)
+        self._commands = self.create_publisher(Float64MultiArray, COMMANDS, qos.RECORD)
         self._decisions = self.create_publisher(SafetyDecision, "safety_filter/decision", qos.RECORD)
         self._status = self.create_publisher(FilterStatus, "safety_filter/status", qos.LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.STREAM)
         self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM)
-        self.create_subscription(PolicyAction, "policy_server/action", self._on_action, qos.STREAM)
+        self.create_subscription(PolicyAction, PROPOSALS, self._on_action, qos.STREAM)
         self.create_subscription(TorqueLimit, "unsafety_monitor/torque_limit", self._on_limit, qos.LATCHED)
+        self.create_subscription(Bool, "safety_filter/e_stop", self._on_external_stop, qos.STREAM)
         self.create_service(SetBool, "safety_filter/arm", self._on_arm)
         self.create_service(Trigger, "safety_filter/reset", self._on_reset)
         self.create_service(Trigger, "safety_filter/trip", self._on_trip)
@@ -106,8 +143,10 @@ class SafetyFilter(ManagedNode):
         self.create_timer(1.0, self._diagnose, clock=steady)
         self._command = Float64MultiArray(data=array("d", bytes(8 * self._n_joints)))
         self._decision = SafetyDecision(joint_names=list(self._task.robot.joint_names))
-        self._counts: Counter[Reason] = Counter()
-        self._decided = 0
+        self._health = FilterHealth()
+        for refusal in realtime.request(self._settings.realtime_priority, self._settings.lock_memory):
+            self.get_logger().warning(refusal)
+        gc.disable()  # collected once a second instead, between two cycles, see _diagnose
 
     def activate(self) -> None:
         """Accept proposals once armed; tell everyone the limit in force."""
@@ -120,6 +159,7 @@ class SafetyFilter(ManagedNode):
             self._filter.trip(Reason.SHUTDOWN, self._now())
             self._stop()
             self._active = False
+            gc.enable()
 
     def close(self) -> None:
         """Stop torque before the process ends."""
@@ -127,15 +167,26 @@ class SafetyFilter(ManagedNode):
 
     def _stop(self) -> None:
         """Publish torques until they are zero; the rate limit makes that a few milliseconds at most."""
-        now = self._now()
         period = round(self._filter.settings.state_period_s * 1e9)
+        now = self._now()
         for _ in range(20):
-            self._publish_command(self._filter.cycle(now, time.monotonic_ns()))
+            self._cycle(now)
             if self._filter.stopped:
                 return
-            now += period
-            if not self._lockstep:
+            if self._lockstep:
+                now += period  # the robot's time stands still until it gets a command
+            else:
                 time.sleep(period * 1e-9)
+                now = self._now()
+
+    def _standing(self) -> Reason:
+        """Causes that forbid motion as long as they last, whatever the mode."""
+        reasons = Reason.NONE
+        if self.count_publishers(COMMANDS) > 1 or self.count_publishers(PROPOSALS) > 1:
+            reasons |= Reason.SECOND_PUBLISHER
+        if self._external_stop.problem(time.monotonic_ns()):
+            reasons |= Reason.OPERATOR_STOP
+        return reasons
 
     # What arrives ----------------------------------------------------------------------------------------------------
 
@@ -148,7 +199,7 @@ class SafetyFilter(ManagedNode):
     def _on_joint_state(self, message: JointState) -> None:
         if not self._active:
             return
-        self._last_arrival = time.monotonic()
+        self._arrival_ns = time.monotonic_ns()
         self._state_message = message
         now = self._now()
         try:
@@ -166,11 +217,12 @@ class SafetyFilter(ManagedNode):
             self._pair()
         else:
             self._cycle(now)
+            self._health.time(self._published_ns - self._arrival_ns)
 
     def _on_action(self, message: PolicyAction) -> None:
         if not self._active:
             return
-        self._last_arrival = time.monotonic()
+        self._arrival_ns = time.monotonic_ns()
         if self._lockstep:
             self._waiting = message
             self._pair()
@@ -186,6 +238,7 @@ class SafetyFilter(ManagedNode):
         now = self._now()
         self._judge(proposal, now)
         self._cycle(now)
+        self._health.time(self._published_ns - self._arrival_ns)
 
     def _judge(self, message: PolicyAction, now: int) -> None:
         """Hand one proposal to the rules, its joints matched by name."""
@@ -233,7 +286,9 @@ class SafetyFilter(ManagedNode):
         if not self._active:
             return _answer(response, "the filter is not active")
         if request.data:
-            refusal = self._unreadable or self._filter.arm(self._now())
+            standing = self._standing()
+            problem = self._external_stop.problem(time.monotonic_ns()) if standing & Reason.OPERATOR_STOP else None
+            refusal = self._unreadable or problem or self._filter.arm(self._now(), standing)
         else:
             refusal = None
             self._filter.disarm(self._now())
@@ -242,39 +297,56 @@ class SafetyFilter(ManagedNode):
         return _answer(response, refusal)
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        refusal = self._filter.reset(self._now())
+        refusal = self._filter.reset(self._now(), self._standing())
         self._tell_changes()
         return _answer(response, refusal)
 
     def _on_trip(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._filter.trip(Reason.OPERATOR_STOP, self._now())
-        self._stop()
-        self._tell_changes()
+        self._trip(Reason.OPERATOR_STOP)
         return _answer(response, None)
+
+    def _on_external_stop(self, message: Bool) -> None:
+        self._external_stop.hear(message.data, time.monotonic_ns())
+        if message.data and self._active and not self._filter.cause & Reason.OPERATOR_STOP:
+            self._trip(Reason.OPERATOR_STOP)
 
     # What goes out ---------------------------------------------------------------------------------------------------
 
     def _cycle(self, now: int) -> None:
-        """One control cycle: the torque, and the decision of a proposal that came since the last one."""
-        mode = self._filter.mode
-        self._publish_command(self._filter.cycle(now, time.monotonic_ns()))
+        """One control cycle: the torque; a decision if a proposal came since the last one or the arm was stopped."""
+        torque = self._filter.cycle(now, time.monotonic_ns())
+        self._publish_command(torque)
+        self._published_ns = time.monotonic_ns()
+        mode, reasons = self._filter.mode, int(self._filter.last_reasons)
+        self._health.count(reasons)
+        self._unrecorded |= reasons
         if self._judged is not None:
             self._publish_decision(self._filter.verdict)
             self._judged = None
-        elif self._filter.mode is not mode and self._filter.mode in _STOPPING:
+        elif mode is not self._recorded_mode and mode in _STOPPING:
             self._usable = False
             self._publish_decision(Verdict.STOPPED)
+        self._recorded_mode = mode
         self._tell_changes()
+
+    def _trip(self, reason: Reason) -> None:
+        self._filter.trip(reason, self._now())
+        self._stop()
 
     def _watch(self) -> None:
         """What has to happen although nothing arrives."""
         if not self._active:
             return
-        silent = time.monotonic() - self._last_arrival
-        if self._lockstep:
-            if silent > self._settings.lockstep_timeout and self._filter.mode in (Mode.ARMED, Mode.HOLDING):
-                self._filter.trip(Reason.PROPOSAL_TIMEOUT | Reason.JOINT_STATE_STALE, self._now())
-                self._stop()
+        silent = (time.monotonic_ns() - self._arrival_ns) * 1e-9
+        moving = self._filter.mode in _MOVING
+        standing = self._standing()
+        # In DISARMED a silent stop button only forbids arming: nothing moves that would have to be stopped.
+        new = standing & ~self._filter.cause if moving else standing & ~self._filter.cause & Reason.SECOND_PUBLISHER
+        if new:
+            self._trip(new)
+        elif self._lockstep:
+            if moving and silent > self._settings.lockstep_timeout:
+                self._trip(Reason.PROPOSAL_TIMEOUT | Reason.JOINT_STATE_STALE)
         elif silent > 2.0 * self._filter.settings.state_period_s:
             self._cycle(self._now())
         self._filter.guard.current(time.monotonic_ns())
@@ -293,7 +365,7 @@ class SafetyFilter(ManagedNode):
             decision.policy_version = proposal.policy_version
         decision.last = verdict is Verdict.EPISODE_END
         carries = self._usable and not (proposal is not None and proposal.last)
-        decision.mode, decision.verdict, decision.reasons = rules_.mode, verdict, int(rules_.last_reasons)
+        decision.mode, decision.verdict, decision.reasons = rules_.mode, verdict, self._unrecorded
         decision.position = array("d", rules_.position.tobytes())
         decision.velocity = array("d", rules_.velocity.tobytes())
         observation = self._task.observe(rules_.position, rules_.velocity, rules_.torque_limit)
@@ -306,14 +378,13 @@ class SafetyFilter(ManagedNode):
         decision.limit_iteration = rules_.guard.iteration
         decision.risk = rules_.risk
         self._decisions.publish(decision)
-        self._decided += 1
-        if rules_.last_reasons:
-            self._counts.update(split(rules_.last_reasons))
+        self._unrecorded = 0
+        self._health.decisions += 1
 
     def _tell_changes(self) -> None:
-        """Publish the status if the mode or the limit has changed since it was last published."""
+        """Publish the status if the mode, its cause or the limit has changed since it was last published."""
         guard = self._filter.guard
-        if self._told != (self._filter.mode, guard.iteration, _in_force(guard)):
+        if self._told != (self._filter.mode, self._filter.cause, guard.iteration, _in_force(guard)):
             self._tell(accepted=True, message=describe(self._filter.cause))
 
     def _tell(self, *, accepted: bool, message: str = "") -> None:
@@ -331,11 +402,11 @@ class SafetyFilter(ManagedNode):
         self._status.publish(status)
         if mode is Mode.TRIPPED and self._told[0] is not Mode.TRIPPED:
             self.get_logger().error(f"TRIPPED: {message}")
-        self._told = (mode, guard.iteration, _in_force(guard))
+        self._told = (mode, self._filter.cause, guard.iteration, _in_force(guard))
 
     def _diagnose(self) -> None:
         """What an operator's dashboard needs, once a second."""
-        mode, guard = self._filter.mode, self._filter.guard
+        mode, guard, now = self._filter.mode, self._filter.guard, self._now()
         level = DiagnosticStatus.ERROR if mode is Mode.TRIPPED else DiagnosticStatus.OK
         if level == DiagnosticStatus.OK and (mode is Mode.HOLDING or guard.lost):
             level = DiagnosticStatus.WARN
@@ -344,9 +415,22 @@ class SafetyFilter(ManagedNode):
             "torque_limit": f"{_in_force(guard):.4f} N·m",
             "limit_iteration": str(guard.iteration),
             "limit_lease_lost": str(guard.lost),
-            "decisions": str(self._decided),
-            **{f"reason {reason.name}": str(count) for reason, count in sorted(self._counts.items())},
+            "external_stop": self._external_stop.problem(time.monotonic_ns()) or "clear",
+            "cycles": str(self._health.cycles),
+            "decisions": str(self._health.decisions),
         }
+        for name, age in (
+            ("joint_state_age_ms", self._filter.state_age_s(now)),
+            ("proposal_age_ms", self._filter.proposal_age_s(now)),
+        ):
+            values[name] = f"{1e3 * age:.1f}" if math.isfinite(age) else "none"
+        latency = self._health.latency_us()
+        if latency is not None:
+            names = ("latency_p50_us", "latency_p99_us", "latency_max_us")
+            values |= {name: f"{value:.0f}" for name, value in zip(names, latency, strict=True)}
+        if self._filter.critic_error:
+            values["critic_error"] = self._filter.critic_error
+        values |= {f"reason {reason.name}": str(count) for reason, count in sorted(self._health.reasons().items())}
         status = DiagnosticStatus(
             level=level,
             name="safety_filter",
@@ -357,6 +441,23 @@ class SafetyFilter(ManagedNode):
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
+        if not gc.isenabled():
+            gc.collect(1)
+
+
+def _check_stopping_time(experiment: ExperimentSettings, settings: FilterSettings) -> None:
+    """Stop torque obeys the rate limit like any other: one so low that a stop takes long is no protection.
+
+    Raises:
+      ConfigurationError: the ceiling could not be brought to zero within the action timeout.
+    """
+    seconds = experiment.torque_limit_max / settings.torque_rate_limit
+    if seconds > settings.action_timeout:
+        raise ConfigurationError(
+            f"safety_filter: from torque_limit_max {experiment.torque_limit_max:g} N·m to a stop would take "
+            f"{seconds:.3g} s at torque_rate_limit {settings.torque_rate_limit:g} N·m/s; at most action_timeout, "
+            f"{settings.action_timeout:g} s, is allowed"
+        )
 
 
 def _in_force(guard: TorqueLimitGuard) -> float:

@@ -85,18 +85,40 @@ class FilterSettings:
     """safety_filter."""
 
     action_timeout: float = setting(
-        0.1, "Armed, no fresh proposal for this long: stop torque in the same cycle, s", minimum=0.001, maximum=10.0
+        0.1,
+        "Armed, no fresh proposal for this long: stop torque in the same cycle, s",
+        minimum=0.001,
+        maximum=10.0,
+        live=True,
     )
     trip_timeout: float = setting(
-        0.5, "Armed, still no fresh proposal after this long: trip, latched, s", minimum=0.001, maximum=60.0
+        0.5, "Armed, still no fresh proposal after this long: trip, latched, s", minimum=0.001, maximum=60.0, live=True
     )
     joint_state_timeout: float = setting(
-        0.05, "Armed, no joint state for this long: trip, s", minimum=0.001, maximum=10.0
+        0.05, "Armed, no joint state for this long: trip, s", minimum=0.001, maximum=10.0, live=True
     )
     frozen_timeout: float = setting(
-        0.2, "Armed, torque applied, joint states bit-identical for this long: trip, s", minimum=0.001, maximum=10.0
+        0.2,
+        "Armed, torque applied, joint states bit-identical for this long: trip, s",
+        minimum=0.001,
+        maximum=10.0,
+        live=True,
     )
     torque_rate_limit: float = setting(1000.0, "Largest change of a published torque, N·m/s", minimum=1.0, maximum=1e5)
+    e_stop_lease: float = setting(
+        0.0,
+        "Longest silence of safety_filter/e_stop before it counts as pressed, s; 0: no external stop is required, "
+        "though one that is pressed still counts",
+        minimum=0.0,
+        maximum=60.0,
+    )
+    critic_timeout: float = setting(
+        0.003, "Longest wait for the safety critic's answer; later means unsafe, s", minimum=0.0001, maximum=1.0
+    )
+    realtime_priority: int = setting(
+        0, "SCHED_FIFO priority of every thread of the filter, where permitted; 0: normal", minimum=0, maximum=98
+    )
+    lock_memory: bool = setting(False, "Keep the filter's memory from being paged out, where permitted")
     lockstep_timeout: float = setting(
         20.0,
         "Lockstep: armed, nothing at all arrived for this long on the wall clock: trip, s",

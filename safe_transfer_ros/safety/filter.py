@@ -19,13 +19,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import fields
 
 import numpy as np
 import numpy.typing as npt
 
 from safe_transfer_ros.safety.critic_gate import Gate, Observe, ask
 from safe_transfer_ros.safety.envelope import Envelope, EnvelopeSettings
-from safe_transfer_ros.safety.filter_settings import FilterSettings
+from safe_transfer_ros.safety.filter_settings import TIGHTENABLE, FilterSettings
 from safe_transfer_ros.safety.joint_state import JointStateWatch, read_only
 from safe_transfer_ros.safety.limit_guard import TorqueLimitGuard
 from safe_transfer_ros.safety.proposal import Proposal, fault_of
@@ -116,9 +117,7 @@ class SafetyFilter:
         self.risk = math.nan
         self.critic_error = ""
 
-        self._action_timeout_ns = round(settings.action_timeout_s * 1e9)
-        self._trip_timeout_ns = round(settings.trip_timeout_s * 1e9)
-        self._frozen_timeout_ns = round(settings.frozen_timeout_s * 1e9)
+        self._set_timeouts()
         self._future_ns = round(settings.future_tolerance_s * 1e9)
         self._pending = 0  # reasons since the last cycle
         self._now_ns: int | None = None
@@ -140,10 +139,42 @@ class SafetyFilter:
         """Whether the torque of the last cycle was zero."""
         return not self._applied.any()
 
+    def state_age_s(self, now_ns: int) -> float:
+        """Time since the newest joint state was received, s; infinite before the first."""
+        return self._state.age_ns(now_ns) * 1e-9
+
+    def proposal_age_s(self, now_ns: int) -> float:
+        """Time since the proposal in force was accepted, s; infinite when none is."""
+        return (now_ns - self._fresh_ns) * 1e-9 if self._has_proposal else math.inf
+
     # What an operator or a supervisor does ---
 
-    def arm(self, now_ns: int) -> str | None:
+    def tighten(self, settings: FilterSettings) -> str | None:
+        """Take new timeouts, in any mode, if none is longer than before.
+
+        The other settings must be as they were: a lower torque rate would make every stop slower.
+
+        Returns:
+          None when taken, else why not.
+        """
+        for field in fields(settings):
+            old, new = getattr(self.settings, field.name), getattr(settings, field.name)
+            if new == old:
+                continue
+            if field.name not in TIGHTENABLE:
+                return f"{field.name} cannot be changed while the filter runs"
+            if new > old:
+                return f"{field.name} may only be shortened while the filter runs ({old:g} s now, asked for {new:g} s)"
+        self.settings = settings
+        self._set_timeouts()
+        return None
+
+    def arm(self, now_ns: int, standing: Reason = Reason.NONE) -> str | None:
         """Let proposals through from now on; nothing changes where they already pass.
+
+        Args:
+          now_ns: Steady time.
+          standing: Causes the caller sees against it: a second publisher, a stop that is pressed.
 
         Returns:
           None when armed, else why not.
@@ -153,6 +184,8 @@ class SafetyFilter:
             return f"tripped ({_names(self.cause)}): reset first"
         if self.mode is not _DISARMED:
             return None
+        if standing:
+            return f"must not be armed: {_names(standing)}"
         problem = self._state.problem(now_ns) or self._motion_problem()
         if problem:
             return problem
@@ -324,6 +357,13 @@ class SafetyFilter:
         return self.applied
 
     # Rules ---
+
+    def _set_timeouts(self) -> None:
+        settings = self.settings
+        self._action_timeout_ns = round(settings.action_timeout_s * 1e9)
+        self._trip_timeout_ns = round(settings.trip_timeout_s * 1e9)
+        self._frozen_timeout_ns = round(settings.frozen_timeout_s * 1e9)
+        self._state.set_timeout(settings.joint_state_timeout_s)
 
     def _advance(self, now_ns: int) -> None:
         """Follow the steady clock. If it went back, ages mean nothing: trip, and start to measure anew."""

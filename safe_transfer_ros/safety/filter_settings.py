@@ -6,6 +6,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
+TIGHTENABLE = ("action_timeout_s", "trip_timeout_s", "joint_state_timeout_s", "frozen_timeout_s")
+"""What may be shortened while the filter runs; nothing may ever be made longer."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FilterSettings:

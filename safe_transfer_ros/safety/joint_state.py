@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -46,7 +48,7 @@ class JointStateWatch:
         self.stamp_ns = -1
         self.changed_ns = 0
         self._shape = (n_joints,)
-        self._timeout_ns = round(timeout_s * 1e9)
+        self.set_timeout(timeout_s)
         self._received_ns: int | None = None
         self._finite = True
 
@@ -79,6 +81,14 @@ class JointStateWatch:
         self._received_ns = now_ns
         self._finite = True
         return Reason.NONE
+
+    def set_timeout(self, timeout_s: float) -> None:
+        """From now on a state is stale beyond this age, s."""
+        self._timeout_ns = round(timeout_s * 1e9)
+
+    def age_ns(self, now_ns: int) -> float:
+        """Time since the newest state was received, ns; infinite before the first."""
+        return math.inf if self._received_ns is None else now_ns - self._received_ns
 
     def forget_age(self, now_ns: int) -> None:
         """The clock went back to `now_ns`: no age can be told until the next state."""

@@ -10,17 +10,22 @@ import sys
 import time
 from array import array
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import graph_runs
 import pytest
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue, SetParametersResult
+from rcl_interfaces.srv import SetParametersAtomically
+from rclpy.client import Client
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from safe_transfer_msgs.msg import FilterStatus, PolicyAction, SafetyDecision, TorqueLimit
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
-from std_srvs.srv import SetBool
+from std_msgs.msg import Bool, Float64MultiArray
+from std_srvs.srv import SetBool, Trigger
 
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.nodes import qos
@@ -39,7 +44,10 @@ class Bench(Node):
         self.states = self.create_publisher(JointState, "joint_states", qos.STREAM)
         self.actions = self.create_publisher(PolicyAction, "policy_server/action", qos.STREAM)
         self.limits = self.create_publisher(TorqueLimit, "unsafety_monitor/torque_limit", qos.LATCHED)
+        self.stop_button = self.create_publisher(Bool, "safety_filter/e_stop", qos.STREAM)
         self.arm = self.create_client(SetBool, "safety_filter/arm")
+        self.reset = self.create_client(Trigger, "safety_filter/reset")
+        self.set_parameters = self.create_client(SetParametersAtomically, "safety_filter/set_parameters_atomically")
         self.commands: list[array[float]] = []
         self.decisions: list[SafetyDecision] = []
         self.status = FilterStatus()
@@ -76,9 +84,20 @@ class Bench(Node):
         self.actions.publish(message)
 
     def armed(self, wanted: bool = True) -> SetBool.Response:
-        future = self.arm.call_async(SetBool.Request(data=wanted))
-        self.until(future.done, "an answer of safety_filter/arm")
+        return self.call(self.arm, SetBool.Request(data=wanted))
+
+    def call(self, client: Client, request: Any) -> Any:
+        self.until(client.service_is_ready, f"{client.srv_name}")
+        future = client.call_async(request)
+        self.until(future.done, f"an answer of {client.srv_name}")
         return future.result()
+
+    def set(self, **values: float) -> SetParametersResult:
+        request = SetParametersAtomically.Request()
+        for name, value in values.items():
+            kind = ParameterType.PARAMETER_DOUBLE
+            request.parameters.append(Parameter(name=name, value=ParameterValue(type=kind, double_value=value)))
+        return self.call(self.set_parameters, request).result
 
     def step(self, step: int, effort: list[float], **changes: object) -> tuple[array[float], SafetyDecision]:
         """One lockstep exchange: state and proposal in, command and decision out."""
@@ -92,11 +111,22 @@ class Bench(Node):
 
 
 @pytest.fixture
-def filter_process() -> Iterator[subprocess.Popen[str]]:
+def parameters(request: pytest.FixtureRequest) -> list[str]:
+    """Parameters of the filter; a test gives its own by `@with_parameters`."""
+    return [f"{name}:={value}" for name, value in getattr(request, "param", {}).items()]
+
+
+def with_parameters(**values: object) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("parameters", [values], indirect=True, ids=[""])
+
+
+@pytest.fixture
+def filter_process(parameters: list[str]) -> Iterator[subprocess.Popen[str]]:
     claimed = domain.claim()
     os.environ["ROS_DOMAIN_ID"] = str(claimed.number)
+    arguments = [word for parameter in parameters for word in ("-p", parameter)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "safe_transfer_ros.nodes.safety_filter"],
+        [sys.executable, "-m", "safe_transfer_ros.nodes.safety_filter", "--ros-args", *arguments],
         env=graph_runs.environment(ROS_DOMAIN_ID=str(claimed.number)),
         stderr=subprocess.PIPE,
         text=True,
@@ -208,3 +238,94 @@ def test_sigterm_publishes_stop_torque_first(bench: Bench, filter_process: subpr
     filter_process.send_signal(signal.SIGTERM)
     bench.until(lambda: not any(bench.commands[-1]), "stop torque")
     assert filter_process.wait(timeout=20) == 0
+
+
+@pytest.mark.parametrize(
+    ("topic", "kind"), [("policy_server/action", PolicyAction), ("effort_controller/commands", Float64MultiArray)]
+)
+def test_a_second_publisher_trips_and_forbids_a_reset(bench: Bench, topic: str, kind: type) -> None:
+    bench.state()
+    assert bench.armed().success
+    bench.step(0, [0.05] * 7)
+    first = bench.create_publisher(kind, topic, qos.STREAM)  # on the proposals it is the second with the bench's own
+    bench.until(lambda: bench.status.mode == SafetyDecision.MODE_TRIPPED, "a trip")
+    assert bench.status.cause & SafetyDecision.REASON_SECOND_PUBLISHER
+    bench.until(lambda: not any(bench.commands[-1]), "stop torque")
+    bench.until(
+        lambda: bool(bench.decisions[-1].reasons & SafetyDecision.REASON_SECOND_PUBLISHER), "a decision with the reason"
+    )
+    answer = bench.call(bench.reset, Trigger.Request())
+    assert not answer.success and "SECOND_PUBLISHER" in answer.message
+    bench.destroy_publisher(first)
+    bench.until(lambda: bench.call(bench.reset, Trigger.Request()).success, "a reset once it has gone")
+
+
+def test_a_pressed_stop_trips_until_it_is_released(bench: Bench) -> None:
+    bench.state()
+    bench.until(lambda: bench.stop_button.get_subscription_count() > 0, "the filter listening")
+    assert bench.armed().success, "no stop button is required by default"
+    bench.step(0, [0.05] * 7)
+    bench.stop_button.publish(Bool(data=True))
+    bench.until(lambda: bench.status.mode == SafetyDecision.MODE_TRIPPED, "a trip")
+    assert bench.status.cause == SafetyDecision.REASON_OPERATOR_STOP
+    bench.until(lambda: not any(bench.commands[-1]), "stop torque")
+    assert not bench.call(bench.reset, Trigger.Request()).success
+    bench.stop_button.publish(Bool(data=False))
+    bench.until(lambda: bench.call(bench.reset, Trigger.Request()).success, "a reset once it is released")
+
+
+@with_parameters(e_stop_lease=0.3)
+def test_the_silence_of_a_required_stop_counts_as_pressed(bench: Bench) -> None:
+    bench.state()
+    bench.until(lambda: bench.stop_button.get_subscription_count() > 0, "the filter listening")
+    answer = bench.armed()
+    assert not answer.success and "has not been heard" in answer.message
+    assert bench.status.mode == SafetyDecision.MODE_DISARMED, "nothing moves: there is nothing to trip"
+
+    def heard() -> bool:
+        bench.stop_button.publish(Bool(data=False))
+        return bench.armed().success
+
+    bench.until(heard, "arming with a button that is heard")
+    bench.until(lambda: bench.status.mode == SafetyDecision.MODE_TRIPPED, "a trip once it is silent")
+    assert bench.status.cause == SafetyDecision.REASON_OPERATOR_STOP
+
+
+def test_timeouts_may_be_shortened_but_nothing_made_laxer(bench: Bench) -> None:
+    assert bench.set(action_timeout=0.08, trip_timeout=0.3).successful
+    longer = bench.set(action_timeout=0.09)
+    assert not longer.successful and "may only be shortened" in longer.reason
+    crossed = bench.set(trip_timeout=0.05)
+    assert not crossed.successful and "must not be shorter than action_timeout" in crossed.reason
+    half = bench.set(frozen_timeout=0.1, trip_timeout=0.4)
+    assert not half.successful, "all or none"
+    assert bench.set(frozen_timeout=0.2).successful, "it was not shortened by the call before"
+    for name in ("torque_limit_max", "torque_rate_limit"):
+        assert not bench.set(**{name: 2.0}).successful, f"{name} is read-only"
+
+
+def test_diagnostics_tell_ages_latency_and_reasons(bench: Bench) -> None:
+    told: list[DiagnosticArray] = []
+    bench.create_subscription(DiagnosticArray, "diagnostics", told.append, qos.STREAM)
+    bench.state()
+    assert bench.armed().success
+    bench.step(0, [5.0] * 7)
+    told.clear()
+    bench.until(lambda: bool(told), "diagnostics")
+    values = {pair.key: pair.value for pair in told[-1].status[0].values}
+    assert values["mode"] == "ARMED"
+    assert values["reason CLAMPED_TORQUE_LIMIT"] == "1"
+    assert float(values["latency_p50_us"]) > 0.0
+    assert values["external_stop"] == "clear"
+
+
+def test_a_rate_too_low_to_stop_is_refused_at_start() -> None:
+    finished = subprocess.run(
+        [sys.executable, "-m", "safe_transfer_ros.nodes.safety_filter", "--ros-args", "-p", "torque_rate_limit:=10.0"],
+        env=graph_runs.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert finished.returncode == 2
+    assert "would take 0.3 s at torque_rate_limit 10" in finished.stderr

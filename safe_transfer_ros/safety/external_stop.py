@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A stop button that speaks over a topic, and what its silence means."""
+
+from __future__ import annotations
+
+
+class ExternalStop:
+    """Whether an external stop forbids motion.
+
+    With a lease the button must be heard again and again: a cable that came off, a process that died, and a button
+    that is pressed look the same from here, and are treated the same. Without one, only a press counts.
+    """
+
+    def __init__(self, lease_s: float = 0.0) -> None:
+        """Start having heard nothing.
+
+        Args:
+          lease_s: Longest silence allowed, s; 0 when no button is required.
+
+        Raises:
+          ValueError: if the lease is negative or not finite.
+        """
+        if not 0.0 <= lease_s < float("inf"):
+            raise ValueError(f"lease_s must be finite and >= 0, got {lease_s}")
+        self._lease_s = lease_s
+        self._lease_ns = round(lease_s * 1e9)
+        self._pressed = False
+        self._heard_ns: int | None = None
+
+    def hear(self, pressed: bool, now_ns: int) -> None:
+        """Take in one message of the button, received at steady time `now_ns`."""
+        self._pressed = pressed
+        self._heard_ns = now_ns
+
+    def problem(self, now_ns: int) -> str | None:
+        """Why the arm must not move at steady time `now_ns`; None when it may."""
+        if self._pressed:
+            return "the external stop is pressed"
+        if not self._lease_ns:
+            return None
+        if self._heard_ns is None:
+            return f"the external stop has not been heard (wanted at least every {self._lease_s:g} s)"
+        # A clock that went back tells no age: that is silence too.
+        if not 0 <= now_ns - self._heard_ns <= self._lease_ns:
+            return f"the external stop is silent (wanted at least every {self._lease_s:g} s)"
+        return None
