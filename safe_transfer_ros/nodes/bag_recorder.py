@@ -20,7 +20,7 @@ from safe_transfer_msgs.msg import (
     UnsafetyEstimate,
 )
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray, String
+from std_msgs.msg import Bool, Float64MultiArray, String
 
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.qos import OfferedQos
@@ -37,6 +37,7 @@ TOPICS: tuple[tuple[str, type, QoSProfile, QoSProfile], ...] = (
     ("policy_server/action", PolicyAction, qos.RECORD, qos.RECORD),
     ("safety_filter/decision", SafetyDecision, qos.RECORD, qos.RECORD),
     ("effort_controller/commands", Float64MultiArray, qos.RECORD, qos.RECORD),
+    ("safety_filter/e_stop", Bool, qos.STREAM, qos.RECORD),
     ("safety_filter/status", FilterStatus, qos.LATCHED, qos.LATCHED_RECORD),
     ("unsafety_monitor/torque_limit", TorqueLimit, qos.LATCHED, qos.LATCHED_RECORD),
     ("unsafety_monitor/estimate", UnsafetyEstimate, qos.LATCHED, qos.LATCHED_RECORD),
