@@ -18,8 +18,8 @@ class RunProgress:
     On a terminal the bar is redrawn in place; elsewhere (a log file, CI) every iteration is one line.
     """
 
-    def __init__(self, csv: Path, iterations: int, d_safe: float) -> None:
-        """Nothing is shown until the context is entered."""
+    def __init__(self, csv: Path, iterations: int, d_safe: float, *, done: int = 0) -> None:
+        """Nothing is shown until the context is entered; `done` iterations of an earlier session count as seen."""
         self._csv, self._iterations, self._d_safe = csv, iterations, d_safe
         self._console = Console()
         self._progress = Progress(
@@ -33,8 +33,8 @@ class RunProgress:
             console=self._console,
             disable=not self._console.is_terminal,
         )
-        self._task = self._progress.add_task("starting the graph", total=iterations, numbers="")
-        self.done = 0
+        self._task = self._progress.add_task("starting the graph", total=iterations, completed=done, numbers="")
+        self.done = done
         self._size = 0
 
     def __enter__(self) -> RunProgress:

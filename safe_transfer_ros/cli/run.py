@@ -59,12 +59,15 @@ def run_and_compare(options: argparse.Namespace) -> int:
     graph, given = _graph(options.graph), _parse(options.arguments)
     exit_code, run_dir = _one_run(graph, given)
     compared: Path | None = None
-    if exit_code == 0 and not options.no_compare and given.get("limit", "adaptive") == "adaptive":
+    adaptive = given.get("limit", "adaptive") == "adaptive"
+    if exit_code == 0 and not options.no_compare and adaptive and not given.get("resume"):
         # Beside the first, with the same seed: the one difference is the rule for the limit.
         fixed = given | {"limit": "fixed", "run_dir": f"{run_dir}-fixed"}
         print("\nThe same again with the limit fixed at T_max, the unprotected baseline:")
         exit_code, compared = _one_run(graph, fixed)
         _finish(compared, None, quiet=True)
+    elif given.get("resume") and (beside := Path(f"{run_dir}-fixed")).is_dir():
+        compared = beside
     _finish(run_dir, compared)
     return exit_code
 
@@ -73,22 +76,24 @@ def _one_run(graph: ModuleType, given: dict[str, str]) -> tuple[int, Path]:
     """One graph from start to end; returns the exit status and the run directory."""
     claimed = domain.claim()
     plan = graph.plan(given)
-    write_provenance(plan.run_dir / "run.yaml")
-    shared, iterations = plan.parameters[SHARED], int(plan.parameters["trainer"]["iterations"])
+    shared = plan.parameters[SHARED]
+    first = int(shared["first_iteration"])
+    iterations = first + int(plan.parameters["trainer"]["iterations"])
+    write_provenance(plan.provenance)
     print(f"run directory {plan.run_dir}   (ROS_DOMAIN_ID={claimed.number}, localhost only)")
     exit_code = 0
-    with RunProgress(plan.run_dir / "iterations.csv", iterations, float(shared["d_safe"])) as progress:
+    with RunProgress(plan.run_dir / "iterations.csv", iterations, float(shared["d_safe"]), done=first) as progress:
         try:
             with (
                 _interrupt_on_sigterm(),
-                Launcher(plan.processes, plan.parameters_file, claimed, plan.run_dir / "logs") as launcher,
+                Launcher(plan.processes, plan.parameters_file, claimed, plan.log_dir) as launcher,
             ):
                 while launcher.running():
                     progress.update()
                     time.sleep(POLL_SECONDS)
         except ProcessFailed as error:
             exit_code = error.exit_code
-            print(f"safe_transfer: {error}\n  logs: {plan.run_dir / 'logs'}", file=sys.stderr)
+            print(f"safe_transfer: {error}\n  logs: {plan.log_dir}", file=sys.stderr)
         except KeyboardInterrupt:
             exit_code = EXIT_INTERRUPTED
         progress.update()
@@ -97,6 +102,8 @@ def _one_run(graph: ModuleType, given: dict[str, str]) -> tuple[int, Path]:
         print(
             f"interrupted after {progress.done} of {iterations} iterations; what was recorded is kept", file=sys.stderr
         )
+    if exit_code and progress.done:
+        print(f"to go on: safe_transfer up {graph.NAME} resume:={plan.run_dir}", file=sys.stderr)
     return exit_code, plan.run_dir
 
 

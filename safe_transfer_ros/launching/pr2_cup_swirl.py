@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safe_transfer_ros import resources
-from safe_transfer_ros.configuration import ConfigurationError
+from safe_transfer_ros.configuration import ConfigurationError, build, parse
 from safe_transfer_ros.launching.graph import (
     SHARED,
     Argument,
@@ -22,9 +22,11 @@ from safe_transfer_ros.launching.graph import (
     read_parameters,
     write_parameters,
 )
+from safe_transfer_ros.nodes.settings import ExperimentSettings, MonitorSettings
 from safe_transfer_ros.robots.simulation import perturbation
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.transfer.policy_file import load_for
+from safe_transfer_ros.transfer.resume import CONFIG, left_off, session_path, sessions
 
 NAME = "pr2_cup_swirl"
 
@@ -55,6 +57,7 @@ ARGUMENTS = (
     Argument(name="perturbation", description="the simulated arm's difference", parameter="mujoco_sim.perturbation"),
     Argument(name="seed", description="seed of everything random", parameter=f"{SHARED}.seed"),
     Argument(name="run_dir", description="directory of this run; default: runs/<name>-<date>-<time>"),
+    Argument(name="resume", description="directory of a run to go on with; only iterations:= may be given besides"),
     Argument(name="record", description="record a rosbag2", default="true", choices=("true", "false")),
     Argument(name="config", description="configuration file", default=""),
 )
@@ -65,6 +68,8 @@ class Plan:
     """A checked run, ready to start."""
 
     run_dir: Path
+    log_dir: Path
+    provenance: Path
     parameters_file: Path
     parameters: Parameters
     processes: tuple[Process, ...]
@@ -79,6 +84,8 @@ def plan(given: Mapping[str, str]) -> Plan:
     Raises:
       ConfigurationError, weights.WeightsError: one line saying what is wrong and how to mend it; nothing was written.
     """
+    if given.get("resume"):
+        return _resumed(Path(given["resume"]).absolute(), given)
     config = Path(given["config"]) if given.get("config") else resources.path(f"config/{NAME}.yaml")
     parameters, own = apply_arguments(read_parameters(config), given, ARGUMENTS)
     run_dir = Path(own["run_dir"] or f"runs/{NAME}-{time.strftime('%Y%m%d-%H%M%S')}").absolute()
@@ -90,13 +97,47 @@ def plan(given: Mapping[str, str]) -> Plan:
         raise ConfigurationError("robot:=hardware cannot wait for us: add mode:=realtime")
     _check_inputs(parameters)
     _create(run_dir)
-    parameters_file = run_dir / "config.yaml"
+    return _session(run_dir, parameters, simulated=own["robot"] == "sim", session=0)
+
+
+def _resumed(run_dir: Path, given: Mapping[str, str]) -> Plan:
+    """The session that goes on where the run in `run_dir` left off, under that run's own configuration."""
+    others = sorted(name for name, text in given.items() if text and name not in ("resume", "iterations", "robot"))
+    if others:
+        raise ConfigurationError(f"resume:= goes on with the run as it was: leave out {', '.join(others)}")
+    session = sessions(run_dir)
+    parameters = complete(read_parameters(session_path(run_dir, CONFIG, max(session - 1, 0))))
+    experiment = build(ExperimentSettings, parameters[SHARED], where=NAME)
+    monitor = build(MonitorSettings, parameters["unsafety_monitor"], where="unsafety_monitor")
+    start = left_off(run_dir, experiment.governor(monitor))
+    trainer = parameters["trainer"]
+    planned = experiment.first_iteration + trainer["iterations"]
+    wanted = parse(given.get("iterations") or planned, int, "iterations")
+    if start.iteration >= wanted:
+        raise ConfigurationError(
+            f"{run_dir} has all its {start.iteration} iterations: add iterations:=N with N > {start.iteration}"
+        )
+    parameters[SHARED].update(first_iteration=start.iteration, first_torque_limit=start.torque_limit)
+    trainer.update(policy=str(start.policy), iterations=wanted - start.iteration)
+    parameters["bag_recorder"]["bag"] = str(session_path(run_dir, "bag", session))
+    parameters = complete(parameters)
+    _check_inputs(parameters)
+    _check_room(run_dir)
+    simulated = given.get("robot", "sim") == "sim"
+    return _session(run_dir, parameters, simulated=simulated, session=session)
+
+
+def _session(run_dir: Path, parameters: Parameters, *, simulated: bool, session: int) -> Plan:
+    parameters_file = session_path(run_dir, CONFIG, session)
+    parameters["trainer"]["config_file"] = str(parameters_file)
     write_parameters(parameters, parameters_file)
     return Plan(
         run_dir=run_dir,
+        log_dir=session_path(run_dir, "logs", session),
+        provenance=session_path(run_dir, "run.yaml", session),
         parameters_file=parameters_file,
         parameters=parameters,
-        processes=_processes(simulated=own["robot"] == "sim", record=record),
+        processes=_processes(simulated=simulated, record=parameters["trainer"]["record"]),
     )
 
 
@@ -120,6 +161,11 @@ def _check_inputs(parameters: Parameters) -> None:
 def _create(run_dir: Path) -> None:
     if run_dir.exists() and any(run_dir.iterdir() if run_dir.is_dir() else [run_dir]):
         raise ConfigurationError(f"run_dir {run_dir} already holds something: choose another, or remove it")
+    _check_room(run_dir)
+    run_dir.mkdir(parents=True, exist_ok=True)
+
+
+def _check_room(run_dir: Path) -> None:
     existing = next(parent for parent in (run_dir, *run_dir.parents) if parent.exists())
     if not os.access(existing, os.W_OK):
         raise ConfigurationError(f"cannot write to {existing}: choose another run_dir")
@@ -129,7 +175,6 @@ def _create(run_dir: Path) -> None:
             f"only {free / 1e6:.0f} MB free where {run_dir} would be, {MINIMUM_FREE_BYTES / 1e6:.0f} MB are needed: "
             "free some, choose another run_dir, or record:=false"
         )
-    run_dir.mkdir(parents=True, exist_ok=True)
 
 
 # A 60-iteration run records about 100 MB; the recorder itself stops cleanly when the disk fills up later.

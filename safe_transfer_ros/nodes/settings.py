@@ -191,6 +191,7 @@ class TrainerSettings:
     )
     record: bool = setting(True, "A bag_recorder belongs to the graph: do not begin before it listens")
     run_dir: str = setting("", "Directory of this run: CSV and checkpoints go there; empty: keep nothing")
+    config_file: str = setting("", "File with every node's parameters, copied into the bag; empty: the trainer's own")
     peer_timeout: float = setting(
         20.0, "Wait this long for the other nodes at start and between iterations, s", minimum=0.1, maximum=600.0
     )

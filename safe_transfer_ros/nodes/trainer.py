@@ -30,7 +30,7 @@ from safe_transfer_ros.nodes.waiting import PeerTimeout, answer, until
 from safe_transfer_ros.policies import weights
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.transfer.episode import Episode, EpisodeError, count_interventions, episodes_from_decisions
-from safe_transfer_ros.transfer.iteration import IterationRecord, append, iteration_record
+from safe_transfer_ros.transfer.iteration import IterationRecord, append, iteration_record, read
 from safe_transfer_ros.transfer.policy_file import load_for, with_stddev_scaled
 from safe_transfer_ros.transfer.pspt import PsptSettings, improve, update_seed
 
@@ -151,7 +151,7 @@ class Trainer(Node):
         self._busy = True
         try:
             await self._complete_graph()
-            self._started = time.monotonic()
+            self._started = time.monotonic() - self._earlier_sessions_s()
             self._publish_weights(iteration=0, steps=0, kl=0.0)
             first = self._version
             for iteration in range(first, first + iterations):
@@ -160,6 +160,13 @@ class Trainer(Node):
                 report(await self._iterate(iteration))
         finally:
             self._busy = False
+
+    def _earlier_sessions_s(self) -> float:
+        """Wall time of the iterations a resumed run has behind it, s."""
+        if self._run_dir is None or self._experiment.first_iteration == 0:
+            return 0.0
+        rows = read(self._run_dir / "iterations.csv")
+        return rows[-1].wall_time_s if rows else 0.0
 
     async def _complete_graph(self) -> None:
         """Wait until every peer is there and listens: what is published before that is lost to it."""
@@ -185,9 +192,8 @@ class Trainer(Node):
 
     def _configuration(self) -> str:
         """The run's parameters as YAML, so that the bag alone says how it came about."""
-        path = self._run_dir / "config.yaml" if self._run_dir else None
-        if path is not None and path.exists():
-            return path.read_text()
+        if self._settings.config_file:
+            return Path(self._settings.config_file).read_text()
         sections = {"/**": self._experiment, "trainer": self._settings}
         return yaml.safe_dump({node: {"ros__parameters": as_dict(own)} for node, own in sections.items()})
 

@@ -18,9 +18,9 @@ from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.transfer.iteration import COLUMNS, IterationRecord, IterationsError, read
 from safe_transfer_ros.transfer.recompute import IterationDetail, Recomputed, parameters, recompute
+from safe_transfer_ros.transfer.resume import CONFIG, session_path, sessions
 
 ROWS = "iterations.csv"
-CONFIG = "config.yaml"
 BAG = "bag"
 PROVENANCE = "run.yaml"
 
@@ -72,8 +72,7 @@ class Run:
     @property
     def planned(self) -> int | None:
         """Iterations it was to have; None if unknown."""
-        planned = self.parameter("trainer", "iterations")
-        return None if planned is None else int(planned)
+        return _planned(self.config)
 
     @property
     def label(self) -> str:
@@ -195,13 +194,15 @@ def _from_directory(path: Path) -> Run:
             records = tuple(read(path / ROWS))
         except IterationsError as error:
             notes.append(str(error))
-    told = _told_by_bag(path / BAG, notes)
-    config = _mapping(path / CONFIG, notes) or (dict(told.config) if told else {})
+    told = _told_by_bags(path, notes)
+    latest = max(sessions(path) - 1, 0)
+    config = _mapping(session_path(path, CONFIG, latest), notes) or (dict(told.config) if told else {})
+    if latest:
+        notes.append("the run was resumed" + (f" {latest} times" if latest > 1 else ""))
     differences = None
     details: tuple[IterationDetail, ...] = ()
     if told is not None:
         details = told.details
-        notes += told.notes
         if records:
             differences = largest_differences(records, told.records)
             if len(told.records) != len(records):
@@ -222,14 +223,31 @@ def _from_directory(path: Path) -> Run:
     )
 
 
-def _told_by_bag(bag: Path, notes: list[str]) -> Recomputed | None:
-    try:
-        bag_files(bag)
-        return recompute(bag)
-    except ValueError as error:
-        reason = "nothing was recorded" if not bag.exists() else str(error)
-        notes.append(f"tilt and reasons are left out, they come from the bag: {reason}")
+def _told_by_bags(run_dir: Path, notes: list[str]) -> Recomputed | None:
+    """What the bags of all sessions tell; an iteration done again in a later session is told by that one."""
+    records: dict[int, IterationRecord] = {}
+    details: dict[int, IterationDetail] = {}
+    told: Recomputed | None = None
+    for session in range(max(sessions(run_dir), 1)):
+        bag = session_path(run_dir, BAG, session)
+        try:
+            bag_files(bag)
+            told = recompute(bag)
+        except ValueError as error:
+            reason = "nothing was recorded" if not bag.exists() else str(error)
+            notes.append(f"tilt and reasons are left out, they come from the bag: {reason}")
+            continue
+        records |= {record.iteration: record for record in told.records}
+        details |= {detail.iteration: detail for detail in told.details}
+        notes += told.notes
+    if told is None:
         return None
+    return Recomputed(
+        records=tuple(records[number] for number in sorted(records)),
+        details=tuple(details[number] for number in sorted(details)),
+        config=told.config,
+        notes=(),
+    )
 
 
 def _mapping(path: Path, notes: list[str]) -> dict[str, Any]:
@@ -242,7 +260,13 @@ def _mapping(path: Path, notes: list[str]) -> dict[str, Any]:
 
 
 def _interruption(records: Sequence[IterationRecord], config: Mapping[str, Any]) -> tuple[str, ...]:
-    planned = parameters(config, "trainer").get("iterations")
-    if planned is None or len(records) >= int(planned):
+    planned = _planned(config)
+    if planned is None or len(records) >= planned:
         return ()
-    return (f"the run ended after {len(records)} of {int(planned)} iterations",)
+    return (f"the run ended after {len(records)} of {planned} iterations",)
+
+
+def _planned(config: Mapping[str, Any]) -> int | None:
+    own = parameters(config, "trainer")
+    planned = own.get("iterations")
+    return None if planned is None else int(own.get("first_iteration", 0)) + int(planned)

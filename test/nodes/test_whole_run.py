@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -152,3 +154,40 @@ def test_real_time_runs_the_same_nodes(tmp_path: Path) -> None:
     # Joint states at 200 Hz, decisions at 20 Hz: the rate counts every joint state, so it has the finer grain.
     (recomputed,), _ = iteration_records(tmp_path / "run" / "bag")
     assert recomputed.unsafety_rate == pytest.approx(record.unsafety_rate, abs=1e-9)
+
+
+def test_a_run_that_was_cut_goes_on_as_if_it_had_not_been(run: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut"
+    first = graph_runs.up(cut, f"seed:={SEED}", *graph_runs.SHORT, "iterations:=1")
+    assert first.returncode == 0, first.stderr
+    finished = subprocess.run(
+        graph_runs.command("up", "pr2_cup_swirl", f"resume:={cut}", "iterations:=2"),
+        env=graph_runs.environment(),
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert finished.returncode == 0, finished.stderr
+    whole, resumed = read(run / "iterations.csv"), read(cut / "iterations.csv")
+    assert [replace(record, wall_time_s=0.0) for record in resumed] == [
+        replace(record, wall_time_s=0.0) for record in whole
+    ]
+    assert resumed[1].wall_time_s > resumed[0].wall_time_s
+    last = "checkpoints/policy_00002.safetensors"
+    weights_, resumed_ = (weights.from_bytes((place / last).read_bytes())[0] for place in (run, cut))
+    assert all((weights_[name] == resumed_[name]).all() for name in weights_)
+    assert len(iteration_records(cut / "bag_1")[0]) == 1, "the second session's bag tells its iteration on its own"
+    page = (cut / "report.html").read_text()
+    assert "the run was resumed" in page and "recomputed from the bag alone" in page
+
+
+def test_only_a_run_with_something_left_to_do_can_go_on(run: Path, tmp_path: Path) -> None:
+    def refusal(*arguments: str) -> str:
+        command = graph_runs.command("up", "pr2_cup_swirl", *arguments)
+        finished = subprocess.run(command, env=graph_runs.environment(), capture_output=True, text=True, timeout=60)
+        assert finished.returncode == 2
+        return finished.stderr
+
+    assert "has all its 2 iterations: add iterations:=N" in refusal(f"resume:={run}")
+    assert "leave out d_safe" in refusal(f"resume:={run}", "d_safe:=0.5", "iterations:=9")
+    assert "cannot read configuration" in refusal(f"resume:={tmp_path}")
