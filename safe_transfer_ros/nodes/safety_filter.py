@@ -87,6 +87,7 @@ class SafetyFilter(ManagedNode):
             ),
             gate=TimeBoundGate(gate, settings.critic_timeout) if gate is not None else None,
             observe=self._task.observe,
+            soft_limits=self._task.soft_limits if settings.soft_limits_hold(self._lockstep) else None,
         )
         self._external_stop = ExternalStop(settings.e_stop_lease)
         self._active = False
@@ -109,6 +110,9 @@ class SafetyFilter(ManagedNode):
             frozen_timeout_s=settings.frozen_timeout,
             state_period_s=self._nominal_period,
             torque_rate_limit=settings.torque_rate_limit,
+            clamp=settings.clamp,
+            stop_damping=0.0 if self._lockstep else settings.stop_damping,
+            stop_damping_time_s=settings.stop_damping_time,
         )
 
     def _on_parameters(self, changes: list[Parameter]) -> SetParametersResult:
@@ -171,7 +175,7 @@ class SafetyFilter(ManagedNode):
         now = self._now()
         for _ in range(20):
             self._cycle(now)
-            if self._filter.stopped:
+            if self._filter.stopped or self._filter.damping:  # damping needs the joint states to come
                 return
             if self._lockstep:
                 now += period  # the robot's time stands still until it gets a command

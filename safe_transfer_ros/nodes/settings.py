@@ -105,6 +105,25 @@ class FilterSettings:
         live=True,
     )
     torque_rate_limit: float = setting(1000.0, "Largest change of a published torque, N·m/s", minimum=1.0, maximum=1e5)
+    clamp: str = setting(
+        "joint",
+        "joint: each torque is clamped by itself (PSPT Eq. 11); scale: all by one ratio, so that their direction stays",
+        choices=("joint", "scale"),
+    )
+    soft_limits: str = setting(
+        "realtime",
+        "When the robot's soft position and velocity limits hold: realtime, but not in lockstep (they are a control "
+        "loop, and one turn per control period is too slow for it); always; never",
+        choices=("realtime", "always", "never"),
+    )
+    stop_damping: float = setting(
+        0.0,
+        "Real time: stop torque is -K_d dq for stop_damping_time, then zero; this is K_d, N·m·s/rad, to be kept below "
+        "a joint's inertia times the rate of joint states; 0: zero at once",
+        minimum=0.0,
+        maximum=1e3,
+    )
+    stop_damping_time: float = setting(0.5, "Real time: longest damping after a stop, s", minimum=0.001, maximum=10.0)
     e_stop_lease: float = setting(
         0.0,
         "Longest silence of safety_filter/e_stop before it counts as pressed, s; 0: no external stop is required, "
@@ -132,6 +151,10 @@ class FilterSettings:
                 f"trip_timeout ({self.trip_timeout:g} s) must not be shorter than action_timeout "
                 f"({self.action_timeout:g} s)"
             )
+
+    def soft_limits_hold(self, lockstep: bool) -> bool:
+        """Whether the envelope has the robot's soft limits, in this mode."""
+        return self.soft_limits == "always" or (self.soft_limits == "realtime" and not lockstep)
 
 
 @dataclass(frozen=True, kw_only=True)

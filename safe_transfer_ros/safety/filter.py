@@ -4,10 +4,10 @@
 It is told what arrived and when (`observe_state`, `propose`, `reject`, `offer_limit`) and asked, once a
 control cycle, for the torque (`cycle`). Modes and what follows what are the table of transitions.py.
 
-Stop torque is zero, reached as every other torque is: through the envelope, no faster than the torque-rate
-limit. At 1000 N·m/s and a limit of 3 N·m that takes at most 3 ms; at the usual 200 Hz it is the very next
-torque. A stop that jumped would break the promise about the rate just when it matters. `stopped` tells when
-it is done, so that a process about to leave can publish until then.
+Stop torque is zero, or for a short while damping, reached as every other torque is: through the envelope, no
+faster than the torque-rate limit. At 1000 N·m/s and a limit of 3 N·m that takes at most 3 ms; at the usual
+200 Hz it is the very next torque. A stop that jumped would break the promise about the rate just when it
+matters. `stopped` tells when it is zero, so that a process about to leave can publish until then.
 
 Two kinds of time come in and are never compared. `now_ns` is the caller's steady clock, on which every age is
 measured from receipt (simulated time in lockstep). Stamps are the robot's; they only order joint states and
@@ -25,12 +25,13 @@ import numpy as np
 import numpy.typing as npt
 
 from safe_transfer_ros.safety.critic_gate import Gate, Observe, ask
-from safe_transfer_ros.safety.envelope import Envelope, EnvelopeSettings
+from safe_transfer_ros.safety.envelope import Envelope
 from safe_transfer_ros.safety.filter_settings import TIGHTENABLE, FilterSettings
 from safe_transfer_ros.safety.joint_state import JointStateWatch, read_only
 from safe_transfer_ros.safety.limit_guard import TorqueLimitGuard
 from safe_transfer_ros.safety.proposal import Proposal, fault_of
 from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict, split
+from safe_transfer_ros.safety.soft_limits import SoftLimits
 from safe_transfer_ros.safety.transitions import Event, after
 
 __all__ = ["FilterSettings", "Gate", "Proposal", "SafetyFilter"]
@@ -42,6 +43,9 @@ _NONE = Reason.NONE
 _LEASE_LOST = int(Reason.LIMIT_LEASE_LOST)
 _PROPOSAL_TIMEOUT = Reason.PROPOSAL_TIMEOUT
 _STATE_CAUSES = Reason.JOINT_STATE_STALE | Reason.JOINT_STATE_NOT_FINITE | Reason.CLOCK_WENT_BACK
+# What rules out torque that goes by the joint states, or leaves no time for it.
+_UNDAMPED = _STATE_CAUSES | Reason.JOINT_STATE_FROZEN | Reason.SHUTDOWN
+_FASTEST = 1e9  # rad/s; torque against anything faster is as large, and not infinite
 
 
 class SafetyFilter:
@@ -61,6 +65,7 @@ class SafetyFilter:
       critic_error: What the critic raised or got wrong last; empty if nothing.
       position: Newest joint positions, shape (n_joints,), rad; a read-only view.
       velocity: Newest joint velocities, shape (n_joints,), rad/s; a read-only view.
+      damping: Whether the stop torque of the last cycle went by the joint velocities.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class SafetyFilter:
         guard: TorqueLimitGuard,
         gate: Gate | None = None,
         observe: Observe | None = None,
+        soft_limits: SoftLimits | None = None,
     ) -> None:
         """Start DISARMED, at zero torque, having seen nothing.
 
@@ -82,6 +88,8 @@ class SafetyFilter:
           gate: Safety critic; none by default.
           observe: The task's observe(position, velocity, torque_limit); needed with a gate, which never sees
             the policy's own observation.
+          soft_limits: Bound a proposal's torque where the arm is near the end of its travel or its speed; none by
+            default. They never move an arm that is being stopped.
 
         Raises:
           ValueError: if the numbers of joints differ, or a gate comes without observe.
@@ -97,17 +105,18 @@ class SafetyFilter:
         self.guard = guard
         self._gate = gate
         self._observe = observe
-        bounds = EnvelopeSettings(torque_rate_limit=settings.torque_rate_limit)
-        self._envelope = Envelope(effort_limit, bounds)
+        self._envelope = Envelope(effort_limit, settings.envelope, soft_limits)
         n = len(self.joint_names)
         self._zeros: Array = np.zeros(n)
         self._wanted: Array = np.zeros(n)
+        self._damped: Array = np.zeros(n)
         self._before: Array = np.zeros(n)  # torque of the instant before this one
         self._applied: Array = np.zeros(n)
         self.applied = read_only(self._applied)
         self._state = JointStateWatch(n, settings.joint_state_timeout_s)
         self.position = self._state.position
         self.velocity = self._state.velocity
+        self._measured = (self.position, self.velocity)
 
         self.mode = _DISARMED
         self.cause = _NONE
@@ -116,14 +125,17 @@ class SafetyFilter:
         self.verdict = Verdict.STOPPED
         self.risk = math.nan
         self.critic_error = ""
+        self.damping = False
 
         self._set_timeouts()
+        self._damping_ns = round(settings.stop_damping_time_s * 1e9)
         self._future_ns = round(settings.future_tolerance_s * 1e9)
         self._pending = 0  # reasons since the last cycle
         self._now_ns: int | None = None
         self._cycle_ns: int | None = None
         self._period_s = settings.state_period_s
         self._torque_since_ns: int | None = None
+        self._passed_ns = 0  # the last cycle in which a proposal's torque passed
         self._has_proposal = False  # set by `propose` alone, cleared by every change of mode
         self._fresh_ns = 0  # receipt of the newest accepted proposal, or arming
         self._accepted_stamp_ns = -1
@@ -337,10 +349,13 @@ class SafetyFilter:
             self._watch_states(now_ns)
             self._watch_proposals(now_ns)
         passing = self._has_proposal
+        self.damping = False
         self._measure_period(now_ns)
-        target = self._wanted if passing else self._zeros
-        bits = int(self._envelope.apply(target, limit, self._period_s, self._applied))
+        target = self._wanted if passing else self._stop_torque(now_ns)
+        state = self._measured if passing else None
+        bits = int(self._envelope.apply(target, limit, self._period_s, self._applied, state))
         if passing:
+            self._passed_ns = now_ns
             if bits and self.verdict is Verdict.ACCEPTED:
                 self.verdict = Verdict.BOUNDED
             if np.count_nonzero(self._applied) == 0:
@@ -384,6 +399,22 @@ class SafetyFilter:
         if self._cycle_ns is not None:
             self._period_s = min((now_ns - self._cycle_ns) * 1e-9, self._period_s)
         self._cycle_ns = now_ns
+
+    def _stop_torque(self, now_ns: int) -> Array:
+        """Zero; or -K_d dq, if so set, for a time and while joint states can be trusted: it ends in zero."""
+        state = self._state
+        self.damping = (
+            self.settings.stop_damping > 0.0
+            and (self.mode is _HOLDING or self.mode is _TRIPPED)
+            and not self.cause & _UNDAMPED
+            and 0 <= now_ns - self._passed_ns <= self._damping_ns
+            and not state.stale(now_ns)
+            and now_ns - state.changed_ns <= self._frozen_timeout_ns
+        )
+        if not self.damping:
+            return self._zeros
+        np.clip(self.velocity, -_FASTEST, _FASTEST, out=self._damped)
+        return np.multiply(self._damped, -self.settings.stop_damping, out=self._damped)
 
     def _watch_states(self, now_ns: int) -> None:
         if self._state.stale(now_ns):

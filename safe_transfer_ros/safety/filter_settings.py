@@ -6,13 +6,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
+from safe_transfer_ros.safety.envelope import EnvelopeSettings
+
 TIGHTENABLE = ("action_timeout_s", "trip_timeout_s", "joint_state_timeout_s", "frozen_timeout_s")
 """What may be shortened while the filter runs; nothing may ever be made longer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FilterSettings:
-    """Times in seconds on the steady clock; all finite and > 0.
+    """Times in seconds on the steady clock; all numbers finite and > 0, stop_damping may be 0.
 
     Attributes:
       action_timeout_s: Armed without a fresh proposal for longer: HOLDING. Also the oldest state, by stamps,
@@ -25,6 +27,10 @@ class FilterSettings:
       state_period_s: Nominal control period. The torque-rate limit counts the time since the torque before,
         but never more than this, so that a stall does not earn a jump.
       torque_rate_limit: Largest change of a joint's torque, N·m/s.
+      clamp: "joint" or "scale", see EnvelopeSettings.
+      stop_damping: K_d of a stop torque -K_d dq while HOLDING or TRIPPED, N·m·s/rad; 0: stop torque is zero. Keep it
+        below a joint's inertia over state_period_s, or the joint swings.
+      stop_damping_time_s: After the last torque of a proposal, damping ends and the torque goes to zero for good.
     """
 
     action_timeout_s: float = 0.1
@@ -34,14 +40,23 @@ class FilterSettings:
     future_tolerance_s: float = 0.01
     state_period_s: float = 0.005
     torque_rate_limit: float = 1000.0
+    clamp: str = "joint"
+    stop_damping: float = 0.0
+    stop_damping_time_s: float = 0.5
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not 0.0 < value < math.inf:
-                raise ValueError(f"{field.name} must be finite and > 0, got {value}")
+        for name in (field.name for field in fields(self) if field.name != "clamp"):
+            value = getattr(self, name)
+            if not (0.0 < value < math.inf or (name == "stop_damping" and value == 0.0)):
+                raise ValueError(f"{name} must be finite and > 0, got {value}")
+        _ = self.envelope
         if self.trip_timeout_s < self.action_timeout_s:
             raise ValueError(
                 f"trip_timeout_s ({self.trip_timeout_s:g}) must not be shorter than action_timeout_s "
                 f"({self.action_timeout_s:g})"
             )
+
+    @property
+    def envelope(self) -> EnvelopeSettings:
+        """What the envelope has to know of these."""
+        return EnvelopeSettings(torque_rate_limit=self.torque_rate_limit, clamp=self.clamp)

@@ -39,6 +39,8 @@ class Reason(IntFlag):
     SHUTDOWN = 1 << 19
     NOT_ARMED = 1 << 20
     CLOCK_WENT_BACK = 1 << 21
+    CLAMPED_SOFT_POSITION = 1 << 22
+    CLAMPED_SOFT_VELOCITY = 1 << 23
 
 
 class Mode(IntEnum):
@@ -64,8 +66,8 @@ class Verdict(IntEnum):
 
 REASON_TEXT: Final = MappingProxyType(
     {
-        Reason.CLAMPED_TORQUE_LIMIT: "a proposed torque was above the torque limit and was clamped to it",
-        Reason.CLAMPED_EFFORT_LIMIT: "a torque was above the joint's own effort limit and was clamped to it",
+        Reason.CLAMPED_TORQUE_LIMIT: "a proposed torque was above the torque limit and was cut to it",
+        Reason.CLAMPED_EFFORT_LIMIT: "a torque was above the joint's own effort limit and was cut to it",
         Reason.CLAMPED_TORQUE_RATE: "a torque would have changed faster than the rate limit and was slowed",
         Reason.PROPOSAL_NOT_FINITE: "a proposed torque, mean or standard deviation was NaN or infinite, or a "
         "standard deviation was not positive",
@@ -87,6 +89,8 @@ REASON_TEXT: Final = MappingProxyType(
         Reason.SHUTDOWN: "the filter was being deactivated or shut down",
         Reason.NOT_ARMED: "a proposal came while the filter was not armed",
         Reason.CLOCK_WENT_BACK: "the steady clock handed to the filter went back, so no age could be told",
+        Reason.CLAMPED_SOFT_POSITION: "a joint was at a soft position limit; torque towards it was cut, or turned back",
+        Reason.CLAMPED_SOFT_VELOCITY: "a joint was at its speed limit; torque to go faster was cut, or turned back",
     }
 )
 """One line a reason, for people."""

@@ -41,6 +41,7 @@ class TorqueEnv(gymnasium.Env[Array, Array]):
         *,
         torque_limit: float | None = None,
         envelope: EnvelopeSettings | None = None,
+        soft_limits: bool = False,
     ) -> None:
         """Build the simulated robot.
 
@@ -50,6 +51,8 @@ class TorqueEnv(gymnasium.Env[Array, Array]):
           torque_limit: Limit of every episode, N·m; None draws one per episode from the task's training
             range.
           envelope: The envelope's settings.
+          soft_limits: Whether the robot's soft limits hold. Off, as they are in lockstep: they are a control loop made
+            for a thousand turns a second, and at the twenty of a control period they throw a light arm about.
 
         Raises:
           ValueError: if the torque limit is not positive.
@@ -59,7 +62,7 @@ class TorqueEnv(gymnasium.Env[Array, Array]):
         self.torque_limit = task.torque_limit_range[0]
         robot = task.robot
         self._arm = ArmSimulation(build_model(robot, perturbation, task.timestep_s), robot.joint_names)
-        self._envelope = Envelope(robot.limits.effort, envelope or EnvelopeSettings())
+        self._envelope = Envelope(robot.limits.effort, envelope, task.soft_limits if soft_limits else None)
         effort = robot.limits.effort
         self.action_space = gymnasium.spaces.Box(-effort, effort, dtype=np.float64)
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (task.observation_size,), dtype=np.float64)
@@ -134,7 +137,13 @@ class TorqueEnv(gymnasium.Env[Array, Array]):
                 "A policy that proposes this has diverged"
             )
         applied = np.empty_like(torque)
-        reasons = self._envelope.apply(torque, self.torque_limit, self.task.control_period_s, out=applied)
+        reasons = self._envelope.apply(
+            torque,
+            self.torque_limit,
+            self.task.control_period_s,
+            out=applied,
+            state=(self._arm.position, self._arm.velocity),
+        )
         self._arm.step(applied, self.task.substeps)
         self._step += 1
         position, velocity = self._arm.position, self._arm.velocity

@@ -19,6 +19,7 @@ from safe_transfer_ros.configuration import nearest
 from safe_transfer_ros.robots.description import RobotDescription, load
 from safe_transfer_ros.robots.kinematics import SerialChain
 from safe_transfer_ros.safety import unsafety
+from safe_transfer_ros.safety.soft_limits import SoftLimits
 
 Array = npt.NDArray[np.float64]
 
@@ -86,6 +87,12 @@ class Task(abc.ABC):
     def action_size(self) -> int:
         """Number of driven joints."""
         return self.robot.joint_count
+
+    @property
+    def soft_limits(self) -> SoftLimits:
+        """The robot's soft limits as the envelope takes them."""
+        limits = self.robot.limits
+        return SoftLimits(**{field.name: getattr(limits, field.name) for field in dataclasses.fields(SoftLimits)})
 
     @property
     def substeps(self) -> int:

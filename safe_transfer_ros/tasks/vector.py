@@ -83,6 +83,7 @@ class VectorTorqueEnv:
         perturbation: Perturbation = NOMINAL,
         *,
         envelope: EnvelopeSettings | None = None,
+        soft_limits: bool = False,
         threads: int | None = None,
     ) -> None:
         """Build the simulated robot.
@@ -91,6 +92,7 @@ class VectorTorqueEnv:
           task: The task.
           perturbation: How the robots differ from their description.
           envelope: The envelope's settings.
+          soft_limits: Whether the robot's soft limits hold; see TorqueEnv.
           threads: Physics threads; None takes every core this process may use.
 
         Raises:
@@ -103,8 +105,10 @@ class VectorTorqueEnv:
         self._model = build_model(task.robot, perturbation, task.timestep_s)
         self._data = [mujoco.MjData(self._model) for _ in range(self.threads)]
         self._pool = mujoco.rollout.Rollout(nthread=self.threads if self.threads > 1 else 0)
-        rate_limit = (envelope or EnvelopeSettings()).torque_rate_limit
-        self._max_change = rate_limit * task.control_period_s
+        settings = envelope or EnvelopeSettings()
+        self._max_change = settings.torque_rate_limit * task.control_period_s
+        self._clamp = settings.clamp
+        self._soft_limits = task.soft_limits if soft_limits else None
 
     def __enter__(self) -> VectorTorqueEnv:
         return self
@@ -159,7 +163,14 @@ class VectorTorqueEnv:
             if not np.isfinite(proposed[step]).all():
                 raise ValueError(f"the policy proposed a torque that is not finite at step {step}; it has diverged")
             previous, reasons[step] = bound_torque(
-                proposed[step], previous, limits, task.robot.limits.effort, self._max_change
+                proposed[step],
+                previous,
+                limits,
+                task.robot.limits.effort,
+                self._max_change,
+                clamp=self._clamp,
+                soft_limits=self._soft_limits,
+                state=(position[step], velocity[step]),
             )
             applied[step] = previous
             position[step + 1], velocity[step + 1] = physics.step(previous)
