@@ -34,6 +34,9 @@ State = tuple[Array, Array]
 
 CLAMPS = ("joint", "scale")
 
+# Without any bound, what a soft limit asks for at an absurd speed would be infinite.
+_LARGEST = float(np.finfo(np.float64).max)
+
 _NOT_FINITE = int(Reason.PROPOSAL_NOT_FINITE)
 _STATE_NOT_FINITE = int(Reason.JOINT_STATE_NOT_FINITE)
 _TORQUE_LIMIT = int(Reason.CLAMPED_TORQUE_LIMIT)
@@ -243,7 +246,7 @@ class Envelope:
 
     def _set_torque_limit(self, torque_limit: float) -> None:
         self._torque_limit = float(torque_limit) if torque_limit > 0.0 else 0.0
-        self._bounds = [min(self._torque_limit, effort) for effort in self._efforts]
+        self._bounds = [min(self._torque_limit, effort, _LARGEST) for effort in self._efforts]
 
 
 def bound_torque(
@@ -301,7 +304,8 @@ def bound_torque(
         target, pushed = bounds.clamp(ratio * wanted)
         reasons |= pushed
     before = np.maximum(np.minimum(previous, bounds.hard), -bounds.hard)
-    applied = np.minimum(np.maximum(target, before - change), before + change)
+    with np.errstate(over="ignore"):
+        applied = np.minimum(np.maximum(target, before - change), before + change)
     reasons |= _bit_where(applied != target, _TORQUE_RATE)
     return applied, reasons
 
@@ -310,7 +314,7 @@ class _Bounds:
     """The bounds of a batch of torques, and the clamp into them."""
 
     def __init__(self, limit: Array, effort: Array) -> None:
-        self.hard = np.minimum(effort, limit)
+        self.hard = np.minimum(np.minimum(effort, limit), _LARGEST)
         self._limit, self._effort = limit, effort
         self._soft: tuple[Array, Array] | None = None
 

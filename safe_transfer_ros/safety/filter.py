@@ -135,7 +135,7 @@ class SafetyFilter:
         self._cycle_ns: int | None = None
         self._period_s = settings.state_period_s
         self._torque_since_ns: int | None = None
-        self._passed_ns = 0  # the last cycle in which a proposal's torque passed
+        self._passed_ns = -self._damping_ns - 1  # the last cycle in which a proposal's torque passed
         self._has_proposal = False  # set by `propose` alone, cleared by every change of mode
         self._fresh_ns = 0  # receipt of the newest accepted proposal, or arming
         self._accepted_stamp_ns = -1

@@ -11,10 +11,23 @@ import pytest
 from safe_transfer_ros.safety.filter import FilterSettings, SafetyFilter
 from safe_transfer_ros.safety.limit_guard import TorqueLimitGuard
 from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict
+from safe_transfer_ros.safety.soft_limits import SoftLimits
 
 MS = 1_000_000
 S = 1_000 * MS
 BAD = [math.nan, math.inf, -math.inf]
+
+
+def soft_limits(speed):
+    """Speed limits alone, the same for every joint."""
+    endless = np.full(3, math.inf)
+    return SoftLimits(
+        soft_lower=-endless,
+        soft_upper=endless,
+        velocity=np.full(3, speed),
+        k_position=endless,
+        k_velocity=np.full(3, 10.0),
+    )
 
 
 # What passes
@@ -40,6 +53,32 @@ def test_the_envelope_bounds_it_and_says_so(rig):
     assert arm.filter.last_reasons == Reason.CLAMPED_TORQUE_LIMIT
     assert arm.filter.verdict is Verdict.BOUNDED
     assert arm.filter.torque_limit == 0.2
+
+
+def test_soft_limits_bound_a_proposal_by_the_newest_joint_state(rig):
+    arm = rig(soft_limits=soft_limits(speed=2.0)).arm()
+    arm.propose([3.0, 3.0, 0.1])
+    arm.state(velocity=np.array([0.0, 1.9, 1.9]))
+    np.testing.assert_allclose(arm.cycle(), [3.0, 1.0, 0.1])
+    assert arm.filter.last_reasons == Reason.CLAMPED_SOFT_VELOCITY
+    assert arm.filter.verdict is Verdict.BOUNDED
+    arm.state(velocity=np.array([0.0, 2.1, 0.0]))
+    np.testing.assert_allclose(arm.cycle(), [3.0, -1.0, 0.1])
+
+
+def test_soft_limits_never_move_an_arm_that_is_being_stopped(rig):
+    arm = rig(soft_limits=soft_limits(speed=2.0)).run()
+    trip(arm, Reason.OPERATOR_STOP)
+    for _ in range(3):
+        arm.state(velocity=np.full(3, 50.0))
+        np.testing.assert_array_equal(arm.cycle(), 0.0)
+
+
+def test_scaling_keeps_a_proposals_direction(rig):
+    arm = rig(clamp="scale").arm()
+    arm.propose([6.0, -3.0, 0.2])
+    arm.wait(5)
+    np.testing.assert_allclose(arm.filter.applied, [3.0, -1.5, 0.1])
 
 
 def test_torque_ramps_at_the_rate_measured_on_the_steady_clock(rig):
@@ -611,11 +650,19 @@ def test_stop_torque_comes_down_at_the_rate_and_reaches_zero(rig):
 # Construction
 
 
-@pytest.mark.parametrize("name", list(FilterSettings.__dataclass_fields__))
+@pytest.mark.parametrize("name", sorted(set(FilterSettings.__dataclass_fields__) - {"clamp"}))
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
 def test_settings_are_checked(name, value):
+    if name == "stop_damping" and value == 0.0:
+        assert FilterSettings(stop_damping=0.0).stop_damping == 0.0
+        return
     with pytest.raises(ValueError, match=f"{name} must be finite and > 0"):
         FilterSettings(**{name: value})
+
+
+def test_an_unknown_clamp_is_refused():
+    with pytest.raises(ValueError, match="clamp must be one of joint, scale"):
+        FilterSettings(clamp="none")
 
 
 def test_the_trip_timeout_is_not_shorter_than_the_action_timeout():

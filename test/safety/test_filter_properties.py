@@ -14,12 +14,24 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from safe_transfer_ros.safety.filter import FilterSettings, Proposal, SafetyFilter
 from safe_transfer_ros.safety.limit_guard import TorqueLimitGuard
 from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict
+from safe_transfer_ros.safety.soft_limits import SoftLimits
 
 MS = 1_000_000
 EFFORT = np.array([30.0, 0.2])
 RATE = 10.0  # from one bound to the other in 20 ms
 PERIOD_S = 0.005
 RUNNING = (Mode.ARMED, Mode.HOLDING)
+STOPPING = (Mode.HOLDING, Mode.TRIPPED)
+DAMPING_MS = 100
+# The machine's positions grow from 1 by 5e-3 a good joint state: into the limit, and beyond. The torques of its good
+# proposals lead the first joint away from there and the second against its speed limit.
+SOFT = SoftLimits(
+    soft_lower=np.array([-1.0, -math.inf]),
+    soft_upper=np.array([1.1, math.inf]),
+    velocity=np.array([1.0, 0.1]),
+    k_position=np.array([10.0, math.inf]),
+    k_velocity=np.array([1.0, 1.0]),
+)
 
 WILD = st.one_of(st.floats(width=64), st.sampled_from([math.nan, math.inf, -math.inf, 1e308, -0.0]))
 SHAPES = st.sampled_from([2, 2, 2, 2, 2, 0, 1, 3])
@@ -49,38 +61,51 @@ class AnyCalls(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.gate = Wild()
-        self.filter = SafetyFilter(
-            ("a", "b"),
-            EFFORT,
-            FilterSettings(torque_rate_limit=RATE, state_period_s=PERIOD_S),
-            TorqueLimitGuard(0.1, 0.104),
-            self.gate,
-            lambda position, velocity, torque_limit: position,
-        )
         self.now, self.stamp = 10**9, 10**12
         self.before, self.before_ns = np.zeros(2), None  # torque of the instant before the present one
         self.present, self.present_ns = np.zeros(2), None
         self.in_force = False  # whether an accepted proposal may still move the arm
         self.alive_ns = None  # receipt of the newest accepted proposal, or arming
         self.state_ns = None
+        self.passed_ns = -math.inf  # when an accepted proposal's torque may have passed last
         self.tripped = False
         self.iteration = 0
 
     # What the world does
 
-    @initialize()
-    def start(self):
+    @initialize(
+        soft=st.sampled_from([None, SOFT]),
+        clamp=st.sampled_from(["joint", "scale"]),
+        damping=st.sampled_from([0.0, 0.5]),
+    )
+    def start(self, soft, clamp, damping):
+        self.damping = damping
+        self.filter = SafetyFilter(
+            ("a", "b"),
+            EFFORT,
+            FilterSettings(
+                torque_rate_limit=RATE,
+                state_period_s=PERIOD_S,
+                clamp=clamp,
+                stop_damping=damping,
+                stop_damping_time_s=DAMPING_MS * 1e-3,
+            ),
+            TorqueLimitGuard(0.1, 0.104),
+            self.gate,
+            lambda position, velocity, torque_limit: position,
+            soft,
+        )
         self.get_going()
 
     @rule()
     def get_going(self):
         """Without this, random calls would hardly ever meet a filter that has something to lose."""
-        for _ in range(5):
+        for _ in range(2 + DAMPING_MS // 5 if self.damping else 5):
             self.good_joint_state(5)
             self.cycle()
         self.reset(Reason.NONE)
         self.arm()
-        self.good_proposal(np.array([0.3, -0.3]))
+        self.good_proposal(np.array([-0.3, -0.3]))
         self.good_joint_state(5)
         self.cycle()
         assert self.filter.mode is Mode.ARMED
@@ -110,7 +135,7 @@ class AnyCalls(RuleBasedStateMachine):
     def good_joint_state(self, ms):
         self.now += ms * MS
         self.stamp += max(ms, 1) * MS
-        self.observe(self.stamp, np.full(2, self.stamp * 1e-12), np.zeros(2))
+        self.observe(self.stamp, np.full(2, self.stamp * 1e-12), np.array([0.02, -0.05]))
 
     def observe(self, stamp, position, velocity):
         if self.filter.observe_state(stamp, position, velocity, self.now) is Reason.NONE:
@@ -196,7 +221,7 @@ class AnyCalls(RuleBasedStateMachine):
     def our_clock_goes_back(self, ms):
         self.cycle()
         self.now -= ms * MS
-        self.present_ns = None
+        self.present_ns, self.passed_ns = None, -math.inf
         was = self.filter.mode
         self.cycle()
         assert was not in RUNNING or self.filter.mode is Mode.TRIPPED
@@ -216,7 +241,15 @@ class AnyCalls(RuleBasedStateMachine):
         elapsed = PERIOD_S if self.before_ns is None else min((self.now - self.before_ns) * 1e-9, PERIOD_S)
         start = np.clip(self.before, -bound, bound)
         assert (np.abs(torque - start) <= RATE * elapsed + 1e-12).all()
-        if mode is not Mode.ARMED or not self.in_force:
+        if mode is Mode.ARMED and self.in_force:
+            self.passed_ns = self.now
+        elif self.damping and mode in STOPPING and self.now - self.passed_ns <= DAMPING_MS * MS:
+            # Stop torque that damps: never with the motion, but for what the rate has not yet taken away.
+            velocity = self.filter.velocity
+            left = np.maximum(np.abs(start) - RATE * elapsed, 0.0)
+            assert (np.abs(torque) <= np.maximum(left, np.abs(self.damping * velocity)) + 1e-12).all()
+            assert ((torque * velocity <= 0.0) | (torque * start >= 0.0)).all()
+        else:
             # Stop torque: towards zero and never past it.
             assert (np.abs(torque) <= np.abs(start)).all()
             assert (torque * start >= 0.0).all()
