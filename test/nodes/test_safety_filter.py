@@ -166,6 +166,32 @@ def test_a_proposal_is_clamped_and_the_reason_recorded(bench: Bench) -> None:
     assert decision.applied_effort == command
 
 
+@with_parameters(clamp="scale")
+def test_a_vector_can_be_scaled_as_a_whole(bench: Bench) -> None:
+    bench.state()
+    assert bench.armed().success
+    command, _ = bench.step(0, [0.4, -0.2, 0.1, 0.0, 0.0, 0.0, 0.0])
+    assert list(command) == pytest.approx([0.1, -0.05, 0.025, 0.0, 0.0, 0.0, 0.0])
+
+
+@with_parameters(soft_limits="always")
+def test_soft_limits_hold_in_lockstep_where_asked_for(bench: Bench) -> None:
+    bench.state()
+    assert bench.armed().success
+    command, decision = bench.step(0, [0.05] * 7)  # the bench's arm is faster than any speed limit
+    assert list(command) == [-0.1] * 7
+    assert decision.reasons == SafetyDecision.REASON_CLAMPED_SOFT_VELOCITY
+
+
+@with_parameters(mode="realtime", action_timeout=10.0, trip_timeout=60.0, joint_state_timeout=10.0)
+def test_soft_limits_hold_in_real_time(bench: Bench) -> None:
+    bench.state()
+    assert bench.armed().success
+    bench.propose(0, [0.05] * 7)
+    bench.state(value=0.2)
+    bench.until(lambda: bool(bench.commands) and list(bench.commands[-1]) == [-0.1] * 7, "torque against the motion")
+
+
 @pytest.mark.parametrize(
     ("effort", "changes", "reason"),
     [

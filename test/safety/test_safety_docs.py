@@ -21,10 +21,10 @@ def test_the_tables_are_the_codes(table):
 
 
 def test_the_settings_are_the_codes():
+    units = {"torque_rate_limit": "N·m/s", "stop_damping": "N·m·s/rad"}
     for name, value in vars(FilterSettings()).items():
-        setting = name.removesuffix("_s")
-        unit = "s" if name.endswith("_s") else "N·m/s"
-        assert f"| {setting} | {value:g} {unit} |" in TEXT
+        default = value if isinstance(value, str) else f"{value:g} {units.get(name, 's')}"
+        assert f"| {name.removesuffix('_s')} | {default} |" in TEXT
 
 
 def test_it_says_plainly_what_it_is_not():

@@ -78,3 +78,20 @@ def test_noise_drawn_at_once_equals_noise_drawn_step_by_step() -> None:
     at_once = action_rng(1, 2).standard_normal((200, 7))
     rng = action_rng(1, 2)
     np.testing.assert_array_equal(at_once, [rng.standard_normal(7) for _ in range(200)])
+
+
+def test_soft_limits_are_the_robots() -> None:
+    line = _Line()
+    limits, soft = line.robot.limits, line.soft_limits
+    pan, forearm = line.robot.joint_names.index("l_shoulder_pan_joint"), 4
+    names = ("soft_lower", "soft_upper", "velocity", "k_position", "k_velocity")
+    assert [getattr(soft, name)[pan] for name in names] == [getattr(limits, name)[pan] for name in names]
+    assert (soft.soft_upper[pan], soft.velocity[pan], soft.k_position[pan], soft.k_velocity[pan]) == (
+        pytest.approx(2.1354),
+        2.088,
+        100.0,
+        10.0,
+    )
+    # A joint that turns for ever has a speed limit and nothing else.
+    assert np.isinf([soft.soft_lower[forearm], soft.soft_upper[forearm]]).all()
+    assert (soft.velocity[forearm], soft.k_velocity[forearm]) == (3.6, 1.0)

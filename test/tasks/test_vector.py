@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from safe_transfer_ros.robots.simulation import PERTURBATIONS, Perturbation, UnstableSimulationError
 from safe_transfer_ros.safety.envelope import EnvelopeSettings
+from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.tasks import vector
 from safe_transfer_ros.tasks.environment import TorqueEnv
 from safe_transfer_ros.tasks.streams import action_rng
@@ -31,15 +33,22 @@ class _Elementwise:
         return mean, np.linspace(0.2, 0.5, 7)
 
 
-def _rollout(perturbation: str = "nominal", threads: int = 2, seed: int = 3) -> EpisodeBatch:
-    with VectorTorqueEnv(TASK, PERTURBATIONS[perturbation], threads=threads) as env:
+def _rollout(perturbation: str = "nominal", threads: int = 2, seed: int = 3, **settings: Any) -> EpisodeBatch:
+    with VectorTorqueEnv(TASK, PERTURBATIONS[perturbation], threads=threads, **settings) as env:
         return env.rollout(_Elementwise(), torque_limits=LIMITS, seed=seed, first_episode=10)
 
 
-@pytest.mark.parametrize("perturbation", ["nominal", "light_sticky"])
-def test_every_episode_is_bit_for_bit_the_single_environments(perturbation: str) -> None:
-    batch = _rollout(perturbation)
-    env = TorqueEnv(TASK, PERTURBATIONS[perturbation])
+@pytest.mark.parametrize(
+    ("perturbation", "settings"),
+    [
+        ("nominal", {}),
+        ("light_sticky", {}),
+        ("light_sticky", {"soft_limits": True, "envelope": EnvelopeSettings(clamp="scale")}),
+    ],
+)
+def test_every_episode_is_bit_for_bit_the_single_environments(perturbation: str, settings: dict[str, Any]) -> None:
+    batch = _rollout(perturbation, **settings)
+    env = TorqueEnv(TASK, PERTURBATIONS[perturbation], **settings)
     policy = _Elementwise()
     for row, limit in enumerate(LIMITS):
         rng = action_rng(3, 10 + row)
@@ -103,6 +112,14 @@ def test_envelope_remembers_the_torque_before() -> None:
     change = np.abs(batch.applied - before)
     assert change.max() == pytest.approx(0.1)
     assert np.abs(batch.applied).max() > 0.15
+
+
+def test_soft_limits_hold_only_where_asked_for() -> None:
+    soft = int(Reason.CLAMPED_SOFT_POSITION | Reason.CLAMPED_SOFT_VELOCITY)
+    free, bounded = (_rollout("light_sticky", soft_limits=on) for on in (False, True))
+    assert not (free.reasons & soft).any()
+    assert (bounded.reasons & soft).any()
+    assert np.abs(bounded.velocity).max() < np.abs(free.velocity).max()
 
 
 def test_policy_that_is_not_finite_is_refused() -> None:
