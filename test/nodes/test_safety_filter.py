@@ -178,9 +178,12 @@ def test_a_vector_can_be_scaled_as_a_whole(bench: Bench) -> None:
 def test_soft_limits_hold_in_lockstep_where_asked_for(bench: Bench) -> None:
     bench.state()
     assert bench.armed().success
-    command, decision = bench.step(0, [0.05] * 7)  # the bench's arm is faster than any speed limit
+    # The bench's arm is faster than any speed limit, and its elbow bent beyond its own.
+    command, decision = bench.step(0, [0.05] * 7)
     assert list(command) == [-0.1] * 7
-    assert decision.reasons == SafetyDecision.REASON_CLAMPED_SOFT_VELOCITY
+    assert decision.reasons == (
+        SafetyDecision.REASON_CLAMPED_SOFT_VELOCITY | SafetyDecision.REASON_CLAMPED_SOFT_POSITION
+    )
 
 
 @with_parameters(mode="realtime", action_timeout=10.0, trip_timeout=60.0, joint_state_timeout=10.0)
