@@ -94,6 +94,7 @@ class Envelope:
         """
         efforts = checked_effort_limit(effort_limit)
         self.settings = settings or EnvelopeSettings()
+        self._scale = self.settings.clamp == "scale"
         self._shape = efforts.shape
         self._efforts: list[float] = efforts.tolist()
         self._zeros = [0.0] * len(self._efforts)
@@ -162,12 +163,8 @@ class Envelope:
             if not (all(map(math.isfinite, position)) and all(map(math.isfinite, velocity))):
                 position, wanted, bits = None, self._zeros, bits | _STATE_NOT_FINITE
         target, clamped = self._clamp(wanted, position, velocity)
-        if clamped and self.settings.clamp == "scale":
-            ratio = 1.0
-            for value, inside in zip(wanted, target, strict=True):
-                if value != 0.0 and inside / value < ratio:
-                    ratio = inside / value
-            ratio = max(ratio, 0.0)
+        if clamped and self._scale:
+            ratio = _ratio(wanted, target)
             target, pushed = self._clamp([ratio * value for value in wanted], position, velocity)
             clamped |= pushed
         bits |= clamped
@@ -247,6 +244,15 @@ class Envelope:
     def _set_torque_limit(self, torque_limit: float) -> None:
         self._torque_limit = float(torque_limit) if torque_limit > 0.0 else 0.0
         self._bounds = [min(self._torque_limit, effort, _LARGEST) for effort in self._efforts]
+
+
+def _ratio(wanted: list[float], inside: list[float]) -> float:
+    """The largest factor in [0, 1] that takes no wanted torque beyond where its clamp left it; 0 where none can."""
+    ratio = 1.0
+    for value, clamped in zip(wanted, inside, strict=True):
+        if value != 0.0 and clamped / value < ratio:
+            ratio = clamped / value
+    return max(ratio, 0.0)
 
 
 def bound_torque(
