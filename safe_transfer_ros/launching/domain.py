@@ -82,7 +82,7 @@ def from_environment() -> int | None:
 
 
 def running() -> tuple[Running, ...]:
-    """The domains that runs on this machine hold now, lowest first; those of other users where their files are readable."""
+    """The domains that runs on this machine hold now, lowest first."""
     found = []
     for path in sorted(_path(0).parent.glob("domain_*.lock")):
         number = path.stem.partition("_")[2]
