@@ -22,7 +22,7 @@ from safe_transfer_ros.safety.reasons import REASON_TEXT, Mode
 
 ANSWER_SHOWN_SECONDS = 10.0
 HARDWARE_STOP = "USE THE HARDWARE EMERGENCY STOP."
-UNFILTERED = f"Its torques are not watched by anybody now. If the arm can move: {HARDWARE_STOP}"
+UNFILTERED = f"Nothing filters torques now. If the arm can move: {HARDWARE_STOP}"
 
 _ALARM = "bold white on red"
 _LEAD = 17  # columns before an intervention's words
@@ -158,7 +158,7 @@ class FilterScreen:
         if self.view.figures_at is None:
             return []
         ages = [
-            f"{name} {told[key]} ms old"
+            f"{name} {told[key]} ms old" if told[key][:1].isdigit() else f"{name} {told[key]}"
             for key, name in (("joint_state_age_ms", "joint states"), ("proposal_age_ms", "proposals"))
             if key in told
         ]
@@ -195,11 +195,10 @@ def headline(view: FilterView, now: float) -> Headline:
     if contact is Contact.WAITING:
         return Headline(badge="WAITING", style="bold reverse", explanation="No safety filter heard yet.")
     if contact is Contact.LOST:
-        why = (
-            "no filter is announced in the graph any more: it ended, or was killed a while ago"
-            if view.left
-            else f"silent for more than {LOST_SECONDS:g} s: killed, hung or cut off"
-        )
+        if view.ended:
+            why = "it has left the graph, as one does that is told to end"
+        else:
+            why = f"it fell silent for more than {LOST_SECONDS:g} s: killed, hung or cut off"
         explanation = f"The filter was {view.mode_name}; {why}. {UNFILTERED} Below: what it said last."
         return Headline(badge="LOST", style=_ALARM, explanation=explanation)
     told = [view.mode_text]

@@ -90,6 +90,7 @@ class FilterView:
     filters: int = 0  # announced in the graph
     heard: float | None = None  # when the filter last said anything, s on the caller's clock
     left: bool = False  # no filter is announced any more
+    ended: bool = False  # and it left before it fell silent, as one does that is told to end
     _status_stamp: int = 0
     _tallies: dict[Reason, _Tally] = field(default_factory=dict)
 
@@ -148,8 +149,9 @@ class FilterView:
 
     def on_filters(self, count: int, now: float) -> None:
         """Take in how many filters the graph announces."""
-        self.filters = count
-        self.left = count == 0
+        if count == 0 and not self.left:
+            self.ended = self.contact(now) is Contact.ALIVE
+        self.filters, self.left = count, count == 0
 
     # What may be believed --------------------------------------------------------------------------------------------
 
@@ -185,7 +187,7 @@ class FilterView:
     def _hear(self, now: float) -> None:
         if self.left:
             self._forget()
-        self.heard, self.left = now, False
+        self.heard, self.left, self.ended = now, False, False
 
     def _forget(self) -> None:
         """What another filter process counted says nothing about this one; its run may be another as well."""
