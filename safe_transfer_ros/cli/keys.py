@@ -14,6 +14,14 @@ _CONTROL_SEQUENCE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|O.)?")
 _LOCAL, _INPUT, _CHARACTERS = 3, 0, 6  # places in what tcgetattr gives
 
 
+def in_front(descriptor: int) -> bool:
+    """Whether this is a terminal and ours to read from and draw on, not that of a background job."""
+    try:
+        return os.isatty(descriptor) and os.tcgetpgrp(descriptor) == os.getpgrp()
+    except OSError:
+        return False
+
+
 class KeyReader:
     """Reads keys as they are pressed, without echo; a context manager.
 
@@ -30,14 +38,6 @@ class KeyReader:
         self._terminal = terminal
         self._saved: list[object] | None = None
         self.closed = False  # the terminal has gone away
-
-    @staticmethod
-    def possible(terminal: int) -> bool:
-        """Whether keys can be read: a terminal, and ours to read from (not that of a background job)."""
-        try:
-            return os.isatty(terminal) and os.tcgetpgrp(terminal) == os.getpgrp()
-        except OSError:
-            return False
 
     def __enter__(self) -> KeyReader:
         """Take single keys from now on."""

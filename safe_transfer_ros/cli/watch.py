@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import os
 import signal
 import sys
 import time
@@ -18,7 +19,7 @@ from rich.live import Live
 
 from safe_transfer_ros.cli.filter_screen import FilterScreen, Listening, headline, one_line
 from safe_transfer_ros.cli.filter_view import Contact, FilterView
-from safe_transfer_ros.cli.keys import KeyReader
+from safe_transfer_ros.cli.keys import KeyReader, in_front
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.nodes.operator_request import Request
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from safe_transfer_ros.nodes.operator_link import OperatorLink
 
 EXIT_FINE, EXIT_TRIPPED, EXIT_NO_FILTER, EXIT_NOT_CONFIRMED = 0, 1, 3, 4
+_STDIN, _STDOUT = 0, 1
 KEY_PERIOD_S = 0.02  # how long a key may lie before it is seen
 FRAME_PERIOD_S = 0.25
 LINE_PERIOD_S = 1.0
@@ -86,9 +88,13 @@ def run(options: argparse.Namespace) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show N·m shows N?m
     with _quit_on_signals() as quitting, _Watch(choice) as watch:
-        if options.once:
-            return _once(watch, quitting, options.timeout)
-        return _live(watch, quitting)
+        try:
+            if options.once:
+                return _once(watch, quitting, options.timeout)
+            return _live(watch, quitting)
+        except BrokenPipeError:  # whoever read our lines has read enough, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), _STDOUT)
+            return EXIT_FINE
 
 
 class _Choice:
@@ -205,9 +211,8 @@ def _live(watch: _Watch, quitting: list[int]) -> int:
     """Show and obey until told to quit."""
     console = Console()
     with contextlib.ExitStack() as stack:
-        terminal = sys.stdin.fileno() if sys.stdin is not None and not sys.stdin.closed else -1
-        keys = stack.enter_context(KeyReader(terminal)) if KeyReader.possible(terminal) else None
-        full_screen = console.is_terminal and not console.is_dumb_terminal
+        keys = stack.enter_context(KeyReader(_STDIN)) if in_front(_STDIN) else None
+        full_screen = in_front(_STDOUT) and not console.is_dumb_terminal
         display: _Screen | _Lines = _Screen(console, stack, keys is not None) if full_screen else _Lines()
         until = float("inf")
         while time.monotonic() < until:

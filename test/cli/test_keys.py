@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from safe_transfer_ros.cli.keys import KeyReader
+from safe_transfer_ros.cli.keys import KeyReader, in_front
 
 
 @pytest.fixture
@@ -82,8 +82,8 @@ def test_a_terminal_that_goes_away_closes_the_reader(ends: tuple[int, int]) -> N
 
 def test_keys_need_a_terminal_of_ours(ends: tuple[int, int]) -> None:
     read, write = os.pipe()
-    assert not KeyReader.possible(read)
-    assert not KeyReader.possible(-1)
-    assert not KeyReader.possible(ends[1]), "a terminal, but not the one this process group is in front of"
+    assert not in_front(read)
+    assert not in_front(-1)
+    assert not in_front(ends[1]), "a terminal, but not the one this process group is in front of"
     os.close(read)
     os.close(write)

@@ -74,8 +74,12 @@ def watch(number: int, **size: int) -> Terminal:
     return Terminal(graph_runs.command("watch", "--domain", str(number)), graph_runs.environment(), **size)
 
 
-def plainly(number: int, *arguments: str) -> list[str]:
-    return graph_runs.command("watch", "--domain", str(number), *arguments)
+def once(number: int, timeout: float = 20.0) -> tuple[int, str]:
+    """Exit status and first word of a snapshot."""
+    command = graph_runs.command("watch", "--domain", str(number), "--once", "--timeout", str(timeout))
+    finished = subprocess.run(command, env=graph_runs.environment(), capture_output=True, text=True, timeout=60)
+    assert not finished.stderr
+    return finished.returncode, finished.stdout.split()[0]
 
 
 def test_keys_trip_and_reset_and_a_killed_filter_is_lost(
@@ -87,6 +91,7 @@ def test_keys_trip_and_reset_and_a_killed_filter_is_lost(
         terminal.until(lambda: witness.mode() == Mode.TRIPPED, "TRIPPED on the topic")
         assert witness.status[-1].cause == Reason.OPERATOR_STOP
         terminal.until(lambda: terminal.shows("TRIPPED", "TRIP confirmed", "an operator"), "TRIPPED on the screen")
+        assert once(number) == (1, "TRIPPED")
         terminal.press("r")
         terminal.until(lambda: witness.mode() == Mode.DISARMED, "DISARMED on the topic")
         terminal.until(lambda: terminal.shows("DISARMED", "RESET confirmed"), "DISARMED on the screen")
@@ -139,7 +144,7 @@ def test_quitting_with_a_trip_unconfirmed_says_so(number: int) -> None:
         assert "NOT confirmed" in terminal.raw()
 
 
-@pytest.mark.parametrize("number_of_signal", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+@pytest.mark.parametrize("number_of_signal", [signal.SIGTERM, signal.SIGHUP])
 def test_the_terminal_is_given_back_on_a_signal(number: int, number_of_signal: int) -> None:
     with watch(number) as terminal:
         terminal.until(lambda: terminal.shows("WAITING"), "the view")
@@ -155,36 +160,26 @@ def test_the_screen_follows_the_size_of_the_terminal(number: int) -> None:
         assert max(map(len, terminal.picture().splitlines())) <= 40
 
 
-def test_without_a_terminal_every_change_is_a_line(number: int, filter_process: subprocess.Popen[bytes]) -> None:
+def test_without_a_terminal_every_change_is_a_line_and_a_snapshot_is_an_exit_status(
+    number: int, filter_process: subprocess.Popen[bytes]
+) -> None:
     with subprocess.Popen(
-        plainly(number), env=graph_runs.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        graph_runs.command("watch", "--domain", str(number)),
+        env=graph_runs.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout is not None
         lines = iter(process.stdout.readline, "")
         assert "DISARMED" in next(line for line in lines if "WAITING" not in line)
+        assert once(number) == (0, "DISARMED")
         filter_process.kill()
         lost = next(lines)
         assert "LOST" in lost and "DISARMED" in lost and "\x1b" not in lost
         process.send_signal(signal.SIGTERM)
         assert (list(lines), process.wait(10)) == ([], 0)
-
-
-def test_a_snapshot_tells_by_its_exit_status(number: int, filter_process: subprocess.Popen[bytes]) -> None:
-    def once(*arguments: str) -> tuple[int, str]:
-        command = plainly(number, "--once", *arguments)
-        finished = subprocess.run(command, env=graph_runs.environment(), capture_output=True, text=True, timeout=60)
-        assert not finished.stderr
-        return finished.returncode, finished.stdout.split()[0]
-
-    assert once("--timeout", "20") == (0, "DISARMED")
-    with watch(number) as terminal:
-        terminal.until(lambda: terminal.shows("DISARMED"), "the filter's state")
-        terminal.press("t")
-        terminal.until(lambda: terminal.shows("TRIP confirmed"), "the confirmation")
-    assert once("--timeout", "20") == (1, "TRIPPED")
-    filter_process.kill()
-    filter_process.wait()
-    assert once("--timeout", "0.5") == (3, "WAITING"), "a latched status must not outlive its filter"
+    assert once(number, timeout=0.5) == (3, "WAITING"), "a latched status must not outlive its filter"
 
 
 def test_the_run_that_is_up_is_found(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
