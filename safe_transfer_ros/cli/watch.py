@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import os
 import signal
 import sys
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from safe_transfer_ros.nodes.operator_link import OperatorLink
 
 EXIT_FINE, EXIT_TRIPPED, EXIT_NO_FILTER, EXIT_NOT_CONFIRMED = 0, 1, 3, 4
-_STDIN, _STDOUT = 0, 1
+_STDIN, _STDOUT, _STDERR = 0, 1, 2
 KEY_PERIOD_S = 0.02  # how long a key may lie before it is seen
 FRAME_PERIOD_S = 0.25
 LINE_PERIOD_S = 1.0
@@ -84,16 +83,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(options: argparse.Namespace) -> int:
     """`safe_transfer watch`."""
     choice = _Choice(options)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that cannot show N·m shows N?m
-    with _quit_on_signals() as quitting, _Watch(choice) as watch:
+    with _output_of_our_own(), _quit_on_signals() as quitting, _Watch(choice) as watch:
         try:
             if options.once:
                 return _once(watch, quitting, options.timeout)
             return _live(watch, quitting)
         except BrokenPipeError:  # whoever read our lines has read enough, as `head` does
-            os.dup2(os.open(os.devnull, os.O_WRONLY), _STDOUT)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return EXIT_FINE
 
 
@@ -212,7 +208,7 @@ def _live(watch: _Watch, quitting: list[int]) -> int:
     console = Console()
     with contextlib.ExitStack() as stack:
         keys = stack.enter_context(KeyReader(_STDIN)) if in_front(_STDIN) else None
-        full_screen = in_front(_STDOUT) and not console.is_dumb_terminal
+        full_screen = in_front(sys.stdout.fileno()) and not console.is_dumb_terminal
         display: _Screen | _Lines = _Screen(console, stack, keys is not None) if full_screen else _Lines()
         until = float("inf")
         while time.monotonic() < until:
@@ -293,6 +289,20 @@ def _join(view: FilterView, listening: Listening) -> OperatorLink:
 
 def _listed(runs: tuple[domain.Running, ...]) -> str:
     return ", ".join(str(run) for run in runs)
+
+
+@contextlib.contextmanager
+def _output_of_our_own() -> Iterator[None]:
+    """What libraries print by themselves (Fast DDS reports to standard output) goes to standard error instead."""
+    before, sys.stdout = sys.stdout, os.fdopen(os.dup(_STDOUT), "w", errors="replace")  # N?m where N·m cannot be shown
+    os.dup2(_STDERR, _STDOUT)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(sys.stdout.fileno(), _STDOUT)
+        sys.stdout.close()
+        sys.stdout = before
 
 
 @contextlib.contextmanager
