@@ -76,11 +76,13 @@ def _one_run(graph: ModuleType, given: dict[str, str]) -> tuple[int, Path]:
     """One graph from start to end; returns the exit status and the run directory."""
     claimed = domain.claim()
     plan = graph.plan(given)
+    claimed.serves(plan.run_dir)
     shared = plan.parameters[SHARED]
     first = int(shared["first_iteration"])
     iterations = first + int(plan.parameters["trainer"]["iterations"])
     write_provenance(plan.provenance)
     print(f"run directory {plan.run_dir}   (ROS_DOMAIN_ID={claimed.number}, localhost only)")
+    print("live view, with a key to trip the filter, in another terminal: safe_transfer watch")
     exit_code = 0
     with RunProgress(plan.run_dir / "iterations.csv", iterations, float(shared["d_safe"]), done=first) as progress:
         try:

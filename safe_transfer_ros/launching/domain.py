@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -14,6 +15,8 @@ from safe_transfer_ros.configuration import ConfigurationError
 
 # Domain 0 is everybody's default; above 101 the UDP ports collide with Linux's ephemeral ones.
 _CHOICES = range(1, 102)
+HIGHEST = 232
+_LOOKS = 3  # attempts at a lock, some milliseconds in all
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,23 @@ class Domain:
     number: int
     lock: IO[str]
 
+    def serves(self, run_dir: Path) -> None:
+        """Note what the domain is for, so that `running` can tell a person which run is which."""
+        self.lock.write(f"\n{run_dir}")
+        self.lock.flush()
+
+
+@dataclass(frozen=True)
+class Running:
+    """A domain held by a run that is up on this machine."""
+
+    number: int
+    process: int
+    run_dir: str  # empty while the run is being planned
+
+    def __str__(self) -> str:
+        return f"{self.number} ({self.run_dir or f'process {self.process}'})"
+
 
 def claim() -> Domain:
     """Claim the domain in ROS_DOMAIN_ID, or the first free one when that is not set.
@@ -30,13 +50,11 @@ def claim() -> Domain:
     Raises:
       ConfigurationError: the domain is held by another run, is not a number, or none is free.
     """
-    wanted = os.environ.get("ROS_DOMAIN_ID", "")
-    if wanted:
-        if not wanted.isdigit() or int(wanted) > 232:
-            raise ConfigurationError(f"ROS_DOMAIN_ID must be a number from 0 to 232, got '{wanted}'")
-        claimed = _try(int(wanted))
+    wanted = from_environment()
+    if wanted is not None:
+        claimed = _try(wanted)
         if claimed is None:
-            holder = _path(int(wanted)).read_text().strip() or "unknown"
+            holder = (_path(wanted).read_text().splitlines() or ["unknown"])[0]
             raise ConfigurationError(
                 f"ROS domain {wanted} is in use by another run (process {holder}): stop that run, or unset "
                 "ROS_DOMAIN_ID to have a free domain chosen"
@@ -49,6 +67,47 @@ def claim() -> Domain:
     raise ConfigurationError("all ROS domains from 1 to 101 are held by other runs: stop one of them")
 
 
+def from_environment() -> int | None:
+    """The domain that ROS_DOMAIN_ID names; None when it is not set.
+
+    Raises:
+      ConfigurationError: it is not a number from 0 to 232.
+    """
+    wanted = os.environ.get("ROS_DOMAIN_ID", "")
+    if not wanted:
+        return None
+    if not wanted.isdigit() or int(wanted) > HIGHEST:
+        raise ConfigurationError(f"ROS_DOMAIN_ID must be a number from 0 to {HIGHEST}, got '{wanted}'")
+    return int(wanted)
+
+
+def running() -> tuple[Running, ...]:
+    """The domains that runs on this machine hold now, lowest first."""
+    found = []
+    for path in sorted(_path(0).parent.glob("domain_*.lock")):
+        number = path.stem.partition("_")[2]
+        if not number.isdigit():
+            continue
+        try:
+            with open(path) as lock:
+                process, _, run_dir = lock.read().partition("\n")
+                if _held(lock):
+                    found.append(Running(int(number), int(process or 0), run_dir.strip()))
+        except (OSError, ValueError):  # it has just gone, or is another user's, or not ours at all
+            continue
+    return tuple(sorted(found, key=lambda run: run.number))
+
+
+def _held(lock: IO[str]) -> bool:
+    """Whether a process holds the claim. Asked by a shared lock, given back at once: those who look do not disturb."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    fcntl.flock(lock, fcntl.LOCK_UN)
+    return False
+
+
 def _try(number: int) -> Domain | None:
     path = _path(number)
     try:
@@ -56,9 +115,13 @@ def _try(number: int) -> Domain | None:
         lock = open(path, "a+")  # held open for the life of the process: it is the claim
     except PermissionError:  # another user's
         return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    for _ in range(_LOOKS):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except OSError:
+            time.sleep(0.002)  # perhaps somebody was only looking, see `_held`
+    else:
         lock.close()
         return None
     lock.truncate(0)

@@ -50,11 +50,13 @@ def _actions(context: LaunchContext, graph: Any) -> list[Any]:
     }
     try:
         # The claim lives as long as the launch process: the context keeps it.
-        context.extend_globals({"safe_transfer_domain": domain.claim()})
+        claimed = domain.claim()
+        context.extend_globals({"safe_transfer_domain": claimed})
         plan = graph.plan(given)
     except (ValueError, OSError) as error:
         raise SystemExit(f"{graph.NAME}: {error}") from error
-    number = context.get_locals_as_dict()["safe_transfer_domain"].number
+    claimed.serves(plan.run_dir)
+    number = claimed.number
     actions: list[Any] = [
         SetEnvironmentVariable("ROS_DOMAIN_ID", str(number)),
         *(SetEnvironmentVariable(name, value) for name, value in middleware.environment().items()),

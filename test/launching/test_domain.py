@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every run has a ROS domain of its own; real lock files, real processes."""
 
+import fcntl
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -53,3 +56,24 @@ def test_a_launcher_holds_the_domain_it_was_given(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("ROS_DOMAIN_ID", launcher.environment["ROS_DOMAIN_ID"])
     with pytest.raises(ConfigurationError, match="in use"):
         domain.claim()
+
+
+def test_running_lists_the_domains_that_are_held(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert domain.running() == ()
+    first, second = domain.claim(), domain.claim()
+    first.serves(tmp_path / "one")
+    assert [(run.number, run.run_dir) for run in domain.running()] == [(1, str(tmp_path / "one")), (2, "")]
+    assert f"process {os.getpid()}" in str(domain.running()[1])
+    first.lock.close()
+    assert [run.number for run in domain.running()] == [second.number], "a claim given up is not listed"
+
+
+def test_a_momentary_look_does_not_keep_a_run_from_its_domain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    number = domain.claim().number  # the claim is dropped at once, its file stays
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
+    with next(tmp_path.glob("*/*.lock")).open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        monkeypatch.setattr(domain.time, "sleep", lambda _: fcntl.flock(looking, fcntl.LOCK_UN))
+        assert domain.claim().number == number

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator may believe about the safety filter, from what it said and how long ago.
+
+Fed with messages and times; knows no ROS, no clock and no terminal. The filter's status is latched, so it outlives the
+filter: a mode is believed only as long as something keeps coming.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from safe_transfer_ros.safety.reasons import MODE_TEXT, Mode, Reason, describe, split
+
+LOST_SECONDS = 2.5
+"""Diagnostics come once a second: two missed in a row, and half a second for a busy machine."""
+
+ROUTINE = Reason.CLAMPED_TORQUE_LIMIT | Reason.CLAMPED_EFFORT_LIMIT | Reason.CLAMPED_TORQUE_RATE
+"""Interventions that are everyday work: under a low torque limit nearly every torque is clamped."""
+
+_STOPPED = (Mode.HOLDING, Mode.TRIPPED)
+_REASON_KEY = "reason "
+
+
+class Contact(Enum):
+    """Whether a filter lives where we listen."""
+
+    WAITING = "waiting"  # nothing heard yet
+    ALIVE = "alive"
+    LOST = "lost"  # heard, and silent since or gone from the graph: nothing may be believed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intervention:
+    """One reason for which the filter intervened."""
+
+    reason: Reason
+    count: int
+    last: float | None  # when it was last seen, s on the caller's clock; None: before this view began
+
+
+@dataclass(kw_only=True)
+class _Tally:
+    """How often a reason was seen, by each of the three ways it is told; none of them is sure to tell all."""
+
+    in_decisions: int = 0  # best effort: some may be missed
+    in_status: int = 0  # stops without a decision, an operator's for one
+    in_diagnostics: int = 0  # the filter's own count of decisions, since it started
+    last: float | None = None
+
+    @property
+    def count(self) -> int:
+        return max(self.in_decisions, self.in_status, self.in_diagnostics)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """The newest closed iteration, as unsafety_monitor accounts for it."""
+
+    iteration: int
+    unsafety_rate: float
+    predicted_unsafety_rate: float
+    torque_limit: float
+    d_safe: float
+    missing: int
+
+    @property
+    def damage(self) -> float:
+        """p_u times T_lim of that iteration, N·m (PSPT's linear damage model)."""
+        return self.unsafety_rate * self.torque_limit
+
+
+@dataclass(kw_only=True)
+class FilterView:
+    """The state of one filter as seen from outside."""
+
+    mode: Mode | None = None  # None: not told, or a mode this version does not know
+    cause: str = ""  # why it is holding or tripped
+    torque_limit: float = math.nan  # N·m
+    limit_iteration: int | None = None
+    lease_lost: bool = False
+    refusal: str = ""  # why the newest torque-limit offer was refused; empty: it was accepted
+    robot: str = ""
+    warning: str = ""  # what the filter's diagnostics complain of
+    figures: dict[str, str] = field(default_factory=dict)  # the filter's diagnostics, as told
+    figures_at: float | None = None
+    estimate: Estimate | None = None
+    filters: int = 0  # announced in the graph
+    heard: float | None = None  # when the filter last said anything, s on the caller's clock
+    left: bool = False  # no filter is announced any more
+    ended: bool = False  # and it left before it fell silent, as one does that is told to end
+    _status_stamp: int = 0
+    _tallies: dict[Reason, _Tally] = field(default_factory=dict)
+
+    # What arrives ----------------------------------------------------------------------------------------------------
+
+    def on_status(self, message: Any, now: float) -> None:
+        """Take in a FilterStatus."""
+        first = self.heard is None
+        self._hear(now)
+        before, self.mode = self.mode, _mode(message.mode)
+        self._status_stamp = _nanoseconds(message.header.stamp)
+        self.torque_limit, self.limit_iteration = float(message.torque_limit), int(message.iteration)
+        self.lease_lost = bool(message.lease_lost)
+        self.refusal = "" if message.accepted else str(message.message)
+        self.cause = describe(int(message.cause))
+        if self.mode in _STOPPED and before is not self.mode:
+            for reason in split(int(message.cause)):
+                self._tally(reason, None if first else now).in_status += 1  # the first status is latched: no news
+        if not message.accepted:
+            self._tally(Reason.LIMIT_REFUSED, None if first else now).in_status += 1
+
+    def on_decision(self, message: Any, now: float) -> None:
+        """Take in a SafetyDecision."""
+        self._hear(now)
+        for reason in split(int(message.reasons)):
+            self._tally(reason, now).in_decisions += 1
+
+    def on_diagnostics(self, message: Any, now: float) -> None:
+        """Take in a DiagnosticArray; statuses of other nodes in it are none of ours."""
+        ours = [status for status in message.status if _is_filter(status.name)]
+        if not ours:
+            return
+        self._hear(now)
+        figures = {str(pair.key): str(pair.value) for status in ours for pair in status.values}
+        if _number(figures.get("decisions", "")) < _number(self.figures.get("decisions", "")):
+            self._forget()  # its counters began anew: another process
+        self.robot = str(ours[0].hardware_id) or self.robot
+        self.warning = "; ".join(str(status.message) for status in ours if _level(status.level) > 0)
+        self._count(figures, now)
+        self.figures, self.figures_at = figures, now
+        # A filter that is deactivated publishes no status any more. Only from newer diagnostics: the two topics can
+        # overtake each other, and a trip must not look undone for a second.
+        if _nanoseconds(message.header.stamp) > self._status_stamp:
+            self._believe(figures, str(ours[0].message))
+
+    def on_estimate(self, message: Any, now: float) -> None:
+        """Take in an UnsafetyEstimate. It comes from the monitor and is no sign of life of the filter."""
+        self.estimate = Estimate(
+            iteration=int(message.iteration),
+            unsafety_rate=float(message.unsafety_rate),
+            predicted_unsafety_rate=float(message.predicted_unsafety_rate),
+            torque_limit=float(message.torque_limit),
+            d_safe=float(message.d_safe),
+            missing=int(message.missing),
+        )
+
+    def on_filters(self, count: int, now: float) -> None:
+        """Take in how many filters the graph announces."""
+        if count == 0 and not self.left:
+            self.ended = self.contact(now) is Contact.ALIVE
+        self.filters, self.left = count, count == 0
+
+    # What may be believed --------------------------------------------------------------------------------------------
+
+    def contact(self, now: float) -> Contact:
+        """Whether the filter lives."""
+        if self.heard is None:
+            return Contact.WAITING
+        return Contact.LOST if self.left or now - self.heard > LOST_SECONDS else Contact.ALIVE
+
+    def tripped(self, now: float) -> bool:
+        """Whether a filter lives and says that it is TRIPPED."""
+        return self.contact(now) is Contact.ALIVE and self.mode is Mode.TRIPPED
+
+    @property
+    def mode_name(self) -> str:
+        """The mode in one word."""
+        return "UNKNOWN" if self.mode is None else self.mode.name
+
+    @property
+    def mode_text(self) -> str:
+        """The mode in plain words."""
+        return "a mode that this version does not know" if self.mode is None else MODE_TEXT[self.mode]
+
+    def interventions(self) -> list[Intervention]:
+        """Reasons seen, newest first; everyday clamping after everything else."""
+        found = [
+            Intervention(reason=reason, count=tally.count, last=tally.last) for reason, tally in self._tallies.items()
+        ]
+        return sorted(found, key=lambda item: (bool(item.reason & ROUTINE), -(item.last or 0.0), int(item.reason)))
+
+    # How it is kept --------------------------------------------------------------------------------------------------
+
+    def _hear(self, now: float) -> None:
+        if self.left:
+            self._forget()
+        self.heard, self.left, self.ended = now, False, False
+
+    def _forget(self) -> None:
+        """What another filter process counted says nothing about this one; its run may be another as well."""
+        self._tallies.clear()
+        self.estimate = None
+        self.figures, self.figures_at, self.warning = {}, None, ""
+
+    def _tally(self, reason: Reason, now: float | None) -> _Tally:
+        tally = self._tallies.setdefault(reason, _Tally())
+        tally.last = now
+        return tally
+
+    def _count(self, figures: dict[str, str], now: float) -> None:
+        for key, text in figures.items():
+            name = key.removeprefix(_REASON_KEY)
+            if name == key or name not in Reason.__members__ or not text.isdigit():
+                continue
+            tally = self._tallies.setdefault(Reason[name], _Tally())
+            if tally.count < int(text) and self.figures_at is not None:
+                tally.last = now  # it has happened since the last report, and no decision of it reached us
+            tally.in_diagnostics = int(text)
+
+    def _believe(self, figures: dict[str, str], message: str) -> None:
+        if "mode" in figures:
+            mode = Mode.__members__.get(figures["mode"])
+            if mode is not self.mode:
+                self.mode, self.cause = mode, message if mode in _STOPPED else ""
+        limit = _number(figures.get("torque_limit", ""))
+        if math.isfinite(limit):
+            self.torque_limit = limit
+        if figures.get("limit_iteration", "").isdigit():
+            self.limit_iteration = int(figures["limit_iteration"])
+        if "limit_lease_lost" in figures:
+            self.lease_lost = figures["limit_lease_lost"].lower() == "true"
+
+
+def _is_filter(name: str) -> bool:
+    """Whether a diagnostic status is the filter's: `safety_filter`, also with a namespace before or a part after it."""
+    return name.rpartition("/")[2].partition(":")[0] == "safety_filter"
+
+
+def _mode(number: int) -> Mode | None:
+    return Mode(number) if number in Mode.__members__.values() else None
+
+
+def _level(level: bytes | int) -> int:
+    """The level of a DiagnosticStatus; rclpy gives the message type `byte` as bytes."""
+    return level[0] if isinstance(level, bytes) else int(level)
+
+
+def _number(text: str) -> float:
+    """The number a figure starts with ("0.1 N·m"); NaN if there is none, which compares as false."""
+    try:
+        return float(text.split()[0])
+    except (IndexError, ValueError):
+        return math.nan
+
+
+def _nanoseconds(stamp: Any) -> int:
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

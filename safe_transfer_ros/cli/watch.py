@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`safe_transfer watch`: what the safety filter is doing, live, with keys to trip and to reset it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.live import Live
+
+from safe_transfer_ros.cli.filter_screen import FilterScreen, Listening, headline, one_line
+from safe_transfer_ros.cli.filter_view import Contact, FilterView
+from safe_transfer_ros.cli.keys import KeyReader, in_front
+from safe_transfer_ros.configuration import ConfigurationError
+from safe_transfer_ros.launching import domain
+from safe_transfer_ros.nodes.operator_request import Request
+
+if TYPE_CHECKING:
+    from safe_transfer_ros.nodes.operator_link import OperatorLink
+
+EXIT_FINE, EXIT_TRIPPED, EXIT_NO_FILTER, EXIT_NOT_CONFIRMED = 0, 1, 3, 4
+_STDIN, _STDOUT, _STDERR = 0, 1, 2
+KEY_PERIOD_S = 0.02  # how long a key may lie before it is seen
+FRAME_PERIOD_S = 0.25
+LINE_PERIOD_S = 1.0
+DISCOVERY_PERIOD_S = 1.0
+PARTING_SECONDS = 1.0  # on quitting, an answer under way is waited for this long
+
+_EPILOG = """\
+keys:
+  t or space   TRIP: stop torque at once, latched; no question asked. Asked again until the filter confirms it.
+  r            reset: TRIPPED -> DISARMED; the filter refuses while the cause stands
+  q or Ctrl-C  quit; the filter is left as it is
+
+what the first word means:
+  DISARMED     stop torque; proposals are refused
+  ARMED        the policy's proposals pass, within the torque limit
+  HOLDING      armed, but no proposals come: stop torque until one does
+  TRIPPED      stop torque, latched; WHY says what happened
+  LOST         nothing is heard from the filter any more; what stands below is old
+  WAITING      no filter heard yet
+
+which filter:
+  --domain, else ROS_DOMAIN_ID, else the one run that is up on this machine, else ROS domain 0 until a run starts.
+
+examples:
+  safe_transfer watch                   the run that is up on this machine
+  safe_transfer watch --domain 7
+  safe_transfer watch --once; echo $?   0: a filter is there and has not tripped, 1: TRIPPED, 3: no filter heard
+  safe_transfer watch | tee watch.log   one line a change
+
+This is NOT an emergency stop: it is software at the end of a network. When a trip is not confirmed within a second the
+view says so; use the hardware emergency stop then.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "watch",
+        help="live view of the safety filter for its operator, with keys to trip and to reset it",
+        description="Shows what the safety filter is doing: mode, torque limit, unsafety, interventions and latency.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--domain", type=int, metavar="N", help="ROS domain of the filter, 0 to 232")
+    parser.add_argument("--namespace", default="", metavar="/NAME", help="namespace of the graph; default: the root")
+    parser.add_argument("--once", action="store_true", help="print one snapshot and exit with what it says, see below")
+    parser.add_argument(
+        "--timeout", type=float, default=5.0, metavar="S", help="with --once: wait this long for a filter (default 5)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """`safe_transfer watch`."""
+    choice = _Choice(options)
+    with _output_of_our_own(), _quit_on_signals() as quitting, _Watch(choice) as watch:
+        try:
+            if options.once:
+                return _once(watch, quitting, options.timeout)
+            return _live(watch, quitting)
+        except BrokenPipeError:  # whoever read our lines has read enough, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return EXIT_FINE
+
+
+class _Choice:
+    """Which domain to listen on."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.namespace: str = options.namespace
+        if options.domain is not None and not 0 <= options.domain <= domain.HIGHEST:
+            raise ConfigurationError(f"--domain must be a number from 0 to {domain.HIGHEST}, got {options.domain}")
+        self._given: int | None = domain.from_environment() if options.domain is None else options.domain
+        self._runs = domain.running() if self._given is None else ()
+        if len(self._runs) > 1:
+            raise ConfigurationError(f"several runs are up, on ROS domains {_listed(self._runs)}: choose by --domain")
+        self._next_look = time.monotonic() + DISCOVERY_PERIOD_S
+
+    def look(self) -> bool:
+        """Look for runs that have started since; true when the domain to listen on is another now."""
+        now, before = time.monotonic(), self.number
+        if self._given is None and now >= self._next_look:
+            self._next_look = now + DISCOVERY_PERIOD_S
+            self._runs = domain.running()
+        return self.number != before
+
+    @property
+    def number(self) -> int:
+        """The domain; ROS's default while no run, or more than one, is up."""
+        if self._given is not None:
+            return self._given
+        return self._runs[0].number if len(self._runs) == 1 else 0
+
+    @property
+    def listening(self) -> Listening:
+        """In words."""
+        hint = ""
+        if self._given is None and not self._runs:
+            hint = "No run of this machine holds a ROS domain; one that starts is found. Another domain: --domain N."
+        elif len(self._runs) > 1:
+            hint = f"Several runs are up, on ROS domains {_listed(self._runs)}: quit, and choose by --domain N."
+        return Listening(domain=self.number, namespace=self.namespace, hint=hint)
+
+
+class _Watch:
+    """The link to the filter, the view of it, and what the operator asked; a context manager."""
+
+    def __init__(self, choice: _Choice) -> None:
+        self._choice = choice
+        self.view = FilterView()
+        self.request: Request | None = None
+        self.listening = choice.listening
+        self._link = _join(self.view, self.listening)
+
+    def __enter__(self) -> _Watch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._link.close()
+
+    def turn(self) -> None:
+        """Let messages in, take answers in; follow a run that starts, as long as no filter has been heard."""
+        self._link.spin(KEY_PERIOD_S)
+        if self.request is not None:
+            self.request.poll(time.monotonic())
+        if self.view.heard is None:
+            changed = self._choice.look()
+            self.listening = self._choice.listening
+            if changed:
+                self._link.close()
+                self._link = _join(self.view, self.listening)
+                self._ask_there()
+
+    def _ask_there(self) -> None:
+        """A trip that nobody has heard is asked on the new domain; the time waited counts on."""
+        if self.request is not None and self.waits_for_trip():
+            since, self.request = self.request.since, self._link.trip()
+            self.request.since = since
+
+    def press(self, key: str) -> bool:
+        """Do what a key asks for; false when it asks to quit."""
+        if key in "tT ":
+            self.trip()
+        elif key in "rR" and not self.waits_for_trip():  # a trip goes first
+            self.request = self._link.reset()
+            self.request.poll(time.monotonic())
+        return key not in "qQ"
+
+    def trip(self) -> None:
+        """Ask for a trip, now; one that is under way already is asked again by itself."""
+        if not self.waits_for_trip():
+            self.request = self._link.trip()
+            self.request.poll(time.monotonic())
+
+    def waits_for_trip(self) -> bool:
+        """Whether a trip was asked for and is neither confirmed nor seen."""
+        asked = self.request is not None and self.request.name == "trip" and self.request.pending()
+        return asked and not self.view.tripped(time.monotonic())
+
+
+def _once(watch: _Watch, quitting: list[int], timeout: float) -> int:
+    """Wait until the filter has told its mode and its figures, print what is known."""
+    deadline = time.monotonic() + timeout
+    view = watch.view
+    while time.monotonic() < deadline and not quitting and (view.mode is None or view.figures_at is None):
+        watch.turn()
+    now = time.monotonic()
+    Console().print(FilterScreen(view=view, now=now, listening=watch.listening, keys=False), end="")
+    if view.contact(now) is not Contact.ALIVE:
+        return EXIT_NO_FILTER
+    return EXIT_TRIPPED if view.tripped(now) else EXIT_FINE
+
+
+def _live(watch: _Watch, quitting: list[int]) -> int:
+    """Show and obey until told to quit."""
+    console = Console()
+    with contextlib.ExitStack() as stack:
+        keys = stack.enter_context(KeyReader(_STDIN)) if in_front(_STDIN) else None
+        full_screen = in_front(sys.stdout.fileno()) and not console.is_dumb_terminal
+        display: _Screen | _Lines = _Screen(console, stack, keys is not None) if full_screen else _Lines()
+        until = float("inf")
+        while time.monotonic() < until:
+            watch.turn()
+            for key in keys.read() if keys is not None else "":
+                if not watch.press(key):
+                    quitting.append(0)
+            display.show(watch)
+            if quitting or (keys is not None and keys.closed):
+                # A trip that was asked for is not left half asked.
+                until = min(until, time.monotonic() + PARTING_SECONDS) if watch.waits_for_trip() else 0.0
+    now = time.monotonic()
+    if full_screen:
+        print(one_line(watch.view, now, watch.listening, watch.request))
+    if watch.waits_for_trip():
+        print("safe_transfer: the trip was NOT confirmed by the filter", file=sys.stderr)
+        return EXIT_NOT_CONFIRMED
+    return EXIT_FINE
+
+
+class _Screen:
+    """The whole terminal, redrawn four times a second and whenever the first word changes."""
+
+    def __init__(self, console: Console, stack: contextlib.ExitStack, keys: bool) -> None:
+        self._keys = keys
+        self._live = Live(
+            console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        )
+        stack.enter_context(self._live)
+        self._drawn, self._shown = float("-inf"), ""
+
+    def show(self, watch: _Watch) -> None:
+        """Draw if it is time to."""
+        now = time.monotonic()
+        urgent = one_line(watch.view, now, watch.listening, watch.request)
+        if now - self._drawn < FRAME_PERIOD_S and (urgent == self._shown or now - self._drawn < FRAME_PERIOD_S / 5):
+            return
+        self._drawn, self._shown = now, urgent
+        picture = FilterScreen(
+            view=watch.view,
+            now=now,
+            listening=watch.listening,
+            clock=time.strftime("%H:%M:%S"),
+            request=watch.request,
+            keys=self._keys,
+            height=self._live.console.size.height,
+        )
+        self._live.update(picture, refresh=True)
+
+
+class _Lines:
+    """One line a change, at most one a second unless something stops."""
+
+    def __init__(self) -> None:
+        self._printed, self._shown, self._badge = float("-inf"), "", ""
+
+    def show(self, watch: _Watch) -> None:
+        """Print if something has changed."""
+        now = time.monotonic()
+        line = one_line(watch.view, now, watch.listening, watch.request)
+        badge = headline(watch.view, now).badge
+        urgent = (badge != self._badge and badge in ("TRIPPED", "LOST")) or "|" in line
+        if line == self._shown or (now - self._printed < LINE_PERIOD_S and not urgent):
+            return
+        self._printed, self._shown, self._badge = now, line, badge
+        print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)
+
+
+def _join(view: FilterView, listening: Listening) -> OperatorLink:
+    try:
+        from safe_transfer_ros.nodes.operator_link import OperatorLink  # brings ROS: only now
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"watch needs ROS 2 and safe_transfer_msgs ({error}): `make setup`, or source a ROS 2 workspace"
+        ) from error
+    return OperatorLink(view, domain=listening.domain, namespace=listening.namespace)
+
+
+def _listed(runs: tuple[domain.Running, ...]) -> str:
+    return ", ".join(str(run) for run in runs)
+
+
+@contextlib.contextmanager
+def _output_of_our_own() -> Iterator[None]:
+    """What libraries print by themselves (Fast DDS reports to standard output) goes to standard error instead."""
+    before, sys.stdout = sys.stdout, os.fdopen(os.dup(_STDOUT), "w", errors="replace")  # N?m where N·m cannot be shown
+    os.dup2(_STDERR, _STDOUT)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(sys.stdout.fileno(), _STDOUT)
+        sys.stdout.close()
+        sys.stdout = before
+
+
+@contextlib.contextmanager
+def _quit_on_signals() -> Iterator[list[int]]:
+    """Signals that have asked us to end; the loop looks at them, so that the terminal is always given back."""
+    received: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+    previous = {number: signal.signal(number, lambda caught, _: received.append(caught)) for number in numbers}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

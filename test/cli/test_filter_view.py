@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the view believes: only what a living filter says, and never an older state than the newest told."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from filter_messages import decision, diagnostics, estimate, status
+
+from safe_transfer_ros.cli.filter_view import LOST_SECONDS, Contact, FilterView
+from safe_transfer_ros.safety.reasons import MODE_TEXT, Mode, Reason
+
+
+def heard(mode: Mode = Mode.ARMED, now: float = 0.0, **fields: object) -> FilterView:
+    view = FilterView()
+    view.on_status(status(mode, **fields), now)
+    return view
+
+
+def counts(view: FilterView) -> dict[Reason, int]:
+    return {item.reason: item.count for item in view.interventions()}
+
+
+def test_a_filter_is_alive_only_while_it_speaks() -> None:
+    view = FilterView()
+    assert view.contact(0.0) is Contact.WAITING
+    view.on_status(status(Mode.TRIPPED), 1.0)
+    assert view.contact(1.0 + LOST_SECONDS) is Contact.ALIVE
+    assert view.tripped(1.0 + LOST_SECONDS)
+    assert view.contact(1.1 + LOST_SECONDS) is Contact.LOST
+    assert not view.tripped(1.1 + LOST_SECONDS), "a lost filter's last words are no trip"
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [("on_status", status(Mode.ARMED)), ("on_decision", decision()), ("on_diagnostics", diagnostics())],
+)
+def test_each_of_its_topics_is_a_sign_of_life(method: str, message: object) -> None:
+    view = heard()
+    getattr(view, method)(message, 100.0)
+    assert view.contact(100.0 + LOST_SECONDS) is Contact.ALIVE
+
+
+def test_other_nodes_are_no_sign_of_life() -> None:
+    view = heard()
+    view.on_estimate(estimate(), 100.0)
+    view.on_diagnostics(diagnostics(name="controller_manager", mode="DISARMED"), 100.0)
+    view.on_diagnostics(diagnostics(name="not_the_safety_filter"), 100.0)
+    assert view.contact(100.0) is Contact.LOST
+    assert view.mode is Mode.ARMED and not view.figures
+
+
+@pytest.mark.parametrize("name", ["safety_filter", "/arm/safety_filter", "safety_filter: envelope"])
+def test_the_filter_is_known_by_its_name(name: str) -> None:
+    view = FilterView()
+    view.on_diagnostics(diagnostics(name=name), 0.0)
+    assert view.contact(0.0) is Contact.ALIVE
+
+
+def test_a_filter_that_leaves_the_graph_is_lost_at_once_and_found_again() -> None:
+    view = heard(now=0.0)
+    view.on_filters(0, 0.1)
+    assert view.contact(0.1) is Contact.LOST and view.ended
+    view.on_filters(0, 100.0)
+    assert view.ended, "still the end that was seen, although it is long ago"
+    view.on_status(status(Mode.DISARMED), 101.0)
+    assert view.contact(101.0) is Contact.ALIVE and not view.ended
+
+
+def test_a_filter_whose_graph_entry_goes_long_after_its_silence_did_not_end_in_order() -> None:
+    view = heard(now=0.0)
+    view.on_filters(1, 10.0)
+    view.on_filters(0, 20.0)
+    assert view.contact(20.0) is Contact.LOST and not view.ended
+
+
+def test_newer_diagnostics_correct_the_mode_and_older_ones_do_not() -> None:
+    """Deactivated, the filter sends no status; and the two topics can overtake each other."""
+    view = heard(Mode.TRIPPED, stamp=10.0, cause=int(Reason.OPERATOR_STOP))
+    view.on_diagnostics(diagnostics(9.9, mode="ARMED"), 0.1)
+    assert view.mode is Mode.TRIPPED
+    told = {"limit_iteration": "7", "limit_lease_lost": "True", "torque_limit": "0.1000 N·m"}
+    view.on_diagnostics(diagnostics(10.1, mode="HOLDING", message="why", **told), 0.2)
+    assert (view.mode, view.cause) == (Mode.HOLDING, "why")
+    assert (view.torque_limit, view.limit_iteration, view.lease_lost) == (0.1, 7, True)
+    view.on_status(status(Mode.DISARMED, stamp=5.0), 0.3)
+    assert view.mode is Mode.DISARMED, "a status that arrives is news even when the robot's clock was set back"
+
+
+def test_diagnostics_may_lack_anything_and_hold_nonsense() -> None:
+    view = heard(Mode.ARMED)
+    view.on_diagnostics(diagnostics(), 0.0)
+    view.on_diagnostics(
+        diagnostics(torque_limit="none", limit_iteration="-", reason__NO_SUCH="3", reason__NOT_ARMED="many"), 0.0
+    )
+    assert (view.mode, view.torque_limit, view.limit_iteration) == (Mode.ARMED, 0.115, 3)
+    assert counts(view) == {}
+
+
+def test_a_mode_of_a_newer_version_is_not_taken_for_one_we_know() -> None:
+    view = heard()
+    view.on_status(status(9), 0.0)
+    assert view.mode is None and view.mode_name == "UNKNOWN" and view.mode_text not in MODE_TEXT.values()
+
+
+def test_the_filters_own_complaint_is_kept_while_it_stands() -> None:
+    view = heard()
+    view.on_diagnostics(diagnostics(level=b"\1", message="the lease is lost"), 0.0)
+    assert view.warning == "the lease is lost"
+    view.on_diagnostics(diagnostics(level=b"\0", message="all is well"), 1.0)
+    assert view.warning == ""
+
+
+def test_interventions_are_counted_once_however_they_are_told() -> None:
+    view = heard(Mode.DISARMED)
+    for place in range(3):
+        view.on_decision(decision(Reason.PROPOSAL_STALE, Reason.CLAMPED_TORQUE_RATE), float(place))
+    view.on_diagnostics(diagnostics(reason__PROPOSAL_STALE="5", reason__CRITIC_RISK="1"), 3.0)
+    assert counts(view) == {Reason.PROPOSAL_STALE: 5, Reason.CRITIC_RISK: 1, Reason.CLAMPED_TORQUE_RATE: 3}
+    view.on_status(status(Mode.TRIPPED, cause=int(Reason.OPERATOR_STOP)), 4.0)
+    view.on_status(status(Mode.TRIPPED, cause=int(Reason.OPERATOR_STOP)), 5.0)
+    assert counts(view)[Reason.OPERATOR_STOP] == 1, "the same trip, told twice"
+    view.on_status(status(Mode.TRIPPED, accepted=False, message="too high"), 6.0)
+    assert counts(view)[Reason.LIMIT_REFUSED] == 1 and view.refusal == "too high"
+
+
+def test_interventions_come_newest_first_and_everyday_clamping_last() -> None:
+    view = heard()
+    for now, reason in enumerate((Reason.NOT_ARMED, Reason.PROPOSAL_TIMEOUT, Reason.CLAMPED_TORQUE_LIMIT)):
+        view.on_decision(decision(reason), float(now))
+    order = [item.reason for item in view.interventions()]
+    assert order == [Reason.PROPOSAL_TIMEOUT, Reason.NOT_ARMED, Reason.CLAMPED_TORQUE_LIMIT]
+
+
+def test_what_happened_before_the_view_began_has_no_time() -> None:
+    view = FilterView()
+    view.on_status(status(Mode.TRIPPED, cause=int(Reason.SHUTDOWN), accepted=False, message="x"), 5.0)
+    view.on_diagnostics(diagnostics(reason__NOT_ARMED="4"), 6.0)
+    assert {item.last for item in view.interventions()} == {None}
+    view.on_diagnostics(diagnostics(reason__NOT_ARMED="5"), 7.0)
+    assert view.interventions()[0].reason is Reason.NOT_ARMED
+    assert view.interventions()[0].last == 7.0, "a decision that did not reach us"
+
+
+def test_what_another_filter_process_counted_is_forgotten() -> None:
+    view = heard()
+    view.on_diagnostics(diagnostics(decisions="50", reason__NOT_ARMED="4"), 1.0)
+    view.on_estimate(estimate(), 1.0)
+    view.on_diagnostics(diagnostics(decisions="51", reason__NOT_ARMED="4"), 2.0)
+    assert counts(view) and view.estimate is not None
+    view.on_diagnostics(diagnostics(decisions="2"), 3.0)
+    assert not counts(view) and view.estimate is None
+    view.on_decision(decision(Reason.NOT_ARMED), 4.0)
+    view.on_filters(0, 5.0)
+    assert counts(view), "the last words of a filter that has gone stay readable"
+    view.on_status(status(Mode.DISARMED), 6.0)
+    assert not counts(view) and not view.figures
+
+
+def test_damage_is_the_unsafety_rate_times_the_limit_it_was_measured_under() -> None:
+    view = heard(torque_limit=3.0)
+    view.on_estimate(estimate(0.5, torque_limit=0.1, d_safe=0.2), 0.0)
+    assert view.estimate is not None and math.isclose(view.estimate.damage, 0.05)
