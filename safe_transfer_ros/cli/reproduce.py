@@ -94,12 +94,9 @@ def _rows(curves: evidence.Curves) -> list[dict[str, object]]:
 
 
 def _columns(run: StudyCurves) -> list[str]:
-    """Columns that are the same on every machine and hold something."""
-    return [
-        name
-        for name in run.columns
-        if name != "wall_time_s" and (run.run.evaluate_every or not name.startswith("true_"))
-    ]
+    """Columns that are the same every time and hold something."""
+    found_out = {"true": bool(run.run.evaluate_every), "almonds": bool(run.run.almonds), "wall": False}
+    return [name for name in run.columns if found_out.get(name.split("_")[0], True)]
 
 
 def _write_csv(path: Path, rows: Sequence[dict[str, object]]) -> None:

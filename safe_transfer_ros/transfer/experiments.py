@@ -125,6 +125,29 @@ _EXPERIMENTS: tuple[Experiment, ...] = (
     ),
 )
 
+_CUP = StudyRun(almonds=30)
+
+
+def _spill(label: str, first: int, rule: str) -> Method:
+    governor = GovernorSettings(rule=rule)
+    run = dataclasses.replace(_CUP, iterations=first + 10, almonds_from=first, governor=governor)
+    return Method(label=label, run=run)
+
+
+_EXPERIMENTS += (
+    Experiment(
+        name="spill",
+        title="Spill test: almonds lost from a full cup of 30 in 10,000 steps",
+        methods=(
+            _spill("adaptive, first 10,000 steps", 0, "adaptive"),
+            _spill("fixed at 3 N·m, first 10,000 steps", 0, "fixed"),
+            _spill("adaptive, steps 50,000 to 60,000", 50, "adaptive"),
+            _spill("fixed at 3 N·m, steps 50,000 to 60,000", 50, "fixed"),
+        ),
+        columns=("almonds_lost",),
+    ),
+)
+
 # What else a rule may be made of; see safety/limit_rules.py.
 _STEP: dict[str, object] = {"joints": "moved", "kl": "per_state"}
 _RULES: dict[str, dict[str, object]] = {

@@ -169,10 +169,12 @@ class FineTuneStep:
     Attributes:
       record: Its row, as a run through the ROS graph writes it.
       update: The policy update that followed its rollouts.
+      batch: Its rollouts.
     """
 
     record: IterationRecord
     update: PolicyUpdate
+    batch: EpisodeBatch
 
 
 class Environment(Protocol):
@@ -254,7 +256,7 @@ def fine_tune(
             interventions=int(np.count_nonzero(batch.reasons)),
             wall_time_s=time.monotonic() - started,
         )
-        yield FineTuneStep(record=record, update=update)
+        yield FineTuneStep(record=record, update=update, batch=batch)
         parameters = update.parameters
         iteration += 1
 
