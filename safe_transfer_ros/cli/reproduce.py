@@ -49,7 +49,9 @@ def run(options: argparse.Namespace) -> int:
     for name in ("seeds", "iterations", "jobs"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise ValueError(f"--{name} must be at least 1, got {getattr(options, name)}")
-    chosen = list(EXPERIMENTS.values()) if options.figure == "all" else [experiment(options.figure)]
+    chosen = [one for one in EXPERIMENTS.values() if one.of_the_paper]
+    if options.figure != "all":
+        chosen = [experiment(options.figure)]
     seeds = options.seeds or (_QUICK_SEEDS if options.quick else None)
     iterations = options.iterations or (_QUICK_ITERATIONS if options.quick else None)
     plans = [(one, one.runs(seeds or one.seeds, iterations)) for one in chosen]
@@ -92,12 +94,9 @@ def _rows(curves: evidence.Curves) -> list[dict[str, object]]:
 
 
 def _columns(run: StudyCurves) -> list[str]:
-    """Columns that are the same on every machine and hold something."""
-    return [
-        name
-        for name in run.columns
-        if name != "wall_time_s" and (run.run.evaluate_every or not name.startswith("true_"))
-    ]
+    """Columns that are the same every time and hold something."""
+    found_out = {"true": bool(run.run.evaluate_every), "almonds": bool(run.run.almonds), "wall": False}
+    return [name for name in run.columns if found_out.get(name.split("_")[0], True)]
 
 
 def _write_csv(path: Path, rows: Sequence[dict[str, object]]) -> None:

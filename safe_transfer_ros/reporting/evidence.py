@@ -32,6 +32,7 @@ _LABELS = {
     "true_damage": r"true $p_u \cdot T_\mathrm{lim}$  [N·m]",
     "true_return": "return of evaluation episodes",
     "torque_limit": "torque limit  [N·m]",
+    "almonds_lost": "almonds lost",
     "unsafety_rate": "unsafety rate $p_u$",
 }
 
@@ -148,13 +149,15 @@ def draw(title: str, curves: Curves, columns: Sequence[str], path: Path) -> Path
       The path.
     """
     with rc_context(STYLE):
-        figure = Figure(figsize=(4.6 * len(columns) + 0.4, 4.5), dpi=144, layout="constrained")
+        figure = Figure(figsize=(max(4.6 * len(columns) + 0.4, 7.0), 4.5), dpi=144, layout="constrained")
         figure.suptitle(title, x=0.01, ha="left")
         panels = np.atleast_1d(figure.subplots(1, len(columns)))
         for axes, column in zip(panels, columns, strict=True):
             _panel(axes, column, curves)
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower left", ncols=min(len(labels), 5), handlelength=2.6)
+        figure.legend(
+            handles, labels, loc="outside lower left", ncols=min(len(labels), 2 * len(columns)), handlelength=2.6
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f".{path.stem}.tmp.png")
         figure.savefig(beside, metadata={"Software": None})
@@ -163,6 +166,9 @@ def draw(title: str, curves: Curves, columns: Sequence[str], path: Path) -> Path
 
 
 def _panel(axes: Axes, column: str, curves: Curves) -> None:
+    if column == "almonds_lost":
+        _bars(axes, column, curves)
+        return
     axes.set_title(_LABELS.get(column, column))
     axes.set_xlabel("iteration")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -192,6 +198,26 @@ def _panel(axes: Axes, column: str, curves: Curves) -> None:
         axes.minorticks_off()
     if column.endswith("return") and means:
         _open_up(axes, means)
+
+
+def _bars(axes: Axes, column: str, curves: Curves) -> None:
+    """What a run ends with: mean over seeds, its interval, every seed a dot."""
+    for number, (label, runs) in enumerate(curves.items()):
+        colour = _COLOURS[number % len(_COLOURS)]
+        last = stacked(runs, column)[:, -1]
+        interval = stratified_interval([last])
+        mean = float(interval.estimate)
+        axes.barh(-number, mean, height=0.6, color=colour, alpha=0.35, label=label)
+        axes.plot([float(interval.low), float(interval.high)], [-number, -number], color=colour, linewidth=2.5)
+        spread = -number + np.linspace(-0.18, 0.18, len(last)) if len(last) > 1 else [-number]
+        axes.plot(last, spread, "o", color=colour, markersize=4)
+        axes.annotate(
+            f"{mean:.1f}", (mean, -number), xytext=(0, 16), textcoords="offset points", ha="center", fontsize=9
+        )
+    axes.set_yticks([])
+    axes.set_ylim(-len(curves) + 0.4, 0.75)
+    axes.set_xlim(left=-0.5)
+    axes.set_xlabel(_LABELS[column])
 
 
 def _bounds(axes: Axes, curves: Curves) -> None:

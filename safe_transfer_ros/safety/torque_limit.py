@@ -14,6 +14,13 @@ import numpy.typing as npt
 from scipy.special import erf, ndtr
 
 from safe_transfer_ros.safety.damage import DAMAGE_MODELS, DamageModel
+from safe_transfer_ros.safety.limit_rules import (
+    RATES,
+    Benefit,
+    Evidence,
+    limit_move_risk,
+    policy_change_risk_per_state,
+)
 
 Array = npt.NDArray[np.float64]
 
@@ -164,12 +171,16 @@ class GovernorSettings:
       t_min: Lowest limit, N·m; d(t_min) < d_safe, so that even p_u = 1 stays within the bound.
       t_max: Highest limit, N·m.
       growth: Largest factor per iteration, in [1, 1.05].
-      joints: "mean" or "any", see `limit_change_risk`.
+      joints: "mean" or "any", see `limit_change_risk`; or "moved", see `limit_move_risk`.
       rule: "adaptive" (PSPT), or "fixed": t_max always, the paper's baseline without a bound.
       use_limit_change: Count dp_u1; False is ablation v2.
       use_policy_change: Count dp_u2; False is ablation v3, both False v4.
       kl: Divergence that dp_u2 is computed from: "bound", the update's own limit (or the measured one where
-        that is larger), or "measured", after the line search.
+        that is larger), "measured", after the line search, or "per_state", see
+        `policy_change_risk_per_state`.
+      rate: p_u to count with: "empirical" (PSPT), or an upper bound, "effective_sample" or "betting"; see
+        `limit_rules`.
+      benefit: Raise the limit only while returns do not fall, see `limit_rules.Benefit`.
       damage: Name in `damage.DAMAGE_MODELS`.
       allow_unsafe_minimum: The operator's explicit override of d(t_min) < d_safe; to be logged and recorded.
     """
@@ -183,6 +194,8 @@ class GovernorSettings:
     use_limit_change: bool = True
     use_policy_change: bool = True
     kl: str = "bound"
+    rate: str = "empirical"
+    benefit: bool = False
     damage: str = "linear"
     allow_unsafe_minimum: bool = False
 
@@ -192,9 +205,10 @@ class GovernorSettings:
         _require(self.t_min <= self.t_max, f"t_min ({self.t_min:g} N·m) is above t_max ({self.t_max:g} N·m)")
         _require(1.0 <= self.growth <= 1.05, f"growth must be in [1, 1.05], got {self.growth}")
         for name, choice, known in (
-            ("joints", self.joints, ("mean", "any")),
+            ("joints", self.joints, ("mean", "any", "moved")),
             ("rule", self.rule, ("adaptive", "fixed")),
-            ("kl", self.kl, ("bound", "measured")),
+            ("kl", self.kl, ("bound", "measured", "per_state")),
+            ("rate", self.rate, tuple(RATES)),
             ("damage", self.damage, tuple(DAMAGE_MODELS)),
         ):
             _require(choice in known, f"{name} must be one of {', '.join(known)}; got {choice!r}")
@@ -204,6 +218,11 @@ class GovernorSettings:
             "even the lowest limit would exceed the damage bound. Lower t_min, raise D_safe, or set "
             "allow_unsafe_minimum to accept it on record",
         )
+
+    @property
+    def needs_evidence(self) -> bool:
+        """Whether the rule asks for more than the paper's three numbers."""
+        return self.rate != "empirical" or self.kl == "per_state" or self.benefit
 
     @property
     def minimum_is_unsafe(self) -> bool:
@@ -262,6 +281,8 @@ class TorqueLimitGovernor:
         )
         self.iteration = iteration
         self.torque_limit = start
+        self._rate = RATES[settings.rate]()
+        self._benefit = Benefit() if settings.benefit else None
 
     def update(
         self,
@@ -273,6 +294,7 @@ class TorqueLimitGovernor:
         visited_torque_limit: float | Array,
         kl: float,
         kl_bound: float,
+        evidence: Evidence | None = None,
     ) -> LimitStep:
         """Take in one iteration's evidence and move to the next limit.
 
@@ -284,6 +306,7 @@ class TorqueLimitGovernor:
           visited_torque_limit: Limit the states were visited under, N·m: a scalar, or shape (n_steps,).
           kl: Divergence of the policy update made from these rollouts, measured, summed over dimensions.
           kl_bound: The update's own limit on it.
+          evidence: What else is known; needed where the settings' `needs_evidence`.
 
         Returns:
           What was concluded; `torque_limit` and `iteration` now are the next iteration's.
@@ -294,28 +317,22 @@ class TorqueLimitGovernor:
         """
         s = self.settings
         _require(iteration == self.iteration, f"expected evidence of iteration {self.iteration}, got {iteration}")
-        limit_change = limit_change_risk(mean, stddev, visited_torque_limit, s.joints)
-        # Both are checked whichever is used. A measured divergence above its bound would make the bound a
-        # lie.
-        measured, bound = policy_change_risk(kl), policy_change_risk(kl_bound)
-        policy_change = max(measured, bound) if s.kl == "bound" else measured
-        predicted = predicted_unsafety_rate(
-            unsafety_rate,
-            limit_change if s.use_limit_change else 0.0,
-            policy_change if s.use_policy_change else 0.0,
-        )
+        _require(evidence is not None or not s.needs_evidence, "this rule needs `evidence` of the iteration")
+        rate = self._rate.upper(unsafety_rate, evidence)
+        policy_change = self._policy_change(kl, kl_bound, evidence)
+        counted = policy_change if s.use_policy_change else 0.0
+        if s.joints == "moved":
+            following, limit_change = self._largest_step(rate, mean, stddev, counted)
+        else:
+            limit_change = limit_change_risk(mean, stddev, visited_torque_limit, s.joints)
+            following = self._next(rate, limit_change if s.use_limit_change else 0.0, counted)
+        if s.rule == "fixed":
+            following = self.torque_limit
+        elif self._benefit is not None and evidence is not None:
+            following = max(s.t_min, min(following, self._benefit.cap(self.torque_limit, evidence.returns)))
+        predicted = predicted_unsafety_rate(rate, limit_change if s.use_limit_change else 0.0, counted)
+        self._rate.drifted(min(1.0, limit_change + policy_change))
         damage = DAMAGE_MODELS[s.damage]
-        following = self.torque_limit
-        if s.rule == "adaptive":
-            following = next_torque_limit(
-                self.torque_limit,
-                predicted,
-                d_safe=s.d_safe,
-                t_min=s.t_min,
-                t_max=s.t_max,
-                growth=s.growth,
-                damage=damage,
-            )
         step = LimitStep(
             iteration=iteration,
             unsafety_rate=unsafety_rate,
@@ -329,6 +346,40 @@ class TorqueLimitGovernor:
         self.iteration = iteration + 1
         self.torque_limit = following
         return step
+
+    def _policy_change(self, kl: float, kl_bound: float, evidence: Evidence | None) -> float:
+        # Both are checked whichever is used. A measured divergence above its bound would make the bound a
+        # lie.
+        measured, bound = policy_change_risk(kl), policy_change_risk(kl_bound)
+        if self.settings.kl == "per_state" and evidence is not None:
+            return policy_change_risk_per_state(
+                evidence.mean, evidence.stddev, evidence.mean_after, evidence.stddev_after
+            )
+        return max(measured, bound) if self.settings.kl == "bound" else measured
+
+    def _next(self, rate: float, limit_change: float, policy_change: float) -> float:
+        s = self.settings
+        return next_torque_limit(
+            self.torque_limit,
+            predicted_unsafety_rate(rate, limit_change, policy_change),
+            d_safe=s.d_safe,
+            t_min=s.t_min,
+            t_max=s.t_max,
+            growth=s.growth,
+            damage=DAMAGE_MODELS[s.damage],
+        )
+
+    def _largest_step(self, rate: float, mean: Array, stddev: Array, policy_change: float) -> tuple[float, float]:
+        """The highest limit whose own step keeps the bound, and dp_u1 of that step (joints "moved")."""
+        s, now = self.settings, self.torque_limit
+        damage = DAMAGE_MODELS[s.damage]
+        highest = min(s.growth * now, s.t_max)
+        for limit in (highest, *(highest + (s.t_min - highest) * np.arange(1, 64) / 64.0)):
+            limit_change = limit_move_risk(mean, stddev, now, float(limit))
+            counted = limit_change if s.use_limit_change else 0.0
+            if predicted_unsafety_rate(rate, counted, policy_change) * damage.damage(float(limit)) <= s.d_safe:
+                return float(limit), limit_change
+        return s.t_min, limit_move_risk(mean, stddev, now, s.t_min)
 
 
 def _require(holds: bool, otherwise: str) -> None:

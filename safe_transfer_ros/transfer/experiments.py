@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from safe_transfer_ros.configuration import nearest
 from safe_transfer_ros.robots.simulation import Perturbation
 from safe_transfer_ros.safety.torque_limit import GovernorSettings
+from safe_transfer_ros.transfer.pspt import PsptSettings
 from safe_transfer_ros.transfer.study import StudyRun
 
 
@@ -35,6 +36,7 @@ class Experiment:
       methods: Its curves.
       columns: What is drawn, a panel each; columns of `StudyCurves`.
       seeds: Seeds 0, 1, ... as many as the paper has.
+      of_the_paper: Part of `reproduce all`.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Experiment:
     methods: tuple[Method, ...]
     columns: tuple[str, ...]
     seeds: int = 5
+    of_the_paper: bool = True
 
     def runs(self, seeds: int, iterations: int | None = None) -> list[tuple[str, StudyRun]]:
         """Label and settings of every run.
@@ -77,7 +80,7 @@ _REAL_ROBOT = StudyRun(
     governor=GovernorSettings(d_safe=1.3, t_min=1.8, allow_unsafe_minimum=True),
 )
 
-_EXPERIMENTS = (
+_EXPERIMENTS: tuple[Experiment, ...] = (
     Experiment(
         name="fig6",
         title="PSPT Fig. 6: return while adapting, adaptive against fixed torque limit",
@@ -121,6 +124,77 @@ _EXPERIMENTS = (
         seeds=3,
     ),
 )
+
+_CUP = StudyRun(almonds=30)
+
+
+def _spill(label: str, first: int, rule: str) -> Method:
+    governor = GovernorSettings(rule=rule)
+    run = dataclasses.replace(_CUP, iterations=first + 10, almonds_from=first, governor=governor)
+    return Method(label=label, run=run)
+
+
+_EXPERIMENTS += (
+    Experiment(
+        name="spill",
+        title="Spill test: almonds lost from a full cup of 30 in 10,000 steps",
+        methods=(
+            _spill("adaptive, first 10,000 steps", 0, "adaptive"),
+            _spill("fixed at 3 N·m, first 10,000 steps", 0, "fixed"),
+            _spill("adaptive, steps 50,000 to 60,000", 50, "adaptive"),
+            _spill("fixed at 3 N·m, steps 50,000 to 60,000", 50, "fixed"),
+        ),
+        columns=("almonds_lost",),
+    ),
+)
+
+# What else a rule may be made of; see safety/limit_rules.py.
+_STEP: dict[str, object] = {"joints": "moved", "kl": "per_state"}
+_RULES: dict[str, dict[str, object]] = {
+    "paper": {},
+    "paper, half D_safe": {"d_safe": 0.25},
+    "v2: no Δp_u1": {"use_limit_change": False},
+    "any joint": {"joints": "any"},
+    "step": _STEP,
+    "step + effective samples": _STEP | {"rate": "effective_sample"},
+    "step + betting": _STEP | {"rate": "betting"},
+    "paper + benefit": {"benefit": True},
+    "step + effective samples + benefit": _STEP | {"rate": "effective_sample", "benefit": True},
+}
+
+
+def _rules(base: StudyRun, chosen: tuple[str, ...]) -> tuple[Method, ...]:
+    made = [
+        Method(label=label, run=dataclasses.replace(base, governor=GovernorSettings(**_RULES[label])))  # type: ignore[arg-type]
+        for label in chosen
+    ]
+    last = dataclasses.replace(made[-1].run, learning=PsptSettings(stddev_decay=0.99))
+    return (*made, Method(label=f"{made[-1].label} + annealing", run=last))
+
+
+_JUDGED = StudyRun(iterations=100, evaluate_every=10, evaluation_episodes=40)
+_SOME = ("paper", "step", "step + effective samples", "paper + benefit", "step + effective samples + benefit")
+_RULE_COLUMNS = ("true_damage", "torque_limit", "true_return")
+
+_STUDIES = (
+    Experiment(
+        name="rules",
+        title="Rules for the torque limit, on the light and sticky arm",
+        methods=_rules(_JUDGED, tuple(_RULES)),
+        columns=_RULE_COLUMNS,
+        seeds=20,
+        of_the_paper=False,
+    ),
+    Experiment(
+        name="rules_sticky",
+        title="Rules for the torque limit, on an arm of the right mass with high friction (torques × 1.3)",
+        methods=_rules(dataclasses.replace(_JUDGED, perturbation=_STICKY, torque_factor=1.3), _SOME),
+        columns=_RULE_COLUMNS,
+        seeds=20,
+        of_the_paper=False,
+    ),
+)
+_EXPERIMENTS += _STUDIES
 
 EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in _EXPERIMENTS}
 

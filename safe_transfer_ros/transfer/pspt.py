@@ -17,15 +17,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from safe_transfer_ros.algorithms.gae import generalized_advantages
 from safe_transfer_ros.algorithms.linear_baseline import fitted_values
-from safe_transfer_ros.algorithms.trpo import TrpoBatch, TrpoSettings, trpo_update
+from safe_transfer_ros.algorithms.trpo import TrpoBatch, TrpoSettings, kl_divergence, trpo_update
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.weights import Parameters
+from safe_transfer_ros.safety.limit_rules import Evidence
 from safe_transfer_ros.safety.torque_limit import GovernorSettings, TorqueLimitGovernor
 from safe_transfer_ros.safety.unsafety import UnsafetyLedger
 from safe_transfer_ros.tasks.task import Task
 from safe_transfer_ros.tasks.vector import EpisodeBatch, Policy
 from safe_transfer_ros.transfer.episode import Episode
 from safe_transfer_ros.transfer.iteration import IterationRecord, iteration_estimate, iteration_record
+from safe_transfer_ros.transfer.policy_file import with_stddev_scaled
 from safe_transfer_ros.transfer.rollouts import Rollouts, from_episodes, to_episodes
 
 Array = NDArray[np.float64]
@@ -45,6 +47,8 @@ class PsptSettings:
       lam: Lambda of the advantage estimate (PSPT: .98).
       ridge: Regularisation of the value function.
       leave_one_out: Fit each episode's values to the other episodes; wants more than a few of them.
+      stddev_decay: Factor on the policy's standard deviation after every update; below 1 exploration is given
+        up as the run goes on.
       cg_iterations: See `TrpoSettings`.
       damping: See `TrpoSettings`.
       fisher_fraction: See `TrpoSettings`.
@@ -55,6 +59,7 @@ class PsptSettings:
     lam: float = 0.98
     ridge: float = 1e-3
     leave_one_out: bool = False
+    stddev_decay: float = 1.0
     cg_iterations: int = 10
     damping: float = 0.01
     fisher_fraction: float = 1.0
@@ -142,9 +147,13 @@ def improve_from_rollouts(
         ),
         seed,
     )
+    learned, kl = update.parameters, update.kl
+    if settings.stddev_decay != 1.0:
+        learned = with_stddev_scaled(learned, settings.stddev_decay)
+        kl = kl_divergence(parameters, learned, batch.observations)
     return PolicyUpdate(
-        parameters=update.parameters,
-        kl=update.kl,
+        parameters=learned,
+        kl=kl,
         kl_bound=settings.max_kl,
         accepted=update.accepted,
         surrogate_gain=update.surrogate_after - update.surrogate_before,
@@ -160,10 +169,12 @@ class FineTuneStep:
     Attributes:
       record: Its row, as a run through the ROS graph writes it.
       update: The policy update that followed its rollouts.
+      batch: Its rollouts.
     """
 
     record: IterationRecord
     update: PolicyUpdate
+    batch: EpisodeBatch
 
 
 class Environment(Protocol):
@@ -235,6 +246,7 @@ def fine_tune(
             visited_torque_limit=totals.torque_limit,
             kl=update.kl,
             kl_bound=update.kl_bound,
+            evidence=_evidence(batch, update.parameters, task) if governor.needs_evidence else None,
         )
         estimate = iteration_estimate(step, totals, policy_version=iteration, steps=update.steps, kl=update.kl)
         record = iteration_record(
@@ -244,9 +256,24 @@ def fine_tune(
             interventions=int(np.count_nonzero(batch.reasons)),
             wall_time_s=time.monotonic() - started,
         )
-        yield FineTuneStep(record=record, update=update)
+        yield FineTuneStep(record=record, update=update, batch=batch)
         parameters = update.parameters
         iteration += 1
+
+
+def _evidence(batch: EpisodeBatch, updated: Parameters, task: Task) -> Evidence:
+    """What the governor's rules beyond the paper's ask for."""
+    joints = batch.mean.shape[-1]
+    after = GaussianPolicy(updated)
+    mean = batch.mean.reshape(-1, joints)
+    return Evidence(
+        unsafe=[~(episode <= task.unsafety_limit) for episode in batch.unsafety[:, 1:]],
+        mean=mean,
+        stddev=batch.stddev.reshape(-1, joints),
+        mean_after=after.mean(batch.observation[:, :-1]).reshape(-1, joints),
+        stddev_after=np.broadcast_to(after.stddev, mean.shape),
+        returns=batch.reward.sum(axis=1),
+    )
 
 
 def _account(ledger: UnsafetyLedger, episode: Episode, unsafety: Array) -> None:

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 import safe_transfer_ros
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.weights import Parameters
+from safe_transfer_ros.robots.almond_cup import AlmondCup
 from safe_transfer_ros.robots.simulation import PERTURBATIONS, Perturbation
 from safe_transfer_ros.safety.damage import DAMAGE_MODELS
 from safe_transfer_ros.safety.torque_limit import GovernorSettings
@@ -36,12 +37,15 @@ from safe_transfer_ros.tasks.vector import VectorTorqueEnv
 from safe_transfer_ros.transfer.iteration import COLUMNS
 from safe_transfer_ros.transfer.policy_file import load_for, with_stddev_scaled, with_torque_scaled
 from safe_transfer_ros.transfer.pspt import PsptSettings, fine_tune
+from safe_transfer_ros.transfer.spill import carry
 
 Array = NDArray[np.float64]
 
 # Episodes that judge a policy must be none it learned from.
 _FIRST_EVALUATION_EPISODE = 1_000_000
 _TRUE = ("true_unsafety_rate", "true_damage", "true_return")
+_ALMONDS = "almonds_lost"
+_FOUND_OUT = (*_TRUE, _ALMONDS)
 _ROOMS = ("safety", "robots", "policies", "algorithms", "tasks", "transfer")
 
 
@@ -63,6 +67,8 @@ class StudyRun:
       evaluate_every: Every so many iterations the policy and limit of its rollouts are judged by further
         episodes that nothing is learned from; 0: never.
       evaluation_episodes: How many.
+      almonds: In a cup that the tool carries, see `transfer.spill`; 0: no cup.
+      almonds_from: Iteration from which on it carries it.
     """
 
     seed: int = 0
@@ -77,6 +83,8 @@ class StudyRun:
     torque_factor: float = 1.0
     evaluate_every: int = 0
     evaluation_episodes: int = 100
+    almonds: int = 0
+    almonds_from: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +93,8 @@ class StudyCurves:
 
     Attributes:
       run: Its settings.
-      columns: Of iterations.csv, and true_unsafety_rate, true_damage, true_return by further episodes (NaN where
-        there were none); each of shape (iterations,).
+      columns: Of iterations.csv; true_unsafety_rate, true_damage, true_return by further episodes; almonds_lost up
+        to the end of the iteration; NaN where it was not found out. Each of shape (iterations,).
       same_code: Whether it was made by the code as it is now.
     """
 
@@ -111,7 +119,9 @@ def compute(run: StudyRun, progress: Path | None = None) -> dict[str, list[float
         parameters = with_stddev_scaled(parameters, run.stddev_factor)
     if run.torque_factor != 1.0:
         parameters = with_torque_scaled(parameters, run.torque_factor)
-    columns: dict[str, list[float]] = {name: [] for name in (*COLUMNS, *_TRUE)}
+    columns: dict[str, list[float]] = {name: [] for name in (*COLUMNS, *_FOUND_OUT)}
+    cup = AlmondCup(run.almonds, seed=run.seed) if run.almonds else None
+    spilled_in_filling = 0 if cup is None else int(cup.lost.sum())
     with VectorTorqueEnv(task, run.perturbation, threads=1) as environment:
         steps = fine_tune(
             environment,
@@ -122,9 +132,12 @@ def compute(run: StudyRun, progress: Path | None = None) -> dict[str, list[float
             episodes=run.episodes,
         )
         for step in islice(steps, run.iterations):
-            row: dict[str, float] = {**step.record.as_dict(), **dict.fromkeys(_TRUE, math.nan)}
+            row: dict[str, float] = {**step.record.as_dict(), **dict.fromkeys(_FOUND_OUT, math.nan)}
             if run.evaluate_every and step.record.iteration % run.evaluate_every == 0:
                 row |= _evaluate(environment, parameters, step.record.torque_limit, run)
+            if cup is not None and step.record.iteration >= run.almonds_from:
+                carry(cup, task, run.perturbation, step.batch)
+                row[_ALMONDS] = int(cup.lost.sum()) - spilled_in_filling
             for name, values in columns.items():
                 values.append(float(row[name]))
             parameters = step.update.parameters
@@ -163,7 +176,9 @@ class StudyStore:
             with table.open(newline="") as file:
                 rows = list(csv.DictReader(file))
             made = json.loads(about.read_text())
-            columns = {name: np.array([float(row[name]) for row in rows]) for name in (*COLUMNS, *_TRUE)}
+            columns = {name: np.array([float(row[name]) for row in rows]) for name in COLUMNS}
+            for name in _FOUND_OUT:
+                columns[name] = np.array([float(row.get(name, "nan")) for row in rows])
         except (OSError, ValueError, KeyError, TypeError):
             return None  # never finished, or damaged: it is computed again
         if len(rows) != run.iterations:

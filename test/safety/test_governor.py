@@ -72,7 +72,7 @@ def test_a_fixed_limit_has_no_bound_to_break():
         ({"growth": 1.06}, "growth must be in"),
         ({"growth": 0.99}, "growth must be in"),
         ({"growth": math.nan}, "growth must be in"),
-        ({"joints": "all"}, "joints must be one of mean, any; got 'all'"),
+        ({"joints": "all"}, "joints must be one of mean, any, moved; got 'all'"),
         ({"rule": "free"}, "rule must be one of"),
         ({"kl": "guess"}, "kl must be one of"),
         ({"damage": "cubic"}, "damage must be one of"),

@@ -112,7 +112,7 @@ def test_the_experiments_are_the_papers() -> None:
     assert (real.governor.t_min, real.governor.d_safe, real.torque_factor) == (1.8, 1.3, 1.3)
     assert real.stddev_factor**2 == pytest.approx(0.5) and real.governor.allow_unsafe_minimum
     assert EXPERIMENTS["fig10"].seeds == 3 and EXPERIMENTS["fig6"].seeds == 5
-    for one in EXPERIMENTS.values():
+    for one in (one for one in EXPERIMENTS.values() if one.of_the_paper):
         assert all(method.run.learning.max_kl == 0.05 and method.run.episodes == 5 for method in one.methods)
 
 
