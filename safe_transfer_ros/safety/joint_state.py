@@ -60,8 +60,8 @@ class JointStateWatch:
           position: Shape (n_joints,), rad; any floats whatever.
           velocity: Shape (n_joints,), rad/s; any floats whatever.
           now_ns: Steady time of receipt.
-          ordered: Refuse a stamp that is not newer. Without torque at stake, one that was set back instead
-            becomes the new order, or a robot whose clock was mended could never be used again.
+          ordered: Refuse a stamp that was set back. Without torque at stake it becomes the new order instead, or
+            a robot whose clock was mended could never be used again. One that stands still is never a new state.
 
         Returns:
           NONE when taken, else why not.
@@ -71,7 +71,7 @@ class JointStateWatch:
         if not (all_finite(position) and all_finite(velocity)):
             self._finite = False
             return Reason.JOINT_STATE_NOT_FINITE
-        if ordered and stamp_ns <= self.stamp_ns:
+        if stamp_ns == self.stamp_ns or (ordered and stamp_ns < self.stamp_ns):
             return Reason.JOINT_STATE_STALE
         if self._differs(position, velocity):
             self.changed_ns = now_ns

@@ -566,6 +566,18 @@ def test_reset_is_refused_while_joint_states_stay_away(rig):
     assert arm.filter.reset(arm.now) is None
 
 
+def test_reset_is_refused_while_the_stamps_of_joint_states_stand_still(rig):
+    arm = rig().run()
+    still = arm.stamp
+    for _ in range(12):
+        arm.state(stamp_ns=still)
+        arm.cycle()
+    assert arm.filter.cause == Reason.JOINT_STATE_STALE
+    assert "s old" in arm.filter.reset(arm.now)
+    arm.state(stamp_ns=still - 5 * MS)  # a clock that was set back may be the mended one
+    assert arm.filter.reset(arm.now) is None
+
+
 def test_reset_is_refused_while_joint_states_are_no_numbers(rig):
     arm = rig().run()
     arm.state(position=np.full(3, math.nan))
