@@ -148,6 +148,9 @@ class SafetyFilter(ManagedNode):
         self._command = Float64MultiArray(data=array("d", bytes(8 * self._n_joints)))
         self._decision = SafetyDecision(joint_names=list(self._task.robot.joint_names))
         self._health = FilterHealth()
+        # The first line that a process logs costs it 15 ms of processor time, in which no torque is commanded: let that
+        # be now, and not when a limit is refused or the arm was just stopped.
+        self.get_logger().info(f"at most {self._filter.guard.ceiling:g} N·m; disarmed")
         for refusal in realtime.request(self._settings.realtime_priority, self._settings.lock_memory):
             self.get_logger().warning(refusal)
         gc.disable()  # collected once a second instead, between two cycles, see _diagnose
