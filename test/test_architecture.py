@@ -26,9 +26,10 @@ MAY_IMPORT = {
     "reporting": {"transfer", "bags", "tasks", "robots", "safety", "policies"},
     "nodes": {"transfer", "bags", "tasks", "robots", "safety", "policies"},
     "launching": {"nodes", "transfer", "tasks", "robots", "policies"},
-    "cli": {"launching", "nodes", "reporting", "transfer", "bags", "tasks", "robots", "safety", "policies"},
+    "faults": {"launching", "nodes", "bags", "tasks", "safety"},
+    "cli": {"faults", "launching", "nodes", "reporting", "transfer", "bags", "tasks", "robots", "safety", "policies"},
 }
-NO_ROS = set(MAY_IMPORT) - {"nodes", "launching"}
+NO_ROS = set(MAY_IMPORT) - {"nodes", "launching", "faults"}
 ROS = ("rclpy", "rcl_interfaces", "launch", "launch_ros", "safe_transfer_msgs", "sensor_msgs", "std_msgs")
 
 

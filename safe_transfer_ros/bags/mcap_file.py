@@ -8,6 +8,8 @@ that fails leaves the file at the last whole chunk. Format: https://mcap.dev/spe
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import struct
 import zlib
@@ -33,6 +35,9 @@ _MESSAGE = struct.Struct("<BQHIQQ")  # opcode, length, channel, sequence, log ti
 _MESSAGE_FIXED = 22  # bytes of a message record between its length and its data
 _INDEX_ENTRY = struct.Struct("<QQ")
 _CHUNK_FIXED = struct.Struct("<BQQQQI")  # opcode, length, start, end, uncompressed size, crc
+_CHUNKS_AHEAD = 3  # room kept for the chunk in hand, however much its last message overshoots, and what closes the file
+_SUMMARY_BYTES = 512  # of the summary for each chunk, at most
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2  # flags of fallocate(2)
 
 
 class McapFile:
@@ -75,6 +80,7 @@ class McapFile:
         self._pending_messages = 0
         self._written_messages = 0
         self._written_counts: dict[int, int] = {}
+        self._reserved_to: int | None = 0
         self.start_time = 0
         self.end_time = 0
         builder = RecordBuilder()
@@ -147,7 +153,12 @@ class McapFile:
         self._metadata_indices.append(index)
 
     def flush(self) -> None:
-        """Writes the chunk in hand, if it holds messages."""
+        """Writes the chunk in hand, if it holds messages.
+
+        Raises:
+          OSError: it could not be written; or it could, but the disk has no room for the one after it. That one still
+            fits, and so does what closes the file: a recorder that closes now has lost nothing.
+        """
         if not self._pending_messages:
             return
         records = bytes(self._chunk)
@@ -188,15 +199,18 @@ class McapFile:
         self._append(b"".join(parts))
         self._chunk_indices.append(chunk_index)
         self._account()
+        self._reserve()
 
     def finish(self) -> None:
         """Writes what is left, the summary and the footer, and closes the file.
 
         The file is closed also when that fails; it then ends at its last whole chunk.
         """
+        self._reserved_to = None
         try:
             self.flush()
             self._append(self._closing_records())
+            _allocate(self._file.fileno(), _KEEP_SIZE | _PUNCH_HOLE, self._offset, 1 << 40)  # what was kept ahead
         finally:
             self._file.close()
 
@@ -217,6 +231,21 @@ class McapFile:
             entries.clear()
         self._pending_messages = 0
         self._chunk.clear()
+
+    def _reserve(self) -> None:
+        """Keeps room on the disk for what must still be written if it fills up now; complains once if there is none."""
+        if self._reserved_to is None:
+            return
+        ahead = _CHUNKS_AHEAD * self._chunk_bytes + _SUMMARY_BYTES * len(self._chunk_indices)
+        if self._reserved_to >= self._offset + ahead:
+            return
+        code = _allocate(self._file.fileno(), _KEEP_SIZE, self._offset, 2 * ahead)
+        if code:
+            self._reserved_to = None
+            if code in (errno.ENOSPC, errno.EDQUOT):
+                raise OSError(code, os.strerror(code))
+        else:
+            self._reserved_to = self._offset + 2 * ahead
 
     def _append(self, data: bytes) -> None:
         """Writes all of data, or raises and leaves the file as it was."""
@@ -278,3 +307,13 @@ class McapFile:
             metadata_count=len(self._metadata_indices),
             schema_count=len(self._schemas),
         )
+
+
+def _allocate(file: int, mode: int, offset: int, length: int) -> int:
+    """fallocate(2), which Python lacks with a mode; 0 or the error's number. Not every file system can."""
+    try:
+        fallocate = ctypes.CDLL(None, use_errno=True).fallocate
+    except (OSError, AttributeError):  # not Linux
+        return errno.EOPNOTSUPP
+    fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    return ctypes.get_errno() if fallocate(file, mode, offset, length) else 0

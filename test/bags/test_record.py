@@ -19,6 +19,7 @@ from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.qos import OfferedQos
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.record import BagWriter
+from safe_transfer_ros.faults import disk
 
 JOINT_STATE = "sensor_msgs/msg/JointState"
 QOS = OfferedQos(reliability="best_effort", durability="transient_local", depth=3)
@@ -202,6 +203,25 @@ def test_a_full_disk_is_one_clear_error_and_what_was_written_stays(tmp_path, joi
     with pytest.raises(BagError, match="No space left"):
         writer.close()
     assert len(list(Bag(tmp_path / "bag").messages())) == len(kept)
+
+
+def test_a_real_disk_that_fills_up_takes_what_was_in_hand_and_the_index(tmp_path, joint_state):
+    if disk.why_not():
+        pytest.skip(disk.why_not())
+    with disk.SmallDisk(tmp_path, 2_000_000) as small:
+        writer = BagWriter(tmp_path / "bag", chunk_bytes=4096)
+        topic = writer.register("/joint_states", JOINT_STATE)
+        written = 0
+        with pytest.raises(BagError, match="No space left"):
+            for i in range(100_000):
+                if i == 1003:  # in the middle of a chunk
+                    small.fill()
+                written = i + 1
+                writer.write(topic, joint_state(i), i, i)
+        writer.close()
+        bag = Bag(tmp_path / "bag")
+        assert [m.position[0] for _, m, _ in bag.messages()] == [float(i) for i in range(written)]
+        assert bag.damage[0].whole and written > 1003
 
 
 def test_space_that_comes_back_before_the_end_loses_nothing(tmp_path, joint_state):
