@@ -22,6 +22,7 @@ _MODULES = {
     "report": "report",
     "bag": "bag",
     "watch": "watch",
+    "fault-campaign": "fault_campaign",
 }
 
 _EPILOG = """\

@@ -22,6 +22,17 @@ from safe_transfer_ros.launching.graph import Process
 STOP_SECONDS = 10.0  # a process that has not ended this long after SIGINT is killed, and that is reported
 
 
+def child_environment(domain: int) -> dict[str, str]:
+    """Environment of a node's process in a ROS domain: localhost only, bound to the life of this process."""
+    return os.environ | {
+        "ROS_DOMAIN_ID": str(domain),
+        **middleware.environment(),
+        "SAFE_TRANSFER_LAUNCHER_PID": str(os.getpid()),
+        "PYTHONUNBUFFERED": "1",
+        "OMP_NUM_THREADS": "1",  # one process a role, two cores: threads inside them only get in each other's way
+    }
+
+
 class ProcessFailed(RuntimeError):
     """A process of the graph ended by itself when it should not have."""
 
@@ -49,13 +60,7 @@ class Launcher:
         self._arguments = ["--ros-args", "--params-file", str(parameters_file), "--disable-external-lib-logs"]
         self._log_dir = log_dir
         self._children: dict[str, subprocess.Popen[bytes]] = {}
-        self.environment = os.environ | {
-            "ROS_DOMAIN_ID": str(domain.number),
-            **middleware.environment(),
-            "SAFE_TRANSFER_LAUNCHER_PID": str(os.getpid()),
-            "PYTHONUNBUFFERED": "1",
-            "OMP_NUM_THREADS": "1",  # one process a role, two cores: threads inside them only get in each other's way
-        }
+        self.environment = child_environment(domain.number)
 
     def __enter__(self) -> Launcher:
         """Start every process, the last to be stopped first."""

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a process did and when, in a file that survives its death: one fixed record an event, appended at once.
+
+The observer's word for what was published would be hearsay. A stand-in writes down each message just before it is
+published (from then on it may be on its way) and again just after (from then on it must not be lost).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from enum import IntEnum
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+_RECORD = struct.Struct("<qqdq")
+_DTYPE = np.dtype([("time_ns", "<i8"), ("stamp_ns", "<i8"), ("value", "<f8"), ("kind", "<i8")])
+
+
+class Kind(IntEnum):
+    """What a record tells."""
+
+    GOOD = 0  # a message as it should be is about to be published
+    BAD = 1  # a message that must be refused is about to be published
+    SENT = 2  # publish() of either has returned
+    STALL = 3  # this machine did not run a waiting thread for `value` seconds
+
+
+class Ledger:
+    """Appends to one file; records of a killed process are whole."""
+
+    def __init__(self, path: Path | str) -> None:
+        """Open `path` for appending, creating it."""
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def note(self, kind: Kind, stamp_ns: int = 0, value: float = 0.0) -> None:
+        """Append one record with the time of now, CLOCK_MONOTONIC."""
+        os.write(self._file, _RECORD.pack(time.monotonic_ns(), stamp_ns, value, kind))
+
+
+def read(path: Path, first: int = 0) -> npt.NDArray[np.void]:
+    """Records from number `first` on, shape (n,): time_ns, stamp_ns, value, kind; none if there is no file yet."""
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return np.empty(0, _DTYPE)
+    count = size // _RECORD.size - first
+    if count <= 0:
+        return np.empty(0, _DTYPE)
+    return np.fromfile(path, _DTYPE, count=count, offset=first * _RECORD.size)

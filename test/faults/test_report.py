@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The campaign's table says what its rows say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from safe_transfer_ros.faults import campaign, report
+from safe_transfer_ros.faults.campaign import Row
+from safe_transfer_ros.faults.table import FAULTS, find
+from safe_transfer_ros.safety.reasons import Mode, Reason
+
+GOOD = Row(
+    fault="policy_killed",
+    repeat=0,
+    expected="HOLDING",
+    observed="HOLDING",
+    kept="yes",
+    time_to_safe_ms="101.00",
+    allowed_ms="120",
+    data_lost="0",
+    stall_ms="0.0",
+    broken="",
+)
+
+
+def test_a_line_has_median_and_maximum_and_counts() -> None:
+    late = replace(GOOD, repeat=1, time_to_safe_ms="131.00", kept="stalled", stall_ms="40.0")
+    broken = replace(GOOD, repeat=2, time_to_safe_ms="105.00", kept="no", data_lost="2", broken="2 messages lost")
+    line = report.faults_table([GOOD, late, broken]).splitlines()[-1]
+    assert line.startswith("| policy killed (SIGKILL) | HOLDING | HOLDING; **BROKEN** 1 x: 2 messages lost |")
+    assert line.endswith("| 105 / 131 (120) | 2 | 1/3, 1 late with the machine |")
+
+
+def test_the_summary_counts_what_was_not_kept() -> None:
+    rows = [GOOD, replace(GOOD, kept="no"), replace(GOOD, kept="not run")]
+    assert report.summary(rows).startswith("1 of 2 repeats kept every promise; 1 faults could not")
+
+
+def test_the_table_goes_between_its_markers(tmp_path: Path) -> None:
+    document = tmp_path / "safety.md"
+    document.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n<!-- end -->\n")
+    report.write_into(document, [GOOD])
+    report.write_into(document, [GOOD])
+    assert document.read_text().startswith(f"before\n{report.BEGIN}\n| fault |")
+    assert document.read_text().endswith(f"|\n{report.END}\nafter\n<!-- end -->\n")
+    document.write_text("no place")
+    with pytest.raises(ValueError, match="no place for the table"):
+        report.write_into(document, [GOOD])
+
+
+def test_another_file_is_not_taken_for_a_campaign(tmp_path: Path) -> None:
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="not a campaign's CSV"):
+        campaign.read(tmp_path / "other.csv")
+
+
+def test_faults_have_names_of_their_own_and_an_unknown_one_is_named() -> None:
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS)
+    with pytest.raises(ValueError, match="did you mean 'policy_killed'"):
+        find(["policy_kiled"])
+
+
+def test_every_way_to_trip_is_brought_about() -> None:
+    """CLOCK_WENT_BACK is the one cause that no other process can bring about: the steady clock is the kernel's."""
+    told = Reason.NONE
+    for fault in FAULTS:
+        if Mode.TRIPPED in fault.modes:
+            told |= fault.reasons
+    trips = (
+        Reason.PROPOSAL_TIMEOUT
+        | Reason.JOINT_STATE_STALE
+        | Reason.JOINT_STATE_FROZEN
+        | Reason.JOINT_STATE_NOT_FINITE
+        | Reason.SECOND_PUBLISHER
+        | Reason.OPERATOR_STOP
+    )
+    assert told & trips == trips
