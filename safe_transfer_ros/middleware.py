@@ -2,9 +2,8 @@
 """How our processes talk, unless the user's environment says otherwise.
 
 The discovery range's default multicasts on every network interface; nothing of ours leaves this machine unasked.
-
-UDP on the loopback instead of Fast DDS's shared memory: a third faster on two cores (docs/results/pr2_cup_swirl.md),
-and a process killed while it holds a shared segment can neither block its peers nor leave files in /dev/shm.
+Under this range rmw_fastrtps brings its own transports, loopback UDP and shared memory: FASTDDS_BUILTIN_TRANSPORTS then
+changes nothing.
 """
 
 from __future__ import annotations
@@ -13,12 +12,7 @@ import os
 from types import MappingProxyType
 from typing import Final
 
-DEFAULTS: Final = MappingProxyType(
-    {
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-        "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4",
-    }
-)
+DEFAULTS: Final = MappingProxyType({"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"})
 
 
 def environment() -> dict[str, str]:
