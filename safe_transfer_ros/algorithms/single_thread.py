@@ -15,12 +15,18 @@ import torch
 
 
 @contextmanager
-def single_thread() -> Iterator[None]:
-    """Within the block, torch uses one thread and records no gradients; afterwards both are as they were."""
+def one_thread() -> Iterator[None]:
+    """Within the block, torch uses one thread; afterwards as many as before."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.no_grad():
-            yield
+        yield
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """Within the block, torch uses one thread and records no gradients; afterwards both are as they were."""
+    with one_thread(), torch.no_grad():
+        yield

@@ -33,11 +33,13 @@ class Definition:
       type_name: Full name, for example ``sensor_msgs/msg/JointState``.
       text: The type's .msg text followed by that of every type it uses ("ros2msg" encoding).
       type_hash: The RIHS01 hash that ROS 2 compares at discovery; empty where it is not installed.
+      encoding: Language of the text.
     """
 
     type_name: str
     text: str
     type_hash: str
+    encoding: str = "ros2msg"
 
 
 class MessageDefinitions:

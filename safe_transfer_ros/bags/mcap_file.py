@@ -93,6 +93,11 @@ class McapFile:
         return dict(self._written_counts)
 
     @property
+    def size(self) -> int:
+        """Bytes of the file, the chunk in hand included."""
+        return self._offset + len(self._chunk)
+
+    @property
     def buffered(self) -> int:
         """Messages in the chunk in hand, lost if the process died now."""
         return self._pending_messages

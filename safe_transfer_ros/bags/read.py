@@ -8,19 +8,25 @@ for topic, message, log_time_ns in messages("runs/first/bag", ["/safety_filter/d
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from mcap.records import Channel, Schema
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
 
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.record import METADATA_NAME
 from safe_transfer_ros.bags.scan import Contents, Damage, RawMessage, scan
+from safe_transfer_ros.bags.sqlite_file import scan_sqlite
+
+_BATCH = 2048
+_KINDS = {".mcap": scan, ".db3": scan_sqlite}
 
 
 class Recorded(NamedTuple):
@@ -56,15 +62,23 @@ class TopicSummary:
     lost_before_recording: int
 
 
+class Topic(NamedTuple):
+    """A topic as one file of a bag defines it."""
+
+    name: str
+    type_name: str
+    definitions: Mapping[str, Any]  # field definitions by type name
+
+
 class Bag:
-    """A recording: a rosbag2 folder, or a single .mcap file.
+    """A recording: a rosbag2 folder, or a single .mcap or .db3 file.
 
     Args:
       path: The folder or the file.
 
     Attributes:
       path: Same.
-      files: Its .mcap files in order.
+      files: Its files in order.
       damage: One entry a file, filled while reading and final once a reading has come to its end.
 
     Raises:
@@ -91,7 +105,7 @@ class Bag:
         self.damage = [Damage(path=path) for path in self.files]
         for path, damage in zip(self.files, self.damage, strict=True):
             contents = Contents()
-            for raw in scan(path, contents, damage, topics):
+            for raw in _KINDS[path.suffix](path, contents, damage, topics):
                 yield self._named(raw, contents)
 
     def messages(self, topics: Collection[str] | None = None) -> Iterator[tuple[str, Any, int]]:
@@ -111,12 +125,50 @@ class Bag:
         for path, damage in zip(self.files, self.damage, strict=True):
             contents = Contents()
             decoders: dict[int, tuple[str, Callable[[bytes], Any]]] = {}
-            for raw in scan(path, contents, damage, topics):
+            for raw in _KINDS[path.suffix](path, contents, damage, topics):
                 known = decoders.get(raw.channel)
                 if known is None:
                     known = decoders[raw.channel] = _decoder(raw.channel, contents, path)
                 topic, decode = known
                 yield topic, decode(raw.data), raw.log_time_ns
+
+    def described(self) -> Iterator[tuple[Channel, Schema | None, RawMessage]]:
+        """Serialised messages with all that the file says of their topic; for copying a bag."""
+        self.damage = [Damage(path=path) for path in self.files]
+        for path, damage in zip(self.files, self.damage, strict=True):
+            contents = Contents()
+            for raw in _KINDS[path.suffix](path, contents, damage):
+                channel = contents.channels[raw.channel]
+                yield channel, contents.schemas.get(channel.schema_id), raw
+
+    def batches(self, topics: Collection[str]) -> Iterator[tuple[Topic, list[RawMessage]]]:
+        """Serialised messages by the thousand, for decoding them in blocks; each topic's in the order of recording.
+
+        Args:
+          topics: Topics to give. Two topics are interleaved only from batch to batch.
+
+        Yields:
+          A topic and the next of its messages.
+
+        Raises:
+          BagError: if a file cannot be opened, or a topic has no usable message definition.
+        """
+        self.damage = [Damage(path=path) for path in self.files]
+        for path, damage in zip(self.files, self.damage, strict=True):
+            contents = Contents()
+            known: dict[int, Topic] = {}
+            held: dict[int, list[RawMessage]] = {}
+            count = 0
+            for raw in _KINDS[path.suffix](path, contents, damage, topics):
+                if raw.channel not in known:
+                    known[raw.channel] = _topic(raw.channel, contents, path)
+                    held[raw.channel] = []
+                held[raw.channel].append(raw)
+                count += 1
+                if count == _BATCH:
+                    yield from ((known[channel], batch) for channel, batch in held.items() if batch)
+                    held, count = {channel: [] for channel in held}, 0
+            yield from ((known[channel], batch) for channel, batch in held.items() if batch)
 
     def summary(self) -> list[TopicSummary]:
         """Every topic with its counts, from one pass over the bag; fills `damage`."""
@@ -157,17 +209,17 @@ def messages(bag: Bag | Path | str, topics: Collection[str] | None = None) -> It
 
 
 def bag_files(path: Path) -> tuple[Path, ...]:
-    """The .mcap files of a bag, in order of recording.
+    """The files of a bag, in order of recording.
 
     Args:
-      path: A rosbag2 folder (its metadata.yaml may be missing) or one .mcap file.
+      path: A rosbag2 folder (its metadata.yaml may be missing) or one of its files.
 
     Raises:
       BagError: if there is none, or they are of a kind that is not read here.
     """
     if path.is_file():
-        if path.suffix != ".mcap":
-            raise BagError(f"{path} is not an .mcap file; sqlite3 bags are converted by `rosbags-convert`")
+        if path.suffix not in _KINDS:
+            raise BagError(f"{path} is neither an .mcap nor a .db3 file")
         return (path,)
     if not path.is_dir():
         raise BagError(f"there is no bag at {path}")
@@ -178,12 +230,13 @@ def bag_files(path: Path) -> tuple[Path, ...]:
             "convert it with `ros2 bag convert` to mcap without compression_mode"
         )
     listed = [path / Path(str(name)).name for name in information.get("relative_file_paths") or ()]
-    files = [file for file in listed if file.suffix == ".mcap" and file.is_file()]
+    files = [file for file in listed if file.suffix in _KINDS and file.is_file()]
     # metadata.yaml may be older than the last file of a recording that was cut off.
-    files += [file for file in sorted(path.glob("*.mcap"), key=_natural) if file not in files]
+    found = sorted((file for kind in _KINDS for file in path.glob(f"*{kind}")), key=_natural)
+    files += [file for file in found if file not in files]
     if not files:
         kinds = ", ".join(sorted({file.suffix or file.name for file in path.iterdir()})) or "nothing"
-        raise BagError(f"no .mcap file in {path} (it holds {kinds}): give the bag folder or an .mcap file")
+        raise BagError(f"no .mcap or .db3 file in {path} (it holds {kinds}): give the bag folder or one of its files")
     return tuple(files)
 
 
@@ -202,32 +255,42 @@ def _natural(path: Path) -> list[int | str]:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
 
 
+def _topic(channel_id: int, contents: Contents, path: Path) -> Topic:
+    store, type_name, topic = _described(channel_id, contents, path)
+    return Topic(topic, type_name, store.fielddefs)
+
+
 def _decoder(channel_id: int, contents: Contents, path: Path) -> tuple[str, Callable[[bytes], Any]]:
+    store, name, topic = _described(channel_id, contents, path)
+
+    def decode(data: bytes) -> Any:
+        try:
+            return store.deserialize_cdr(data, name)
+        except (SerdeError, AssertionError, ValueError, IndexError) as error:
+            raise BagError(f"a message on {topic} in {path} does not fit its definition {name}: {error}") from error
+
+    return topic, decode
+
+
+def _described(channel_id: int, contents: Contents, path: Path) -> tuple[Typestore, str, str]:
+    """The type store made from a channel's own definition, its type and its topic."""
     channel = contents.channels[channel_id]
     schema = contents.schemas.get(channel.schema_id)
     where = f"{channel.topic} in {path}"
     if schema is None or channel.message_encoding != "cdr":
         raise BagError(f"{where} carries no ROS 2 message definition: record it with rosbag2's mcap storage")
     try:
-        deserialize = _deserializer(schema.encoding, schema.name, schema.data)
+        store = _type_store(schema.encoding, schema.name, schema.data)
     except (TypesysError, UnicodeDecodeError) as error:
         raise BagError(f"the message definition of {where} cannot be understood: {error}") from error
-    if deserialize is None:
+    if store is None:
         raise BagError(f"{where} is described in {schema.encoding!r}; only ros2msg and ros2idl are read")
-    name = schema.name
-
-    def decode(data: bytes) -> Any:
-        try:
-            return deserialize(data, name)
-        except (SerdeError, AssertionError, ValueError, IndexError) as error:
-            raise BagError(f"a message on {where} does not fit its definition {name}: {error}") from error
-
-    return channel.topic, decode
+    return store, schema.name, channel.topic
 
 
 @lru_cache(maxsize=64)
-def _deserializer(encoding: str, name: str, definition: bytes) -> Callable[[bytes, str], Any] | None:
-    """What turns CDR into messages of a definition; None if the definition's language is not known.
+def _type_store(encoding: str, name: str, definition: bytes) -> Typestore | None:
+    """Types of a definition; None if the definition's language is not known.
 
     Each definition has a type store of its own: what stands in the file decides, not what this machine knows,
     and two files may hold two versions of one type.
@@ -243,7 +306,7 @@ def _deserializer(encoding: str, name: str, definition: bytes) -> Callable[[byte
         return None
     store = get_typestore(Stores.EMPTY)
     store.register(types)
-    return store.deserialize_cdr
+    return store
 
 
 class _Tally:

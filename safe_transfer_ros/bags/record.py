@@ -23,7 +23,7 @@ from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.mcap_file import McapFile
 from safe_transfer_ros.bags.qos import OfferedQos
 
-FILE_NAME = "bag_0.mcap"
+FILE_NAME = "bag_{}.mcap"
 METADATA_NAME = "metadata.yaml"
 # Version of rosbag2's metadata.yaml that ROS 2 Jazzy writes.
 _METADATA_VERSION = 9
@@ -47,6 +47,8 @@ class BagWriter:
         `flush_if_due` is called from a timer.
       definitions: Where message definitions are found; by default the installed packages.
       custom_data: Name and text pairs for metadata.yaml, for example the run's name.
+      split_bytes: Size at which a file is closed and the next one begun; 0: never.
+      split_s: Time after which that is done, by receipt times, s; 0: never.
 
     Raises:
       BagError: if the folder has something in it or cannot be written.
@@ -61,15 +63,21 @@ class BagWriter:
         flush_period_s: float = 0.5,
         definitions: MessageDefinitions | None = None,
         custom_data: Mapping[str, str] | None = None,
+        split_bytes: int = 0,
+        split_s: float = 0.0,
     ) -> None:
         self.folder = Path(folder)
         self._definitions = definitions or MessageDefinitions()
         self._custom_data = dict(custom_data or {})
         self._flush_period_ns = int(flush_period_s * 1e9)
-        self._schemas: dict[str, tuple[int, Definition]] = {}
+        self._chunk_bytes, self._compression = chunk_bytes, compression
+        self._compress = _compressor(compression)
+        self._split_bytes, self._split_ns = split_bytes, int(split_s * 1e9)
+        self._described: list[tuple[Definition, dict[str, str]]] = []  # of each topic
         self._topics: list[dict[str, Any]] = []
+        self._finished: list[tuple[dict[str, Any], dict[int, int]]] = []  # extent and counts of each closed file
+        self._begun_ns = 0
         self._closed = False
-        compress = _compressor(compression)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if any(self.folder.iterdir()):
@@ -77,13 +85,7 @@ class BagWriter:
                     f"{self.folder} already has something in it and is not overwritten: "
                     "choose another run_dir, or move the old bag away"
                 )
-            self._file = McapFile(
-                self.folder / FILE_NAME,
-                library="safe_transfer_ros",
-                chunk_bytes=chunk_bytes,
-                compress=compress,
-                compression="" if compress is None else compression,
-            )
+            self._begin()
             self._write_metadata()
         except OSError as error:
             raise self._explained(error) from error
@@ -92,20 +94,28 @@ class BagWriter:
     @property
     def path(self) -> Path:
         """The MCAP file being written."""
-        return self.folder / FILE_NAME
+        return self.folder / FILE_NAME.format(len(self._finished))
 
     @property
     def message_count(self) -> int:
         """Messages written so far, those in the chunk in hand included."""
-        return sum(self._file.message_counts.values()) + self._file.buffered
+        return sum(self._counts().values()) + self._file.buffered
 
-    def register(self, topic: str, type_name: str, qos: Sequence[OfferedQos] = ()) -> int:
+    def register(
+        self,
+        topic: str,
+        type_name: str,
+        qos: Sequence[OfferedQos | Mapping[str, Any]] = (),
+        *,
+        definition: Definition | None = None,
+    ) -> int:
         """Declares a topic before its first message.
 
         Args:
           topic: Full topic name, "/joint_states".
           type_name: Message type, "sensor_msgs/msg/JointState".
-          qos: QoS of each publisher; a player offers the same.
+          qos: QoS of each publisher, or as metadata.yaml has it; a player offers the same.
+          definition: Its definition, where it is not the installed one.
 
         Returns:
           The topic's id, for `write`.
@@ -113,17 +123,13 @@ class BagWriter:
         Raises:
           BagError: if the type is not installed, or metadata.yaml cannot be written.
         """
-        if type_name not in self._schemas:
-            definition = self._definitions.find(type_name)
-            schema = self._file.add_schema(definition.type_name, "ros2msg", definition.text.encode())
-            self._schemas[type_name] = (schema, definition)
-        schema, definition = self._schemas[type_name]
-        profiles = [profile.as_metadata() for profile in qos]
+        definition = definition or self._definitions.find(type_name)
+        profiles = [one.as_metadata() if isinstance(one, OfferedQos) else dict(one) for one in qos]
         channel_metadata = {
             "offered_qos_profiles": _yaml(profiles) if profiles else "",
             "topic_type_hash": definition.type_hash,
         }
-        topic_id = self._file.add_channel(topic, schema, channel_metadata)
+        self._described.append((definition, channel_metadata))
         self._topics.append(
             {
                 "name": topic,
@@ -133,6 +139,7 @@ class BagWriter:
                 "type_description_hash": definition.type_hash,
             }
         )
+        topic_id = self._declare(len(self._topics) - 1)
         # A recording that is killed still says which topics it holds.
         try:
             self._write_metadata()
@@ -155,6 +162,9 @@ class BagWriter:
           KeyError: if the topic was not registered.
         """
         try:
+            if self._due_to_split(log_time_ns):
+                self._split()
+            self._begun_ns = self._begun_ns or log_time_ns
             self._file.add_message(topic_id, data, log_time_ns, publish_time_ns, sequence)
             if time.monotonic_ns() - self._flushed_ns >= self._flush_period_ns:
                 self.flush()
@@ -188,9 +198,7 @@ class BagWriter:
             return
         self._closed = True
         try:
-            self._file.flush()
-            self._file.add_metadata("rosbag2", {"serialized_metadata": _yaml(self._metadata())})
-            self._file.finish()
+            self._end_file()
             self._write_metadata()
         except OSError as error:
             self._file.abandon()
@@ -209,18 +217,73 @@ class BagWriter:
     ) -> None:
         self.close()
 
-    def _metadata(self) -> dict[str, Any]:
-        counts = self._file.message_counts
-        total = sum(counts.values())
-        extent = {
+    def _begin(self) -> None:
+        """Open the next file and declare every topic in it: each file can be read alone."""
+        self._file = McapFile(
+            self.path,
+            library="safe_transfer_ros",
+            chunk_bytes=self._chunk_bytes,
+            compress=self._compress,
+            compression="" if self._compress is None else self._compression,
+        )
+        self._schema_ids: dict[str, int] = {}
+        self._begun_ns = 0
+        for index in range(len(self._topics)):
+            self._declare(index)
+
+    def _declare(self, index: int) -> int:
+        definition, metadata = self._described[index]
+        name = definition.type_name
+        if name not in self._schema_ids:
+            self._schema_ids[name] = self._file.add_schema(name, definition.encoding, definition.text.encode())
+        return self._file.add_channel(self._topics[index]["name"], self._schema_ids[name], metadata)
+
+    def _due_to_split(self, now_ns: int) -> bool:
+        if not self._begun_ns:
+            return False
+        return (0 < self._split_bytes <= self._file.size) or (0 < self._split_ns <= now_ns - self._begun_ns)
+
+    def _split(self) -> None:
+        self._end_file()
+        extent, counts = self._extent(), self._file.message_counts
+        self._finished.append((extent, counts))
+        self._begin()
+        self._write_metadata()
+
+    def _end_file(self) -> None:
+        self._file.flush()
+        self._file.add_metadata("rosbag2", {"serialized_metadata": _yaml(self._metadata())})
+        self._file.finish()
+
+    def _counts(self) -> dict[int, int]:
+        counts = dict(self._file.message_counts)
+        for _, finished in self._finished:
+            for channel, count in finished.items():
+                counts[channel] += count
+        return counts
+
+    def _extent(self) -> dict[str, Any]:
+        """What metadata.yaml says of the file in hand."""
+        total = sum(self._file.message_counts.values())
+        return {
+            "path": self.path.name,
             "duration": {"nanoseconds": self._file.end_time - self._file.start_time},
             "starting_time": {"nanoseconds_since_epoch": self._file.start_time if total else _NO_TIME},
             "message_count": total,
         }
+
+    def _metadata(self) -> dict[str, Any]:
+        files = [*(extent for extent, _ in self._finished), self._extent()]
+        filled = [extent for extent in files if extent["message_count"]]
+        start = min((extent["starting_time"]["nanoseconds_since_epoch"] for extent in filled), default=_NO_TIME)
+        ends = (e["starting_time"]["nanoseconds_since_epoch"] + e["duration"]["nanoseconds"] for e in filled)
+        counts = self._counts()
         return {
             "version": _METADATA_VERSION,
             "storage_identifier": "mcap",
-            **extent,
+            "duration": {"nanoseconds": max(ends) - start if filled else 0},
+            "starting_time": {"nanoseconds_since_epoch": start},
+            "message_count": sum(counts.values()),
             "topics_with_message_count": [
                 {"topic_metadata": topic, "message_count": counts[index]}
                 for index, topic in enumerate(self._topics, start=1)
@@ -228,8 +291,8 @@ class BagWriter:
             # Chunks carry their own compression; these two speak of whole files or messages.
             "compression_format": "",
             "compression_mode": "",
-            "relative_file_paths": [FILE_NAME],
-            "files": [{"path": FILE_NAME, **extent}],
+            "relative_file_paths": [extent["path"] for extent in files],
+            "files": files,
             "custom_data": self._custom_data or None,
             "ros_distro": _DISTRO,
         }

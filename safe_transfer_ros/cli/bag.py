@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`safe_transfer bag info|check`: what a recording holds, and whether anything is missing in it."""
+"""`safe_transfer bag`: what a recording holds, whether anything is missing, and what can be learned from it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,28 @@ from pathlib import Path
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand and its own subcommands."""
-    parser = subparsers.add_parser("bag", help="look into a recording: info, check")
+    parser = subparsers.add_parser("bag", help="look into a recording, mend it, make transitions of it")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for name, text in (
-        ("info", "topics, types, counts and times"),
-        (
-            "check",
-            "the same, and what is missing: messages, steps, joint states, the end; status 1 if anything is",
-        ),
-    ):
-        action = actions.add_parser(name, help=text, description=text)
-        action.add_argument("path", type=Path, metavar="BAG", help="bag folder or .mcap file")
-    parser.set_defaults(run=run)
+    info = actions.add_parser("info", help="topics, types, counts and times")
+    check = actions.add_parser(
+        "check", help="the same, and what is missing: messages, steps, joint states, the end; status 1 if anything is"
+    )
+    mend = actions.add_parser("repair", help="a new, whole bag of what can be read of a damaged one")
+    transitions = actions.add_parser("to-transitions", help="(s, a, r, c, s') as memory-mapped arrays, for training")
+    for action, what in ((info, _info), (check, _info), (mend, _repair)):
+        action.add_argument("path", type=Path, metavar="BAG", help="bag folder, .mcap or .db3 file")
+        action.set_defaults(run=what)
+    mend.add_argument("out", type=Path, metavar="OUT", help="folder of the new bag")
+    transitions.add_argument("paths", type=Path, nargs="+", metavar="BAG", help="bag folders, .mcap or .db3 files")
+    transitions.add_argument("--out", type=Path, required=True, help="folder to create")
+    transitions.add_argument("--task", default="pr2_cup_swirl", help="the task it was recorded with (pr2_cup_swirl)")
+    transitions.add_argument(
+        "--mapping", type=Path, metavar="YAML", help="what stands where in somebody else's recording: docs/critics.md"
+    )
+    transitions.set_defaults(run=_transitions)
 
 
-def run(options: argparse.Namespace) -> int:
+def _info(options: argparse.Namespace) -> int:
     """Print what was asked for; 1 if a check found something missing."""
     from safe_transfer_ros.bags.read import Bag
     from safe_transfer_ros.transfer.continuity import gaps
@@ -56,3 +63,36 @@ def run(options: argparse.Namespace) -> int:
     if not found:
         print("nothing is missing")
     return 1 if found else 0
+
+
+def _repair(options: argparse.Namespace) -> int:
+    """Write the new bag and say what could not be saved."""
+    from safe_transfer_ros.bags.repair import repair
+
+    repaired = repair(options.path, options.out)
+    for text in repaired.lost:
+        print(f"  ! {text}")
+    print(f"{options.out}: {repaired.messages:,} messages")
+    return 0
+
+
+def _transitions(options: argparse.Namespace) -> int:
+    """Write the folder of transitions and say what was left out."""
+    from safe_transfer_ros.bags.foreign import read_mapping, write_foreign_transitions
+    from safe_transfer_ros.bags.read import Bag
+    from safe_transfer_ros.bags.transitions import write_transitions
+    from safe_transfer_ros.tasks.task import make
+
+    bags = [Bag(path) for path in options.paths]
+    if options.mapping is None:
+        _, counts = write_transitions(bags, make(options.task), options.out)
+    elif len(bags) == 1:
+        _, counts = write_foreign_transitions(bags[0], read_mapping(options.mapping), options.out)
+    else:
+        raise ValueError(f"--mapping takes one recording at a time, got {len(bags)}")
+    for bag in bags:
+        for damage in bag.damage:
+            if not damage.whole:
+                print(f"  ! {damage.describe()}")
+    print(f"{options.out}: {counts.describe()}")
+    return 0

@@ -59,7 +59,12 @@ class BagRecorder(Node):
         if not settings.bag:
             raise ConfigurationError("bag_recorder: parameter 'bag' is missing: name the directory to write")
         self._lifetime = lifetime
-        self._writer = BagWriter(settings.bag, compression=settings.compression)
+        self._writer = BagWriter(
+            settings.bag,
+            compression=settings.compression,
+            split_bytes=settings.split_size * 1_000_000,
+            split_s=settings.split_time,
+        )
         for name, kind, offered, listen in TOPICS:
             self._record(name, kind, offered, listen)
         self.create_timer(0.25, self._flush, clock=Clock(clock_type=ClockType.STEADY_TIME))

@@ -173,7 +173,7 @@ def from_bytes(
         raise WeightsError(f"expected a policy of at most {MAX_BYTES} bytes, got {len(data)}")
     try:
         arrays = safetensors.numpy.load(data)
-        metadata = _metadata(data)
+        metadata = read_metadata(data)
     except Exception as error:  # the library raises its own, KeyError (unknown dtype), ValueError, ...
         raise WeightsError(f"expected a safetensors policy, got {len(data)} bytes that are none: {error}") from error
     check(arrays, architecture)
@@ -192,7 +192,12 @@ def save(
       The sha256 of the file.
     """
     data = to_bytes(parameters, metadata)
-    target = Path(path)
+    write_whole(Path(path), data)
+    return sha256_of(data)
+
+
+def write_whole(target: Path, data: bytes) -> None:
+    """Write a file so that whatever happens the old content or the new one is there."""
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:
@@ -202,7 +207,6 @@ def save(
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
-    return sha256_of(data)
 
 
 def load(
@@ -228,7 +232,8 @@ def sha256_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _metadata(data: bytes) -> dict[str, str]:
+def read_metadata(data: bytes) -> dict[str, str]:
+    """The metadata that `to_bytes` put into a safetensors file; anything may be raised where it did not."""
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
     entry = json.loads(header.get("__metadata__", {}).get(_METADATA_KEY, "{}"))

@@ -235,8 +235,11 @@ def test_what_is_no_bag_says_so(tmp_path):
     with pytest.raises(BagError, match="not an MCAP file"):
         list(messages(wrong))
     (tmp_path / "old.db3").write_bytes(b"")
-    with pytest.raises(BagError, match="rosbags-convert"):
-        Bag(tmp_path / "old.db3")
+    with pytest.raises(BagError, match="not a rosbag2 database"):
+        list(messages(tmp_path / "old.db3"))
+    (tmp_path / "what.bag").write_bytes(b"")
+    with pytest.raises(BagError, match="neither an .mcap nor a .db3"):
+        Bag(tmp_path / "what.bag")
 
 
 def test_message_that_does_not_fit_its_definition_is_one_clear_error(tmp_path):

@@ -53,6 +53,11 @@ class Messages:
         for name in TYPES.values():
             self._store.register(get_types_from_msg(definitions().find(name).text, name))
 
+    @property
+    def definitions(self) -> Any:
+        """Field definitions by type name."""
+        return self._store.fielddefs
+
     def header(self, stamp_ns: int) -> Any:
         types = self._store.types
         time = types["builtin_interfaces/msg/Time"](stamp_ns // 10**9, stamp_ns % 10**9)

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One update of a safety critic: SQRL's Bellman error, and CSC's conservative term on top of it.
+
+Failures end the episode, so with c' = I(s') the target is y = c' + (1 - c')(1 - terminated) gamma Q'(s', a'), with a'
+from the UNMASKED policy (SQRL App. D). CSC is CQL with the sign turned: it adds
+alpha (E_D[Q] - E_{s~D, a~pi}[Q]), which pushes Q up on torques that the policy would try and the data does not have.
+alpha = 0 is SQRL's critic. Both draw Q toward the mean of y, so the squared error is kept as the papers have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from safe_transfer_ros.algorithms.single_thread import one_thread
+
+Array = NDArray[np.float32]
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticSettings:
+    """How a critic learns.
+
+    Attributes:
+      gamma: gamma_safe (SQRL .7, CSC .99): decides how far ahead a failure is seen.
+      alpha: Weight of the conservative term (CSC .5); 0: none.
+      members: Critics of the ensemble, each with its own start, target and noise.
+      hidden: Width of the hidden layers (2 x 256).
+      learning_rate: Of Adam (SQRL 3e-4).
+      target_rate: How far the target moves toward the critic at each update.
+    """
+
+    gamma: float = 0.7
+    alpha: float = 0.0
+    members: int = 1
+    hidden: tuple[int, ...] = (256, 256)
+    learning_rate: float = 3e-4
+    target_rate: float = 0.005
+
+    def __post_init__(self) -> None:
+        if not (0.0 <= self.gamma < 1.0 and self.alpha >= 0.0 and self.members >= 1 and self.hidden):
+            raise ValueError(
+                f"expected gamma in [0, 1), alpha >= 0, at least one member and one hidden layer, got {self}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CriticBatch:
+    """Transitions to learn from, float32.
+
+    Attributes:
+      inputs: Normalised (s, applied torque), shape (b, d).
+      cost: c' = 1 where s' is unsafe, shape (b,).
+      terminated: 1 where the episode ended in s', shape (b,).
+      next_inputs: Normalised (s', a') with a' ~ pi(s'), bounded as it would be applied, shape (b, d).
+      policy_inputs: Normalised (s, a) with a ~ pi(s), bounded likewise, shape (b, d); only for alpha > 0.
+    """
+
+    inputs: Array
+    cost: Array
+    terminated: Array
+    next_inputs: Array
+    policy_inputs: Array | None = None
+
+
+def initial_critic(n_inputs: int, settings: CriticSettings, seed: int, *, first_risk: float = 0.05) -> dict[str, Array]:
+    """Parameters to start from: layer.L.weight (members, out, in), layer.L.bias (members, out).
+
+    Args:
+      n_inputs: Length of (s, a).
+      settings: Sizes.
+      seed: Equal seeds give equal parameters.
+      first_risk: What the critic says of everything before it has learned.
+    """
+    rng = np.random.default_rng(seed)
+    parameters: dict[str, Array] = {}
+    sizes = (n_inputs, *settings.hidden, 1)
+    for layer, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        last = layer == len(sizes) - 2
+        gain = np.sqrt(0.01 if last else 2.0)
+        weight = rng.standard_normal((settings.members, outputs, inputs)) * (gain / np.sqrt(inputs))
+        parameters[f"layer.{layer}.weight"] = weight.astype(np.float32)
+        bias = np.log(first_risk / (1.0 - first_risk)) if last else 0.0
+        parameters[f"layer.{layer}.bias"] = np.full((settings.members, outputs), bias, dtype=np.float32)
+    return parameters
+
+
+def failure_probability(parameters: Mapping[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
+    """Q of every member, shape (members, b), for inputs (b, d)."""
+    layers = len(parameters) // 2
+    activation = inputs.expand(parameters["layer.0.weight"].shape[0], *inputs.shape)
+    for layer in range(layers):
+        weight, bias = parameters[f"layer.{layer}.weight"], parameters[f"layer.{layer}.bias"]
+        activation = torch.baddbmm(bias[:, None, :], activation, weight.transpose(1, 2))
+        if layer < layers - 1:
+            activation = torch.relu(activation)
+    return torch.sigmoid(activation[..., 0])
+
+
+def bellman_target(
+    cost: torch.Tensor, terminated: torch.Tensor, next_probability: torch.Tensor, gamma: float
+) -> torch.Tensor:
+    """Target y = c' + (1 - c')(1 - terminated) gamma Q'(s', a') (SQRL, failure seen in s'), shape (..., b)."""
+    return cost + (1.0 - cost) * (1.0 - terminated) * gamma * next_probability
+
+
+class CriticLearner:
+    """A critic while it learns. Not for several threads; one thread of torch, so that its last bits are repeatable.
+
+    Attributes:
+      settings: As given.
+      updates: Updates done.
+    """
+
+    def __init__(self, parameters: Mapping[str, Array], settings: CriticSettings) -> None:
+        """Start from parameters, see `initial_critic`."""
+        self.settings, self.updates = settings, 0
+        self._online = {name: torch.tensor(array, requires_grad=True) for name, array in parameters.items()}
+        self._target = {name: tensor.detach().clone() for name, tensor in self._online.items()}
+        self._optimiser = torch.optim.Adam(list(self._online.values()), lr=settings.learning_rate, foreach=True)
+
+    def update(self, batch: CriticBatch) -> dict[str, float]:
+        """One step of gradient descent and of the target.
+
+        Returns:
+          bellman: half the mean squared Bellman error; conservative: E_pi[Q] - E_D[Q], 0 without the term.
+
+        Raises:
+          ValueError: if alpha > 0 and the batch has no policy_inputs.
+        """
+        settings = self.settings
+        if settings.alpha > 0.0 and batch.policy_inputs is None:
+            raise ValueError("the conservative term needs policy_inputs: torques that the policy would try")
+        with one_thread():
+            return self._step(batch)
+
+    def _step(self, batch: CriticBatch) -> dict[str, float]:
+        settings = self.settings
+        with torch.no_grad():
+            following = failure_probability(self._target, torch.from_numpy(batch.next_inputs))
+            target = bellman_target(
+                torch.from_numpy(batch.cost), torch.from_numpy(batch.terminated), following, settings.gamma
+            )
+        seen = failure_probability(self._online, torch.from_numpy(batch.inputs))
+        # Summed over members: each learns as if it were alone.
+        bellman = 0.5 * (seen - target).square().mean(dim=1).sum()
+        gap = torch.zeros(())
+        if settings.alpha > 0.0:
+            assert batch.policy_inputs is not None
+            tried = failure_probability(self._online, torch.from_numpy(batch.policy_inputs))
+            gap = (tried.mean(dim=1) - seen.mean(dim=1)).sum()
+        self._optimiser.zero_grad(set_to_none=True)
+        (bellman - settings.alpha * gap).backward()
+        self._optimiser.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self._target.values()), list(self._online.values()), settings.target_rate)
+        self.updates += 1
+        return {"bellman": bellman.item() / settings.members, "conservative": gap.item() / settings.members}
+
+    def parameters(self) -> dict[str, Array]:
+        """Copies of the critic's parameters."""
+        return {name: tensor.detach().numpy().copy() for name, tensor in self._online.items()}
+
+    def state(self) -> dict[str, Any]:
+        """All that `restore` needs to go on exactly."""
+        return {
+            "updates": self.updates,
+            "online": {name: tensor.detach().clone() for name, tensor in self._online.items()},
+            "target": {name: tensor.clone() for name, tensor in self._target.items()},
+            "optimiser": self._optimiser.state_dict(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`."""
+        self.updates = int(state["updates"])
+        with torch.no_grad():
+            for name, tensor in self._online.items():
+                tensor.copy_(state["online"][name])
+                self._target[name].copy_(state["target"][name])
+        self._optimiser.load_state_dict(state["optimiser"])

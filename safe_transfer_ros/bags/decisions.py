@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SafetyDecisions as rows of numbers: thousands at once from their serialised bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safe_transfer_ros.bags.errors import BagError
+from safe_transfer_ros.bags.layout import Bytes, FieldDefinitions, Layout, LayoutReader
+from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
+
+_SAME = ("iteration", "episode", "step", "last", "terminated", "verdict", "reasons", "torque_limit", "risk")
+_STATE = ("position", "velocity")
+_PROPOSED = {"proposed_mean": "mean", "proposed_stddev": "stddev", "proposed_effort": "proposed"}
+
+
+def row_dtype(n_joints: int, n_observations: int) -> np.dtype[Any]:
+    """One decision: who and when, the state decided on, what was proposed and applied (NaN where there was nothing)."""
+    joints = (n_joints,)
+    return np.dtype(
+        [
+            ("stamp_ns", "<i8"),
+            ("iteration", "<u4"),
+            ("episode", "<u4"),
+            ("step", "<u4"),
+            ("last", "?"),
+            ("terminated", "?"),
+            ("verdict", "u1"),
+            ("reasons", "<u4"),
+            ("policy_version", "<u8"),
+            ("critic", "<i2"),
+            ("torque_limit", "<f8"),
+            ("risk", "<f8"),
+            ("position", "<f8", joints),
+            ("velocity", "<f8", joints),
+            ("observation", "<f8", (n_observations,)),
+            ("mean", "<f8", joints),
+            ("stddev", "<f8", joints),
+            ("proposed", "<f8", joints),
+            ("applied", "<f8", joints),
+        ]
+    )
+
+
+class DecisionReader:
+    """Turns serialised SafetyDecisions of one bag, or of one subscription, into rows.
+
+    Args:
+      definitions: Field definitions by type name.
+      type_name: Name of the message type.
+      joint_names: Joint order of the rows.
+      n_observations: Length of an observation.
+
+    Attributes:
+      critics: Versions of the critics met; a row's `critic` is an index into it.
+    """
+
+    def __init__(
+        self, definitions: FieldDefinitions, type_name: str, joint_names: Sequence[str], n_observations: int
+    ) -> None:
+        self._reader = LayoutReader(definitions, type_name)
+        self._order = JointOrder(joint_names, extra_allowed=False)
+        self._n, self._k = len(joint_names), n_observations
+        self._dtype = row_dtype(self._n, self._k)
+        self.critics: list[str] = []
+
+    def rows(self, messages: Sequence[bytes]) -> Iterator[NDArray[Any]]:
+        """Rows of messages, in order, in blocks of shape (m,) and `row_dtype`.
+
+        Raises:
+          BagError: if a message does not fit its definition, or is of another arm or task.
+        """
+        for layout, block in self._reader.runs(messages):
+            try:
+                yield self._block(layout, block)
+            except KeyError as error:
+                raise BagError(f"the recorded SafetyDecision has no field {error}: made by another version?") from None
+
+    def _block(self, layout: Layout, block: Bytes) -> NDArray[Any]:
+        rows = np.empty(len(block), dtype=self._dtype)
+        for name in _SAME:
+            rows[name] = layout.column(block, name)
+        rows["policy_version"] = layout.column(block, "policy_version")
+        seconds, rest = (layout.column(block, f"header.stamp.{part}").astype(np.int64) for part in ("sec", "nanosec"))
+        rows["stamp_ns"] = seconds * 1_000_000_000 + rest
+        rows["critic"] = self._critic(str(layout.strings["critic_version"]))
+        try:
+            order = self._order.indices(tuple(layout.strings["joint_names"]))
+        except JointOrderError as error:
+            raise BagError(f"the recording is of another arm: {error}") from None
+        for name in _STATE:
+            rows[name] = self._joints(layout, block, name, order)
+        for name, short in _PROPOSED.items():
+            rows[short] = self._joints(layout, block, name, order)
+        rows["applied"] = self._joints(layout, block, "applied_effort", order)
+        observation = layout.column(block, "observation")
+        if observation.shape[1] != self._k:
+            raise BagError(
+                f"the recording's observations have {observation.shape[1]} values, the task's {self._k}: "
+                "name the task it was made with (--task)"
+            )
+        rows["observation"] = observation
+        return rows
+
+    def _joints(self, layout: Layout, block: Bytes, name: str, order: NDArray[np.intp]) -> NDArray[Any]:
+        values = layout.column(block, name)
+        if values.shape[1] == 0:
+            return np.full((len(block), self._n), np.nan)
+        if values.shape[1] != len(order):
+            raise BagError(f"{name} of a recorded decision has {values.shape[1]} values for {len(order)} joints")
+        return np.asarray(values[:, order])
+
+    def _critic(self, version: str) -> int:
+        if version not in self.critics:
+            self.critics.append(version)
+        return self.critics.index(version)

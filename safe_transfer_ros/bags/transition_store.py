@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Transitions on disk: one .npy file a column, written as they come, read as memory maps.
+
+A folder of columns is opened in constant time and memory however long the recording was, and by any program that
+knows numpy's format. Without its about.json a folder was not finished, and is refused.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safe_transfer_ros.bags.errors import BagError
+
+ABOUT = "about.json"
+_FORMAT = 1
+
+
+def transition_dtype(n_joints: int, n_observations: int) -> np.dtype[Any]:
+    """One transition (s, a, r, c, s') as a numpy structure.
+
+    Fields: stamp_ns of s; iteration, episode, step as proposed; chain, the running number of the unbroken stretch it
+    belongs to (transition i + 1 follows i wherever both have the same chain); observation and next_observation
+    (n_observations,); proposed and applied torque (n_joints,), N·m; mean and stddev of the distribution proposed in s,
+    next_mean and next_stddev of that in s' (NaN where the episode ended there); torque_limit in s and in s', N·m;
+    reward; unsafety of s'; cost, 1 where s' is unsafe; terminated; truncated; risk; policy_version; critic, index
+    into the store's list of critic versions.
+    """
+    joints, seen = (n_joints,), (n_observations,)
+    return np.dtype(
+        [
+            ("stamp_ns", "<i8"),
+            ("iteration", "<u4"),
+            ("episode", "<u4"),
+            ("step", "<u4"),
+            ("chain", "<i4"),
+            ("observation", "<f4", seen),
+            ("proposed", "<f4", joints),
+            ("applied", "<f4", joints),
+            ("mean", "<f4", joints),
+            ("stddev", "<f4", joints),
+            ("torque_limit", "<f4"),
+            ("reward", "<f4"),
+            ("cost", "<f4"),
+            ("unsafety", "<f4"),
+            ("next_observation", "<f4", seen),
+            ("next_mean", "<f4", joints),
+            ("next_stddev", "<f4", joints),
+            ("next_torque_limit", "<f4"),
+            ("terminated", "?"),
+            ("truncated", "?"),
+            ("risk", "<f4"),
+            ("policy_version", "<u8"),
+            ("critic", "<i2"),
+        ]
+    )
+
+
+class TransitionWriter:
+    """Appends transitions to a new folder; finished by `close`.
+
+    Args:
+      folder: Folder to create; must not exist or be empty.
+      dtype: See `transition_dtype`.
+
+    Raises:
+      BagError: if the folder holds something.
+    """
+
+    def __init__(self, folder: Path | str, dtype: np.dtype[Any]) -> None:
+        self.folder, self._dtype, self.count = Path(folder), dtype, 0
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if any(self.folder.iterdir()):
+            raise BagError(f"{self.folder} already holds something: choose another folder for the transitions")
+        self._files: dict[str, BinaryIO] = {}
+        for name in dtype.names or ():
+            file = open(self.folder / f"{name}.npy", "wb")
+            file.write(_header(dtype[name], 0))
+            self._files[name] = file
+
+    def add(self, transitions: NDArray[Any]) -> None:
+        """Append a structured array of the writer's dtype."""
+        for name, file in self._files.items():
+            file.write(np.ascontiguousarray(transitions[name]).tobytes())
+        self.count += len(transitions)
+
+    def close(self, about: Mapping[str, Any]) -> None:
+        """Make the folder valid: final headers, then about.json with what the transitions are."""
+        for name, file in self._files.items():
+            file.seek(0)
+            file.write(_header(self._dtype[name], self.count))
+            file.close()
+        text = json.dumps({"format": _FORMAT, "count": self.count} | dict(about), indent=1)
+        beside = self.folder / f".{ABOUT}"
+        beside.write_text(text + "\n", encoding="utf-8")
+        beside.replace(self.folder / ABOUT)
+
+    def __enter__(self) -> TransitionWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for file in self._files.values():
+            file.close()
+
+
+def _header(column: np.dtype[Any], count: int) -> bytes:
+    # numpy pads its headers so that the first dimension can grow in place.
+    base, shape = column.subdtype if column.subdtype is not None else (column, ())
+    described = {"descr": base.str, "fortran_order": False, "shape": (count, *shape)}
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, described)
+    return buffer.getvalue()
+
+
+class Transitions:
+    """A finished folder of transitions; columns are memory maps.
+
+    Args:
+      folder: Written by `TransitionWriter`.
+
+    Attributes:
+      about: Content of about.json.
+
+    Raises:
+      BagError: if it is not finished, or damaged.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        try:
+            self.about: dict[str, Any] = json.loads((self.folder / ABOUT).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise BagError(
+                f"{self.folder} holds no finished transitions (no {ABOUT}): run safe_transfer bag to-transitions again"
+            ) from error
+        except ValueError as error:
+            raise BagError(f"{self.folder / ABOUT} is damaged: run safe_transfer bag to-transitions again") from error
+        self._columns: dict[str, NDArray[Any]] = {}
+
+    def __len__(self) -> int:
+        return int(self.about["count"])
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """A column, shape (count, ...), read-only; see `transition_dtype`."""
+        if name not in self._columns:
+            path = self.folder / f"{name}.npy"
+            try:
+                # A file of no rows cannot be mapped.
+                self._columns[name] = np.load(path, mmap_mode="r" if len(self) else None, allow_pickle=False)
+            except (OSError, ValueError) as error:
+                raise BagError(f"the column {path} is missing or damaged: {error}") from error
+            if len(self._columns[name]) != len(self):
+                raise BagError(f"the column {path} has {len(self._columns[name])} rows, not {len(self)}")
+        return self._columns[name]

@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decisions -> transitions (s, a, r, c, s'), never across a gap or the border of an episode.
+
+Two decisions make a transition only if the second is the very next step of the same episode, under the same policy,
+about one control period later by the robot's stamps, with nothing refused or stopped between them and nothing in them
+that is not a number. Whatever is left out is counted, nothing is bridged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safe_transfer_ros.bags.decisions import DecisionReader
+from safe_transfer_ros.bags.errors import BagError
+from safe_transfer_ros.bags.read import Bag
+from safe_transfer_ros.bags.transition_store import Transitions, TransitionWriter, transition_dtype
+from safe_transfer_ros.safety.reasons import Verdict
+from safe_transfer_ros.tasks.task import Array, Outcome, Task
+
+DECISIONS = "/safety_filter/decision"
+# Decisions about a proposal that was refused, or made without one: the arm did something else than a step says.
+_NO_STEP = (int(Verdict.REJECTED), int(Verdict.STOPPED))
+_PERIODS = (0.5, 1.5)  # of the control period, that may lie between two steps
+_COPIED = ("stamp_ns", "iteration", "episode", "step", "observation", "proposed", "applied", "mean", "stddev")
+_COPIED += ("torque_limit", "risk", "policy_version", "critic")  # type: ignore[assignment]
+
+
+@dataclass(kw_only=True)
+class Counts:
+    """What was found in a stream of decisions, and why some of it made no transition.
+
+    Attributes:
+      decisions: Decisions read.
+      episodes: Episodes met, whole or not.
+      transitions: Transitions made.
+      unsafe: Those that led to an unsafe state.
+      refused: Decisions that refused a proposal or stopped the arm.
+      gaps: Places where steps are missing inside an episode.
+      missing: Steps missing there, and before the first step that was recorded of an episode.
+      duplicated: Decisions that came twice.
+      out_of_order: Decisions that came after a later one of their episode; left out.
+      clock_jumps: Steps in order whose stamps are not about a control period apart.
+      interrupted: Steps between which something was refused or stopped.
+      policy_changes: Steps of one episode under two policies.
+      not_finite: Steps with NaN or infinity in them.
+      unfinished: Episodes without a last decision.
+    """
+
+    decisions: int = 0
+    episodes: int = 0
+    transitions: int = 0
+    unsafe: int = 0
+    refused: int = 0
+    gaps: int = 0
+    missing: int = 0
+    duplicated: int = 0
+    out_of_order: int = 0
+    clock_jumps: int = 0
+    interrupted: int = 0
+    policy_changes: int = 0
+    not_finite: int = 0
+    unfinished: int = 0
+
+    def add(self, other: Counts) -> None:
+        """Sum of both, in place."""
+        for part in dataclasses.fields(self):
+            setattr(self, part.name, getattr(self, part.name) + getattr(other, part.name))
+
+    def describe(self) -> str:
+        """One line: what there is, and what was left out."""
+        left_out = [
+            f"{value} {name.replace('_', ' ')}"
+            for name, value in dataclasses.asdict(self).items()
+            if value and name not in ("decisions", "episodes", "transitions", "unsafe")
+        ]
+        text = f"{self.transitions:,} transitions ({self.unsafe:,} unsafe) from {self.decisions:,} decisions"
+        return f"{text} of {self.episodes:,} episodes" + (f"; {', '.join(left_out)}" if left_out else "")
+
+
+class Judge(Protocol):
+    """What a step led to: a Task, or the safety function of somebody else's recording."""
+
+    def outcome(self, position: Array, velocity: Array, torque: Array) -> Outcome:
+        """See `Task.outcome`."""
+        ...
+
+    @property
+    def unsafety_limit(self) -> float:
+        """A state with a larger unsafety is unsafe."""
+        ...
+
+
+class TransitionBuilder:
+    """Takes decisions in blocks, in the order they were recorded, and gives the transitions among them.
+
+    Args:
+      judge: Gives rewards and unsafety.
+      period_s: Time between decisions, s.
+      first_chain: Number of the first unbroken stretch.
+
+    Attributes:
+      counts: What was found so far.
+    """
+
+    def __init__(self, judge: Judge, period_s: float, *, first_chain: int = 0) -> None:
+        self._judge, self._period_ns = judge, period_s * 1e9
+        self.counts = Counts()
+        self.chain = first_chain
+        self._last: NDArray[Any] | None = None  # the newest step, shape (1,)
+        self._last_chain = first_chain
+        self._disturbed = False  # something was refused or stopped since
+
+    def add(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Transitions that end in these rows.
+
+        Args:
+          rows: Decisions, shape (m,), see `decisions.row_dtype`.
+
+        Returns:
+          Shape (k,), see `transition_dtype`.
+        """
+        self.counts.decisions += len(rows)
+        is_step = ~np.isin(rows["verdict"], _NO_STEP)
+        self.counts.refused += int(np.count_nonzero(~is_step))
+        disturbances = np.cumsum(~is_step) + int(self._disturbed)
+        steps, disturbed = rows[is_step], disturbances[is_step]
+        if self._last is None:
+            self.counts.episodes += int(len(steps) > 0)
+            self.counts.missing += int(steps["step"][0]) if len(steps) else 0
+        else:
+            steps, disturbed = np.concatenate([self._last, steps]), np.concatenate([[0], disturbed])
+        if len(steps) == 0:
+            return self._none(rows)
+        tail = int(disturbances[-1]) if len(rows) else int(self._disturbed)
+        steps, disturbed = self._in_order(steps, disturbed)
+        transitions = self._pairs(steps, disturbed)
+        self._last, self._disturbed = steps[-1:].copy(), tail > int(disturbed[-1])
+        return transitions
+
+    def finish(self) -> None:
+        """No more decisions come: an episode in hand stays unfinished."""
+        if self._last is not None and not self._last["last"][0]:
+            self.counts.unfinished += 1
+        self._last = None
+
+    def _in_order(self, steps: NDArray[Any], disturbed: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Leave out steps that come no later in their episode than one before them."""
+        border = _borders(steps)
+        # Steps count up within an episode and start anew behind a border, whatever their numbers.
+        number = np.cumsum(np.concatenate([[0], border])) * 2**33 + steps["step"].astype(np.int64)
+        highest = np.maximum.accumulate(number)
+        late = np.concatenate([[False], number[1:] <= highest[:-1]])
+        if not late.any():
+            return steps, disturbed
+        same = np.concatenate([[False], _same(steps, "iteration", "episode", "step", "stamp_ns")])
+        self.counts.duplicated += int(np.count_nonzero(late & same))
+        self.counts.out_of_order += int(np.count_nonzero(late & ~same))
+        return steps[~late], disturbed[~late]
+
+    def _pairs(self, steps: NDArray[Any], disturbed: NDArray[Any]) -> NDArray[Any]:
+        counts, before, after = self.counts, steps[:-1], steps[1:]
+        border = _borders(steps)
+        ahead = after["step"].astype(np.int64) - before["step"]
+        gap = ~border & (ahead != 1)
+        counts.episodes += int(np.count_nonzero(border))
+        counts.unfinished += int(np.count_nonzero(border & ~before["last"]))
+        counts.gaps += int(np.count_nonzero(gap))
+        counts.missing += int((ahead[gap] - 1).sum()) + int(after["step"][border].sum())
+        whole = ~border & ~gap
+        for name, broken in (
+            ("interrupted", np.diff(disturbed) != 0),
+            ("policy_changes", before["policy_version"] != after["policy_version"]),
+            ("clock_jumps", ~self._one_period(after["stamp_ns"] - before["stamp_ns"])),
+            ("not_finite", ~(_finite(before, "proposed", "applied") & _finite_state(before) & _finite_state(after))),
+        ):
+            setattr(counts, name, getattr(counts, name) + int(np.count_nonzero(whole & broken)))
+            whole &= ~broken
+        chain = self._last_chain + np.cumsum(~whole)
+        if len(chain):
+            self._last_chain = int(chain[-1])
+        self.chain = self._last_chain
+        return self._transitions(before[whole], after[whole], chain[whole])
+
+    def _one_period(self, elapsed_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+        shortest, longest = (factor * self._period_ns for factor in _PERIODS)
+        return (elapsed_ns > shortest) & (elapsed_ns < longest)
+
+    def _transitions(self, before: NDArray[Any], after: NDArray[Any], chain: NDArray[Any]) -> NDArray[Any]:
+        made = self._none(before, len(before))
+        if len(before) == 0:
+            return made
+        outcome = self._judge.outcome(after["position"], after["velocity"], before["proposed"])
+        for name in _COPIED:
+            made[name] = before[name]
+        made["chain"] = chain
+        made["reward"], made["unsafety"] = outcome.reward, outcome.unsafety
+        made["cost"] = ~(outcome.unsafety <= self._judge.unsafety_limit)  # NaN is unsafe
+        made["next_observation"] = after["observation"]
+        made["next_mean"], made["next_stddev"] = after["mean"], after["stddev"]
+        made["next_torque_limit"] = after["torque_limit"]
+        ended = after["last"]
+        made["next_mean"][ended] = made["next_stddev"][ended] = np.nan
+        made["terminated"] = ended & after["terminated"]
+        made["truncated"] = ended & ~after["terminated"]
+        self.counts.transitions += len(made)
+        self.counts.unsafe += int(np.count_nonzero(made["cost"]))
+        return made
+
+    def _none(self, rows: NDArray[Any], count: int = 0) -> NDArray[Any]:
+        dtype = transition_dtype(rows["applied"].shape[1], rows["observation"].shape[1])
+        return np.empty(count, dtype=dtype)
+
+
+def _borders(steps: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where an episode begins, shape (m - 1,). An episode that is begun again later is another one."""
+    again = (steps["step"][1:] == 0) & (steps["stamp_ns"][1:] > steps["stamp_ns"][:-1]) & (steps["step"][:-1] > 0)
+    return np.asarray(~_same(steps, "iteration", "episode") | again)
+
+
+def _same(steps: NDArray[Any], *names: str) -> NDArray[np.bool_]:
+    return np.logical_and.reduce([steps[name][1:] == steps[name][:-1] for name in names])
+
+
+def _finite(rows: NDArray[Any], *names: str) -> NDArray[np.bool_]:
+    return np.logical_and.reduce([np.isfinite(rows[name]).all(axis=1) for name in names])
+
+
+def _finite_state(rows: NDArray[Any]) -> NDArray[np.bool_]:
+    return _finite(rows, "position", "velocity", "observation") & np.isfinite(rows["torque_limit"])
+
+
+def decision_rows(bag: Bag, task: Task) -> Iterator[tuple[NDArray[Any], list[str]]]:
+    """A bag's decisions in blocks of rows, with the critic versions their `critic` column points into.
+
+    Raises:
+      BagError: if the bag cannot be read, or is not of this task's arm.
+    """
+    readers: dict[int, DecisionReader] = {}
+    for topic, messages in bag.batches((DECISIONS,)):
+        reader = readers.get(id(topic.definitions))
+        if reader is None:
+            reader = readers[id(topic.definitions)] = DecisionReader(
+                topic.definitions, topic.type_name, task.robot.joint_names, task.observation_size
+            )
+        for rows in reader.rows([message.data for message in messages]):
+            yield rows, reader.critics
+
+
+def write_transitions(bags: Iterable[Bag], task: Task, folder: Path | str) -> tuple[Transitions, Counts]:
+    """Transitions of recordings as memory-mapped columns; memory does not grow with the recordings.
+
+    Args:
+      bags: Recordings of this package's graph; an episode does not go over from one to the next.
+      task: What they were made with.
+      folder: Folder to create.
+
+    Returns:
+      The transitions, and what was found over all bags.
+
+    Raises:
+      BagError: if a bag cannot be read or holds no decision, or the folder holds something.
+    """
+    dtype = transition_dtype(task.action_size, task.observation_size)
+    total, critics, sources, chain = Counts(), [""], [], 0
+    with TransitionWriter(folder, dtype) as writer:
+        for bag in bags:
+            builder = TransitionBuilder(task, task.control_period_s, first_chain=chain)
+            for rows, versions in decision_rows(bag, task):
+                critics += [version for version in versions if version not in critics]
+                place = np.array([critics.index(version) for version in versions], dtype=np.int16)
+                rows["critic"] = place[rows["critic"]]
+                writer.add(builder.add(rows))
+            builder.finish()
+            if builder.counts.decisions == 0:
+                raise BagError(f"{bag.path} holds no {DECISIONS}: give a --mapping to read somebody else's recording")
+            chain = builder.chain + 1
+            total.add(builder.counts)
+            damage = [one.describe() for one in bag.damage if not one.whole]
+            sources.append({"bag": str(bag.path), "counts": dataclasses.asdict(builder.counts), "damage": damage})
+        about = {"task": task.name, "period_s": task.control_period_s, "unsafety_limit": task.unsafety_limit}
+        writer.close(about | {"critics": critics, "counts": dataclasses.asdict(total), "sources": sources})
+    return Transitions(folder), total

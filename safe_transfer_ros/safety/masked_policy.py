@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A safety critic as a gate: sample the policy only where the critic's risk is at most epsilon (SQRL Eq. 3, CSC).
+
+The risk is that of the torque that would really be applied: a candidate is bounded by the torque limit and the effort
+limits before it is judged. Rejection among independent samples of the policy IS the masked policy, so the first safe
+one is taken; weighting them by their density again would sample a sharper policy than the one that learns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from safe_transfer_ros.safety.reasons import Reason, Verdict
+from safe_transfer_ros.safety.torque_limit import clamp
+
+Array = npt.NDArray[np.float64]
+Noise: TypeAlias = Callable[[tuple[int, int]], Array]
+
+# Candidates are drawn a few at a time: most often one of the first is safe, and the rest need no judging.
+_FIRST_BLOCK = 10
+
+
+class RiskModel(Protocol):
+    """What a critic must be able to do."""
+
+    def risk(self, observation: Array, torque: Array) -> Array:
+        """Probability of failing when torque is applied; above 1 where the critic has no data to go by.
+
+        Args:
+          observation: Shape (m, k).
+          torque: Torque applied, shape (m, n_joints), N·m.
+
+        Returns:
+          Shape (m,). The further beyond 1, the less is known.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskSettings:
+    """How the mask is drawn.
+
+    Attributes:
+      epsilon: Largest acceptable risk, in (0, 1).
+      max_samples: Candidates drawn when the proposal is refused (CSC: 100).
+      squash: Scale of a tanh-squashed policy, N·m: candidates are squash * tanh(mean + stddev * noise); 0: Gaussian.
+    """
+
+    epsilon: float = 0.1
+    max_samples: int = 100
+    squash: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.epsilon < 1.0:
+            raise ValueError(f"epsilon must be in (0, 1), got {self.epsilon}")
+        if self.max_samples < 1 or not self.squash >= 0.0:
+            raise ValueError(f"expected max_samples >= 1 and squash >= 0, got {self.max_samples} and {self.squash}")
+
+
+class MaskedPolicyGate:
+    """Judges one robot's proposals; see `critic_gate.Gate`.
+
+    Attributes:
+      settings: May be replaced between proposals, by a threshold that follows a schedule say.
+    """
+
+    def __init__(self, critic: RiskModel, effort_limit: Array, settings: MaskSettings, noise: Noise) -> None:
+        """Make a gate.
+
+        Args:
+          critic: Gives the risks.
+          effort_limit: Each joint's own limit, shape (n_joints,), N·m.
+          settings: Threshold and number of candidates.
+          noise: noise((m, n)) draws standard normal values.
+        """
+        self._critic, self._effort, self._noise = critic, np.asarray(effort_limit, dtype=np.float64), noise
+        self.settings = settings
+
+    def judge(
+        self, observation: Array, mean: Array, stddev: Array, sample: Array, torque_limit: float
+    ) -> tuple[Array, float, Verdict, Reason]:
+        """Take the sample if it is safe; else the first safe one of further samples; else the least risky of all.
+
+        Returns:
+          See `Gate.judge`. The torque is not bounded here: that is the envelope's work.
+
+        Raises:
+          ValueError: if the critic gives a risk that is not a number.
+        """
+        risk = float(self.risks(observation, sample[None], torque_limit)[0])
+        if risk <= self.settings.epsilon:
+            return sample, risk, Verdict.ACCEPTED, Reason.NONE
+        return self.resample(observation, mean, stddev, sample, risk, torque_limit)
+
+    def resample(
+        self, observation: Array, mean: Array, stddev: Array, sample: Array, risk: float, torque_limit: float
+    ) -> tuple[Array, float, Verdict, Reason]:
+        """What `judge` does with a sample whose risk was found too high."""
+        best, least = sample, risk
+        left, block = self.settings.max_samples, _FIRST_BLOCK
+        while left > 0:
+            count = min(block, left)
+            candidates = self._candidates(mean, stddev, count)
+            risks = self.risks(observation, candidates, torque_limit)
+            safe = np.flatnonzero(risks <= self.settings.epsilon)
+            if safe.size:
+                return candidates[safe[0]], float(risks[safe[0]]), Verdict.RESAMPLED, Reason.CRITIC_RISK
+            lowest = int(np.argmin(risks))
+            if risks[lowest] < least:
+                best, least = candidates[lowest], float(risks[lowest])
+            left, block = left - count, 3 * block
+        return best, min(least, 1.0), Verdict.LEAST_RISKY, Reason.CRITIC_RISK
+
+    def risks(self, observation: Array, torque: Array, torque_limit: float | Array) -> Array:
+        """Risk of each torque as it would be applied.
+
+        Args:
+          observation: Shape (k,) for all, or (m, k).
+          torque: Shape (m, n_joints), N·m, before any bound.
+          torque_limit: Limit in force, N·m; one, or shape (m,).
+
+        Raises:
+          ValueError: if a risk is not a number.
+        """
+        applied = np.clip(clamp(torque, torque_limit), -self._effort, self._effort)
+        seen = np.broadcast_to(observation, (len(torque), np.shape(observation)[-1]))
+        risks = self._critic.risk(seen, applied)
+        if risks.shape != (len(torque),) or np.isnan(risks).any():
+            raise ValueError(
+                f"the critic gave {risks} for {len(torque)} torques; a risk that is no number is no answer"
+            )
+        return risks
+
+    def _candidates(self, mean: Array, stddev: Array, count: int) -> Array:
+        drawn = mean + stddev * self._noise((count, len(mean)))
+        return drawn if self.settings.squash == 0.0 else self.settings.squash * np.tanh(drawn)
+
+
+def csc_threshold(failure_rate: float, *, gamma: float, chi: float, floor: float = 1e-4) -> float:
+    """CSC's threshold, epsilon = (1 - gamma)(chi - V_C), at least `floor`.
+
+    Args:
+      failure_rate: V_C, mean failures an episode of the last epoch, >= 0.
+      gamma: Discount, in (0, 1).
+      chi: Failures an episode that are accepted.
+      floor: Lowest threshold; without one the fall-back would carry every step as soon as chi is used up.
+
+    Raises:
+      ValueError: if an argument is out of range.
+    """
+    if not (failure_rate >= 0.0 and 0.0 < gamma < 1.0 and 0.0 < floor < 1.0):
+        raise ValueError(f"expected failure_rate >= 0, gamma and floor in (0, 1); got {failure_rate}, {gamma}, {floor}")
+    return max((1.0 - gamma) * (chi - failure_rate), floor)
