@@ -23,6 +23,7 @@ _MODULES = {
     "bag": "bag",
     "watch": "watch",
     "fault-campaign": "fault_campaign",
+    "train-critic": "train_critic",
 }
 
 _EPILOG = """\

@@ -24,7 +24,7 @@ from safe_transfer_ros.policies.weights import MAX_BYTES, WeightsError, read_met
 
 Array = NDArray[np.float64]
 CriticParameters = dict[str, NDArray[np.float32]]
-"""input.mean and input.scale (d,), support.factor (d, d); layer.L.weight (members, out, in) and .bias (members, out)."""
+"""input.mean, input.scale (d,), support.factor (d, d); layer.L.weight (members, out, in), .bias (members, out)."""
 
 SUPPORT_RULES = ("density", "ensemble", "off")
 _METADATA_KEY = "safe_transfer_ros"

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`safe_transfer train-critic`: a safety critic from recordings, with its model card."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+NOT_CERTIFIED = 1
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser("train-critic", help="a safety critic from recordings, offline")
+    parser.add_argument(
+        "--bags", type=Path, nargs="+", required=True, metavar="PATH", help="recordings, or folders of transitions"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder; training goes on where it was stopped")
+    parser.add_argument("--conservative", action="store_true", help="CSC instead of SQRL")
+    parser.add_argument("--alpha", type=float, default=0.5, help="weight of CSC's conservative term (0.5)")
+    parser.add_argument("--gamma", type=float, default=0.7, help="gamma_safe: how far ahead it sees (0.7)")
+    parser.add_argument("--epsilon", type=float, default=0.1, help="largest acceptable risk (0.1)")
+    parser.add_argument("--members", type=int, default=1, help="critics in the ensemble (1)")
+    parser.add_argument("--hidden", type=int, nargs="+", default=[256, 256], help="hidden layers (256 256)")
+    parser.add_argument(
+        "--support", default="density", choices=("density", "ensemble", "off"), help="rule of support (density)"
+    )
+    parser.add_argument("--updates", type=int, default=20_000, help="updates at most (20000)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--task", default="pr2_cup_swirl", help="the task of the recordings (pr2_cup_swirl)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train, judge, write; status 1 if the critic is not to be relied on.
+
+    Raises:
+      ValueError: what cannot be read or trained from.
+    """
+    from safe_transfer_ros.policies.critic import save_critic
+    from safe_transfer_ros.reporting.reliability import draw_reliability
+    from safe_transfer_ros.transfer.critic_training import (
+        CriticSettings,
+        CriticTraining,
+        TrainingSettings,
+        data_set,
+        judge,
+        model_card,
+    )
+
+    settings = TrainingSettings(
+        critic=CriticSettings(
+            gamma=options.gamma,
+            alpha=options.alpha if options.conservative else 0.0,
+            members=options.members,
+            hidden=tuple(options.hidden),
+        ),
+        epsilon=options.epsilon,
+        support=options.support,
+        updates=options.updates,
+        seed=options.seed,
+    )
+    options.out.mkdir(parents=True, exist_ok=True)
+    transitions = _transitions(options)
+    data = data_set(transitions, settings.critic.gamma)
+    print(f"{len(data.training):,} transitions to learn from ({data.unsafe:,} unsafe), {len(data.held_out):,} held out")
+    training = CriticTraining(data, settings)
+    state = options.out / "training.pt"
+    if state.exists():
+        training.restore(state)
+        print(f"going on after {training.updates:,} updates")
+    _train(training, state)
+    parameters = training.parameters()
+    support = training.support(parameters)
+    found = judge(parameters, data, settings.critic.gamma)
+    card = model_card(training, found, support, transitions.about)
+    path = options.out / "critic.safetensors"
+    digest = save_critic(path, parameters, card)
+    (options.out / "model_card.json").write_text(json.dumps(card | {"sha256": digest}, indent=1) + "\n")
+    draw_reliability(found, f"{card['kind']} critic, {path.parent.name}", options.out / "reliability.png")
+    ranks = "  ".join(f"{horizon} steps {value:.3f}" for horizon, value in found.auroc.items())
+    print(f"held out: Brier {found.brier:.4f} (base rate {found.brier_constant:.4f}), AUROC {ranks}")
+    print(f"{card['horizon']}")
+    print(f"{path}  version {digest[:12]}")
+    for reason in card["against"]:
+        print(f"  ! not certified: {reason}")
+    return 0 if card["certified"] else NOT_CERTIFIED
+
+
+def _transitions(options: argparse.Namespace) -> Any:
+    """One folder of transitions of all that was given."""
+    from safe_transfer_ros.bags.errors import BagError
+    from safe_transfer_ros.bags.read import Bag
+    from safe_transfer_ros.bags.transition_store import ABOUT, Transitions
+    from safe_transfer_ros.bags.transitions import write_transitions
+    from safe_transfer_ros.tasks.task import make
+
+    if len(options.bags) == 1 and (options.bags[0] / ABOUT).exists():
+        return Transitions(options.bags[0])
+    if any((path / ABOUT).exists() for path in options.bags):
+        raise BagError("give recordings, or one folder of transitions; bag to-transitions joins several recordings")
+    folder = options.out / "transitions"
+    sources = [str(path) for path in options.bags]
+    if folder.exists():
+        try:
+            made = Transitions(folder)
+            if [source["bag"] for source in made.about["sources"]] == sources:
+                return made
+        except BagError:
+            pass  # it was stopped while it was written
+        shutil.rmtree(folder)
+    transitions, counts = write_transitions([Bag(path) for path in options.bags], make(options.task), folder)
+    print(counts.describe())
+    return transitions
+
+
+def _train(training: Any, state: Path) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console()
+    with Progress(
+        TextColumn("updates"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[numbers]}"),
+        TextColumn("left at most"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    ) as progress:
+        bar = progress.add_task("", total=training.settings.updates, completed=training.updates, numbers="")
+        for check in training.checks():
+            training.save(state)
+            numbers = f"held-out error {check.brier:.4f}{' *' if check.best else ''}"
+            progress.update(bar, completed=check.updates, numbers=numbers)
+            if not console.is_terminal:
+                print(f"update {check.updates:,}  {numbers}", flush=True)

@@ -1,0 +1,381 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A safety critic from recorded transitions: split by episode, early stopping, calibration, model card.
+
+Everything random follows from the seed and the number of the update, so training can stop and go on, and live
+training on the same transitions gives the same critic.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from safe_transfer_ros.algorithms.safety_critic import CriticBatch, CriticLearner, CriticSettings, initial_critic
+from safe_transfer_ros.policies.critic import CriticParameters, SafetyCritic, Support
+from safe_transfer_ros.transfer.failures import Calibration, Futures, calibration, futures, sight
+
+__all__ = ["CriticSettings", "CriticTraining", "TrainingSettings", "data_set", "judge", "model_card"]
+
+Array = NDArray[np.float64]
+
+_HELD_OUT = 5  # one episode in so many
+_BLOCK = 8192
+_JUDGED = 20_000  # held-out transitions that a check looks at, at most
+_HASHED = ("observation", "applied", "cost", "next_observation", "next_mean")
+# Without these a critic may look right by never having been asked; see `certify`.
+_LEAST_UNSAFE, _LEAST_UNSAFE_EPISODES, _LEAST_HELD_OUT = 20, 5, 5
+
+
+class TransitionColumns(Protocol):
+    """Transitions by column: `bags.Transitions`, or a mapping of arrays."""
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """A column; see `bags.transition_store.transition_dtype`."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """How a critic is trained from a data set.
+
+    Attributes:
+      critic: The critic and its updates.
+      epsilon: Largest acceptable risk (SQRL .1).
+      support: Rule of support: density, ensemble or off.
+      support_quantile: Share of the training data that has support under it.
+      batch: Transitions an update.
+      updates: Updates at most.
+      check_every: Updates between two looks at the held-out episodes.
+      patience: Looks without improvement after which training ends.
+      seed: Of everything random.
+    """
+
+    critic: CriticSettings = field(default_factory=CriticSettings)
+    epsilon: float = 0.1
+    support: str = "density"
+    support_quantile: float = 0.999
+    batch: int = 256
+    updates: int = 20_000
+    check_every: int = 500
+    patience: int = 6
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DataSet:
+    """Transitions as training needs them.
+
+    Attributes:
+      columns: All transitions.
+      training: Rows to learn from, shape (m,).
+      held_out: Rows of other episodes, shape (k,), with what followed them known.
+      future: What followed each transition.
+      digest: Hash of what the critic sees.
+    """
+
+    columns: TransitionColumns
+    training: NDArray[np.int64]
+    held_out: NDArray[np.int64]
+    future: Futures
+    digest: str
+
+    @property
+    def unsafe(self) -> int:
+        """Unsafe transitions to learn from."""
+        return int(np.count_nonzero(np.asarray(self.columns["cost"])[self.training]))
+
+
+def data_set(columns: TransitionColumns, gamma: float) -> DataSet:
+    """Split transitions by episode, and look ahead from each.
+
+    One episode in five is held out, by its number; so live and offline training hold out the same ones.
+
+    Raises:
+      ValueError: if there is nothing to learn from.
+    """
+    cost, ended = np.asarray(columns["cost"]), np.asarray(columns["terminated"])
+    future = futures(columns["chain"], cost, ended)
+    number = np.asarray(columns["iteration"]).astype(np.uint64) * 1_000_003 + np.asarray(columns["episode"])
+    held_out = (number * np.uint64(2654435761) >> np.uint64(7)) % np.uint64(_HELD_OUT) == 0
+    if held_out.all() or not held_out.any():
+        # Few episodes: every fifth stretch of each side; a single one is cut in the order of time.
+        chain = np.unique(columns["chain"], return_inverse=True)[1]
+        held_out = chain % _HELD_OUT == _HELD_OUT - 1
+        if not held_out.any():
+            held_out = np.arange(len(cost)) >= len(cost) * (_HELD_OUT - 1) // _HELD_OUT
+    # Cut at its horizon, nobody knows the torque that would have come next: such a step teaches only if it failed.
+    usable = np.isfinite(np.asarray(columns["next_mean"])[:, 0]) | (cost > 0.5) | ended
+    training = np.flatnonzero(usable & ~held_out)
+    if len(training) == 0:
+        raise ValueError("no transition to learn from: the recordings hold no two consecutive steps of an episode")
+    digest = hashlib.sha256()
+    for name in _HASHED:
+        column = columns[name]
+        for start in range(0, len(column), _BLOCK):
+            digest.update(np.ascontiguousarray(column[start : start + _BLOCK]).tobytes())
+    judged = np.flatnonzero(held_out & future.known(sight(gamma)))
+    return DataSet(columns=columns, training=training, held_out=judged, future=future, digest=digest.hexdigest()[:20])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One look at the held-out episodes.
+
+    Attributes:
+      updates: Updates done.
+      bellman: Mean Bellman error of the updates since the last look.
+      brier: Mean squared difference of risk and realised discounted failure.
+      best: Whether it is the best so far.
+    """
+
+    updates: int
+    bellman: float
+    brier: float
+    best: bool
+
+
+class CriticTraining:
+    """Trains one critic; iterate `checks`, then take `parameters`.
+
+    Attributes:
+      settings: As given.
+      data: As given.
+    """
+
+    def __init__(self, data: DataSet, settings: TrainingSettings) -> None:
+        """Measure the data; start from the seed."""
+        self.settings, self.data = settings, data
+        self._mean, self._scale, self._covariance = _moments(data)
+        n_inputs = len(self._mean)
+        start = initial_critic(n_inputs, settings.critic, settings.seed, first_risk=_first_risk(data))
+        self._learner = CriticLearner(start, settings.critic)
+        self._best, self._best_brier, self._waited = start, math.inf, 0
+        self._judged = data.held_out[:: max(1, len(data.held_out) // _JUDGED)]
+
+    @property
+    def updates(self) -> int:
+        """Updates done."""
+        return self._learner.updates
+
+    def checks(self) -> Iterator[Check]:
+        """Train until the held-out episodes say stop, or the updates are done; a look at them every so often."""
+        settings = self.settings
+        while self.updates < settings.updates and self._waited < settings.patience:
+            errors = []
+            for _ in range(min(settings.check_every, settings.updates - self.updates)):
+                errors.append(self._learner.update(self._batch(self.updates))["bellman"])
+            brier = self._brier()
+            best = brier < self._best_brier or not self._judged.size
+            if best:
+                self._best, self._best_brier, self._waited = self._learner.parameters(), brier, 0
+            else:
+                self._waited += 1
+            yield Check(updates=self.updates, bellman=float(np.mean(errors)), brier=brier, best=best)
+
+    def parameters(self) -> CriticParameters:
+        """The critic of the best look, ready for `SafetyCritic`."""
+        dimension = len(self._mean)
+        # A little of the identity: directions that the data hardly uses get a length all the same.
+        covariance = self._covariance + 1e-3 * np.eye(dimension)
+        factor = np.linalg.cholesky(np.linalg.inv(covariance))
+        return {
+            "input.mean": self._mean.astype(np.float32),
+            "input.scale": self._scale.astype(np.float32),
+            "support.factor": factor.astype(np.float32),
+            **{name: np.asarray(array, dtype=np.float32) for name, array in self._best.items()},
+        }
+
+    def support(self, parameters: CriticParameters) -> Support:
+        """The rule of support, its limit taken from the training data."""
+        settings = self.settings
+        if settings.support == "off":
+            return Support(rule="off", limit=1.0)
+        rows = self.data.training[:: max(1, len(self.data.training) // _JUDGED)]
+        columns = self.data.columns
+        size = columns["observation"].shape[1]
+        critic = SafetyCritic(parameters, size, Support(rule="off", limit=1.0))
+        observation, torque = columns["observation"][rows], columns["applied"][rows]
+        if settings.support == "density":
+            measure = critic.distance(observation, torque)
+        else:
+            measure = critic.probabilities(observation, torque).std(axis=0)
+        return Support(rule=settings.support, limit=float(max(np.quantile(measure, settings.support_quantile), 1e-6)))
+
+    def save(self, path: Path) -> None:
+        """Write all that `restore` needs."""
+        state = {"key": self.key(), "learner": self._learner.state(), "waited": self._waited}
+        state |= {"best": {name: torch.from_numpy(array) for name, array in self._best.items()}}
+        partial = path.with_name(f".{path.name}.partial")
+        torch.save(state | {"best_brier": self._best_brier}, partial)
+        partial.replace(path)
+
+    def restore(self, path: Path) -> None:
+        """Go on from a file of `save`.
+
+        Raises:
+          ValueError: if it is of another training.
+        """
+        state = torch.load(path, weights_only=True)
+        if state["key"] != self.key():
+            raise ValueError(f"{path} is of a training with other settings or data: choose another --out, or remove it")
+        self._learner.restore(state["learner"])
+        self._best = {name: tensor.numpy() for name, tensor in state["best"].items()}
+        self._best_brier, self._waited = float(state["best_brier"]), int(state["waited"])
+
+    def key(self) -> str:
+        """What decides the numbers: settings and data."""
+        return json.dumps([dataclasses.asdict(self.settings), self.data.digest], sort_keys=True)
+
+    def _batch(self, update: int) -> CriticBatch:
+        rng = np.random.default_rng([self.settings.seed, update])
+        columns, data = self.data.columns, self.data
+        rows = np.sort(data.training[rng.integers(0, len(data.training), self.settings.batch)])
+        observation = columns["observation"][rows]
+        following = _drawn(
+            columns["next_mean"][rows], columns["next_stddev"][rows], columns["next_torque_limit"][rows], rng
+        )
+        tried = None
+        if self.settings.critic.alpha > 0.0:
+            torque = _drawn(*(columns[name][rows] for name in ("mean", "stddev", "torque_limit")), rng)
+            tried = self._normalised(observation, torque)
+        return CriticBatch(
+            inputs=self._normalised(observation, columns["applied"][rows]),
+            cost=np.asarray(columns["cost"][rows], dtype=np.float32),
+            terminated=np.asarray(columns["terminated"][rows], dtype=np.float32),
+            next_inputs=self._normalised(columns["next_observation"][rows], following),
+            policy_inputs=tried,
+        )
+
+    def _normalised(self, observation: NDArray[Any], torque: NDArray[Any]) -> NDArray[np.float32]:
+        inputs = np.concatenate([observation, torque], axis=1)
+        return ((inputs - self._mean) / self._scale).astype(np.float32)
+
+    def _brier(self) -> float:
+        if not self._judged.size:
+            return math.nan
+        parameters = {**self.parameters(), **self._learner.parameters()}
+        risk = risks(parameters, self.data.columns, self._judged)
+        outcome = self.data.future.discounted(self.settings.critic.gamma)[self._judged]
+        return float(np.mean((risk - outcome) ** 2))
+
+
+def risks(parameters: CriticParameters, columns: TransitionColumns, rows: NDArray[np.int64]) -> Array:
+    """Q of the torque applied in each of these transitions, shape (len(rows),); without the rule of support."""
+    critic = SafetyCritic(parameters, columns["observation"].shape[1], Support(rule="off", limit=1.0))
+    blocks = [rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK)]
+    return np.concatenate(
+        [critic.risk(columns["observation"][b], columns["applied"][b]) for b in blocks] or [np.empty(0)]
+    )
+
+
+def judge(parameters: CriticParameters, data: DataSet, gamma: float) -> Calibration:
+    """Calibration on the held-out episodes."""
+    future = data.future
+    kept = Futures(
+        steps_to_failure=future.steps_to_failure[data.held_out],
+        steps_seen=future.steps_seen[data.held_out],
+        ended=future.ended[data.held_out],
+    )
+    return calibration(risks(parameters, data.columns, data.held_out), kept, gamma)
+
+
+def certify(data: DataSet, found: Calibration) -> list[str]:
+    """What stands against relying on a critic; empty if nothing does."""
+    columns, rows = data.columns, data.training
+    unsafe = rows[np.asarray(columns["cost"])[rows] > 0.5]
+    episodes = len({(int(columns["iteration"][i]), int(columns["episode"][i])) for i in unsafe[:100_000]})
+    held_out = int(np.count_nonzero(np.asarray(columns["cost"])[data.held_out]))
+    against = []
+    if len(unsafe) < _LEAST_UNSAFE or episodes < _LEAST_UNSAFE_EPISODES:
+        against.append(
+            f"{len(unsafe)} unsafe examples in {episodes} training episodes; at least {_LEAST_UNSAFE} in "
+            f"{_LEAST_UNSAFE_EPISODES} are needed: record runs that fail, in simulation or under a low torque limit"
+        )
+    if held_out < _LEAST_HELD_OUT:
+        against.append(
+            f"{held_out} unsafe examples in the held-out episodes; at least {_LEAST_HELD_OUT} are needed to judge it: "
+            "record more episodes"
+        )
+    if not against and not found.skill > 0.0:
+        against.append(f"it foretells failures no better than their base rate (skill {found.skill:.3f})")
+    return against
+
+
+def model_card(
+    training: CriticTraining, found: Calibration, support: Support, about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a critic is, what it learned from and how far it can be relied on; goes into its file."""
+    settings, data = training.settings, training.data
+    against = certify(data, found)
+    gamma, period = settings.critic.gamma, float(about.get("period_s", 0.0))
+    steps = math.log(settings.epsilon) / math.log(gamma) if gamma > 0.0 else 1.0
+    return {
+        "kind": "CSC" if settings.critic.alpha > 0.0 else "SQRL",
+        "task": about.get("task", ""),
+        "observation_size": int(data.columns["observation"].shape[1]),
+        "epsilon": settings.epsilon,
+        "gamma_safe": gamma,
+        "horizon_steps": steps,
+        "horizon_s": steps * period,
+        "horizon": f"a certain failure more than {steps:.1f} steps ({steps * period:.2f} s) away passes as safe",
+        "certified": not against,
+        "against": against,
+        "support": dataclasses.asdict(support),
+        "data": {
+            "digest": data.digest,
+            "training": len(data.training),
+            "training_unsafe": data.unsafe,
+            "held_out": len(data.held_out),
+            "sources": [source.get("bag", "") for source in about.get("sources", [])],
+        },
+        "held_out": found.as_dict(),
+        "updates": training.updates,
+        "settings": dataclasses.asdict(settings),
+    }
+
+
+def _drawn(mean: NDArray[Any], stddev: NDArray[Any], limit: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+    """Torques of the unmasked policy, as they would be applied; 0 where nobody knows the policy (never used then)."""
+    torque = np.nan_to_num(mean + stddev * rng.standard_normal(mean.shape))
+    # A recording that tells no limit has 0.
+    bound = np.where(limit > 0.0, limit, np.inf)[:, None]
+    return np.clip(torque, -bound, bound)
+
+
+def _first_risk(data: DataSet) -> float:
+    return float(np.clip(np.asarray(data.columns["cost"])[data.training].mean(), 0.01, 0.5))
+
+
+def _moments(data: DataSet) -> tuple[Array, Array, Array]:
+    """Mean, scale and, of the normalised inputs, covariance; in blocks."""
+    columns, rows = data.columns, data.training
+
+    def blocks() -> Iterator[Array]:
+        for start in range(0, len(rows), _BLOCK):
+            part = rows[start : start + _BLOCK]
+            yield np.concatenate([columns["observation"][part], columns["applied"][part]], axis=1).astype(np.float64)
+
+    count, total, squares = 0, 0.0, 0.0
+    for block in blocks():
+        count += len(block)
+        total = total + block.sum(axis=0)
+        squares = squares + (block**2).sum(axis=0)
+    mean = np.asarray(total / count)
+    scale = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
+    # What never varies in the data must not blow up when it does: its natural size stands in for its spread.
+    scale = np.where(scale > 1e-4 * (1.0 + np.abs(mean)), scale, 1e-2 * (1.0 + np.abs(mean)))
+    covariance = np.zeros((len(mean), len(mean)))
+    for block in blocks():
+        centred = (block - mean) / scale
+        covariance += centred.T @ centred
+    return mean, scale, covariance / count
