@@ -24,6 +24,7 @@ _MODULES = {
     "watch": "watch",
     "fault-campaign": "fault_campaign",
     "train-critic": "train_critic",
+    "critic-study": "critic_study",
 }
 
 _EPILOG = """\

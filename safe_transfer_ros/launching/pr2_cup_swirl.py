@@ -22,6 +22,7 @@ from safe_transfer_ros.launching.graph import (
     read_parameters,
     write_parameters,
 )
+from safe_transfer_ros.nodes.critic_file import CriticFileGate
 from safe_transfer_ros.nodes.settings import ExperimentSettings, MonitorSettings
 from safe_transfer_ros.robots.simulation import perturbation
 from safe_transfer_ros.tasks.task import make
@@ -54,6 +55,11 @@ ARGUMENTS = (
     Argument(name="t_min", description="T_min, N·m", parameter=f"{SHARED}.torque_limit_min"),
     Argument(name="t_max", description="T_max, N·m", parameter=f"{SHARED}.torque_limit_max"),
     Argument(name="policy", description="policy file, or the name of a shipped one", parameter="trainer.policy"),
+    Argument(
+        name="critic",
+        description="safety critic (safetensors) that may refuse proposals; empty: none",
+        parameter="safety_filter.critic",
+    ),
     Argument(name="perturbation", description="the simulated arm's difference", parameter="mujoco_sim.perturbation"),
     Argument(name="seed", description="seed of everything random", parameter=f"{SHARED}.seed"),
     Argument(name="run_dir", description="directory of this run; default: runs/<name>-<date>-<time>"),
@@ -156,6 +162,9 @@ def _check_inputs(parameters: Parameters) -> None:
     task = make(parameters[SHARED]["task"])
     load_for(task, parameters["trainer"]["policy"])
     perturbation(parameters["mujoco_sim"]["perturbation"])
+    settings = parameters["safety_filter"]
+    if settings["critic"]:
+        CriticFileGate(settings["critic"], task, seed=0, uncertified=settings["critic_uncertified"])
 
 
 def _create(run_dir: Path) -> None:

@@ -33,6 +33,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from safe_transfer_ros.configuration import ConfigurationError, build
 from safe_transfer_ros.nodes import qos, realtime
+from safe_transfer_ros.nodes.critic_file import CriticFileGate
 from safe_transfer_ros.nodes.critic_worker import TimeBoundGate
 from safe_transfer_ros.nodes.filter_health import FilterHealth
 from safe_transfer_ros.nodes.managed import ManagedNode
@@ -63,7 +64,8 @@ class SafetyFilter(ManagedNode):
         """Declare parameters.
 
         Args:
-          gate: Safety critic; none by default. It gets a thread of its own and `critic_timeout` for an answer.
+          gate: Safety critic; by default the one of parameter `critic`, if any. It gets a thread of its own and
+            `critic_timeout` for an answer.
         """
         super().__init__("safety_filter")
         experiment, settings = declare(self, ExperimentSettings, FilterSettings)
@@ -72,6 +74,17 @@ class SafetyFilter(ManagedNode):
         self._lockstep: bool = experiment.lockstep
         self._nominal_period = self._task.control_period_s if self._lockstep else self._task.timestep_s
         _check_stopping_time(experiment, settings)
+        self._critic: CriticFileGate | None = None
+        if gate is None and settings.critic:
+            gate = self._critic = CriticFileGate(
+                settings.critic,
+                self._task,
+                seed=experiment.seed,
+                epsilon=settings.critic_epsilon,
+                uncertified=settings.critic_uncertified,
+            )
+        # In lockstep the robot's time stands still while the critic thinks: a busy machine must not change the run.
+        patience = max(settings.critic_timeout, settings.lockstep_timeout if self._lockstep else 0.0)
         robot = self._task.robot
         self._order = JointOrder(robot.joint_names)
         self._n_joints = len(robot.joint_names)
@@ -85,7 +98,7 @@ class SafetyFilter(ManagedNode):
                 iteration=experiment.first_iteration,
                 torque_limit=experiment.starting_limit,
             ),
-            gate=TimeBoundGate(gate, settings.critic_timeout) if gate is not None else None,
+            gate=TimeBoundGate(gate, patience) if gate is not None else None,
             observe=self._task.observe,
             soft_limits=self._task.soft_limits if settings.soft_limits_hold(self._lockstep) else None,
         )
@@ -293,6 +306,9 @@ class SafetyFilter(ManagedNode):
         if not self._active:
             return _answer(response, "the filter is not active")
         if request.data:
+            problem = self._critic.refresh() if self._critic and self._filter.mode is Mode.DISARMED else None
+            if problem:
+                self.get_logger().error(f"new critic refused: {problem}")
             standing = self._standing()
             problem = self._external_stop.problem(time.monotonic_ns()) if standing & Reason.OPERATOR_STOP else None
             refusal = self._unreadable or problem or self._filter.arm(self._now(), standing)
@@ -384,6 +400,7 @@ class SafetyFilter(ManagedNode):
         decision.torque_limit = rules_.torque_limit
         decision.limit_iteration = rules_.guard.iteration
         decision.risk = rules_.risk
+        decision.critic_version = self._critic.version if self._critic else ""
         self._decisions.publish(decision)
         self._unrecorded = 0
         self._health.decisions += 1

@@ -131,6 +131,13 @@ class FilterSettings:
         minimum=0.0,
         maximum=60.0,
     )
+    critic: str = setting(
+        "", "Safety critic (safetensors) that judges every proposal; a new file is taken between episodes; empty: none"
+    )
+    critic_epsilon: float = setting(
+        0.0, "Largest risk a torque may have that is applied; 0: the model card's", minimum=0.0, maximum=0.999
+    )
+    critic_uncertified: bool = setting(False, "Override, recorded: use a critic that its training did not certify")
     critic_timeout: float = setting(
         0.003, "Longest wait for the safety critic's answer; later means unsafe, s", minimum=0.0001, maximum=1.0
     )

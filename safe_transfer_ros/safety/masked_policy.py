@@ -97,6 +97,30 @@ class MaskedPolicyGate:
             return sample, risk, Verdict.ACCEPTED, Reason.NONE
         return self.resample(observation, mean, stddev, sample, risk, torque_limit)
 
+    def judge_batch(
+        self, observation: Array, mean: Array, stddev: Array, sample: Array, torque_limit: Array
+    ) -> tuple[Array, npt.NDArray[np.uint32]]:
+        """`judge` for many robots at once.
+
+        Args:
+          observation: Shape (m, k).
+          mean: Shape (m, n_joints), N·m.
+          stddev: Same shape, N·m.
+          sample: Samples proposed, same shape, N·m.
+          torque_limit: Limit in force, shape (m,), N·m.
+
+        Returns:
+          Torques to use, shape (m, n_joints), and reason bits, shape (m,).
+        """
+        risks = self.risks(observation, sample, torque_limit)
+        chosen, reasons = sample.copy(), np.zeros(len(sample), dtype=np.uint32)
+        for row in np.flatnonzero(~(risks <= self.settings.epsilon)):
+            chosen[row], _, _, reason = self.resample(
+                observation[row], mean[row], stddev[row], sample[row], float(risks[row]), float(torque_limit[row])
+            )
+            reasons[row] = int(reason)
+        return chosen, reasons
+
     def resample(
         self, observation: Array, mean: Array, stddev: Array, sample: Array, risk: float, torque_limit: float
     ) -> tuple[Array, float, Verdict, Reason]:

@@ -69,6 +69,16 @@ class EpisodeBatch:
     reward: Array
 
 
+class BatchGate(Protocol):
+    """A safety critic before the envelope, for many episodes at once."""
+
+    def judge_batch(
+        self, observation: Array, mean: Array, stddev: Array, sample: Array, torque_limit: Array
+    ) -> tuple[Array, npt.NDArray[np.uint32]]:
+        """Torques to use instead of the samples (E, n), and why, reason bits (E,); see `safety.critic_gate.Gate`."""
+        ...
+
+
 class VectorTorqueEnv:
     """Runs whole batches of episodes; each is the one TorqueEnv would run with the same seed and number.
 
@@ -123,7 +133,13 @@ class VectorTorqueEnv:
         self._pool.close()
 
     def rollout(
-        self, policy: Policy, *, torque_limits: npt.ArrayLike, seed: int, first_episode: int = 0
+        self,
+        policy: Policy,
+        *,
+        torque_limits: npt.ArrayLike,
+        seed: int,
+        first_episode: int = 0,
+        gate: BatchGate | None = None,
     ) -> EpisodeBatch:
         """Run one episode per torque limit.
 
@@ -132,6 +148,7 @@ class VectorTorqueEnv:
           torque_limits: Limit of each episode, shape (E,), N·m.
           seed: Seed of the run.
           first_episode: Number of the first episode; with the seed it fixes initial states and noise.
+          gate: Safety critic; what it chooses goes to the envelope, what was proposed stays on record.
 
         Raises:
           ValueError: if a limit is not positive or the policy proposes something that is not finite.
@@ -162,8 +179,11 @@ class VectorTorqueEnv:
             proposed[step] += mean[step]
             if not np.isfinite(proposed[step]).all():
                 raise ValueError(f"the policy proposed a torque that is not finite at step {step}; it has diverged")
+            wanted, chosen = proposed[step], np.zeros(episodes, dtype=np.uint32)
+            if gate is not None:
+                wanted, chosen = gate.judge_batch(observation[step], mean[step], stddev[step], wanted, limits)
             previous, reasons[step] = bound_torque(
-                proposed[step],
+                wanted,
                 previous,
                 limits,
                 task.robot.limits.effort,
@@ -172,6 +192,7 @@ class VectorTorqueEnv:
                 soft_limits=self._soft_limits,
                 state=(position[step], velocity[step]),
             )
+            reasons[step] |= chosen
             applied[step] = previous
             position[step + 1], velocity[step + 1] = physics.step(previous)
         observation[steps] = task.observe(position[steps], velocity[steps], limits)

@@ -246,7 +246,7 @@ class CriticTraining:
         )
         tried = None
         if self.settings.critic.alpha > 0.0:
-            torque = _drawn(*(columns[name][rows] for name in ("mean", "stddev", "torque_limit")), rng)
+            torque = _drawn(columns["mean"][rows], columns["stddev"][rows], columns["torque_limit"][rows], rng)
             tried = self._normalised(observation, torque)
         return CriticBatch(
             inputs=self._normalised(observation, columns["applied"][rows]),

@@ -198,6 +198,7 @@ def fine_tune(
     governor: GovernorSettings,
     seed: int,
     episodes: int = 5,
+    limits: TorqueLimitGovernor | None = None,
 ) -> Iterator[FineTuneStep]:
     """Algorithm 1 in one process, without end: roll out at T_lim, update, count, next T_lim (PSPT).
 
@@ -210,13 +211,14 @@ def fine_tune(
       governor: Of the torque limit.
       seed: Seed of the run.
       episodes: Per iteration (PSPT: 5).
+      limits: Walks the limit; made from `governor` by default.
 
     Yields:
       Every iteration, after its update.
     """
     started = time.monotonic()
     task = environment.task
-    limits = TorqueLimitGovernor(governor)
+    limits = limits or TorqueLimitGovernor(governor)
     ledger = UnsafetyLedger(task.unsafety_limit)
     period_ns = round(task.control_period_s * 1e9)
     iteration = 0

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A critic from a file in the real filter process: it refuses, it is replaced between episodes, it fails closed."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safe_transfer_msgs.msg import SafetyDecision
+from test_safety_filter import Bench, bench, filter_process  # noqa: F401
+
+from safe_transfer_ros.configuration import ConfigurationError
+from safe_transfer_ros.nodes.critic_file import CriticFileGate
+from safe_transfer_ros.policies.critic import save_critic
+from safe_transfer_ros.safety.reasons import Verdict
+from safe_transfer_ros.tasks.task import make
+
+TASK = make("pr2_cup_swirl")
+
+
+def critic(path: Path, *, threshold: float, certified: bool = True, task: str = "pr2_cup_swirl") -> str:
+    """A critic by hand: risk 1 where the first joint's applied torque is above the threshold, else nearly 0."""
+    inputs = TASK.observation_size + TASK.action_size
+    first = np.zeros((1, 1, inputs), dtype=np.float32)
+    first[0, 0, TASK.observation_size] = 1.0
+    parameters = {
+        "input.mean": np.zeros(inputs, dtype=np.float32),
+        "input.scale": np.ones(inputs, dtype=np.float32),
+        "support.factor": np.eye(inputs, dtype=np.float32),
+        "layer.0.weight": first,
+        "layer.0.bias": np.full((1, 1), -threshold, dtype=np.float32),
+        "layer.1.weight": np.full((1, 1, 1), 1e4, dtype=np.float32),
+        "layer.1.bias": np.full((1, 1), -9.0, dtype=np.float32),
+    }
+    card = {"certified": certified, "against": ["no unsafe examples"], "task": task, "epsilon": 0.1}
+    card |= {"observation_size": TASK.observation_size, "support": {"rule": "off", "limit": 1.0}}
+    return save_critic(path, parameters, card)[:12]
+
+
+@pytest.fixture
+def parameters(tmp_path: Path) -> list[str]:
+    critic(tmp_path / "critic.safetensors", threshold=0.05)
+    return [f"critic:={tmp_path / 'critic.safetensors'}"]
+
+
+def test_a_risky_proposal_is_replaced_and_a_safe_one_is_not(bench: Bench, tmp_path: Path) -> None:  # noqa: F811
+    bench.state()
+    assert bench.armed().success
+    command, decision = bench.step(0, [0.04, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    assert decision.verdict == SafetyDecision.VERDICT_ACCEPTED and command[0] == 0.04 and decision.risk < 0.01
+    command, decision = bench.step(1, [5.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    assert decision.verdict == SafetyDecision.VERDICT_RESAMPLED
+    assert decision.reasons & SafetyDecision.REASON_CRITIC_RISK
+    assert command[0] <= 0.0501 and decision.risk <= 0.1 and decision.proposed_effort[0] == 5.0
+    assert len(decision.critic_version) == 12
+
+
+def test_a_new_file_is_taken_between_episodes_and_a_bad_one_is_not(bench: Bench, tmp_path: Path) -> None:  # noqa: F811
+    path, proposal = tmp_path / "critic.safetensors", [0.08, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    bench.state()
+    assert bench.armed().success
+    _, before = bench.step(0, proposal)
+    version = critic(path, threshold=0.09)
+    _, within = bench.step(1, proposal)
+    assert within.critic_version == before.critic_version != version, "not within an episode"
+    assert bench.armed(False).success
+    bench.state()
+    assert bench.armed().success
+    _, after = bench.step(2, proposal)
+    assert after.critic_version == version and after.verdict == SafetyDecision.VERDICT_ACCEPTED
+    assert bench.armed(False).success
+    path.write_bytes(b"no critic")
+    bench.state()
+    assert bench.armed().success
+    _, kept = bench.step(3, proposal)
+    assert kept.critic_version == version
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [({"certified": False}, "not certified .*no unsafe examples"), ({"task": "panda_push"}, "trained on task panda")],
+)
+def test_a_critic_that_cannot_be_relied_on_is_refused_at_start(tmp_path: Path, changes: dict, line: str) -> None:
+    critic(tmp_path / "c.safetensors", threshold=0.1, **changes)
+    with pytest.raises(ConfigurationError, match=line):
+        CriticFileGate(str(tmp_path / "c.safetensors"), TASK, seed=0)
+
+
+def test_an_operator_may_take_an_uncertified_one_on_record(tmp_path: Path) -> None:
+    critic(tmp_path / "c.safetensors", threshold=0.5, certified=False)
+    gate = CriticFileGate(str(tmp_path / "c.safetensors"), TASK, seed=0, uncertified=True)
+    zeros = np.zeros(7)
+    _, risk, verdict, _ = gate.judge(np.zeros(18), zeros, zeros + 0.1, zeros, 1.0)
+    assert verdict is Verdict.ACCEPTED and math.isfinite(risk)
+
+
+def test_the_filter_does_not_start_without_the_critic_it_was_given(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "safe_transfer_ros.nodes.safety_filter", "--ros-args"]
+    finished = subprocess.run(
+        [*command, "-p", f"critic:={tmp_path / 'none.safetensors'}"], capture_output=True, text=True, timeout=60
+    )
+    assert finished.returncode != 0 and "cannot read the critic" in finished.stderr
+    assert "Traceback" not in finished.stderr
