@@ -117,7 +117,8 @@ def violations_text(lines: Sequence[Violations]) -> str:
             f"{line.worst_excess:.3f}",
             f"{line.at_maximum} of {line.runs}" + (f", {line.first_at_maximum}" if line.at_maximum else ""),
             f"{line.last_limit:.2f}",
-            f"{line.final_return:.0f} ({line.final_low:.0f}, {line.final_high:.0f})",
+            f"{line.final_return:.0f}"
+            + (f" ({line.final_low:.0f}, {line.final_high:.0f})" if line.runs > 1 else " (one run)"),
         )
         for line in lines
     ]
@@ -149,7 +150,7 @@ def draw(title: str, curves: Curves, columns: Sequence[str], path: Path) -> Path
       The path.
     """
     with rc_context(STYLE):
-        figure = Figure(figsize=(max(4.6 * len(columns) + 0.4, 7.0), 4.5), dpi=144, layout="constrained")
+        figure = Figure(figsize=(max(4.6 * len(columns) + 0.4, 7.0), 4.5), dpi=100, layout="constrained")
         figure.suptitle(title, x=0.01, ha="left")
         panels = np.atleast_1d(figure.subplots(1, len(columns)))
         for axes, column in zip(panels, columns, strict=True):

@@ -2,7 +2,7 @@
 """A full cup of almonds in MuJoCo: thirty ellipsoids in contact with each other and with a cup led along a path.
 
 The cup goes where it is led, whatever the almonds do: they weigh a tenth of the cup's payload, so their
-reaction on the arm is left out. A cup this full begins to spill at a tilt of about 20 degrees.
+reaction on the arm is left out. A cup this full begins to spill well before it lies on its side.
 """
 
 from __future__ import annotations

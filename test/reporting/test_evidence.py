@@ -42,7 +42,8 @@ def test_true_violations_are_those_of_the_evaluation() -> None:
     run = made_up([0.1, 0.1, 0.1], [0.1, 0.1, 0.1], [0.0, 0.0, 0.0])
     run.columns["true_damage"][:] = [0.6, np.nan, 0.4]
     assert violations("ours", [run]).true_over == 1
-    assert "| 1 |" in violations_text([violations("ours", [run])])
+    text = violations_text([violations("ours", [run])])
+    assert "| 1 |" in text and "| 0 (one run) |" in text, "one run has no interval"
 
 
 def test_the_table_says_nothing_of_what_was_not_measured() -> None:
