@@ -13,11 +13,13 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import rclpy
+from rclpy.duration import Duration
 from rclpy.experimental import EventsExecutor
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
@@ -25,6 +27,7 @@ from rclpy.task import Future
 from safe_transfer_ros import middleware
 
 EXIT_BAD_INPUT = 2
+DELIVERY_SECONDS = 0.2
 _PR_SET_PDEATHSIG = 1
 
 
@@ -100,9 +103,20 @@ def run(name: str, create: Callable[[Lifetime], Closable], *, niceness: int = 0)
     finally:
         if node is not None:
             node.close()
+            _deliver(node)
             node.destroy_node()
         rclpy.try_shutdown()
     return lifetime.exit_code
+
+
+def _deliver(node: Closable) -> None:
+    """Give what was published last, a stop torque above all, the time to arrive: a writer that goes takes it along.
+
+    A peer that was killed never acknowledges, and must not keep us.
+    """
+    deadline = time.monotonic() + DELIVERY_SECONDS
+    for publisher in getattr(node, "publishers", ()):
+        publisher.wait_for_all_acked(Duration(seconds=max(0.0, deadline - time.monotonic())))
 
 
 def _end_on_signals(lifetime: Lifetime) -> None:
