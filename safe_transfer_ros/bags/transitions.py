@@ -39,6 +39,7 @@ class Counts:
     Attributes:
       decisions: Decisions read.
       episodes: Episodes met, whole or not.
+      ended: Episodes whose last decision came.
       transitions: Transitions made.
       unsafe: Those that led to an unsafe state.
       refused: Decisions that refused a proposal or stopped the arm.
@@ -55,6 +56,7 @@ class Counts:
 
     decisions: int = 0
     episodes: int = 0
+    ended: int = 0
     transitions: int = 0
     unsafe: int = 0
     refused: int = 0
@@ -78,7 +80,7 @@ class Counts:
         left_out = [
             f"{value} {name.replace('_', ' ')}"
             for name, value in dataclasses.asdict(self).items()
-            if value and name not in ("decisions", "episodes", "transitions", "unsafe")
+            if value and name not in ("decisions", "episodes", "ended", "transitions", "unsafe")
         ]
         text = f"{self.transitions:,} transitions ({self.unsafe:,} unsafe) from {self.decisions:,} decisions"
         return f"{text} of {self.episodes:,} episodes" + (f"; {', '.join(left_out)}" if left_out else "")
@@ -129,6 +131,7 @@ class TransitionBuilder:
         self.counts.decisions += len(rows)
         is_step = ~np.isin(rows["verdict"], _NO_STEP)
         self.counts.refused += int(np.count_nonzero(~is_step))
+        self.counts.ended += int(np.count_nonzero(rows["last"] & is_step))
         disturbances = np.cumsum(~is_step) + int(self._disturbed)
         steps, disturbed = rows[is_step], disturbances[is_step]
         if self._last is None:

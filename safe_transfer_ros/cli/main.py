@@ -25,6 +25,8 @@ _MODULES = {
     "fault-campaign": "fault_campaign",
     "train-critic": "train_critic",
     "critic-study": "critic_study",
+    "shadow-report": "shadow",
+    "promote": "shadow",
 }
 
 _EPILOG = """\

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 NOT_CERTIFIED = 1
 
@@ -40,16 +42,8 @@ def run(options: argparse.Namespace) -> int:
     Raises:
       ValueError: what cannot be read or trained from.
     """
-    from safe_transfer_ros.policies.critic import save_critic
     from safe_transfer_ros.reporting.reliability import draw_reliability
-    from safe_transfer_ros.transfer.critic_training import (
-        CriticSettings,
-        CriticTraining,
-        TrainingSettings,
-        data_set,
-        judge,
-        model_card,
-    )
+    from safe_transfer_ros.transfer.critic_training import CriticSettings, TrainingSettings, train_critic
 
     settings = TrainingSettings(
         critic=CriticSettings(
@@ -65,26 +59,16 @@ def run(options: argparse.Namespace) -> int:
     )
     options.out.mkdir(parents=True, exist_ok=True)
     transitions = _transitions(options)
-    data = data_set(transitions, settings.critic.gamma)
-    print(f"{len(data.training):,} transitions to learn from ({data.unsafe:,} unsafe), {len(data.held_out):,} held out")
-    training = CriticTraining(data, settings)
-    state = options.out / "training.pt"
-    if state.exists():
-        training.restore(state)
-        print(f"going on after {training.updates:,} updates")
-    _train(training, state)
-    parameters = training.parameters()
-    support = training.support(parameters)
-    found = judge(parameters, data, settings.critic.gamma)
-    card = model_card(training, found, support, transitions.about)
-    path = options.out / "critic.safetensors"
-    digest = save_critic(path, parameters, card)
-    (options.out / "model_card.json").write_text(json.dumps(card | {"sha256": digest}, indent=1) + "\n")
-    draw_reliability(found, f"{card['kind']} critic, {path.parent.name}", options.out / "reliability.png")
-    ranks = "  ".join(f"{horizon} steps {value:.3f}" for horizon, value in found.auroc.items())
-    print(f"held out: Brier {found.brier:.4f} (base rate {found.brier_constant:.4f}), AUROC {ranks}")
-    print(f"{card['horizon']}")
-    print(f"{path}  version {digest[:12]}")
+    print(f"{len(transitions):,} transitions, {int(transitions['cost'].sum()):,} unsafe")
+    with _Display(settings.updates) as display:
+        card = train_critic(transitions, settings, transitions.about, options.out, display.show)
+    held_out = card["held_out"]
+    title = f"{card['kind']} critic {card['sha256'][:12]}"
+    draw_reliability(held_out["bins"], title, options.out / "reliability.png")
+    ranks = "  ".join(f"{horizon} steps {value:.3f}" for horizon, value in held_out["auroc"].items())
+    print(f"held out: Brier {held_out['brier']:.4f} (base rate {held_out['brier_constant']:.4f}), AUROC {ranks}")
+    print(card["horizon"])
+    print(f"{options.out / 'critic.safetensors'}  version {card['sha256'][:12]}")
     for reason in card["against"]:
         print(f"  ! not certified: {reason}")
     return 0 if card["certified"] else NOT_CERTIFIED
@@ -117,25 +101,33 @@ def _transitions(options: argparse.Namespace) -> Any:
     return transitions
 
 
-def _train(training: Any, state: Path) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+class _Display:
+    """A bar; elsewhere than on a terminal a line per look at the held-out episodes."""
 
-    console = Console()
-    with Progress(
-        TextColumn("updates"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[numbers]}"),
-        TextColumn("left at most"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    ) as progress:
-        bar = progress.add_task("", total=training.settings.updates, completed=training.updates, numbers="")
-        for check in training.checks():
-            training.save(state)
-            numbers = f"held-out error {check.brier:.4f}{' *' if check.best else ''}"
-            progress.update(bar, completed=check.updates, numbers=numbers)
-            if not console.is_terminal:
-                print(f"update {check.updates:,}  {numbers}", flush=True)
+    def __init__(self, updates: int) -> None:
+        self._console = Console()
+        self._progress = Progress(
+            TextColumn("updates"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[numbers]}"),
+            TextColumn("left at most"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._bar = self._progress.add_task("", total=updates, numbers="")
+
+    def __enter__(self) -> _Display:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    def show(self, check: Any) -> None:
+        """One look."""
+        numbers = f"held-out error {check.brier:.4f}{' *' if check.best else ''}"
+        self._progress.update(self._bar, completed=check.updates, numbers=numbers)
+        if not self._console.is_terminal:
+            print(f"update {check.updates:,}  {numbers}", flush=True)

@@ -238,6 +238,27 @@ class RecorderSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CriticTrainerSettings:
+    """critic_trainer."""
+
+    out: str = setting("", "Folder for the transitions, the critic and its model card; must not hold transitions yet")
+    episodes: int = setting(0, "Train after this many episodes; 0: when told to stop", minimum=0, maximum=10**6)
+    conservative: bool = setting(False, "CSC instead of SQRL")
+    gamma: float = setting(0.7, "gamma_safe: how far ahead the critic sees", minimum=0.0, maximum=0.9999)
+    epsilon: float = setting(0.1, "Largest acceptable risk", minimum=1e-6, maximum=0.999)
+    members: int = setting(1, "Critics in the ensemble", minimum=1, maximum=100)
+    updates: int = setting(20_000, "Updates at most", minimum=1, maximum=10**8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticShadowSettings:
+    """critic_shadow."""
+
+    candidate: str = setting("", "Critic (safetensors) that judges every proposal without acting")
+    out: str = setting("", "CSV file to write what it would have said to")
+
+
+@dataclass(frozen=True, kw_only=True)
 class SimulatorSettings:
     """mujoco_sim."""
 
@@ -262,6 +283,8 @@ NODE_SETTINGS: dict[str, type] = {
     "trainer": TrainerSettings,
     "bag_recorder": RecorderSettings,
     "mujoco_sim": SimulatorSettings,
+    "critic_trainer": CriticTrainerSettings,
+    "critic_shadow": CriticShadowSettings,
 }
 
 

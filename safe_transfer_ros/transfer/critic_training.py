@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,10 +21,10 @@ import torch
 from numpy.typing import NDArray
 
 from safe_transfer_ros.algorithms.safety_critic import CriticBatch, CriticLearner, CriticSettings, initial_critic
-from safe_transfer_ros.policies.critic import CriticParameters, SafetyCritic, Support
+from safe_transfer_ros.policies.critic import CriticParameters, SafetyCritic, Support, save_critic
 from safe_transfer_ros.transfer.failures import Calibration, Futures, calibration, futures, sight
 
-__all__ = ["CriticSettings", "CriticTraining", "TrainingSettings", "data_set", "judge", "model_card"]
+__all__ = ["CriticSettings", "CriticTraining", "TrainingSettings", "data_set", "judge", "model_card", "train_critic"]
 
 Array = NDArray[np.float64]
 
@@ -342,6 +342,44 @@ def model_card(
         "updates": training.updates,
         "settings": dataclasses.asdict(settings),
     }
+
+
+def train_critic(
+    columns: TransitionColumns,
+    settings: TrainingSettings,
+    about: Mapping[str, Any],
+    out: Path,
+    report: Callable[[Check], None] = lambda check: None,
+) -> dict[str, Any]:
+    """Train, judge and write: critic.safetensors, model_card.json and, to go on when stopped, training.pt.
+
+    Args:
+      columns: The transitions.
+      settings: See `TrainingSettings`.
+      about: What the transitions say of themselves.
+      out: Folder; a training that was stopped there goes on.
+      report: Called at each look at the held-out episodes.
+
+    Returns:
+      The model card, with the file's sha256.
+
+    Raises:
+      ValueError: if there is nothing to learn from, or the folder holds another training.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    data = data_set(columns, settings.critic.gamma)
+    training, state = CriticTraining(data, settings), out / "training.pt"
+    if state.exists():
+        training.restore(state)
+    for check in training.checks():
+        training.save(state)
+        report(check)
+    parameters = training.parameters()
+    found = judge(parameters, data, settings.critic.gamma)
+    card = model_card(training, found, training.support(parameters), about)
+    card["sha256"] = save_critic(out / "critic.safetensors", parameters, card)
+    (out / "model_card.json").write_text(json.dumps(card, indent=1) + "\n")
+    return card
 
 
 def _drawn(mean: NDArray[Any], stddev: NDArray[Any], limit: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:

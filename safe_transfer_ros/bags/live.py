@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Transitions from decisions as they arrive, serialised: the same bytes give the same transitions as from a bag."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+from safe_transfer_ros.bags.decisions import DecisionReader
+from safe_transfer_ros.bags.definitions import MessageDefinitions
+from safe_transfer_ros.bags.transition_store import Transitions, TransitionWriter, transition_dtype
+from safe_transfer_ros.bags.transitions import Counts, TransitionBuilder
+from safe_transfer_ros.tasks.task import Task
+
+DECISION_TYPE = "safe_transfer_msgs/msg/SafetyDecision"
+_BLOCK = 256
+
+
+class LiveTransitions:
+    """Collects decisions into a folder of transitions.
+
+    Args:
+      folder: Folder to create; must not exist or be empty.
+      task: What is being done.
+      definitions: Where the message's definition is found; by default the installed packages.
+
+    Raises:
+      BagError: if the folder holds something, or the message is not installed.
+    """
+
+    def __init__(self, folder: Path | str, task: Task, definitions: MessageDefinitions | None = None) -> None:
+        store = get_typestore(Stores.EMPTY)
+        text = (definitions or MessageDefinitions()).find(DECISION_TYPE).text
+        store.register(get_types_from_msg(text, DECISION_TYPE))
+        self._task = task
+        self._reader = DecisionReader(store.fielddefs, DECISION_TYPE, task.robot.joint_names, task.observation_size)
+        self._builder = TransitionBuilder(task, task.control_period_s)
+        self._writer = TransitionWriter(folder, transition_dtype(task.action_size, task.observation_size))
+        self._waiting: list[bytes] = []
+
+    @property
+    def counts(self) -> Counts:
+        """What was found so far, but for the newest messages."""
+        return self._builder.counts
+
+    def add(self, message: bytes) -> None:
+        """Take in the next SafetyDecision, serialised."""
+        self._waiting.append(bytes(message))
+        if len(self._waiting) >= _BLOCK:
+            self._take_in()
+
+    def flush(self) -> None:
+        """Take in what waits, so that `counts` says all."""
+        self._take_in()
+
+    def close(self) -> Transitions:
+        """End; the transitions can now be trained from, here or later."""
+        self._take_in()
+        self._builder.finish()
+        task, counts = self._task, dataclasses.asdict(self._builder.counts)
+        about = {"task": task.name, "period_s": task.control_period_s, "unsafety_limit": task.unsafety_limit}
+        sources = [{"bag": "live", "counts": counts, "damage": []}]
+        self._writer.close(about | {"critics": self._reader.critics or [""], "counts": counts, "sources": sources})
+        return Transitions(self._writer.folder)
+
+    def _take_in(self) -> None:
+        for rows in self._reader.rows(self._waiting):
+            self._writer.add(self._builder.add(rows))
+        self._waiting = []

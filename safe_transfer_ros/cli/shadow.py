@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`safe_transfer shadow-report` and `promote`: a candidate critic beside the active one, and in its place."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add both subcommands."""
+    report = subparsers.add_parser(
+        "shadow-report", help="what a candidate critic would have refused, how often rightly"
+    )
+    report.add_argument("bags", type=Path, nargs="+", metavar="BAG", help="recordings, or one folder of transitions")
+    report.add_argument("--candidate", type=Path, required=True, metavar="CRITIC")
+    report.add_argument("--active", type=Path, metavar="CRITIC", help="the critic in use; none: it is the first")
+    report.add_argument("--horizon", type=int, help="steps within which a failure counts (what the candidate can see)")
+    report.add_argument("--task", default="pr2_cup_swirl")
+    report.add_argument("--out", type=Path, default=Path("shadow_report.json"), help="report (shadow_report.json)")
+    report.set_defaults(run=_report)
+    promote = subparsers.add_parser("promote", help="put a candidate critic in the place of the active one")
+    promote.add_argument("candidate", type=Path)
+    promote.add_argument("active", type=Path, help="the file the filter was started with; read again between episodes")
+    promote.add_argument("--report", type=Path, required=True, help="the candidate's shadow report")
+    promote.add_argument("--force", metavar="WHY", help="promote in spite of the report; the reason is recorded")
+    promote.set_defaults(run=_promote)
+
+
+def _report(options: argparse.Namespace) -> int:
+    """Judge both on the same steps; status 1 if the candidate may not be promoted."""
+    from safe_transfer_ros.policies.critic import load_critic
+    from safe_transfer_ros.transfer.shadow import objections, shadow_report
+
+    candidate = load_critic(options.candidate)
+    active = load_critic(options.active) if options.active else None
+    horizon = options.horizon or max(1, round(float(candidate.card["horizon_steps"])))
+    with tempfile.TemporaryDirectory() as temporary:
+        columns = _columns(options, Path(temporary))
+        reports = [
+            shadow_report(one, columns, horizon=horizon, epsilon=float(one.card["epsilon"]))
+            for one in (candidate, active)
+            if one is not None
+        ]
+    against = objections(reports[0], reports[1] if active else None, certified=bool(candidate.card.get("certified")))
+    document = {"candidate": reports[0].as_dict(), "active": reports[1].as_dict() if active else None}
+    options.out.write_text(json.dumps(document | {"against": against}, indent=1) + "\n")
+    for name, one in zip(("candidate", "active"), reports, strict=False):
+        print(
+            f"{name} {one.version}: {one.steps:,} steps, {one.failures:,} within {horizon} steps of a failure; "
+            f"would have refused {one.refused:,}, {one.refused_rightly:,} rightly; missed {one.missed_share:.1%}, "
+            f"wrongly refused {one.false_share:.1%} ({one.unsupported:,} for want of data); AUROC {one.auroc:.3f}; "
+            f"latency {one.latency_us[0]:.0f} us, 99 % {one.latency_us[1]:.0f} us"
+        )
+    for text in against:
+        print(f"  ! not to be promoted: {text}")
+    print(options.out)
+    return 1 if against else 0
+
+
+def _columns(options: argparse.Namespace, folder: Path) -> Any:
+    from safe_transfer_ros.bags.read import Bag
+    from safe_transfer_ros.bags.transition_store import ABOUT, Transitions
+    from safe_transfer_ros.bags.transitions import write_transitions
+    from safe_transfer_ros.tasks.task import make
+
+    if len(options.bags) == 1 and (options.bags[0] / ABOUT).exists():
+        return Transitions(options.bags[0])
+    return write_transitions([Bag(path) for path in options.bags], make(options.task), folder / "transitions")[0]
+
+
+def _promote(options: argparse.Namespace) -> int:
+    """Replace the active file in one step, and record who took whose place and why.
+
+    Raises:
+      ValueError: if the report is of another critic, or stands against it and nothing was forced.
+    """
+    from safe_transfer_ros.policies.critic import load_critic
+    from safe_transfer_ros.policies.weights import write_whole
+
+    candidate = load_critic(options.candidate)
+    try:
+        report = json.loads(options.report.read_text())
+        version, against = report["candidate"]["version"], list(report["against"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{options.report} is not a shadow report: {error}") from error
+    before = load_critic(options.active).version if options.active.exists() else ""
+    if version != candidate.version:
+        against.append(f"the report is of critic {version}, this one is {candidate.version}")
+    judged_against = (report.get("active") or {}).get("version", "")
+    if judged_against != before:
+        against.append(f"it was compared with critic {judged_against or 'none'}, the active one is {before or 'none'}")
+    if against and not options.force:
+        raise ValueError("not promoted: " + "; ".join(against) + ' (--force "WHY" does it all the same, on record)')
+    entry = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "from": before,
+        "to": candidate.version,
+        "against": against,
+        "forced": options.force or "",
+    }
+    log = options.active.with_name(f"{options.active.name}.promotions.jsonl")
+    with log.open("a") as file:  # before the file changes: no promotion without its record
+        file.write(json.dumps(entry) + "\n")
+    write_whole(options.active, options.candidate.read_bytes())
+    print(f"{options.active}: critic {candidate.version} from the next episode on; recorded in {log}")
+    return 0

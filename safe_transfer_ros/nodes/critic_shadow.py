@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""critic_shadow: a candidate critic beside the active one, on live traffic, without acting.
+
+Every proposal is judged as it would be applied; a line of CSV says what the candidate says of it, what the active
+critic said, and how long it took. What it would have been right about: `safe_transfer shadow-report` on the recording.
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+
+import numpy as np
+from rclpy.node import Node
+from safe_transfer_msgs.msg import SafetyDecision
+
+from safe_transfer_ros.configuration import ConfigurationError
+from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.nodes.parameters import declare
+from safe_transfer_ros.nodes.process import Lifetime, run
+from safe_transfer_ros.nodes.settings import CriticShadowSettings, ExperimentSettings
+from safe_transfer_ros.nodes.stamps import to_ns
+from safe_transfer_ros.policies.critic import load_critic
+from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
+from safe_transfer_ros.tasks.task import make
+
+COLUMNS = ("stamp_ns", "iteration", "episode", "step", "risk", "refuses", "active_risk", "active_version", "latency_us")
+
+
+class CriticShadow(Node):
+    """Judges, writes, does nothing else."""
+
+    def __init__(self, lifetime: Lifetime) -> None:
+        """Load the candidate, open the file, then listen."""
+        super().__init__("critic_shadow")
+        experiment, settings = declare(self, ExperimentSettings, CriticShadowSettings)
+        for name in ("candidate", "out"):
+            if not getattr(settings, name):
+                raise ConfigurationError(f"critic_shadow: parameter '{name}' is missing")
+        task = make(experiment.task)
+        loaded = load_critic(settings.candidate, observation_size=task.observation_size, action_size=task.action_size)
+        self._critic, self._epsilon = loaded.critic, float(loaded.card["epsilon"])
+        self._order = JointOrder(task.robot.joint_names)
+        self._file = open(settings.out, "x", newline="", buffering=1)
+        self._writer = csv.writer(self._file, lineterminator="\n")
+        self._writer.writerow(COLUMNS)
+        self.create_subscription(SafetyDecision, "safety_filter/decision", self._on_decision, qos.RECORD)
+
+    def _on_decision(self, message: SafetyDecision) -> None:
+        if not message.proposed_effort:
+            return
+        try:
+            order = self._order.indices(message.joint_names)
+        except JointOrderError:
+            return  # the filter has refused it and says so
+        limit = message.torque_limit
+        applied = np.clip(np.frombuffer(message.proposed_effort)[order], -limit, limit)[None]
+        observation = np.frombuffer(message.observation)[None]
+        start = time.perf_counter_ns()
+        risk = float(self._critic.risk(observation, applied)[0])
+        taken = (time.perf_counter_ns() - start) / 1e3
+        place = (to_ns(message.header.stamp), message.iteration, message.episode, message.step)
+        refuses = int(not risk <= self._epsilon)
+        self._writer.writerow((*place, risk, refuses, message.risk, message.critic_version, f"{taken:.1f}"))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def main() -> None:
+    """Console entry point."""
+    raise SystemExit(run("critic_shadow", CriticShadow, niceness=5))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""critic_trainer: a safety critic from SafetyDecisions, live or replayed by `ros2 bag play`.
+
+It collects until it has its episodes or is told to stop, then trains as `safe_transfer train-critic` does; the same
+decisions give the same critic. What it collected stays in <out>/transitions for that command.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rclpy.node import Node
+from safe_transfer_msgs.msg import SafetyDecision
+
+from safe_transfer_ros.bags.live import LiveTransitions
+from safe_transfer_ros.configuration import ConfigurationError
+from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.nodes.parameters import declare
+from safe_transfer_ros.nodes.process import Lifetime, run
+from safe_transfer_ros.nodes.settings import CriticTrainerSettings, ExperimentSettings
+from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.transfer.critic_training import CriticSettings, TrainingSettings, train_critic
+
+_CHECK_EVERY_S = 0.5
+
+
+class CriticTrainer(Node):
+    """Subscribes raw, collects, trains once."""
+
+    def __init__(self, lifetime: Lifetime) -> None:
+        """Open the folder, then listen."""
+        super().__init__("critic_trainer")
+        experiment, self._settings = declare(self, ExperimentSettings, CriticTrainerSettings)
+        if not self._settings.out:
+            raise ConfigurationError("critic_trainer: parameter 'out' is missing: name the folder to write")
+        self._lifetime, self._seed = lifetime, experiment.seed
+        self._out = Path(self._settings.out)
+        self._collected = LiveTransitions(self._out / "transitions", make(experiment.task))
+        self._episodes = 0
+        self.create_subscription(SafetyDecision, "safety_filter/decision", self._collected.add, qos.RECORD, raw=True)
+        self.create_timer(_CHECK_EVERY_S, self._look)
+
+    def _look(self) -> None:
+        self._collected.flush()
+        wanted = self._settings.episodes
+        if wanted and self._collected.counts.ended >= wanted:
+            self._lifetime.end()
+
+    def close(self) -> None:
+        """Train from what was collected; says what came of it."""
+        transitions = self._collected.close()
+        print(f"critic_trainer: {self._collected.counts.describe()}", flush=True)
+        settings = self._settings
+        try:
+            card = train_critic(
+                transitions,
+                TrainingSettings(
+                    critic=CriticSettings(
+                        gamma=settings.gamma, alpha=0.5 if settings.conservative else 0.0, members=settings.members
+                    ),
+                    epsilon=settings.epsilon,
+                    updates=settings.updates,
+                    seed=self._seed,
+                ),
+                transitions.about,
+                self._out,
+            )
+        except ValueError as error:
+            print(f"critic_trainer: {error}", flush=True)
+            return
+        for reason in card["against"]:
+            print(f"critic_trainer: not certified: {reason}", flush=True)
+        print(f"critic_trainer: {self._out / 'critic.safetensors'}", flush=True)
+
+
+def main() -> None:
+    """Console entry point."""
+    raise SystemExit(run("critic_trainer", CriticTrainer, niceness=10))
+
+
+if __name__ == "__main__":
+    main()

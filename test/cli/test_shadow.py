@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shadow reports against counts made by hand; promotion by the stated rule, or forced on record."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from safe_transfer_ros.cli.main import main
+from safe_transfer_ros.policies.critic import load_critic, save_critic
+from safe_transfer_ros.transfer.shadow import objections, shadow_report
+
+
+def critic(path, *, gain=1e3, threshold=0.5, certified=True):
+    """Risk 1 where the torque is above the threshold, of one observed number and one joint."""
+    parameters = {
+        "input.mean": np.zeros(2, dtype=np.float32),
+        "input.scale": np.ones(2, dtype=np.float32),
+        "support.factor": np.eye(2, dtype=np.float32),
+        "layer.0.weight": np.array([[[0.0, gain]]], dtype=np.float32),
+        "layer.0.bias": np.array([[-gain * threshold]], dtype=np.float32),
+        "layer.1.weight": np.ones((1, 1, 1), dtype=np.float32) * 10,
+        "layer.1.bias": np.array([[-5.0]], dtype=np.float32),
+    }
+    card = {"certified": certified, "epsilon": 0.1, "observation_size": 1, "horizon_steps": 2.4}
+    save_critic(path, parameters, card | {"support": {"rule": "off", "limit": 1.0}})
+    return load_critic(path)
+
+
+def columns(episodes=40, steps=10):
+    """Episode e proposes e / episodes at every step and fails at step 4 if that is above .5."""
+    size = episodes * steps
+    e, s = np.repeat(np.arange(episodes), steps), np.tile(np.arange(steps), episodes)
+    torque = (e / episodes).astype(np.float32)[:, None]
+    return {
+        "chain": e,
+        "observation": np.zeros((size, 1), dtype=np.float32),
+        "proposed": torque,
+        "applied": torque.copy(),
+        "torque_limit": np.ones(size, dtype=np.float32),
+        "cost": ((torque[:, 0] > 0.5) & (s == 4)).astype(np.float32),
+        "terminated": np.zeros(size, dtype=bool),
+    }
+
+
+def test_counts_are_those_made_by_hand(tmp_path):
+    report = shadow_report(critic(tmp_path / "c"), columns(), horizon=2, epsilon=0.1)
+    # 19 episodes fail; in each, steps 3 and 4 are within two steps of it. The last step's future is not known.
+    assert (report.steps, report.failures, report.missed) == (40 * 9, 19 * 2, 0)
+    assert (report.refused, report.refused_rightly) == (19 * 9, 19 * 2)
+    assert report.false_share == pytest.approx(19 * 7 / (360 - 38))
+
+
+def test_a_torque_that_was_replaced_says_nothing(tmp_path):
+    data = columns()
+    data["applied"][:100] = 0.0
+    report = shadow_report(critic(tmp_path / "c"), data, horizon=2, epsilon=0.1)
+    assert report.steps == 360 - 90 + 9  # of these only episode 0 proposed what was applied
+
+
+def test_the_rule_of_promotion(tmp_path):
+    good = shadow_report(critic(tmp_path / "a"), columns(), horizon=2, epsilon=0.1)
+    blind = shadow_report(critic(tmp_path / "b", threshold=0.9), columns(), horizon=2, epsilon=0.1)
+    timid = shadow_report(critic(tmp_path / "c", threshold=-1.0), columns(), horizon=2, epsilon=0.1)
+    few = shadow_report(critic(tmp_path / "d"), columns(episodes=4), horizon=2, epsilon=0.1)
+    assert objections(good, good, certified=True) == [] == objections(good, None, certified=True)
+    assert "misses" in objections(blind, good, certified=True)[0]
+    assert "wrongly refuses" in objections(timid, good, certified=True)[0]
+    assert "of the harmless steps" in objections(timid, None, certified=True)[0]
+    assert "certify" in objections(good, blind, certified=False)[0]
+    assert "were seen" in objections(few, None, certified=True)[0]
+
+
+def test_promotion_is_refused_recorded_and_whole(tmp_path, capsys):
+    active, candidate = tmp_path / "active", tmp_path / "candidate"
+    old, new = critic(active), critic(candidate, threshold=0.4)
+    report = tmp_path / "report.json"
+
+    def written(version, against, compared=old.version):
+        document = {"candidate": {"version": version}, "active": {"version": compared}, "against": against}
+        report.write_text(json.dumps(document))
+        return ["promote", str(candidate), str(active), "--report", str(report)]
+
+    for arguments in (
+        written(new.version, ["it misses 9 %"]),
+        written("0123456789ab", []),
+        written(new.version, [], compared="0123456789ab"),
+    ):
+        assert main(arguments) == 2
+        assert load_critic(active).version == old.version
+    assert "not promoted" in capsys.readouterr().err
+    assert main([*written(new.version, ["it misses 9 %"]), "--force", "a test"]) == 0
+    assert load_critic(active).version == new.version
+    entry = json.loads((tmp_path / "active.promotions.jsonl").read_text())
+    assert (entry["from"], entry["to"], entry["forced"]) == (old.version, new.version, "a test")
+    assert entry["against"] == ["it misses 9 %"]
