@@ -5,7 +5,7 @@
 #
 #   scripts/setup.sh run     ./.venv to run in: torch, the ROS 2 wheels, the messages, this package
 #   scripts/setup.sh dev     the same and the tools of `make lint`
-#   scripts/setup.sh test    the same and ./.venv-colcon, in which a test runs `colcon build`
+#   scripts/setup.sh test    the same, ros2_control's interfaces for the tests, and ./.venv-colcon, for `colcon build`
 #   scripts/setup.sh colcon  only ./.venv-colcon
 #
 # PYTHON=/path/to/python3.12 scripts/setup.sh run   chooses the Python.
@@ -119,6 +119,19 @@ install_messages() {
     .venv/bin/python -c 'import rclpy, safe_transfer_msgs.msg as m; m.SafetyDecision()'
 }
 
+install_test_interfaces() {
+  # The part of controller_manager_msgs that the tests use; never where a real one can be imported.
+  if .venv/bin/python -c 'import importlib.metadata as m, controller_manager_msgs
+try: m.version("safe-transfer-test-interfaces")
+except m.PackageNotFoundError: pass
+else: raise SystemExit(1)'; then return; fi
+  rm -rf .venv/.wheels &&
+    pip_in .venv wheel --no-deps --wheel-dir .venv/.wheels "$ROOT/test/interfaces/controller_manager_msgs" &&
+    pip_in .venv install --force-reinstall --no-deps .venv/.wheels/safe_transfer_test_interfaces-*.whl &&
+    rm -rf .venv/.wheels &&
+    .venv/bin/python -c 'import rclpy, controller_manager_msgs.srv as s; s.SwitchController.Request()'
+}
+
 venv_digest() {  # a venv does not outlive its Python, nor a move of its folder
   { "$PY" -c 'import sys; print(sys.version, sys.base_prefix)' && echo "$ROOT/$1" && cat requirements/pip.txt; } | sha256sum | cut -d' ' -f1
 }
@@ -138,6 +151,11 @@ set_up_run() {
 set_up_dev() {
   step .venv dev "$(digest requirements/dev.txt)-$(digest requirements/torch.txt requirements/ros.txt requirements/run.txt)" "installing the test tools" \
     pip_in .venv install -r requirements/dev.txt
+}
+
+set_up_test() {
+  step .venv test-interfaces "$(digest_folder test/interfaces/controller_manager_msgs)-$(digest requirements/ros.txt)" \
+    "compiling the interfaces of ros2_control that the tests use" install_test_interfaces
 }
 
 set_up_colcon() {
@@ -162,6 +180,7 @@ main() {
   fi
   if [ "$what" != colcon ]; then set_up_run; fi
   case "$what" in dev | test) set_up_dev ;; esac
+  if [ "$what" = test ]; then set_up_test; fi
   case "$what" in test | colcon) set_up_colcon ;; esac
 }
 
