@@ -62,6 +62,11 @@ ARGUMENTS = (
     ),
     Argument(name="perturbation", description="the simulated arm's difference", parameter="mujoco_sim.perturbation"),
     Argument(name="seed", description="seed of everything random", parameter=f"{SHARED}.seed"),
+    Argument(
+        name="robot_config",
+        description="robot:=hardware: its settings, a file that goes on top of the configuration file",
+        default="",
+    ),
     Argument(name="run_dir", description="directory of this run; default: runs/<name>-<date>-<time>"),
     Argument(name="resume", description="directory of a run to go on with; only iterations:= may be given besides"),
     Argument(name="record", description="record a rosbag2", default="true", choices=("true", "false")),

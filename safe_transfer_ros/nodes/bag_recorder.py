@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -31,13 +31,14 @@ from safe_transfer_ros.nodes.parameters import declare
 from safe_transfer_ros.nodes.process import EXIT_BAD_INPUT, Lifetime, run
 from safe_transfer_ros.nodes.settings import ExperimentSettings, RecorderSettings
 
-# Topic, type, what its publisher offers, and how deep to listen.
+# Topic, type, what its publisher offers, and how deep to listen; besides these, the commands.
 TOPICS: tuple[tuple[str, type, QoSProfile, QoSProfile], ...] = (
     ("joint_states", JointState, qos.RECORD, qos.RECORD),
     ("policy_server/action", PolicyAction, qos.RECORD, qos.RECORD),
     ("safety_filter/decision", SafetyDecision, qos.RECORD, qos.RECORD),
-    ("effort_controller/commands", Float64MultiArray, qos.RECORD, qos.RECORD),
     ("safety_filter/e_stop", Bool, qos.STREAM, qos.RECORD),
+    ("episode_reset/action", PolicyAction, qos.STREAM, qos.RECORD),
+    ("controller_supervisor/status", DiagnosticStatus, qos.LATCHED, qos.LATCHED_RECORD),
     ("safety_filter/status", FilterStatus, qos.LATCHED, qos.LATCHED_RECORD),
     ("unsafety_monitor/torque_limit", TorqueLimit, qos.LATCHED, qos.LATCHED_RECORD),
     ("unsafety_monitor/estimate", UnsafetyEstimate, qos.LATCHED, qos.LATCHED_RECORD),
@@ -55,7 +56,7 @@ class BagRecorder(Node):
     def __init__(self, lifetime: Lifetime) -> None:
         """Open the bag, then listen."""
         super().__init__("bag_recorder")
-        _, settings = declare(self, ExperimentSettings, RecorderSettings)
+        experiment, settings = declare(self, ExperimentSettings, RecorderSettings)
         if not settings.bag:
             raise ConfigurationError("bag_recorder: parameter 'bag' is missing: name the directory to write")
         self._lifetime = lifetime
@@ -65,7 +66,8 @@ class BagRecorder(Node):
             split_bytes=settings.split_size * 1_000_000,
             split_s=settings.split_time,
         )
-        for name, kind, offered, listen in TOPICS:
+        commands = (f"{experiment.controller}/commands", Float64MultiArray, qos.RECORD, qos.RECORD)
+        for name, kind, offered, listen in (*TOPICS, commands):
             self._record(name, kind, offered, listen)
         self.create_timer(0.25, self._flush, clock=Clock(clock_type=ClockType.STEADY_TIME))
 

@@ -31,6 +31,7 @@ from safe_transfer_ros.robots.simulation import (
     build_model,
     perturbation,
 )
+from safe_transfer_ros.safety.joint_order import JointOrder
 from safe_transfer_ros.tasks.streams import initial_state_rng
 from safe_transfer_ros.tasks.task import make
 
@@ -66,7 +67,9 @@ class MujocoSim(Node):
         self._clock_message = ClockMsg()
         self._states = self.create_publisher(JointState, "joint_states", qos.RECORD)
         self._clock_publisher = self.create_publisher(ClockMsg, "clock", qos.RECORD)
-        self.create_subscription(Float64MultiArray, "effort_controller/commands", self._on_command, qos.STREAM)
+        commands = f"{experiment.controller}/commands"
+        self._command_order = JointOrder(robot.joint_names).indices(experiment.command_joints(robot.joint_names))
+        self.create_subscription(Float64MultiArray, commands, self._on_command, qos.STREAM)
         self.create_service(ResetEpisode, "reset_episode", self._on_reset)
         self._arm.reset(*self._task.initial_state(initial_state_rng(experiment.seed, 0)))
         self._awaiting_command = False
@@ -99,7 +102,7 @@ class MujocoSim(Node):
                 throttle_duration_sec=1.0,
             )
             torque = np.zeros_like(self._torque)
-        np.clip(torque, -self._effort_limit, self._effort_limit, out=self._torque)
+        np.clip(torque[self._command_order], -self._effort_limit, self._effort_limit, out=self._torque)
         self._command_time = time.monotonic()
         if self._lockstep and self._awaiting_command:
             self._advance()

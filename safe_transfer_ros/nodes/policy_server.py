@@ -189,7 +189,7 @@ class PolicyServer(ManagedNode):
 
     async def _run_episode(self, goal: Rollout.Goal, index: int) -> int:
         reset = ResetEpisode.Request(seed=self._experiment.seed, episode=index)
-        response = await self._call(self._reset, reset, "service reset_episode")
+        response = await self._call(self._reset, reset, "service reset_episode", self._settings.reset_timeout)
         if not response.success:
             raise RolloutStopped(f"reset_episode failed: {response.message}")
         await self._arm_filter()
@@ -207,14 +207,15 @@ class PolicyServer(ManagedNode):
         self._episode = None
         return episode.step
 
-    async def _call(self, client: Client, request: Any, what: str) -> Any:
+    async def _call(self, client: Client, request: Any, what: str, seconds: float = 0.0) -> Any:
         """Call a service that may be asked twice: what is sent before both ends have found each other is lost."""
-        seconds = self._settings.peer_timeout
+        retry = max(RETRY_SECONDS, seconds / 4.0)  # who takes long is not asked often
+        seconds = seconds or self._settings.peer_timeout
         deadline = time.monotonic() + seconds
         await until(self, client.service_is_ready, seconds, f"{what} being served")
         while True:
             try:
-                return await answer(self, client.call_async(request), min(RETRY_SECONDS, seconds), what)
+                return await answer(self, client.call_async(request), min(retry, seconds), what)
             except PeerTimeout:
                 if time.monotonic() > deadline:
                     raise

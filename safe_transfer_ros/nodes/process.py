@@ -28,6 +28,7 @@ from safe_transfer_ros import middleware
 
 EXIT_BAD_INPUT = 2
 DELIVERY_SECONDS = 0.2
+LEAVE_SECONDS = 3.0  # for a node that has to wait for others before it may end
 _PR_SET_PDEATHSIG = 1
 
 
@@ -102,6 +103,7 @@ def run(name: str, create: Callable[[Lifetime], Closable], *, niceness: int = 0)
         lifetime.end(1, f"{name}: stopped by a defect, see above")
     finally:
         if node is not None:
+            _let_leave(node, executor)
             node.close()
             _deliver(node)
             node.destroy_node()
@@ -117,6 +119,14 @@ def _deliver(node: Closable) -> None:
     deadline = time.monotonic() + DELIVERY_SECONDS
     for publisher in getattr(node, "publishers", ()):
         publisher.wait_for_all_acked(Duration(seconds=max(0.0, deadline - time.monotonic())))
+
+
+def _let_leave(node: Any, executor: Any) -> None:
+    """Turn the executor until `node.leave()`, where there is one, says that the node may end."""
+    leave = getattr(node, "leave", None)
+    deadline = time.monotonic() + LEAVE_SECONDS
+    while leave is not None and not leave() and time.monotonic() < deadline:
+        executor.spin_until_future_complete(Future(), timeout_sec=0.01)
 
 
 def _end_on_signals(lifetime: Lifetime) -> None:

@@ -24,6 +24,14 @@ RECORD = QoSProfile(
     durability=QoSDurabilityPolicy.VOLATILE,
 )
 
+# Commands as ros2_control's controllers hear them: what is late is worth nothing.
+COMMAND = QoSProfile(
+    history=QoSHistoryPolicy.KEEP_LAST,
+    depth=10,
+    reliability=QoSReliabilityPolicy.BEST_EFFORT,
+    durability=QoSDurabilityPolicy.VOLATILE,
+)
+
 # State that a late joiner needs: the limit in force, the policy in force, weights, the run's configuration.
 LATCHED = QoSProfile(
     history=QoSHistoryPolicy.KEEP_LAST,

@@ -54,7 +54,7 @@ Array = npt.NDArray[np.float64]
 _EMPTY = array("d")
 _STOPPING = (Mode.HOLDING, Mode.TRIPPED)
 _MOVING = (Mode.ARMED, Mode.HOLDING)
-COMMANDS, PROPOSALS = "effort_controller/commands", "policy_server/action"
+PROPOSALS, RESET_PROPOSALS = "policy_server/action", "episode_reset/action"
 
 
 class SafetyFilter(ManagedNode):
@@ -74,6 +74,7 @@ class SafetyFilter(ManagedNode):
         self._lockstep: bool = experiment.lockstep
         self._nominal_period = self._task.control_period_s if self._lockstep else self._task.timestep_s
         _check_stopping_time(experiment, settings)
+        self._commands_topic = f"{experiment.controller}/commands"
         self._critic: CriticFileGate | None = None
         if gate is None and settings.critic:
             gate = self._critic = CriticFileGate(
@@ -87,6 +88,7 @@ class SafetyFilter(ManagedNode):
         patience = max(settings.critic_timeout, settings.lockstep_timeout if self._lockstep else 0.0)
         robot = self._task.robot
         self._order = JointOrder(robot.joint_names)
+        self._command_order = JointOrder(experiment.command_joints(robot.joint_names)).indices(robot.joint_names)
         self._n_joints = len(robot.joint_names)
         self._filter = rules.SafetyFilter(
             robot.joint_names,
@@ -103,6 +105,7 @@ class SafetyFilter(ManagedNode):
             soft_limits=self._task.soft_limits if settings.soft_limits_hold(self._lockstep) else None,
         )
         self._external_stop = ExternalStop(settings.e_stop_lease)
+        self._permission = ExternalStop(settings.permission_lease, "the controller supervisor", "permits no torque")
         self._active = False
         self._state_message: JointState | None = None
         self._waiting: PolicyAction | None = None  # lockstep: a proposal whose joint state is not here yet
@@ -144,7 +147,7 @@ class SafetyFilter(ManagedNode):
 
     def configure(self) -> None:
         """Create topics, services and timers."""
-        self._commands = self.create_publisher(Float64MultiArray, COMMANDS, qos.RECORD)
+        self._commands = self.create_publisher(Float64MultiArray, self._commands_topic, qos.RECORD)
         self._decisions = self.create_publisher(SafetyDecision, "safety_filter/decision", qos.RECORD)
         self._status = self.create_publisher(FilterStatus, "safety_filter/status", qos.LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.STREAM)
@@ -152,7 +155,10 @@ class SafetyFilter(ManagedNode):
         self.create_subscription(PolicyAction, PROPOSALS, self._on_action, qos.STREAM)
         self.create_subscription(TorqueLimit, "unsafety_monitor/torque_limit", self._on_limit, qos.LATCHED)
         self.create_subscription(Bool, "safety_filter/e_stop", self._on_external_stop, qos.STREAM)
+        self.create_subscription(Bool, "controller_supervisor/permission", self._on_permission, qos.COMMAND)
+        self.create_subscription(PolicyAction, RESET_PROPOSALS, self._on_reset_action, qos.STREAM)
         self.create_service(SetBool, "safety_filter/arm", self._on_arm)
+        self.create_service(SetBool, "safety_filter/arm_reset", self._on_arm_reset)
         self.create_service(Trigger, "safety_filter/reset", self._on_reset)
         self.create_service(Trigger, "safety_filter/trip", self._on_trip)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -202,8 +208,10 @@ class SafetyFilter(ManagedNode):
     def _standing(self) -> Reason:
         """Causes that forbid motion as long as they last, whatever the mode."""
         reasons = Reason.NONE
-        if self.count_publishers(COMMANDS) > 1 or self.count_publishers(PROPOSALS) > 1:
+        if any(self.count_publishers(topic) > 1 for topic in (self._commands_topic, PROPOSALS, RESET_PROPOSALS)):
             reasons |= Reason.SECOND_PUBLISHER
+        if self._permission.problem(time.monotonic_ns()):
+            reasons |= Reason.NO_PERMISSION
         if self._external_stop.problem(time.monotonic_ns()):
             reasons |= Reason.OPERATOR_STOP
         return reasons
@@ -242,12 +250,21 @@ class SafetyFilter(ManagedNode):
     def _on_action(self, message: PolicyAction) -> None:
         if not self._active:
             return
+        if self._filter.own_limit is not None:
+            self.get_logger().error("a proposal of the policy came during a reset: ignored", throttle_duration_sec=1.0)
+            return
         self._arrival_ns = time.monotonic_ns()
         if self._lockstep:
             self._waiting = message
             self._pair()
         else:
             self._judge(message, self._now())
+
+    def _on_reset_action(self, message: PolicyAction) -> None:
+        """The slow move to the start of an episode: bounded like any proposal, and no part of the policy's record."""
+        if self._active and self._filter.own_limit is not None:
+            self._judge(message, self._now())
+            self._judged = None
 
     def _pair(self) -> None:
         """Lockstep: answer a joint state once its own proposal is here, whichever came first."""
@@ -303,15 +320,26 @@ class SafetyFilter(ManagedNode):
             self._tell_changes()
 
     def _on_arm(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        return self._set_armed(request, response, None)
+
+    def _on_arm_reset(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        """Arm for a move to the start of an episode, under its own limit; proposals come from episode_reset then."""
+        if self._lockstep or not self._settings.reset_torque_limit:
+            return _answer(response, "no moves here: they are for hardware, with reset_torque_limit above 0")
+        return self._set_armed(request, response, self._settings.reset_torque_limit)
+
+    def _set_armed(
+        self, request: SetBool.Request, response: SetBool.Response, own_limit: float | None
+    ) -> SetBool.Response:
         if not self._active:
             return _answer(response, "the filter is not active")
         if request.data:
             problem = self._critic.refresh() if self._critic and self._filter.mode is Mode.DISARMED else None
             if problem:
                 self.get_logger().error(f"new critic refused: {problem}")
-            standing = self._standing()
-            problem = self._external_stop.problem(time.monotonic_ns()) if standing & Reason.OPERATOR_STOP else None
-            refusal = self._unreadable or problem or self._filter.arm(self._now(), standing)
+            now, standing = time.monotonic_ns(), self._standing()
+            problem = self._permission.problem(now) or self._external_stop.problem(now)
+            refusal = self._unreadable or problem or self._filter.arm(self._now(), standing, own_limit)
         else:
             refusal = None
             self._filter.disarm(self._now())
@@ -320,7 +348,8 @@ class SafetyFilter(ManagedNode):
         return _answer(response, refusal)
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        refusal = self._filter.reset(self._now(), self._standing())
+        # Permission is for arming: the supervisor gives none to a filter that is tripped.
+        refusal = self._filter.reset(self._now(), self._standing() & ~Reason.NO_PERMISSION)
         self._tell_changes()
         return _answer(response, refusal)
 
@@ -332,6 +361,11 @@ class SafetyFilter(ManagedNode):
         self._external_stop.hear(message.data, time.monotonic_ns())
         if message.data and self._active and not self._filter.cause & Reason.OPERATOR_STOP:
             self._trip(Reason.OPERATOR_STOP)
+
+    def _on_permission(self, message: Bool) -> None:
+        self._permission.hear(not message.data, time.monotonic_ns())
+        if not message.data and self._active and self._filter.mode in _MOVING:
+            self._trip(Reason.NO_PERMISSION)
 
     # What goes out ---------------------------------------------------------------------------------------------------
 
@@ -376,7 +410,7 @@ class SafetyFilter(ManagedNode):
         self._tell_changes()
 
     def _publish_command(self, torque: Array) -> None:
-        self._command.data = array("d", torque.tobytes())
+        self._command.data = array("d", torque[self._command_order].tobytes())
         self._commands.publish(self._command)
 
     def _publish_decision(self, verdict: Verdict) -> None:
@@ -439,6 +473,7 @@ class SafetyFilter(ManagedNode):
             "torque_limit": f"{_in_force(guard):.4f} N·m",
             "limit_iteration": str(guard.iteration),
             "limit_lease_lost": str(guard.lost),
+            "permission": self._permission.problem(time.monotonic_ns()) or "given or not needed",
             "external_stop": self._external_stop.problem(time.monotonic_ns()) or "clear",
             "cycles": str(self._health.cycles),
             "decisions": str(self._health.decisions),

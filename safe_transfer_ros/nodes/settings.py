@@ -37,6 +37,10 @@ class ExperimentSettings:
     allow_unsafe_minimum: bool = setting(
         False, "Override, recorded: accept T_min >= D_safe, so that even the lowest limit may exceed the bound"
     )
+    controller: str = setting("effort_controller", "Effort controller: commands go to <controller>/commands")
+    controller_joints: str = setting(
+        "", "Joints in the order in which the controller takes their torques, separated by commas; empty: the robot's"
+    )
     first_iteration: int = setting(
         0, "Iteration this run starts at (above 0 when a run is resumed)", minimum=0, maximum=10**6
     )
@@ -55,6 +59,19 @@ class ExperimentSettings:
     def lockstep(self) -> bool:
         """Whether simulated time is the only clock in the control loop."""
         return self.mode == "lockstep"
+
+    def command_joints(self, joint_names: tuple[str, ...]) -> tuple[str, ...]:
+        """The robot's joints in the order of the controller's commands.
+
+        Raises:
+          ConfigurationError: controller_joints names others than the robot's, or leaves some out.
+        """
+        if not self.controller_joints:
+            return joint_names
+        given = tuple(name.strip() for name in self.controller_joints.split(","))
+        if sorted(given) != sorted(joint_names):
+            raise ConfigurationError(f"controller_joints must be {', '.join(joint_names)} in any order, got {given}")
+        return given
 
     @property
     def starting_limit(self) -> float:
@@ -138,6 +155,18 @@ class FilterSettings:
         0.0, "Largest risk a torque may have that is applied; 0: the model card's", minimum=0.0, maximum=0.999
     )
     critic_uncertified: bool = setting(False, "Override, recorded: use a critic that its training did not certify")
+    permission_lease: float = setting(
+        0.0,
+        "Hardware: longest silence of controller_supervisor/permission before the arm must stop, s; 0: none is needed",
+        minimum=0.0,
+        maximum=10.0,
+    )
+    reset_torque_limit: float = setting(
+        0.0,
+        "Hardware: torque limit of the slow moves to the start of an episode, N·m; 0: no such moves",
+        minimum=0.0,
+        maximum=1e3,
+    )
     critic_timeout: float = setting(
         0.003, "Longest wait for the safety critic's answer; later means unsafe, s", minimum=0.0001, maximum=1.0
     )
@@ -198,6 +227,13 @@ class PolicyServerSettings:
     policy: str = setting("", "Policy weights (safetensors) loaded at start; empty: wait for the trainer's")
     peer_timeout: float = setting(
         20.0, "Wait this long for another node's answer (reset, arm, weights, limit), s", minimum=0.1, maximum=600.0
+    )
+
+    reset_timeout: float = setting(
+        0.0,
+        "Hardware: wait this long for the arm to be put into the start of an episode, s; 0: peer_timeout",
+        minimum=0.0,
+        maximum=86400.0,
     )
 
 
@@ -276,6 +312,57 @@ class SimulatorSettings:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class SupervisorSettings:
+    """controller_supervisor, on hardware only."""
+
+    controller_manager: str = setting("controller_manager", "Node name of ros2_control's controller_manager")
+    joint_state_broadcaster: str = setting("joint_state_broadcaster", "Controller that publishes joint_states")
+    fallback_controller: str = setting(
+        "", "Controller to activate in the place of ours when that is stopped, where the arm has one; empty: none"
+    )
+    allow_holding_controller: bool = setting(
+        False, "Override: accept a ForwardCommandController, which holds its last torque even when deactivated"
+    )
+    command_timeout: float = setting(
+        0.05, "No command of the filter for this long: deactivate the controller, s", minimum=0.005, maximum=1.0
+    )
+    zero_timeout: float = setting(
+        0.2,
+        "On a trip, wait this long for the filter's commands to be zero before deactivation; longer than its "
+        "stop_damping_time where it damps, s",
+        minimum=0.0,
+        maximum=10.0,
+    )
+    service_timeout: float = setting(
+        1.0, "Wait this long for an answer of controller_manager, s", minimum=0.05, maximum=60.0
+    )
+    activation_timeout: float = setting(
+        5.0, "An operator's request to activate is refused when not done within this, s", minimum=0.1, maximum=60.0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResetSettings:
+    """episode_reset, on hardware only."""
+
+    speed: float = setting(0.2, "Largest joint speed of the move to the start, rad/s", minimum=0.01, maximum=1.0)
+    stiffness: float = setting(
+        1.0, "Stiffness of each joint, in its effort limits per rad", minimum=0.01, maximum=100.0
+    )
+    damping: float = setting(0.04, "Damping of each joint, in its effort limits per rad/s", minimum=0.0, maximum=10.0)
+    position_tolerance: float = setting(0.05, "The start is reached this near, rad", minimum=1e-4, maximum=1.0)
+    velocity_tolerance: float = setting(0.05, "and this slow, rad/s", minimum=1e-4, maximum=1.0)
+    tracking_tolerance: float = setting(
+        0.3, "The move ends when a joint is this far behind: something holds it, rad", minimum=0.01, maximum=3.0
+    )
+    settling_time: float = setting(5.0, "Time to come to rest at the start, s", minimum=0.1, maximum=60.0)
+    confirm_each_episode: bool = setting(False, "Wait for episode_reset/confirm before each episode")
+    confirmation_timeout: float = setting(
+        600.0, "Wait this long for an operator before a reset fails, s", minimum=1.0, maximum=86400.0
+    )
+
+
 NODE_SETTINGS: dict[str, type] = {
     "policy_server": PolicyServerSettings,
     "safety_filter": FilterSettings,
@@ -285,6 +372,8 @@ NODE_SETTINGS: dict[str, type] = {
     "mujoco_sim": SimulatorSettings,
     "critic_trainer": CriticTrainerSettings,
     "critic_shadow": CriticShadowSettings,
+    "controller_supervisor": SupervisorSettings,
+    "episode_reset": ResetSettings,
 }
 
 

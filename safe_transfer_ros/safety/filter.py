@@ -63,6 +63,7 @@ class SafetyFilter:
       verdict: What became of the latest proposal.
       risk: The critic's risk of it; NaN without a critic.
       critic_error: What the critic raised or got wrong last; empty if nothing.
+      own_limit: Limit of the motion under way where that is not the guard's, N·m; None otherwise.
       position: Newest joint positions, shape (n_joints,), rad; a read-only view.
       velocity: Newest joint velocities, shape (n_joints,), rad/s; a read-only view.
       damping: Whether the stop torque of the last cycle went by the joint velocities.
@@ -136,6 +137,7 @@ class SafetyFilter:
         self._period_s = settings.state_period_s
         self._torque_since_ns: int | None = None
         self._passed_ns = -self._damping_ns - 1  # the last cycle in which a proposal's torque passed
+        self.own_limit: float | None = None
         self._has_proposal = False  # set by `propose` alone, cleared by every change of mode
         self._fresh_ns = 0  # receipt of the newest accepted proposal, or arming
         self._accepted_stamp_ns = -1
@@ -181,12 +183,14 @@ class SafetyFilter:
         self._set_timeouts()
         return None
 
-    def arm(self, now_ns: int, standing: Reason = Reason.NONE) -> str | None:
+    def arm(self, now_ns: int, standing: Reason = Reason.NONE, own_limit: float | None = None) -> str | None:
         """Let proposals through from now on; nothing changes where they already pass.
 
         Args:
           now_ns: Steady time.
           standing: Causes the caller sees against it: a second publisher, a stop that is pressed.
+          own_limit: Torque limit until the filter is no longer armed, N·m, instead of the guard's; for a motion
+            that no policy proposes, and no critic judges.
 
         Returns:
           None when armed, else why not.
@@ -195,7 +199,7 @@ class SafetyFilter:
         if self.mode is _TRIPPED:
             return f"tripped ({_names(self.cause)}): reset first"
         if self.mode is not _DISARMED:
-            return None
+            return None if own_limit == self.own_limit else "armed for another motion: disarm first"
         if standing:
             return f"must not be armed: {_names(standing)}"
         problem = self._state.problem(now_ns) or self._motion_problem()
@@ -204,6 +208,7 @@ class SafetyFilter:
         # Stamps may have been set back since the last episode: the last one accepted then means nothing.
         self._accepted_stamp_ns = min(self._accepted_stamp_ns, self._state.stamp_ns - 1)
         self._fresh_ns = now_ns
+        self.own_limit = own_limit
         self._enter(Event.ARM)
         return None
 
@@ -287,7 +292,7 @@ class SafetyFilter:
             self._enter(Event.LAST)
             self.verdict = Verdict.EPISODE_END
             return _NONE
-        if self._gate is None:
+        if self._gate is None or self.own_limit is not None:
             np.copyto(self._wanted, proposal.effort)
             self.verdict = Verdict.ACCEPTED
         elif not self._judge(self._gate, proposal):
@@ -344,6 +349,8 @@ class SafetyFilter:
         """
         self._advance(now_ns)
         limit = self.guard.current(now_ns if lease_now_ns is None else lease_now_ns)
+        if self.own_limit is not None:
+            limit = self.own_limit
         self.torque_limit = limit
         if self.mode is _ARMED or self.mode is _HOLDING:
             self._watch_states(now_ns)
@@ -480,6 +487,8 @@ class SafetyFilter:
         if self._has_proposal and self.verdict is not Verdict.REJECTED:
             self.verdict = Verdict.STOPPED
         self.mode = mode
+        if mode is _DISARMED or mode is _TRIPPED:
+            self.own_limit = None
         self.cause = _NONE
         self._has_proposal = False
 

@@ -41,6 +41,7 @@ class Reason(IntFlag):
     CLOCK_WENT_BACK = 1 << 21
     CLAMPED_SOFT_POSITION = 1 << 22
     CLAMPED_SOFT_VELOCITY = 1 << 23
+    NO_PERMISSION = 1 << 24
 
 
 class Mode(IntEnum):
@@ -91,6 +92,7 @@ REASON_TEXT: Final = MappingProxyType(
         Reason.CLOCK_WENT_BACK: "the steady clock handed to the filter went back, so no age could be told",
         Reason.CLAMPED_SOFT_POSITION: "a joint was at a soft position limit; torque towards it was cut, or turned back",
         Reason.CLAMPED_SOFT_VELOCITY: "a joint was at its speed limit; torque to go faster was cut, or turned back",
+        Reason.NO_PERMISSION: "the supervisor of the arm's controller did not permit torque, or was silent",
     }
 )
 """One line a reason, for people."""

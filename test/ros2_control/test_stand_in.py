@@ -8,131 +8,26 @@ would prove nothing.
 from __future__ import annotations
 
 import signal
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import rclpy
 
 pytest.importorskip("controller_manager_msgs")
 
-from controller_manager_msgs.msg import ControllerManagerActivity
+from client import BEST_EFFORT, LATCHED, Client, started
 from controller_manager_msgs.srv import ListControllers, SetHardwareComponentState, SwitchController
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.qos import (
     QoSDurabilityPolicy,
     QoSPresetProfiles,
-    QoSProfile,
     QoSReliabilityPolicy,
 )
 from sensor_msgs.msg import JointState
-from stand_in import JOINTS, StandIn, configuration
-from std_msgs.msg import Float64MultiArray, String
+from stand_in import JOINTS
 
-from safe_transfer_ros.launching import domain
-
-LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 BOTH = pytest.mark.parametrize("name", ["effort_controller", "forward_controller"])
-STRICT, BEST_EFFORT = SwitchController.Request.STRICT, SwitchController.Request.BEST_EFFORT
 TORQUE = [0.5] * 7
 NAN = float("nan")
-
-
-class Client(Node):
-    """A program that talks to ros2_control."""
-
-    def __init__(self, context: Context, arm: StandIn) -> None:
-        super().__init__("client", context=context)
-        self.arm = arm
-        self.executor_ = SingleThreadedExecutor(context=context)
-        self.executor_.add_node(self)
-        self.activity: list[ControllerManagerActivity] = []
-        self.states: list[JointState] = []
-        self.create_subscription(
-            ControllerManagerActivity, "/controller_manager/activity", self.activity.append, LATCHED
-        )
-        self.create_subscription(JointState, "/joint_states", self.states.append, 10)
-        names = ("effort_controller", "forward_controller")
-        self.commands = {name: self.create_publisher(Float64MultiArray, f"/{name}/commands", 10) for name in names}
-        self.faults = self.create_publisher(String, "/stand_in/fault", LATCHED)
-        self.requests: dict[str, Any] = {
-            name: self.create_client(kind, f"/controller_manager/{name}")
-            for kind, name in (
-                (ListControllers, "list_controllers"),
-                (SwitchController, "switch_controller"),
-                (SetHardwareComponentState, "set_hardware_component_state"),
-            )
-        }
-
-    def until(self, condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, f"not so within {seconds:g} s: {what}"
-            self.executor_.spin_once(timeout_sec=0.005)
-
-    def let(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            self.executor_.spin_once(timeout_sec=0.005)
-
-    def call(self, name: str, request: Any) -> Any:
-        self.until(self.requests[name].service_is_ready, name)
-        future = self.requests[name].call_async(request)
-        self.until(future.done, f"an answer of {name}")
-        return future.result()
-
-    def switch(
-        self,
-        *,
-        start: tuple[str, ...] = (),
-        stop: tuple[str, ...] = (),
-        strictness: int = STRICT,
-    ) -> bool:
-        request = SwitchController.Request(strictness=strictness)
-        request.activate_controllers, request.deactivate_controllers = list(start), list(stop)
-        return bool(self.call("switch_controller", request).ok)
-
-    def command(self, name: str, values: list[float]) -> None:
-        self.until(lambda: self.commands[name].get_subscription_count() > 0, f"{name} listening")
-        self.commands[name].publish(Float64MultiArray(data=values))
-
-    def torque(self, name: str, value: float) -> None:
-        """Command it until the arm has it."""
-
-        def there() -> bool:
-            self.command(name, [value] * 7)
-            return self.arm.torque() == value
-
-        self.until(there, f"{value} N·m at the arm")
-
-    def fault(self, text: str) -> None:
-        self.until(lambda: self.faults.get_subscription_count() > 0, "the stand-in listening")
-        self.faults.publish(String(data=text))
-
-    def state_of(self, name: str) -> str:
-        """As `activity` told it last."""
-        self.executor_.spin_once(timeout_sec=0.0)
-        states = {entry.name: entry.state.label for entry in self.activity[-1].controllers} if self.activity else {}
-        return states.get(name, "unknown")
-
-
-@contextmanager
-def started(**changes: Any) -> Iterator[Client]:
-    claimed = domain.claim()
-    start = ("joint_state_broadcaster", "effort_controller", "forward_controller")
-    with StandIn(claimed.number, configuration(start=start, **changes)) as arm:
-        context = Context()
-        rclpy.init(context=context, domain_id=claimed.number)
-        client = Client(context, arm)
-        client.until(lambda: bool(client.activity) and bool(client.states), "the stand-in being up")
-        yield client
-        client.destroy_node()
-        rclpy.shutdown(context=context)
-    claimed.lock.close()
 
 
 @pytest.fixture(scope="module")
@@ -163,9 +58,8 @@ def own() -> Iterator[Client]:
 def test_a_killed_publisher_leaves_its_last_torque_for_ever(client: Client, name: str) -> None:
     assert client.switch(start=(name,))
     client.torque(name, 0.5)
-    client.destroy_publisher(client.commands[name])
+    client.destroy_publisher(client.commands.pop(name))
     client.let(0.5)
-    client.commands[name] = client.create_publisher(Float64MultiArray, f"/{name}/commands", 10)
     assert client.arm.torque() == 0.5
 
 

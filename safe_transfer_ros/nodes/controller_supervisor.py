@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: Apache-2.0
+"""controller_supervisor: the only one that activates the arm's effort controller, and the one that deactivates it.
+
+A process of its own, so that it outlives whatever may happen to the filter. The two hold each other:
+
+- The filter may be armed only while this node gives its permission, renewed every few milliseconds and given only
+  while the controller is known to be active, to drive exactly our joints, and to be fed. No permission: stop torque.
+- The controller is active only while the filter's commands come. Silence: the controller is deactivated, which zeroes.
+
+Nothing is ever commanded from here: a second publisher of commands would be one more thing to go wrong.
+
+It never activates by itself: an operator says so, before the first motion and after every trip.
+"""
+
+from __future__ import annotations
+
+import enum
+import threading
+import time
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+from safe_transfer_msgs.msg import FilterStatus, SafetyDecision
+from std_msgs.msg import Bool, Float64MultiArray
+from std_srvs.srv import SetBool
+
+from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.nodes.managed import ManagedNode
+from safe_transfer_ros.nodes.parameters import declare
+from safe_transfer_ros.nodes.process import Lifetime, run
+from safe_transfer_ros.nodes.ros2_control import ControllerManager
+from safe_transfer_ros.nodes.service_thread import ServiceThread
+from safe_transfer_ros.nodes.settings import ExperimentSettings, SupervisorSettings
+from safe_transfer_ros.safety.command_stream import CommandStream
+from safe_transfer_ros.safety.controller_check import find, unfit
+from safe_transfer_ros.tasks.task import make
+
+TICK_SECONDS = 0.01
+ZERO_COMMANDS = 3  # in a row, before the controller may become active
+CONFIRM = "ros2 service call /controller_supervisor/activate std_srvs/srv/SetBool '{data: true}'"
+
+
+class Phase(enum.Enum):
+    """Where the controller is."""
+
+    INACTIVE = "inactive"  # known to be, and nothing wrong with that
+    ACTIVATING = "activating"
+    ACTIVE = "active"
+    STOPPING = "stopping"  # not yet known to be inactive; also at the start
+
+
+_LEVELS = {
+    Phase.INACTIVE: DiagnosticStatus.WARN,
+    Phase.ACTIVATING: DiagnosticStatus.WARN,
+    Phase.ACTIVE: DiagnosticStatus.OK,
+    Phase.STOPPING: DiagnosticStatus.ERROR,
+}
+
+
+class _Order:
+    """What an operator asked for, and the answer the service waits for."""
+
+    def __init__(self, activate: bool) -> None:
+        self.activate = activate
+        self.refusal: str | None = None
+        self.done = threading.Event()
+
+    def answer(self, refusal: str | None) -> None:
+        self.refusal = refusal
+        self.done.set()
+
+
+class ControllerSupervisor(ManagedNode):
+    """Watches the filter and the controller; a small machine that is turned every ten milliseconds."""
+
+    def __init__(self) -> None:
+        """Declare parameters."""
+        super().__init__("controller_supervisor")
+        self._experiment, self._settings = declare(self, ExperimentSettings, SupervisorSettings)
+        self._joints = self._experiment.command_joints(make(self._experiment.task).robot.joint_names)
+        self._stream = CommandStream(len(self._joints), self._settings.command_timeout)
+        self._filter = FilterStatus(mode=SafetyDecision.MODE_TRIPPED, message="the filter has not been heard")
+        self._phase = Phase.STOPPING
+        self._why = "the controller is not known to be inactive yet"
+        self._since_ns = time.monotonic_ns()  # when the phase began
+        self._order: _Order | None = None
+        self._fallback = ""  # to be activated with the next deactivation
+        self._asked = False  # for deactivation, since the last stop
+        self._enabled = False  # by the lifecycle
+        self._leaving = False
+        self._told: tuple[Phase, str] | None = None
+
+    # Lifecycle -------------------------------------------------------------------------------------------------------
+
+    def configure(self) -> None:
+        """Create topics, clients and the operator's service."""
+        settings = self._settings
+        name = settings.controller_manager
+        self._manager = ControllerManager(self, name, settings.service_timeout)
+        # Best effort: a reliable writer waits for a listener that was killed, and this loop must not wait.
+        self._permission = self.create_publisher(Bool, "controller_supervisor/permission", qos.COMMAND)
+        self._status = self.create_publisher(DiagnosticStatus, "controller_supervisor/status", qos.LATCHED)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.STREAM)
+        topic = f"{self._experiment.controller}/commands"
+        self.create_subscription(Float64MultiArray, topic, self._on_command, qos.COMMAND)
+        self.create_subscription(FilterStatus, "safety_filter/status", self._on_filter, qos.LATCHED)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(TICK_SECONDS, self._tick, clock=steady)
+        self.create_timer(1.0, self._diagnose, clock=steady)
+        self._operator = ServiceThread(self, {"controller_supervisor/activate": (SetBool, self._on_activate)})
+
+    def activate(self) -> None:
+        """From now on an operator may activate the controller."""
+        self._enabled = True
+
+    def deactivate(self) -> None:
+        """The controller is taken from the filter; permission ends at once."""
+        self._enabled = False
+        if self._phase in (Phase.ACTIVE, Phase.ACTIVATING):
+            self._stop("the supervisor was deactivated")
+
+    def leave(self) -> bool:
+        """Asked again and again before the process ends: whether the controller is known to be inactive."""
+        if not self._leaving:
+            self._leaving = True
+            self.deactivate()
+        return self._phase is Phase.INACTIVE or not self._manager.reachable
+
+    def close(self) -> None:
+        """Nothing is left to do: see `leave`."""
+        self._operator.close()
+
+    # What arrives ----------------------------------------------------------------------------------------------------
+
+    def _on_command(self, message: Float64MultiArray) -> None:
+        self._stream.hear(message.data, time.monotonic_ns())
+
+    def _on_filter(self, message: FilterStatus) -> None:
+        self._filter = message
+        if message.mode == SafetyDecision.MODE_TRIPPED:
+            self._tick()
+
+    def _on_activate(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        """In the services' thread: hand the order over and wait for what became of it."""
+        order = self._order = _Order(request.data)
+        if not order.done.wait(self._settings.activation_timeout):
+            order.answer(f"not done within {self._settings.activation_timeout:g} s: {self._why}")  # and never will be
+        response.success, response.message = order.refusal is None, order.refusal or ""
+        return response
+
+    # The machine -----------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        now = time.monotonic_ns()
+        self._manager.poll(now)
+        {
+            Phase.INACTIVE: self._while_inactive,
+            Phase.ACTIVATING: self._while_activating,
+            Phase.ACTIVE: self._while_active,
+            Phase.STOPPING: self._while_stopping,
+        }[self._phase](now)
+        self._permission.publish(Bool(data=self._phase is Phase.ACTIVE))
+        self._tell()
+
+    def _enter(self, phase: Phase, why: str = "") -> None:
+        self._phase, self._why, self._since_ns = phase, why, time.monotonic_ns()
+
+    def _obstacle(self, now: int) -> str | None:
+        """Why torques must not reach the arm, whoever sends them."""
+        settings = self._settings
+        manager = self._manager
+        return (
+            manager.problem(now)
+            or unfit(
+                manager.controllers,
+                self._experiment.controller,
+                self._joints,
+                settings.joint_state_broadcaster,
+                holds=settings.allow_holding_controller,
+            )
+            or manager.hardware_problem(self._joints)
+            or self._stream.problem(now)
+            or (f"the filter has tripped: {self._filter.message}" if self._tripped else None)
+        )
+
+    @property
+    def _tripped(self) -> bool:
+        return bool(self._filter.mode == SafetyDecision.MODE_TRIPPED)
+
+    def _active(self) -> bool:
+        """Whether the manager says that our controller is active."""
+        controller = find(self._manager.controllers, self._experiment.controller)
+        return controller is not None and controller.state == "active"
+
+    def _while_inactive(self, now: int) -> None:
+        if self._active():
+            self._stop(f"{self._experiment.controller} was activated by somebody else")
+            return
+        self._prepare()
+        obstacle = self._obstacle(now)
+        self._why = obstacle or f"ready; an operator must see that the cell is clear, then: {CONFIRM}"
+        order = self._order
+        if order is None:
+            return
+        self._order = None
+        if not order.activate:
+            order.answer(None)
+        elif not self._enabled or order.done.is_set():
+            order.answer("the supervisor is not active")
+        elif obstacle:
+            order.answer(obstacle)
+        elif self._filter.mode != SafetyDecision.MODE_DISARMED or self._stream.zero_count < ZERO_COMMANDS:
+            order.answer("the filter must be disarmed and command zero, so that the controller begins with it")
+        else:
+            self._activating = order
+            self._manager.switch(activate=[self._experiment.controller])
+            self._enter(Phase.ACTIVATING, "switching")
+
+    def _prepare(self) -> None:
+        """Load and configure our controller if the manager has not."""
+        manager, name = self._manager, self._experiment.controller
+        if manager.busy or not manager.listed:
+            return
+        controller = find(manager.controllers, name)
+        if controller is None:
+            manager.load(name)
+        elif controller.state == "unconfigured":
+            manager.configure(name)
+
+    def _while_activating(self, now: int) -> None:
+        answer = self._manager.switched
+        known = answer == "" and self._manager.listed
+        problem = self._obstacle(now) if known else answer
+        if known and not problem and self._active() and self._stream.zero_count:
+            self._enter(Phase.ACTIVE)
+            self._activating.answer(None)
+        elif problem or self._age(now) > 2.0 * self._settings.service_timeout:
+            # Whatever the answer was, the controller may be active now.
+            self._stop(f"activation failed: {problem or 'controller_manager did not answer in time'}")
+            self._activating.answer(self._why)
+
+    def _while_active(self, now: int) -> None:
+        problem = self._obstacle(now)
+        if problem is None and not self._active():
+            problem = f"{self._experiment.controller} was deactivated by somebody else"
+        order = self._order
+        if problem is None and order is not None and not order.activate:
+            problem = "an operator asked for it"
+        elif order is not None and order.activate:
+            self._order = None
+            order.answer(problem)
+        if problem:
+            self._stop(problem)
+
+    def _stop(self, why: str) -> None:
+        """Permission ends now; the controller follows, once its torque is zero or nobody sends any."""
+        self.get_logger().error(f"stopping: {why}")
+        self._enter(Phase.STOPPING, why)
+        self._fallback, self._asked = self._settings.fallback_controller, False
+        self._while_stopping(time.monotonic_ns())
+
+    def _while_stopping(self, now: int) -> None:
+        manager, settings = self._manager, self._settings
+        if manager.listed and not self._active() and not manager.switching:
+            self._enter(Phase.INACTIVE, self._why)
+            if self._order is not None and not self._order.activate:
+                order, self._order = self._order, None
+                order.answer(None)
+            return
+        if self._order is not None and self._order.activate:
+            order, self._order = self._order, None
+            order.answer(f"stopping: {self._why}")
+        fed = self._stream.problem(now) is None
+        if fed and not self._stream.zero_count and self._age(now) < settings.zero_timeout:
+            return  # zero first: the filter, without permission, is on its way there
+        # Again only when it is known that the first did not do it, or when nobody answered.
+        if manager.known and not manager.switching and (not self._asked or manager.listed or manager.unanswered):
+            self._asked = True
+            # All or none: a fallback that cannot be activated must not keep ours active, so it is tried once only.
+            manager.switch(activate=[self._fallback] * bool(self._fallback), deactivate=[self._experiment.controller])
+            self._fallback = ""
+
+    def _age(self, now: int) -> float:
+        return (now - self._since_ns) * 1e-9
+
+    # What is told ----------------------------------------------------------------------------------------------------
+
+    def _tell(self) -> None:
+        """Publish the status when it has changed."""
+        why = self._why
+        if self._phase is Phase.STOPPING and self._age(time.monotonic_ns()) > 1.0:
+            why += f"; the controller is still not known to be inactive ({self._manager.trouble or 'no answer yet'})"
+        # The age of silence changes with every tick: what is told is what went wrong, not for how long.
+        told = (self._phase, why.split("(")[0])
+        if told == self._told:
+            return
+        self._told = told
+        self._status.publish(self._describe(why))
+        self.get_logger().info(f"{self._phase.value}: {why}" if why else self._phase.value)
+
+    def _describe(self, message: str) -> DiagnosticStatus:
+        values = {
+            "phase": self._phase.value,
+            "controller": self._experiment.controller,
+            "joints": ", ".join(self._joints),
+        }
+        return DiagnosticStatus(
+            level=_LEVELS[self._phase],
+            name="controller_supervisor",
+            hardware_id=make(self._experiment.task).robot.name,
+            message=message or self._phase.value,
+            values=[KeyValue(key=key, value=value) for key, value in values.items()],
+        )
+
+    def _diagnose(self) -> None:
+        """Once a second, the rhythm of the commands."""
+        rhythm = self._stream.rhythm()
+        status = self._describe(self._why)
+        if rhythm is not None:
+            for name, text in zip(
+                ("command_rate_hz", "command_jitter_ms", "command_gap_max_ms"),
+                (f"{rhythm[0]:.1f}", f"{1e3 * rhythm[1]:.2f}", f"{1e3 * rhythm[2]:.2f}"),
+                strict=True,
+            ):
+                status.values.append(KeyValue(key=name, value=text))
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+
+def main() -> None:
+    """Console entry point."""
+
+    def create(lifetime: Lifetime) -> ControllerSupervisor:
+        node = ControllerSupervisor()
+        node.bring_up()
+        return node
+
+    raise SystemExit(run("controller_supervisor", create))
+
+
+if __name__ == "__main__":
+    main()

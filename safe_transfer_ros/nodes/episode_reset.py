@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""episode_reset: on hardware, puts the arm into the start of an episode by a slow move; serves `reset_episode`.
+
+It proposes, as policy_server does, and the safety filter decides: armed for a reset it takes proposals from here only,
+under a low limit of its own. The move begins when an operator has activated the controller, and ends at once when the
+filter trips or somebody cancels.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from array import array
+from dataclasses import dataclass, field
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.node import Node
+from rclpy.task import Future
+from safe_transfer_msgs.msg import FilterStatus, PolicyAction, SafetyDecision
+from safe_transfer_msgs.srv import ResetEpisode
+from sensor_msgs.msg import JointState
+from std_srvs.srv import SetBool, Trigger
+
+from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.nodes.parameters import declare
+from safe_transfer_ros.nodes.process import Lifetime, run
+from safe_transfer_ros.nodes.service_thread import ServiceThread
+from safe_transfer_ros.nodes.settings import ExperimentSettings, ResetSettings
+from safe_transfer_ros.robots.slow_move import SlowMove, following_torque
+from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
+from safe_transfer_ros.tasks.streams import initial_state_rng
+from safe_transfer_ros.tasks.task import make
+
+ANSWER_SECONDS = 2.0
+CONFIRM = "ros2 service call /episode_reset/confirm std_srvs/srv/Trigger"
+
+
+class ResetFailed(RuntimeError):
+    """The arm was not brought to the start; the text says why."""
+
+
+@dataclass(kw_only=True)
+class Reset:
+    """One reset under way."""
+
+    seed: int
+    episode: int
+    done: threading.Event = field(default_factory=threading.Event)
+    failure: str = ""
+    move: SlowMove | None = None
+    began: float = 0.0
+
+
+class EpisodeReset(Node):
+    """Follows a slow reference to the start position, through the filter."""
+
+    def __init__(self, lifetime: Lifetime) -> None:
+        """Declare parameters, create topics and services."""
+        super().__init__("episode_reset")
+        experiment, self._settings = declare(self, ExperimentSettings, ResetSettings)
+        self._task = make(experiment.task)
+        robot = self._task.robot
+        self._order = JointOrder(robot.joint_names)
+        self._stiffness = self._settings.stiffness * robot.limits.effort
+        self._damping = self._settings.damping * robot.limits.effort
+        self._state: JointState | None = None
+        self._filter = FilterStatus()
+        self._permitted = False
+        self._confirmed = threading.Event()
+        self._lock = threading.Lock()
+        self._reset: Reset | None = None
+        n = len(robot.joint_names)
+        self._action = PolicyAction(joint_names=list(robot.joint_names), stddev=[1e-3] * n)
+        self._actions = self.create_publisher(PolicyAction, "episode_reset/action", qos.STREAM)
+        self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM)
+        self.create_subscription(FilterStatus, "safety_filter/status", self._on_filter, qos.LATCHED)
+        self.create_subscription(DiagnosticStatus, "controller_supervisor/status", self._on_supervisor, qos.LATCHED)
+        self._arm = self.create_client(SetBool, "safety_filter/arm_reset")
+        self.create_service(Trigger, "episode_reset/confirm", self._on_confirm)
+        self.create_service(Trigger, "episode_reset/cancel", self._on_cancel)
+        self._requests = ServiceThread(self, {"reset_episode": (ResetEpisode, self._on_reset)})
+
+    def close(self) -> None:
+        """End a move under way; without proposals the filter stops the arm."""
+        self._end("episode_reset is ending")
+        self._requests.close()
+
+    # What arrives ----------------------------------------------------------------------------------------------------
+
+    def _on_filter(self, message: FilterStatus) -> None:
+        self._filter = message
+        if message.mode == SafetyDecision.MODE_TRIPPED:
+            self._end(f"the safety filter has tripped: {message.message}")
+
+    def _on_supervisor(self, message: DiagnosticStatus) -> None:
+        self._permitted = message.level == DiagnosticStatus.OK
+
+    def _on_confirm(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        waiting = self._reset is not None and self._reset.move is None
+        if waiting:
+            self._confirmed.set()
+        response.success, response.message = waiting, "" if waiting else "no episode waits for it"
+        return response
+
+    def _on_cancel(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._end("cancelled")
+        response.success = True
+        return response
+
+    def _end(self, failure: str) -> None:
+        reset = self._reset
+        if reset is not None and not reset.done.is_set():
+            reset.failure = failure
+            reset.done.set()
+
+    def _on_joint_state(self, message: JointState) -> None:
+        self._state = message
+        reset = self._reset
+        if reset is None or reset.move is None or reset.done.is_set():
+            return
+        try:
+            position, velocity = self._measured(message)
+        except (JointOrderError, IndexError, ValueError) as error:
+            self._end(f"joint states cannot be used: {error}")
+            return
+        move, elapsed = reset.move, time.monotonic() - reset.began
+        settings = self._settings
+        off, speed = np.abs(move.goal - position).max(), np.abs(velocity).max()
+        if elapsed > move.duration and off < settings.position_tolerance and speed < settings.velocity_tolerance:
+            reset.done.set()
+            return
+        reference = move.reference(elapsed)
+        if np.abs(reference[0] - position).max() > settings.tracking_tolerance:
+            self._end(
+                f"the arm is {np.abs(reference[0] - position).max():.2f} rad behind: something holds it, or "
+                "reset_torque_limit is too low for its friction"
+            )
+            return
+        if elapsed > move.duration + settings.settling_time:
+            self._end(f"still {off:.3f} rad from the start, {speed:.3f} rad/s: raise stiffness or position_tolerance")
+            return
+        torque = following_torque(position, velocity, reference, self._stiffness, self._damping)
+        self._action.header.stamp = message.header.stamp
+        self._action.step += 1
+        self._action.mean = self._action.effort = array("d", torque.tobytes())
+        self._actions.publish(self._action)
+
+    def _measured(self, message: JointState) -> tuple[np.ndarray, np.ndarray]:
+        indices = self._order.indices(message.name)
+        return np.frombuffer(message.position)[indices], np.frombuffer(message.velocity)[indices]
+
+    # The service, in a thread of its own -----------------------------------------------------------------------------
+
+    def _on_reset(self, request: ResetEpisode.Request, response: ResetEpisode.Response) -> ResetEpisode.Response:
+        reset = Reset(seed=int(request.seed), episode=int(request.episode))
+        with self._lock:
+            running = self._reset
+            if running is None:
+                self._reset = reset
+        if running is not None:  # a request that was sent again
+            if (running.seed, running.episode) != (reset.seed, reset.episode):
+                response.message = f"episode {running.episode} is being prepared: cancel that first"
+                return response
+            running.done.wait()
+            reset = running
+        else:
+            try:
+                self._bring_to_start(reset)
+            except ResetFailed as error:
+                reset.failure = reset.failure or str(error)
+            finally:
+                reset.done.set()
+                self._reset = None
+        response.success, response.message = not reset.failure, reset.failure
+        if self._state is not None:
+            response.stamp = self._state.header.stamp
+        return response
+
+    def _bring_to_start(self, reset: Reset) -> None:
+        self._confirmed.clear()
+        if not self._permitted:
+            self.get_logger().warning("waiting for an operator to activate the controller: see controller_supervisor")
+        self._until(reset, lambda: self._permitted, "the controller was not activated")
+        if self._settings.confirm_each_episode:
+            self.get_logger().warning(f"episode {reset.episode} waits for an operator: {CONFIRM}")
+            self._until(reset, self._confirmed.is_set, "nobody confirmed")
+        if self._state is None:
+            raise ResetFailed("no joint states")
+        goal, _ = self._task.initial_state(initial_state_rng(reset.seed, reset.episode))
+        try:
+            position, _ = self._measured(self._state)
+        except (JointOrderError, IndexError, ValueError) as error:
+            raise ResetFailed(f"joint states cannot be used: {error}") from error
+        self._armed(True)
+        try:
+            reset.began = time.monotonic()
+            reset.move = SlowMove(position, goal, self._settings.speed)
+            reset.done.wait()
+        finally:
+            self._armed(False)
+        if reset.failure:
+            raise ResetFailed(reset.failure)
+
+    def _until(self, reset: Reset, condition: object, failure: str) -> None:
+        seconds = self._settings.confirmation_timeout
+        deadline = time.monotonic() + seconds
+        while not condition():  # type: ignore[operator]
+            if reset.done.wait(0.05):
+                raise ResetFailed(reset.failure)
+            if time.monotonic() > deadline:
+                raise ResetFailed(f"{failure} within {seconds:g} s")
+
+    def _armed(self, wanted: bool) -> None:
+        """Arm the filter for the move, or disarm it."""
+        if not self._arm.wait_for_service(timeout_sec=ANSWER_SECONDS):
+            raise ResetFailed("the safety filter is not there")
+        future: Future = self._arm.call_async(SetBool.Request(data=wanted))
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while not future.done():
+            if time.monotonic() > deadline:
+                raise ResetFailed(f"no answer of the safety filter within {ANSWER_SECONDS:g} s")
+            time.sleep(0.002)
+        answer = future.result()
+        if answer is None or not answer.success:
+            raise ResetFailed(f"the filter refused to {'arm' if wanted else 'disarm'}: {answer and answer.message}")
+
+
+def main() -> None:
+    """Console entry point."""
+    raise SystemExit(run("episode_reset", EpisodeReset))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a second pair of eyes sees of the filter: the stream of its commands.
+
+The filter publishes without pause, armed or not; silence means that it is dead, stopped, hung or cut off. Which of
+them makes no difference to the arm, whose effort controller holds the last torque for ever.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Sequence
+
+
+class CommandStream:
+    """Age, shape and rhythm of the commands on one topic.
+
+    Attributes:
+      zero_count: Commands of all zeros since the last other one.
+    """
+
+    def __init__(self, n_joints: int, timeout_s: float) -> None:
+        """Start having heard nothing.
+
+        Args:
+          n_joints: Values a command must have.
+          timeout_s: Longest silence allowed, s, > 0.
+
+        Raises:
+          ValueError: if the timeout is not a positive number.
+        """
+        if not 0.0 < timeout_s < math.inf:
+            raise ValueError(f"timeout_s must be a positive number of seconds, got {timeout_s}")
+        self._n_joints = n_joints
+        self._timeout_s = timeout_s
+        self._timeout_ns = round(timeout_s * 1e9)
+        self._heard_ns: int | None = None
+        self._fault = ""
+        self.zero_count = 0
+        self._gaps = array("d")
+
+    def hear(self, effort: Sequence[float], now_ns: int) -> None:
+        """Take in one command, received at steady time `now_ns`."""
+        if self._heard_ns is not None and len(self._gaps) < 100_000:
+            self._gaps.append((now_ns - self._heard_ns) * 1e-9)
+        self._heard_ns = now_ns
+        if len(effort) != self._n_joints:
+            self._fault = f"a command had {len(effort)} values instead of {self._n_joints}"
+        elif not all(map(math.isfinite, effort)):
+            self._fault = "a command was not finite"
+        else:
+            self._fault = ""
+        self.zero_count = 0 if self._fault or any(effort) else self.zero_count + 1
+
+    def problem(self, now_ns: int) -> str | None:
+        """Why the stream cannot be trusted at steady time `now_ns`; None when it can."""
+        if self._heard_ns is None:
+            return "the filter sends no commands"
+        age_ns = now_ns - self._heard_ns
+        # A clock that went back tells no age: that is silence too.
+        if not 0 <= age_ns <= self._timeout_ns:
+            return f"the filter's commands have stopped (none for {age_ns * 1e-6:.0f} ms)"
+        return self._fault or None
+
+    def rhythm(self) -> tuple[float, float, float] | None:
+        """Rate, Hz, standard deviation and maximum of the gaps, s, since last asked; None with too few to tell."""
+        gaps, self._gaps = self._gaps, array("d")
+        if len(gaps) < 2:
+            return None
+        mean = sum(gaps) / len(gaps)
+        spread = math.sqrt(sum((gap - mean) ** 2 for gap in gaps) / len(gaps))
+        return 1.0 / mean if mean > 0.0 else math.inf, spread, max(gaps)

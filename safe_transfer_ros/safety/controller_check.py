@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether an effort controller of ros2_control is the one we believe it to be.
+
+Judged from what controller_manager lists; any object with the fields of its messages will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+EFFORT_CONTROLLER = "effort_controllers/JointGroupEffortController"
+FORWARD_CONTROLLER = "forward_command_controller/ForwardCommandController"
+
+
+class Listed(Protocol):
+    """A controller as `list_controllers` tells it (controller_manager_msgs/ControllerState)."""
+
+    name: str
+    state: str
+    type: str
+    claimed_interfaces: Sequence[str]
+    required_command_interfaces: Sequence[str]
+
+
+def find(controllers: Sequence[Listed], name: str) -> Listed | None:
+    """The controller of that name, if it is loaded."""
+    return next((controller for controller in controllers if controller.name == name), None)
+
+
+def joints_of(interfaces: Sequence[str]) -> tuple[str, ...]:
+    """Joints of interfaces written `<joint>/effort`, in their order; others are kept whole, so that they match none."""
+    return tuple(interface.removesuffix("/effort") for interface in interfaces)
+
+
+def wrong_joints(controller: Listed, joints: Sequence[str]) -> str | None:
+    """Why its commands would reach other joints than ours, or ours in another order; None when they would not.
+
+    Args:
+      controller: Configured, so that it says which interfaces it needs.
+      joints: Our joints in the order in which commands are sent.
+    """
+    theirs, ours = joints_of(controller.required_command_interfaces), tuple(joints)
+    if controller.state == "active" and set(controller.claimed_interfaces) != set(
+        controller.required_command_interfaces
+    ):
+        return f"{controller.name} claims {sorted(controller.claimed_interfaces)}, not what it needs"
+    if theirs == ours:
+        return None
+    missing = [joint for joint in ours if joint not in theirs]
+    extra = [joint for joint in theirs if joint not in ours]
+    if missing or extra:
+        parts = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"drives {', '.join(extra)} as well"] * bool(extra)
+        return f"{controller.name} {' and '.join(parts)}: its joints must be exactly ours, by effort"
+    return f"{controller.name} takes its joints in another order: set controller_joints to {', '.join(theirs)}"
+
+
+def unfit(
+    controllers: Sequence[Listed], name: str, joints: Sequence[str], broadcaster: str, *, holds: bool
+) -> str | None:
+    """Why a controller must not be given torques; None when it may.
+
+    Args:
+      controllers: As listed.
+      name: Our effort controller.
+      joints: Our joints in the order of its commands.
+      broadcaster: The controller that publishes joint states.
+      holds: Accept a controller that holds its last torque after deactivation.
+    """
+    controller = find(controllers, name)
+    if controller is None:
+        return f"{name} is not loaded"
+    if controller.type == FORWARD_CONTROLLER and not holds:
+        return (
+            f"{name} is a {FORWARD_CONTROLLER}, which holds its last torque even when deactivated: use "
+            f"{EFFORT_CONTROLLER}, or set allow_holding_controller"
+        )
+    if controller.state not in ("inactive", "active"):
+        return f"{name} is {controller.state}"
+    states = find(controllers, broadcaster)
+    if states is None or states.state != "active":
+        return f"{broadcaster} is {'not loaded' if states is None else states.state}: nobody publishes joint states"
+    return wrong_joints(controller, joints)

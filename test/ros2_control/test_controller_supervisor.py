@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Filter and supervisor before an arm with ros2_control: each fault ends in stop torque and a named reason."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+pytest.importorskip("controller_manager_msgs")
+
+from arm_bench import FILTER, ArmBench, bench
+from controller_manager_msgs.srv import SetHardwareComponentState
+from safe_transfer_msgs.msg import SafetyDecision
+from stand_in import JOINTS, configuration
+from std_srvs.srv import SetBool
+
+from safe_transfer_ros.safety.reasons import Reason
+
+pytestmark = pytest.mark.timeout(300)
+
+TRIPPED = SafetyDecision.MODE_TRIPPED
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[ArmBench]:
+    with bench() as arm:
+        yield arm
+
+
+@pytest.fixture
+def arm(running: ArmBench) -> ArmBench:
+    """Driving, with torque at the arm."""
+    running.drive()
+    return running
+
+
+def test_nothing_moves_before_an_operator_says_so() -> None:
+    with bench() as arm:
+        arm.ready()
+        assert arm.state_of("effort_controller") == "inactive", "loaded and configured, not activated"
+        refused = arm.call("safety_filter/arm", SetBool.Request(data=True))
+        assert not refused.success and "supervisor" in refused.message
+        arm.drive()
+        # It leaves the arm without torque and the controller inactive.
+        arm.signal("controller_supervisor", signal.SIGTERM)
+        arm.nodes["controller_supervisor"].wait(timeout=30)
+        arm.until(lambda: arm.state_of("effort_controller") == "inactive", "deactivation")
+        assert arm.arm.torque() == 0.0
+        arm.until(lambda: arm.filter.mode == TRIPPED, "the filter stopping without permission")
+        assert arm.filter.cause & Reason.NO_PERMISSION
+
+
+def test_activation_begins_with_zero(running: ArmBench) -> None:
+    """Torque that another controller left is gone with the first command."""
+    if running.phase == "active":
+        assert running.activate(False).success
+    running.driving = False
+    if running.filter.mode == SafetyDecision.MODE_ARMED:
+        assert running.call("safety_filter/arm", SetBool.Request(data=False)).success
+    assert running.switch(start=("forward_controller",))
+    running.torque("forward_controller", 3.0)
+    assert running.switch(stop=("forward_controller",))
+    running.destroy_publisher(running.commands.pop("forward_controller"))
+    assert running.arm.torque() == 3.0, "it holds"
+    running.drive()
+
+
+def test_a_killed_filter(arm: ArmBench) -> None:
+    arm.signal("safety_filter", signal.SIGKILL)
+    arm.stopped()
+    assert "commands have stopped" in arm.supervisor.message
+    arm.nodes["safety_filter"].wait()
+    arm.start("safety_filter", **FILTER)
+    arm.until(
+        lambda: arm.filter.mode != TRIPPED and arm.requests["safety_filter/arm"].service_is_ready(), "a new filter"
+    )
+
+
+def test_a_filter_that_hangs(arm: ArmBench) -> None:
+    arm.signal("safety_filter", signal.SIGSTOP)
+    arm.stopped()
+    assert "commands have stopped" in arm.supervisor.message
+    arm.signal("safety_filter", signal.SIGCONT)
+    arm.until(lambda: arm.filter.mode == TRIPPED, "the filter tripping when it wakes up")
+
+
+def test_a_trip_is_zero_first_then_deactivation(arm: ArmBench) -> None:
+    arm.driving = False  # no proposals any more
+    arm.until(lambda: arm.filter.mode == TRIPPED, "a trip")
+    arm.stopped()
+    assert "the filter has tripped: no fresh proposal" in arm.supervisor.message
+    refused = arm.activate()
+    assert not refused.success and "has tripped" in refused.message, "not before the filter is reset"
+
+
+def test_a_controller_that_somebody_else_switches_off(arm: ArmBench) -> None:
+    assert arm.switch(stop=("effort_controller",))
+    arm.stopped()
+    arm.until(lambda: arm.filter.mode == TRIPPED, "the filter stopping")
+    assert arm.filter.cause & Reason.NO_PERMISSION
+
+
+def test_a_controller_that_fails(arm: ArmBench) -> None:
+    arm.fault("controller_error effort_controller")
+    arm.stopped()
+    arm.until(lambda: arm.filter.mode == TRIPPED, "the filter stopping")
+
+
+def test_a_controller_that_somebody_else_switches_on(arm: ArmBench) -> None:
+    assert arm.activate(False).success
+    arm.stopped()
+    arm.until(lambda: arm.switch(start=("effort_controller",)), "somebody switching it on")
+    arm.until(lambda: arm.state_of("effort_controller") == "inactive", "the supervisor switching it off")
+
+
+def test_joint_states_that_pause(arm: ArmBench) -> None:
+    arm.fault("pause")
+    arm.stopped()
+    assert arm.filter.cause & (Reason.JOINT_STATE_STALE | Reason.JOINT_STATE_FROZEN), "whichever is noticed first"
+    arm.fault("play")
+
+
+def test_hardware_that_is_set_inactive(arm: ArmBench) -> None:
+    request = SetHardwareComponentState.Request(name="arm")
+    request.target_state.label = "inactive"
+    assert arm.call("set_hardware_component_state", request).ok
+    arm.stopped()
+    assert "hardware arm is inactive" in arm.supervisor.message
+    request.target_state.label = "active"
+    assert arm.call("set_hardware_component_state", request).ok
+
+
+def test_services_that_do_not_answer(arm: ArmBench) -> None:
+    arm.fault("deaf")
+    arm.until(lambda: arm.phase == "stopping", "the supervisor noticing")
+    arm.until(lambda: arm.arm.torque() == 0.0, "the filter stopping without permission")
+    arm.until(lambda: "still not known to be inactive" in arm.supervisor.message, "being told so")
+    arm.fault("hear")
+    arm.stopped()
+
+
+def test_hardware_error() -> None:
+    with bench(watchdog=0.1) as arm:
+        arm.drive()
+        arm.fault("hardware_error")
+        arm.stopped()
+        assert "hardware arm is unconfigured" in arm.supervisor.message
+        assert not arm.activate().success
+
+
+def test_a_plant_that_dies_under_fresh_stamps() -> None:
+    with bench() as arm:
+        arm.drive()
+        arm.arm.kill("plant")
+        arm.until(lambda: arm.filter.mode == TRIPPED, "a trip")
+        assert arm.filter.cause & SafetyDecision.REASON_JOINT_STATE_FROZEN
+        arm.until(lambda: arm.phase == "inactive", "deactivation")
+
+
+def test_a_manager_that_dies() -> None:
+    with bench(watchdog=0.1) as arm:
+        arm.drive()
+        arm.arm.kill("manager")
+        arm.until(lambda: arm.arm.torque() == 0.0, "the arm's own watchdog")
+        arm.until(lambda: arm.filter.mode == TRIPPED, "a trip")
+        assert arm.filter.cause & SafetyDecision.REASON_JOINT_STATE_STALE
+
+
+@pytest.mark.parametrize(
+    ("joints", "says"),
+    [
+        (JOINTS[::-1], "another order: set controller_joints to l_wrist_roll_joint"),
+        (JOINTS[:-1], "lacks l_wrist_roll_joint"),
+        ([*JOINTS, "torso_lift_joint"], "drives torso_lift_joint as well"),
+    ],
+)
+def test_a_controller_of_other_joints_is_never_activated(joints: list[str], says: str) -> None:
+    with bench(configuration(effort_controller={"joints": joints})) as arm:
+        arm.until(lambda: says in arm.supervisor.message, "the supervisor saying so")
+        assert says in arm.activate().message
+        assert not arm.call("safety_filter/arm", SetBool.Request(data=True)).success
