@@ -7,8 +7,18 @@ from setuptools import find_packages, setup
 
 NAME = "safe_transfer_ros"
 SHARE = f"share/{NAME}"
-NODES = ("policy_server", "safety_filter", "unsafety_monitor", "trainer", "bag_recorder", "mujoco_sim")
-NODES += ("critic_trainer", "critic_shadow")
+NODES = (
+    "policy_server",
+    "safety_filter",
+    "unsafety_monitor",
+    "trainer",
+    "bag_recorder",
+    "mujoco_sim",
+    "controller_supervisor",
+    "episode_reset",
+    "critic_trainer",
+    "critic_shadow",
+)
 
 # colcon runs this file in its own folder, pip in a copy: either way the data files lie beside it.
 HERE = Path(__file__).resolve().parent

@@ -17,8 +17,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv-colcon"
-NODES = ("policy_server", "safety_filter", "unsafety_monitor", "trainer", "bag_recorder", "mujoco_sim")
-NODES += ("critic_trainer", "critic_shadow")
+NODES = (
+    "policy_server",
+    "safety_filter",
+    "unsafety_monitor",
+    "trainer",
+    "bag_recorder",
+    "mujoco_sim",
+    "controller_supervisor",
+    "episode_reset",
+    "critic_trainer",
+    "critic_shadow",
+)
 pytestmark = pytest.mark.timeout(900)  # the first run installs colcon and compiles
 
 

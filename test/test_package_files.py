@@ -19,8 +19,18 @@ from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 MESSAGES = ROOT / "safe_transfer_msgs"
-NODES = {"policy_server", "safety_filter", "unsafety_monitor", "trainer", "bag_recorder", "mujoco_sim"}
-NODES |= {"critic_trainer", "critic_shadow"}
+NODES = {
+    "policy_server",
+    "safety_filter",
+    "unsafety_monitor",
+    "trainer",
+    "bag_recorder",
+    "mujoco_sim",
+    "controller_supervisor",
+    "episode_reset",
+    "critic_trainer",
+    "critic_shadow",
+}
 
 # Import name -> rosdep key of package.xml, where they differ.
 ROSDEP_KEYS = {

@@ -74,7 +74,7 @@ def run_and_compare(options: argparse.Namespace) -> int:
 
 def _one_run(graph: ModuleType, given: dict[str, str]) -> tuple[int, Path]:
     """One graph from start to end; returns the exit status and the run directory."""
-    claimed = domain.claim()
+    claimed = domain.claim(graph.default_domain(given))
     plan = graph.plan(given)
     claimed.serves(plan.run_dir)
     shared = plan.parameters[SHARED]

@@ -44,13 +44,14 @@ class Running:
         return f"{self.number} ({self.run_dir or f'process {self.process}'})"
 
 
-def claim() -> Domain:
-    """Claim the domain in ROS_DOMAIN_ID, or the first free one when that is not set.
+def claim(default: int | None = None) -> Domain:
+    """Claim the domain in ROS_DOMAIN_ID; when that is not set, `default`, or else the first free one.
 
     Raises:
       ConfigurationError: the domain is held by another run, is not a number, or none is free.
     """
     wanted = from_environment()
+    wanted = default if wanted is None else wanted
     if wanted is not None:
         claimed = _try(wanted)
         if claimed is None:

@@ -65,6 +65,12 @@ def read_parameters(path: Path) -> Parameters:
     return parameters
 
 
+def on_top(parameters: Parameters, layer: Parameters) -> Parameters:
+    """The parameters with those of a second file in the place of, or besides, the same ones."""
+    nodes = [*parameters, *(node for node in layer if node not in parameters)]
+    return {node: parameters.get(node, {}) | layer.get(node, {}) for node in nodes}
+
+
 def write_parameters(parameters: Parameters, path: Path) -> None:
     """Write a ROS parameter file; `--params-file` and `config:=` read it back."""
     path.write_text(parameters_text(parameters))

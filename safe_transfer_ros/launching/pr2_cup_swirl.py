@@ -19,6 +19,7 @@ from safe_transfer_ros.launching.graph import (
     Process,
     apply_arguments,
     complete,
+    on_top,
     read_parameters,
     write_parameters,
 )
@@ -86,6 +87,11 @@ class Plan:
     processes: tuple[Process, ...]
 
 
+def default_domain(given: Mapping[str, str]) -> int | None:
+    """Where the robot is, unless ROS_DOMAIN_ID says otherwise; a simulation takes any domain that is free."""
+    return 0 if given.get("robot") == "hardware" else None
+
+
 def plan(given: Mapping[str, str]) -> Plan:
     """Check everything that can be checked before a process starts, then create the run directory.
 
@@ -98,14 +104,18 @@ def plan(given: Mapping[str, str]) -> Plan:
     if given.get("resume"):
         return _resumed(Path(given["resume"]).absolute(), given)
     config = Path(given["config"]) if given.get("config") else resources.path(f"config/{NAME}.yaml")
-    parameters, own = apply_arguments(read_parameters(config), given, ARGUMENTS)
+    layers = read_parameters(config)
+    if given.get("robot") == "hardware":
+        chosen = given.get("robot_config")
+        layers = on_top(layers, read_parameters(Path(chosen) if chosen else resources.path("config/hardware.yaml")))
+    parameters, own = apply_arguments(layers, given, ARGUMENTS)
     run_dir = Path(own["run_dir"] or f"runs/{NAME}-{time.strftime('%Y%m%d-%H%M%S')}").absolute()
     record = own["record"] == "true"
     parameters.setdefault("trainer", {}).update(run_dir=str(run_dir), record=record)
     parameters.setdefault("bag_recorder", {})["bag"] = str(run_dir / "bag")
     parameters = complete(parameters)
-    if own["robot"] == "hardware" and parameters[SHARED]["mode"] == "lockstep":
-        raise ConfigurationError("robot:=hardware cannot wait for us: add mode:=realtime")
+    if own["robot"] == "hardware":
+        _check_hardware(parameters)
     _check_inputs(parameters)
     _create(run_dir)
     return _session(run_dir, parameters, simulated=own["robot"] == "sim", session=0)
@@ -154,13 +164,31 @@ def _session(run_dir: Path, parameters: Parameters, *, simulated: bool, session:
 
 def _processes(*, simulated: bool, record: bool) -> tuple[Process, ...]:
     # In the order they are to be stopped: who proposes first, who records last.
-    processes = [Process(node="trainer", ends_run=True), Process(node="policy_server"), Process(node="safety_filter")]
-    processes.append(Process(node="unsafety_monitor"))
+    processes = [Process(node="trainer", ends_run=True), Process(node="policy_server")]
+    if not simulated:  # the supervisor before the filter: it sees zero on the commands, then deactivates
+        processes += [Process(node="episode_reset"), Process(node="controller_supervisor")]
+    processes += [Process(node="safety_filter"), Process(node="unsafety_monitor")]
     if simulated:
         processes.append(Process(node="mujoco_sim"))
     if record:
         processes.append(Process(node="bag_recorder"))
     return tuple(processes)
+
+
+def _check_hardware(parameters: Parameters) -> None:
+    """What must not be laxer where a real arm moves."""
+    if parameters[SHARED]["mode"] == "lockstep":
+        raise ConfigurationError("robot:=hardware cannot wait for us: leave out mode:=lockstep")
+    filter_ = parameters["safety_filter"]
+    if not filter_["permission_lease"]:
+        raise ConfigurationError(
+            "robot:=hardware needs safety_filter.permission_lease above 0, so that the arm stops with its supervisor"
+        )
+    if filter_["reset_torque_limit"] > parameters[SHARED]["torque_limit_max"]:
+        raise ConfigurationError(
+            f"safety_filter.reset_torque_limit {filter_['reset_torque_limit']:g} N·m is above torque_limit_max "
+            f"{parameters[SHARED]['torque_limit_max']:g} N·m"
+        )
 
 
 def _check_inputs(parameters: Parameters) -> None:

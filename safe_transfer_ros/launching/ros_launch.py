@@ -50,7 +50,7 @@ def _actions(context: LaunchContext, graph: Any) -> list[Any]:
     }
     try:
         # The claim lives as long as the launch process: the context keeps it.
-        claimed = domain.claim()
+        claimed = domain.claim(graph.default_domain(given))
         context.extend_globals({"safe_transfer_domain": claimed})
         plan = graph.plan(given)
     except (ValueError, OSError) as error:

@@ -183,6 +183,12 @@ class ControllerSupervisor(ManagedNode):
             or (f"the filter has tripped: {self._filter.message}" if self._tripped else None)
         )
 
+    def _moving(self) -> str | None:
+        """Why the controller would not begin with zero torque."""
+        if self._filter.mode == SafetyDecision.MODE_DISARMED and self._stream.zero_count >= ZERO_COMMANDS:
+            return None
+        return "the filter must be disarmed and command zero, so that the controller begins with it"
+
     @property
     def _tripped(self) -> bool:
         return bool(self._filter.mode == SafetyDecision.MODE_TRIPPED)
@@ -197,7 +203,7 @@ class ControllerSupervisor(ManagedNode):
             self._stop(f"{self._experiment.controller} was activated by somebody else")
             return
         self._prepare()
-        obstacle = self._obstacle(now)
+        obstacle = self._obstacle(now) or self._moving()
         self._why = obstacle or f"ready; an operator must see that the cell is clear, then: {CONFIRM}"
         order = self._order
         if order is None:
@@ -209,8 +215,6 @@ class ControllerSupervisor(ManagedNode):
             order.answer("the supervisor is not active")
         elif obstacle:
             order.answer(obstacle)
-        elif self._filter.mode != SafetyDecision.MODE_DISARMED or self._stream.zero_count < ZERO_COMMANDS:
-            order.answer("the filter must be disarmed and command zero, so that the controller begins with it")
         else:
             self._activating = order
             self._manager.switch(activate=[self._experiment.controller])

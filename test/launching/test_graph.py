@@ -11,7 +11,7 @@ import yaml
 from safe_transfer_ros import resources
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.launching import pr2_cup_swirl
-from safe_transfer_ros.launching.graph import SHARED, apply_arguments, complete, read_parameters
+from safe_transfer_ros.launching.graph import SHARED, apply_arguments, complete, read_parameters, write_parameters
 from safe_transfer_ros.nodes.settings import NODE_SETTINGS
 from safe_transfer_ros.policies.weights import Architecture
 
@@ -49,6 +49,24 @@ def test_recorder_runs_only_when_asked_for(tmp_path: Path) -> None:
     assert nodes.index("trainer") < nodes.index("safety_filter") < nodes.index("mujoco_sim")
 
 
+def test_hardware_is_the_same_graph_with_a_supervisor_in_the_place_of_the_simulator(tmp_path: Path) -> None:
+    hardware = plan(tmp_path, robot="hardware")
+    nodes = [process.node for process in hardware.processes]
+    simulated = [process.node for process in pr2_cup_swirl.plan({"run_dir": str(tmp_path / "sim")}).processes]
+    assert set(nodes) == (set(simulated) - {"mujoco_sim"}) | {"controller_supervisor", "episode_reset"}
+    assert nodes.index("controller_supervisor") < nodes.index("safety_filter")
+    assert hardware.parameters[SHARED]["mode"] == "realtime"
+    assert hardware.parameters["safety_filter"]["permission_lease"] > 0
+
+
+def test_settings_of_the_robot_go_on_top(tmp_path: Path) -> None:
+    file = tmp_path / "arm.yaml"
+    write_parameters({"safety_filter": {"permission_lease": 0.3}, SHARED: {"mode": "realtime"}}, file)
+    parameters = plan(tmp_path, robot="hardware", robot_config=str(file)).parameters
+    assert parameters["safety_filter"]["permission_lease"] == 0.3
+    assert parameters["safety_filter"]["action_timeout"] == 0.1, "of the task's own configuration file"
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
@@ -60,7 +78,9 @@ def test_recorder_runs_only_when_asked_for(tmp_path: Path) -> None:
         ({"t_min": "0.7"}, "D_safe"),
         ({"policy": "no_such_policy"}, "no policy file 'no_such_policy'"),
         ({"perturbation": "light_stick"}, "light_sticky"),
-        ({"robot": "hardware"}, "mode:=realtime"),
+        ({"robot": "hardware", "mode": "lockstep"}, "leave out mode:=lockstep"),
+        ({"robot": "hardware", "safety_filter.permission_lease": "0"}, "permission_lease above 0"),
+        ({"robot": "hardware", "safety_filter.reset_torque_limit": "9"}, "above torque_limit_max"),
         ({"config": "no/such.yaml"}, "cannot read configuration"),
         ({"safety_filter.trip_timeout": "0.05"}, "trip_timeout"),
     ],

@@ -32,6 +32,7 @@ class Client(Node):
     def __init__(self, context: Context, arm: StandIn) -> None:
         super().__init__("client", context=context)
         self.arm = arm
+        self.domain = 0
         self.executor_ = SingleThreadedExecutor(context=context)
         self.executor_.add_node(self)
         self.activity: list[ControllerManagerActivity] = []
@@ -113,8 +114,9 @@ def started(**changes: Any) -> Iterator[Client]:
         context = Context()
         rclpy.init(context=context, domain_id=claimed.number)
         client = Client(context, arm)
+        client.domain = claimed.number
+        claimed.lock.close()  # a graph started by the test claims it
         client.until(lambda: bool(client.activity) and bool(client.states), "the stand-in being up")
         yield client
         client.destroy_node()
         rclpy.shutdown(context=context)
-    claimed.lock.close()
