@@ -21,6 +21,7 @@ _MODULES = {
     "reproduce": "reproduce",
     "report": "report",
     "bag": "bag",
+    "doctor": "doctor",
     "watch": "watch",
     "fault-campaign": "fault_campaign",
     "train-critic": "train_critic",

@@ -171,6 +171,7 @@ class ControllerSupervisor(ManagedNode):
         manager = self._manager
         return (
             manager.problem(now)
+            or manager.hardware_problem(self._joints)
             or unfit(
                 manager.controllers,
                 self._experiment.controller,
@@ -178,7 +179,6 @@ class ControllerSupervisor(ManagedNode):
                 settings.joint_state_broadcaster,
                 holds=settings.allow_holding_controller,
             )
-            or manager.hardware_problem(self._joints)
             or self._stream.problem(now)
             or (f"the filter has tripped: {self._filter.message}" if self._tripped else None)
         )

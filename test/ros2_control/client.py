@@ -65,9 +65,16 @@ class Client(Node):
 
     def call(self, name: str, request: Any) -> Any:
         self.until(self.requests[name].service_is_ready, name)
-        future = self.requests[name].call_async(request)
-        self.until(future.done, f"an answer of {name}")
-        return future.result()
+        # What is sent before both ends have found each other is lost: ask again.
+        futures = []
+        deadline = time.monotonic() + 60.0
+        while not any(future.done() for future in futures):
+            assert time.monotonic() < deadline, f"no answer of {name}"
+            futures.append(self.requests[name].call_async(request))
+            asked = time.monotonic()
+            while not futures[-1].done() and time.monotonic() < asked + 3.0:
+                self.executor_.spin_once(timeout_sec=0.005)
+        return next(future.result() for future in futures if future.done())
 
     def switch(
         self,

@@ -37,3 +37,10 @@ def test_a_clock_that_went_back_counts_as_silence() -> None:
 def test_a_lease_that_makes_no_sense_is_refused(lease: float) -> None:
     with pytest.raises(ValueError, match="lease_s"):
         ExternalStop(lease)
+
+
+def test_it_may_be_something_else_that_forbids_motion() -> None:
+    permission = ExternalStop(0.1, "the controller supervisor", "permits no torque")
+    assert str(permission.problem(0)).startswith("the controller supervisor has not been heard")
+    permission.hear(True, 0)
+    assert permission.problem(0) == "the controller supervisor permits no torque"

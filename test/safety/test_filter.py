@@ -686,3 +686,47 @@ def test_the_trip_timeout_is_not_shorter_than_the_action_timeout():
 def test_effort_limits_fit_the_joints(effort):
     with pytest.raises(ValueError, match="effort"):
         SafetyFilter(("a", "b", "c"), effort, FilterSettings(), TorqueLimitGuard(0.1, 3.0))
+
+
+# A motion under a limit of its own: the slow moves of hardware
+
+
+def test_a_motion_under_its_own_limit_is_bounded_by_that_and_the_limit_ends_with_it(rig):
+    arm = rig(t_min=0.1)
+    arm.state()
+    arm.cycle()
+    assert arm.filter.arm(arm.now, own_limit=0.4) is None
+    assert not arm.propose([1.0, -1.0, 0.2])
+    np.testing.assert_array_equal(arm.cycle(), [0.4, -0.4, 0.2])
+    assert arm.filter.last_reasons == Reason.CLAMPED_TORQUE_LIMIT
+    refused = arm.filter.arm(arm.now)
+    assert refused == "armed for another motion: disarm first"
+    arm.filter.disarm(arm.now)
+    arm.wait(10)
+    assert arm.filter.arm(arm.now) is None
+    assert not arm.propose([1.0, -1.0, 0.2])
+    np.testing.assert_array_equal(arm.cycle(), [0.1, -0.1, 0.1])
+
+
+def test_a_trip_ends_a_limit_of_its_own(rig):
+    arm = rig(t_min=0.1)
+    arm.state()
+    arm.cycle()
+    arm.filter.arm(arm.now, own_limit=0.4)
+    trip(arm, Reason.NO_PERMISSION)
+    assert arm.filter.own_limit is None
+    arm.wait(10)
+    assert arm.filter.torque_limit == 0.1
+
+
+def test_no_critic_judges_a_motion_that_no_policy_proposes(rig):
+    class Refuses:
+        def judge(self, *arguments):
+            raise AssertionError("asked")
+
+    arm = rig(gate=Refuses(), observe=lambda position, velocity, limit: position)
+    arm.state()
+    arm.cycle()
+    arm.filter.arm(arm.now, own_limit=0.4)
+    assert arm.propose([0.1, 0.1, 0.1]) is Reason.NONE
+    np.testing.assert_array_equal(arm.cycle(), [0.1, 0.1, 0.1])

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`safe_transfer doctor`: what this machine lacks, one line each, with a mend."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from safe_transfer_ros import middleware
+
+GOOD, WEAK, BAD = "ok", "warn", "FAIL"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One line of the examination."""
+
+    verdict: str
+    what: str
+    mend: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.verdict:5}{self.what}" + (f": {self.mend}" if self.mend else "")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    text = "what this machine lacks, for simulation and for a real arm; status 1 if something must be mended"
+    parser = subparsers.add_parser("doctor", help=text, description=text)
+    parser.add_argument("--hardware", action="store_true", help="a real arm is to be driven: its needs must be met")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print every finding; 1 if any must be mended."""
+    findings = list(examine(hardware=options.hardware))
+    for finding in findings:
+        print(finding)
+    return int(any(finding.verdict == BAD for finding in findings))
+
+
+def examine(*, hardware: bool) -> Iterator[Finding]:
+    """Every finding; what only a real arm needs is weak, not bad, without one."""
+    needed = BAD if hardware else WEAK
+    yield Finding(verdict=GOOD, what=f"Python {platform.python_version()} on {platform.system()} {platform.release()}")
+    yield from _packages()
+    for module, mend in (
+        ("rclpy", "make setup, or source a ROS 2 Jazzy"),
+        ("safe_transfer_msgs", "make setup, or colcon build"),
+    ):
+        yield _module(module, BAD, mend)
+    yield _module(
+        "controller_manager_msgs", needed, "for a real arm: sudo apt install ros-jazzy-controller-manager-msgs"
+    )
+    yield from _middleware(needed)
+    yield from _discovery()
+    yield _limit("real-time priority", resource.RLIMIT_RTPRIO, 40, "rtprio", needed)
+    yield _limit("locked memory", resource.RLIMIT_MEMLOCK, 2**30, "memlock", needed)
+    yield from _kernel(needed)
+    yield _clock()
+    free = shutil.disk_usage(Path.cwd()).free
+    yield Finding(
+        verdict=GOOD if free > 2e9 else BAD,
+        what=f"{free / 1e9:.1f} GB free here",
+        mend="" if free > 2e9 else "a run records hundreds of MB: free some, or use another run_dir",
+    )
+
+
+def _packages() -> Iterator[Finding]:
+    for name in ("numpy", "torch", "mujoco", "mcap", "safetensors"):
+        try:
+            yield Finding(verdict=GOOD, what=f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(verdict=BAD, what=f"{name} is not installed", mend="make setup, or pip install it")
+
+
+def _module(name: str, verdict: str, mend: str) -> Finding:
+    if importlib.util.find_spec(name) is None:
+        return Finding(verdict=verdict, what=f"{name} is not installed", mend=mend)
+    return Finding(verdict=GOOD, what=f"{name} can be imported")
+
+
+def _middleware(needed: str) -> Iterator[Finding]:
+    rmw = os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
+    yield Finding(
+        verdict=GOOD if rmw == "rmw_fastrtps_cpp" else WEAK,
+        what=f"middleware {rmw}",
+        mend="" if rmw == "rmw_fastrtps_cpp" else "tested with rmw_fastrtps_cpp only; all processes must use the same",
+    )
+    mode = os.environ.get("RMW_FASTRTPS_PUBLICATION_MODE", "")
+    if mode == "ASYNCHRONOUS":
+        yield Finding(
+            verdict=needed,
+            what="RMW_FASTRTPS_PUBLICATION_MODE=ASYNCHRONOUS",
+            mend="up to 46 % of 1 kHz commands were lost with it: unset it",
+        )
+    domain = os.environ.get("ROS_DOMAIN_ID", "")
+    yield Finding(
+        verdict=GOOD,
+        what=f"ROS_DOMAIN_ID {domain or 'is not set: robot:=hardware uses 0, a simulation takes a free one'}",
+    )
+    reach = os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    yield Finding(
+        verdict=GOOD if reach == "LOCALHOST" else WEAK,
+        what=f"discovery range {reach}",
+        mend="" if reach == "LOCALHOST" else "anybody in reach can publish proposals and commands: see SROS 2",
+    )
+
+
+# In a process of its own: the doctor must not end up as a participant of somebody's domain.
+_DISCOVERY = """
+import time, rclpy
+from std_msgs.msg import Bool
+contexts = [rclpy.Context(), rclpy.Context()]  # two of them talk as two processes do
+for context in contexts:
+    rclpy.init(context=context)
+one, two = (rclpy.create_node("doctor", context=context) for context in contexts)
+one.create_publisher(Bool, "doctor/probe", 1)
+two.create_subscription(Bool, "doctor/probe", lambda message: None, 1)
+began = time.monotonic()
+while two.count_publishers("doctor/probe") < 1 or one.count_subscribers("doctor/probe") < 1:
+    time.sleep(0.01)
+    if time.monotonic() - began > 10.0:
+        raise SystemExit(1)
+print(f"{time.monotonic() - began:.2f}")
+"""
+
+
+def _discovery() -> Iterator[Finding]:
+    if importlib.util.find_spec("rclpy") is None:
+        return
+    done = subprocess.run(
+        [sys.executable, "-c", _DISCOVERY],
+        env=os.environ | middleware.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if done.returncode == 0:
+        yield Finding(verdict=GOOD, what=f"two participants found each other within {done.stdout.strip()} s")
+    else:
+        last = (done.stderr.strip().splitlines() or ["no answer within 10 s"])[-1]
+        yield Finding(
+            verdict=BAD, what=f"two participants did not find each other ({last})", mend="look at firewall and lo"
+        )
+
+
+def _limit(what: str, kind: int, wanted: int, word: str, verdict: str) -> Finding:
+    soft, _ = resource.getrlimit(kind)
+    permitted = soft == resource.RLIM_INFINITY or soft >= wanted or os.geteuid() == 0
+    if permitted:
+        return Finding(verdict=GOOD, what=f"{what} is permitted")
+    value = wanted if word == "rtprio" else "unlimited"
+    mend = f"add '@realtime - {word} {value}' to /etc/security/limits.conf, join group realtime, log in again"
+    return Finding(verdict=verdict, what=f"{what} is not permitted", mend=mend)
+
+
+def _kernel(needed: str) -> Iterator[Finding]:
+    realtime = Path("/sys/kernel/realtime")
+    preempt = realtime.exists() and realtime.read_text().strip() == "1"
+    yield Finding(
+        verdict=GOOD if preempt else WEAK,
+        what=f"kernel is {'' if preempt else 'not '}PREEMPT_RT",
+        mend="" if preempt else "a real arm at 1 kHz wants one (linux-image-rt-amd64, or Ubuntu Pro's)",
+    )
+    cores = os.cpu_count() or 1
+    yield Finding(
+        verdict=GOOD if cores >= 4 else needed if cores < 2 else WEAK,
+        what=f"{cores} processor cores",
+        mend="" if cores >= 4 else "a real arm wants four: control loop, filter, supervisor, the rest",
+    )
+
+
+def _clock() -> Finding:
+    """Stamps are the robot's; a wall clock that jumps makes logs and bags hard to read."""
+    done = None
+    if shutil.which("timedatectl"):
+        done = subprocess.run(
+            ["timedatectl", "show", "-p", "NTPSynchronized", "--value"], capture_output=True, text=True, timeout=10
+        )
+    if done is not None and done.returncode == 0 and done.stdout.strip() == "yes":
+        return Finding(verdict=GOOD, what="the clock is synchronised")
+    stamp = time.strftime("%Y-%m-%d %H:%M:%S %Z")
+    return Finding(
+        verdict=WEAK,
+        what=f"nobody says that the clock is synchronised (it is {stamp} here)",
+        mend="timedatectl set-ntp true; with a robot on another machine, chrony on both",
+    )
