@@ -24,10 +24,14 @@ pytestmark = pytest.mark.timeout(400)
 SHORT = ("iterations:=1", "trainer.episodes_per_iteration:=1", "robot:=hardware")
 # Two cores shared with others are no real-time machine.
 PATIENT = (
-    "safety_filter.permission_lease:=0.5",
-    "safety_filter.joint_state_timeout:=0.5",
-    "safety_filter.action_timeout:=0.5",
-    "controller_supervisor.command_timeout:=0.4",
+    "safety_filter.permission_lease:=3.0",
+    "safety_filter.joint_state_timeout:=3.0",
+    "safety_filter.frozen_timeout:=3.0",
+    "safety_filter.action_timeout:=3.0",
+    "safety_filter.trip_timeout:=4.0",
+    "controller_supervisor.command_timeout:=1.0",
+    "controller_supervisor.service_timeout:=5.0",
+    "unsafety_monitor.lease:=60.0",
 )
 
 
@@ -35,7 +39,7 @@ def test_an_iteration_on_hardware(tmp_path: Path) -> None:
     """An operator activates, the arm is moved to the start, an episode is run, the controller is left inactive."""
     run_dir = tmp_path / "run"
     task = make("pr2_cup_swirl")
-    with started(stand_in={"start": ["joint_state_broadcaster"]}) as arm:
+    with started(stand_in={"start": ["joint_state_broadcaster"]}, controller_manager={"update_rate": 100}) as arm:
         arm.arm.place(np.asarray(task.robot.home) + 0.3)
         arm.requests["activate"] = arm.create_client(SetBool, "controller_supervisor/activate")
         with graph_runs.started(run_dir, *SHORT, *PATIENT, ROS_DOMAIN_ID=str(arm.domain)) as process:
