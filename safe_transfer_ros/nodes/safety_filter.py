@@ -258,6 +258,8 @@ class SafetyFilter(ManagedNode):
             self._waiting = message
             self._pair()
         else:
+            if self._judged is not None:  # two between two joint states: each gets its decision
+                self._cycle(self._now())
             self._judge(message, self._now())
 
     def _on_reset_action(self, message: PolicyAction) -> None:
