@@ -49,7 +49,8 @@ def main() -> None:
             arm.driving = False
     print(
         f"kill -9 of the filter to zero torque at the arm: median {statistics.median(times):.0f} ms, "
-        f"maximum {max(times):.0f} ms, {len(times)} repeats, {stopped_early} left out as stopped before the kill, command_timeout {1e3 * options.command_timeout:.0f} ms, "
+        f"maximum {max(times):.0f} ms, {len(times)} repeats ({stopped_early} left out, stopped before the kill), "
+        f"command_timeout {1e3 * options.command_timeout:.0f} ms, "
         f"{options.rate:g} Hz"
     )
 
