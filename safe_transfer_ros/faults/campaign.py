@@ -153,7 +153,7 @@ class Campaign:
                 for number in range(first, self._repeats):
                     rng = random.Random(f"{self._seed} {fault.name} {number}")
                     outcomes.append(repeat.run(fault, stage, rng))
-                    stage.observer.clear()
+                    stage.forget()
                     self._told(fault.name, number + 1)
         except NotSo as error:
             if not outcomes:

@@ -7,6 +7,7 @@ keep. Messages are taken raw as well, so that they can be found again, byte for 
 
 from __future__ import annotations
 
+import bisect
 import os
 import threading
 import time
@@ -54,16 +55,19 @@ class Observer:
         """Nothing runs until the context is entered."""
         self._domain = domain
         self._over = threading.Event()
-        self.clear()
-        self.status = FilterStatus()
-
-    def clear(self) -> None:
-        """Forget what was seen."""
         self.commands: list[tuple[int, array[float]]] = []
         self.decisions: list[tuple[int, SafetyDecision]] = []
         self.statuses: list[tuple[int, FilterStatus]] = []
         self.efforts: list[tuple[int, float]] = []
         self.raw: list[tuple[int, int]] = []
+        self.status = FilterStatus()
+
+    def forget(self, before_ns: int) -> None:
+        """Forget what was seen before a time."""
+        seen: tuple[list[Any], ...] = (self.commands, self.decisions, self.statuses, self.efforts, self.raw)
+        for events in seen:
+            # In place and at once: the executor's thread goes on appending.
+            del events[: bisect.bisect_left(events, before_ns, key=lambda event: event[0])]
 
     def __enter__(self) -> Observer:
         """Join the graph."""

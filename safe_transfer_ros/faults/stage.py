@@ -34,6 +34,7 @@ FILTER = "safe_transfer_ros.nodes.safety_filter"
 FIRST_ITERATION = 5
 T_MIN, T_FIRST, T_MAX = 0.1, 2.8, 3.5  # N·m; 1.2 T_FIRST < T_MAX: a rise of 20 % breaks only the rule about growth
 LEASE = 0.6  # s: short, so that its end is seen soon
+REMEMBERED = 2000  # records of each stand-in: five seconds of the quickest
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 _HEARD = ("robot", "policy", "monitor")  # they speak when the filter and the recorder listen
@@ -95,6 +96,7 @@ class Stage:
         self.observer = Observer(domain)
         self._seed = seed
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._first: dict[str, int] = {}
         self._started_ns: dict[str, int] = {}
         self._recorded_ns = 0  # when the bag was last seen to hold what filter and robot publish
         self._iteration = FIRST_ITERATION
@@ -278,8 +280,14 @@ class Stage:
         return self.folder / f"{role}.ledger"
 
     def ledger(self, role: str) -> npt.NDArray[np.void]:
-        """What a stand-in did so far."""
-        return ledger.read(self.ledger_path(role))
+        """What a stand-in did, as far back as it is remembered."""
+        return ledger.read(self.ledger_path(role), self._first.get(role, 0))
+
+    def forget(self) -> None:
+        """Forget all but what is needed to judge what comes next."""
+        self.observer.forget(time.monotonic_ns() - 2 * 10**9)
+        for role in self._children:
+            self._first[role] = max(0, ledger.count(self.ledger_path(role)) - REMEMBERED)
 
     def times(self, role: str, kind: Kind = Kind.GOOD) -> npt.NDArray[np.int64]:
         """When a stand-in did something of a kind, ns."""

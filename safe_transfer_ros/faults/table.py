@@ -139,6 +139,7 @@ def _bad_proposals(kind: str, what: str, reason: Reason) -> Fault:
         mend=says("policy", "behave"),
         modes=(_HOLDING, _TRIPPED),
         reasons=reason | Reason.PROPOSAL_TIMEOUT,
+        may=Reason.PROPOSAL_STALE,  # where a good one has answered the same joint state already
         since="policy",
         within="action_timeout",
     )
