@@ -65,7 +65,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.trainer:
         return train_for_ever()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     middleware.set_defaults()
     samples, lost = soak(options)
     return report(samples, lost, options)

@@ -320,14 +320,15 @@ class Stage:
           NotSo: it does not come to that.
         """
         deadline = time.monotonic() + seconds
-        why = "no answer"
+        why, renewed = "no answer", 0.0
         while time.monotonic() < deadline:
             for role in ("filter", "recorder", *self._roles()):
                 if not self.running(role):
                     raise NotSo(f"{role} is not running: {self._last_line(role)}")
             status = self.observer.status
-            if status.lease_lost:
+            if status.lease_lost and time.monotonic() > renewed + 1.0:
                 self.renew_iteration()
+                renewed = time.monotonic()
             if status.mode == Mode.TRIPPED:
                 self.observer.reset()
             done, why = self.observer.arm()

@@ -46,7 +46,7 @@ class StandIn(Node):
     """A node with a ledger that does what stdin says."""
 
     def __init__(self, role: str, options: argparse.Namespace, rate_hz: float) -> None:
-        """Begin at once, or when `options.listeners` subscribers have been matched."""
+        """Act from the first spin on, or when `options.listeners` subscribers have been matched."""
         super().__init__(f"stand_in_{role}")
         self.options = options
         self.ledger = Ledger(options.ledger)
@@ -57,8 +57,11 @@ class StandIn(Node):
         self.joints = list(robot.joint_names)
         self.n_joints = len(self.joints)
         self.every(1.0 / rate_hz, self._on_time)
+
+    def begin(self) -> None:
+        """Listen to stdin from now on; the node is complete."""
         threading.Thread(target=self._listen, daemon=True).start()
-        for refusal in realtime.request(options.priority, lock_memory=False):
+        for refusal in realtime.request(self.options.priority, lock_memory=False):
             print(refusal, flush=True)
 
     def every(self, period_s: float, act: Callable[[], None]) -> None:
@@ -379,7 +382,9 @@ def main() -> None:
     options = parser.parse_args()
 
     def create(lifetime: Lifetime) -> StandIn:
-        return ROLES[options.role](options)
+        node = ROLES[options.role](options)
+        node.begin()
+        return node
 
     raise SystemExit(run(options.role, create))
 

@@ -213,7 +213,6 @@ def _record_again(stage: Stage) -> None:
 def _monitor_back(stage: Stage) -> None:
     stage.stop("monitor")
     stage.start("monitor")
-    stage.renew_iteration()
 
 
 _FAR_ROBOT = Setting(robot="mujoco_sim", robot_beyond=True)
