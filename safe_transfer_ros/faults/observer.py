@@ -83,7 +83,6 @@ class Observer:
         node.create_subscription(JointState, "joint_states", self._on_joint_state, qos.RECORD)
         self._arm = node.create_client(SetBool, "safety_filter/arm")
         self._reset = node.create_client(Trigger, "safety_filter/reset")
-        self._trip = node.create_client(Trigger, "safety_filter/trip")
         self._executor = EventsExecutor(context=self._context)
         self._executor.add_node(node)
         self._thread = threading.Thread(target=self._spin, name="observer", daemon=True)
@@ -146,10 +145,6 @@ class Observer:
         """`safety_filter/reset`."""
         return self._ask(self._reset, Trigger.Request())
 
-    def trip(self) -> tuple[bool, str]:
-        """`safety_filter/trip`."""
-        return self._ask(self._trip, Trigger.Request())
-
     def _ask(self, client: Any, request: Any) -> tuple[bool, str]:
         deadline = time.monotonic() + ANSWER_SECONDS
         until(client.service_is_ready, ANSWER_SECONDS, f"{client.srv_name} being served")
@@ -164,10 +159,6 @@ class Observer:
                 time.sleep(0.001)
             client.remove_pending_request(future)
         raise NotSo(f"no answer of {client.srv_name} within {ANSWER_SECONDS:g} s")
-
-    def subscribers(self, topic: str) -> int:
-        """Subscribers of a topic that this process has discovered."""
-        return int(self._node.count_subscribers(topic))
 
 
 def until(condition: Callable[[], object], seconds: float, what: str) -> None:

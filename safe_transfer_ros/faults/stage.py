@@ -131,8 +131,6 @@ class Stage:
         for node, values in self.setting.parameters.items():
             parameters.setdefault(node, {}).update(values)
         parameters = complete(parameters)
-        for node in parameters:  # each process gets the file; what is not its own would be an unknown parameter to it
-            parameters[node] = dict(parameters[node])
         del parameters["bag_recorder"]["bag"]  # each start has its own
         if self.setting.simulated_clock:
             parameters["safety_filter"]["use_sim_time"] = True
