@@ -183,7 +183,7 @@ def _work(arguments: dict[str, Any], name: str, connection: Connection) -> None:
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     campaign = Campaign(**arguments, told=lambda _, number: connection.send(number))
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):  # or the campaign has died
         campaign.work(find([name])[0])
 
 
