@@ -86,10 +86,6 @@ def _watch(fault: Fault, stage: Stage, injected_ns: int, outcome: Outcome) -> No
             status = stage.wait("filter", PATIENCE)
             if status != fault.ends_filter:
                 outcome.broken.append(f"the filter ended with exit status {status}")
-            if fault.safe is Safe.ROBOT_ZERO:
-                until(
-                    lambda: stage.observer.efforts and stage.observer.efforts[-1][1] == 0.0, PATIENCE, "robot at zero"
-                )
         elif fault.ends_recorder is not None:
             status = stage.wait("recorder", PATIENCE)
             if status != fault.ends_recorder:
@@ -101,13 +97,13 @@ def _watch(fault: Fault, stage: Stage, injected_ns: int, outcome: Outcome) -> No
                 PATIENCE,
                 f"{fault.modes[-1].name}",
             )
-            if fault.safe is Safe.ROBOT_ZERO:
-                time.sleep(stage.parameter("command_timeout"))
         elif fault.safe is Safe.LOWEST_LIMIT:
             until(lambda: stage.observer.status.lease_lost, PATIENCE, "the lease being lost")
             time.sleep(fault.hold_s)
         else:
             time.sleep(fault.hold_s)
+        if fault.safe is Safe.ROBOT_ZERO:
+            until(lambda: not stage.robot_efforts()[1][-1:].any(), PATIENCE, "the robot at zero torque")
     except NotSo as error:
         outcome.broken.append(str(error))
     time.sleep(LINGER)
@@ -201,8 +197,9 @@ def _judge_time(
             outcome.broken.append("torque did not go on")
         return
     if fault.safe is Safe.ROBOT_ZERO:
-        times, efforts = _robot_efforts(stage, injected_ns - 100_000_000, end_ns)
-        safe = efforts == 0.0
+        times, efforts = stage.robot_efforts()
+        meanwhile = (times > injected_ns - 100_000_000) & (times < end_ns)
+        times, safe = times[meanwhile], efforts[meanwhile] == 0.0
     elif fault.safe is Safe.LOWEST_LIMIT:
         safe = (np.abs(values) <= T_MIN + 1e-9).all(axis=1)
     else:
@@ -217,18 +214,6 @@ def _judge_time(
     outcome.time_to_safe_ms = max(0.0, (reached - start_ns) * _MS)
     if outcome.time_to_safe_ms > outcome.allowed_ms:
         outcome.late.append(f"{outcome.time_to_safe_ms:.1f} ms to safe torque, allowed {outcome.allowed_ms:.0f}")
-
-
-def _robot_efforts(stage: Stage, begin_ns: int, end_ns: int) -> tuple[np.ndarray, np.ndarray]:
-    """When the robot said what torque it applies, by whoever can hear it."""
-    if stage.setting.robot_beyond:
-        records = stage.ledger("witness")
-        times, efforts = records["time_ns"], records["value"]
-    else:
-        seen = list(stage.observer.efforts)
-        times, efforts = np.array([t for t, _ in seen], dtype=np.int64), np.array([effort for _, effort in seen])
-    meanwhile = (times > begin_ns) & (times < end_ns)
-    return times[meanwhile], efforts[meanwhile]
 
 
 def _parameter(stage: Stage, name: str) -> float:

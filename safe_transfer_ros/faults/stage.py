@@ -215,7 +215,7 @@ class Stage:
         self._seed += 1
         command = ["safe_transfer_ros.faults.stand_ins", role, "--ledger", str(self.ledger_path(role))]
         command += ["--seed", str(self._seed), "--iteration", str(self._iteration), "--lease", str(LEASE)]
-        command += ["--priority", str(self._priority)]
+        command += ["--priority", str(self._priority)] + ["--gentle"] * (self.setting.robot == "mujoco_sim")
         return [*command, "--limit", str(self.setting.first_limit), "--listeners", str(2 if role in _HEARD else 0)]
 
     def stop(self, role: str) -> int:
@@ -297,6 +297,14 @@ class Stage:
         records = self.ledger("monitor")
         good = records[records["kind"] == Kind.GOOD]
         return Grants(times=good["time_ns"], limits=good["value"], iterations=good["stamp_ns"], lease_s=LEASE)
+
+    def robot_efforts(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """When the robot said which torque it applies, ns, and the largest of its joints, N·m."""
+        if self.setting.robot_beyond:  # only the witness hears it
+            records = self.ledger("witness")
+            return records["time_ns"], records["value"]
+        seen = list(self.observer.efforts)
+        return np.array([t for t, _ in seen], dtype=np.int64), np.array([effort for _, effort in seen])
 
     def published(self, begin_ns: int, end_ns: int) -> recorded.Published:
         """What filter, robot and policy published in a span of time."""

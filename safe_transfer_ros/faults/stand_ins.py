@@ -225,7 +225,8 @@ class Policy(StandIn):
             if now < self._not_before:
                 return
             self._not_before = now + self.random.uniform(0.05, 0.35)
-        self._propose("good" if behaviour in ("behave", "slow") else behaviour)
+        good = "alternating" if self.options.gentle else "good"
+        self._propose(good if behaviour in ("behave", "slow") else behaviour)
 
     def extra(self, kind: str) -> None:
         """One more proposal of a kind."""
@@ -376,6 +377,7 @@ def main() -> None:
     parser.add_argument("--listeners", type=int, default=1, help="publish when this many subscribers are there")
     parser.add_argument("--seed", type=int, default=0, help="of delays and garbage")
     parser.add_argument("--priority", type=int, default=0, help="SCHED_FIFO priority; 0: none")
+    parser.add_argument("--gentle", action="store_true", help="policy: torques that leave a real arm where it is")
     parser.add_argument("--iteration", type=int, default=0, help="monitor: iteration to start at")
     parser.add_argument("--limit", type=float, default=0.1, help="monitor: torque limit, N·m")
     parser.add_argument("--lease", type=float, default=1.0, help="monitor: lease of each limit, s")

@@ -24,7 +24,12 @@ LAST_STATE_SEEN = "observer"  # the last joint state that came to this side
 GRACE = 0.02  # s beyond a timeout in which stop torque must be there
 _HOLDING, _TRIPPED = Mode.HOLDING, Mode.TRIPPED
 ALWAYS = (
-    Reason.CLAMPED_TORQUE_LIMIT | Reason.CLAMPED_EFFORT_LIMIT | Reason.CLAMPED_TORQUE_RATE | Reason.NOT_ARMED
+    Reason.CLAMPED_TORQUE_LIMIT
+    | Reason.CLAMPED_EFFORT_LIMIT
+    | Reason.CLAMPED_TORQUE_RATE
+    | Reason.CLAMPED_SOFT_POSITION
+    | Reason.CLAMPED_SOFT_VELOCITY
+    | Reason.NOT_ARMED
 )  # the proposals ask for too much on purpose, and go on while the filter is tripped
 
 
