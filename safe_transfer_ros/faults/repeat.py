@@ -33,7 +33,8 @@ class Outcome:
       allowed_ms: The most allowed.
       broken: Promises broken, in words.
       late: Promises about time that were not kept, in words.
-      stall_ms: How long threads that were ready to run were not run meanwhile, together.
+      stall_ms: How long threads that were ready to run were not run meanwhile, together: from the last good message to
+        safe torque where that was timed, else from beginning to end.
       published: What was published before the fault; it must be in the bag.
       lost: How much of it is not, known when the bag has been read.
     """
@@ -212,6 +213,7 @@ def _judge_time(
         outcome.broken.append("torque was not safe at the end")
         return
     outcome.time_to_safe_ms = max(0.0, (reached - start_ns) * _MS)
+    outcome.stall_ms = _stall_ms(stage, start_ns, reached)
     if outcome.time_to_safe_ms > outcome.allowed_ms:
         outcome.late.append(f"{outcome.time_to_safe_ms:.1f} ms to safe torque, allowed {outcome.allowed_ms:.0f}")
 
