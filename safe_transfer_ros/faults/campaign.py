@@ -153,7 +153,7 @@ class Campaign:
                 for number in range(first, self._repeats):
                     rng = random.Random(f"{self._seed} {fault.name} {number}")
                     outcomes.append(repeat.run(fault, stage, rng))
-                    stage.observer.clear()
+                    stage.forget()
                     self._told(fault.name, number + 1)
         except NotSo as error:
             if not outcomes:
@@ -183,7 +183,7 @@ def _work(arguments: dict[str, Any], name: str, connection: Connection) -> None:
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     campaign = Campaign(**arguments, told=lambda _, number: connection.send(number))
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):  # or the campaign has died
         campaign.work(find([name])[0])
 
 

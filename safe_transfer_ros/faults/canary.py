@@ -20,9 +20,9 @@ from pathlib import Path
 
 from safe_transfer_ros.faults.ledger import Kind, Ledger
 
-PERIOD = 0.002  # s
+PERIOD = 0.005  # s
 LATE = 0.005  # s from which on a lateness is written down
-SAMPLE = 0.02  # s between two looks at the kernel's account
+SAMPLE = 0.05  # s between two looks at the kernel's account
 
 
 def _sleep_on(processor: int, ledger: Ledger) -> None:

@@ -43,11 +43,15 @@ class Ledger:
 
 def read(path: Path, first: int = 0) -> npt.NDArray[np.void]:
     """Records from number `first` on, shape (n,): time_ns, stamp_ns, value, kind; none if there is no file yet."""
+    there = count(path) - first
+    if there <= 0:
+        return np.empty(0, _DTYPE)
+    return np.fromfile(path, _DTYPE, count=there, offset=first * _RECORD.size)
+
+
+def count(path: Path) -> int:
+    """Whole records in a file; 0 if there is no file yet."""
     try:
-        size = path.stat().st_size
+        return path.stat().st_size // _RECORD.size
     except FileNotFoundError:
-        return np.empty(0, _DTYPE)
-    count = size // _RECORD.size - first
-    if count <= 0:
-        return np.empty(0, _DTYPE)
-    return np.fromfile(path, _DTYPE, count=count, offset=first * _RECORD.size)
+        return 0

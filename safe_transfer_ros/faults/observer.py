@@ -7,6 +7,7 @@ keep. Messages are taken raw as well, so that they can be found again, byte for 
 
 from __future__ import annotations
 
+import bisect
 import os
 import threading
 import time
@@ -54,16 +55,19 @@ class Observer:
         """Nothing runs until the context is entered."""
         self._domain = domain
         self._over = threading.Event()
-        self.clear()
-        self.status = FilterStatus()
-
-    def clear(self) -> None:
-        """Forget what was seen."""
         self.commands: list[tuple[int, array[float]]] = []
         self.decisions: list[tuple[int, SafetyDecision]] = []
         self.statuses: list[tuple[int, FilterStatus]] = []
         self.efforts: list[tuple[int, float]] = []
         self.raw: list[tuple[int, int]] = []
+        self.status = FilterStatus()
+
+    def forget(self, before_ns: int) -> None:
+        """Forget what was seen before a time."""
+        seen: tuple[list[Any], ...] = (self.commands, self.decisions, self.statuses, self.efforts, self.raw)
+        for events in seen:
+            # In place and at once: the executor's thread goes on appending.
+            del events[: bisect.bisect_left(events, before_ns, key=lambda event: event[0])]
 
     def __enter__(self) -> Observer:
         """Join the graph."""
@@ -79,7 +83,6 @@ class Observer:
         node.create_subscription(JointState, "joint_states", self._on_joint_state, qos.RECORD)
         self._arm = node.create_client(SetBool, "safety_filter/arm")
         self._reset = node.create_client(Trigger, "safety_filter/reset")
-        self._trip = node.create_client(Trigger, "safety_filter/trip")
         self._executor = EventsExecutor(context=self._context)
         self._executor.add_node(node)
         self._thread = threading.Thread(target=self._spin, name="observer", daemon=True)
@@ -142,10 +145,6 @@ class Observer:
         """`safety_filter/reset`."""
         return self._ask(self._reset, Trigger.Request())
 
-    def trip(self) -> tuple[bool, str]:
-        """`safety_filter/trip`."""
-        return self._ask(self._trip, Trigger.Request())
-
     def _ask(self, client: Any, request: Any) -> tuple[bool, str]:
         deadline = time.monotonic() + ANSWER_SECONDS
         until(client.service_is_ready, ANSWER_SECONDS, f"{client.srv_name} being served")
@@ -160,10 +159,6 @@ class Observer:
                 time.sleep(0.001)
             client.remove_pending_request(future)
         raise NotSo(f"no answer of {client.srv_name} within {ANSWER_SECONDS:g} s")
-
-    def subscribers(self, topic: str) -> int:
-        """Subscribers of a topic that this process has discovered."""
-        return int(self._node.count_subscribers(topic))
 
 
 def until(condition: Callable[[], object], seconds: float, what: str) -> None:

@@ -14,6 +14,7 @@ Array = npt.NDArray[np.float64]
 
 SWING = 8.0  # N·m asked of the first joint, above every limit used here
 STEP_TORQUE = 0.1  # N·m times the joint's place, for the joints between
+GENTLE_TORQUE = 0.3  # N·m
 BAD_TORQUE = 0.777  # N·m; no good proposal has it
 _NUMBER = 1e-6  # N·m a step in the last joint
 
@@ -33,7 +34,8 @@ def make(kind: str, joints: list[str], step: int) -> tuple[list[str], list[float
     """Joint names and torques of a proposal of a kind.
 
     Args:
-      kind: "good", "permuted" (good, in another order) or one of BAD.
+      kind: "good", "permuted" (good, in another order), "alternating" (good for an arm that moves: it stays where it
+        is) or one of BAD.
       joints: The robot's joints.
       step: Number of the proposal.
     """
@@ -41,6 +43,9 @@ def make(kind: str, joints: list[str], step: int) -> tuple[list[str], list[float
     effort: list[float] = good_effort(step, len(joints)).tolist()
     if kind == "good":
         return names, effort
+    if kind == "alternating":
+        gentle = np.append(np.full(len(joints) - 1, GENTLE_TORQUE), effort[-1])
+        return names, (gentle if step % 2 else -gentle).tolist()
     if kind == "permuted":
         return names[::-1], effort[::-1]
     effort = [BAD_TORQUE] * len(joints)

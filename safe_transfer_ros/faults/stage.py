@@ -34,6 +34,7 @@ FILTER = "safe_transfer_ros.nodes.safety_filter"
 FIRST_ITERATION = 5
 T_MIN, T_FIRST, T_MAX = 0.1, 2.8, 3.5  # N·m; 1.2 T_FIRST < T_MAX: a rise of 20 % breaks only the rule about growth
 LEASE = 0.6  # s: short, so that its end is seen soon
+REMEMBERED = 2000  # records of each stand-in: five seconds of the quickest
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 _HEARD = ("robot", "policy", "monitor")  # they speak when the filter and the recorder listen
@@ -95,6 +96,7 @@ class Stage:
         self.observer = Observer(domain)
         self._seed = seed
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._first: dict[str, int] = {}
         self._started_ns: dict[str, int] = {}
         self._recorded_ns = 0  # when the bag was last seen to hold what filter and robot publish
         self._iteration = FIRST_ITERATION
@@ -129,8 +131,6 @@ class Stage:
         for node, values in self.setting.parameters.items():
             parameters.setdefault(node, {}).update(values)
         parameters = complete(parameters)
-        for node in parameters:  # each process gets the file; what is not its own would be an unknown parameter to it
-            parameters[node] = dict(parameters[node])
         del parameters["bag_recorder"]["bag"]  # each start has its own
         if self.setting.simulated_clock:
             parameters["safety_filter"]["use_sim_time"] = True
@@ -215,7 +215,7 @@ class Stage:
         self._seed += 1
         command = ["safe_transfer_ros.faults.stand_ins", role, "--ledger", str(self.ledger_path(role))]
         command += ["--seed", str(self._seed), "--iteration", str(self._iteration), "--lease", str(LEASE)]
-        command += ["--priority", str(self._priority)]
+        command += ["--priority", str(self._priority)] + ["--gentle"] * (self.setting.robot == "mujoco_sim")
         return [*command, "--limit", str(self.setting.first_limit), "--listeners", str(2 if role in _HEARD else 0)]
 
     def stop(self, role: str) -> int:
@@ -278,8 +278,14 @@ class Stage:
         return self.folder / f"{role}.ledger"
 
     def ledger(self, role: str) -> npt.NDArray[np.void]:
-        """What a stand-in did so far."""
-        return ledger.read(self.ledger_path(role))
+        """What a stand-in did, as far back as it is remembered."""
+        return ledger.read(self.ledger_path(role), self._first.get(role, 0))
+
+    def forget(self) -> None:
+        """Forget all but what is needed to judge what comes next."""
+        self.observer.forget(time.monotonic_ns() - 2 * 10**9)
+        for role in self._children:
+            self._first[role] = max(0, ledger.count(self.ledger_path(role)) - REMEMBERED)
 
     def times(self, role: str, kind: Kind = Kind.GOOD) -> npt.NDArray[np.int64]:
         """When a stand-in did something of a kind, ns."""
@@ -291,6 +297,14 @@ class Stage:
         records = self.ledger("monitor")
         good = records[records["kind"] == Kind.GOOD]
         return Grants(times=good["time_ns"], limits=good["value"], iterations=good["stamp_ns"], lease_s=LEASE)
+
+    def robot_efforts(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """When the robot said which torque it applies, ns, and the largest of its joints, N·m."""
+        if self.setting.robot_beyond:  # only the witness hears it
+            records = self.ledger("witness")
+            return records["time_ns"], records["value"]
+        seen = list(self.observer.efforts)
+        return np.array([t for t, _ in seen], dtype=np.int64), np.array([effort for _, effort in seen])
 
     def published(self, begin_ns: int, end_ns: int) -> recorded.Published:
         """What filter, robot and policy published in a span of time."""
@@ -312,14 +326,15 @@ class Stage:
           NotSo: it does not come to that.
         """
         deadline = time.monotonic() + seconds
-        why = "no answer"
+        why, renewed = "no answer", 0.0
         while time.monotonic() < deadline:
             for role in ("filter", "recorder", *self._roles()):
                 if not self.running(role):
                     raise NotSo(f"{role} is not running: {self._last_line(role)}")
             status = self.observer.status
-            if status.lease_lost:
+            if status.lease_lost and time.monotonic() > renewed + 1.0:
                 self.renew_iteration()
+                renewed = time.monotonic()
             if status.mode == Mode.TRIPPED:
                 self.observer.reset()
             done, why = self.observer.arm()

@@ -46,7 +46,7 @@ class StandIn(Node):
     """A node with a ledger that does what stdin says."""
 
     def __init__(self, role: str, options: argparse.Namespace, rate_hz: float) -> None:
-        """Begin at once, or when `options.listeners` subscribers have been matched."""
+        """Act from the first spin on, or when `options.listeners` subscribers have been matched."""
         super().__init__(f"stand_in_{role}")
         self.options = options
         self.ledger = Ledger(options.ledger)
@@ -57,8 +57,11 @@ class StandIn(Node):
         self.joints = list(robot.joint_names)
         self.n_joints = len(self.joints)
         self.every(1.0 / rate_hz, self._on_time)
+
+    def begin(self) -> None:
+        """Listen to stdin from now on; the node is complete."""
         threading.Thread(target=self._listen, daemon=True).start()
-        for refusal in realtime.request(options.priority, lock_memory=False):
+        for refusal in realtime.request(self.options.priority, lock_memory=False):
             print(refusal, flush=True)
 
     def every(self, period_s: float, act: Callable[[], None]) -> None:
@@ -222,7 +225,8 @@ class Policy(StandIn):
             if now < self._not_before:
                 return
             self._not_before = now + self.random.uniform(0.05, 0.35)
-        self._propose("good" if behaviour in ("behave", "slow") else behaviour)
+        good = "alternating" if self.options.gentle else "good"
+        self._propose(good if behaviour in ("behave", "slow") else behaviour)
 
     def extra(self, kind: str) -> None:
         """One more proposal of a kind."""
@@ -373,13 +377,16 @@ def main() -> None:
     parser.add_argument("--listeners", type=int, default=1, help="publish when this many subscribers are there")
     parser.add_argument("--seed", type=int, default=0, help="of delays and garbage")
     parser.add_argument("--priority", type=int, default=0, help="SCHED_FIFO priority; 0: none")
+    parser.add_argument("--gentle", action="store_true", help="policy: torques that leave a real arm where it is")
     parser.add_argument("--iteration", type=int, default=0, help="monitor: iteration to start at")
     parser.add_argument("--limit", type=float, default=0.1, help="monitor: torque limit, N·m")
     parser.add_argument("--lease", type=float, default=1.0, help="monitor: lease of each limit, s")
     options = parser.parse_args()
 
     def create(lifetime: Lifetime) -> StandIn:
-        return ROLES[options.role](options)
+        node = ROLES[options.role](options)
+        node.begin()
+        return node
 
     raise SystemExit(run(options.role, create))
 

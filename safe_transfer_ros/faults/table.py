@@ -24,7 +24,12 @@ LAST_STATE_SEEN = "observer"  # the last joint state that came to this side
 GRACE = 0.02  # s beyond a timeout in which stop torque must be there
 _HOLDING, _TRIPPED = Mode.HOLDING, Mode.TRIPPED
 ALWAYS = (
-    Reason.CLAMPED_TORQUE_LIMIT | Reason.CLAMPED_EFFORT_LIMIT | Reason.CLAMPED_TORQUE_RATE | Reason.NOT_ARMED
+    Reason.CLAMPED_TORQUE_LIMIT
+    | Reason.CLAMPED_EFFORT_LIMIT
+    | Reason.CLAMPED_TORQUE_RATE
+    | Reason.CLAMPED_SOFT_POSITION
+    | Reason.CLAMPED_SOFT_VELOCITY
+    | Reason.NOT_ARMED
 )  # the proposals ask for too much on purpose, and go on while the filter is tripped
 
 
@@ -139,6 +144,7 @@ def _bad_proposals(kind: str, what: str, reason: Reason) -> Fault:
         mend=says("policy", "behave"),
         modes=(_HOLDING, _TRIPPED),
         reasons=reason | Reason.PROPOSAL_TIMEOUT,
+        may=Reason.PROPOSAL_STALE,  # where a good one has answered the same joint state already
         since="policy",
         within="action_timeout",
     )
@@ -212,7 +218,6 @@ def _record_again(stage: Stage) -> None:
 def _monitor_back(stage: Stage) -> None:
     stage.stop("monitor")
     stage.start("monitor")
-    stage.renew_iteration()
 
 
 _FAR_ROBOT = Setting(robot="mujoco_sim", robot_beyond=True)
