@@ -4,7 +4,11 @@
 Failures end the episode, so with c' = I(s') the target is y = c' + (1 - c')(1 - terminated) gamma Q'(s', a'), with a'
 from the UNMASKED policy (SQRL App. D). CSC is CQL with the sign turned: it adds
 alpha (E_D[Q] - E_{s~D, a~pi}[Q]), which pushes Q up on torques that the policy would try and the data does not have.
-alpha = 0 is SQRL's critic. Both draw Q toward the mean of y, so the squared error is kept as the papers have it.
+alpha = 0 is SQRL's critic.
+
+The Bellman error is measured by cross-entropy, not by its square as in the papers: both are least at the mean of y,
+but behind a sigmoid the square's gradient carries a factor Q (1 - Q), and a critic that had seen few failures, Q near
+0, did not learn any more when they came.
 """
 
 from __future__ import annotations
@@ -93,6 +97,10 @@ def initial_critic(n_inputs: int, settings: CriticSettings, seed: int, *, first_
 
 def failure_probability(parameters: Mapping[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
     """Q of every member, shape (members, b), for inputs (b, d)."""
+    return torch.sigmoid(_logit(parameters, inputs))
+
+
+def _logit(parameters: Mapping[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
     layers = len(parameters) // 2
     activation = inputs.expand(parameters["layer.0.weight"].shape[0], *inputs.shape)
     for layer in range(layers):
@@ -100,7 +108,7 @@ def failure_probability(parameters: Mapping[str, torch.Tensor], inputs: torch.Te
         activation = torch.baddbmm(bias[:, None, :], activation, weight.transpose(1, 2))
         if layer < layers - 1:
             activation = torch.relu(activation)
-    return torch.sigmoid(activation[..., 0])
+    return activation[..., 0]
 
 
 def bellman_target(
@@ -147,16 +155,18 @@ class CriticLearner:
             target = bellman_target(
                 torch.from_numpy(batch.cost), torch.from_numpy(batch.terminated), following, settings.gamma
             )
-        seen = failure_probability(self._online, torch.from_numpy(batch.inputs))
+        logit = _logit(self._online, torch.from_numpy(batch.inputs))
+        seen = torch.sigmoid(logit)
         # Summed over members: each learns as if it were alone.
-        bellman = 0.5 * (seen - target).square().mean(dim=1).sum()
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logit, target, reduction="none").mean(dim=1).sum()
+        bellman = 0.5 * (seen.detach() - target).square().mean(dim=1).sum()
         gap = torch.zeros(())
         if settings.alpha > 0.0:
             assert batch.policy_inputs is not None
             tried = failure_probability(self._online, torch.from_numpy(batch.policy_inputs))
             gap = (tried.mean(dim=1) - seen.mean(dim=1)).sum()
         self._optimiser.zero_grad(set_to_none=True)
-        (bellman - settings.alpha * gap).backward()
+        (loss - settings.alpha * gap).backward()
         self._optimiser.step()
         with torch.no_grad():
             torch._foreach_lerp_(list(self._target.values()), list(self._online.values()), settings.target_rate)
