@@ -27,6 +27,7 @@ _SIZES |= {"float32": 4, "int64": 8, "uint64": 8, "float64": 8}
 _KINDS = {"bool": "u1", "byte": "u1", "char": "u1", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2"}
 _KINDS |= {"int32": "i4", "uint32": "u4", "int64": "i8", "uint64": "u8", "float32": "f4", "float64": "f8"}
 _HEADER = 4  # bytes of encapsulation before the body; alignment counts from the body
+_FIRST_RUN = 256  # messages copied on the guess that they are laid out alike
 _TRAILING = 7  # padding that some writers leave behind the last field
 
 
@@ -88,7 +89,7 @@ class LayoutReader:
         Raises:
           BagError: if a message does not fit its definition.
         """
-        start, most = 0, 64
+        start, most = 0, _FIRST_RUN
         while start < len(messages):
             layout = self._layout(messages[start])
             stop = start + 1
@@ -98,7 +99,7 @@ class LayoutReader:
             fits = layout.fits(block)
             count = stop - start if fits.all() else int(np.argmin(fits))
             # Layouts that alternate must not make every block be copied again and again.
-            most = 2 * most if count == most else max(64, 2 * count)
+            most = 2 * most if count == most else max(_FIRST_RUN, 2 * count)
             yield layout, block[:count]
             start += count
 

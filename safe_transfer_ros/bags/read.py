@@ -25,7 +25,7 @@ from safe_transfer_ros.bags.record import METADATA_NAME
 from safe_transfer_ros.bags.scan import Contents, Damage, RawMessage, scan
 from safe_transfer_ros.bags.sqlite_file import scan_sqlite
 
-_BATCH = 2048
+_BATCH = 8192
 _KINDS = {".mcap": scan, ".db3": scan_sqlite}
 
 

@@ -225,7 +225,8 @@ def _messages(
                     give[channel] = wanted is None or known.topic in wanted
             if give.get(channel):
                 data = records[position + _MESSAGE.size : after]
-                yield RawMessage(channel, sequence, log_time, publish_time, data)
+                # Past the named tuple's own __new__, which costs more than all the rest of a message.
+                yield tuple.__new__(RawMessage, (channel, sequence, log_time, publish_time, data))
         elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
             _declare(opcode, records[position + _RECORD.size : after], contents, damage)
             give.clear()

@@ -252,8 +252,8 @@ def decision_rows(bag: Bag, task: Task) -> Iterator[tuple[NDArray[Any], list[str
             reader = readers[id(topic.definitions)] = DecisionReader(
                 topic.definitions, topic.type_name, task.robot.joint_names, task.observation_size
             )
-        for rows in reader.rows([message.data for message in messages]):
-            yield rows, reader.critics
+        # Joined: an episode's last decision has a layout of its own, and numpy wants its rows by the thousand.
+        yield np.concatenate(list(reader.rows([message.data for message in messages]))), reader.critics
 
 
 def write_transitions(bags: Iterable[Bag], task: Task, folder: Path | str) -> tuple[Transitions, Counts]:

@@ -237,7 +237,9 @@ def test_flipped_bytes_give_no_wrong_transition(tmp_path):
     assert broken > 10
 
 
-def test_memory_does_not_grow_with_the_bag(tmp_path):
+def test_memory_does_not_grow_with_the_bag(tmp_path, monkeypatch):
+    monkeypatch.setattr("safe_transfer_ros.bags.read._BATCH", 1024)
+
     def peak(episodes, name):
         bag = write(tmp_path / name, _long(episodes), chunk_bytes=65536)
         tracemalloc.start()
