@@ -40,7 +40,8 @@ LATCHED = QoSProfile(
     durability=QoSDurabilityPolicy.TRANSIENT_LOCAL,
 )
 
-# A recorder of latched topics: the state that was there before it, and every change since.
+# A recorder of latched topics: the state that was there before it, and every change since. Also the filter's status: a
+# reliable writer blocks for up to 100 ms once it keeps no room for what a killed listener has not acknowledged.
 LATCHED_RECORD = QoSProfile(
     history=QoSHistoryPolicy.KEEP_LAST,
     depth=100,

@@ -149,8 +149,8 @@ class SafetyFilter(ManagedNode):
         """Create topics, services and timers."""
         self._commands = self.create_publisher(Float64MultiArray, self._commands_topic, qos.RECORD)
         self._decisions = self.create_publisher(SafetyDecision, "safety_filter/decision", qos.RECORD)
-        self._status = self.create_publisher(FilterStatus, "safety_filter/status", qos.LATCHED)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.STREAM)
+        self._status = self.create_publisher(FilterStatus, "safety_filter/status", qos.LATCHED_RECORD)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.RECORD)
         self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM)
         self.create_subscription(PolicyAction, PROPOSALS, self._on_action, qos.STREAM)
         self.create_subscription(TorqueLimit, "unsafety_monitor/torque_limit", self._on_limit, qos.LATCHED)
