@@ -71,6 +71,8 @@ class StandIn(Node):
     def told(self, words: list[str]) -> None:
         """A line came: a behaviour, or `extra KIND`. Called from the thread that reads stdin."""
         if words[0] == "extra":
+            while not self._heard:  # a latched message would be delivered later, and look as if it had been late
+                time.sleep(0.01)
             self.extra(words[1])
         else:
             self.behaviour = words[0]
