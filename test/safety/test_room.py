@@ -15,6 +15,7 @@ import safe_transfer_ros.safety
 ROOM = Path(safe_transfer_ros.safety.__file__).parent
 ALLOWED = {
     "__future__",
+    "array",
     "collections",
     "dataclasses",
     "difflib",
