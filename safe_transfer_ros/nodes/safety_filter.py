@@ -113,7 +113,7 @@ class SafetyFilter(ManagedNode):
         self._usable = False  # its arrays are whole and in order
         self._unreadable = ""  # why the newest joint state could not be used
         self._told = (Mode.DISARMED, Reason.NONE, -1, 0.0)  # mode, cause, limit iteration and limit last published
-        self._recorded_mode = Mode.DISARMED  # of the last cycle
+        self._recorded_mode = Mode.DISARMED  # of the last cycle; a stop is recorded where something could move
         self._unrecorded = 0  # reasons of the cycles since the last decision
         self._arrival_ns = self._published_ns = time.monotonic_ns()
         self.add_on_set_parameters_callback(self._on_parameters)
@@ -382,7 +382,7 @@ class SafetyFilter(ManagedNode):
         if self._judged is not None:
             self._publish_decision(self._filter.verdict)
             self._judged = None
-        elif mode is not self._recorded_mode and mode in _STOPPING:
+        elif mode is not self._recorded_mode and mode in _STOPPING and self._recorded_mode in _MOVING:
             self._usable = False
             self._publish_decision(Verdict.STOPPED)
         self._recorded_mode = mode

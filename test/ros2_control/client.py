@@ -114,7 +114,8 @@ class Client(Node):
 
 
 @contextmanager
-def started(**changes: Any) -> Iterator[Client]:
+def started(*, shared: bool = False, **changes: Any) -> Iterator[Client]:
+    """A stand-in and its client; `shared`: its domain is free to be claimed, by a graph that the test starts."""
     claimed = domain.claim()
     start = ("joint_state_broadcaster", "effort_controller", "forward_controller")
     with StandIn(claimed.number, configuration(start=start, **changes)) as arm:
@@ -122,7 +123,8 @@ def started(**changes: Any) -> Iterator[Client]:
         rclpy.init(context=context, domain_id=claimed.number)
         client = Client(context, arm)
         client.domain = claimed.number
-        claimed.lock.close()  # a graph started by the test claims it
+        if shared:
+            claimed.lock.close()
         client.until(lambda: bool(client.activity) and bool(client.states), "the stand-in being up")
         yield client
         client.destroy_node()

@@ -39,7 +39,9 @@ def test_an_iteration_on_hardware(tmp_path: Path) -> None:
     """An operator activates, the arm is moved to the start, an episode is run, the controller is left inactive."""
     run_dir = tmp_path / "run"
     task = make("pr2_cup_swirl")
-    with started(stand_in={"start": ["joint_state_broadcaster"]}, controller_manager={"update_rate": 100}) as arm:
+    with started(
+        shared=True, stand_in={"start": ["joint_state_broadcaster"]}, controller_manager={"update_rate": 100}
+    ) as arm:
         arm.arm.place(np.asarray(task.robot.home) + 0.3)
         arm.requests["activate"] = arm.create_client(SetBool, "controller_supervisor/activate")
         with graph_runs.started(run_dir, *SHORT, *PATIENT, ROS_DOMAIN_ID=str(arm.domain)) as process:
