@@ -393,6 +393,7 @@ class SafetyFilter:
             self._state.forget_age(now_ns)
             self._trip_ns = now_ns
             self._cycle_ns = None
+            self._passed_ns = now_ns - self._damping_ns - 1  # else damping would begin anew at that old time
             self._note(Reason.CLOCK_WENT_BACK)
             self._trip(Event.CLOCK_FAULT, Reason.CLOCK_WENT_BACK, now_ns)
         self._now_ns = now_ns
@@ -414,7 +415,7 @@ class SafetyFilter:
             self.settings.stop_damping > 0.0
             and (self.mode is _HOLDING or self.mode is _TRIPPED)
             and not self.cause & _UNDAMPED
-            and 0 <= now_ns - self._passed_ns <= self._damping_ns
+            and now_ns - self._passed_ns <= self._damping_ns
             and not state.stale(now_ns)
             and now_ns - state.changed_ns <= self._frozen_timeout_ns
         )

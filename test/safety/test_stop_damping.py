@@ -131,3 +131,14 @@ def test_an_arm_that_no_proposal_moved_is_not_damped(rig):
         moving(arm)
     arm.filter.trip(Reason.OPERATOR_STOP, arm.now)
     np.testing.assert_array_equal(moving(arm), 0.0)
+
+
+def test_a_clock_that_went_back_does_not_begin_it_anew(rig):
+    arm = rig(stop_damping=2.0).run()
+    arm.filter.disarm(arm.now)
+    arm.cycle()
+    arm.now -= 20 * MS
+    arm.cycle()
+    arm.filter.trip(Reason.OPERATOR_STOP, arm.now)
+    for _ in range(10):
+        np.testing.assert_array_equal(moving(arm), 0.0)
