@@ -29,8 +29,9 @@ import numpy as np
 
 from safe_transfer_ros import middleware
 from safe_transfer_ros.faults import promises, recorded, repeat
+from safe_transfer_ros.faults.fault import Fault, Safe
 from safe_transfer_ros.faults.stage import Setting, Stage
-from safe_transfer_ros.faults.table import FAULTS, Fault, Safe
+from safe_transfer_ros.faults.table import FAULTS
 from safe_transfer_ros.launching import domain
 
 SETTING = Setting(e_stop=True, intruder=True, simulated_clock=True, parameters={"safety_filter": {"e_stop_lease": 0.2}})

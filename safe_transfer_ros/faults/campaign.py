@@ -19,10 +19,11 @@ from typing import Any
 
 from safe_transfer_ros import middleware
 from safe_transfer_ros.faults import recorded, repeat
+from safe_transfer_ros.faults.fault import Fault
 from safe_transfer_ros.faults.observer import NotSo
 from safe_transfer_ros.faults.repeat import Outcome
 from safe_transfer_ros.faults.stage import Stage
-from safe_transfer_ros.faults.table import Fault, find
+from safe_transfer_ros.faults.table import find
 
 CSV_NAME = "faults.csv"
 _RESTARTS = 3  # a stage that cannot be made ready is built anew so often before the fault is given up

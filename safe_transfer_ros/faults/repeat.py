@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from safe_transfer_ros.faults import promises
+from safe_transfer_ros.faults.fault import ALWAYS, GRACE, LAST_STATE_SEEN, Fault, Safe, names
 from safe_transfer_ros.faults.ledger import Kind
 from safe_transfer_ros.faults.observer import NotSo, until
 from safe_transfer_ros.faults.recorded import Published
 from safe_transfer_ros.faults.stage import LEASE, T_MIN, Stage
-from safe_transfer_ros.faults.table import ALWAYS, GRACE, LAST_STATE_SEEN, Fault, Safe, names
 from safe_transfer_ros.safety.reasons import Mode, Reason
 
 PATIENCE = 4.0  # s for what is expected to happen; how fast is judged by what happened
