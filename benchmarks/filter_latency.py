@@ -73,7 +73,13 @@ class Relay(Node):
 
 
 class Driver(Node):
-    """Robot and policy in one: sends, and times what comes back."""
+    """Robot and policy in one: sends, and times what comes back.
+
+    Attributes:
+      lost: States that were never answered by a command of their own.
+      state_latencies: From a joint state to the command that answers it, µs.
+      proposal_latencies: From a proposal to the first command with its torque, µs.
+    """
 
     def __init__(self, rate: float) -> None:
         """Start at rest; `begin` starts the traffic."""
@@ -88,8 +94,8 @@ class Driver(Node):
         self._proposal.mean = self._proposal.effort = array("d", bytes(8 * len(JOINTS)))
         self._proposal.stddev = array("d", [0.3] * len(JOINTS))
         self._sent: list[int] = []
-        self._proposed: dict[float, int] = {}
-        self._back = 0
+        self._proposed: dict[float, tuple[int, int]] = {}
+        self._back = self.lost = 0
         self._ticks = self._paused = self._values = 0
         self.state_latencies: list[float] = []
         self.proposal_latencies: list[float] = []
@@ -101,11 +107,6 @@ class Driver(Node):
         sizes = (self._states.get_subscription_count(), self._proposals.get_subscription_count())
         return min(sizes) > 0 and self.count_publishers(COMMANDS) == 1 and self.arm.service_is_ready()
 
-    @property
-    def lost(self) -> int:
-        """States without a command so far."""
-        return len(self._sent) - self._back
-
     def pause(self) -> None:
         """Let all that is under way come back; counting starts anew with the next joint state."""
         self._paused = round(0.03 * self._rate)
@@ -116,7 +117,7 @@ class Driver(Node):
             self._paused -= 1
             if not self._paused:
                 self._sent.clear()
-                self._back = 0
+                self._back = self.lost = 0
                 self._proposed.clear()
                 self.state_latencies.clear()
                 self.proposal_latencies.clear()
@@ -131,19 +132,22 @@ class Driver(Node):
             value = 1e-6 * self._values
             self._proposal.header.stamp = state.header.stamp
             self._proposal.effort = array("d", [value] * len(JOINTS))
-            self._proposed[value] = time.monotonic_ns()
+            self._proposed[value] = time.monotonic_ns(), len(self._sent)
             self._proposals.publish(self._proposal)
         self._sent.append(time.monotonic_ns())
         self._states.publish(state)
 
     def _on_command(self, message: Float64MultiArray) -> None:
         now = time.monotonic_ns()
-        if self._back < len(self._sent):  # one command a state, both in order
-            self.state_latencies.append((now - self._sent[self._back]) / 1e3)
-            self._back += 1
-        since = self._proposed.pop(message.data[0], None)
+        since, state = self._proposed.pop(message.data[0], (None, 0))
         if since is not None:
             self.proposal_latencies.append((now - since) / 1e3)
+            # The first torque of a proposal answers the state sent right behind it: those before it never were.
+            self.lost += max(0, state - self._back)
+            self._back = max(state, self._back)
+        if self._back < len(self._sent):  # else one command a state, both in order
+            self.state_latencies.append((now - self._sent[self._back]) / 1e3)
+            self._back += 1
 
 
 def measure(what: str, rate: float, seconds: float, number: int) -> tuple[list[float], list[float], float, int]:
