@@ -163,7 +163,8 @@ def trainer() -> Iterator[None]:
 def train_for_ever() -> int:
     """TRPO updates of the cup-swirl policy on batches of a thousand steps."""
     from safe_transfer_ros.algorithms.single_thread import single_thread
-    from safe_transfer_ros.algorithms.trpo import TrpoBatch, TrpoSettings, trpo_update
+    from safe_transfer_ros.algorithms.trpo import TrpoBatch, trpo_update
+    from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
     from safe_transfer_ros.policies.forward import GaussianPolicy
     from safe_transfer_ros.policies.gaussian import initial_parameters
     from safe_transfer_ros.policies.weights import Architecture
@@ -177,7 +178,7 @@ def train_for_ever() -> int:
             observations = rng.standard_normal((1000, 18)).astype(np.float32)
             actions = GaussianPolicy(parameters).sample(observations, rng.standard_normal((1000, 7))).astype(np.float32)
             batch = TrpoBatch(observations=observations, actions=actions, advantages=rng.standard_normal(1000))
-            parameters = trpo_update(parameters, batch, TrpoSettings(max_kl=0.01), seed=0).parameters
+            parameters = trpo_update(parameters, batch, TrustRegionSettings(max_kl=0.01), seed=0).parameters
     return 0
 
 

@@ -25,7 +25,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from safe_transfer_ros.algorithms.trpo import TrpoBatch, TrpoSettings, kl_divergence, trpo_update
+from safe_transfer_ros.algorithms.gaussian_network import kl_divergence
+from safe_transfer_ros.algorithms.trpo import TrpoBatch, trpo_update
+from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.gaussian import initial_parameters
 from safe_transfer_ros.policies.weights import Architecture, Parameters
@@ -77,7 +79,7 @@ def compare(trpo_class: Any, steps: int, repeats: int, max_kl: float) -> list[Ro
     cores = torch.get_num_threads()
 
     def ours(fraction: float) -> Callable[[], tuple[float, Parameters]]:
-        settings = TrpoSettings(max_kl=max_kl, damping=damping, cg_iterations=15, fisher_fraction=fraction)
+        settings = TrustRegionSettings(max_kl=max_kl, damping=damping, cg_iterations=15, fisher_fraction=fraction)
 
         def run() -> tuple[float, Parameters]:
             started = time.perf_counter()

@@ -17,7 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from safe_transfer_ros.algorithms.gae import generalized_advantages
 from safe_transfer_ros.algorithms.linear_baseline import fitted_values
-from safe_transfer_ros.algorithms.trpo import TrpoBatch, TrpoSettings, kl_divergence, trpo_update
+from safe_transfer_ros.algorithms.gaussian_network import kl_divergence
+from safe_transfer_ros.algorithms.trpo import TrpoBatch, trpo_update
+from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.weights import Parameters
 from safe_transfer_ros.safety.limit_rules import Evidence
@@ -49,9 +51,9 @@ class PsptSettings:
       leave_one_out: Fit each episode's values to the other episodes; wants more than a few of them.
       stddev_decay: Factor on the policy's standard deviation after every update; below 1 exploration is given
         up as the run goes on.
-      cg_iterations: See `TrpoSettings`.
-      damping: See `TrpoSettings`.
-      fisher_fraction: See `TrpoSettings`.
+      cg_iterations: See `TrustRegionSettings`.
+      damping: See `TrustRegionSettings`.
+      fisher_fraction: See `TrustRegionSettings`.
     """
 
     max_kl: float = 0.05
@@ -139,7 +141,7 @@ def improve_from_rollouts(
     update = trpo_update(
         parameters,
         batch,
-        TrpoSettings(
+        TrustRegionSettings(
             max_kl=settings.max_kl,
             cg_iterations=settings.cg_iterations,
             damping=settings.damping,

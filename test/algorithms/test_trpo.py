@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from safe_transfer_ros.algorithms import trpo
-from safe_transfer_ros.algorithms.trpo import TrpoBatch, TrpoSettings, trpo_update
+from safe_transfer_ros.algorithms import gaussian_network
+from safe_transfer_ros.algorithms.gaussian_network import FisherProduct, kl_divergence, parameter_names
+from safe_transfer_ros.algorithms.trpo import TrpoBatch, trpo_update
+from safe_transfer_ros.algorithms.trust_region import TrustRegion, TrustRegionSettings
 
 SIZES = (6, 16, 12, 3)  # observation, two hidden layers, action
 Parameters = dict[str, np.ndarray]
@@ -29,10 +31,10 @@ def make_parameters(seed: int = 0) -> Parameters:
 
 def distribution(flat: torch.Tensor, parameters: Parameters, observations: torch.Tensor):
     """The policy as torch's own distribution, a function of the flat parameters."""
-    sizes = [parameters[name].size for name in trpo.parameter_names(parameters)]
+    sizes = [parameters[name].size for name in parameter_names(parameters)]
     views = {
         name: part.view(parameters[name].shape)
-        for name, part in zip(trpo.parameter_names(parameters), flat.split(sizes), strict=True)
+        for name, part in zip(parameter_names(parameters), flat.split(sizes), strict=True)
     }
     activation = observations
     for layer in range(2):
@@ -43,7 +45,7 @@ def distribution(flat: torch.Tensor, parameters: Parameters, observations: torch
 
 def flatten(parameters: Parameters) -> torch.Tensor:
     return torch.tensor(
-        np.concatenate([parameters[name].ravel() for name in trpo.parameter_names(parameters)]),
+        np.concatenate([parameters[name].ravel() for name in parameter_names(parameters)]),
         dtype=torch.float64,
     )
 
@@ -59,7 +61,7 @@ def make_batch(parameters: Parameters, count: int = 1500, seed: int = 1) -> Trpo
 
 
 def test_the_fisher_vector_product_is_the_hessian_of_the_kl(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trpo, "_BLOCK", 64)  # several blocks and a short one
+    monkeypatch.setattr(gaussian_network, "_BLOCK", 64)  # several blocks and a short one
     parameters = make_parameters()
     observations = np.random.default_rng(2).standard_normal((150, SIZES[0])).astype(np.float32)
     flat = flatten(parameters).requires_grad_()
@@ -67,15 +69,16 @@ def test_the_fisher_vector_product_is_the_hessian_of_the_kl(monkeypatch: pytest.
     fixed = distribution(flat.detach(), parameters, states)
     kl = torch.distributions.kl_divergence(fixed, distribution(flat, parameters, states)).mean()
     (gradient,) = torch.autograd.grad(kl, flat, create_graph=True)
+    whole = TrustRegionSettings(fisher_fraction=1.0)
+    region = TrustRegion(parameters, observations, np.zeros((150, SIZES[-1]), np.float32), whole, seed=0)
     for seed in range(3):
         vector = torch.tensor(np.random.default_rng(seed).standard_normal(flat.shape))
         (expected,) = torch.autograd.grad(gradient @ vector, flat, retain_graph=True)
-        got = trpo.fisher_vector_product(parameters, observations, vector.numpy())
-        np.testing.assert_allclose(got, expected.numpy(), rtol=2e-4, atol=2e-5)
+        np.testing.assert_allclose(region.fisher(vector), expected.numpy(), rtol=2e-4, atol=2e-5)
 
 
 def test_the_surrogate_gradient_is_autograds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trpo, "_BLOCK", 64)
+    monkeypatch.setattr(gaussian_network, "_BLOCK", 64)
     parameters = make_parameters()
     batch = make_batch(parameters, 150)
     flat = flatten(parameters).requires_grad_()
@@ -83,7 +86,9 @@ def test_the_surrogate_gradient_is_autograds(monkeypatch: pytest.MonkeyPatch) ->
     log_probability = policy.log_prob(torch.tensor(batch.actions, dtype=torch.float64))
     ratio = torch.exp(log_probability - log_probability.detach())
     (expected,) = torch.autograd.grad((ratio * torch.tensor(batch.advantages)).mean(), flat)
-    np.testing.assert_allclose(trpo.surrogate_gradient(parameters, batch), expected.numpy(), rtol=2e-4, atol=2e-6)
+    region = TrustRegion(parameters, batch.observations, batch.actions, TrustRegionSettings(), seed=0)
+    got = region.gradient(torch.tensor(batch.advantages))
+    np.testing.assert_allclose(got, expected.numpy(), rtol=2e-4, atol=2e-6)
 
 
 def test_the_kl_is_summed_over_dimensions_and_averaged_over_states() -> None:
@@ -95,7 +100,7 @@ def test_the_kl_is_summed_over_dimensions_and_averaged_over_states() -> None:
         distribution(flatten(old), old, states), distribution(flatten(new), new, states)
     )
     assert expected.shape == (2500,)
-    assert trpo.kl_divergence(old, new, observations) == pytest.approx(expected.mean().item(), rel=1e-5)
+    assert kl_divergence(old, new, observations) == pytest.approx(expected.mean().item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("max_kl", [0.01, 0.05, 0.5])
@@ -103,17 +108,17 @@ def test_the_kl_is_summed_over_dimensions_and_averaged_over_states() -> None:
 def test_a_step_improves_and_stays_in_the_trust_region_over_all_states(max_kl: float, fisher_fraction: float) -> None:
     parameters = make_parameters()
     batch = make_batch(parameters)
-    settings = TrpoSettings(max_kl=max_kl, fisher_fraction=fisher_fraction)
+    settings = TrustRegionSettings(max_kl=max_kl, fisher_fraction=fisher_fraction)
     update = trpo_update(parameters, batch, settings, seed=0)
     assert update.accepted and update.surrogate_after > update.surrogate_before + 0.03
     assert 0.3 * max_kl < update.kl <= max_kl
-    assert trpo.kl_divergence(parameters, update.parameters, batch.observations) == pytest.approx(update.kl, rel=1e-4)
+    assert kl_divergence(parameters, update.parameters, batch.observations) == pytest.approx(update.kl, rel=1e-4)
 
 
 def test_the_surrogates_are_what_they_say() -> None:
     parameters = make_parameters()
     batch = make_batch(parameters)
-    update = trpo_update(parameters, batch, TrpoSettings(), seed=0)
+    update = trpo_update(parameters, batch, TrustRegionSettings(), seed=0)
     states = torch.tensor(batch.observations, dtype=torch.float64)
     actions = torch.tensor(batch.actions, dtype=torch.float64)
     old, new = (
@@ -128,7 +133,7 @@ def test_repeated_steps_solve_the_toy_problem() -> None:
     parameters = make_parameters()
     for seed in range(15):
         parameters = trpo_update(
-            parameters, make_batch(parameters, seed=seed), TrpoSettings(max_kl=0.1), seed
+            parameters, make_batch(parameters, seed=seed), TrustRegionSettings(max_kl=0.1), seed
         ).parameters
     batch = make_batch(parameters, seed=99)
     mean = distribution(flatten(parameters), parameters, torch.tensor(batch.observations).double()).mean.numpy()
@@ -141,9 +146,9 @@ def test_the_old_parameters_stay_when_nothing_passes() -> None:
     nothing_to_learn = TrpoBatch(
         observations=batch.observations, actions=batch.actions, advantages=np.zeros(len(batch.advantages))
     )
-    strict = TrpoSettings(max_kl=1e-12, backtrack_steps=1)  # float32 cannot express so small a step
+    strict = TrustRegionSettings(max_kl=1e-12, backtrack_steps=1)  # float32 cannot express so small a step
     for rejected in (
-        trpo_update(parameters, nothing_to_learn, TrpoSettings(), seed=0),
+        trpo_update(parameters, nothing_to_learn, TrustRegionSettings(), seed=0),
         trpo_update(parameters, batch, strict, seed=0),
     ):
         assert not rejected.accepted and rejected.kl == 0.0 and rejected.step_fraction == 0.0
@@ -156,9 +161,9 @@ def test_a_step_that_fails_to_improve_is_shortened(monkeypatch: pytest.MonkeyPat
     """With a wrong curvature the full step is far too long: it must come back into the region and improve."""
     parameters = make_parameters()
     batch = make_batch(parameters)
-    real = trpo._FisherProduct.__call__
-    monkeypatch.setattr(trpo._FisherProduct, "__call__", lambda self, vector: real(self, vector) * 1e-3)
-    update = trpo_update(parameters, batch, TrpoSettings(max_kl=0.01), seed=0)
+    real = FisherProduct.__call__
+    monkeypatch.setattr(FisherProduct, "__call__", lambda self, vector: real(self, vector) * 1e-3)
+    update = trpo_update(parameters, batch, TrustRegionSettings(max_kl=0.01), seed=0)
     assert update.accepted and 0.0 < update.step_fraction < 0.2 and update.kl <= 0.01
 
 
@@ -166,7 +171,7 @@ def test_the_input_is_not_changed_and_the_seed_decides() -> None:
     parameters = make_parameters()
     copies = {name: array.copy() for name, array in parameters.items()}
     batch = make_batch(parameters)
-    settings = TrpoSettings(fisher_fraction=0.1)
+    settings = TrustRegionSettings(fisher_fraction=0.1)
     first, again, other = (trpo_update(parameters, batch, settings, seed) for seed in (7, 7, 8))
     for name in parameters:
         np.testing.assert_array_equal(parameters[name], copies[name])
@@ -182,7 +187,7 @@ def test_the_thread_count_changes_nothing_and_is_left_alone() -> None:
         results = []
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            results.append(trpo_update(parameters, batch, TrpoSettings(), seed=0).parameters)
+            results.append(trpo_update(parameters, batch, TrustRegionSettings(), seed=0).parameters)
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
@@ -195,7 +200,7 @@ import hashlib, importlib.util
 spec = importlib.util.spec_from_file_location("test_trpo", {path!r})
 module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
 parameters = module.make_parameters()
-update = module.trpo_update(parameters, module.make_batch(parameters), module.TrpoSettings(), 0)
+update = module.trpo_update(parameters, module.make_batch(parameters), module.TrustRegionSettings(), 0)
 print(hashlib.sha256(b"".join(update.parameters[name].tobytes() for name in sorted(parameters))).hexdigest())
 """
 
@@ -237,4 +242,4 @@ def test_a_batch_of_unequal_lengths_or_none_is_refused() -> None:
 )
 def test_settings_out_of_range_are_refused(broken: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(broken))):
-        TrpoSettings(**broken)
+        TrustRegionSettings(**broken)

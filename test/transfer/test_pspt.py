@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from safe_transfer_ros.algorithms.trpo import kl_divergence
+from safe_transfer_ros.algorithms.gaussian_network import kl_divergence
 from safe_transfer_ros.policies import gaussian
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.weights import Architecture, Parameters
