@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from safe_transfer_ros.algorithms.gae import generalized_advantages
-from safe_transfer_ros.algorithms.linear_baseline import fitted_values
 from safe_transfer_ros.algorithms.gaussian_network import kl_divergence
+from safe_transfer_ros.algorithms.linear_baseline import fitted_values
 from safe_transfer_ros.algorithms.trpo import TrpoBatch, trpo_update
 from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
 from safe_transfer_ros.policies.forward import GaussianPolicy

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Lagrange multiplier of a constraint on failures, and the advantages it makes (CSC Eq. 8-9; TRPO-Lagrangian)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def next_multiplier(multiplier: float, violation: float, rate: float) -> float:
+    """Lambda <- max(0, lambda + eta * violation): it grows while the constraint is violated.
+
+    CSC prints the opposite sign (Eq. 9 and 57); descent on its own Lagrangian gives this one.
+
+    Args:
+      multiplier: lambda, >= 0.
+      violation: How far the constrained quantity is over its limit; negative where the constraint holds.
+      rate: eta (CSC: 4e-2), > 0.
+
+    Raises:
+      ValueError: if an argument is out of range or not finite.
+    """
+    if not (multiplier >= 0.0 and rate > 0.0 and math.isfinite(multiplier + violation + rate)):
+        raise ValueError(f"expected multiplier >= 0, rate > 0, all finite; got {multiplier}, {violation}, {rate}")
+    return max(0.0, multiplier + rate * violation)
+
+
+def csc_violation(cost_advantages: Array, *, failure_rate: float, chi: float, gamma: float) -> float:
+    """E[A_C] / (1 - gamma) - (chi - V_C): how far CSC's constraint is violated.
+
+    Args:
+      cost_advantages: A_C of the steps taken, any shape.
+      failure_rate: V_C, mean failures an episode of the last epoch.
+      chi: Failures an episode that are accepted.
+      gamma: Discount, in [0, 1).
+    """
+    return float(np.mean(cost_advantages)) / (1.0 - gamma) - (chi - failure_rate)
+
+
+def penalised_advantages(reward_advantages: Array, cost_advantages: Array, multiplier: float, gamma: float) -> Array:
+    """A_R - lambda' A_C with lambda' = lambda / (1 - gamma) (CSC).
+
+    Args:
+      reward_advantages: A_R, any shape.
+      cost_advantages: A_C, the same shape.
+      multiplier: lambda, >= 0.
+      gamma: Discount of the costs, in [0, 1).
+    """
+    return np.asarray(reward_advantages - multiplier / (1.0 - gamma) * cost_advantages)
