@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import math
 import time
 from array import array
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.parameter import Parameter
@@ -46,7 +45,7 @@ from safe_transfer_ros.safety.critic_gate import Gate
 from safe_transfer_ros.safety.external_stop import ExternalStop
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 from safe_transfer_ros.safety.limit_guard import TorqueLimitGuard
-from safe_transfer_ros.safety.reasons import MODE_TEXT, Mode, Reason, Verdict, describe
+from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict, describe
 from safe_transfer_ros.tasks.task import make
 
 Array = npt.NDArray[np.float64]
@@ -73,7 +72,6 @@ class SafetyFilter(ManagedNode):
         self._task = make(experiment.task)
         self._lockstep: bool = experiment.lockstep
         self._nominal_period = self._task.control_period_s if self._lockstep else self._task.timestep_s
-        _check_stopping_time(experiment, settings)
         self._commands_topic = f"{experiment.controller}/commands"
         self._critic: CriticFileGate | None = None
         if gate is None and settings.critic:
@@ -250,8 +248,8 @@ class SafetyFilter(ManagedNode):
     def _on_action(self, message: PolicyAction) -> None:
         if not self._active:
             return
-        if self._filter.own_limit is not None:
-            self.get_logger().error("a proposal of the policy came during a reset: ignored", throttle_duration_sec=1.0)
+        if self._filter.own_limit is not None:  # a reset move is under way, and the policy has no say in it
+            self._filter.reject(Reason.NOT_ARMED, self._now())
             return
         self._arrival_ns = time.monotonic_ns()
         if self._lockstep:
@@ -444,7 +442,7 @@ class SafetyFilter(ManagedNode):
     def _tell_changes(self) -> None:
         """Publish the status if the mode, its cause or the limit has changed since it was last published."""
         guard = self._filter.guard
-        if self._told != (self._filter.mode, self._filter.cause, guard.iteration, _in_force(guard)):
+        if self._told != (self._filter.mode, self._filter.cause, guard.iteration, guard.in_force):
             self._tell(accepted=True, message=describe(self._filter.cause))
 
     def _tell(self, *, accepted: bool, message: str = "") -> None:
@@ -453,7 +451,7 @@ class SafetyFilter(ManagedNode):
             mode=mode,
             cause=int(self._filter.cause),
             iteration=guard.iteration,
-            torque_limit=_in_force(guard),
+            torque_limit=guard.in_force,
             accepted=accepted,
             lease_lost=guard.lost,
             message=message,
@@ -462,68 +460,22 @@ class SafetyFilter(ManagedNode):
         self._status.publish(status)
         if mode is Mode.TRIPPED and self._told[0] is not Mode.TRIPPED:
             self.get_logger().error(f"TRIPPED: {message}")
-        self._told = (mode, self._filter.cause, guard.iteration, _in_force(guard))
+        self._told = (mode, self._filter.cause, guard.iteration, guard.in_force)
 
     def _diagnose(self) -> None:
         """What an operator's dashboard needs, once a second."""
-        mode, guard, now = self._filter.mode, self._filter.guard, self._now()
-        level = DiagnosticStatus.ERROR if mode is Mode.TRIPPED else DiagnosticStatus.OK
-        if level == DiagnosticStatus.OK and (mode is Mode.HOLDING or guard.lost):
-            level = DiagnosticStatus.WARN
-        values = {
-            "mode": mode.name,
-            "torque_limit": f"{_in_force(guard):.4f} N·m",
-            "limit_iteration": str(guard.iteration),
-            "limit_lease_lost": str(guard.lost),
-            "permission": self._permission.problem(time.monotonic_ns()) or "given or not needed",
-            "external_stop": self._external_stop.problem(time.monotonic_ns()) or "clear",
-            "cycles": str(self._health.cycles),
-            "decisions": str(self._health.decisions),
+        steady = time.monotonic_ns()
+        beside = {
+            "permission": self._permission.problem(steady) or "given or not needed",
+            "external_stop": self._external_stop.problem(steady) or "clear",
         }
-        for name, age in (
-            ("joint_state_age_ms", self._filter.state_age_s(now)),
-            ("proposal_age_ms", self._filter.proposal_age_s(now)),
-        ):
-            values[name] = f"{1e3 * age:.1f}" if math.isfinite(age) else "none"
-        latency = self._health.latency_us()
-        if latency is not None:
-            names = ("latency_p50_us", "latency_p99_us", "latency_max_us")
-            values |= {name: f"{value:.0f}" for name, value in zip(names, latency, strict=True)}
-        if self._filter.critic_error:
-            values["critic_error"] = self._filter.critic_error
-        values |= {f"reason {reason.name}": str(count) for reason, count in sorted(self._health.reasons().items())}
-        status = DiagnosticStatus(
-            level=level,
-            name="safety_filter",
-            hardware_id=self._task.robot.name,
-            message=describe(self._filter.cause) or MODE_TEXT[mode],
-            values=[KeyValue(key=key, value=value) for key, value in values.items()],
+        message = DiagnosticArray(
+            status=[self._health.diagnosis(self._filter, self._now(), self._task.robot.name, beside)]
         )
-        message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
         if not gc.isenabled():
             gc.collect(1)
-
-
-def _check_stopping_time(experiment: ExperimentSettings, settings: FilterSettings) -> None:
-    """Stop torque obeys the rate limit like any other: one so low that a stop takes long is no protection.
-
-    Raises:
-      ConfigurationError: the ceiling could not be brought to zero within the action timeout.
-    """
-    seconds = experiment.torque_limit_max / settings.torque_rate_limit
-    if seconds > settings.action_timeout:
-        raise ConfigurationError(
-            f"safety_filter: from torque_limit_max {experiment.torque_limit_max:g} N·m to a stop would take "
-            f"{seconds:.3g} s at torque_rate_limit {settings.torque_rate_limit:g} N·m/s; at most action_timeout, "
-            f"{settings.action_timeout:g} s, is allowed"
-        )
-
-
-def _in_force(guard: TorqueLimitGuard) -> float:
-    """The torque limit as of the last look at the lease, N·m."""
-    return guard.t_min if guard.lost else guard.accepted
 
 
 def _answer(response: Any, refusal: str | None) -> Any:

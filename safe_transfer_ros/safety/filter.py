@@ -93,7 +93,8 @@ class SafetyFilter:
             default. They never move an arm that is being stopped.
 
         Raises:
-          ValueError: if the numbers of joints differ, or a gate comes without observe.
+          ValueError: if the numbers of joints differ, a gate comes without observe, or a stop from the guard's
+            ceiling would take longer than the action timeout.
         """
         self.joint_names = tuple(joint_names)
         if np.shape(effort_limit) != (len(self.joint_names),):
@@ -104,6 +105,9 @@ class SafetyFilter:
             raise ValueError("a gate needs observe, the task's own view of the state")
         self.settings = settings
         self.guard = guard
+        problem = self._stopping_problem(settings)
+        if problem:
+            raise ValueError(problem)
         self._gate = gate
         self._observe = observe
         self._envelope = Envelope(effort_limit, settings.envelope, soft_limits)
@@ -179,6 +183,9 @@ class SafetyFilter:
                 return f"{field.name} cannot be changed while the filter runs"
             if new > old:
                 return f"{field.name} may only be shortened while the filter runs ({old:g} s now, asked for {new:g} s)"
+        problem = self._stopping_problem(settings)
+        if problem:
+            return problem
         self.settings = settings
         self._set_timeouts()
         return None
@@ -189,8 +196,8 @@ class SafetyFilter:
         Args:
           now_ns: Steady time.
           standing: Causes the caller sees against it: a second publisher, a stop that is pressed.
-          own_limit: Torque limit until the filter is no longer armed, N·m, instead of the guard's; for a motion
-            that no policy proposes, and no critic judges.
+          own_limit: Torque limit until the filter is no longer armed, N·m, > 0 and at most the guard's ceiling,
+            instead of the guard's; for a motion that no policy proposes, and no critic judges.
 
         Returns:
           None when armed, else why not.
@@ -202,6 +209,8 @@ class SafetyFilter:
             return None if own_limit == self.own_limit else "armed for another motion: disarm first"
         if standing:
             return f"must not be armed: {_names(standing)}"
+        if own_limit is not None and not 0.0 < own_limit <= self.guard.ceiling:
+            return f"a limit of {own_limit:g} N·m for this motion is not above 0 and at most {self.guard.ceiling:g} N·m"
         problem = self._state.problem(now_ns) or self._motion_problem()
         if problem:
             return problem
@@ -379,6 +388,16 @@ class SafetyFilter:
         return self.applied
 
     # Rules ---
+
+    def _stopping_problem(self, settings: FilterSettings) -> str | None:
+        """Stop torque obeys the rate limit like any other: one so low that a stop takes long is no protection."""
+        seconds = self.guard.ceiling / settings.torque_rate_limit
+        if seconds <= settings.action_timeout_s:
+            return None
+        return (
+            f"from the ceiling of {self.guard.ceiling:g} N·m to a stop would take {seconds:.3g} s at torque_rate_limit "
+            f"{settings.torque_rate_limit:g} N·m/s; at most action_timeout, {settings.action_timeout_s:g} s, is allowed"
+        )
 
     def _set_timeouts(self) -> None:
         settings = self.settings

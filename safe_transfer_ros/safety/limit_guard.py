@@ -18,9 +18,8 @@ class TorqueLimitGuard:
     A run with a fixed limit (the paper's baseline) is one whose guard has t_min = ceiling: the weakening then
     stands in the filter's own configuration, not in a message.
 
-    After a lost lease the growth rule still counts from the last ACCEPTED limit: that one had evidence behind
-      it, and the
-    one that follows it was derived from it.
+    After a lost lease the growth rule still counts from the last ACCEPTED limit: that one had evidence behind it, and
+    the one that follows it was derived from it.
 
     Attributes:
       iteration: Iteration of the last accepted limit.
@@ -126,6 +125,11 @@ class TorqueLimitGuard:
             self.lost = True
             self._until_ns = None
         self._latest_ns = now_ns
+        return self.in_force
+
+    @property
+    def in_force(self) -> float:
+        """The limit as of the last look at the lease, N·m."""
         return self.t_min if self.lost else self.accepted
 
     def lease_lost(self, now_ns: int) -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -82,7 +83,7 @@ def test_scaling_keeps_a_proposals_direction(rig):
 
 
 def test_torque_ramps_at_the_rate_measured_on_the_steady_clock(rig):
-    arm = rig(torque_rate_limit=10.0).arm()  # 0.05 N·m in 5 ms
+    arm = rig(t_min=1.0, ceiling=1.0, torque_rate_limit=10.0).arm()  # 0.05 N·m in 5 ms
     arm.propose([1.0, 1.0, 0.02])
     arm.now += 5 * MS
     np.testing.assert_allclose(arm.cycle(), [0.05, 0.05, 0.02])
@@ -95,7 +96,7 @@ def test_torque_ramps_at_the_rate_measured_on_the_steady_clock(rig):
 
 
 def test_a_second_torque_in_the_same_instant_replaces_the_first(rig):
-    arm = rig(torque_rate_limit=10.0).arm()
+    arm = rig(t_min=1.0, ceiling=1.0, torque_rate_limit=10.0).arm()
     arm.propose([1.0, 0.0, 0.0])
     arm.now += 5 * MS
     np.testing.assert_allclose(arm.cycle(), [0.05, 0.0, 0.0])
@@ -436,7 +437,7 @@ def test_arming_again_does_not_refresh_anything(rig):
 
 
 def test_arming_waits_until_the_torque_has_come_to_zero(rig):
-    arm = rig(torque_rate_limit=10.0).arm()
+    arm = rig(t_min=1.0, ceiling=1.0, torque_rate_limit=10.0).arm()
     arm.propose()
     arm.wait(10)
     arm.filter.disarm(arm.now)
@@ -498,7 +499,7 @@ def test_a_new_limit_takes_effect_in_the_next_cycle(rig):
 
 
 def test_a_lost_lease_falls_to_the_lowest_limit_at_once_and_is_told_in_every_cycle(rig):
-    arm = rig(t_min=0.1, torque_rate_limit=1.0).arm()
+    arm = rig(t_min=0.1, ceiling=0.11, torque_rate_limit=1.0, action_timeout_s=0.2).arm()
     arm.filter.offer_limit(1, 0.105, 0.1, arm.now)
     for _ in range(30):
         arm.state()
@@ -535,7 +536,7 @@ def trip(arm, reason):
 
 
 def test_a_reset_disarms_and_torque_ramps_from_zero_after_it(rig):
-    arm = trip(rig(torque_rate_limit=10.0).arm(), Reason.OPERATOR_STOP)
+    arm = trip(rig(t_min=1.0, ceiling=1.0, torque_rate_limit=10.0).arm(), Reason.OPERATOR_STOP)
     assert arm.filter.reset(arm.now) is None
     assert (arm.filter.mode, arm.filter.cause) == (Mode.DISARMED, Reason.NONE)
     arm.arm()
@@ -548,7 +549,7 @@ def test_a_reset_disarms_and_torque_ramps_from_zero_after_it(rig):
 
 
 def test_reset_is_refused_while_the_torque_has_not_come_to_zero(rig):
-    arm = rig(torque_rate_limit=10.0).arm()
+    arm = rig(t_min=1.0, ceiling=1.0, torque_rate_limit=10.0).arm()
     arm.propose()
     arm.wait(15)
     trip(arm, Reason.OPERATOR_STOP)
@@ -688,7 +689,27 @@ def test_effort_limits_fit_the_joints(effort):
         SafetyFilter(("a", "b", "c"), effort, FilterSettings(), TorqueLimitGuard(0.1, 3.0))
 
 
+def test_a_stop_from_the_ceiling_takes_no_longer_than_the_action_timeout(rig):
+    with pytest.raises(ValueError, match="from the ceiling of 3 N·m to a stop would take 0.3 s"):
+        rig(torque_rate_limit=10.0)
+    arm = rig(torque_rate_limit=60.0)
+    shorter = dataclasses.replace(arm.filter.settings, action_timeout_s=0.04)
+    assert "to a stop would take 0.05 s" in arm.filter.tighten(shorter)
+    assert arm.filter.settings.action_timeout_s == 0.1
+    assert arm.filter.tighten(dataclasses.replace(shorter, action_timeout_s=0.05)) is None
+
+
 # A motion under a limit of its own: the slow moves of hardware
+
+
+@pytest.mark.parametrize("limit", [0.0, -1.0, 3.01, math.nan, math.inf])
+def test_no_motion_has_a_limit_above_the_ceiling(rig, limit):
+    arm = rig(t_min=0.1)
+    arm.state()
+    arm.cycle()
+    assert "for this motion" in arm.filter.arm(arm.now, own_limit=limit)
+    assert arm.filter.mode is Mode.DISARMED
+    assert arm.filter.own_limit is None
 
 
 def test_a_motion_under_its_own_limit_is_bounded_by_that_and_the_limit_ends_with_it(rig):

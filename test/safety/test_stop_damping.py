@@ -54,7 +54,7 @@ def test_zero_is_the_default(rig):
 
 
 def test_it_is_bounded_like_any_torque(rig):
-    arm = stopped_in_motion(rig, stop_damping=100.0, t_min=0.3, torque_rate_limit=10.0)
+    arm = stopped_in_motion(rig, stop_damping=100.0, t_min=0.3, ceiling=1.0, torque_rate_limit=10.0)
     assert np.abs(arm.filter.applied).max() <= 0.1 + 0.05 + 1e-12  # one period of the rate from the .1 before
     for _ in range(15):
         moving(arm)
