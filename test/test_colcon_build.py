@@ -15,20 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from safe_transfer_ros.nodes.settings import NODE_SETTINGS
+
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv-colcon"
-NODES = (
-    "policy_server",
-    "safety_filter",
-    "unsafety_monitor",
-    "trainer",
-    "bag_recorder",
-    "mujoco_sim",
-    "controller_supervisor",
-    "episode_reset",
-    "critic_trainer",
-    "critic_shadow",
-)
+NODES = tuple(NODE_SETTINGS)
 pytestmark = pytest.mark.timeout(900)  # the first run installs colcon and compiles
 
 

@@ -15,22 +15,12 @@ from pathlib import Path
 import pytest
 
 import safe_transfer_ros
+from safe_transfer_ros.nodes.settings import NODE_SETTINGS
 from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 MESSAGES = ROOT / "safe_transfer_msgs"
-NODES = {
-    "policy_server",
-    "safety_filter",
-    "unsafety_monitor",
-    "trainer",
-    "bag_recorder",
-    "mujoco_sim",
-    "controller_supervisor",
-    "episode_reset",
-    "critic_trainer",
-    "critic_shadow",
-}
+NODES = set(NODE_SETTINGS)
 
 # Import name -> rosdep key of package.xml, where they differ.
 ROSDEP_KEYS = {

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from safe_transfer_ros.cli.bars import progress_bar
 
 EXIT_BROKEN = 1
 
@@ -63,16 +64,7 @@ def run(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     claimed = domain.claim()
     console = Console()
-    bar = Progress(
-        TextColumn("{task.description:26}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
+    bar = progress_bar(console, "", what="{task.description:26}")
     total = bar.add_task("starting", total=repeats * len(chosen))
     done: dict[str, int] = {}
 

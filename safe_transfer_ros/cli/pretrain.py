@@ -12,15 +12,8 @@ from typing import Any
 
 import yaml
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
+from safe_transfer_ros.cli.bars import progress_bar
 from safe_transfer_ros.cli.run import EXIT_INTERRUPTED
 from safe_transfer_ros.configuration import build
 from safe_transfer_ros.reporting.learning_curve import draw_learning_curves
@@ -139,17 +132,7 @@ class _Display:
     def __init__(self, done: int, total: int, steps_per_batch: int) -> None:
         self._total, self._steps = total, steps_per_batch
         self._console = Console()
-        self._progress = Progress(
-            TextColumn("batch"),
-            BarColumn(bar_width=18),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[numbers]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self._console,
-            disable=not self._console.is_terminal,
-        )
+        self._progress = progress_bar(self._console, what="batch")
         self._bar = self._progress.add_task("", total=total, completed=done, numbers="")
         self._began = time.monotonic()
         self._shown = 0

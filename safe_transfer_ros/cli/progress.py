@@ -7,8 +7,8 @@ from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from safe_transfer_ros.cli.bars import progress_bar
 from safe_transfer_ros.transfer.iteration import IterationRecord, read
 
 
@@ -22,17 +22,7 @@ class RunProgress:
         """Nothing is shown until the context is entered; `done` iterations of an earlier session count as seen."""
         self._csv, self._iterations, self._d_safe = csv, iterations, d_safe
         self._console = Console()
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=18),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[numbers]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self._console,
-            disable=not self._console.is_terminal,
-        )
+        self._progress = progress_bar(self._console)
         self._task = self._progress.add_task("starting the graph", total=iterations, completed=done, numbers="")
         self.done = done
         self._size = 0

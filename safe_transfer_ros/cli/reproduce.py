@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from safe_transfer_ros.cli.bars import progress_bar
 from safe_transfer_ros.reporting import evidence
 from safe_transfer_ros.transfer import study
 from safe_transfer_ros.transfer.experiments import EXPERIMENTS, Experiment, experiment
@@ -141,18 +141,8 @@ class _Display:
         self._store, self._runs = store, list(runs)
         self._finished: set[StudyRun] = set()
         self._console = Console()
-        self._progress = Progress(
-            TextColumn(f"{len(runs)} runs" + (f" (+ {cached} kept)" if cached else "") + f" on {workers} workers"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("iterations"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self._console,
-            disable=not self._console.is_terminal,
-            speed_estimate_period=120.0,
-        )
+        what = f"{len(runs)} runs" + (f" (+ {cached} kept)" if cached else "") + f" on {workers} workers"
+        self._progress = progress_bar(self._console, "iterations", what=what, memory_s=120.0)
         self._bar = self._progress.add_task("", total=sum(run.iterations for run in runs))
         self._stop = threading.Event()
         self._watch = threading.Thread(target=self._look, daemon=True)

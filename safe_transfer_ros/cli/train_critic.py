@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from safe_transfer_ros.cli.bars import progress_bar
 
 NOT_CERTIFIED = 1
 
@@ -106,16 +107,7 @@ class _Display:
 
     def __init__(self, updates: int) -> None:
         self._console = Console()
-        self._progress = Progress(
-            TextColumn("updates"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[numbers]}"),
-            TextColumn("left at most"),
-            TimeRemainingColumn(),
-            console=self._console,
-            disable=not self._console.is_terminal,
-        )
+        self._progress = progress_bar(self._console, what="updates")
         self._bar = self._progress.add_task("", total=updates, numbers="")
 
     def __enter__(self) -> _Display:

@@ -82,19 +82,7 @@ class ExperimentSettings:
 
     def governor(self, monitor: MonitorSettings | None = None) -> GovernorSettings:
         """The governor's settings for this experiment (PSPT Eq. 16, 32)."""
-        monitor = monitor or MonitorSettings()
-        return GovernorSettings(
-            d_safe=self.d_safe,
-            t_min=self.torque_limit_min,
-            t_max=self.torque_limit_max,
-            growth=monitor.growth,
-            joints=monitor.joints,
-            rule=self.limit,
-            use_limit_change=monitor.use_limit_change,
-            use_policy_change=monitor.use_policy_change,
-            kl=monitor.kl,
-            allow_unsafe_minimum=self.allow_unsafe_minimum,
-        )
+        return GovernorSettings.of(dataclasses.asdict(self) | dataclasses.asdict(monitor or MonitorSettings()))
 
 
 @dataclass(frozen=True, kw_only=True)

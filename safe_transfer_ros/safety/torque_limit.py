@@ -7,7 +7,9 @@ Everything here refuses what is not a number: a limit computed from a NaN would 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -218,6 +220,13 @@ class GovernorSettings:
             "even the lowest limit would exceed the damage bound. Lower t_min, raise D_safe, or set "
             "allow_unsafe_minimum to accept it on record",
         )
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> GovernorSettings:
+        """The settings among a run's parameters, by the names they have there; other parameters are passed over."""
+        names = {field.name: field.name for field in fields(cls)}
+        names |= {"torque_limit_min": "t_min", "torque_limit_max": "t_max", "limit": "rule"}
+        return cls(**{names[key]: value for key, value in parameters.items() if key in names})
 
     @property
     def needs_evidence(self) -> bool:

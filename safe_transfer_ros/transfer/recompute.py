@@ -119,19 +119,8 @@ def parameters(config: Mapping[str, Any], node: str) -> dict[str, Any]:
 def governor(config: Mapping[str, Any]) -> TorqueLimitGovernor:
     """The governor a run had, as the unsafety monitor makes it from the same parameters."""
     own = parameters(config, "unsafety_monitor")
-    same = (
-        "d_safe",
-        "growth",
-        "joints",
-        "kl",
-        "use_limit_change",
-        "use_policy_change",
-        "allow_unsafe_minimum",
-    )
-    names = {"torque_limit_min": "t_min", "torque_limit_max": "t_max", "limit": "rule"} | {key: key for key in same}
-    settings = GovernorSettings(**{names[key]: value for key, value in own.items() if key in names})
     return TorqueLimitGovernor(
-        settings,
+        GovernorSettings.of(own),
         iteration=int(own.get("first_iteration", 0)),
         torque_limit=own.get("first_torque_limit") or None,  # 0 means: where the settings say
     )

@@ -13,6 +13,7 @@ from safe_transfer_ros.faults.campaign import Row
 from safe_transfer_ros.faults.table import FAULTS, find
 from safe_transfer_ros.safety.reasons import Mode, Reason
 
+ROOT = Path(__file__).resolve().parents[2]
 GOOD = Row(
     fault="policy_killed",
     repeat=0,
@@ -79,3 +80,8 @@ def test_every_way_to_trip_is_brought_about() -> None:
         | Reason.OPERATOR_STOP
     )
     assert told & trips == trips
+
+
+def test_the_documented_table_is_the_recorded_campaign() -> None:
+    table = report.faults_table(campaign.read(ROOT / "docs/results/faults.csv"))
+    assert f"{report.BEGIN}\n{table}\n{report.END}" in (ROOT / "docs/safety.md").read_text()
