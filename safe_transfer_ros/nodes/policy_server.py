@@ -39,6 +39,7 @@ from safe_transfer_ros.transfer.policy_file import check_sizes, load_for
 
 RETRY_SECONDS = 3.0  # after which a service that has not answered is asked again
 ARMING_SECONDS = 2.0  # how long a refusal to arm may last before the rollout ends
+_MOVING = (SafetyDecision.MODE_ARMED, SafetyDecision.MODE_HOLDING)
 
 
 @dataclass(kw_only=True)
@@ -47,7 +48,7 @@ class RunningEpisode:
 
     index: int
     noise: np.random.Generator
-    first_stamp_ns: int
+    due_ns: int  # stamp of the joint state that the next proposal is to answer
     done: Future
     step: int = 0
     ended: bool = False
@@ -197,7 +198,7 @@ class PolicyServer(ManagedNode):
         episode = RunningEpisode(
             index=index,
             noise=action_rng(self._experiment.seed, index),
-            first_stamp_ns=to_ns(response.stamp),
+            due_ns=to_ns(response.stamp),
             done=Future(),
         )
         self._episode = episode
@@ -248,19 +249,24 @@ class PolicyServer(ManagedNode):
         episode = self._episode
         if episode is None or episode.done.done():
             return
-        if episode.ended:
+        if episode.ended and (self._experiment.lockstep or self._filter.mode not in _MOVING):
             # A state after the last: the stop torque has reached the robot, so no reset can overtake it.
             episode.done.set_result(None)
             return
         stamp_ns = to_ns(message.header.stamp)
         # Due at multiples of the control period after the reset, in the robot's own time; half a millisecond of slack
         # absorbs the jitter of a real robot's stamps.
-        if stamp_ns < episode.first_stamp_ns + episode.step * self._period_ns - 500_000:
+        if stamp_ns < episode.due_ns - 500_000:
             return
         try:
+            # In real time the end of an episode is said again each period until the filter has disarmed: a refused one
+            # would otherwise leave the episode without an end.
             self._propose(message, episode)
         except (JointOrderError, ValueError) as error:
             episode.done.set_exception(RolloutStopped(str(error)))
+            return
+        # After a stall, what it missed is not made up for in a burst.
+        episode.due_ns = max(episode.due_ns + self._period_ns, stamp_ns + self._period_ns // 2)
 
     def _propose(self, message: JointState, episode: RunningEpisode) -> None:
         assert self._policy is not None

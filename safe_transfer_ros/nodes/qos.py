@@ -14,6 +14,14 @@ STREAM = QoSProfile(
     durability=QoSDurabilityPolicy.VOLATILE,
 )
 
+# Listening to proposals: each gets its decision, so a listener that was not scheduled for seconds must still find all.
+PROPOSALS = QoSProfile(
+    history=QoSHistoryPolicy.KEEP_LAST,
+    depth=100,
+    reliability=QoSReliabilityPolicy.RELIABLE,
+    durability=QoSDurabilityPolicy.VOLATILE,
+)
+
 # Everything that is published as a stream, and those who must see all of it (the recorder, the trainer, the monitor):
 # deep enough for a whole iteration. A publisher forgets what it keeps no room for, even if a busy listener lacks it:
 # with ten, a recorder that was not scheduled for a tenth of a second lost joint states.

@@ -6,7 +6,8 @@ matched to joints by name, handed to those rules with a time, and what they answ
 
 Lockstep: the time is the robot's own (joint state stamps), and one command answers one joint state, as soon as the
 proposal for that very state is here. Real time: the time is this machine's steady clock, and every joint state is
-answered at once with the newest accepted proposal.
+answered at once with the newest accepted proposal. A proposal that overtook the joint state it answers waits for it, no
+longer than the action timeout, and its age counts from receipt all the same.
 
 In the steady state nothing here logs or builds what lives longer than the call.
 """
@@ -106,7 +107,8 @@ class SafetyFilter(ManagedNode):
         self._permission = ExternalStop(settings.permission_lease, "the controller supervisor", "permits no torque")
         self._active = False
         self._state_message: JointState | None = None
-        self._waiting: PolicyAction | None = None  # lockstep: a proposal whose joint state is not here yet
+        self._waiting: PolicyAction | None = None  # a proposal whose joint state is not here yet
+        self._waiting_since = 0
         self._judged: PolicyAction | None = None  # a proposal whose decision waits for the torque of the next cycle
         self._usable = False  # its arrays are whole and in order
         self._unreadable = ""  # why the newest joint state could not be used
@@ -150,11 +152,11 @@ class SafetyFilter(ManagedNode):
         self._status = self.create_publisher(FilterStatus, "safety_filter/status", qos.LATCHED_RECORD)
         self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.RECORD)
         self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM)
-        self.create_subscription(PolicyAction, PROPOSALS, self._on_action, qos.STREAM)
+        self.create_subscription(PolicyAction, PROPOSALS, self._on_action, qos.PROPOSALS)
         self.create_subscription(TorqueLimit, "unsafety_monitor/torque_limit", self._on_limit, qos.LATCHED)
         self.create_subscription(Bool, "safety_filter/e_stop", self._on_external_stop, qos.STREAM)
         self.create_subscription(Bool, "controller_supervisor/permission", self._on_permission, qos.COMMAND)
-        self.create_subscription(PolicyAction, RESET_PROPOSALS, self._on_reset_action, qos.STREAM)
+        self.create_subscription(PolicyAction, RESET_PROPOSALS, self._on_reset_action, qos.PROPOSALS)
         self.create_service(SetBool, "safety_filter/arm", self._on_arm)
         self.create_service(SetBool, "safety_filter/arm_reset", self._on_arm_reset)
         self.create_service(Trigger, "safety_filter/reset", self._on_reset)
@@ -242,6 +244,7 @@ class SafetyFilter(ManagedNode):
         if self._lockstep:
             self._pair()
         else:
+            self._judge_waiting(now)
             self._cycle(now)
             self._health.time(self._published_ns - self._arrival_ns)
 
@@ -256,15 +259,35 @@ class SafetyFilter(ManagedNode):
             self._waiting = message
             self._pair()
         else:
-            if self._judged is not None:  # two between two joint states: each gets its decision
-                self._cycle(self._now())
-            self._judge(message, self._now())
+            self._take(message)
 
     def _on_reset_action(self, message: PolicyAction) -> None:
         """The slow move to the start of an episode: bounded like any proposal, and no part of the policy's record."""
         if self._active and self._filter.own_limit is not None:
-            self._judge(message, self._now())
-            self._judged = None
+            self._take(message)
+
+    def _take(self, message: PolicyAction) -> None:
+        """Real time: judge a proposal, or let it wait for the joint state it answers."""
+        now = self._now()
+        self._judge_waiting(now, at_once=True)
+        if self._judged is not None:  # two between two joint states: each gets its decision
+            self._cycle(now)
+        self._waiting, self._waiting_since = message, now
+        self._judge_waiting(now)
+
+    def _judge_waiting(self, now: int, *, at_once: bool = False) -> None:
+        """Real time: judge the proposal that waits, if its joint state has come or it must not wait any longer.
+
+        A busy machine may well deliver a joint state to the policy sooner than to the filter. Refusing what comes then
+        would lose a step of the episode, or its end; acting on it would be acting blindly.
+        """
+        message, since = self._waiting, self._waiting_since
+        if message is None:
+            return
+        late = (now - since) * 1e-9 > self._settings.action_timeout
+        if at_once or late or not self._filter.early(to_ns(message.header.stamp)):
+            self._waiting = None
+            self._judge(message, now, since)
 
     def _pair(self) -> None:
         """Lockstep: answer a joint state once its own proposal is here, whichever came first."""
@@ -277,9 +300,9 @@ class SafetyFilter(ManagedNode):
         self._cycle(now)
         self._health.time(self._published_ns - self._arrival_ns)
 
-    def _judge(self, message: PolicyAction, now: int) -> None:
+    def _judge(self, message: PolicyAction, now: int, received: int | None = None) -> None:
         """Hand one proposal to the rules, its joints matched by name."""
-        self._judged, self._usable = message, False
+        self._judged, self._usable = message if self._filter.own_limit is None else None, False
         try:
             indices = self._order.indices(message.joint_names)
             mean, stddev = np.frombuffer(message.mean), np.frombuffer(message.stddev)
@@ -306,7 +329,7 @@ class SafetyFilter(ManagedNode):
             stddev=stddev,
             effort=effort,
         )
-        self._filter.propose(self._proposal, now)
+        self._filter.propose(self._proposal, now, received)
 
     def _on_limit(self, message: TorqueLimit) -> None:
         lease = message.lease.sec + message.lease.nanosec * 1e-9
@@ -333,6 +356,7 @@ class SafetyFilter(ManagedNode):
     ) -> SetBool.Response:
         if not self._active:
             return _answer(response, "the filter is not active")
+        self._waiting = self._waiting if self._lockstep else None  # of a motion that is over
         if request.data:
             problem = self._critic.refresh() if self._critic and self._filter.mode is Mode.DISARMED else None
             if problem:
@@ -404,8 +428,11 @@ class SafetyFilter(ManagedNode):
         elif self._lockstep:
             if moving and silent > self._settings.lockstep_timeout:
                 self._trip(Reason.PROPOSAL_TIMEOUT | Reason.JOINT_STATE_STALE)
-        elif silent > 2.0 * self._filter.settings.state_period_s:
-            self._cycle(self._now())
+        else:
+            now = self._now()
+            self._judge_waiting(now)
+            if silent > 2.0 * self._filter.settings.state_period_s:
+                self._cycle(now)
         self._filter.guard.current(time.monotonic_ns())
         self._tell_changes()
 

@@ -280,12 +280,18 @@ class SafetyFilter:
             self._trip(Event.STATE_FAULT, reason, now_ns)
         return self._note(reason)
 
-    def propose(self, proposal: Proposal, now_ns: int) -> Reason:
+    def early(self, stamp_ns: int) -> bool:
+        """Whether a proposal of that stamp answers a joint state that is not here yet; `propose` would refuse it."""
+        return stamp_ns > self._state.stamp_ns + self._future_ns
+
+    def propose(self, proposal: Proposal, now_ns: int, received_ns: int | None = None) -> Reason:
         """Take in a proposal, whole or not at all.
 
         Args:
           proposal: Its arrays in the order of `joint_names`.
-          now_ns: Steady time of receipt.
+          now_ns: Steady time.
+          received_ns: Steady time of receipt, from which its age counts, where the caller kept it until the joint
+            state it answers had come; now, by default.
 
         Returns:
           NONE when accepted (the gate may still have chosen another torque, see `verdict`), else why not; the
@@ -308,7 +314,7 @@ class SafetyFilter:
             return self._refuse(Reason.CRITIC_FAILED)
         self._enter(Event.PROPOSAL)
         self._accepted_stamp_ns = proposal.stamp_ns
-        self._fresh_ns = now_ns
+        self._fresh_ns = now_ns if received_ns is None else received_ns
         self._has_proposal = True
         return _NONE
 
@@ -465,7 +471,7 @@ class SafetyFilter:
         if self.mode is not _ARMED and self.mode is not _HOLDING:
             return Reason.NOT_ARMED
         stamp_ns = proposal.stamp_ns
-        if stamp_ns > self._state.stamp_ns + self._future_ns:
+        if self.early(stamp_ns):
             return Reason.PROPOSAL_FROM_FUTURE
         if stamp_ns <= self._accepted_stamp_ns or self._state.stamp_ns - stamp_ns > self._action_timeout_ns:
             return Reason.PROPOSAL_STALE

@@ -119,10 +119,18 @@ class LedgerTotals:
 
 @dataclass(kw_only=True)
 class _Episode:
-    """Decisions of one episode by stamp; None where the last decision carries no proposal."""
+    """Decisions of one episode by stamp and step; None where the decision carries no proposal.
 
-    steps: dict[int, tuple[Array, Array, float] | None]
+    The stamp alone will not do: two proposals that come between two joint states are decided on the same one.
+    """
+
+    steps: dict[tuple[int, int], tuple[Array, Array, float] | None]
     ended: bool = False
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Stamps of the first and of the last decision."""
+        return min(self.steps)[0], max(self.steps)[0]
 
 
 class UnsafetyLedger:
@@ -183,6 +191,7 @@ class UnsafetyLedger:
         mean: Array,
         stddev: Array,
         torque_limit: float,
+        step: int = 0,
     ) -> None:
         """Record one decision.
 
@@ -195,6 +204,7 @@ class UnsafetyLedger:
             without a proposal: the states still count.
           stddev: Standard deviation, shape (n_joints,), N·m; copied.
           torque_limit: Limit in force, N·m.
+          step: Its number in the episode, where two decisions may be on the same state.
         """
         if iteration <= self._closed_iteration:
             self.late += 1
@@ -205,12 +215,13 @@ class UnsafetyLedger:
         record = self._episodes.setdefault(iteration, {}).setdefault(episode, _Episode(steps={}))
         record.ended |= last
         carries = not last and len(mean) > 0
-        # A second decision on the same state counts only where the first, refused, carried no proposal.
-        known = stamp_ns in record.steps
-        if known and (record.steps[stamp_ns] is not None or not carries):
+        # The same step on the same state again counts only where it was refused before, and carried no proposal.
+        key = (stamp_ns, step)
+        known = key in record.steps
+        if known and (record.steps[key] is not None or not carries):
             return
         self._held_steps += not known
-        record.steps[stamp_ns] = (np.array(mean), np.array(stddev), float(torque_limit)) if carries else None
+        record.steps[key] = (np.array(mean), np.array(stddev), float(torque_limit)) if carries else None
 
     def complete(self, iteration: int, steps: int) -> bool:
         """Whether everything of an iteration has arrived.
@@ -246,7 +257,7 @@ class UnsafetyLedger:
         missing = 0
         overflowed = iteration <= self._overflowed_through
         for episode in episodes.values():
-            first, end = min(episode.steps), max(episode.steps)
+            first, end = episode.span
             inside |= (stamps > first) & (stamps <= end)
             missing += self._missing(episode)
             overflowed |= first < self._evicted_through
@@ -267,7 +278,7 @@ class UnsafetyLedger:
             stddev=np.stack([row[1] for row in rows]),
             torque_limit=np.array([row[2] for row in rows], dtype=np.float64),
         )
-        self._forget(iteration, max(max(episode.steps) for episode in episodes.values()))
+        self._forget(iteration, max(episode.span[1] for episode in episodes.values()))
         return totals
 
     def _evict_older_half(self) -> None:
@@ -279,8 +290,8 @@ class UnsafetyLedger:
 
     def _missing(self, episode: _Episode) -> int:
         """Decision stamps, but the first, without a joint state."""
-        first = min(episode.steps)
-        return sum(stamp != first and stamp not in self._states for stamp in episode.steps)
+        first, _ = episode.span
+        return sum(stamp != first and stamp not in self._states for stamp in {stamp for stamp, _ in episode.steps})
 
     def _forget(self, iteration: int, end_ns: int) -> None:
         self._closed_iteration = max(self._closed_iteration, iteration)

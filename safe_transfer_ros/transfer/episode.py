@@ -3,7 +3,8 @@
 
 The stream of SafetyDecisions is the one record of what was proposed, what was applied and why; learning,
 reports and recomputation all start from the episodes made here. Nothing is interpolated: an episode with a
-step missing is refused, by name.
+step missing is refused, by name. A step is not missing when the filter has recorded that it refused it: the torque
+before it went on, and the episode has a row less.
 """
 
 from __future__ import annotations
@@ -93,6 +94,7 @@ class EpisodeAssembler:
         self.interventions: dict[int, int] = defaultdict(int)
         self._expected = None if joint_names is None else JointOrder(joint_names, extra_allowed=False)
         self._rows: list[Any] = []
+        self._refused: set[tuple[int, int, int]] = set()  # steps refused since the last episode that ended
         self._given_up: tuple[int, int] | None = None
 
     @property
@@ -115,18 +117,24 @@ class EpisodeAssembler:
         """
         if decision.reasons or decision.verdict in _NO_STEP:
             self.interventions[int(decision.iteration)] += 1
-        if decision.verdict in _NO_STEP:
-            return None
         episode = (int(decision.iteration), int(decision.episode))
+        if decision.verdict in _NO_STEP:
+            if decision.verdict == Verdict.REJECTED:
+                self._refused.add((*episode, int(decision.step)))
+            return None
         if episode == self._given_up:
             return None
         rows = self._rows
         if rows and episode != (rows[0].iteration, rows[0].episode):
             broken_off = f"{_name(rows[0])} has no last decision: it breaks off after step {rows[-1].step}"
-            self._rows = [decision] if decision.step == 0 and not decision.last else []
+            begins = not decision.last and not self._missing(decision, 0)
+            self._rows = [decision] if begins else []
             raise EpisodeError(broken_off)
-        if decision.step != len(rows):
-            raise self._give_up(decision, _gap(len(rows), int(decision.step)))
+        due = int(rows[-1].step) + 1 if rows else 0
+        if decision.step < due or self._missing(decision, due):
+            raise self._give_up(decision, _gap(due, int(decision.step)))
+        if decision.last and not rows:
+            raise self._give_up(decision, "every step was refused")
         if rows and decision.policy_version != rows[0].policy_version:
             changed = f"at step {decision.step}, {rows[0].policy_version} before"
             raise self._give_up(decision, f"policy version {decision.policy_version} {changed}")
@@ -134,7 +142,13 @@ class EpisodeAssembler:
         if not decision.last:
             return None
         self._rows = []
+        self._refused.clear()
         return self._episode(rows)
+
+    def _missing(self, decision: Any, due: int) -> bool:
+        """Whether a step from `due` up to this decision is neither there nor known to have been refused."""
+        episode = (int(decision.iteration), int(decision.episode))
+        return any((*episode, step) not in self._refused for step in range(due, int(decision.step)))
 
     def _give_up(self, decision: Any, why: str) -> EpisodeError:
         self._rows = []

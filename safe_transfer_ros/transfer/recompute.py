@@ -311,4 +311,5 @@ def account(ledger: UnsafetyLedger, decision: Any) -> None:
         np.asarray(() if refused else decision.proposed_mean, dtype=np.float64),
         np.asarray(() if refused else decision.proposed_stddev, dtype=np.float64),
         float(decision.torque_limit),
+        int(decision.step),
     )

@@ -195,6 +195,28 @@ def test_soft_limits_hold_in_real_time(bench: Bench) -> None:
     bench.until(lambda: bool(bench.commands) and list(bench.commands[-1]) == [-0.1] * 7, "torque against the motion")
 
 
+@with_parameters(mode="realtime", action_timeout=2.0, trip_timeout=60.0, joint_state_timeout=10.0, frozen_timeout=10.0)
+def test_a_proposal_that_overtook_its_joint_state_waits_for_it(bench: Bench) -> None:
+    bench.state()
+    assert bench.armed().success
+    bench.propose(0, [0.05] * 7, offset_ns=50_000_000)
+    bench.until(lambda: len(bench.commands) > 20, "commands going on meanwhile")  # of the 10 ms watch
+    assert not bench.decisions and not any(bench.commands[-1]), "nothing is done blindly"
+    bench.state()
+    bench.until(lambda: bool(bench.decisions), "its decision")
+    assert bench.decisions[0].verdict != SafetyDecision.VERDICT_REJECTED
+    assert bench.decisions[0].header.stamp.nanosec == bench.time_ns
+    for step in (1, 2):  # neither state ever comes: the second ends the wait of the first, time that of the second
+        bench.propose(step, [0.05] * 7, offset_ns=1_000_000_000)
+
+    def refused() -> list[SafetyDecision]:
+        return [one for one in bench.decisions if one.verdict == SafetyDecision.VERDICT_REJECTED]
+
+    bench.until(lambda: len(refused()) == 2, "both being refused on record")
+    for step, decision in enumerate(refused(), start=1):
+        assert decision.step == step and decision.reasons & SafetyDecision.REASON_PROPOSAL_FROM_FUTURE
+
+
 @pytest.mark.parametrize(
     ("effort", "changes", "reason"),
     [

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,12 @@ import pytest
 pytest.importorskip("controller_manager_msgs")
 
 import graph_runs
-from client import started
+from client import Client, started
+from safe_transfer_msgs.msg import SafetyDecision
 from std_srvs.srv import SetBool
 
 from safe_transfer_ros.bags.read import messages
+from safe_transfer_ros.nodes import qos
 from safe_transfer_ros.tasks.streams import initial_state_rng
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.transfer.iteration import read
@@ -35,12 +39,18 @@ PATIENT = (
 )
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="open: in two of four runs beside other work a decision was missing, of an inner step or of the last",
-)
+def stall(arm: Client, process: int) -> None:
+    """Not scheduled for longer than ten joint states, proposals or decisions take."""
+    os.kill(process, signal.SIGSTOP)
+    arm.let(0.6)
+    os.kill(process, signal.SIGCONT)
+
+
 def test_an_iteration_on_hardware(tmp_path: Path) -> None:
-    """An operator activates, the arm is moved to the start, an episode is run, the controller is left inactive."""
+    """An operator activates, the arm is moved to the start, an episode is run, the controller is left inactive.
+
+    The machine stalls meanwhile, and nothing of the record is lost.
+    """
     run_dir = tmp_path / "run"
     task = make("pr2_cup_swirl")
     with started(
@@ -49,15 +59,26 @@ def test_an_iteration_on_hardware(tmp_path: Path) -> None:
         arm.arm.place(np.asarray(task.robot.home) + 0.3)
         arm.requests["activate"] = arm.create_client(SetBool, "controller_supervisor/activate")
         with graph_runs.started(run_dir, *SHORT, *PATIENT, ROS_DOMAIN_ID=str(arm.domain)) as process:
+            decisions: list[SafetyDecision] = []
+            arm.create_subscription(SafetyDecision, "safety_filter/decision", decisions.append, qos.RECORD)
             arm.until(lambda: arm.call("activate", SetBool.Request(data=True)).success, "activation")
+            for step, node in ((20, "safety_filter"), (60, "policy_server"), (100, "unsafety_monitor")):
+                arm.until(lambda step=step: len(decisions) > step, "the episode being under way", seconds=100.0)
+                stall(arm, graph_runs.nodes_of(run_dir)[node])
             arm.until(lambda: process.poll() is not None, "the run", seconds=200.0)
             _, err = process.communicate()
         assert process.returncode == 0, err
         assert arm.state_of("effort_controller") == "inactive"
         assert arm.arm.torque() == 0.0
-    assert len(read(run_dir / "iterations.csv")) == 1
+    [record] = read(run_dir / "iterations.csv")
     start, _ = task.initial_state(initial_state_rng(0, 0))
-    [first, *_] = [message for _, message, _ in messages(run_dir / "bag", ["/safety_filter/decision"])]
+    recorded = [message for _, message, _ in messages(run_dir / "bag", ["/safety_filter/decision"])]
+    accepted = [message.step for message in recorded if message.verdict != SafetyDecision.VERDICT_REJECTED]
+    assert accepted == list(range(task.horizon + 1)) and recorded[-1].last
+    assert record.steps == task.horizon
+    stamps = np.array([message.header.stamp.sec + 1e-9 * message.header.stamp.nanosec for message in recorded])
+    assert np.median(np.diff(stamps)) > 0.04, "what a stall missed is not made up for in a burst"
+    first = recorded[0]
     assert np.abs(np.asarray(first.position) - start).max() < 0.1, "it began at the start of the episode"
     limits = [message.torque_limit for _, message, _ in messages(run_dir / "bag", ["/safety_filter/status"])]
     assert limits and max(limits) < 1.0, "the limit of the move is no limit of the policy's"

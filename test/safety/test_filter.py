@@ -259,6 +259,22 @@ def test_an_answer_to_a_state_too_old_is_refused_though_it_is_newer_than_the_las
     assert arm.propose(stamp_ns=answered + 5 * MS) is Reason.NONE
 
 
+def test_a_proposal_that_waited_for_its_joint_state_is_as_old_as_its_receipt(rig):
+    arm = rig(action_timeout_s=0.1).arm()
+    received, stamp = arm.now, arm.stamp + 60 * MS
+    assert arm.filter.early(stamp)
+    assert not arm.filter.early(arm.stamp + 10 * MS)  # the tolerance
+    arm.wait(60)
+    assert arm.filter.stopped
+    assert not arm.filter.early(stamp)
+    assert arm.filter.propose(arm.proposal(), arm.now, received) is Reason.NONE
+    assert arm.filter.proposal_age_s(arm.now) == pytest.approx(0.06)
+    arm.wait(40)
+    assert arm.filter.applied.any()
+    arm.wait(5)
+    assert arm.filter.mode is Mode.HOLDING and arm.filter.stopped
+
+
 def test_stamps_from_the_future_are_refused(rig):
     arm = rig().arm()
     assert arm.propose(stamp_ns=arm.stamp + 10 * MS + 1) is Reason.PROPOSAL_FROM_FUTURE

@@ -170,6 +170,20 @@ def test_the_same_decision_twice_is_one():
     assert (totals.states, len(totals.mean)) == (2, 2)
 
 
+def test_two_decisions_on_one_state_are_two():
+    ledger = UnsafetyLedger(LIMIT)
+    for stamp, number in ((10, 0), (10, 1), (20, 2)):
+        ledger.add_step(0, 0, stamp, False, np.full(2, number), np.ones(2), 0.5, number)
+    ledger.add_step(0, 0, 30, True, np.zeros(0), np.zeros(0), 0.5, 3)
+    ledger.add_state(20, 0.0)
+    assert not ledger.complete(0, 3), "the last state"
+    ledger.add_state(30, 20.0)
+    assert ledger.complete(0, 3) and not ledger.complete(0, 4)
+    totals = ledger.close(0)
+    np.testing.assert_array_equal(totals.mean[:, 0], [0, 1, 2])
+    assert (totals.states, totals.missing, totals.unsafety_rate) == (2, 0, 0.5)
+
+
 def test_arrays_handed_in_may_be_reused_by_the_caller():
     ledger = UnsafetyLedger(LIMIT)
     mean = np.ones(2)

@@ -145,6 +145,25 @@ def test_refused_proposals_are_interventions_and_no_steps(verdict):
     assert assembler.interventions[2] == count_interventions(decisions) == 3
 
 
+def refused(step):
+    return decision(step, verdict=int(Verdict.REJECTED), reasons=int(Reason.PROPOSAL_STALE))
+
+
+def test_a_step_on_record_as_refused_is_not_missing():
+    steps = stream()
+    (episode,) = episodes_from_decisions([steps[0], refused(1), refused(2), *steps[3:]])
+    np.testing.assert_array_equal(episode.observation[:, 0], [0, 3, 4])
+    assert (episode.steps, len(episode.stamp_ns)) == (2, 3)
+    (episode,) = episodes_from_decisions([refused(0), *steps[1:4], refused(4), steps[4]])
+    np.testing.assert_array_equal(episode.observation[:, 0], [1, 2, 3, 4])
+    with pytest.raises(EpisodeError, match="steps 1 to 2 are missing"):
+        episodes_from_decisions([steps[0], refused(1), *steps[3:]])
+    with pytest.raises(EpisodeError, match="every step was refused"):
+        episodes_from_decisions([*(refused(step) for step in range(4)), steps[4]])
+    with pytest.raises(EpisodeError, match="iteration 2, episode 10: step 1 is missing"):
+        episodes_from_decisions([*steps[:1], refused(1), *steps[2:], *stream(episode=10)[:1], *stream(episode=10)[2:]])
+
+
 def test_a_step_with_too_few_values_is_named():
     with pytest.raises(EpisodeError, match="proposed_mean of step 1 has 2 values for 3 joints"):
         episodes_from_decisions([decision(0), decision(1, proposed_mean=np.zeros(2)), decision(2, steps=2)])
