@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the safety filter costs: the same traffic through the filter and through a bare rclpy relay, in turns.
 
-    python benchmarks/filter_latency.py [--rate 1000] [--seconds 10] [--rounds 5] [--busy]
+    python benchmarks/filter_latency.py [--rate 1000] [--seconds 10] [--rounds 5] [--busy] [--executors]
 
 state -> command: a joint state goes out, the command that answers it comes back; the relay copies its positions.
 proposal -> command: at 20 Hz a proposal goes out and the next joint state right behind it; the relay copies its torque.
 `--busy` keeps the other core busy with TRPO updates, as the trainer does. Each process has a core's worth of the
 machine at best: on two cores the driver, the filter and a busy trainer share.
+
+`--executors` compares ways to wait for messages instead, each in a relay: rclpy's events executor (what every node of
+ours uses), its single-threaded executor, a wait set turned by hand, and subscriptions that leave the message serialised
+(what reading it by hand would cost comes on top). UDP over the loopback in the place of shared memory: set the two
+variables named in config/fastdds_loopback.xml before.
 """
 
 from __future__ import annotations
@@ -23,8 +28,11 @@ from pathlib import Path
 import numpy as np
 import rclpy
 from rclpy.clock import Clock, ClockType
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.experimental import EventsExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from safe_transfer_msgs.msg import PolicyAction
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
@@ -41,18 +49,20 @@ JOINTS = list(make("pr2_cup_swirl").robot.joint_names)
 HOME = np.asarray(make("pr2_cup_swirl").robot.home)
 STATES, PROPOSALS, COMMANDS = "joint_states", "policy_server/action", "effort_controller/commands"
 FILTER, RELAY = "filter", "relay"
+EXECUTORS = ("events", "single", "waitset", "raw")
 
 
 class Relay(Node):
     """The least a Python node between two topics can do."""
 
-    def __init__(self, lifetime: Lifetime) -> None:
-        """Copy positions of joint states, and torques of proposals, into commands."""
+    def __init__(self, lifetime: Lifetime | None = None, *, raw: bool = False) -> None:
+        """Copy positions of joint states, and torques of proposals, into commands; raw: send the same ones always."""
         super().__init__("safety_filter")
         self._command = Float64MultiArray(data=array("d", bytes(8 * len(JOINTS))))
         self._publisher = self.create_publisher(Float64MultiArray, COMMANDS, qos.RECORD)
-        self.create_subscription(JointState, STATES, self._on_state, qos.STREAM)
-        self.create_subscription(PolicyAction, PROPOSALS, self._on_proposal, qos.STREAM)
+        on_state, on_proposal = (self._on_raw, lambda _: None) if raw else (self._on_state, self._on_proposal)
+        self.create_subscription(JointState, STATES, on_state, qos.STREAM, raw=raw)
+        self.create_subscription(PolicyAction, PROPOSALS, on_proposal, qos.STREAM, raw=raw)
         self.create_service(SetBool, "safety_filter/arm", self._on_arm)
         self._efforts = self._command.data
 
@@ -62,6 +72,9 @@ class Relay(Node):
     def _on_state(self, message: JointState) -> None:
         self._command.data = message.position if self._efforts is None else self._efforts
         self._efforts = None
+        self._publisher.publish(self._command)
+
+    def _on_raw(self, message: bytes) -> None:
         self._publisher.publish(self._command)
 
     def _on_proposal(self, message: PolicyAction) -> None:
@@ -150,6 +163,49 @@ class Driver(Node):
             self._back += 1
 
 
+def relay(how: str) -> None:
+    """Run a relay by another executor than ours, until it is killed."""
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    node = Relay(raw=how == "raw")
+    if how == "single":
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        executor.spin()
+    elif how == "waitset":
+        spin_wait_set(node)
+    else:
+        events = EventsExecutor()
+        events.add_node(node)
+        while True:
+            events.spin_once(timeout_sec=1.0)
+
+
+def spin_wait_set(node: Node) -> None:
+    """The loop of an executor for one node, without its generality: wait, take, call."""
+    subscriptions, services = list(node.subscriptions), list(node.services)
+    while True:
+        waiting = _rclpy.WaitSet(len(subscriptions), 0, 0, 0, len(services), 0, node.context.handle)
+        with waiting:
+            waiting.clear_entities()
+            for subscription in subscriptions:
+                waiting.add_subscription(subscription.handle)
+            for service in services:
+                waiting.add_service(service.handle)
+            waiting.wait(1_000_000_000)
+            ready = set(waiting.get_ready_entities("subscription"))
+            asked = set(waiting.get_ready_entities("service"))
+        for subscription in subscriptions:
+            if subscription.handle.pointer in ready:
+                taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
+                if taken is not None:
+                    subscription.callback(taken[0])
+        for service in services:
+            if service.handle.pointer in asked:
+                request, header = service.handle.service_take_request(service.srv_type.Request)
+                if request is not None:
+                    service.send_response(service.callback(request, service.srv_type.Response()), header)
+
+
 def measure(what: str, rate: float, seconds: float, number: int) -> tuple[list[float], list[float], float, int]:
     """One round: latencies µs of states and of proposals, share of a core, states unanswered."""
     if what == FILTER:
@@ -157,7 +213,7 @@ def measure(what: str, rate: float, seconds: float, number: int) -> tuple[list[f
         for timeout in ("joint_state_timeout", "action_timeout", "trip_timeout"):  # a stall is to be timed, not to trip
             module += ["-p", f"{timeout}:=1.0"]
     else:
-        module = [__file__, "--as-relay"]
+        module = [__file__, "--as-relay", what]
     environment = os.environ | middleware.environment() | {"ROS_DOMAIN_ID": str(number), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([sys.executable, *module], env=environment)
     rclpy.init(domain_id=number)
@@ -206,10 +262,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a round")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each, in turns")
     parser.add_argument("--busy", action="store_true", help="TRPO updates beside it")
-    parser.add_argument("--as-relay", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--executors", action="store_true", help="compare executors, not the filter")
+    parser.add_argument("--as-relay", default="", help=argparse.SUPPRESS)
     options, _ = parser.parse_known_args()
     if options.as_relay:
+        if options.as_relay != RELAY:
+            relay(options.as_relay)
         raise SystemExit(run("safety_filter", Relay))
+    competitors = EXECUTORS if options.executors else (RELAY, FILTER)
     middleware.set_defaults()
     claimed = domain.claim()
     busy = None
@@ -221,13 +281,13 @@ def main() -> None:
     lost: dict[str, int] = defaultdict(int)
     try:
         for number in range(options.rounds):
-            for what in (RELAY, FILTER) if number % 2 == 0 else (FILTER, RELAY):
+            for what in competitors if number % 2 == 0 else competitors[::-1]:
                 states, proposals, share, missing = measure(what, options.rate, options.seconds, claimed.number)
                 results[what][0] += states
                 results[what][1] += proposals
                 shares[what].append(share)
                 lost[what] += missing
-                print(f"  round {number + 1}: {what:6} median {np.median(states):.0f} µs", flush=True)
+                print(f"  round {number + 1}: {what:7} median {np.median(states):.0f} µs", flush=True)
     finally:
         if busy:
             busy.kill()
@@ -235,13 +295,17 @@ def main() -> None:
     print(", a trainer beside it" if busy else "", f"; load now {os.getloadavg()[0]:.1f}", sep="")
     print("                               µs:    p50     p99   p99.9     max       n   share of a core  unanswered")
     for place, path in ((0, "state -> command"), (1, "proposal -> command")):
-        for what in (RELAY, FILTER):
+        for what in competitors:
             values = np.asarray(results[what][place])
+            if not len(values):  # a relay of serialised messages passes no torque on
+                continue
             p50, p99, p999 = np.percentile(values, [50, 99, 99.9])
             print(
-                f"  {path:20} {what:6} {p50:12.0f} {p99:7.0f} {p999:7.0f} {values.max():7.0f} {len(values):7d}", end=""
+                f"  {path:20} {what:7} {p50:11.0f} {p99:7.0f} {p999:7.0f} {values.max():7.0f} {len(values):7d}", end=""
             )
             print(f"   {np.median(shares[what]):15.1%}  {lost[what]:10d}")
+        if options.executors:
+            continue
         pair = [np.percentile(results[what][place], [50, 99.9]) for what in (FILTER, RELAY)]
         print(f"    filter / relay: median {pair[0][0] / pair[1][0]:.2f}; p99.9 {pair[0][1] - pair[1][1]:+.0f} µs")
 
