@@ -18,13 +18,14 @@ import numpy.typing as npt
 
 from safe_transfer_ros import resources
 from safe_transfer_ros.configuration import nearest
-from safe_transfer_ros.robots.facts import Payload, RobotFacts
+from safe_transfer_ros.robots.facts import Payload, RobotFacts, TaskSpaceGains
+from safe_transfer_ros.robots.panda import PANDA
 from safe_transfer_ros.robots.pr2 import PR2_LEFT_ARM
 
 Array = npt.NDArray[np.float64]
 
 # A new robot is a file with its RobotFacts and one entry here.
-_ROBOTS: dict[str, RobotFacts] = {facts.name: facts for facts in (PR2_LEFT_ARM,)}
+_ROBOTS: dict[str, RobotFacts] = {facts.name: facts for facts in (PR2_LEFT_ARM, PANDA)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,6 +74,7 @@ class RobotDescription:
       armature: Motor inertia at each joint, shape (n_joints,), kg·m².
       home: Start position, shape (n_joints,), rad.
       payload: What the gripper holds, if anything.
+      task_space: How the tool is led through space, if the robot can be.
     """
 
     name: str
@@ -85,6 +87,7 @@ class RobotDescription:
     armature: Array
     home: Array
     payload: Payload | None = None
+    task_space: TaskSpaceGains | None = None
 
     @property
     def joint_count(self) -> int:
@@ -134,6 +137,11 @@ def describe(facts: RobotFacts, urdf: str) -> RobotDescription:
         rows.append(_limits_of(joints[joint_name], joint_name))
     names = [field.name for field in dataclasses.fields(JointLimits)]
     count = len(facts.joint_names)
+    if facts.task_space is not None and facts.task_space.posture_joint not in facts.joint_names:
+        raise ValueError(
+            f"the posture joint '{facts.task_space.posture_joint}' of '{facts.name}' is not a joint it drives: "
+            f"{nearest(facts.task_space.posture_joint, facts.joint_names)}"
+        )
     return RobotDescription(
         name=facts.name,
         urdf=urdf,
@@ -145,6 +153,7 @@ def describe(facts: RobotFacts, urdf: str) -> RobotDescription:
         armature=_read_only(facts.armature, count, "armature"),
         home=_read_only(facts.home, count, "home"),
         payload=facts.payload,
+        task_space=facts.task_space,
     )
 
 

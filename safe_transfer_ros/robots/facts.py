@@ -31,6 +31,30 @@ class Payload:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskSpaceGains:
+    """How stiffly the tool is led through space; see robots/task_space.py.
+
+    Attributes:
+      stiffness: Force per distance from the set-point, N/m.
+      damping: Force per velocity relative to the set-point's, N·s/m.
+      rotational_stiffness: Torque per angle from the orientation at home, N·m/rad.
+      rotational_damping: Torque per angular velocity, N·m·s/rad.
+      posture_joint: Joint that a redundant arm holds at its home position. Choose one that can be there for every
+        tool pose asked for: then it decides the elbow and does not disturb the tool.
+      posture_stiffness: N·m/rad.
+      posture_damping: N·m·s/rad.
+    """
+
+    stiffness: float
+    damping: float
+    rotational_stiffness: float
+    rotational_damping: float
+    posture_joint: str
+    posture_stiffness: float
+    posture_damping: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RobotFacts:
     """Facts about one arm that stand beside its URDF.
 
@@ -45,6 +69,7 @@ class RobotFacts:
       armature: Motor inertia seen at each joint, kg·m².
       home: Joint position in which episodes and displays start, rad.
       payload: What the gripper holds, if anything.
+      task_space: How the tool is led through space, if the robot can be.
     """
 
     name: str
@@ -56,3 +81,4 @@ class RobotFacts:
     armature: tuple[float, ...]
     home: tuple[float, ...]
     payload: Payload | None = None
+    task_space: TaskSpaceGains | None = None

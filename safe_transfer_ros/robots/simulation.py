@@ -86,7 +86,7 @@ def perturbation(name: str) -> Perturbation:
 def build_model(
     description: RobotDescription, perturbed: Perturbation = NOMINAL, timestep: float = 0.005
 ) -> mujoco.MjModel:
-    """MuJoCo model of the arm: a motor per driven joint, named as the joint, in the description's order.
+    """MuJoCo model of the arm alone: a motor per driven joint, named as the joint, in the description's order.
 
     Args:
       description: The robot.
@@ -99,6 +99,18 @@ def build_model(
 
     Raises:
       ValueError: if the timestep is not positive or MuJoCo cannot compile the URDF.
+    """
+    spec = arm_spec(description, perturbed, timestep)
+    add_motors(spec, description)
+    return spec.compile()
+
+
+def arm_spec(
+    description: RobotDescription, perturbed: Perturbation = NOMINAL, timestep: float = 0.005
+) -> mujoco.MjSpec:
+    """The arm as a specification to be added to: without motors; its links have shapes but touch nothing.
+
+    The arguments and errors are those of `build_model`. What is added later is not perturbed.
     """
     if not (math.isfinite(timestep) and timestep > 0.0):
         raise ValueError(f"the timestep must be a positive number of seconds, got {timestep}")
@@ -120,12 +132,18 @@ def build_model(
     if description.gravity_compensated:
         for body in spec.bodies[1:]:
             body.gravcomp = 1.0
+    for geom in spec.geoms:
+        geom.contype = geom.conaffinity = 0
     for name, armature in zip(description.joint_names, description.armature, strict=True):
         spec.joint(name).armature = float(armature)
-        motor = spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
-        motor.set_to_motor()
     _perturb(spec, perturbed)
-    return spec.compile()
+    return spec
+
+
+def add_motors(spec: mujoco.MjSpec, description: RobotDescription) -> None:
+    """Add a torque motor per driven joint, named as the joint, in the description's order."""
+    for name in description.joint_names:
+        spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT).set_to_motor()
 
 
 def _perturb(spec: mujoco.MjSpec, perturbed: Perturbation) -> None:

@@ -3,6 +3,8 @@
 
 The environment, the policy server, the monitor and the trainer call the same functions. They take single
 states (n_joints,) or any leading dimensions, and know neither the simulator nor a learning library.
+
+`Task` is a task of joint torques. Another kind shares `RobotTask` and the register: tasks/push_task.py.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +25,9 @@ from safe_transfer_ros.safety.soft_limits import SoftLimits
 
 Array = npt.NDArray[np.float64]
 
-_TASKS: dict[str, type[Task]] = {}
-_Class = TypeVar("_Class", bound="type[Task]")
+_TASKS: dict[str, type[RobotTask]] = {}
+_Class = TypeVar("_Class", bound="type[RobotTask]")
+_Kind = TypeVar("_Kind", bound="RobotTask")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,10 +45,8 @@ class Outcome:
     reward: Array
 
 
-class Task(abc.ABC):
-    """One task of one robot.
-
-    A subclass names its robot and sizes and implements `observe`, `task_reward` and `initial_state`.
+class RobotTask(abc.ABC):
+    """What every task of one robot has, whatever its actions and inputs are.
 
     Attributes:
       name: Name by which the task is made.
@@ -57,11 +58,6 @@ class Task(abc.ABC):
       horizon: Decisions per episode.
       gamma: Discount factor of the return.
       observation_size: Length of an observation.
-      unsafety_function: Registered safety function applied to the tool's rotation.
-      unsafety_limit: u_lim; a state with a larger u is unsafe. Unit of the safety function.
-      unsafety_penalty: lambda of PSPT Eq. 4, reward per squared unit of u.
-      unsafety_free: u'_lim of PSPT Eq. 4; no penalty up to here.
-      torque_limit_range: Limits a policy is trained under, N·m.
     """
 
     name: ClassVar[str]
@@ -71,6 +67,36 @@ class Task(abc.ABC):
     horizon: ClassVar[int] = 200
     gamma: ClassVar[float] = 0.95
     observation_size: ClassVar[int]
+
+    def __init__(self) -> None:
+        """Load the robot."""
+        self.robot: RobotDescription = load(self.robot_name)
+        self.chain = SerialChain(self.robot)
+
+    @property
+    @abc.abstractmethod
+    def action_size(self) -> int:
+        """Length of an action."""
+
+    @property
+    def substeps(self) -> int:
+        """Physics steps per decision."""
+        return round(self.control_period_s / self.timestep_s)
+
+
+class Task(RobotTask):
+    """One task of one robot, done with joint torques.
+
+    A subclass names its robot and sizes and implements `observe`, `task_reward` and `initial_state`.
+
+    Attributes:
+      unsafety_function: Registered safety function applied to the tool's rotation.
+      unsafety_limit: u_lim; a state with a larger u is unsafe. Unit of the safety function.
+      unsafety_penalty: lambda of PSPT Eq. 4, reward per squared unit of u.
+      unsafety_free: u'_lim of PSPT Eq. 4; no penalty up to here.
+      torque_limit_range: Limits a policy is trained under, N·m.
+    """
+
     unsafety_function: ClassVar[str]
     unsafety_limit: ClassVar[float]
     unsafety_penalty: ClassVar[float]
@@ -79,8 +105,7 @@ class Task(abc.ABC):
 
     def __init__(self) -> None:
         """Load the robot."""
-        self.robot: RobotDescription = load(self.robot_name)
-        self.chain = SerialChain(self.robot)
+        super().__init__()
         self._unsafety = unsafety.get(self.unsafety_function)
 
     @property
@@ -93,11 +118,6 @@ class Task(abc.ABC):
         """The robot's soft limits as the envelope takes them."""
         limits = self.robot.limits
         return SoftLimits(**{field.name: getattr(limits, field.name) for field in dataclasses.fields(SoftLimits)})
-
-    @property
-    def substeps(self) -> int:
-        """Physics steps per decision."""
-        return round(self.control_period_s / self.timestep_s)
 
     @abc.abstractmethod
     def observe(self, position: Array, velocity: Array, torque_limit: float | Array) -> Array:
@@ -167,21 +187,32 @@ def register(name: str) -> Callable[[_Class], _Class]:
     return add
 
 
-def available() -> tuple[str, ...]:
-    """Names `make` knows, sorted."""
-    return tuple(sorted(_TASKS))
+def available(kind: type[RobotTask] = Task) -> tuple[str, ...]:
+    """Names `make` knows for a kind of task, sorted."""
+    return tuple(sorted(name for name, task_class in _TASKS.items() if issubclass(task_class, kind)))
 
 
-def make(name: str, **settings: Any) -> Task:
+@overload
+def make(name: str, **settings: Any) -> Task: ...
+
+
+@overload
+def make(name: str, kind: type[_Kind], **settings: Any) -> _Kind: ...
+
+
+def make(name: str, kind: type[Any] = Task, **settings: Any) -> Any:
     """Make a task by name.
 
     Args:
       name: Registered name, for example "pr2_cup_swirl".
+      kind: What the caller can deal with; a task of joint torques if not said.
       **settings: Passed to the task's constructor.
 
     Raises:
-      ValueError: if the name is unknown; names the nearest known one.
+      ValueError: if the name is unknown (names the nearest known one) or the task of another kind.
     """
     if name not in _TASKS:
         raise ValueError(f"unknown task '{name}': {nearest(name, _TASKS)}")
+    if not issubclass(_TASKS[name], kind):
+        raise ValueError(f"the task '{name}' is no {kind.__name__}: it has other actions and inputs than are used here")
     return _TASKS[name](**settings)
