@@ -134,6 +134,8 @@ def arm_spec(
             body.gravcomp = 1.0
     for geom in spec.geoms:
         geom.contype = geom.conaffinity = 0
+        # A link without <inertial> would get a mass from its shape.
+        geom.mass = 0.0
     for name, armature in zip(description.joint_names, description.armature, strict=True):
         spec.joint(name).armature = float(armature)
     _perturb(spec, perturbed)

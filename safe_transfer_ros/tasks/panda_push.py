@@ -16,7 +16,8 @@ class _UprightBlock(PushTask):
     """Push a tall block from one end of the table to the other.
 
     Observation (21): ball position (3, dm) and velocity (3, of .15 m/s); block position (3, dm), quaternion w, x, y, z
-    with w >= 0 (4), velocity (3, of .15 m/s), angular velocity (3, rad/s); goal (2, dm). Positions in the table's frame.
+    with w >= 0 (4), velocity (3, of .15 m/s), angular velocity (3, rad/s); goal (2, dm). Positions in the table's
+    frame.
     """
 
     def start(self, rng: np.random.Generator) -> PushStart:
@@ -46,7 +47,8 @@ class _UprightBlock(PushTask):
 class PushTopple(_UprightBlock):
     """Push the block to the goal without toppling it.
 
-    Action (3): the ball's velocity along x, y, z, of .15 m/s. Pushed low it slides; high or hard it topples.
+    Action (3): the ball's velocity along x, y, z, of .15 m/s. Pushed at half its height the block slides; pushed where
+    the ball starts, at three quarters, it topples: with more friction it would topple anywhere, with less nowhere.
     Failure: the block leans by more than 30 degrees (it tips from 26.6 on), or its centre is beyond the table's edge.
 
     Attributes:
@@ -54,7 +56,8 @@ class PushTopple(_UprightBlock):
     """
 
     tilt_limit_deg: ClassVar[float] = 30.0
-    tool_start = (-0.18, 0.0, 0.055)
+    friction = 0.35
+    tool_start = (-0.18, 0.0, 0.075)
     tool_box = ((-0.22, -0.14, 0.02), (0.22, 0.14, 0.09))
 
     @property
@@ -65,7 +68,7 @@ class PushTopple(_UprightBlock):
     def failed(self, scene: PushScene) -> Flags:
         """Whether the block has toppled or fallen from the table; not finite counts as failed."""
         on_table = np.abs(scene.block[..., :2]) <= np.divide(self.table_size, 2.0)
-        return ~(on_table.all(axis=-1) & (tilt_deg(scene.orientation) <= self.tilt_limit_deg))
+        return np.asarray(~(on_table.all(axis=-1) & (tilt_deg(scene.orientation) <= self.tilt_limit_deg)))
 
 
 @register("panda_push_boundary")
@@ -90,7 +93,7 @@ class PushBoundary(_UprightBlock):
 
     def failed(self, scene: PushScene) -> Flags:
         """Whether the block's centre is outside; not finite counts as outside."""
-        return ~(np.abs(scene.block[..., :2]) <= self.boundary).all(axis=-1)
+        return np.asarray(~(np.abs(scene.block[..., :2]) <= self.boundary).all(axis=-1))
 
 
 @register("panda_push_obstacle")

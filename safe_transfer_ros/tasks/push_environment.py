@@ -120,7 +120,9 @@ class PushVectorEnv(VectorEnv[Array, Array, Array]):
         scene = self._scene = self.simulation.scenes()
         return self.task.observe(scene), self._info(scene)
 
-    def step(self, actions: Array) -> tuple[Array, Array, Flags, Flags, dict[str, Any]]:
+    def step(  # type: ignore[override]  # flags are flags
+        self, actions: Array
+    ) -> tuple[Array, Array, Flags, Flags, dict[str, Any]]:
         """Act for one control period in every row.
 
         Args:
@@ -137,9 +139,7 @@ class PushVectorEnv(VectorEnv[Array, Array, Array]):
             raise RuntimeError("no episode is running; call reset() first")
         actions = np.asarray(actions, dtype=np.float64)
         if actions.shape != (self.num_envs, self.task.action_size):
-            raise ValueError(
-                f"actions must have shape {(self.num_envs, self.task.action_size)}, got {actions.shape}"
-            )
+            raise ValueError(f"actions must have shape {(self.num_envs, self.task.action_size)}, got {actions.shape}")
         if not np.isfinite(actions).all():
             raise ValueError("an action is not finite; nothing was stepped. A policy that proposes this has diverged")
         task, before = self.task, self._scene
@@ -247,7 +247,7 @@ class PushEnv(gymnasium.Env[Array, Array]):
         self._running = not (terminated[0] or truncated[0])
         return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), _single(info)
 
-    def render(self) -> npt.NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> npt.NDArray[np.uint8] | None:
         """The scene as an image, shape (height, width, 3); None unless the render mode is "rgb_array"."""
         if self.render_mode is None:
             return None
@@ -263,7 +263,7 @@ class PushEnv(gymnasium.Env[Array, Array]):
             self._camera = None
 
 
-def _spaces(task: PushTask) -> tuple[gymnasium.spaces.Box, gymnasium.spaces.Box]:
+def _spaces(task: PushTask) -> tuple[gymnasium.Space[Array], gymnasium.Space[Array]]:
     """Observation and action space of one episode."""
     return (
         gymnasium.spaces.Box(-np.inf, np.inf, (task.observation_size,), dtype=np.float64),

@@ -7,6 +7,7 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
+from safe_transfer_ros.tasks.push_scene import push_model
 from safe_transfer_ros.tasks.push_simulation import PushSimulation
 
 _GREY, _GREEN, _RED = (0.35, 0.36, 0.38, 1.0), (0.15, 0.6, 0.25, 1.0), (0.75, 0.1, 0.1, 1.0)
@@ -18,8 +19,8 @@ class Camera:
     def __init__(self, simulation: PushSimulation, width: int = 640, height: int = 480) -> None:
         """Open the renderer."""
         self._simulation = simulation
-        # A model of its own: an image's size and light are no business of the simulation's.
-        model = simulation.model
+        # The simulation's own model has no shapes to look at; positions and velocities are the same.
+        model = push_model(simulation.task, shapes=True)
         model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
         model.vis.global_.offheight = max(model.vis.global_.offheight, height)
         self._data = mujoco.MjData(model)
@@ -31,14 +32,14 @@ class Camera:
     def image(self, row: int) -> npt.NDArray[np.uint8]:
         """One scene, shape (height, width, 3)."""
         simulation = self._simulation
-        simulation.show(row, self._data)
+        simulation.show(row, self._renderer.model, self._data)
         self._renderer.update_scene(self._data, self._view)
         task, (x, y, z) = simulation.task, simulation.task.table_centre
         half_x, half_y = task.table_size[0] / 2, task.table_size[1] / 2
         self._outline(x, y, z, half_x, half_y, _GREY)
         boundary = getattr(task, "boundary", None)
         if boundary is not None:
-            self._outline(x, y, z, *boundary, _RED)
+            self._outline(x, y, z, boundary[0], boundary[1], _RED)
         goal_x, goal_y = simulation.goal[row]
         self._marker(
             mujoco.mjtGeom.mjGEOM_CYLINDER, (x + goal_x, y + goal_y, z), (task.goal_distance, 0.0005, 0.0), _GREEN

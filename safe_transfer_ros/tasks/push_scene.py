@@ -25,6 +25,7 @@ def push_model(
     *,
     torque_limit: float | None = None,
     torque_motors: bool = False,
+    shapes: bool = False,
 ) -> mujoco.MjModel:
     """The task's scene, the robot's base at the origin.
 
@@ -33,6 +34,7 @@ def push_model(
       perturbed: How the robot differs from its description.
       torque_limit: Bound on every joint's torque beside its own effort limit, N·m; with task-space motors only.
       torque_motors: A torque motor per joint, as the robot has them, instead of the task-space motors.
+      shapes: Whether the arm's links keep their shapes, which are only to be looked at.
 
     Raises:
       ValueError: if the torque limit is not positive, or given for torque motors.
@@ -40,6 +42,9 @@ def push_model(
     if torque_motors and torque_limit is not None:
         raise ValueError("torque motors obey what they are sent: bound the torque before (safety/envelope.py)")
     spec = arm_spec(task.robot, perturbed, task.timestep_s)
+    # Friction equal in all directions, with fewer constraints than a pyramid's.
+    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    spec.compiler.discardvisual = not shapes
     if torque_motors:
         add_motors(spec, task.robot)
     else:
@@ -70,9 +75,7 @@ def push_model(
         _surface(cube, task.friction, _PUSHED, _PUSHED)
         felt = 1.1 * half
         obstacle.add_site(name=TOUCH, type=mujoco.mjtGeom.mjGEOM_BOX, size=(felt, felt, felt), rgba=(0, 0, 0, 0))
-        spec.add_sensor(
-            name=TOUCH, type=mujoco.mjtSensor.mjSENS_TOUCH, objtype=mujoco.mjtObj.mjOBJ_SITE, objname=TOUCH
-        )
+        spec.add_sensor(name=TOUCH, type=mujoco.mjtSensor.mjSENS_TOUCH, objtype=mujoco.mjtObj.mjOBJ_SITE, objname=TOUCH)
     return spec.compile()
 
 

@@ -145,7 +145,7 @@ class PushSimulation:
         if not (state[:, 0] > started + (task.substeps - 0.5) * task.timestep_s).all():
             raise UnstableSimulationError("the simulation diverged; use a milder perturbation or a shorter timestep")
         check_stable(state[:, self._v], task.timestep_s)
-        self._touched = self._sensors.any(axis=(1, 2))
+        self._touched = np.asarray(self._sensors.any(axis=(1, 2)))
 
     def scenes(self) -> PushScene:
         """What the tasks look at, every field with E rows."""
@@ -165,8 +165,8 @@ class PushSimulation:
             touched=self._touched,
         )
 
-    def show(self, row: int, data: mujoco.MjData) -> None:
-        """Bring one scene into a MjData, for rendering."""
-        mujoco.mj_setState(self.model, data, self._state[row], mujoco.mjtState.mjSTATE_FULLPHYSICS)
-        mujoco.mj_setState(self.model, data, self._control[row, -1], self._inputs)
-        mujoco.mj_forward(self.model, data)
+    def show(self, row: int, model: mujoco.MjModel, data: mujoco.MjData) -> None:
+        """Bring one scene into a MjData of this or another `push_model` of the task, for rendering."""
+        mujoco.mj_setState(model, data, self._state[row], mujoco.mjtState.mjSTATE_FULLPHYSICS)
+        mujoco.mj_setState(model, data, self._control[row, -1], self._inputs)
+        mujoco.mj_forward(model, data)

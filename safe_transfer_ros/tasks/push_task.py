@@ -66,9 +66,7 @@ class PushScene:
     touched: Flags
 
 
-def motion_between(
-    before: tuple[Array, Array], after: tuple[Array, Array], period_s: float
-) -> tuple[Array, Array]:
+def motion_between(before: tuple[Array, Array], after: tuple[Array, Array], period_s: float) -> tuple[Array, Array]:
     """Mean velocity and angular velocity of a body, from its pose before and after a period.
 
     Args:

@@ -16,9 +16,9 @@ def upright(quaternion: Array) -> Array:
 
 def tilt_deg(quaternion: Array) -> Array:
     """Angle between the body's z axis and the vertical, shape (...), degrees; quaternions of shape (..., 4)."""
-    _, x, y, _ = np.moveaxis(quaternion, -1, 0)
-    # The z axis leans by 2 asin(|(x, y)|): well conditioned where it matters, near the vertical.
-    return np.asarray(np.degrees(2.0 * np.arcsin(np.minimum(np.hypot(x, y), 1.0))))
+    w, x, y, z = np.moveaxis(quaternion, -1, 0)
+    # Well conditioned everywhere, and not a number if any of the four is none.
+    return np.asarray(np.degrees(2.0 * np.arctan2(np.hypot(x, y), np.hypot(w, z))))
 
 
 def rotation_vector(quaternion: Array) -> Array:
