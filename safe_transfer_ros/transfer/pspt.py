@@ -15,9 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from safe_transfer_ros.algorithms.gae import generalized_advantages
 from safe_transfer_ros.algorithms.gaussian_network import kl_divergence
-from safe_transfer_ros.algorithms.linear_baseline import fitted_values
 from safe_transfer_ros.algorithms.trpo import TrpoBatch, trpo_update
 from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
 from safe_transfer_ros.policies.forward import GaussianPolicy
@@ -27,6 +25,7 @@ from safe_transfer_ros.safety.torque_limit import GovernorSettings, TorqueLimitG
 from safe_transfer_ros.safety.unsafety import UnsafetyLedger
 from safe_transfer_ros.tasks.task import Task
 from safe_transfer_ros.tasks.vector import EpisodeBatch, Policy
+from safe_transfer_ros.transfer.advantages import AdvantageSettings, estimate, standardised
 from safe_transfer_ros.transfer.episode import Episode
 from safe_transfer_ros.transfer.iteration import IterationRecord, iteration_estimate, iteration_record
 from safe_transfer_ros.transfer.policy_file import with_stddev_scaled
@@ -119,24 +118,17 @@ def improve_from_rollouts(
 ) -> PolicyUpdate:
     """One policy update from padded rollouts; see `improve`."""
     valid = rollouts.valid
-    values = fitted_values(
-        rollouts.observations,
+    advantages = estimate(
+        rollouts,
         rollouts.rewards,
-        rollouts.terminated,
-        settings.gamma,
-        ridge=settings.ridge,
-        lengths=rollouts.lengths,
-        leave_one_out=settings.leave_one_out,
+        AdvantageSettings(
+            gamma=settings.gamma, lam=settings.lam, ridge=settings.ridge, leave_one_out=settings.leave_one_out
+        ),
     )
-    advantages = generalized_advantages(
-        rollouts.rewards, values, rollouts.terminated, settings.gamma, settings.lam, rollouts.lengths
-    )[valid]
-    returns = advantages + values[:, :-1][valid]
-    spread = float(advantages.std())
     batch = TrpoBatch(
         observations=rollouts.observations[:, :-1][valid].astype(np.float32),
         actions=rollouts.actions[valid].astype(np.float32),
-        advantages=((advantages - advantages.mean()) / max(spread, 1e-8)).astype(np.float32),
+        advantages=standardised(advantages.values).astype(np.float32),
     )
     update = trpo_update(
         parameters,
@@ -159,7 +151,7 @@ def improve_from_rollouts(
         kl_bound=settings.max_kl,
         accepted=update.accepted,
         surrogate_gain=update.surrogate_after - update.surrogate_before,
-        explained_variance=1.0 - float(np.var(advantages)) / max(float(np.var(returns)), 1e-12),
+        explained_variance=advantages.explained_variance,
         steps=rollouts.steps,
     )
 

@@ -46,6 +46,28 @@ class Rollouts:
         return np.arange(self.rewards.shape[1]) < self.lengths[:, None]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ConstrainedRollouts(Rollouts):
+    """Rollouts whose episodes end with a failure; `actions` are those taken, the gate's where it chose another.
+
+    Attributes:
+      applied: The actions as bounded, what a critic judges, shape (E, T, n).
+      costs: 1 at the step that failed, and so was its episode's last, shape (E, T).
+      succeeded: Whether each episode reached its goal, shape (E,); NaN where the task has none.
+      gated: Whether a critic chose the action, shape (E, T).
+    """
+
+    applied: Array
+    costs: Array
+    succeeded: Array
+    gated: NDArray[np.bool_]
+
+    @property
+    def failures(self) -> int:
+        """Episodes that failed."""
+        return int(self.costs.sum())
+
+
 def from_batch(batch: EpisodeBatch) -> Rollouts:
     """Rollouts of a simulated batch: full length, none terminated."""
     return Rollouts(

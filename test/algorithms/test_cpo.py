@@ -55,8 +55,9 @@ def brute_force(g, b, h, c, *, recover: bool) -> np.ndarray:
 
 # c in units of how far a step of the region can change the cost.
 @pytest.mark.parametrize(
-    ("share", "case"), [(1.3, Case.INFEASIBLE), (0.6, Case.RETURN), (0.0, Case.RETURN), (-0.4, Case.CUT), (-1.2, Case.FREE)]
-)  # fmt: skip
+    ("share", "case"),
+    [(1.3, Case.INFEASIBLE), (0.6, Case.RETURN), (0.0, Case.RETURN), (-0.4, Case.CUT), (-1.2, Case.FREE)],
+)
 @pytest.mark.parametrize("seed", range(6))
 def test_the_step_is_the_quadratic_programmes(share: float, case: Case, seed: int) -> None:
     g, b, h = problem(seed)
@@ -71,7 +72,7 @@ def test_the_step_is_the_quadratic_programmes(share: float, case: Case, seed: in
 
 
 def test_both_branches_of_the_dual_occur_in_the_problems_above() -> None:
-    """An active constraint and an inactive one, over and under the limit: else the test above says less than it seems."""
+    """An active constraint and an inactive one, over and under the limit: else the test above says less."""
     active = {Case.RETURN: set(), Case.CUT: set()}
     for seed in range(6):
         g, b, h = problem(seed)
