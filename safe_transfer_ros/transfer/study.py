@@ -1,30 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One run of Algorithm 1 as a pure function of its settings, and a store of finished runs.
-
-A study is many such runs. Each is kept under the hash of its settings, so a study that was stopped goes on
-where it was, and figures that share a run share its numbers.
-"""
+"""One run of Algorithm 1 as a pure function of its settings; a study is many such runs."""
 
 from __future__ import annotations
 
-import csv
-import dataclasses
 import hashlib
-import json
 import math
-import os
-import time
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
-from importlib.metadata import version
+from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-import safe_transfer_ros
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.weights import Parameters
 from safe_transfer_ros.robots.almond_cup import AlmondCup
@@ -34,19 +22,18 @@ from safe_transfer_ros.safety.torque_limit import GovernorSettings
 from safe_transfer_ros.safety.unsafety import unsafety_rate
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.vector import VectorTorqueEnv
+from safe_transfer_ros.transfer import run_store
 from safe_transfer_ros.transfer.iteration import COLUMNS
 from safe_transfer_ros.transfer.policy_file import load_for, with_stddev_scaled, with_torque_scaled
 from safe_transfer_ros.transfer.pspt import PsptSettings, fine_tune
+from safe_transfer_ros.transfer.run_store import Curves, RunStore
 from safe_transfer_ros.transfer.spill import carry
-
-Array = NDArray[np.float64]
 
 # Episodes that judge a policy must be none it learned from.
 _FIRST_EVALUATION_EPISODE = 1_000_000
 _TRUE = ("true_unsafety_rate", "true_damage", "true_return")
 _ALMONDS = "almonds_lost"
 _FOUND_OUT = (*_TRUE, _ALMONDS)
-_ROOMS = ("safety", "robots", "policies", "algorithms", "tasks", "transfer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,20 +74,9 @@ class StudyRun:
     almonds_from: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class StudyCurves:
-    """A finished run.
-
-    Attributes:
-      run: Its settings.
-      columns: Of iterations.csv; true_unsafety_rate, true_damage, true_return by further episodes; almonds_lost up
-        to the end of the iteration; NaN where it was not found out. Each of shape (iterations,).
-      same_code: Whether it was made by the code as it is now.
-    """
-
-    run: StudyRun
-    columns: dict[str, Array]
-    same_code: bool = True
+StudyCurves: TypeAlias = Curves[StudyRun]
+"""A finished run: columns of iterations.csv; true_unsafety_rate, true_damage, true_return by further episodes;
+almonds_lost up to the end of the iteration."""
 
 
 def compute(run: StudyRun, progress: Path | None = None) -> dict[str, list[float]]:
@@ -162,107 +138,21 @@ def _evaluate(
     return dict(zip(_TRUE, values, strict=True))
 
 
-class StudyStore:
-    """Finished runs in a folder: <key>.csv with the numbers, <key>.json with what made them."""
+class StudyStore(RunStore[StudyRun]):
+    """Finished runs in a folder."""
 
     def __init__(self, folder: Path) -> None:
         """The folder is created when something is stored."""
-        self.folder = folder
-
-    def load(self, run: StudyRun) -> StudyCurves | None:
-        """A finished run, or None."""
-        table, about = self._paths(run)
-        try:
-            with table.open(newline="") as file:
-                rows = list(csv.DictReader(file))
-            made = json.loads(about.read_text())
-            columns = {name: np.array([float(row[name]) for row in rows]) for name in COLUMNS}
-            for name in _FOUND_OUT:
-                columns[name] = np.array([float(row.get(name, "nan")) for row in rows])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None  # never finished, or damaged: it is computed again
-        if len(rows) != run.iterations:
-            return None
-        return StudyCurves(run=run, columns=columns, same_code=made.get("code") == code_digest())
-
-    def save(self, run: StudyRun, columns: dict[str, list[float]]) -> StudyCurves:
-        """Keep a finished run; whatever ends the process, it is there whole or not at all."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        table, about = self._paths(run)
-        made = {"settings": differences(run), "code": code_digest(), "versions": _versions()}
-        _write_whole(about, json.dumps(made, indent=1) + "\n")
-        rows = [",".join(columns), *(",".join(map(repr, row)) for row in zip(*columns.values(), strict=True))]
-        _write_whole(table, "\n".join(rows) + "\n")
-        return StudyCurves(run=run, columns={name: np.array(values) for name, values in columns.items()})
-
-    def progress_file(self, run: StudyRun) -> Path:
-        """Where a run at work tells how far it is."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return self.folder / f"{key(run)}.progress"
-
-    def _paths(self, run: StudyRun) -> tuple[Path, Path]:
-        return self.folder / f"{key(run)}.csv", self.folder / f"{key(run)}.json"
+        super().__init__(folder, key=key, settings=differences, columns=COLUMNS, found_out=_FOUND_OUT)
 
 
 @cache
 def key(run: StudyRun) -> str:
     """Hash of everything that decides a run's numbers but the code: settings, policy, versions of what computes."""
     _, policy = load_for(make(run.task), run.policy)
-    text = json.dumps([differences(run), hashlib.sha256(policy).hexdigest(), _versions()], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
+    return run_store.hashed(differences(run), hashlib.sha256(policy).hexdigest())
 
 
 def differences(run: StudyRun) -> dict[str, Any]:
-    """Settings that are not the defaults: a setting that is added later leaves the keys of earlier runs alone."""
-    return _differences(run, StudyRun())
-
-
-def _differences(given: Any, default: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for part in dataclasses.fields(given):
-        value, usual = getattr(given, part.name), getattr(default, part.name)
-        if dataclasses.is_dataclass(value):
-            nested = _differences(value, usual)
-            if nested:
-                found[part.name] = nested
-        elif value != usual:
-            found[part.name] = value
-    return found
-
-
-@lru_cache
-def code_digest() -> str:
-    """Hash of the code that decides a run's numbers."""
-    package = Path(safe_transfer_ros.__file__).parent
-    digest = hashlib.sha256()
-    for room in _ROOMS:
-        for file in sorted((package / room).glob("*.py")):
-            digest.update(file.name.encode() + file.read_bytes())
-    return digest.hexdigest()[:20]
-
-
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("mujoco", "numpy", "torch")}
-
-
-def _write_whole(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(text)
-    partial.replace(path)
-
-
-@dataclass(frozen=True)
-class _Work:
-    run: StudyRun
-    progress: Path | None
-
-
-def work(item: _Work) -> tuple[dict[str, list[float]], float]:
-    """A run as an item of work: its columns, and the seconds it took."""
-    started = time.monotonic()
-    return compute(item.run, item.progress), time.monotonic() - started
-
-
-def items(runs: list[StudyRun], store: StudyStore | None) -> list[_Work]:
-    """Runs as items of work; with a store on the same machine they tell there how far they are."""
-    return [_Work(run, None if store is None else store.progress_file(run)) for run in runs]
+    """Settings that are not the defaults."""
+    return run_store.differences(run, StudyRun())

@@ -14,7 +14,7 @@ from safe_transfer_ros.robots.simulation import PERTURBATIONS
 from safe_transfer_ros.safety.torque_limit import GovernorSettings
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.vector import VectorTorqueEnv
-from safe_transfer_ros.transfer import study
+from safe_transfer_ros.transfer import run_store
 from safe_transfer_ros.transfer.experiments import EXPERIMENTS, experiment
 from safe_transfer_ros.transfer.policy_file import load_for, with_stddev_scaled, with_torque_scaled
 from safe_transfer_ros.transfer.pspt import PsptSettings, fine_tune
@@ -73,7 +73,7 @@ def test_what_is_damaged_is_not_believed(columns, tmp_path, monkeypatch) -> None
         assert store.load(SHORT) is None
     table.write_text(whole)
     assert store.load(SHORT) is not None
-    monkeypatch.setattr(study, "code_digest", lambda: "later")
+    monkeypatch.setattr(run_store, "code_digest", lambda: "later")
     loaded = store.load(SHORT)
     assert loaded is not None and not loaded.same_code, "numbers of other code are told apart"
 
