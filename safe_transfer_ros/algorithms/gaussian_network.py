@@ -42,6 +42,21 @@ def kl_divergence(
         return kl_of_means(first.means(states), first.log_std, second.means(states), second.log_std)
 
 
+def probability_ratios(
+    old: Mapping[str, NDArray[np.float32]],
+    new: Mapping[str, NDArray[np.float32]],
+    observations: Matrix,
+    actions: Matrix,
+) -> NDArray[np.float64]:
+    """pi_new(a | o) / pi_old(a | o), shape (steps,), of observations (steps, k) and actions (steps, n)."""
+    layout = Layout(old)
+    with single_thread():
+        states, taken = torch.tensor(observations), torch.tensor(actions)
+        first, second = (Network(layout, layout.flatten(policy)) for policy in (old, new))
+        logs = [log_probability(taken, one.means(states), one.log_std) for one in (first, second)]
+        return torch.exp((logs[1] - logs[0]).double()).numpy()
+
+
 class Layout:
     """Where each parameter lies in a flat vector."""
 

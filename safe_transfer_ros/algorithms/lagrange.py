@@ -33,7 +33,7 @@ def csc_violation(cost_advantages: Array, *, failure_rate: float, chi: float, ga
     """E[A_C] / (1 - gamma) - (chi - V_C): how far CSC's constraint is violated.
 
     Args:
-      cost_advantages: A_C of the steps taken, any shape.
+      cost_advantages: A_C, any shape; their mean is what the new policy is foretold to add to V_C, a step.
       failure_rate: V_C, mean failures an episode of the last epoch.
       chi: Failures an episode that are accepted.
       gamma: Discount, in [0, 1).

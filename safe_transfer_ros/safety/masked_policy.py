@@ -113,32 +113,49 @@ class MaskedPolicyGate:
           Torques to use, shape (m, n_joints), and reason bits, shape (m,).
         """
         risks = self.risks(observation, sample, torque_limit)
+        rejected = np.flatnonzero(~(risks <= self.settings.epsilon))
         chosen, reasons = sample.copy(), np.zeros(len(sample), dtype=np.uint32)
-        for row in np.flatnonzero(~(risks <= self.settings.epsilon)):
-            chosen[row], _, _, reason = self.resample(
-                observation[row], mean[row], stddev[row], sample[row], float(risks[row]), float(torque_limit[row])
+        reasons[rejected] = int(Reason.CRITIC_RISK)
+        if rejected.size:
+            chosen[rejected], _ = self._resampled(
+                *(values[rejected] for values in (observation, mean, stddev, sample, risks, torque_limit))
             )
-            reasons[row] = int(reason)
         return chosen, reasons
 
     def resample(
         self, observation: Array, mean: Array, stddev: Array, sample: Array, risk: float, torque_limit: float
     ) -> tuple[Array, float, Verdict, Reason]:
         """What `judge` does with a sample whose risk was found too high."""
-        best, least = sample, risk
+        chosen, risks = self._resampled(
+            *(np.asarray(values)[None] for values in (observation, mean, stddev, sample, risk, torque_limit))
+        )
+        safe = risks[0] <= self.settings.epsilon
+        verdict = Verdict.RESAMPLED if safe else Verdict.LEAST_RISKY
+        return chosen[0], min(float(risks[0]), 1.0), verdict, Reason.CRITIC_RISK
+
+    def _resampled(
+        self, observation: Array, mean: Array, stddev: Array, sample: Array, risk: Array, torque_limit: Array
+    ) -> tuple[Array, Array]:
+        """For samples that were rejected: the first safe candidate of each, else the least risky one; and its risk."""
+        best, least = sample.copy(), risk.copy()
         left, block = self.settings.max_samples, _FIRST_BLOCK
-        while left > 0:
+        open_rows = np.arange(len(sample))
+        while left > 0 and open_rows.size:
             count = min(block, left)
-            candidates = self._candidates(mean, stddev, count)
-            risks = self.risks(observation, candidates, torque_limit)
-            safe = np.flatnonzero(risks <= self.settings.epsilon)
-            if safe.size:
-                return candidates[safe[0]], float(risks[safe[0]]), Verdict.RESAMPLED, Reason.CRITIC_RISK
-            lowest = int(np.argmin(risks))
-            if risks[lowest] < least:
-                best, least = candidates[lowest], float(risks[lowest])
+            rows = np.repeat(open_rows, count)
+            candidates = self._candidates(mean[rows], stddev[rows])
+            risks = self.risks(observation[rows], candidates, torque_limit[rows]).reshape(-1, count)
+            candidates = candidates.reshape(-1, count, sample.shape[1])
+            safe = risks <= self.settings.epsilon
+            found = safe.any(axis=1)
+            picked = np.where(found, safe.argmax(axis=1), risks.argmin(axis=1))
+            those = np.arange(len(open_rows))
+            better = found | (risks[those, picked] < least[open_rows])
+            best[open_rows[better]] = candidates[those, picked][better]
+            least[open_rows[better]] = risks[those, picked][better]
+            open_rows = open_rows[~found]
             left, block = left - count, 3 * block
-        return best, min(least, 1.0), Verdict.LEAST_RISKY, Reason.CRITIC_RISK
+        return best, least
 
     def risks(self, observation: Array, torque: Array, torque_limit: float | Array) -> Array:
         """Risk of each torque as it would be applied.
@@ -160,8 +177,8 @@ class MaskedPolicyGate:
             )
         return risks
 
-    def _candidates(self, mean: Array, stddev: Array, count: int) -> Array:
-        drawn = mean + stddev * self._noise((count, len(mean)))
+    def _candidates(self, mean: Array, stddev: Array) -> Array:
+        drawn = mean + stddev * self._noise((len(mean), mean.shape[1]))
         return drawn if self.settings.squash == 0.0 else self.settings.squash * np.tanh(drawn)
 
 

@@ -99,6 +99,27 @@ def test_without_support_anywhere_the_nearest_to_the_data_is_taken_and_the_risk_
     assert abs(torque[0]) < 0.1 and risk == 1.0 and verdict is Verdict.LEAST_RISKY
 
 
+def test_many_robots_are_judged_as_each_would_be_alone():
+    """Rows of their own means, limits and thresholds: safe, resampled, and nothing safe."""
+    of = lambda u: np.where(u[:, 0] < 5.0, (u[:, 0] > 0.3).astype(float), 0.6 + 0.01 * u[:, 0])  # noqa: E731
+    judge, _ = gate(of, max_samples=60)
+    count = 4000
+    mean = np.tile([[-1.0], [0.5], [30.0]], (count, 1))
+    stddev = np.ones_like(mean)
+    sample = mean + np.random.default_rng(3).standard_normal(mean.shape)
+    limit = np.tile([50.0, 0.2, 50.0], count)
+    chosen, reasons = judge.judge_batch(np.zeros((len(mean), 3)), mean, stddev, sample, limit)
+    assert chosen[:, 0][0::3].max() <= 0.3
+    kept = reasons == 0
+    np.testing.assert_array_equal(chosen[kept], sample[kept])
+    assert (reasons[~kept] == Reason.CRITIC_RISK).all()
+    exact = stats.truncnorm(-np.inf, 1.3, loc=-1.0, scale=1.0)
+    assert stats.kstest(chosen[0::3, 0], exact.cdf).pvalue > 1e-3
+    assert kept[1::3].all(), "cut at .2 every torque of the second kind is safe"
+    # The least of 61 samples of a standard normal.
+    assert chosen[2::3, 0].mean() - 30.0 == pytest.approx(-2.33, abs=0.05) and not kept[2::3].any()
+
+
 @pytest.mark.parametrize("bad", [np.nan, None])
 def test_a_risk_that_is_no_number_is_no_answer(bad):
     judge, _ = gate(lambda u: np.full(len(u), np.nan) if bad is not None else np.zeros(1 + len(u)))

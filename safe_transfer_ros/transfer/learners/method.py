@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tells the learners apart: where the cost of an action comes from, and how the policy is changed for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from safe_transfer_ros.algorithms.safety_critic import CriticSettings
+from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
+from safe_transfer_ros.configuration import nearest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A learner.
+
+    Attributes:
+      label: In tables and legends.
+      update: "reward" (TRPO), "lagrangian" or "cpo".
+      members: Critics that reject actions in rollouts and give their cost; 0: no critic, costs are GAE's.
+      alpha: Weight of the conservative term.
+      pessimism: Standard deviations of the critics added to their mean.
+    """
+
+    label: str
+    update: str
+    members: int = 0
+    alpha: float = 0.0
+    pessimism: float = 0.0
+
+
+METHODS = {
+    "csc": Method(label="CSC", update="lagrangian", members=1, alpha=0.5),
+    "trpo": Method(label="TRPO", update="reward"),
+    "trpo-lagrangian": Method(label="TRPO-Lagrangian", update="lagrangian"),
+    "cpo": Method(label="CPO", update="cpo"),
+    "q-ensemble": Method(label="Q-ensemble (20)", update="lagrangian", members=20, pessimism=1.0),
+}
+
+
+def method(name: str) -> Method:
+    """A learner by name.
+
+    Raises:
+      ValueError: if there is none; names the nearest known one.
+    """
+    if name not in METHODS:
+        raise ValueError(f"unknown method '{name}': {nearest(name, METHODS)}")
+    return METHODS[name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnerSettings:
+    """Of every learner; CSC's numbers where it gives any.
+
+    Attributes:
+      chi: Failures an episode that are accepted.
+      cost_gamma: Discount of costs, and of the critics.
+      lam: Lambda of GAE, for rewards and costs.
+      multiplier_rate: eta.
+      region: Trust region of the policy's update.
+      epsilon_floor: Lowest threshold of rejection.
+      max_samples: Actions drawn for a rejected one.
+      critic_hidden: Hidden layers of a critic.
+      critic_rate: Its learning rate (CSC 2e-4).
+      critic_target_rate: How far its target moves at each update.
+      critic_updates: After each epoch.
+      critic_batch: Transitions an update.
+      cost_samples: Actions that E_pi[Q_C] is the mean of.
+      seed_tuples: Labelled transitions the critic has learned from before the first epoch (CSC: 1,000); 0: none.
+      hidden: Hidden layers of the policy.
+      log_std: Its first log standard deviation.
+    """
+
+    chi: float = 0.05
+    cost_gamma: float = 0.99
+    lam: float = 0.97
+    multiplier_rate: float = 0.04
+    region: TrustRegionSettings = field(
+        default_factory=lambda: TrustRegionSettings(max_kl=0.01, backtrack_ratio=0.7, backtrack_steps=20)
+    )
+    epsilon_floor: float = 1e-3
+    max_samples: int = 100
+    critic_hidden: tuple[int, ...] = (64, 64)
+    critic_rate: float = 1e-3
+    critic_target_rate: float = 0.02
+    critic_updates: int = 200
+    critic_batch: int = 256
+    cost_samples: int = 8
+    seed_tuples: int = 0
+    hidden: tuple[int, ...] = (64, 64)
+    log_std: float = -0.5
+
+    def critic(self, of: Method) -> CriticSettings:
+        """Settings of a method's critic."""
+        return CriticSettings(
+            gamma=self.cost_gamma,
+            alpha=of.alpha,
+            members=of.members,
+            hidden=self.critic_hidden,
+            learning_rate=self.critic_rate,
+            target_rate=self.critic_target_rate,
+        )
