@@ -24,15 +24,15 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool
 
 from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.nodes.joint_state_reader import JointStateError, JointStateReader, ReadState
 from safe_transfer_ros.nodes.managed import ManagedNode
 from safe_transfer_ros.nodes.parameters import declare
 from safe_transfer_ros.nodes.process import Lifetime, run
 from safe_transfer_ros.nodes.settings import ExperimentSettings, PolicyServerSettings
-from safe_transfer_ros.nodes.stamps import to_ns
+from safe_transfer_ros.nodes.stamps import set_ns, to_ns
 from safe_transfer_ros.nodes.waiting import PeerTimeout, answer, sleep, until
 from safe_transfer_ros.policies import weights
 from safe_transfer_ros.policies.forward import GaussianPolicy
-from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 from safe_transfer_ros.tasks.streams import action_rng
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.transfer.policy_file import check_sizes, load_for
@@ -67,7 +67,7 @@ class PolicyServer(ManagedNode):
         self._experiment, self._settings = declare(self, ExperimentSettings, PolicyServerSettings)
         self._task = make(self._experiment.task)
         self._period_ns = round(self._task.control_period_s * 1e9)
-        self._order = JointOrder(self._task.robot.joint_names)
+        self._states = JointStateReader(self._task.robot.joint_names)
         self._policy: GaussianPolicy | None = None
         self._version = 0
         self._sha256 = ""
@@ -75,13 +75,13 @@ class PolicyServer(ManagedNode):
         self._filter = FilterStatus()
         self._episode: RunningEpisode | None = None
         self._busy = False
-        self._latest: JointState | None = None
+        self._latest: ReadState | None = None
 
     def configure(self) -> None:
         """Create topics, services and the rollout action; load the policy file if one is given."""
         self._actions = self.create_publisher(PolicyAction, "policy_server/action", qos.RECORD)
         self._status = self.create_publisher(PolicyStatus, "policy_server/policy_status", qos.LATCHED)
-        self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM)
+        self.create_subscription(JointState, "joint_states", self._on_raw_joint_state, qos.STREAM, raw=True)
         self.create_subscription(FilterStatus, "safety_filter/status", self._on_filter_status, qos.LATCHED)
         self.create_subscription(PolicyWeights, "trainer/policy_weights", self._on_weights, qos.LATCHED)
         self._reset = self.create_client(ResetEpisode, "reset_episode")
@@ -244,8 +244,16 @@ class PolicyServer(ManagedNode):
 
     # Proposals -------------------------------------------------------------------------------------------------------
 
-    def _on_joint_state(self, message: JointState) -> None:
-        self._latest = message
+    def _on_raw_joint_state(self, data: bytes) -> None:
+        try:
+            state = self._states.read(data)
+        except JointStateError as error:
+            self._stop_episode(str(error))
+            return
+        self._on_joint_state(state)
+
+    def _on_joint_state(self, state: ReadState) -> None:
+        self._latest = state
         episode = self._episode
         if episode is None or episode.done.done():
             return
@@ -253,25 +261,21 @@ class PolicyServer(ManagedNode):
             # A state after the last: the stop torque has reached the robot, so no reset can overtake it.
             episode.done.set_result(None)
             return
-        stamp_ns = to_ns(message.header.stamp)
+        stamp_ns = state.stamp_ns
         # Due at multiples of the control period after the reset, in the robot's own time; half a millisecond of slack
         # absorbs the jitter of a real robot's stamps.
         if stamp_ns < episode.due_ns - 500_000:
             return
-        try:
-            # In real time the end of an episode is said again each period until the filter has disarmed: a refused one
-            # would otherwise leave the episode without an end.
-            self._propose(message, episode)
-        except (JointOrderError, ValueError) as error:
-            episode.done.set_exception(RolloutStopped(str(error)))
-            return
+        # In real time the end of an episode is said again each period until the filter has disarmed: a refused one
+        # would otherwise leave the episode without an end.
+        self._propose(state, episode)
         # After a stall, what it missed is not made up for in a burst.
         episode.due_ns = max(episode.due_ns + self._period_ns, stamp_ns + self._period_ns // 2)
 
-    def _propose(self, message: JointState, episode: RunningEpisode) -> None:
+    def _propose(self, state: ReadState, episode: RunningEpisode) -> None:
         assert self._policy is not None
         action = self._action
-        action.header.stamp = message.header.stamp
+        set_ns(action.header.stamp, state.stamp_ns)
         action.step = episode.step
         if episode.step == self._task.horizon:
             action.last = True
@@ -279,10 +283,7 @@ class PolicyServer(ManagedNode):
             self._actions.publish(action)
             episode.ended = True
             return
-        indices = self._order.indices(message.name)
-        position = np.frombuffer(message.position)[indices]
-        velocity = np.frombuffer(message.velocity)[indices]
-        observation = self._task.observe(position, velocity, self._filter.torque_limit)
+        observation = self._task.observe(state.position, state.velocity, self._filter.torque_limit)
         mean, stddev = self._policy.distribution(observation)
         effort = mean + stddev * episode.noise.standard_normal(len(mean))
         action.last = False

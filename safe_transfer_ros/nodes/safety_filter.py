@@ -36,11 +36,12 @@ from safe_transfer_ros.nodes import qos, realtime
 from safe_transfer_ros.nodes.critic_file import CriticFileGate
 from safe_transfer_ros.nodes.critic_worker import TimeBoundGate
 from safe_transfer_ros.nodes.filter_health import FilterHealth
+from safe_transfer_ros.nodes.joint_state_reader import JointStateError, JointStateReader
 from safe_transfer_ros.nodes.managed import ManagedNode
 from safe_transfer_ros.nodes.parameters import declare
 from safe_transfer_ros.nodes.process import Lifetime, run
 from safe_transfer_ros.nodes.settings import ExperimentSettings, FilterSettings
-from safe_transfer_ros.nodes.stamps import to_ns
+from safe_transfer_ros.nodes.stamps import set_ns, to_ns
 from safe_transfer_ros.safety import filter as rules
 from safe_transfer_ros.safety.critic_gate import Gate
 from safe_transfer_ros.safety.external_stop import ExternalStop
@@ -87,6 +88,7 @@ class SafetyFilter(ManagedNode):
         patience = max(settings.critic_timeout, settings.lockstep_timeout if self._lockstep else 0.0)
         robot = self._task.robot
         self._order = JointOrder(robot.joint_names)
+        self._states = JointStateReader(robot.joint_names)
         self._command_order = JointOrder(experiment.command_joints(robot.joint_names)).indices(robot.joint_names)
         self._n_joints = len(robot.joint_names)
         self._filter = rules.SafetyFilter(
@@ -106,7 +108,7 @@ class SafetyFilter(ManagedNode):
         self._external_stop = ExternalStop(settings.e_stop_lease)
         self._permission = ExternalStop(settings.permission_lease, "the controller supervisor", "permits no torque")
         self._active = False
-        self._state_message: JointState | None = None
+        self._state_stamp: int | None = None  # of the newest joint state, ns
         self._waiting: PolicyAction | None = None  # a proposal whose joint state is not here yet
         self._waiting_since = 0
         self._judged: PolicyAction | None = None  # a proposal whose decision waits for the torque of the next cycle
@@ -151,7 +153,7 @@ class SafetyFilter(ManagedNode):
         self._decisions = self.create_publisher(SafetyDecision, "safety_filter/decision", qos.RECORD)
         self._status = self.create_publisher(FilterStatus, "safety_filter/status", qos.LATCHED_RECORD)
         self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.RECORD)
-        self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM)
+        self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM, raw=True)
         self.create_subscription(PolicyAction, PROPOSALS, self._on_action, qos.PROPOSALS)
         self.create_subscription(TorqueLimit, "unsafety_monitor/torque_limit", self._on_limit, qos.LATCHED)
         self.create_subscription(Bool, "safety_filter/e_stop", self._on_external_stop, qos.STREAM)
@@ -222,25 +224,26 @@ class SafetyFilter(ManagedNode):
         """Nanoseconds on the clock that the rules go by: the robot's in lockstep, this machine's otherwise."""
         if not self._lockstep:
             return time.monotonic_ns()
-        return to_ns(self._state_message.header.stamp) if self._state_message is not None else 0
+        return self._state_stamp or 0
 
-    def _on_joint_state(self, message: JointState) -> None:
+    def _on_joint_state(self, data: bytes) -> None:
         if not self._active:
             return
         self._arrival_ns = time.monotonic_ns()
-        self._state_message = message
-        now = self._now()
         try:
-            indices = self._order.indices(message.name)
-            position = np.frombuffer(message.position)[indices]
-            velocity = np.frombuffer(message.velocity)[indices]
-        except (JointOrderError, IndexError, ValueError) as error:
+            state = self._states.read(data)
+        except JointStateError as error:
+            if error.stamp_ns is not None:
+                self._state_stamp = error.stamp_ns
+            now = self._now()
             self._unreadable = f"joint states cannot be used: {error}"
             self.get_logger().error(self._unreadable, throttle_duration_sec=1.0)
             self._filter.reject(Reason.JOINT_STATE_WRONG_JOINTS, now)
         else:
+            self._state_stamp = state.stamp_ns
+            now = self._now()
             self._unreadable = ""
-            self._filter.observe_state(to_ns(message.header.stamp), position, velocity, now)
+            self._filter.observe_state(state.stamp_ns, state.position, state.velocity, now)
         if self._lockstep:
             self._pair()
         else:
@@ -291,8 +294,8 @@ class SafetyFilter(ManagedNode):
 
     def _pair(self) -> None:
         """Lockstep: answer a joint state once its own proposal is here, whichever came first."""
-        state, proposal = self._state_message, self._waiting
-        if state is None or proposal is None or to_ns(proposal.header.stamp) > to_ns(state.header.stamp):
+        state, proposal = self._state_stamp, self._waiting
+        if state is None or proposal is None or to_ns(proposal.header.stamp) > state:
             return
         self._waiting = None
         now = self._now()
@@ -442,8 +445,7 @@ class SafetyFilter(ManagedNode):
 
     def _publish_decision(self, verdict: Verdict) -> None:
         rules_, decision, proposal = self._filter, self._decision, self._judged
-        if self._state_message is not None:
-            decision.header.stamp = self._state_message.header.stamp
+        set_ns(decision.header.stamp, self._state_stamp or 0)
         if proposal is not None:
             decision.iteration, decision.episode, decision.step = proposal.iteration, proposal.episode, proposal.step
             decision.policy_version = proposal.policy_version

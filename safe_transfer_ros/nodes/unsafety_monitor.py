@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import time
 
-import numpy as np
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.node import Node
@@ -18,11 +17,10 @@ from safe_transfer_msgs.msg import PolicyWeights, SafetyDecision, TorqueLimit, U
 from sensor_msgs.msg import JointState
 
 from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.nodes.joint_state_reader import JointStateError, JointStateReader
 from safe_transfer_ros.nodes.parameters import declare
 from safe_transfer_ros.nodes.process import Lifetime, run
 from safe_transfer_ros.nodes.settings import ExperimentSettings, MonitorSettings
-from safe_transfer_ros.nodes.stamps import to_ns
-from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 from safe_transfer_ros.safety.torque_limit import TorqueLimitGovernor
 from safe_transfer_ros.safety.unsafety import UnsafetyLedger
 from safe_transfer_ros.tasks.task import make
@@ -38,7 +36,7 @@ class UnsafetyMonitor(Node):
         super().__init__("unsafety_monitor")
         experiment, settings = declare(self, ExperimentSettings, MonitorSettings)
         self._task = make(experiment.task)
-        self._order = JointOrder(self._task.robot.joint_names)
+        self._states = JointStateReader(self._task.robot.joint_names)
         self._ledger = UnsafetyLedger(self._task.unsafety_limit)
         self._governor = TorqueLimitGovernor(
             experiment.governor(settings),
@@ -50,7 +48,7 @@ class UnsafetyMonitor(Node):
         self._closing_since = 0.0
         self._limits = self.create_publisher(TorqueLimit, "unsafety_monitor/torque_limit", qos.LATCHED)
         self._estimates = self.create_publisher(UnsafetyEstimate, "unsafety_monitor/estimate", qos.LATCHED)
-        self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.RECORD)
+        self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.RECORD, raw=True)
         self.create_subscription(SafetyDecision, "safety_filter/decision", self._on_decision, qos.RECORD)
         self.create_subscription(PolicyWeights, "trainer/policy_weights", self._on_weights, qos.LATCHED)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -61,14 +59,13 @@ class UnsafetyMonitor(Node):
     def close(self) -> None:
         """Nothing to undo: without renewals the lease runs out and the filter falls back to T_min."""
 
-    def _on_joint_state(self, message: JointState) -> None:
+    def _on_joint_state(self, data: bytes) -> None:
         try:
-            indices = self._order.indices(message.name)
-            unsafety = float(self._task.unsafety(np.frombuffer(message.position)[indices]))
-        except (JointOrderError, ValueError, IndexError) as error:
+            state = self._states.read(data)
+        except JointStateError as error:
             self.get_logger().error(f"joint state not accounted for: {error}", throttle_duration_sec=1.0)
             return
-        self._ledger.add_state(to_ns(message.header.stamp), unsafety)
+        self._ledger.add_state(state.stamp_ns, float(self._task.unsafety(state.position)))
         if self._closing is not None:
             self._close_if_complete()
 
