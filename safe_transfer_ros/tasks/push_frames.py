@@ -11,6 +11,7 @@ from safe_transfer_ros.tasks.push_scene import push_model
 from safe_transfer_ros.tasks.push_simulation import PushSimulation
 
 _GREY, _GREEN, _RED = (0.35, 0.36, 0.38, 1.0), (0.15, 0.6, 0.25, 1.0), (0.75, 0.1, 0.1, 1.0)
+_ARM, _TABLE = (0.88, 0.89, 0.9, 1.0), (0.72, 0.70, 0.66, 1.0)
 
 
 class Camera:
@@ -21,13 +22,16 @@ class Camera:
         self._simulation = simulation
         # The simulation's own model has no shapes to look at; positions and velocities are the same.
         model = push_model(simulation.task, shapes=True)
-        model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
-        model.vis.global_.offheight = max(model.vis.global_.offheight, height)
+        model.vis.global_.offwidth, model.vis.global_.offheight = width, height
+        model.vis.headlight.ambient[:], model.vis.headlight.diffuse[:] = 0.45, 0.45
+        of_the_arm = (model.geom_bodyid > 0) & (model.geom_contype == 0)
+        model.geom_rgba[of_the_arm] = _ARM
+        model.geom_rgba[model.geom("table").id] = _TABLE
         self._data = mujoco.MjData(model)
         self._renderer = mujoco.Renderer(model, height, width)
         self._view = mujoco.MjvCamera()
-        self._view.lookat[:] = np.add(simulation.task.table_centre, (-0.12, 0.0, 0.12))
-        self._view.distance, self._view.azimuth, self._view.elevation = 1.15, 125.0, -28.0
+        self._view.lookat[:] = np.add(simulation.task.table_centre, (-0.14, 0.0, 0.14))
+        self._view.distance, self._view.azimuth, self._view.elevation = 1.2, 125.0, -24.0
 
     def image(self, row: int) -> npt.NDArray[np.uint8]:
         """One scene, shape (height, width, 3)."""
@@ -69,8 +73,6 @@ class Camera:
     ) -> None:
         """Add a shape to the image only."""
         scene = self._renderer.scene
-        if shape == mujoco.mjtGeom.mjGEOM_CYLINDER:
-            size = (size[0], size[0], size[1])
         mujoco.mjv_initGeom(
             scene.geoms[scene.ngeom],
             shape,

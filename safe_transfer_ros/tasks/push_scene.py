@@ -49,6 +49,16 @@ def push_model(
         add_motors(spec, task.robot)
     else:
         add_task_space_motors(spec, task.robot, torque_limit)
+    if shapes:
+        spec.worldbody.add_light(pos=(0.2, 0.8, 2.0), dir=(0.1, -0.35, -1.0), diffuse=(0.5, 0.5, 0.5))
+        spec.add_texture(
+            name="sky",
+            type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
+            builtin=mujoco.mjtBuiltin.mjBUILTIN_FLAT,
+            rgb1=(0.95, 0.95, 0.94),
+            width=16,
+            height=96,
+        )
     (ball,) = spec.body(task.robot.tool_link).geoms
     _surface(ball, task.friction, _PUSHED, _PUSHED)
     table = spec.worldbody.add_geom(

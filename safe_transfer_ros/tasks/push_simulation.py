@@ -22,6 +22,9 @@ class PushSimulation:
       task: The task.
       model: The model stepped.
       count: E.
+      state: Full physics state of every scene, shape (E, size), in MuJoCo's order.
+      control: What drives each physics step of a control period, shape (E, substeps, size): motors, then the obstacle.
+      inputs: What `control` is made of, as MuJoCo's mjtState bits.
       goal: Goals, shape (E, 2), m, table frame.
     """
 
@@ -61,12 +64,12 @@ class PushSimulation:
         )
         model, n, substeps = self.model, task.robot.joint_count, task.substeps
         size = mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS)
-        self._state, self._states = np.zeros((count, size)), np.empty((count, substeps, size))
+        self.state, self._states = np.zeros((count, size)), np.empty((count, substeps, size))
         self._sensors = np.zeros((count, substeps, model.nsensordata))
-        self._inputs = mujoco.mjtState.mjSTATE_CTRL
+        self.inputs = mujoco.mjtState.mjSTATE_CTRL
         if model.nmocap:
-            self._inputs |= mujoco.mjtState.mjSTATE_MOCAP_POS
-        self._control = np.zeros((count, substeps, mujoco.mj_stateSize(model, self._inputs)))
+            self.inputs |= mujoco.mjtState.mjSTATE_MOCAP_POS
+        self.control = np.zeros((count, substeps, mujoco.mj_stateSize(model, self.inputs)))
         block = model.body(BLOCK)
         at = int(model.jnt_qposadr[block.jntadr[0]])
         # The arm's joints come first in the model; the state is time, positions, velocities.
@@ -82,12 +85,12 @@ class PushSimulation:
     @property
     def position(self) -> Array:
         """Joint positions, shape (E, n_joints), rad; a copy."""
-        return self._state[:, self._q].copy()
+        return self.state[:, self._q].copy()
 
     @property
     def velocity(self) -> Array:
         """Joint velocities, shape (E, n_joints), rad/s; a copy."""
-        return self._state[:, self._v].copy()
+        return self.state[:, self._v].copy()
 
     def close(self) -> None:
         """End the physics threads."""
@@ -95,7 +98,7 @@ class PushSimulation:
 
     def place(self, row: int, start: PushStart) -> None:
         """Put one scene at the start of an episode, everything at rest."""
-        state = self._state[row]
+        state = self.state[row]
         state[:] = 0.0
         state[self._q] = self._joints
         state[self._block] = self._centre + (*start.block, self._block_height)
@@ -108,7 +111,7 @@ class PushSimulation:
         if start.obstacle is not None:
             assert self.task.obstacle_size is not None
             self._obstacle[row] = start.obstacle
-            self._control[row, :, len(MOTORS) :] = self._centre + (*start.obstacle, 0.5 * self.task.obstacle_size)
+            self.control[row, :, len(MOTORS) :] = self._centre + (*start.obstacle, 0.5 * self.task.obstacle_size)
 
     def step(self, actions: Array) -> None:
         """Act for one control period.
@@ -119,12 +122,12 @@ class PushSimulation:
         Raises:
           UnstableSimulationError: if the physics diverged.
         """
-        task, state = self.task, self._state
+        task, state = self.task, self.state
         self._before = (state[:, self._block].copy(), state[:, self._orientation].copy())
         tool = task.chain.tool_position(state[:, self._q])
         there = self._leash.advanced(self._set_point, task.increment(actions, self._set_point), tool)
         way = (there - self._set_point)[:, None]
-        self._control[:, :, : len(MOTORS)] = motor_controls(
+        self.control[:, :, : len(MOTORS)] = motor_controls(
             task.robot, self._set_point[:, None] + self._way * way, way / task.control_period_s
         )
         self._set_point = there
@@ -132,8 +135,8 @@ class PushSimulation:
             self._models,
             self._data,
             state,
-            self._control,
-            control_spec=self._inputs,
+            self.control,
+            control_spec=self.inputs,
             skip_checks=True,
             nstep=task.substeps,
             state=self._states,
@@ -149,7 +152,7 @@ class PushSimulation:
 
     def scenes(self) -> PushScene:
         """What the tasks look at, every field with E rows."""
-        state, task = self._state, self.task
+        state, task = self.state, self.task
         tool, _, tool_velocity = task.chain.tool_motion(state[:, self._q], state[:, self._v])
         pose = (state[:, self._block], state[:, self._orientation])
         velocity, spin = motion_between(self._before, pose, task.control_period_s)
@@ -167,6 +170,6 @@ class PushSimulation:
 
     def show(self, row: int, model: mujoco.MjModel, data: mujoco.MjData) -> None:
         """Bring one scene into a MjData of this or another `push_model` of the task, for rendering."""
-        mujoco.mj_setState(model, data, self._state[row], mujoco.mjtState.mjSTATE_FULLPHYSICS)
-        mujoco.mj_setState(model, data, self._control[row, -1], self._inputs)
+        mujoco.mj_setState(model, data, self.state[row], mujoco.mjtState.mjSTATE_FULLPHYSICS)
+        mujoco.mj_setState(model, data, self.control[row, -1], self.inputs)
         mujoco.mj_forward(model, data)

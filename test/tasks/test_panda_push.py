@@ -14,6 +14,7 @@ from safe_transfer_ros.tasks.panda_push import PushBoundary, PushObstacle, PushT
 from safe_transfer_ros.tasks.push_environment import PushVectorEnv
 from safe_transfer_ros.tasks.push_task import PushScene, PushTask, motion_between
 from safe_transfer_ros.tasks.rotations import rotation_vector, tilt_deg, turned_by, upright
+from safe_transfer_ros.tasks.scripted_push import ScriptedPush
 from safe_transfer_ros.tasks.task import available, make
 
 TOPPLE, BOUNDARY, OBSTACLE = PushTopple(), PushBoundary(), PushObstacle()
@@ -38,39 +39,27 @@ def _leaning(degrees: float) -> np.ndarray:
     return np.roll(Rotation.from_euler("zy", [40.0, degrees], degrees=True).as_quat(), 1)
 
 
-def _toward(scene: PushScene, aim: np.ndarray, height: float, speed: float, behind: np.ndarray) -> np.ndarray:
-    """Velocity of the ball: first to behind the block as seen from the aim and to a height, then through it."""
-    way = aim - scene.block[:, :2]
-    way /= np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-9)
-    place = np.c_[scene.block[:, :2] - 0.05 * way, np.full(len(way), height)]
-    behind |= np.linalg.norm(place - scene.tool, axis=1) < 0.008
-    beside = scene.tool[:, :2] - scene.block[:, :2]
-    beside -= (beside * way).sum(axis=1, keepdims=True) * way
-    pushing = np.c_[speed * way - 10.0 * beside, 8.0 * (height - scene.tool[:, 2])]
-    return np.where(behind[:, None], pushing, 8.0 * (place - scene.tool))
-
-
-def _push(task: PushTask, *, height: float, speed: float, aim: Any = None, count: int = 8) -> dict[str, np.ndarray]:
-    """How episodes end in which a block is pushed straight to its goal, or to an aim."""
+def _push(
+    task: PushTask, *, height: float, speed: float, aim: Any = None, around: bool = False, count: int = 8
+) -> dict[str, np.ndarray]:
+    """How episodes end in which a block is pushed to its goal, or to an aim; "touched": whether any state failed."""
     env = PushVectorEnv(task, count, threads=1, autoreset=False)
     env.reset(seed=0)
-    ended = np.zeros(count, dtype=bool)
+    script = ScriptedPush(task, count, height=height, speed=speed, aim=aim)
+    ended, touched = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
     last: dict[str, np.ndarray] = {key: np.zeros(count, dtype=bool) for key in ("failure", "success")}
     total = np.zeros(count)
-    behind = np.zeros(count, dtype=bool)
     for _ in range(task.horizon):
-        scene = env.simulation.scenes()
-        target = scene.goal if aim is None else np.broadcast_to(aim, scene.goal.shape)
-        velocity = _toward(scene, target, height, speed, behind) / task.greatest_speed
-        _, reward, terminated, truncated, info = env.step(velocity[:, : task.action_size])
+        _, reward, terminated, truncated, info = env.step(script.action(env.simulation.scenes(), around=around))
         total += np.where(ended, 0.0, reward)
         for key, values in last.items():
             values[~ended] = info[key][~ended]
+        touched |= info["failure"]
         ended |= terminated | truncated
         if ended.all():
             break
     env.close()
-    return {**last, "ended": ended, "return": total}
+    return {**last, "ended": ended, "return": total, "touched": touched}
 
 
 def test_low_push_brings_the_block_to_the_goal() -> None:
@@ -88,28 +77,18 @@ def test_push_at_three_quarters_of_its_height_topples_the_block() -> None:
 
 def test_push_aside_crosses_the_boundary_and_falls_from_the_table() -> None:
     for task, height in ((BOUNDARY, 0.03), (TOPPLE, 0.04)):
-        outcome = _push(task, height=height, speed=0.10, aim=(-0.08, 0.3), count=4)
+        outcome = _push(task, height=height, speed=0.10, aim=np.array([-0.08, 0.3]), count=4)
         assert outcome["failure"].all() and outcome["ended"].all()
 
 
 def test_straight_push_hits_the_obstacle_and_one_around_it_does_not() -> None:
-    task = OBSTACLE
-    env = PushVectorEnv(task, 4, threads=1, autoreset=False)
-    env.reset(seed=0)
-    behind, touched = np.zeros(4, dtype=bool), np.zeros(4, dtype=bool)
-    for _ in range(task.horizon):
-        scene = env.simulation.scenes()
-        step = _toward(scene, scene.goal, 0.02, 0.25, behind) / task.greatest_speed
-        _, reward, terminated, _, info = env.step(step)
-        touched |= info["failure"]
-        assert not terminated.any()
-        np.testing.assert_array_equal(reward, np.where(info["success"], 0.0, -1.0))
-    assert touched.all() and behind.all()
-    env.reset(seed=0)
-    for _ in range(task.horizon):
-        *_, info = env.step(np.zeros((4, 3)))
-        assert not info["failure"].any()
-    env.close()
+    straight = _push(OBSTACLE, height=0.02, speed=0.25)
+    assert straight["touched"].all() and straight["ended"].all()
+    around = _push(OBSTACLE, height=0.02, speed=0.25, around=True)
+    assert around["success"].all() and not around["touched"].any()
+    # Nothing for the steps at the goal, -1 for the others.
+    assert (around["return"] > -50.0).all() and (around["return"] < -20.0).all()
+    assert (straight["return"][~straight["success"]] == -50.0).all()
 
 
 def test_ball_alone_counts_as_touching_the_obstacle() -> None:

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames of scripted pushes: one that succeeds, one that topples the block, one past the obstacle.
+
+MUJOCO_GL=egl python benchmarks/panda_push_frames.py docs/figures/panda_push.png
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from safe_transfer_ros.reporting.plots import STYLE
+from safe_transfer_ros.tasks.push_environment import PushVectorEnv
+from safe_transfer_ros.tasks.push_frames import Camera
+from safe_transfer_ros.tasks.push_task import PushTask
+from safe_transfer_ros.tasks.scripted_push import ScriptedPush
+from safe_transfer_ros.tasks.task import make
+
+# Label, task, script, and when to look (periods of 40 ms).
+ROWS = (
+    ("pushed low", "panda_push_topple", {"height": 0.04, "speed": 0.12}, (0, 24, 40, 56)),
+    ("pushed high", "panda_push_topple", {"height": 0.08, "speed": 0.15}, (0, 12, 15, 18)),
+    ("past the obstacle", "panda_push_obstacle", {"height": 0.02, "speed": 0.25}, (0, 16, 30, 44)),
+)
+SEED = 0
+
+
+def frames(task: PushTask, script: dict[str, float], times: tuple[int, ...]) -> list[tuple[np.ndarray, str]]:
+    """An image at each time, and how the episode stands there."""
+    env = PushVectorEnv(task, 1, threads=1, autoreset=False)
+    _, info = env.reset(seed=SEED)
+    push, camera = ScriptedPush(task, 1, **script), Camera(env.simulation, 460, 400)
+    shown = []
+    for step in range(times[-1] + 1):
+        if step in times:
+            state = next(
+                (name for name in ("failure", "success") if info[name][0]), f"{100 * info['distance'][0]:.0f} cm"
+            )
+            shown.append((camera.image(0), f"{step * task.control_period_s:.1f} s: {state}"))
+        *_, info = env.step(push.action(env.simulation.scenes(), around=task.obstacle_size is not None))
+    camera.close()
+    env.close()
+    return shown
+
+
+def main() -> None:
+    """Draw the figure."""
+    out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("panda_push.png")
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(len(ROWS), 4, figsize=(11, 7.6), layout="constrained")
+        for panels, (label, name, script, times) in zip(axes, ROWS, strict=True):
+            for panel, (image, title) in zip(panels, frames(make(name, PushTask), script, times), strict=True):
+                panel.imshow(image)
+                panel.set_title(title)
+                panel.set_xticks([])
+                panel.set_yticks([])
+                panel.grid(False)
+            panels[0].set_ylabel(label)
+        figure.savefig(out, dpi=100)
+
+
+if __name__ == "__main__":
+    main()
