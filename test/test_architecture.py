@@ -25,9 +25,22 @@ MAY_IMPORT = {
     "transfer": {"bags", "tasks", "robots", "safety", "policies", "algorithms"},
     "reporting": {"transfer", "bags", "tasks", "robots", "safety", "policies"},
     "nodes": {"transfer", "bags", "tasks", "robots", "safety", "policies"},
-    "launching": {"nodes", "transfer", "tasks", "robots", "policies"},
+    "commissioning": {"nodes", "robots", "safety"},
+    "launching": {"commissioning", "nodes", "transfer", "tasks", "robots", "policies"},
     "faults": {"launching", "nodes", "bags", "tasks", "safety"},
-    "cli": {"faults", "launching", "nodes", "reporting", "transfer", "bags", "tasks", "robots", "safety", "policies"},
+    "cli": {
+        "commissioning",
+        "faults",
+        "launching",
+        "nodes",
+        "reporting",
+        "transfer",
+        "bags",
+        "tasks",
+        "robots",
+        "safety",
+        "policies",
+    },
 }
 NO_ROS = set(MAY_IMPORT) - {"nodes", "launching", "faults"}
 ROS = ("rclpy", "rcl_interfaces", "launch", "launch_ros", "safe_transfer_msgs", "sensor_msgs", "std_msgs")

@@ -22,6 +22,7 @@ _MODULES = {
     "report": "report",
     "bag": "bag",
     "doctor": "doctor",
+    "commission": "commission",
     "watch": "watch",
     "fault-campaign": "fault_campaign",
     "train-critic": "train_critic",

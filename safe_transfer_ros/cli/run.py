@@ -31,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "run",
         help="the main job: fine-tune with the adaptive limit, then with a fixed one, and report both side by side",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=_arguments_text(),
+        epilog=arguments_text(),
     )
     run.add_argument("--no-compare", action="store_true", help="skip the second run with the limit fixed at T_max")
     run.set_defaults(run=run_and_compare)
@@ -39,7 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "up",
         help="bring one graph up as `ros2 launch` would, until it is done or Ctrl-C",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=_arguments_text(),
+        epilog=arguments_text(),
     )
     up.set_defaults(run=bring_up)
     for parser in (run, up):
@@ -49,14 +49,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def bring_up(options: argparse.Namespace) -> int:
     """`safe_transfer up`."""
-    exit_code, run_dir = _one_run(_graph(options.graph), _parse(options.arguments))
+    exit_code, run_dir = _one_run(pick_graph(options.graph), parse_arguments(options.arguments))
     _finish(run_dir, None)
     return exit_code
 
 
 def run_and_compare(options: argparse.Namespace) -> int:
     """`safe_transfer run`."""
-    graph, given = _graph(options.graph), _parse(options.arguments)
+    graph, given = pick_graph(options.graph), parse_arguments(options.arguments)
     exit_code, run_dir = _one_run(graph, given)
     compared: Path | None = None
     adaptive = given.get("limit", "adaptive") == "adaptive"
@@ -87,7 +87,7 @@ def _one_run(graph: ModuleType, given: dict[str, str]) -> tuple[int, Path]:
     with RunProgress(plan.run_dir / "iterations.csv", iterations, float(shared["d_safe"]), done=first) as progress:
         try:
             with (
-                _interrupt_on_sigterm(),
+                interrupt_on_sigterm(),
                 Launcher(plan.processes, plan.parameters_file, claimed, plan.log_dir) as launcher,
             ):
                 while launcher.running():
@@ -122,7 +122,7 @@ def _finish(run_dir: Path, compared: Path | None, *, quiet: bool = False) -> Non
 
 
 @contextlib.contextmanager
-def _interrupt_on_sigterm() -> Iterator[None]:
+def interrupt_on_sigterm() -> Iterator[None]:
     """SIGTERM to the launcher ends the run as Ctrl-C does."""
 
     def interrupt(*_: object) -> None:
@@ -135,13 +135,15 @@ def _interrupt_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _graph(name: str) -> ModuleType:
+def pick_graph(name: str) -> ModuleType:
+    """The module that describes a graph; ConfigurationError names the nearest known one."""
     if name not in GRAPHS:
         raise ConfigurationError(f"unknown graph '{name}'; {nearest(name, GRAPHS)}")
     return importlib.import_module(f"safe_transfer_ros.launching.{name}")
 
 
-def _parse(arguments: list[str]) -> dict[str, str]:
+def parse_arguments(arguments: list[str]) -> dict[str, str]:
+    """Launch arguments as typed: `key:=value`."""
     given: dict[str, str] = {}
     for text in arguments:
         name, separator, value = text.partition(":=")
@@ -151,7 +153,8 @@ def _parse(arguments: list[str]) -> dict[str, str]:
     return given
 
 
-def _arguments_text() -> str:
+def arguments_text() -> str:
+    """What launch arguments there are, for --help."""
     lines = ["launch arguments of pr2_cup_swirl (key:=value; node.parameter:=value sets any other parameter):"]
     for argument in importlib.import_module("safe_transfer_ros.launching.pr2_cup_swirl").ARGUMENTS:
         choices = f" [{'|'.join(argument.choices)}]" if argument.choices else ""

@@ -9,8 +9,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from safe_transfer_ros import resources
+from safe_transfer_ros.commissioning import report
 from safe_transfer_ros.configuration import ConfigurationError, build, parse
 from safe_transfer_ros.launching.graph import (
     SHARED,
@@ -68,6 +72,17 @@ ARGUMENTS = (
         description="robot:=hardware: its settings, a file that goes on top of the configuration file",
         default="",
     ),
+    Argument(
+        name="commission",
+        description="robot:=hardware: report of `safe_transfer commission`; default: the newest about this robot",
+        default="",
+    ),
+    Argument(
+        name="allow_uncommissioned",
+        description="robot:=hardware: override, recorded in the run directory: drive an arm without a valid report",
+        default="false",
+        choices=("true", "false"),
+    ),
     Argument(name="run_dir", description="directory of this run; default: runs/<name>-<date>-<time>"),
     Argument(name="resume", description="directory of a run to go on with; only iterations:= may be given besides"),
     Argument(name="record", description="record a rosbag2", default="true", choices=("true", "false")),
@@ -103,27 +118,44 @@ def plan(given: Mapping[str, str]) -> Plan:
     """
     if given.get("resume"):
         return _resumed(Path(given["resume"]).absolute(), given)
-    config = Path(given["config"]) if given.get("config") else resources.path(f"config/{NAME}.yaml")
-    layers = read_parameters(config)
-    if given.get("robot") == "hardware":
-        chosen = given.get("robot_config")
-        layers = on_top(layers, read_parameters(Path(chosen) if chosen else resources.path("config/hardware.yaml")))
-    parameters, own = apply_arguments(layers, given, ARGUMENTS)
+    parameters, own = apply_arguments(_layers(given), given, ARGUMENTS)
     run_dir = Path(own["run_dir"] or f"runs/{NAME}-{time.strftime('%Y%m%d-%H%M%S')}").absolute()
     record = own["record"] == "true"
     parameters.setdefault("trainer", {}).update(run_dir=str(run_dir), record=record)
     parameters.setdefault("bag_recorder", {})["bag"] = str(run_dir / "bag")
     parameters = complete(parameters)
-    if own["robot"] == "hardware":
-        _check_hardware(parameters)
+    simulated = own["robot"] == "sim"
+    evidence = {} if simulated else _check_hardware(parameters, given)
     _check_inputs(parameters)
     _create(run_dir)
-    return _session(run_dir, parameters, simulated=own["robot"] == "sim", session=0)
+    return _session(run_dir, parameters, evidence, simulated=simulated, session=0)
+
+
+def hardware_parameters(given: Mapping[str, str]) -> Parameters:
+    """What the nodes of `plan(given)` are given on hardware, for `safe_transfer commission`.
+
+    Raises:
+      ConfigurationError: as `plan`, but for the report of a commissioning.
+    """
+    parameters = complete(apply_arguments(_layers(given), given, ARGUMENTS)[0])
+    _check_strictness(parameters)
+    return parameters
+
+
+def _layers(given: Mapping[str, str]) -> Parameters:
+    """The configuration file, on hardware with the robot's on top."""
+    config = Path(given["config"]) if given.get("config") else resources.path(f"config/{NAME}.yaml")
+    layers = read_parameters(config)
+    if given.get("robot") != "hardware":
+        return layers
+    chosen = given.get("robot_config")
+    return on_top(layers, read_parameters(Path(chosen) if chosen else resources.path("config/hardware.yaml")))
 
 
 def _resumed(run_dir: Path, given: Mapping[str, str]) -> Plan:
     """The session that goes on where the run in `run_dir` left off, under that run's own configuration."""
-    others = sorted(name for name, text in given.items() if text and name not in ("resume", "iterations", "robot"))
+    allowed = ("resume", "iterations", "robot", "commission", "allow_uncommissioned")
+    others = sorted(name for name, text in given.items() if text and name not in allowed)
     if others:
         raise ConfigurationError(f"resume:= goes on with the run as it was: leave out {', '.join(others)}")
     session = sessions(run_dir)
@@ -145,13 +177,18 @@ def _resumed(run_dir: Path, given: Mapping[str, str]) -> Plan:
     _check_inputs(parameters)
     _check_room(run_dir)
     simulated = given.get("robot", "sim") == "sim"
-    return _session(run_dir, parameters, simulated=simulated, session=session)
+    evidence = {} if simulated else _check_hardware(parameters, given)
+    return _session(run_dir, parameters, evidence, simulated=simulated, session=session)
 
 
-def _session(run_dir: Path, parameters: Parameters, *, simulated: bool, session: int) -> Plan:
+def _session(
+    run_dir: Path, parameters: Parameters, evidence: Mapping[str, Any], *, simulated: bool, session: int
+) -> Plan:
     parameters_file = session_path(run_dir, CONFIG, session)
     parameters["trainer"]["config_file"] = str(parameters_file)
     write_parameters(parameters, parameters_file)
+    if evidence:
+        session_path(run_dir, "commission.yaml", session).write_text(yaml.safe_dump(dict(evidence), sort_keys=False))
     return Plan(
         run_dir=run_dir,
         log_dir=session_path(run_dir, "logs", session),
@@ -175,8 +212,21 @@ def _processes(*, simulated: bool, record: bool) -> tuple[Process, ...]:
     return tuple(processes)
 
 
-def _check_hardware(parameters: Parameters) -> None:
-    """What must not be laxer where a real arm moves."""
+def _check_hardware(parameters: Parameters, given: Mapping[str, str]) -> dict[str, Any]:
+    """Refuse what must not be laxer where a real arm moves; on what report, or against which refusal, it is driven."""
+    _check_strictness(parameters)
+    experiment = build(ExperimentSettings, parameters[SHARED], where=NAME)
+    robot = make(experiment.task).robot
+    path = Path(given["commission"]).absolute() if given.get("commission") else report.newest(robot.name)
+    refusal = report.refusal(path, report.identity(robot, experiment), parameters["commission"]["valid_days"])
+    if refusal is None:
+        return {"report": str(path), "overridden": False}
+    if given.get("allow_uncommissioned") != "true":
+        raise ConfigurationError(f"robot:=hardware: {refusal} (allow_uncommissioned:=true overrides, and is recorded)")
+    return {"report": str(path or ""), "overridden": True, "refusal": refusal}
+
+
+def _check_strictness(parameters: Parameters) -> None:
     if parameters[SHARED]["mode"] == "lockstep":
         raise ConfigurationError("robot:=hardware cannot wait for us: leave out mode:=lockstep")
     filter_ = parameters["safety_filter"]

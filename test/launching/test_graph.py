@@ -50,7 +50,7 @@ def test_recorder_runs_only_when_asked_for(tmp_path: Path) -> None:
 
 
 def test_hardware_is_the_same_graph_with_a_supervisor_in_the_place_of_the_simulator(tmp_path: Path) -> None:
-    hardware = plan(tmp_path, robot="hardware")
+    hardware = plan(tmp_path, robot="hardware", allow_uncommissioned="true")
     nodes = [process.node for process in hardware.processes]
     simulated = [process.node for process in pr2_cup_swirl.plan({"run_dir": str(tmp_path / "sim")}).processes]
     assert set(nodes) == (set(simulated) - {"mujoco_sim"}) | {"controller_supervisor", "episode_reset"}
@@ -62,7 +62,7 @@ def test_hardware_is_the_same_graph_with_a_supervisor_in_the_place_of_the_simula
 def test_settings_of_the_robot_go_on_top(tmp_path: Path) -> None:
     file = tmp_path / "arm.yaml"
     write_parameters({"safety_filter": {"permission_lease": 0.3}, SHARED: {"mode": "realtime"}}, file)
-    parameters = plan(tmp_path, robot="hardware", robot_config=str(file)).parameters
+    parameters = plan(tmp_path, robot="hardware", robot_config=str(file), allow_uncommissioned="true").parameters
     assert parameters["safety_filter"]["permission_lease"] == 0.3
     assert parameters["safety_filter"]["action_timeout"] == 0.1, "of the task's own configuration file"
 

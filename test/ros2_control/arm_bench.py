@@ -34,6 +34,7 @@ FILTER = {
     "frozen_timeout": 1.0,
     "action_timeout": 1.0,
     "trip_timeout": 1.5,
+    "reset_torque_limit": 1.0,
 }
 SUPERVISOR = {"mode": "realtime", "command_timeout": 0.8, "service_timeout": 2.0, "activation_timeout": 10.0}
 TRIPPED = SafetyDecision.MODE_TRIPPED
@@ -143,6 +144,7 @@ def bench(
         context = Context()
         rclpy.init(context=context, domain_id=claimed.number)
         bench = ArmBench(context, arm, graph_runs.environment(ROS_DOMAIN_ID=str(claimed.number)))
+        bench.domain = claimed.number
         try:
             bench.start_nodes(**supervisor)
             yield bench

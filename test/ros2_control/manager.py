@@ -121,7 +121,11 @@ class Manager(Node):
         self._message.header.frame_id = "base_link"
 
         self._services_: list[Any] = []
+        self.declare_parameter("enforce_command_limits", bool(own.get("enforce_command_limits", False)))
         self._activity = self.create_publisher(ControllerManagerActivity, "~/activity", LATCHED)
+        # Robot_state_publisher's, which a real controller_manager waits for.
+        self._description = self.create_publisher(String, "/robot_description", LATCHED)
+        self._description.publish(String(data=self._sections.get("stand_in", {}).get("urdf", self._robot.urdf)))
         for kind, name, answer in (
             (ListControllers, "list_controllers", self._list),
             (ListHardwareComponents, "list_hardware_components", self._list_hardware),

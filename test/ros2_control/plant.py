@@ -22,7 +22,7 @@ from safe_transfer_ros.robots.description import load
 from safe_transfer_ros.robots.simulation import ArmSimulation, build_model, perturbation
 
 TRACE = struct.Struct("qd")  # monotonic time, ns; largest absolute torque, N·m
-EFFORT, PLACE = b"e", b"p"
+EFFORT, PLACE, FAULT = b"e", b"p", b"f"
 
 
 def main() -> None:
@@ -39,6 +39,7 @@ def main() -> None:
     arm = ArmSimulation(build_model(robot, perturbation(options.perturbation), 1.0 / options.rate), robot.joint_names)
     arm.reset(np.asarray(robot.home))
     torque = np.zeros(robot.joint_count)
+    motor, sign, carried = np.arange(robot.joint_count), np.ones(robot.joint_count), arm.model.body_gravcomp.copy()
     link = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     link.bind(str(options.folder / "plant"))
     link.setblocking(False)
@@ -50,6 +51,17 @@ def main() -> None:
         try:
             while True:
                 message = link.recv(4096)
+                if message[:1] == FAULT:
+                    motor, sign, arm.model.body_gravcomp[:] = np.arange(robot.joint_count), np.ones_like(sign), carried
+                    fault, *joints = message[1:].decode().split()
+                    if fault == "flip":
+                        sign[int(joints[0])] = -1.0
+                    elif fault == "swap":
+                        one, other = map(int, joints)
+                        motor[[one, other]] = other, one
+                    elif fault == "sag":
+                        arm.model.body_gravcomp[:] = 0.0
+                    continue
                 values = np.frombuffer(message[1:])
                 if message[:1] == PLACE:
                     arm.reset(values)
@@ -59,7 +71,7 @@ def main() -> None:
             pass
         if options.watchdog and time.monotonic() - heard > options.watchdog:
             torque = np.zeros(robot.joint_count)
-        arm.step(torque)
+        arm.step((sign * torque)[motor])
         trace.write(TRACE.pack(time.monotonic_ns(), float(np.abs(torque).max())))
         try:
             link.sendto(np.concatenate([arm.position, arm.velocity, torque]).tobytes(), manager)

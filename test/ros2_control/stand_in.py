@@ -17,7 +17,7 @@ from typing import Any
 import graph_runs
 import numpy as np
 import yaml
-from plant import PLACE, TRACE
+from plant import FAULT, PLACE, TRACE
 
 from safe_transfer_ros import middleware
 from safe_transfer_ros.robots.description import load
@@ -90,8 +90,19 @@ class StandIn:
 
     def place(self, position: Sequence[float]) -> None:
         """Put the arm somewhere, as hands would."""
+        self._send(PLACE + np.asarray(position, dtype=float).tobytes())
+
+    def home(self) -> None:
+        """Put it back where it started, at rest."""
+        self.place(load("pr2_left_arm").home)
+
+    def wrong(self, fault: str) -> None:
+        """Build the arm otherwise: `flip JOINT`, `swap JOINT JOINT`, `sag` (nothing carries its weight), `none`."""
+        self._send(FAULT + fault.encode())
+
+    def _send(self, message: bytes) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
-            link.sendto(PLACE + np.asarray(position, dtype=float).tobytes(), str(self._folder / "plant"))
+            link.sendto(message, str(self._folder / "plant"))
 
     def trace(self) -> list[tuple[int, float]]:
         """Monotonic time, ns, and largest torque at the arm, N·m, of every step so far."""

@@ -25,7 +25,7 @@ from safe_transfer_ros.transfer.iteration import read
 
 pytestmark = pytest.mark.timeout(400)
 
-SHORT = ("iterations:=1", "trainer.episodes_per_iteration:=1", "robot:=hardware")
+SHORT = ("iterations:=1", "trainer.episodes_per_iteration:=1", "robot:=hardware", "allow_uncommissioned:=true")
 # Two cores shared with others are no real-time machine.
 PATIENT = (
     "safety_filter.permission_lease:=3.0",

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`safe_transfer commission`: the procedure before a first run on a real arm, with an operator at the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import time
+from collections.abc import Sequence
+
+from safe_transfer_ros.cli.run import GRAPHS, arguments_text, interrupt_on_sigterm, parse_arguments, pick_graph
+from safe_transfer_ros.commissioning import report
+from safe_transfer_ros.commissioning.procedure import STEPS, commission
+from safe_transfer_ros.commissioning.step import Bench, Outcome, Timeouts
+from safe_transfer_ros.configuration import build
+from safe_transfer_ros.launching import domain
+from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
+from safe_transfer_ros.launching.graph import SHARED, Parameters, Process, write_parameters
+from safe_transfer_ros.nodes.settings import CommissionSettings, ExperimentSettings, FilterSettings, SupervisorSettings
+from safe_transfer_ros.tasks.task import make
+
+EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
+# In the order they are to be stopped: the supervisor sees zero on the filter's commands, then deactivates.
+PROCESSES = (Process(node="controller_supervisor"), Process(node="safety_filter"))
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "commission",
+        help="before a first run on a real arm: check names, limits, gravity, stops, latency, signs; write a report",
+        description="Steps: " + ", ".join(STEPS) + ". Each motion waits for a yes; Ctrl-C stops the arm at any time. "
+        "robot:=hardware asks for the report that this writes.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=arguments_text(),
+    )
+    parser.add_argument("graph", help=f"one of: {', '.join(GRAPHS)}")
+    parser.add_argument("arguments", nargs="*", metavar="key:=value", help="launch arguments, as for the run to come")
+    parser.add_argument(
+        "--step",
+        action="append",
+        choices=tuple(STEPS),
+        help="this step alone, to find a fault: such a report never passes",
+    )
+    parser.set_defaults(run=run)
+
+
+class Terminal:
+    """The operator at this terminal."""
+
+    def confirm(self, text: str) -> bool:
+        """Ask; no terminal, no answer and anything but yes are a no."""
+        try:
+            return input(f"  {text}\n  Is the cell clear? Type yes to go on: ").strip().lower() == "yes"
+        except EOFError:
+            return False
+
+    def tell(self, text: str) -> None:
+        """Ask for something to be done now."""
+        print(f"  {text}", flush=True)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Walk through the procedure and write the report."""
+    graph = pick_graph(options.graph)
+    given = parse_arguments(options.arguments) | {"robot": "hardware"}
+    parameters: Parameters = graph.hardware_parameters(given)
+    claimed = domain.claim(graph.default_domain(given))
+    folder = report.folder() / time.strftime("%Y%m%d-%H%M%S")
+    folder.mkdir(parents=True)
+    write_parameters(parameters, folder / "config.yaml")
+    experiment = build(ExperimentSettings, parameters[SHARED], where="configuration")
+    about = report.identity(make(experiment.task).robot, experiment)
+    print(
+        f"commissioning {about['robot']} (ROS_DOMAIN_ID={claimed.number}); Ctrl-C stops the arm at any time", flush=True
+    )
+    outcomes: list[Outcome] = []
+    ended = ""
+    try:
+        with (
+            interrupt_on_sigterm(),
+            Launcher(PROCESSES, folder / "config.yaml", claimed, folder / "logs") as launcher,
+        ):
+            _walk(launcher, parameters, experiment, claimed.number, options.step or tuple(STEPS), outcomes)
+    except ProcessFailed as error:
+        ended = str(error)
+    except KeyboardInterrupt:
+        ended = "interrupted by the operator"
+    passed = report.write(folder / report.NAME, about, outcomes, ended)
+    valid = float(parameters["commission"]["valid_days"])
+    print(f"{'PASSED' if passed else 'NOT PASSED'}{f' ({ended})' if ended else ''}: {folder / report.NAME}")
+    print(
+        f"robot:=hardware accepts it for {valid:g} days"
+        if passed
+        else "robot:=hardware refuses this arm until it passes"
+    )
+    return 0 if passed else EXIT_INTERRUPTED if ended.startswith("interrupted") else EXIT_FAILED
+
+
+def _walk(
+    launcher: Launcher,
+    parameters: Parameters,
+    experiment: ExperimentSettings,
+    number: int,
+    steps: Sequence[str],
+    outcomes: list[Outcome],
+) -> None:
+    # Brings rclpy: not before the arguments are known to be right.
+    link_of = importlib.import_module("safe_transfer_ros.nodes.commissioning_link").CommissioningLink
+    supervisor = build(SupervisorSettings, parameters["controller_supervisor"], where="controller_supervisor")
+    filter_ = build(FilterSettings, parameters["safety_filter"], where="safety_filter")
+    link = link_of(
+        experiment,
+        supervisor,
+        domain=number,
+        process_ids={process.node: launcher.process_id(process.node) for process in PROCESSES},
+        alive=launcher.running,
+    )
+    bench = Bench(
+        arm=link,
+        operator=Terminal(),
+        settings=build(CommissionSettings, parameters["commission"], where="commission"),
+        timeouts=Timeouts(
+            torque_limit=filter_.reset_torque_limit,
+            action=filter_.action_timeout,
+            trip=filter_.trip_timeout,
+            joint_state=filter_.joint_state_timeout,
+            permission=filter_.permission_lease,
+            command=supervisor.command_timeout,
+        ),
+    )
+    try:
+        for outcome in commission(bench, steps, begun=lambda name: print(f"{name}:", flush=True)):
+            outcomes.append(outcome)
+            print(f"  {'pass' if outcome.passed else 'FAIL'}  {outcome.says}", flush=True)
+    except BaseException:
+        link.trip()  # at once; what the processes do when they are stopped comes on top
+        raise
+    finally:
+        link.close()

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be checked before anything moves: joint names and order, limits."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from safe_transfer_ros.commissioning.step import Bench, Failed, Result
+from safe_transfer_ros.robots.description import describe
+from safe_transfer_ros.robots.facts import RobotFacts
+
+WAIT_SECONDS = 10.0
+_AGREE = 0.01  # relative; URDFs are rounded
+
+
+def joint_names(bench: Bench) -> Result:
+    """Our joints are published, and the controller drives exactly them in the order in which we command."""
+    arm = bench.arm
+    if not arm.until(lambda: len(arm.stamps) > 10, WAIT_SECONDS):
+        raise Failed("nobody publishes joint_states: is joint_state_broadcaster active, and ROS_DOMAIN_ID the robot's?")
+    counts = Counter(arm.names)
+    missing = [name for name in arm.robot.joint_names if counts[name] == 0]
+    twice = [name for name in arm.robot.joint_names if counts[name] > 1]
+    if missing or twice:
+        raise Failed(
+            "joint_states " + " and ".join([f"lack {', '.join(missing)}"] * bool(missing) + [f"have {', '.join(twice)} "
+            "more than once"] * bool(twice))
+        )  # fmt: skip
+    if not arm.until(lambda: arm.phase == "inactive" and "ready" in arm.says, WAIT_SECONDS):
+        raise Failed(arm.says or "controller_supervisor says nothing")
+    rate = (len(arm.stamps) - 1) / (arm.stamps[-1] - arm.stamps[0])
+    return (
+        f"{len(arm.names)} joints published at {rate:.0f} Hz; the controller drives exactly ours, in our order",
+        {"published": list(arm.names), "joint_state_rate_hz": round(rate, 1)},
+    )
+
+
+def limits(bench: Bench) -> Result:
+    """ros2_control enforces limits, and they are those that our filter goes by; the arm is inside them."""
+    arm, robot = bench.arm, bench.arm.robot
+    enforced = arm.manager_parameter("enforce_command_limits")
+    if not enforced:
+        state = "does not say whether it enforces limits" if enforced is None else "does not enforce limits"
+        raise Failed(f"controller_manager {state}: set enforce_command_limits: true, and start it again")
+    if not arm.until(lambda: bool(arm.urdf), WAIT_SECONDS):
+        raise Failed("nobody publishes robot_description, so the limits that ros2_control enforces cannot be compared")
+    try:
+        theirs = describe(_facts(robot), arm.urdf).limits
+    except ValueError as error:
+        raise Failed(f"robot_description: {error}") from error
+    for name in ("effort", "velocity", "lower", "upper"):
+        own, other = getattr(robot.limits, name), getattr(theirs, name)
+        differs = ~np.isclose(own, other, rtol=_AGREE, atol=0.0)
+        if differs.any():
+            joint = int(np.argmax(differs))
+            raise Failed(
+                f"{robot.joint_names[joint]}: {name} limit {other[joint]:g} in robot_description, {own[joint]:g} in "
+                f"{robot.name}'s URDF here: they must be of the same arm"
+            )
+    position = bench.position()
+    outside = (position < robot.limits.lower) | (position > robot.limits.upper)
+    if outside.any():
+        joint = int(np.argmax(outside))
+        raise Failed(
+            f"{robot.joint_names[joint]} is at {position[joint]:.3f} rad, outside "
+            f"{robot.limits.lower[joint]:g} to {robot.limits.upper[joint]:g}: wrong zero of the encoder, or another"
+        )
+    return (
+        "enforced by controller_manager, equal to our URDF's; every joint is inside them",
+        {"position": [round(float(value), 4) for value in position]},
+    )
+
+
+def _facts(robot: object) -> RobotFacts:
+    names = ("name", "joint_names", "base_link", "tool_link", "gravity_compensated")
+    return RobotFacts(
+        urdf="robot_description",
+        armature=tuple(robot.armature),  # type: ignore[attr-defined]
+        home=tuple(robot.home),  # type: ignore[attr-defined]
+        **{name: getattr(robot, name) for name in names},
+    )

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The dated report of a commissioning, and whether it still speaks for the arm that is to be moved."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from safe_transfer_ros import __version__
+from safe_transfer_ros.commissioning.procedure import STEPS
+from safe_transfer_ros.commissioning.step import Outcome
+from safe_transfer_ros.nodes.settings import ExperimentSettings
+from safe_transfer_ros.robots.description import RobotDescription
+
+NAME = "report.yaml"
+MEND = "run `safe_transfer commission`"
+
+
+def folder() -> Path:
+    """Where reports are kept: $ROS_HOME/safe_transfer/commission, one folder each, named by date and time."""
+    return Path(os.environ.get("ROS_HOME") or "~/.ros").expanduser() / "safe_transfer" / "commission"
+
+
+def newest(robot: str) -> Path | None:
+    """The newest report about a robot, whatever it says; None when there is none."""
+    found = [path for path in sorted(folder().glob(f"*/{NAME}")) if _content(path).get("robot") == robot]
+    return found[-1] if found else None
+
+
+def identity(robot: RobotDescription, experiment: ExperimentSettings) -> dict[str, Any]:
+    """What a report is about: another arm, model, controller, joint order or program needs another report."""
+    return {
+        "robot": robot.name,
+        "urdf_sha256": hashlib.sha256(robot.urdf.encode()).hexdigest(),
+        "software": __version__,
+        "controller": experiment.controller,
+        "controller_joints": list(experiment.command_joints(robot.joint_names)),
+    }
+
+
+def write(path: Path, about: dict[str, Any], outcomes: Sequence[Outcome], ended: str = "") -> bool:
+    """Write a report.
+
+    Args:
+      path: File to write.
+      about: `identity` of what was commissioned.
+      outcomes: Of the steps that were run.
+      ended: Why the procedure was broken off; empty when it was not.
+
+    Returns:
+      Whether every step was run and passed.
+    """
+    steps = [
+        {"name": one.name, "passed": one.passed, "says": one.says, "measured": dict(one.measured)} for one in outcomes
+    ]
+    passed = not ended and [one.name for one in outcomes if one.passed] == list(STEPS)
+    document = about | {
+        "date": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "unix_time": round(time.time()),
+        "passed": passed,
+        "broken_off": ended,
+        "steps": steps,
+    }
+    path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return passed
+
+
+def refusal(path: Path | None, about: dict[str, Any], valid_days: float) -> str | None:
+    """Why an arm must not be driven on the strength of a report; None when it may.
+
+    Args:
+      path: The report; None: there is none.
+      about: `identity` of what is to be driven.
+      valid_days: Greatest age, days.
+    """
+    if path is None:
+        return f"no commissioning report for {about['robot']} in {folder()}: {MEND}"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        age_days = (time.time() - float(content["unix_time"])) / 86400.0
+        steps = {str(one["name"]): one for one in content["steps"]}
+    except (OSError, yaml.YAMLError, TypeError, KeyError, ValueError, AttributeError):
+        return f"{path} is no readable commissioning report: {MEND}"
+    for name, wanted in about.items():
+        if content.get(name) != wanted:
+            return f"{path} is about {name} {content.get(name)}, this is {wanted}: {MEND}"
+    failed = next((one for one in steps.values() if one.get("passed") is not True), None)
+    if failed is not None:
+        return f"{path}: step {failed['name']} failed ({failed.get('says')}): mend that, then {MEND}"
+    missing = [name for name in STEPS if name not in steps]
+    if content.get("passed") is not True or missing:
+        return f"{path} was broken off ({content.get('broken_off') or ', '.join(missing)}): {MEND} to its end"
+    # A report from the future is as worthless as an old one: some clock was wrong.
+    if not 0.0 <= age_days + 1.0 / 24.0 <= valid_days + 1.0 / 24.0:
+        return f"{path} is of {content.get('date')}, and valid for {valid_days:g} days: {MEND}"
+    return None
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        return {}
+    return content if isinstance(content, dict) else {}

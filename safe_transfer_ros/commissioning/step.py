@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a step of the procedure is given, and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from safe_transfer_ros.nodes.settings import CommissionSettings
+from safe_transfer_ros.robots.description import RobotDescription
+
+Array = npt.NDArray[np.float64]
+
+STATE_SECONDS = 5.0
+
+
+class Failed(Exception):
+    """A step failed; the text says which joint or what, and the mend."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How one step ended.
+
+    Attributes:
+      name: The step.
+      passed: Whether the arm may be used as far as this step can tell.
+      says: One line for a person.
+      measured: Numbers for the report.
+    """
+
+    name: str
+    passed: bool
+    says: str
+    measured: Mapping[str, object] = field(default_factory=dict)
+
+
+class Operator(Protocol):
+    """The person beside the arm."""
+
+    def confirm(self, text: str) -> bool:
+        """Ask before something moves; anything but a yes is a no."""
+
+    def tell(self, text: str) -> None:
+        """Ask for something to be done now; what it does is measured."""
+
+
+class Arm(Protocol):
+    """The arm behind supervisor and filter.
+
+    Attributes:
+      robot: What it is believed to be.
+      names: Joints as published, in that order; empty before the first joint state.
+      position: Of the robot's joints in the robot's order, shape (n_joints,), rad; NaN where not published.
+      stamps: Steady time of receipt of each joint state since `forget`, s.
+      delays: Time from the receipt of a joint state to that of the command that followed, since `forget`, s.
+      tripped: Whether the filter is; `holding`: whether it stops for lack of proposals.
+      cause: The filter's reasons for it, a combination of `Reason`.
+      phase: The supervisor's: inactive, activating, active or stopping.
+      says: The supervisor's reason.
+      urdf: What is published as robot_description; empty: nothing.
+    """
+
+    robot: RobotDescription
+    names: tuple[str, ...]
+    position: Array
+    stamps: list[float]
+    delays: list[float]
+    tripped: bool
+    holding: bool
+    cause: int
+    phase: str
+    says: str
+    urdf: str
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+
+    def until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait for it, no longer than that; whether it came to be."""
+
+    def forget(self) -> None:
+        """Begin `stamps` and `delays` anew."""
+
+    def manager_parameter(self, name: str) -> bool | None:
+        """A yes-or-no parameter of controller_manager; None when it has no such, or does not answer."""
+
+    def free(self) -> str:
+        """Activate the controller, at zero torque; why not, or empty."""
+
+    def push(self, torque: Callable[[float], Array] | None) -> str:
+        """Arm the filter and propose `torque`(time since now, s), N·m, for every joint state; None: cease to propose.
+
+        Why not, or empty.
+        """
+
+    def rest(self) -> None:
+        """Stop torque, and the controller deactivated. Safe to call at any time."""
+
+    def reset(self) -> str:
+        """Bring the filter out of TRIPPED; why not, or empty."""
+
+    def stall(self, node: str, stalled: bool) -> None:
+        """Stop a process of ours from running, or let it run on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """The limits in force in the graph that is being commissioned; s, but `torque_limit`, N·m."""
+
+    torque_limit: float
+    action: float
+    trip: float
+    joint_state: float
+    permission: float
+    command: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Everything a step needs."""
+
+    arm: Arm
+    operator: Operator
+    settings: CommissionSettings
+    timeouts: Timeouts
+
+    def confirmed(self, text: str) -> None:
+        """Go on only when the operator says so.
+
+        Raises:
+          Failed: he did not.
+        """
+        if not self.operator.confirm(text):
+            raise Failed("the operator did not confirm")
+
+    def position(self) -> Array:
+        """Where the arm is, shape (n_joints,), rad, all finite.
+
+        Raises:
+          Failed: a joint is not published, or not as a number.
+        """
+        arm = self.arm
+        if not arm.until(lambda: bool(np.isfinite(arm.position).all()), STATE_SECONDS):
+            unknown = [
+                name for name, value in zip(arm.robot.joint_names, arm.position, strict=True) if not value == value
+            ]
+            raise Failed(f"joint_states tell no position of {', '.join(unknown)}")
+        return arm.position.copy()
+
+    def free(self) -> None:
+        """Activate the controller, at zero torque.
+
+        Raises:
+          Failed: what stands against it.
+        """
+        refusal = self.arm.free()
+        if refusal:
+            raise Failed(f"the controller cannot be activated: {refusal}")
+
+    def push(self, torque: Callable[[float], Array]) -> None:
+        """Arm the filter and propose torques, see `Arm.push`.
+
+        Raises:
+          Failed: the filter refuses.
+        """
+        refusal = self.arm.push(torque)
+        if refusal:
+            raise Failed(f"the safety filter cannot be armed: {refusal}")
+
+
+Result = tuple[str, dict[str, object]]
+Step = Callable[[Bench], Result]
+"""Returns what to tell and what was measured; raises Failed."""

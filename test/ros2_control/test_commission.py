@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`safe_transfer commission` before the stand-in: a right arm passes, a wrong one fails in the step that names it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytest.importorskip("controller_manager_msgs")
+
+import graph_runs
+from arm_bench import FILTER, SUPERVISOR, ArmBench, bench
+from client import Client, started
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
+from stand_in import JOINTS, configuration
+from std_msgs.msg import Bool
+
+from safe_transfer_ros.commissioning.procedure import STEPS, commission
+from safe_transfer_ros.commissioning.step import Bench, Outcome, Timeouts
+from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.nodes.commissioning_link import CommissioningLink
+from safe_transfer_ros.nodes.settings import CommissionSettings, ExperimentSettings, SupervisorSettings
+
+pytestmark = pytest.mark.timeout(300)
+
+LIMITED = {"update_rate": 100, "enforce_command_limits": True}
+# Two cores shared with others are no real-time machine, and a person is not waited for.
+QUICK = {
+    "gravity_time": 0.5,
+    "push_settling": 0.1,
+    "latency_time": 1.0,
+    "latency_limit": 1.0,
+    "watchdog_slack": 2.0,
+}
+SETTINGS = CommissionSettings(e_stop_wait=0.5, **QUICK)
+TIMEOUTS = Timeouts(
+    torque_limit=FILTER["reset_torque_limit"],
+    action=FILTER["action_timeout"],
+    trip=FILTER["trip_timeout"],
+    joint_state=FILTER["joint_state_timeout"],
+    permission=FILTER["permission_lease"],
+    command=SUPERVISOR["command_timeout"],
+)
+
+
+@dataclass
+class Person:
+    """Says yes, and does nothing else."""
+
+    says_yes: bool = True
+    asked: list[str] = field(default_factory=list)
+
+    def confirm(self, text: str) -> bool:
+        self.asked.append(text)
+        return self.says_yes
+
+    def tell(self, text: str) -> None:
+        self.asked.append(text)
+
+
+@pytest.fixture(scope="module")
+def arm() -> Iterator[ArmBench]:
+    start = ("joint_state_broadcaster",)
+    with bench(configuration(start=start, controller_manager=LIMITED), watchdog=0.2) as arm:
+        arm.ready()
+        yield arm
+
+
+@pytest.fixture(scope="module")
+def link(arm: ArmBench) -> Iterator[CommissioningLink]:
+    ids = {name: process.pid for name, process in arm.nodes.items()}
+    link = CommissioningLink(ExperimentSettings(), SupervisorSettings(), domain=arm.domain, process_ids=ids)
+    yield link
+    link.close()
+
+
+def outcome(link: CommissioningLink, step: str, person: Person | None = None) -> Outcome:
+    """One step, alone."""
+    link.forget()
+    everything = Bench(arm=link, operator=person or Person(), settings=SETTINGS, timeouts=TIMEOUTS)
+    [made] = commission(everything, [step])
+    return made
+
+
+@pytest.mark.parametrize(
+    ("fault", "step", "says"),
+    [
+        ("flip 0", "directions", f"{JOINTS[0]} moved against its torque"),
+        ("swap 0 5", "directions", f"torque for {JOINTS[0]} moved {JOINTS[5]}"),
+        ("sag", "gravity", f"{JOINTS[1]} moved by +0."),
+        ("none", "e_stop", "the emergency stop is not wired"),
+    ],
+)
+def test_a_wrong_arm_fails_in_the_step_that_names_it(
+    arm: ArmBench, link: CommissioningLink, fault: str, step: str, says: str
+) -> None:
+    try:
+        arm.arm.wrong(fault)
+        found = outcome(link, step)
+    finally:
+        arm.arm.wrong("none")
+        arm.arm.home()
+    assert not found.passed and says in found.says, found.says
+    arm.stopped()
+
+
+def test_nothing_moves_without_a_yes(arm: ArmBench, link: CommissioningLink) -> None:
+    before = len(arm.arm.trace())
+    for step in ("gravity", "e_stop", "watchdog", "latency", "directions"):
+        person = Person(says_yes=False)
+        assert outcome(link, step, person).says == "the operator did not confirm"
+        assert len(person.asked) == 1
+    assert arm.phase == "inactive"
+    assert not any(torque for _, torque in arm.arm.trace()[before:])
+
+
+def test_limits_that_nobody_enforces_are_found(arm: ArmBench, link: CommissioningLink) -> None:
+    assert outcome(link, "limits").passed
+    urdf = link.urdf
+    link.urdf = urdf.replace('effort="30.0"', 'effort="300.0"', 1)
+    assert link.urdf != urdf
+    assert "effort limit 300 in robot_description, 30 in" in outcome(link, "limits").says
+    link.urdf = urdf
+    arm.requests["set"] = arm.create_client(SetParameters, "/controller_manager/set_parameters")
+    for enforced in (False, True):
+        value = ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=enforced)
+        wanted = Parameter(name="enforce_command_limits", value=value)
+        assert arm.call("set", SetParameters.Request(parameters=[wanted])).results[0].successful
+        found = outcome(link, "limits")
+        assert found.passed is enforced
+        assert enforced or "does not enforce limits: set enforce_command_limits: true" in found.says
+
+
+@contextmanager
+def operated(client: Client, home: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """The program at a terminal of its own, answered yes; its lines as they come."""
+    sections = {"safety_filter": FILTER, "controller_supervisor": SUPERVISOR, "commission": QUICK}
+    arguments = [
+        f"{node}.{name}:={x}" for node, values in sections.items() for name, x in values.items() if name != "mode"
+    ]
+    process = subprocess.Popen(
+        graph_runs.command("commission", *words, "pr2_cup_swirl", "mode:=realtime", *arguments),
+        env=graph_runs.environment(ROS_DOMAIN_ID=str(client.domain), ROS_HOME=str(home)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdin and process.stdout
+    process.stdin.write("yes\n" * 20)
+    process.stdin.flush()
+    lines: list[str] = []
+    reader = threading.Thread(target=lambda: lines.extend(iter(process.stdout.readline, "")))
+    reader.start()
+    try:
+        yield process, lines
+    finally:
+        process.kill()
+        process.wait()
+        reader.join()
+        print(*lines)  # shown when the test fails
+
+
+def told(lines: list[str], word: str) -> Callable[[], bool]:
+    return lambda: any(word in line for line in lines)
+
+
+def test_a_right_arm_passes_and_ctrl_c_stops_it(tmp_path: Path) -> None:
+    with started(shared=True, stand_in={"start": ["joint_state_broadcaster"]}, controller_manager=LIMITED) as client:
+        button = client.create_publisher(Bool, "safety_filter/e_stop", qos.STREAM)
+        with operated(client, tmp_path) as (process, lines):
+            client.until(told(lines, "PRESS"), "the request to press", seconds=100.0)
+            button.publish(Bool(data=True))
+            client.until(told(lines, "RELEASE"), "the request to release")
+            button.publish(Bool(data=False))
+            client.until(lambda: process.poll() is not None, "the end", seconds=150.0)
+            assert process.returncode == 0, "".join(lines)
+        [path] = tmp_path.glob("safe_transfer/commission/*/report.yaml")
+        document = yaml.safe_load(path.read_text())
+        assert document["passed"] and [step["name"] for step in document["steps"]] == list(STEPS)
+        assert client.state_of("effort_controller") == "inactive" and client.arm.torque() == 0.0
+
+        with operated(client, tmp_path, "--step", "directions") as (process, lines):
+            client.until(lambda: client.arm.torque() > 0.0, "a push", seconds=100.0)
+            process.send_signal(signal.SIGINT)
+            client.until(lambda: process.poll() is not None, "the end")
+            assert process.returncode == 130, "".join(lines)
+            assert client.arm.torque() == 0.0
+            client.until(lambda: client.state_of("effort_controller") == "inactive", "deactivation")
+        newest = sorted(tmp_path.glob("safe_transfer/commission/*/report.yaml"))[-1]
+        assert newest != path and "interrupted" in yaml.safe_load(newest.read_text())["broken_off"]
