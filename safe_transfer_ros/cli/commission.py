@@ -19,6 +19,7 @@ from safe_transfer_ros.launching.graph import SHARED, Parameters, Process, write
 from safe_transfer_ros.nodes.settings import CommissionSettings, ExperimentSettings, FilterSettings, SupervisorSettings
 from safe_transfer_ros.tasks.task import make
 
+START_SECONDS = 30.0
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 # In the order they are to be stopped: the supervisor sees zero on the filter's commands, then deactivates.
 PROCESSES = (Process(node="controller_supervisor"), Process(node="safety_filter"))
@@ -130,6 +131,7 @@ def _walk(
         ),
     )
     try:
+        link.until(lambda: link.up, START_SECONDS)  # what is wrong when they are not, the steps tell
         for outcome in commission(bench, steps, begun=lambda name: print(f"{name}:", flush=True)):
             outcomes.append(outcome)
             print(f"  {'pass' if outcome.passed else 'FAIL'}  {outcome.says}", flush=True)

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from safe_transfer_ros.configuration import ConfigurationError, build, field_types, nearest, parse
-from safe_transfer_ros.nodes.settings import NODE_SETTINGS, ExperimentSettings
+from safe_transfer_ros.nodes.settings import SECTIONS, ExperimentSettings
 
 SHARED = "/**"
 
@@ -59,8 +59,8 @@ def read_parameters(path: Path) -> Parameters:
         values = section.get("ros__parameters") if isinstance(section, dict) else None
         if not isinstance(values, dict):
             raise ConfigurationError(f"{path}: section '{node}' must hold a 'ros__parameters:' mapping")
-        if node != SHARED and node not in NODE_SETTINGS:
-            raise ConfigurationError(f"{path}: unknown node '{node}'; {nearest(node, [SHARED, *NODE_SETTINGS])}")
+        if node != SHARED and node not in SECTIONS:
+            raise ConfigurationError(f"{path}: unknown node '{node}'; {nearest(node, [SHARED, *SECTIONS])}")
         parameters[str(node)] = dict(values)
     return parameters
 
@@ -117,9 +117,9 @@ def apply_arguments(
 
 
 def _typed(node: str, parameter: str, text: str) -> Any:
-    settings_type = ExperimentSettings if node == SHARED else NODE_SETTINGS.get(node)
+    settings_type = ExperimentSettings if node == SHARED else SECTIONS.get(node)
     if settings_type is None:
-        raise ConfigurationError(f"unknown node '{node}'; {nearest(node, NODE_SETTINGS)}")
+        raise ConfigurationError(f"unknown node '{node}'; {nearest(node, SECTIONS)}")
     kinds = field_types(settings_type)
     if parameter not in kinds:
         raise ConfigurationError(f"{node} has no parameter '{parameter}'; {nearest(parameter, kinds)}")
@@ -134,6 +134,6 @@ def complete(parameters: Parameters) -> Parameters:
     """
     experiment = build(ExperimentSettings, parameters.get(SHARED, {}), where="configuration")
     result: Parameters = {SHARED: dataclasses.asdict(experiment)}
-    for node, settings_type in NODE_SETTINGS.items():
+    for node, settings_type in SECTIONS.items():
         result[node] = dataclasses.asdict(build(settings_type, parameters.get(node, {}), where=node))
     return result

@@ -140,6 +140,11 @@ class CommissioningLink:
         self.urdf = message.data
 
     @property
+    def up(self) -> bool:
+        """Whether filter and supervisor have been heard."""
+        return bool(self.phase) and self._filter.torque_limit > 0.0
+
+    @property
     def tripped(self) -> bool:
         """Whether the filter is TRIPPED."""
         return bool(self._filter.mode == SafetyDecision.MODE_TRIPPED)

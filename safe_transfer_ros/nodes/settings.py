@@ -397,8 +397,10 @@ NODE_SETTINGS: dict[str, type] = {
     "critic_shadow": CriticShadowSettings,
     "controller_supervisor": SupervisorSettings,
     "episode_reset": ResetSettings,
-    "commission": CommissionSettings,
 }
+
+SECTIONS: dict[str, type] = NODE_SETTINGS | {"commission": CommissionSettings}
+"""Every section of a configuration file but the shared one: the nodes', and that of `safe_transfer commission`."""
 
 
 def as_dict(settings: object) -> dict[str, object]:

@@ -12,7 +12,7 @@ from safe_transfer_ros import resources
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.launching import pr2_cup_swirl
 from safe_transfer_ros.launching.graph import SHARED, apply_arguments, complete, read_parameters, write_parameters
-from safe_transfer_ros.nodes.settings import NODE_SETTINGS
+from safe_transfer_ros.nodes.settings import SECTIONS
 from safe_transfer_ros.policies.weights import Architecture
 
 SHIPPED = "config/pr2_cup_swirl.yaml"
@@ -24,7 +24,7 @@ def plan(tmp_path: Path, **given: str) -> pr2_cup_swirl.Plan:
 
 def test_the_shipped_configuration_is_complete_and_valid() -> None:
     parameters = complete(read_parameters(resources.path(SHIPPED)))
-    assert set(parameters) == {SHARED, *NODE_SETTINGS}
+    assert set(parameters) == {SHARED, *SECTIONS}
 
 
 def test_arguments_reach_their_parameters() -> None:
