@@ -3,7 +3,7 @@
 
     python benchmarks/workers.py [--episodes 200] [--rounds 3] [--ray-nodes 2]
 
-Local processes, as many as cores; with --ray-nodes (needs `pip install 'safe_transfer_ros[ray]'`) also a Ray cluster of that
+Local processes, as many as cores; with --ray-nodes (`pip install 'safe_transfer_ros[ray]'`) also a Ray cluster of that
 many nodes of one CPU each on this machine's loopback. Times are ratios to one process without workers in the same run,
 rounds in turns. Every batch is compared bit for bit; in one more of each kind a worker, or a node, is killed half way.
 """
@@ -20,8 +20,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros import resources
+from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
