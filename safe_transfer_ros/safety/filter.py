@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from safe_transfer_ros.safety.critic_gate import Gate, Observe, ask
+from safe_transfer_ros.safety.drive import Drive, begun, driven
 from safe_transfer_ros.safety.envelope import Envelope
 from safe_transfer_ros.safety.filter_settings import TIGHTENABLE, FilterSettings
 from safe_transfer_ros.safety.joint_state import JointStateWatch, read_only
@@ -78,6 +79,7 @@ class SafetyFilter:
         gate: Gate | None = None,
         observe: Observe | None = None,
         soft_limits: SoftLimits | None = None,
+        drive: Drive | None = None,
     ) -> None:
         """Start DISARMED, at zero torque, having seen nothing.
 
@@ -91,6 +93,9 @@ class SafetyFilter:
             the policy's own observation.
           soft_limits: Bound a proposal's torque where the arm is near the end of its travel or its speed; none by
             default. They never move an arm that is being stopped.
+          drive: Turns accepted actions into torques where a policy proposes no torques: a proposal's arrays then have
+            the drive's size, the gate judges actions, and the envelope bounds the drive's torque. A motion under its
+            own limit is proposed in torques all the same.
 
         Raises:
           ValueError: if the numbers of joints differ, a gate comes without observe, or a stop from the guard's
@@ -110,10 +115,12 @@ class SafetyFilter:
             raise ValueError(problem)
         self._gate = gate
         self._observe = observe
+        self._drive = drive
         self._envelope = Envelope(effort_limit, settings.envelope, soft_limits)
         n = len(self.joint_names)
         self._zeros: Array = np.zeros(n)
         self._wanted: Array = np.zeros(n)
+        self._action: Array = np.zeros(n if drive is None else drive.action_size)
         self._damped: Array = np.zeros(n)
         self._before: Array = np.zeros(n)  # torque of the instant before this one
         self._applied: Array = np.zeros(n)
@@ -307,11 +314,14 @@ class SafetyFilter:
             self._enter(Event.LAST)
             self.verdict = Verdict.EPISODE_END
             return _NONE
+        into = self._wanted if self._driving is None else self._action
         if self._gate is None or self.own_limit is not None:
-            np.copyto(self._wanted, proposal.effort)
+            np.copyto(into, proposal.effort)
             self.verdict = Verdict.ACCEPTED
-        elif not self._judge(self._gate, proposal):
+        elif not self._judge(self._gate, proposal, into):
             return self._refuse(Reason.CRITIC_FAILED)
+        if self._driving is not None and not begun(self._driving, into, self.position, anew=not self._has_proposal):
+            return self._refuse(Reason.PROPOSAL_NOT_FINITE)
         self._enter(Event.PROPOSAL)
         self._accepted_stamp_ns = proposal.stamp_ns
         self._fresh_ns = now_ns if received_ns is None else received_ns
@@ -373,6 +383,9 @@ class SafetyFilter:
         passing = self._has_proposal
         self.damping = False
         self._measure_period(now_ns)
+        if passing and self._driving is not None:
+            elapsed_s = max(now_ns - self._fresh_ns, 0) * 1e-9
+            np.copyto(self._wanted, driven(self._driving, self.position, self.velocity, elapsed_s))
         target = self._wanted if passing else self._stop_torque(now_ns)
         state = self._measured if passing else None
         bits = int(self._envelope.apply(target, limit, self._period_s, self._applied, state))
@@ -475,16 +488,21 @@ class SafetyFilter:
             return Reason.PROPOSAL_FROM_FUTURE
         if stamp_ns <= self._accepted_stamp_ns or self._state.stamp_ns - stamp_ns > self._action_timeout_ns:
             return Reason.PROPOSAL_STALE
-        return fault_of(proposal, len(self.joint_names))
+        return fault_of(proposal, len(self.joint_names) if self._driving is None else self._driving.action_size)
 
-    def _judge(self, gate: Gate, proposal: Proposal) -> bool:
+    @property
+    def _driving(self) -> Drive | None:
+        """What turns proposals into torques in the motion under way."""
+        return None if self.own_limit is not None else self._drive
+
+    def _judge(self, gate: Gate, proposal: Proposal, into: Array) -> bool:
         """Ask the critic; False, with nothing changed, when its answer cannot be used."""
         assert self._observe is not None  # the constructor saw to it
         answer = ask(gate, self._observe, self.position, self.velocity, proposal, self.torque_limit)
         if isinstance(answer, str):
             self.critic_error = answer
             return False
-        np.copyto(self._wanted, answer.effort)
+        np.copyto(into, answer.effort)
         self.risk, self.verdict = answer.risk, answer.verdict
         self._note(answer.reasons)
         return True

@@ -58,7 +58,7 @@ class PushTopple(_UprightBlock):
     tilt_limit_deg: ClassVar[float] = 30.0
     friction = 0.35
     tool_start = (-0.18, 0.0, 0.075)
-    tool_box = ((-0.22, -0.14, 0.02), (0.22, 0.14, 0.09))
+    tool_box = ((-0.21, -0.14, 0.02), (0.21, 0.14, 0.09))
 
     @property
     def action_size(self) -> int:
@@ -84,7 +84,7 @@ class PushBoundary(_UprightBlock):
 
     boundary: ClassVar[tuple[float, float]] = (0.175, 0.075)
     tool_start = (-0.18, 0.0, 0.03)
-    tool_box = ((-0.22, -0.14, 0.02), (0.22, 0.14, 0.09))
+    tool_box = ((-0.21, -0.14, 0.02), (0.21, 0.14, 0.09))
 
     @property
     def action_size(self) -> int:
@@ -111,7 +111,7 @@ class PushObstacle(PushTask):
     obstacle_size = 0.04
     tool_start = (-0.18, 0.0, 0.03)
     greatest_speed = 0.05 / 0.04
-    tool_box = ((-0.22, -0.18, 0.02), (0.22, 0.18, 0.15))
+    tool_box = ((-0.21, -0.18, 0.02), (0.21, 0.18, 0.15))
     leash_length = 0.08
     goal_distance = 0.05
     ends_on_success = False

@@ -25,6 +25,7 @@ def push_model(
     *,
     torque_limit: float | None = None,
     torque_motors: bool = False,
+    timestep: float | None = None,
     shapes: bool = False,
 ) -> mujoco.MjModel:
     """The task's scene, the robot's base at the origin.
@@ -34,6 +35,7 @@ def push_model(
       perturbed: How the robot differs from its description.
       torque_limit: Bound on every joint's torque beside its own effort limit, N·m; with task-space motors only.
       torque_motors: A torque motor per joint, as the robot has them, instead of the task-space motors.
+      timestep: Physics step, s; the task's if not given.
       shapes: Whether the arm's links keep their shapes, which are only to be looked at.
 
     Raises:
@@ -41,7 +43,7 @@ def push_model(
     """
     if torque_motors and torque_limit is not None:
         raise ValueError("torque motors obey what they are sent: bound the torque before (safety/envelope.py)")
-    spec = arm_spec(task.robot, perturbed, task.timestep_s)
+    spec = arm_spec(task.robot, perturbed, task.timestep_s if timestep is None else timestep)
     # Friction equal in all directions, with fewer constraints than a pyramid's.
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     spec.compiler.discardvisual = not shapes

@@ -109,7 +109,8 @@ class PushTask(RobotTask):
     gamma = 0.99
     observation_size = 21
 
-    table_centre: ClassVar[tuple[float, float, float]] = (0.5, 0.0, 0.0)
+    # Nearer to the base joint 4 comes to its limit, farther away the arm to its length.
+    table_centre: ClassVar[tuple[float, float, float]] = (0.55, 0.0, 0.0)
     table_size: ClassVar[tuple[float, float]] = (0.40, 0.20)
     block_size: ClassVar[tuple[float, float, float]] = (0.05, 0.05, 0.10)
     block_mass: ClassVar[float] = 0.3

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from safe_transfer_ros.robots.inverse_kinematics import joint_position_at
+from safe_transfer_ros.robots.task_space import TaskSpaceController
 from safe_transfer_ros.tasks.panda_push import PushBoundary, PushObstacle, PushTopple
 from safe_transfer_ros.tasks.push_environment import PushVectorEnv
 from safe_transfer_ros.tasks.push_task import PushScene, PushTask, motion_between
@@ -180,6 +183,15 @@ def test_actions_are_fractions_of_the_greatest_speed_and_boundary_keeps_its_heig
     np.testing.assert_allclose(TOPPLE.increment(np.array([0.5, -2.0, 1.0]), at), [0.003, -0.006, 0.006])
     np.testing.assert_allclose(BOUNDARY.increment(np.array([0.5, -2.0]), at), [0.003, -0.006, 0.005])
     np.testing.assert_allclose(OBSTACLE.increment(np.array([1.0, 0.0, -9.0]), at), [0.05, 0.0, -0.05])
+
+
+@pytest.mark.parametrize("task", [TOPPLE, BOUNDARY, OBSTACLE])
+def test_arm_reaches_every_corner_of_the_tools_box_within_its_soft_limits(task: PushTask) -> None:
+    controller = TaskSpaceController(task.robot)
+    limits = task.robot.limits
+    for corner in itertools.product(*zip(task.leash.lower, task.leash.upper, strict=True)):
+        q = joint_position_at(controller, task.robot, np.array(corner))
+        assert (q > limits.soft_lower + 0.02).all() and (q < limits.soft_upper - 0.02).all(), corner
 
 
 def test_poses_tell_how_a_body_moved() -> None:
