@@ -9,7 +9,6 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rosgraph_msgs.msg import Clock as ClockMsg
 from safe_transfer_msgs.msg import (
     FilterStatus,
     PolicyAction,
@@ -45,7 +44,6 @@ TOPICS: tuple[tuple[str, type, QoSProfile, QoSProfile], ...] = (
     ("trainer/policy_weights", PolicyWeights, qos.LATCHED, qos.LATCHED_RECORD),
     ("trainer/run_config", String, qos.LATCHED, qos.LATCHED_RECORD),
     ("policy_server/policy_status", PolicyStatus, qos.LATCHED, qos.LATCHED_RECORD),
-    ("clock", ClockMsg, qos.RECORD, qos.RECORD),
     ("diagnostics", DiagnosticArray, qos.STREAM, qos.RECORD),
 )
 

@@ -134,8 +134,9 @@ class MujocoSim(Node):
         state.velocity = array("d", self._arm.velocity.tobytes())
         state.effort = array("d", self._torque.tobytes())
         self._states.publish(state)
-        self._clock_message.clock = state.header.stamp
-        self._clock_publisher.publish(self._clock_message)
+        if self._clock_publisher.get_subscription_count():  # none of our nodes goes by it
+            self._clock_message.clock = state.header.stamp
+            self._clock_publisher.publish(self._clock_message)
 
 
 def _perturbation(settings: SimulatorSettings) -> Perturbation:
