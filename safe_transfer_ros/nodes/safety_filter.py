@@ -36,23 +36,23 @@ from safe_transfer_ros.nodes import qos, realtime
 from safe_transfer_ros.nodes.critic_file import CriticFileGate
 from safe_transfer_ros.nodes.critic_worker import TimeBoundGate
 from safe_transfer_ros.nodes.filter_health import FilterHealth
+from safe_transfer_ros.nodes.filter_messages import DecisionMessage, read_proposal, status_message
 from safe_transfer_ros.nodes.joint_state_reader import JointStateError, JointStateReader
 from safe_transfer_ros.nodes.managed import ManagedNode
 from safe_transfer_ros.nodes.parameters import declare
 from safe_transfer_ros.nodes.process import Lifetime, run
 from safe_transfer_ros.nodes.settings import ExperimentSettings, FilterSettings
-from safe_transfer_ros.nodes.stamps import set_ns, to_ns
+from safe_transfer_ros.nodes.stamps import to_ns
 from safe_transfer_ros.safety import filter as rules
 from safe_transfer_ros.safety.critic_gate import Gate
 from safe_transfer_ros.safety.external_stop import ExternalStop
-from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
+from safe_transfer_ros.safety.joint_order import JointOrder
 from safe_transfer_ros.safety.limit_guard import TorqueLimitGuard
 from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict, describe
 from safe_transfer_ros.tasks.task import make
 
 Array = npt.NDArray[np.float64]
 
-_EMPTY = array("d")
 _STOPPING = (Mode.HOLDING, Mode.TRIPPED)
 _MOVING = (Mode.ARMED, Mode.HOLDING)
 PROPOSALS, RESET_PROPOSALS = "policy_server/action", "episode_reset/action"
@@ -112,7 +112,7 @@ class SafetyFilter(ManagedNode):
         self._waiting: PolicyAction | None = None  # a proposal whose joint state is not here yet
         self._waiting_since = 0
         self._judged: PolicyAction | None = None  # a proposal whose decision waits for the torque of the next cycle
-        self._usable = False  # its arrays are whole and in order
+        self._proposal: rules.Proposal | None = None  # its content; None if that was not whole
         self._unreadable = ""  # why the newest joint state could not be used
         self._told = (Mode.DISARMED, Reason.NONE, -1, 0.0)  # mode, cause, limit iteration and limit last published
         self._recorded_mode = Mode.DISARMED  # of the last cycle; a stop is recorded where something could move
@@ -167,7 +167,7 @@ class SafetyFilter(ManagedNode):
         self.create_timer(0.01, self._watch, clock=steady)
         self.create_timer(1.0, self._diagnose, clock=steady)
         self._command = Float64MultiArray(data=array("d", bytes(8 * self._n_joints)))
-        self._decision = SafetyDecision(joint_names=list(self._task.robot.joint_names))
+        self._decision = DecisionMessage(self._task)
         self._health = FilterHealth()
         # The first line that a process logs costs it 15 ms of processor time, in which no torque is commanded: let that
         # be now, and not when a limit is refused or the arm was just stopped.
@@ -305,34 +305,14 @@ class SafetyFilter(ManagedNode):
 
     def _judge(self, message: PolicyAction, now: int, received: int | None = None) -> None:
         """Hand one proposal to the rules, its joints matched by name."""
-        self._judged, self._usable = message if self._filter.own_limit is None else None, False
-        try:
-            indices = self._order.indices(message.joint_names)
-            mean, stddev = np.frombuffer(message.mean), np.frombuffer(message.stddev)
-            effort = np.frombuffer(message.effort)
-            if not message.last:
-                if not len(mean) == len(stddev) == len(effort) == len(message.joint_names):
-                    raise IndexError
-                mean, stddev, effort = mean[indices], stddev[indices], effort[indices]
-        except JointOrderError:
-            self._filter.reject(Reason.PROPOSAL_WRONG_JOINTS, now)
-            return
-        except (IndexError, ValueError):
-            self._filter.reject(Reason.PROPOSAL_WRONG_LENGTH, now)
-            return
-        self._usable = True
-        self._proposal = rules.Proposal(
-            stamp_ns=to_ns(message.header.stamp),
-            iteration=message.iteration,
-            episode=message.episode,
-            step=message.step,
-            last=message.last,
-            policy_version=message.policy_version,
-            mean=mean,
-            stddev=stddev,
-            effort=effort,
-        )
-        self._filter.propose(self._proposal, now, received)
+        self._judged = message if self._filter.own_limit is None else None
+        read = read_proposal(message, self._order)
+        if isinstance(read, Reason):
+            self._proposal = None
+            self._filter.reject(read, now)
+        else:
+            self._proposal = read
+            self._filter.propose(read, now, received)
 
     def _on_limit(self, message: TorqueLimit) -> None:
         lease = message.lease.sec + message.lease.nanosec * 1e-9
@@ -405,11 +385,10 @@ class SafetyFilter(ManagedNode):
         self._health.count(reasons)
         self._unrecorded |= reasons
         if self._judged is not None:
-            self._publish_decision(self._filter.verdict)
+            self._publish_decision(self._filter.verdict, self._proposal)
             self._judged = None
         elif mode is not self._recorded_mode and mode in _STOPPING and self._recorded_mode in _MOVING:
-            self._usable = False
-            self._publish_decision(Verdict.STOPPED)
+            self._publish_decision(Verdict.STOPPED, None)
         self._recorded_mode = mode
         self._tell_changes()
 
@@ -443,28 +422,18 @@ class SafetyFilter(ManagedNode):
         self._command.data = array("d", torque[self._command_order].tobytes())
         self._commands.publish(self._command)
 
-    def _publish_decision(self, verdict: Verdict) -> None:
-        rules_, decision, proposal = self._filter, self._decision, self._judged
-        set_ns(decision.header.stamp, self._state_stamp or 0)
-        if proposal is not None:
-            decision.iteration, decision.episode, decision.step = proposal.iteration, proposal.episode, proposal.step
-            decision.policy_version = proposal.policy_version
-        decision.last = verdict is Verdict.EPISODE_END
-        carries = self._usable and not (proposal is not None and proposal.last)
-        decision.mode, decision.verdict, decision.reasons = rules_.mode, verdict, self._unrecorded
-        decision.position = array("d", rules_.position.tobytes())
-        decision.velocity = array("d", rules_.velocity.tobytes())
-        observation = self._task.observe(rules_.position, rules_.velocity, rules_.torque_limit)
-        decision.observation = array("d", observation.tobytes())
-        decision.proposed_mean = array("d", self._proposal.mean.tobytes()) if carries else _EMPTY
-        decision.proposed_stddev = array("d", self._proposal.stddev.tobytes()) if carries else _EMPTY
-        decision.proposed_effort = array("d", self._proposal.effort.tobytes()) if carries else _EMPTY
-        decision.applied_effort = array("d", rules_.applied.tobytes())
-        decision.torque_limit = rules_.torque_limit
-        decision.limit_iteration = rules_.guard.iteration
-        decision.risk = rules_.risk
-        decision.critic_version = self._critic.version if self._critic else ""
-        self._decisions.publish(decision)
+    def _publish_decision(self, verdict: Verdict, proposal: rules.Proposal | None) -> None:
+        self._decisions.publish(
+            self._decision.fill(
+                self._filter,
+                verdict,
+                self._unrecorded,
+                self._state_stamp or 0,
+                answers=self._judged,
+                proposal=proposal,
+                critic_version=self._critic.version if self._critic else "",
+            )
+        )
         self._unrecorded = 0
         self._health.decisions += 1
 
@@ -476,15 +445,7 @@ class SafetyFilter(ManagedNode):
 
     def _tell(self, *, accepted: bool, message: str = "") -> None:
         guard, mode = self._filter.guard, self._filter.mode
-        status = FilterStatus(
-            mode=mode,
-            cause=int(self._filter.cause),
-            iteration=guard.iteration,
-            torque_limit=guard.in_force,
-            accepted=accepted,
-            lease_lost=guard.lost,
-            message=message,
-        )
+        status = status_message(self._filter, accepted=accepted, text=message)
         status.header.stamp = self.get_clock().now().to_msg()
         self._status.publish(status)
         if mode is Mode.TRIPPED and self._told[0] is not Mode.TRIPPED:
