@@ -139,3 +139,32 @@ def test_settings_are_checked():
     for wrong in ({"epsilon": 0.0}, {"epsilon": 1.0}, {"max_samples": 0}, {"squash": -1.0}):
         with pytest.raises(ValueError):
             MaskSettings(**wrong)
+
+
+def test_many_robots_are_judged_as_one_is():
+    rng = np.random.default_rng(3)
+    mean, stddev = rng.standard_normal((40, 2)), np.full((40, 2), 0.5)
+    sample, limit = mean + stddev * rng.standard_normal((40, 2)), np.linspace(0.5, 3.0, 40)
+    rare = lambda u: np.clip(0.5 - 0.4 * u[:, 0], 0.0, 1.0)  # noqa: E731
+    one, _ = gate(rare, n=2, seed=9, epsilon=0.15)
+    batch, _ = gate(rare, n=2, seed=9, epsilon=0.15)
+    seen = np.zeros((40, 3))
+    verdicts = set()
+    for row in range(40):
+        torque, risk, verdict, reason = one.judge(seen[row], mean[row], stddev[row], sample[row], limit[row])
+        several = slice(row, row + 1)
+        chosen, reasons = batch.judge_batch(
+            seen[several], mean[several], stddev[several], sample[several], limit[several]
+        )
+        np.testing.assert_array_equal(chosen[0], torque)
+        assert reasons[0] == int(reason)
+        verdicts.add(verdict)
+    assert verdicts == {Verdict.ACCEPTED, Verdict.RESAMPLED, Verdict.LEAST_RISKY}
+    # All at once: everyone's torque is safe, or the least risky; nobody gets another one's.
+    chosen, reasons = batch.judge_batch(seen, mean, stddev, sample, limit)
+    risks = batch.risks(seen, chosen, limit)
+    assert (np.abs(chosen - mean) < 6.0 * stddev).all()
+    assert (risks <= batch.risks(seen, sample, limit)).all()
+    np.testing.assert_array_equal(chosen[reasons == 0], sample[reasons == 0])
+    reachable = batch.risks(seen, mean + 1.0 * stddev, limit) <= 0.15
+    assert (risks[reachable] <= 0.15).all() and reachable.sum() > 5
