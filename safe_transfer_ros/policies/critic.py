@@ -95,11 +95,13 @@ class SafetyCritic:
         """
         inputs = self._normalised(observation, torque)
         members = self._forward(inputs)
-        risk = members.mean(axis=0)
+        risk = members.mean(axis=0) if self.members > 1 else members[0]
         if self.support.rule == "off":
             return risk
         measure = self._distance(inputs) if self.support.rule == "density" else members.std(axis=0)
         excess = measure / self.support.limit
+        if (excess <= 1.0).all():
+            return risk
         # NaN is no support either.
         return np.where(excess <= 1.0, risk, np.where(np.isnan(excess), np.nan, np.maximum(excess, 1.0 + 1e-9)))
 
@@ -124,7 +126,7 @@ class SafetyCritic:
 
     def _distance(self, inputs: NDArray[np.float32]) -> Array:
         whitened = (inputs @ self._factor).astype(np.float64)
-        return np.asarray(np.sqrt(np.square(whitened).mean(axis=-1)))
+        return np.asarray(np.sqrt(np.einsum("...j,...j->...", whitened, whitened) / whitened.shape[-1]))
 
 
 def check(parameters: Mapping[str, NDArray[np.float32]]) -> tuple[int, ...]:

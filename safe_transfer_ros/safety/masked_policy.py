@@ -8,7 +8,7 @@ one is taken; weighting them by their density again would sample a sharper polic
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -21,8 +21,9 @@ from safe_transfer_ros.safety.torque_limit import clamp
 Array = npt.NDArray[np.float64]
 Noise: TypeAlias = Callable[[tuple[int, int]], Array]
 
-# Candidates are drawn a few at a time: most often one of the first is safe, and the rest need no judging.
-_FIRST_BLOCK = 10
+# Candidates are drawn a few at a time: most often one of the first is safe, and the rest need no judging. For one robot
+# in two blocks, as asking costs more than twenty candidates do; for many in smaller ones, as asking is shared.
+_FIRST_BLOCK, _FIRST_OF_MANY = 16, 10
 
 
 class RiskModel(Protocol):
@@ -118,7 +119,8 @@ class MaskedPolicyGate:
         reasons[rejected] = int(Reason.CRITIC_RISK)
         if rejected.size:
             chosen[rejected], _ = self._resampled(
-                *(values[rejected] for values in (observation, mean, stddev, sample, risks, torque_limit))
+                _growing_blocks(self.settings.max_samples),
+                *(values[rejected] for values in (observation, mean, stddev, sample, risks, torque_limit)),
             )
         return chosen, reasons
 
@@ -126,22 +128,31 @@ class MaskedPolicyGate:
         self, observation: Array, mean: Array, stddev: Array, sample: Array, risk: float, torque_limit: float
     ) -> tuple[Array, float, Verdict, Reason]:
         """What `judge` does with a sample whose risk was found too high."""
+        first = min(_FIRST_BLOCK, self.settings.max_samples)
         chosen, risks = self._resampled(
-            *(np.asarray(values)[None] for values in (observation, mean, stddev, sample, risk, torque_limit))
+            (first, self.settings.max_samples - first),
+            *(np.asarray(values)[None] for values in (observation, mean, stddev, sample, risk, torque_limit)),
         )
         safe = risks[0] <= self.settings.epsilon
         verdict = Verdict.RESAMPLED if safe else Verdict.LEAST_RISKY
         return chosen[0], min(float(risks[0]), 1.0), verdict, Reason.CRITIC_RISK
 
     def _resampled(
-        self, observation: Array, mean: Array, stddev: Array, sample: Array, risk: Array, torque_limit: Array
+        self,
+        blocks: Iterable[int],
+        observation: Array,
+        mean: Array,
+        stddev: Array,
+        sample: Array,
+        risk: Array,
+        torque_limit: Array,
     ) -> tuple[Array, Array]:
         """For samples that were rejected: the first safe candidate of each, else the least risky one; and its risk."""
         best, least = sample.copy(), risk.copy()
-        left, block = self.settings.max_samples, _FIRST_BLOCK
         open_rows = np.arange(len(sample))
-        while left > 0 and open_rows.size:
-            count = min(block, left)
+        for count in blocks:
+            if not (count and open_rows.size):
+                break
             rows = np.repeat(open_rows, count)
             candidates = self._candidates(mean[rows], stddev[rows])
             risks = self.risks(observation[rows], candidates, torque_limit[rows]).reshape(-1, count)
@@ -154,7 +165,6 @@ class MaskedPolicyGate:
             best[open_rows[better]] = candidates[those, picked][better]
             least[open_rows[better]] = risks[those, picked][better]
             open_rows = open_rows[~found]
-            left, block = left - count, 3 * block
         return best, least
 
     def risks(self, observation: Array, torque: Array, torque_limit: float | Array) -> Array:
@@ -168,9 +178,10 @@ class MaskedPolicyGate:
         Raises:
           ValueError: if a risk is not a number.
         """
-        applied = np.clip(clamp(torque, torque_limit), -self._effort, self._effort)
-        seen = np.broadcast_to(observation, (len(torque), np.shape(observation)[-1]))
-        risks = self._critic.risk(seen, applied)
+        applied = np.maximum(np.minimum(clamp(torque, torque_limit), self._effort), -self._effort)
+        if observation.ndim == 1:
+            observation = np.broadcast_to(observation, (len(torque), len(observation)))
+        risks = self._critic.risk(observation, applied)
         if risks.shape != (len(torque),) or np.isnan(risks).any():
             raise ValueError(
                 f"the critic gave {risks} for {len(torque)} torques; a risk that is no number is no answer"
@@ -180,6 +191,13 @@ class MaskedPolicyGate:
     def _candidates(self, mean: Array, stddev: Array) -> Array:
         drawn = mean + stddev * self._noise((len(mean), mean.shape[1]))
         return drawn if self.settings.squash == 0.0 else self.settings.squash * np.tanh(drawn)
+
+
+def _growing_blocks(samples: int) -> Iterator[int]:
+    block = _FIRST_OF_MANY
+    while samples > 0:
+        yield min(block, samples)
+        samples, block = samples - block, 3 * block
 
 
 def csc_threshold(failure_rate: float, *, gamma: float, chi: float, floor: float = 1e-4) -> float:

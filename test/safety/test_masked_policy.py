@@ -146,11 +146,11 @@ def test_many_robots_are_judged_as_one_is():
     mean, stddev = rng.standard_normal((40, 2)), np.full((40, 2), 0.5)
     sample, limit = mean + stddev * rng.standard_normal((40, 2)), np.linspace(0.5, 3.0, 40)
     rare = lambda u: np.clip(0.5 - 0.4 * u[:, 0], 0.0, 1.0)  # noqa: E731
-    one, _ = gate(rare, n=2, seed=9, epsilon=0.15)
-    batch, _ = gate(rare, n=2, seed=9, epsilon=0.15)
     seen = np.zeros((40, 3))
     verdicts = set()
     for row in range(40):
+        one, _ = gate(rare, n=2, seed=row, epsilon=0.15)
+        batch, _ = gate(rare, n=2, seed=row, epsilon=0.15)
         torque, risk, verdict, reason = one.judge(seen[row], mean[row], stddev[row], sample[row], limit[row])
         several = slice(row, row + 1)
         chosen, reasons = batch.judge_batch(
