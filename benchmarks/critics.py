@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Speed of what critics need: transitions from a bag, updates, the gate. CPU time of one process.
 
-    python benchmarks/critics.py [--decisions 40000]
+    python benchmarks/critics.py [reading] [updates] [gate] [forward]
 
 Reading is compared with rosbags reading the same messages raw; updates with a plain torch loop (nn.Sequential, Adam) of
-the same network, batch and loss; both on one thread.
+the same network, batch and loss; the network itself with torch and onnxruntime. All on one thread.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ def cpu_seconds(action: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def reading(decisions: int) -> None:
+def reading(decisions: int = 40_000) -> None:
     messages, steps = Messages(), 200
     first = [decision(messages, TASK, 0, s, steps) for s in range(steps + 1)]
     place = next(LayoutReader(messages.definitions, TYPES[TOPIC]).runs(first))[0].columns["episode"][0]
@@ -106,31 +107,100 @@ def updates(count: int = 300) -> None:
     print(f"updates, plain torch loop      {count / seconds:10,.0f} updates/s")
 
 
-def gate() -> None:
-    settings = CriticSettings()
-    parameters = initial_critic(INPUTS, settings, 0)
+def untrained_critic() -> dict[str, np.ndarray]:
+    parameters = initial_critic(INPUTS, CriticSettings(), 0)
     parameters |= {"input.mean": np.zeros(INPUTS, dtype=np.float32), "input.scale": np.ones(INPUTS, dtype=np.float32)}
-    parameters["support.factor"] = np.eye(INPUTS, dtype=np.float32)
-    critic = SafetyCritic(parameters, TASK.observation_size, Support(rule="density", limit=1e3))
+    return parameters | {"support.factor": np.eye(INPUTS, dtype=np.float32)}
+
+
+def times(name: str, action: Callable[[], object], count: int = 500) -> None:
+    """Wall time, and CPU time of this thread: what is between them others have had."""
+    wall, cpu = [], []
+    for _ in range(count):
+        start, used = time.perf_counter_ns(), time.thread_time_ns()
+        action()
+        cpu.append((time.thread_time_ns() - used) / 1e3)
+        wall.append((time.perf_counter_ns() - start) / 1e3)
+    low, high = np.quantile(cpu, [0.5, 0.99])
+    print(
+        f"{name:30} CPU {low:7,.0f} us median {high:7,.0f} us 99 %   "
+        f"wall {np.median(wall):7,.0f} us median {np.quantile(wall, 0.99):7,.0f} us 99 %"
+    )
+
+
+def gate() -> None:
+    critic = SafetyCritic(untrained_critic(), TASK.observation_size, Support(rule="density", limit=1e3))
     noise = np.random.default_rng(0).standard_normal
     n, observation = TASK.action_size, np.zeros(TASK.observation_size)
     for name, epsilon in (("sample accepted", 0.5), ("100 samples, none safe", 1e-6)):
         judge = MaskedPolicyGate(critic, np.full(n, 30.0), MaskSettings(epsilon=epsilon), noise).judge
-        taken = []
-        for _ in range(300):
-            start = time.perf_counter_ns()
-            judge(observation, np.zeros(n), np.ones(n), np.zeros(n), 3.0)
-            taken.append((time.perf_counter_ns() - start) / 1e3)
-        print(f"gate, {name:25}{np.median(taken):10,.0f} us median  {np.quantile(taken, 0.99):8,.0f} us 99 %")
+        times(f"gate, {name}", lambda j=judge: j(observation, np.zeros(n), np.ones(n), np.zeros(n), 3.0))
+
+
+def forward_passes() -> None:
+    """The same network by numpy, torch and, where it is installed (with onnx), onnxruntime; one thread each."""
+    parameters = untrained_critic()
+    critic = SafetyCritic(parameters, TASK.observation_size, Support(rule="off", limit=1.0))
+    layers = [(parameters[f"layer.{i}.weight"][0], parameters[f"layer.{i}.bias"][0]) for i in range(3)]
+    torch.set_num_threads(1)
+    modules: list[torch.nn.Module] = []
+    for weight, bias in layers:
+        linear = torch.nn.Linear(*reversed(weight.shape))
+        linear.weight.data, linear.bias.data = torch.from_numpy(weight), torch.from_numpy(bias)
+        modules += [linear, torch.nn.ReLU()]
+    network = torch.nn.Sequential(*modules[:-1], torch.nn.Sigmoid())
+    session = onnx_session(layers)
+
+    def by_torch(inputs: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return network(torch.from_numpy(inputs))[:, 0].numpy()
+
+    for rows in (1, 16, 84):
+        inputs = np.random.default_rng(0).standard_normal((rows, INPUTS), dtype=np.float32)
+        observation, torque = inputs[:, : TASK.observation_size], inputs[:, TASK.observation_size :]
+        np.testing.assert_allclose(by_torch(inputs), critic.risk(observation, torque), atol=1e-5)
+        times(f"numpy, {rows} rows", lambda o=observation, t=torque: critic.risk(o, t))
+        times(f"torch, {rows} rows", lambda i=inputs: by_torch(i))
+        if session is not None:
+            np.testing.assert_allclose(session.run(None, {"a0": inputs})[0][:, 0], by_torch(inputs), atol=1e-5)
+            times(f"onnxruntime, {rows} rows", lambda i=inputs: session.run(None, {"a0": i}))
+
+
+def onnx_session(layers: list[tuple[np.ndarray, np.ndarray]]) -> Any:
+    try:
+        import onnx
+        import onnxruntime
+    except ImportError:
+        print("onnxruntime: not installed, with onnx; left out")
+        return None
+    make_node, real = onnx.helper.make_node, onnx.TensorProto.FLOAT
+    nodes, weights = [], []
+    for i, (weight, bias) in enumerate(layers):
+        weights += [onnx.numpy_helper.from_array(weight, f"w{i}"), onnx.numpy_helper.from_array(bias, f"b{i}")]
+        nodes.append(make_node("Gemm", [f"a{i}", f"w{i}", f"b{i}"], [f"h{i}"], transB=1))
+        nodes.append(make_node("Sigmoid" if i == len(layers) - 1 else "Relu", [f"h{i}"], [f"a{i + 1}"]))
+    ends = [onnx.helper.make_tensor_value_info(f"a{i}", real, ["m", n]) for i, n in ((0, INPUTS), (len(layers), 1))]
+    graph = onnx.helper.make_graph(nodes, "critic", ends[:1], ends[1:], weights)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+PARTS: dict[str, Callable[[], None]] = {
+    "reading": reading,
+    "updates": updates,
+    "gate": gate,
+    "forward": forward_passes,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--decisions", type=int, default=40_000)
+    parser.add_argument("parts", nargs="*", choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)} (all)")
     options = parser.parse_args()
-    reading(options.decisions)
-    updates()
-    gate()
+    for part in options.parts or PARTS:
+        PARTS[part]()
 
 
 if __name__ == "__main__":

@@ -46,6 +46,21 @@ def row_dtype(n_joints: int, n_observations: int) -> np.dtype[Any]:
     )
 
 
+def joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Structured rows one behind the other; at least one part, all of one dtype."""
+    return np.asarray(np.concatenate([_opaque(part) for part in parts]).view(parts[0].dtype))
+
+
+def taken(rows: NDArray[Any], which: NDArray[np.bool_]) -> NDArray[Any]:
+    """Structured rows where `which` holds."""
+    return rows if which.all() else np.asarray(_opaque(rows)[which].view(rows.dtype))
+
+
+def _opaque(rows: NDArray[Any]) -> NDArray[Any]:
+    # numpy copies structures field by field, and bytes several times as fast.
+    return rows.view(np.dtype((np.void, rows.dtype.itemsize)))
+
+
 class DecisionReader:
     """Turns serialised SafetyDecisions of one bag, or of one subscription, into rows.
 
@@ -79,6 +94,19 @@ class DecisionReader:
                 yield self._block(layout, block)
             except KeyError as error:
                 raise BagError(f"the recorded SafetyDecision has no field {error}: made by another version?") from None
+
+    def table(self, messages: Sequence[bytes]) -> NDArray[Any]:
+        """Rows of messages, in order, shape (len(messages),); see `rows`.
+
+        Messages of one length are decoded together: an episode's last decision is shorter and would end every block.
+        """
+        sizes = np.fromiter(map(len, messages), dtype=np.int64, count=len(messages))
+        table = np.empty(len(messages), dtype=self._dtype)
+        for size in np.unique(sizes):
+            places = np.flatnonzero(sizes == size)
+            rows = joined(list(self.rows([messages[place] for place in places.tolist()])))
+            _opaque(table)[places] = _opaque(rows)
+        return table
 
     def _block(self, layout: Layout, block: Bytes) -> NDArray[Any]:
         rows = np.empty(len(block), dtype=self._dtype)

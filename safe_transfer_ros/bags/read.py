@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,7 +106,7 @@ class Bag:
         self.damage = [Damage(path=path) for path in self.files]
         for path, damage in zip(self.files, self.damage, strict=True):
             contents = Contents()
-            for raw in _KINDS[path.suffix](path, contents, damage, topics):
+            for raw in chain.from_iterable(_KINDS[path.suffix](path, contents, damage, topics)):
                 yield self._named(raw, contents)
 
     def messages(self, topics: Collection[str] | None = None) -> Iterator[tuple[str, Any, int]]:
@@ -125,7 +126,7 @@ class Bag:
         for path, damage in zip(self.files, self.damage, strict=True):
             contents = Contents()
             decoders: dict[int, tuple[str, Callable[[bytes], Any]]] = {}
-            for raw in _KINDS[path.suffix](path, contents, damage, topics):
+            for raw in chain.from_iterable(_KINDS[path.suffix](path, contents, damage, topics)):
                 known = decoders.get(raw.channel)
                 if known is None:
                     known = decoders[raw.channel] = _decoder(raw.channel, contents, path)
@@ -137,7 +138,7 @@ class Bag:
         self.damage = [Damage(path=path) for path in self.files]
         for path, damage in zip(self.files, self.damage, strict=True):
             contents = Contents()
-            for raw in _KINDS[path.suffix](path, contents, damage):
+            for raw in chain.from_iterable(_KINDS[path.suffix](path, contents, damage)):
                 channel = contents.channels[raw.channel]
                 yield channel, contents.schemas.get(channel.schema_id), raw
 
@@ -159,13 +160,16 @@ class Bag:
             known: dict[int, Topic] = {}
             held: dict[int, list[RawMessage]] = {}
             count = 0
-            for raw in _KINDS[path.suffix](path, contents, damage, topics):
-                if raw.channel not in known:
-                    known[raw.channel] = _topic(raw.channel, contents, path)
-                    held[raw.channel] = []
-                held[raw.channel].append(raw)
-                count += 1
-                if count == _BATCH:
+            for chunk in _KINDS[path.suffix](path, contents, damage, topics):
+                channels = {raw.channel for raw in chunk}
+                for channel in channels - known.keys():
+                    known[channel], held[channel] = _topic(channel, contents, path), []
+                for channel in channels:
+                    # One channel is the rule, and a list is taken over faster than its messages one by one.
+                    alone = len(channels) == 1
+                    held[channel].extend(chunk if alone else [raw for raw in chunk if raw.channel == channel])
+                count += len(chunk)
+                if count >= _BATCH:
                     yield from ((known[channel], batch) for channel, batch in held.items() if batch)
                     held, count = {channel: [] for channel in held}, 0
             yield from ((known[channel], batch) for channel, batch in held.items() if batch)

@@ -88,8 +88,10 @@ class Contents:
     channels: dict[int, Channel] = field(default_factory=dict)
 
 
-def scan(path: Path, contents: Contents, damage: Damage, wanted: Container[str] | None = None) -> Iterator[RawMessage]:
-    """Messages of one file in the order they were written.
+def scan(
+    path: Path, contents: Contents, damage: Damage, wanted: Container[str] | None = None
+) -> Iterator[list[RawMessage]]:
+    """Messages of one file in the order they were written, a chunk at a time.
 
     Args:
       path: An .mcap file.
@@ -98,7 +100,7 @@ def scan(path: Path, contents: Contents, damage: Damage, wanted: Container[str] 
       wanted: Topics to give, None for all.
 
     Yields:
-      The messages.
+      The messages of a chunk.
 
     Raises:
       BagError: if the file cannot be opened, is no MCAP file, or uses a compression not installed here.
@@ -117,7 +119,7 @@ def scan(path: Path, contents: Contents, damage: Damage, wanted: Container[str] 
 
 def _records(
     file: BinaryIO, size: int, contents: Contents, damage: Damage, wanted: Container[str] | None
-) -> Iterator[RawMessage]:
+) -> Iterator[list[RawMessage]]:
     position = file.tell()
     after_lost_chunk = False
     while size - position >= _RECORD.size:
@@ -135,13 +137,13 @@ def _records(
                 damage.chunks_lost += 1
                 damage.bytes_lost += _RECORD.size + length
             else:
-                yield from _messages(records, contents, damage, wanted)
+                yield _messages(records, contents, damage, wanted)
         elif opcode == Opcode.MESSAGE_INDEX:
             if after_lost_chunk and length >= 6:
                 damage.messages_lost += (length - 6) // 16
         elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE):
             # Outside a chunk: in files written without chunks, and repeated in the summary.
-            yield from _messages(_RECORD.pack(opcode, length) + body, contents, damage, wanted)
+            yield _messages(_RECORD.pack(opcode, length) + body, contents, damage, wanted)
         elif opcode == Opcode.DATA_END:
             damage.closed = True
         elif opcode == Opcode.FOOTER:
@@ -200,22 +202,21 @@ def _decompressed(stored: bytes, compression: str, size: int) -> bytes | None:
         return None
 
 
-def _messages(
-    records: bytes, contents: Contents, damage: Damage, wanted: Container[str] | None
-) -> Iterator[RawMessage]:
+def _messages(records: bytes, contents: Contents, damage: Damage, wanted: Container[str] | None) -> list[RawMessage]:
     """Takes in a run of whole records and gives its messages."""
-    unpack = _MESSAGE.unpack_from
+    found: list[RawMessage] = []
+    unpack, message, make = _MESSAGE.unpack_from, int(Opcode.MESSAGE), tuple.__new__
     position = 0
     end = len(records)
     give: dict[int, bool] = {}
     while end - position >= _RECORD.size:
         opcode, length = _RECORD.unpack_from(records, position)
         after = position + _RECORD.size + length
-        if after > end or (opcode == Opcode.MESSAGE and after - position < _MESSAGE.size):
+        if after > end or (opcode == message and after - position < _MESSAGE.size):
             # Possible only where the writer left the checksum out.
             damage.bytes_lost += end - position
-            return
-        if opcode == Opcode.MESSAGE:
+            return found
+        if opcode == message:
             _, _, channel, sequence, log_time, publish_time = unpack(records, position)
             if channel not in give:
                 known = contents.channels.get(channel)
@@ -226,11 +227,12 @@ def _messages(
             if give.get(channel):
                 data = records[position + _MESSAGE.size : after]
                 # Past the named tuple's own __new__, which costs more than all the rest of a message.
-                yield tuple.__new__(RawMessage, (channel, sequence, log_time, publish_time, data))
+                found.append(make(RawMessage, (channel, sequence, log_time, publish_time, data)))
         elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
             _declare(opcode, records[position + _RECORD.size : after], contents, damage)
             give.clear()
         position = after
+    return found
 
 
 def _declare(opcode: int, body: bytes, contents: Contents, damage: Damage) -> None:

@@ -15,12 +15,13 @@ from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.scan import Contents, Damage, RawMessage
 
 _MAGIC = b"SQLite format 3\0"
+_AT_ONCE = 256
 
 
 def scan_sqlite(
     path: Path, contents: Contents, damage: Damage, wanted: Container[str] | None = None
-) -> Iterator[RawMessage]:
-    """Messages of one .db3 file in the order they were recorded; see `scan.scan`.
+) -> Iterator[list[RawMessage]]:
+    """Messages of one .db3 file in the order they were recorded, some at a time; see `scan.scan`.
 
     Definitions stand in the file since ROS 2 Iron; in older ones they are taken from this machine.
 
@@ -36,6 +37,7 @@ def scan_sqlite(
         raise BagError(f"{path} is not an sqlite3 database (its first bytes are {start[:8]!r})")
     # Read-only: a journal left by a recorder that was killed must not be played back into somebody's recording.
     database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+    found: list[RawMessage] = []
     try:
         topics = _topics(database, contents, path)
         rows = database.execute("SELECT topic_id, timestamp, data FROM messages ORDER BY timestamp, id")
@@ -44,13 +46,17 @@ def scan_sqlite(
                 if topic_id not in topics or not isinstance(data, bytes):
                     damage.messages_lost += 1
                 else:
-                    yield RawMessage(topic_id, 0, time_ns, time_ns, data)
+                    found.append(RawMessage(topic_id, 0, time_ns, time_ns, data))
+            if len(found) == _AT_ONCE:
+                yield found
+                found = []
         damage.closed = damage.indexed = True
     except sqlite3.DatabaseError:
         # Pages that are missing or torn; sqlite does not say how much was on them.
         damage.chunks_lost += 1
     finally:
         database.close()
+    yield found  # also what came before a torn page
 
 
 def _topics(database: sqlite3.Connection, contents: Contents, path: Path) -> dict[int, str]:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from safe_transfer_ros.bags.decisions import DecisionReader
+from safe_transfer_ros.bags.decisions import DecisionReader, joined, taken
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.transition_store import Transitions, TransitionWriter, transition_dtype
@@ -133,12 +133,12 @@ class TransitionBuilder:
         self.counts.refused += int(np.count_nonzero(~is_step))
         self.counts.ended += int(np.count_nonzero(rows["last"] & is_step))
         disturbances = np.cumsum(~is_step) + int(self._disturbed)
-        steps, disturbed = rows[is_step], disturbances[is_step]
+        steps, disturbed = taken(rows, is_step), disturbances[is_step]
         if self._last is None:
             self.counts.episodes += int(len(steps) > 0)
             self.counts.missing += int(steps["step"][0]) if len(steps) else 0
         else:
-            steps, disturbed = np.concatenate([self._last, steps]), np.concatenate([[0], disturbed])
+            steps, disturbed = joined([self._last, steps]), np.concatenate([[0], disturbed])
         if len(steps) == 0:
             return self._none(rows)
         tail = int(disturbances[-1]) if len(rows) else int(self._disturbed)
@@ -165,7 +165,7 @@ class TransitionBuilder:
         same = np.concatenate([[False], _same(steps, "iteration", "episode", "step", "stamp_ns")])
         self.counts.duplicated += int(np.count_nonzero(late & same))
         self.counts.out_of_order += int(np.count_nonzero(late & ~same))
-        return steps[~late], disturbed[~late]
+        return taken(steps, ~late), disturbed[~late]
 
     def _pairs(self, steps: NDArray[Any], disturbed: NDArray[Any]) -> NDArray[Any]:
         counts, before, after = self.counts, steps[:-1], steps[1:]
@@ -189,7 +189,7 @@ class TransitionBuilder:
         if len(chain):
             self._last_chain = int(chain[-1])
         self.chain = self._last_chain
-        return self._transitions(before[whole], after[whole], chain[whole])
+        return self._transitions(taken(before, whole), taken(after, whole), chain[whole])
 
     def _one_period(self, elapsed_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
         shortest, longest = (factor * self._period_ns for factor in _PERIODS)
@@ -252,8 +252,7 @@ def decision_rows(bag: Bag, task: Task) -> Iterator[tuple[NDArray[Any], list[str
             reader = readers[id(topic.definitions)] = DecisionReader(
                 topic.definitions, topic.type_name, task.robot.joint_names, task.observation_size
             )
-        # Joined: an episode's last decision has a layout of its own, and numpy wants its rows by the thousand.
-        yield np.concatenate(list(reader.rows([message.data for message in messages]))), reader.critics
+        yield reader.table([message.data for message in messages]), reader.critics
 
 
 def write_transitions(bags: Iterable[Bag], task: Task, folder: Path | str) -> tuple[Transitions, Counts]:
