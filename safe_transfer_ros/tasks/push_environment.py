@@ -65,8 +65,8 @@ class PushVectorEnv(VectorEnv[Array, Array, Array]):
           perturbation: How the robots differ from their description.
           torque_limit: Bound on every joint's torque beside its own effort limit, N·m.
           threads: Physics threads; None takes every core this process may use, up to E.
-          autoreset: Whether an episode that ends is followed by another. If not, it goes on, for nobody to look at,
-            until `reset`.
+          autoreset: Whether an episode that ends is followed by another. If not it stands still, without reward, as
+            it ended, until `reset`.
 
         Raises:
           ValueError: if a number is not positive.
@@ -87,6 +87,7 @@ class PushVectorEnv(VectorEnv[Array, Array, Array]):
         self._steps = np.zeros(num_envs, dtype=np.int64)
         self._next_episode = 0
         self._scene: PushScene | None = None
+        self._terminated, self._truncated = np.zeros((2, num_envs), dtype=np.bool_)
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
@@ -143,10 +144,11 @@ class PushVectorEnv(VectorEnv[Array, Array, Array]):
         if not np.isfinite(actions).all():
             raise ValueError("an action is not finite; nothing was stepped. A policy that proposes this has diverged")
         task, before = self.task, self._scene
-        self.simulation.step(actions)
-        self._steps += 1
+        running = ~(self._terminated | self._truncated)
+        self.simulation.step(actions, running)
+        self._steps += running
         scene = self.simulation.scenes()
-        reward, info = task.reward(before, scene), self._info(scene)
+        reward, info = np.where(running, task.reward(before, scene), 0.0), self._info(scene)
         terminated = (info["failure"] & task.ends_on_failure) | (info["success"] & task.ends_on_success)
         truncated = ~terminated & (self._steps >= task.horizon)
         observation = task.observe(scene)
@@ -157,6 +159,8 @@ class PushVectorEnv(VectorEnv[Array, Array, Array]):
                 self._start(int(row))
             scene = self.simulation.scenes()
             observation = np.where(ended[:, None], task.observe(scene), observation)
+        else:
+            self._terminated, self._truncated = terminated.copy(), truncated.copy()
         self._scene = scene
         return observation, reward, terminated, truncated, info
 
@@ -168,6 +172,7 @@ class PushVectorEnv(VectorEnv[Array, Array, Array]):
         assert self._seed is not None
         self._episode[row] = self._next_episode
         self._steps[row] = 0
+        self._terminated[row] = self._truncated[row] = False
         self.simulation.place(row, self.task.start(initial_state_rng(self._seed, self._next_episode)))
         self._next_episode += 1
 

@@ -113,17 +113,20 @@ class PushSimulation:
             self._obstacle[row] = start.obstacle
             self.control[row, :, len(MOTORS) :] = self._centre + (*start.obstacle, 0.5 * self.task.obstacle_size)
 
-    def step(self, actions: Array) -> None:
+    def step(self, actions: Array, moving: Flags | None = None) -> None:
         """Act for one control period.
 
         Args:
           actions: Shape (E, action_size), finite.
+          moving: Which scenes go on, shape (E,); the others stay as they are and cost nothing. All by default.
 
         Raises:
           UnstableSimulationError: if the physics diverged.
         """
         task, state = self.task, self.state
-        self._before = (state[:, self._block].copy(), state[:, self._orientation].copy())
+        rows = slice(None) if moving is None or moving.all() else np.flatnonzero(moving)
+        for array, part in zip(self._before, (self._block, self._orientation), strict=True):
+            array[rows] = state[rows, part]
         tool = task.chain.tool_position(state[:, self._q])
         there = self._leash.advanced(self._set_point, task.increment(actions, self._set_point), tool)
         way = (there - self._set_point)[:, None]
@@ -131,24 +134,28 @@ class PushSimulation:
             task.robot, self._set_point[:, None] + self._way * way, way / task.control_period_s
         )
         self._set_point = there
+        started = state[rows]
+        count = len(started)
+        if count == 0:
+            return
         self._pool.rollout(
-            self._models,
+            self._models[:count],
             self._data,
-            state,
-            self.control,
+            started,
+            self.control[rows],
             control_spec=self.inputs,
             skip_checks=True,
             nstep=task.substeps,
-            state=self._states,
-            sensordata=self._sensors,
+            state=self._states[:count],
+            sensordata=self._sensors[:count],
         )
-        started = state[:, 0].copy()
-        state[:] = self._states[:, -1]
+        reached = self._states[:count, -1]
         # A rollout that went bad stops where it is and says nothing.
-        if not (state[:, 0] > started + (task.substeps - 0.5) * task.timestep_s).all():
+        if not (reached[:, 0] > started[:, 0] + (task.substeps - 0.5) * task.timestep_s).all():
             raise UnstableSimulationError("the simulation diverged; use a milder perturbation or a shorter timestep")
-        check_stable(state[:, self._v], task.timestep_s)
-        self._touched = np.asarray(self._sensors.any(axis=(1, 2)))
+        check_stable(reached[:, self._v], task.timestep_s)
+        state[rows] = reached
+        self._touched[rows] = self._sensors[:count].any(axis=(1, 2))
 
     def scenes(self) -> PushScene:
         """What the tasks look at, every field with E rows."""
@@ -165,7 +172,7 @@ class PushSimulation:
             block_spin=spin,
             goal=self.goal.copy(),
             obstacle=self._obstacle.copy(),
-            touched=self._touched,
+            touched=self._touched.copy(),
         )
 
     def show(self, row: int, model: mujoco.MjModel, data: mujoco.MjData) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 
 import gymnasium
@@ -81,6 +82,43 @@ def test_rows_are_bit_for_bit_the_single_environments_episodes(task: PushTopple)
                 observation, _ = one.reset(options={"episode": int(seen[step + 2][1][row])})
                 np.testing.assert_array_equal(observation, seen[step + 1][0][row])
     one.close()
+
+
+def test_without_autoreset_an_ended_episode_stands_still_and_the_others_do_not_notice() -> None:
+    task, steps = PushTopple(), 70
+    actions = _actions(steps, 3, 3)
+    actions[:, 1] = 0.0
+    env = PushVectorEnv(task, 3, threads=1, autoreset=False)
+    env.reset(seed=4)
+    rows = [env.step(action) for action in actions]
+    ended = np.array([terminated for _, _, terminated, _, _ in rows])
+    first = ended[:, 0].argmax()
+    assert 0 < first < steps - 1 and ended[first:, 0].all() and not ended[:, 1].any()
+    for observation, reward, *_ in rows[first + 1 :]:
+        np.testing.assert_array_equal(observation[0], rows[first][0][0])
+        assert reward[0] == 0.0
+    alone = PushVectorEnv(task, 3, threads=1, autoreset=True)
+    alone.reset(seed=4)
+    for action, (observation, reward, *_) in zip(actions, rows, strict=True):
+        seen, given, *_ = alone.step(action)
+        np.testing.assert_array_equal(seen[1], observation[1])
+        assert given[1] == reward[1]
+    env.close(), alone.close()
+
+
+def test_what_was_seen_of_a_scene_does_not_change_with_the_next_episode() -> None:
+    task = PushObstacle()
+    simulation = PushSimulation(task, 1)
+    simulation.place(0, dataclasses.replace(task.start(initial_state_rng(0, 0)), obstacle=np.array([-0.17, 0.0])))
+    simulation.step(np.zeros((1, 3)))
+    scene = simulation.scenes()
+    assert scene.touched.all(), "the ball stands in the obstacle"
+    kept = {field.name: getattr(scene, field.name).copy() for field in dataclasses.fields(scene)}
+    simulation.place(0, task.start(initial_state_rng(0, 1)))
+    simulation.step(np.ones((1, 3)))
+    for name, values in kept.items():
+        np.testing.assert_array_equal(getattr(scene, name), values)
+    simulation.close()
 
 
 def test_episode_is_a_function_of_seed_and_number() -> None:
