@@ -3,8 +3,8 @@
 
     python benchmarks/panda_torque_limit.py [--episodes 40] [--perturbation nominal]
 
-Of each kind of push: the share of episodes that succeed, and the share that fail. Episodes of the same numbers under every
-limit. Random pushes drift towards the block and hold each velocity for a quarter of a second.
+Of each kind of push: the share of episodes that succeed, and the share that fail. Episodes of the same numbers under
+every limit. Random pushes drift towards the block and hold each velocity for a quarter of a second.
 """
 
 from __future__ import annotations
