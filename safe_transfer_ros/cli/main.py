@@ -18,6 +18,7 @@ _MODULES = {
     "run": "run",
     "up": "run",
     "pretrain": "pretrain",
+    "train": "train",
     "reproduce": "reproduce",
     "report": "report",
     "bag": "bag",

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from safe_transfer_ros.reporting.bootstrap import stratified_interval
 from safe_transfer_ros.reporting.plots import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, SKY, STYLE, VERMILLION
+from safe_transfer_ros.transfer.run_store import Curves as RunCurves
 from safe_transfer_ros.transfer.study import StudyCurves
 
 Array = NDArray[np.float64]
@@ -34,6 +36,9 @@ _LABELS = {
     "torque_limit": "torque limit  [N·m]",
     "almonds_lost": "almonds lost",
     "unsafety_rate": "unsafety rate $p_u$",
+    "failures_per_episode": "failures per episode",
+    "cumulative_failures": "cumulative failures",
+    "success_rate": "success rate",
 }
 
 
@@ -74,7 +79,7 @@ class Violations:
     final_high: float
 
 
-def stacked(runs: Sequence[StudyCurves], column: str) -> Array:
+def stacked(runs: Sequence[RunCurves[Any]], column: str) -> Array:
     """A column of runs of one length, shape (runs, iterations)."""
     return np.stack([run.columns[column] for run in runs])
 
@@ -137,7 +142,15 @@ def violations_text(lines: Sequence[Violations]) -> str:
     return "\n".join("| " + " | ".join(row[column] for column in keep) + " |" for row in table)
 
 
-def draw(title: str, curves: Curves, columns: Sequence[str], path: Path) -> Path:
+def draw(
+    title: str,
+    curves: Mapping[str, Sequence[RunCurves[Any]]],
+    columns: Sequence[str],
+    path: Path,
+    *,
+    along: tuple[str, str | None] = ("iteration", None),
+    bounds: Mapping[str, tuple[float, str]] | None = None,
+) -> Path:
     """Draw columns of a study, a panel each: the mean over seeds, its 95 % bootstrap interval, every seed faintly.
 
     Args:
@@ -145,6 +158,8 @@ def draw(title: str, curves: Curves, columns: Sequence[str], path: Path) -> Path
       curves: Runs by method, in the order of the legend.
       columns: What to draw.
       path: PNG file to write; it is replaced whole.
+      along: Name of the horizontal axis, and the column that is its values; None: the number of the row.
+      bounds: A line across a column's panel: where, and what it is called.
 
     Returns:
       The path.
@@ -154,7 +169,9 @@ def draw(title: str, curves: Curves, columns: Sequence[str], path: Path) -> Path
         figure.suptitle(title, x=0.01, ha="left")
         panels = np.atleast_1d(figure.subplots(1, len(columns)))
         for axes, column in zip(panels, columns, strict=True):
-            _panel(axes, column, curves)
+            _panel(axes, column, curves, along)
+            if bounds and column in bounds:
+                _line_across(axes, *bounds[column])
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(
             handles, labels, loc="outside lower left", ncols=min(len(labels), 2 * len(columns)), handlelength=2.6
@@ -166,12 +183,14 @@ def draw(title: str, curves: Curves, columns: Sequence[str], path: Path) -> Path
     return path
 
 
-def _panel(axes: Axes, column: str, curves: Curves) -> None:
+def _panel(
+    axes: Axes, column: str, curves: Mapping[str, Sequence[RunCurves[Any]]], along: tuple[str, str | None]
+) -> None:
     if column == "almonds_lost":
         _bars(axes, column, curves)
         return
     axes.set_title(_LABELS.get(column, column))
-    axes.set_xlabel("iteration")
+    axes.set_xlabel(along[0])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.margins(x=0.02)
     means = []
@@ -181,7 +200,8 @@ def _panel(axes: Axes, column: str, curves: Curves) -> None:
         where = np.flatnonzero(np.isfinite(values).all(axis=0))
         if not len(where):
             continue
-        x, values = where.astype(np.float64), values[:, where]
+        x = (where if along[1] is None else runs[0].columns[along[1]][where]).astype(np.float64)
+        values = values[:, where]
         interval = stratified_interval([values], resamples=500)
         for row in values if len(values) <= 5 else ():
             axes.plot(x, row, color=colour, linewidth=0.6, alpha=0.22)
@@ -238,12 +258,21 @@ def _bounds(axes: Axes, curves: Curves) -> None:
             colour = INK if single else _COLOURS[number % len(_COLOURS)]
             axes.axhline(governor.d_safe, color=colour, linewidth=1.1, linestyle="-" if single else ":")
     if single:
-        at = (1.0, bounds[0])
-        axes.annotate(
-            r"$D_\mathrm{safe}$", at, xycoords=("axes fraction", "data"), xytext=(-2, 3), textcoords="offset points",
-            ha="right", color=INK, fontsize=9,
-        )  # fmt: skip
+        _name_line(axes, bounds[0], r"$D_\mathrm{safe}$")
     axes.set_ylim(bottom=0.0)
+
+
+def _line_across(axes: Axes, at: float, name: str) -> None:
+    axes.axhline(at, color=INK, linewidth=1.1)
+    _name_line(axes, at, name)
+    axes.set_ylim(bottom=0.0)
+
+
+def _name_line(axes: Axes, at: float, name: str) -> None:
+    axes.annotate(
+        name, (1.0, at), xycoords=("axes fraction", "data"), xytext=(-2, 3), textcoords="offset points",
+        ha="right", color=INK, fontsize=9,
+    )  # fmt: skip
 
 
 def _open_up(axes: Axes, means: Sequence[Array]) -> None:

@@ -11,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safe_transfer_ros.configuration import nearest
+from safe_transfer_ros.tasks.push_environment import PushVectorEnv
+from safe_transfer_ros.tasks.push_task import PushTask
+from safe_transfer_ros.tasks.streams import action_rng
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.vector import BatchGate, Policy, VectorTorqueEnv
 from safe_transfer_ros.transfer.rollouts import ConstrainedRollouts
@@ -134,17 +137,104 @@ class TorqueTaskEnvironment:
         )
 
 
+class PushTaskEnvironment:
+    """A pushing task; a failure ends the episode, and so does success where the task says so.
+
+    Each row of the simulation is one episode; one that has ended stands by until all have.
+    """
+
+    def __init__(self, task: str) -> None:
+        """Choose the task; the scenes are built with the first rollout."""
+        self._task = make(task, PushTask)
+        self._scenes: PushVectorEnv | None = None
+        self.observation_size = self._task.observation_size
+        self.action_bound: Array = np.ones(self._task.action_size)
+        self.gamma = self._task.gamma
+
+    def __enter__(self) -> PushTaskEnvironment:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def rollout(
+        self, policy: Policy, *, episodes: int, seed: int, first_episode: int = 0, gate: BatchGate | None = None
+    ) -> ConstrainedRollouts:
+        """See `ConstrainedEnvironment.rollout`."""
+        if self._scenes is None or self._scenes.num_envs != episodes:
+            self._close()
+            self._scenes = PushVectorEnv(self._task, episodes, threads=1, autoreset=False)
+        horizon, bound = self._task.horizon, self.action_bound
+        streams = [action_rng(seed, first_episode + row) for row in range(episodes)]
+        observations = np.zeros((episodes, horizon + 1, self.observation_size))
+        actions = np.zeros((episodes, horizon, len(bound)))
+        rewards, costs = np.zeros((2, episodes, horizon))
+        terminated, gated = np.zeros((2, episodes, horizon), dtype=np.bool_)
+        lengths, succeeded = np.zeros(episodes, dtype=np.int64), np.zeros(episodes)
+        running, unlimited = np.ones(episodes, dtype=np.bool_), np.full(episodes, np.inf)
+        observation, _ = self._scenes.reset(seed=seed, options={"first_episode": first_episode})
+        for step in range(horizon):
+            observations[running, step] = observation[running]
+            mean, stddev = policy.distribution(observation)
+            stddev = np.broadcast_to(stddev, mean.shape)
+            taken = mean + stddev * np.stack([stream.standard_normal(len(bound)) for stream in streams])
+            if gate is not None:
+                # Only those still running: a critic's answer about the others costs time and means nothing.
+                taken[running], reasons = gate.judge_batch(
+                    *(values[running] for values in (observation, mean, stddev, taken, unlimited))
+                )
+                gated[running, step] = reasons != 0
+            observation, reward, ended, truncated, info = self._scenes.step(taken)
+            failed = running & info["failure"]
+            ended = running & (ended | failed)
+            actions[running, step], rewards[running, step] = taken[running], reward[running]
+            costs[:, step], terminated[:, step] = failed, ended
+            succeeded[running] = info["success"][running]
+            lengths += running
+            observations[running, step + 1] = observation[running]
+            running &= ~(ended | truncated)
+            if not running.any():
+                break
+        longest = int(lengths.max())
+        return ConstrainedRollouts(
+            observations=observations[:, : longest + 1],
+            actions=actions[:, :longest],
+            rewards=rewards[:, :longest],
+            terminated=terminated[:, :longest],
+            lengths=lengths,
+            applied=np.clip(actions, -bound, bound)[:, :longest],
+            costs=costs[:, :longest],
+            succeeded=succeeded,
+            gated=gated[:, :longest],
+        )
+
+    def _close(self) -> None:
+        if self._scenes is not None:
+            self._scenes.close()
+            self._scenes = None
+
+
 ENVIRONMENTS: dict[str, Callable[[], ConstrainedEnvironment]] = {
     "pr2_cup_swirl": lambda: TorqueTaskEnvironment("pr2_cup_swirl"),
+    "panda_push_topple": lambda: PushTaskEnvironment("panda_push_topple"),
+    "panda_push_boundary": lambda: PushTaskEnvironment("panda_push_boundary"),
+    "panda_push_obstacle": lambda: PushTaskEnvironment("panda_push_obstacle"),
 }
 
 
 def environment(task: str) -> ConstrainedEnvironment:
-    """Make the environment of a task.
+    """Make the environment of a task; see `check_task`."""
+    check_task(task)
+    return ENVIRONMENTS[task]()
+
+
+def check_task(task: str) -> None:
+    """Check that there is an environment for a task.
 
     Raises:
       ValueError: if there is none; names the nearest known one.
     """
     if task not in ENVIRONMENTS:
         raise ValueError(f"unknown task '{task}': {nearest(task, ENVIRONMENTS)}")
-    return ENVIRONMENTS[task]()

@@ -129,6 +129,8 @@ class Learner:
                 settings.critic(method),
                 batch=settings.critic_batch,
                 pessimism=method.pessimism,
+                # With gamma near 1 a first guess is long in going: one that just passes the gate.
+                first_risk=settings.epsilon_floor,
                 seed=seed,
             )
             if settings.seed_tuples:

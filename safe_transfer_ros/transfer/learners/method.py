@@ -30,7 +30,7 @@ class Method:
 
 
 METHODS = {
-    "csc": Method(label="CSC", update="lagrangian", members=1, alpha=0.5),
+    "csc": Method(label="CSC", update="lagrangian", members=1, alpha=0.05),
     "trpo": Method(label="TRPO", update="reward"),
     "trpo-lagrangian": Method(label="TRPO-Lagrangian", update="lagrangian"),
     "cpo": Method(label="CPO", update="cpo"),
@@ -51,7 +51,14 @@ def method(name: str) -> Method:
 
 @dataclass(frozen=True, kw_only=True)
 class LearnerSettings:
-    """Of every learner; CSC's numbers where it gives any.
+    """Of every learner. CSC's numbers, but for those a few hundred episodes cannot feel.
+
+    - gamma .95 for .99, so that risk is that of the next second, not of the episode. At .99 a policy that is still
+      learning risks failing whenever it touches the block: the gate then keeps it from the block for good.
+    - epsilon at least .1 (SQRL's). CSC's (1 - gamma)(chi - V_C) < 5e-4 is below what a critic can tell from nothing.
+    - alpha .05 for .5 (see `METHODS`): with .5 the over-estimate feeds on itself through the Bellman target, and after
+      five epochs every action was risky.
+    - eta 2 for .04, which moves lambda' = lambda / (1 - gamma) within ten epochs instead of thousands.
 
     Attributes:
       chi: Failures an episode that are accepted.
@@ -73,23 +80,35 @@ class LearnerSettings:
     """
 
     chi: float = 0.05
-    cost_gamma: float = 0.99
+    cost_gamma: float = 0.95
     lam: float = 0.97
-    multiplier_rate: float = 0.04
+    multiplier_rate: float = 2.0
     region: TrustRegionSettings = field(
         default_factory=lambda: TrustRegionSettings(max_kl=0.01, backtrack_ratio=0.7, backtrack_steps=20)
     )
-    epsilon_floor: float = 1e-3
+    epsilon_floor: float = 0.1
     max_samples: int = 100
     critic_hidden: tuple[int, ...] = (64, 64)
     critic_rate: float = 1e-3
-    critic_target_rate: float = 0.02
-    critic_updates: int = 200
+    critic_target_rate: float = 0.05
+    critic_updates: int = 300
     critic_batch: int = 256
     cost_samples: int = 8
     seed_tuples: int = 0
     hidden: tuple[int, ...] = (64, 64)
     log_std: float = -0.5
+
+    def __post_init__(self) -> None:
+        checks = {
+            "chi > 0": self.chi > 0.0,
+            "0 <= cost_gamma < 1": 0.0 <= self.cost_gamma < 1.0,
+            "multiplier_rate > 0": self.multiplier_rate > 0.0,
+            "0 < epsilon_floor < 1": 0.0 < self.epsilon_floor < 1.0,
+            "seed_tuples >= 0": self.seed_tuples >= 0,
+        }
+        broken = [rule for rule, holds in checks.items() if not holds]
+        if broken:
+            raise ValueError(f"expected {' and '.join(broken)}")
 
     def critic(self, of: Method) -> CriticSettings:
         """Settings of a method's critic."""

@@ -35,6 +35,7 @@ class OnlineCritic:
         *,
         batch: int,
         pessimism: float,
+        first_risk: float,
         seed: int,
     ) -> None:
         """Start with nothing seen.
@@ -45,6 +46,7 @@ class OnlineCritic:
           settings: Of the critic.
           batch: Transitions an update.
           pessimism: Standard deviations of the ensemble added to its mean.
+          first_risk: What it says of everything before it has learned, in (0, 1).
           seed: Of everything random.
         """
         self._bound, self._batch, self._pessimism, self._seed = action_bound, batch, pessimism, seed
@@ -55,7 +57,7 @@ class OnlineCritic:
             "input.scale": np.ones(size, np.float32),
             "support.factor": np.eye(size, dtype=np.float32),
         }
-        self._learner = CriticLearner(initial_critic(size, settings, seed), settings)
+        self._learner = CriticLearner(initial_critic(size, settings, seed, first_risk=first_risk), settings)
         self._seen: dict[str, NDArray[np.float32]] = {}
         self._refresh()
 

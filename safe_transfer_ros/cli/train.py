@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`safe_transfer train`: learn a task under a constraint on failures, by CSC or by what it is compared with."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+_DESCRIPTION = """\
+Learn a task from nothing while failing as seldom as may be.
+
+METHOD, all through one loop and counted alike:
+  csc              a conservative safety critic rejects actions; policy step along A_R - lambda' A_C
+  q-ensemble       the same with 20 critics, their mean plus one standard deviation, and no conservative term
+  trpo-lagrangian  no critic: lambda' times the cost's advantage, estimated from the rollouts
+  cpo              no critic: the step that keeps the constraint to first order
+  trpo             no constraint: what learning costs without one
+  all              each of them, for a comparison
+
+TASK: panda_push_topple, panda_push_boundary, panda_push_obstacle, pr2_cup_swirl
+"""
+
+_EPILOG = """\
+examples:
+  safe_transfer train csc panda_push_boundary --quick             does it work at all? a minute or two
+  safe_transfer train all panda_push_boundary --seeds 3           CSC and its comparisons, table and picture
+  safe_transfer train csc panda_push_topple --chi 0.1 --jobs 2    more failures accepted, faster learning
+
+In the folder of --out afterwards:
+  <task>.csv          every epoch of every run: return, failures an episode, cumulative failures, success, time
+  <task>_summary.csv  a line a method: means over seeds with 95 % bootstrap intervals
+  <task>.png          the curves
+  cache/              finished runs, under the hash of their settings
+
+Stopped, by Ctrl-C, kill -9 or a power loss: give the same command again. Finished runs are kept, those that were
+under way begin anew with the same seed and so give the same numbers.
+A failure counts when it happens in training: cumulative failures are what learning cost.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "train",
+        help="learn under a constraint on failures: CSC and its comparisons",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("method", metavar="METHOD", help="csc, q-ensemble, trpo-lagrangian, cpo, trpo or all")
+    parser.add_argument("task", metavar="TASK", help="name of the task")
+    parser.add_argument("--seeds", type=int, metavar="N", help="seeds per method, from 0 on (3)")
+    parser.add_argument("--epochs", type=int, metavar="N", help="epochs a run (40)")
+    parser.add_argument("--episodes", type=int, metavar="N", help="episodes an epoch (20)")
+    parser.add_argument("--chi", type=float, help="failures an episode that are accepted (0.05)")
+    parser.add_argument(
+        "--seed-tuples", type=int, default=0, metavar="N", help="labelled transitions given to a critic beforehand (0)"
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (all cores); does not change the numbers")
+    parser.add_argument("--quick", action="store_true", help="one seed, three epochs of eight episodes")
+    parser.add_argument("--fresh", action="store_true", help="repeat runs that an earlier state of the code made")
+    parser.add_argument("--out", type=Path, default=Path("runs/train"), help="folder (runs/train)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what is missing, then write tables and picture.
+
+    Raises:
+      ValueError: wrong arguments; the message says what to do.
+      OSError: the folder cannot be written.
+    """
+    from safe_transfer_ros.cli.study import complete
+    from safe_transfer_ros.reporting import learners
+    from safe_transfer_ros.transfer.learners.environment import check_task
+    from safe_transfer_ros.transfer.learners.method import METHODS, LearnerSettings, method
+    from safe_transfer_ros.transfer.learners.run import LearnerRun, LearnerStore, compute
+    from safe_transfer_ros.transfer.workers import LocalWorkers
+
+    for name in ("seeds", "epochs", "episodes", "jobs"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            raise ValueError(f"--{name} must be at least 1, got {getattr(options, name)}")
+    if options.episodes == 1:
+        raise ValueError("--episodes must be at least 2: each episode is held against the others")
+    check_task(options.task)
+    if options.method != "all":
+        method(options.method)
+    settings = LearnerSettings(seed_tuples=options.seed_tuples, **({} if options.chi is None else {"chi": options.chi}))
+    usual = LearnerRun()
+    runs = [
+        LearnerRun(
+            method=name,
+            task=options.task,
+            seed=seed,
+            iterations=options.epochs or (3 if options.quick else usual.iterations),
+            episodes=options.episodes or (8 if options.quick else usual.episodes),
+            evaluation_episodes=8 if options.quick else usual.evaluation_episodes,
+            settings=settings,
+        )
+        for seed in range(options.seeds or (1 if options.quick else 3))
+        for name in (METHODS if options.method == "all" else [options.method])
+    ]
+    options.out.mkdir(parents=True, exist_ok=True)
+    store = LearnerStore(options.out / "cache")
+    done = complete(runs, store, compute, lambda: LocalWorkers(options.jobs), fresh=options.fresh)
+    print(learners.write([done[one] for one in runs], options.out))
+    return 0

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables and picture of a comparison of learners: means over seeds with their bootstrap intervals."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safe_transfer_ros.reporting import evidence
+from safe_transfer_ros.reporting.bootstrap import stratified_interval
+from safe_transfer_ros.transfer.learners.method import METHODS
+from safe_transfer_ros.transfer.learners.run import LearnerCurves
+
+Array = NDArray[np.float64]
+
+_PANELS = ("mean_return", "failures_per_episode", "cumulative_failures", "success_rate")
+_LAST = 5  # epochs that "last" is the mean of, or half of them where there are fewer than ten
+
+
+def write(runs: Sequence[LearnerCurves], folder: Path) -> str:
+    """Write <task>.csv, <task>_summary.csv and <task>.png of the runs of one task.
+
+    Returns:
+      The summary as text, and where the picture is.
+    """
+    task, chi = runs[0].run.task, runs[0].run.settings.chi
+    by_method: dict[str, list[LearnerCurves]] = {}
+    for one in runs:
+        by_method.setdefault(METHODS[one.run.method].label, []).append(one)
+    lines = [_line(label, of) for label, of in by_method.items()]
+    _write(folder / f"{task}.csv", [row for one in runs for row in _rows(one)])
+    _write(folder / f"{task}_summary.csv", lines)
+    panels = [name for name in _PANELS if np.isfinite(runs[0].columns[name]).any()]
+    title = f"{task}: {len(by_method)} learners, {len(runs) // len(by_method)} seeds, accepted failures χ = {chi:g}"
+    picture = evidence.draw(
+        title,
+        by_method,
+        panels,
+        folder / f"{task}.png",
+        along=("episodes", "episodes"),
+        bounds={"failures_per_episode": (chi, "χ")},
+    )
+    names = list(lines[0])
+    table = [names, ["---"] * len(names), *([str(line[name]) for name in names] for line in lines)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in table) + f"\n\n{picture}"
+
+
+def _line(label: str, runs: Sequence[LearnerCurves]) -> dict[str, object]:
+    """A method's line of the summary."""
+    last = min(_LAST, max(1, runs[0].run.iterations // 2))
+
+    def ending(column: str, form: str, count: int = last) -> str:
+        return _spread(np.array([run.columns[column][-count:].mean() for run in runs]), form)
+
+    line: dict[str, object] = {
+        "method": label,
+        "seeds": len(runs),
+        "episodes": int(runs[0].columns["episodes"][-1]),
+        "steps": _spread(np.array([run.columns["steps"][-1] for run in runs]), ".0f"),
+        f"return, last {last} epochs": ending("mean_return", ".2f"),
+        f"failures per episode, last {last}": ending("failures_per_episode", ".3f"),
+        "cumulative failures": ending("cumulative_failures", ".1f", 1),
+        f"success, last {last}": ending("success_rate", ".2f"),
+        "return, evaluation": ending("evaluation_return", ".2f", 1),
+        "failures per episode, evaluation": ending("evaluation_failures", ".3f", 1),
+        "success, evaluation": ending("evaluation_success", ".2f", 1),
+        "steps gated": _spread(np.array([run.columns["gated"].mean() for run in runs]), ".2f"),
+        "wall time, s": ending("wall_time_s", ".0f", 1),
+    }
+    return {name: value for name, value in line.items() if "nan" not in str(value)}
+
+
+def _spread(values: Array, form: str) -> str:
+    """Mean and its 95 % bootstrap interval over seeds."""
+    if len(values) == 1:
+        return f"{values[0]:{form}}"
+    interval = stratified_interval([values])
+    return f"{float(interval.estimate):{form}} ({float(interval.low):{form}}–{float(interval.high):{form}})"
+
+
+def _rows(one: LearnerCurves) -> list[dict[str, object]]:
+    return [
+        {"method": one.run.method, "seed": one.run.seed}
+        | {name: repr(float(values[at])) for name, values in one.columns.items()}
+        for at in range(one.run.iterations)
+    ]
+
+
+def _write(path: Path, rows: Sequence[dict[str, object]]) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n", restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    partial.replace(path)

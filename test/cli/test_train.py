@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`safe_transfer train` as a person runs it; that a killed study goes on is tested with `reproduce`: it is one code."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from safe_transfer_ros.cli.main import main
+
+SMALL = ("pr2_cup_swirl", "--epochs", "2", "--episodes", "2", "--seeds", "2", "--jobs", "1")
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("train")
+    assert main(["train", "trpo", *SMALL, "--out", str(out)]) == 0
+    return out
+
+
+def test_a_run_leaves_its_curve_a_summary_and_a_picture(done: Path) -> None:
+    rows = list(csv.DictReader((done / "pr2_cup_swirl.csv").open()))
+    assert [(row["method"], row["seed"], float(row["epoch"]), float(row["episodes"])) for row in rows] == [
+        ("trpo", "0", 0.0, 2.0),
+        ("trpo", "0", 1.0, 4.0),
+        ("trpo", "1", 0.0, 2.0),
+        ("trpo", "1", 1.0, 4.0),
+    ]
+    assert rows[0]["evaluation_return"] == "nan" != rows[1]["evaluation_return"]
+    (line,) = csv.DictReader((done / "pr2_cup_swirl_summary.csv").open())
+    assert line["method"] == "TRPO" and line["seeds"] == "2" and "success, evaluation" not in line
+    ends = [float(row["cumulative_failures"]) for row in rows[1::2]]
+    assert line["cumulative failures"].startswith(f"{sum(ends) / 2:.1f} (")
+    assert (done / "pr2_cup_swirl.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_there_is_not_computed_again(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (done / "cache").iterdir()}
+    assert main(["train", "trpo", *SMALL, "--out", str(done)]) == 0
+    assert "finished" not in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in (done / "cache").iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("csk", "pr2_cup_swirl"), "unknown method 'csk': did you mean 'csc'?"),
+        (("csc", "panda_push_tople"), "unknown task 'panda_push_tople': did you mean 'panda_push_topple'?"),
+        (("csc", "pr2_cup_swirl", "--seeds", "0"), "--seeds must be at least 1"),
+        (("csc", "pr2_cup_swirl", "--episodes", "1"), "--episodes must be at least 2"),
+        (("csc", "pr2_cup_swirl", "--chi", "nan"), "expected chi > 0"),
+    ],
+)
+def test_mistakes_are_one_line(
+    tmp_path: Path, arguments: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", *arguments, "--out", str(tmp_path / "none")]) == 2
+    error = capsys.readouterr().err
+    assert says in error and len(error.strip().splitlines()) == 1
+    assert not (tmp_path / "none").exists()
