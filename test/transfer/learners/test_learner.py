@@ -49,11 +49,11 @@ def test_the_linear_programme_is_the_best_of_all_policies_on_a_grid() -> None:
 # Return and failures an episode, both within a tolerance of the linear programme's.
 @pytest.mark.parametrize(
     ("name", "chi", "epochs", "return_within", "failures_within"),
-    [("trpo", None, 50, 0.05, 0.02), ("trpo-lagrangian", CHI, 70, 0.1, 0.05), ("cpo", CHI, 50, 0.1, 0.04)],
+    [("trpo", None, 50, 0.02, 0.02), ("trpo-lagrangian", CHI, 70, 0.08, 0.04), ("cpo", CHI, 50, 0.05, 0.03)],
 )
 def test_the_learners_without_a_critic_find_the_optimum(name, chi, epochs, return_within, failures_within) -> None:
     learner, _ = learned(name, epochs)
-    # The exact value of the last ten policies' mean is steadier than a noisy count.
+    # Worked out exactly, not counted.
     total, failed = exact(bold_probabilities(learner))
     best, allowed = optimum(chi)
     assert total == pytest.approx(best, abs=return_within)
@@ -63,12 +63,12 @@ def test_the_learners_without_a_critic_find_the_optimum(name, chi, epochs, retur
 @pytest.mark.parametrize("name", ["csc", "q-ensemble"])
 def test_the_learners_with_a_critic_keep_the_constraint_and_earn_more_than_caution(name) -> None:
     """Rejection makes them more careful than the constraint asks; less than the unconstrained policy in any case."""
-    learner, records = learned(name, 40)
+    learner, records = learned(name, 25, episodes=150)
     assert records[0].gated == 0.0, "a critic that has learned nothing rejects nothing"
     assert np.mean([record.gated for record in records[1:]]) > 0.3
-    judged = learner.evaluate(3000)
-    assert judged.failures_per_episode <= CHI + 0.04
-    assert optimum(0.0)[0] + 0.1 < judged.mean_return <= optimum(CHI + 0.04)[0] + 0.05
+    judged = learner.evaluate(1500)
+    assert judged.failures_per_episode <= CHI + 0.06
+    assert optimum(0.0)[0] + 0.5 < judged.mean_return <= optimum(CHI + 0.06)[0]
 
 
 def bold_probabilities(learner: Learner) -> np.ndarray:
@@ -109,7 +109,7 @@ def test_the_multiplier_grows_while_too_much_fails_and_is_zero_where_nothing_doe
 
 
 def test_the_threshold_follows_the_failures_of_the_epoch_before() -> None:
-    _, records = learned("csc", 8, epsilon_floor=1e-3, chi=0.4)
+    _, records = learned("csc", 6, episodes=50, epsilon_floor=1e-3, chi=0.4)
     assert np.isnan(records[0].epsilon)
     for before, after in zip(records, records[1:], strict=False):
         expected = max(1e-3, (1.0 - 0.9) * (0.4 - before.failures_per_episode))
