@@ -13,12 +13,16 @@ from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.transfer.learners.environment import ENVIRONMENTS, environment
 
 
+EPISODES, FIRST = 3, 3
+
+
 class Shove:
-    """Straight on at half speed, with a little noise: over the edge of the boundary within seconds."""
+    """Behind the block and straight on: to a goal that lies ahead, else over the boundary; within seconds."""
 
     def distribution(self, observation):
         mean = np.zeros((len(observation), 2))
-        mean[:, 0] = 0.9
+        mean[:, 0] = 0.6
+        mean[:, 1] = np.clip(8.0 * (observation[:, 7] - observation[:, 1]), -1.0, 1.0)
         return mean, np.full(2, 0.05)
 
 
@@ -38,14 +42,14 @@ class Halt:
 @pytest.fixture(scope="module")
 def shoved():
     with environment("panda_push_boundary") as where:
-        yield where.rollout(Shove(), episodes=3, seed=1, first_episode=7)
+        yield where.rollout(Shove(), episodes=EPISODES, seed=1, first_episode=FIRST)
 
 
 def test_an_episode_is_the_single_environments(shoved) -> None:
     """Replayed action by action in the Gymnasium environment, to its last step."""
     single = PushEnv(make("panda_push_boundary", PushTask))
-    for row in range(3):
-        observation, _ = single.reset(seed=1, options={"episode": 7 + row})
+    for row in range(EPISODES):
+        observation, _ = single.reset(seed=1, options={"episode": FIRST + row})
         for step in range(shoved.lengths[row]):
             np.testing.assert_allclose(shoved.observations[row, step], observation, atol=1e-9)
             observation, reward, terminated, _, info = single.step(shoved.actions[row, step])
@@ -58,9 +62,9 @@ def test_an_episode_is_the_single_environments(shoved) -> None:
 
 
 def test_failures_and_successes_end_episodes_and_nothing_comes_after(shoved) -> None:
-    ended = [bool(shoved.terminated[row, shoved.lengths[row] - 1]) for row in range(3)]
+    ended = [bool(shoved.terminated[row, shoved.lengths[row] - 1]) for row in range(EPISODES)]
     assert all(ended) and shoved.steps == shoved.lengths.sum()
-    assert shoved.failures + shoved.succeeded.sum() == 3
+    assert shoved.failures + shoved.succeeded.sum() == EPISODES and 0 < shoved.failures < EPISODES
     beyond = ~shoved.valid
     for values in (shoved.rewards, shoved.costs, shoved.terminated, shoved.gated):
         assert not values[beyond].any()
@@ -71,7 +75,7 @@ def test_the_gates_actions_are_those_on_record_and_applied() -> None:
         rolled = where.rollout(Shove(), episodes=2, seed=1, gate=Halt())
     third = np.arange(rolled.rewards.shape[1]) % 3 == 2
     np.testing.assert_array_equal(rolled.gated, rolled.valid & third)
-    assert (rolled.actions[rolled.gated] == 0.0).all() and (rolled.actions[rolled.valid & ~third, 0] > 0.5).all()
+    assert (rolled.actions[rolled.gated] == 0.0).all() and (rolled.actions[rolled.valid & ~third, 0] > 0.3).all()
     assert np.abs(rolled.applied).max() <= 1.0
 
 
