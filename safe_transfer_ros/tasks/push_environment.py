@@ -37,7 +37,7 @@ class PushVectorEnv(VectorEnv[Array, Array, Array]):
     used, lower rows first. Its number and the seed fix an episode's start.
 
     Every info has, of shape (E,): "failure" and "success" of the state the step led to, "distance" (block to goal, m)
-    and "episode" (its number). Where an episode ended the observation is the next one's first; "final_obs" (E, k) has
+    and "episode_number". Where an episode ended the observation is the next one's first; "final_obs" (E, k) has
     what the step led to, and "_final_obs" tells in which rows.
 
     Attributes:
@@ -181,14 +181,14 @@ class PushVectorEnv(VectorEnv[Array, Array, Array]):
             "failure": self.task.failed(scene),
             "success": self.task.succeeded(scene),
             "distance": self.task.distance_to_goal(scene),
-            "episode": self._episode.copy(),
+            "episode_number": self._episode.copy(),
         }
 
 
 class PushEnv(gymnasium.Env[Array, Array]):
     """One episode at a time; the same numbers as a row of PushVectorEnv gives.
 
-    Info has "failure", "success", "distance" and "episode" as there, as single values.
+    Info has "failure", "success", "distance" and "episode_number" as there, as single values.
 
     Attributes:
       task: The task.

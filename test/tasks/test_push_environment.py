@@ -54,11 +54,11 @@ def test_rows_are_bit_for_bit_the_single_environments_episodes(task: PushTopple)
     actions = _actions(steps, rows, task.action_size)
     many = PushVectorEnv(task, rows, threads=2)
     observation, info = many.reset(seed=4)
-    seen, ends = [(observation, info["episode"])], []
+    seen, ends = [(observation, info["episode_number"])], []
     for action in actions:
         observation, reward, terminated, truncated, info = many.step(action)
         final = np.where((terminated | truncated)[:, None], info.get("final_obs", observation), observation)
-        seen.append((observation, info["episode"]))
+        seen.append((observation, info["episode_number"]))
         ends.append((final, reward, terminated, truncated, info["failure"], info["distance"]))
     many.close()
     assert any(end[2].any() or end[3].any() for end in ends), "no episode ended: nothing was tested"
@@ -76,7 +76,7 @@ def test_rows_are_bit_for_bit_the_single_environments_episodes(task: PushTopple)
             if terminated or truncated:
                 following = int(seen[step + 1][1][row]) if step + 1 < steps else None
                 # The info of the step names the episode that ended; the next one's comes with its first step.
-                assert following == info["episode"]
+                assert following == info["episode_number"]
                 if step + 1 == steps:
                     break
                 observation, _ = one.reset(options={"episode": int(seen[step + 2][1][row])})
@@ -126,9 +126,9 @@ def test_episode_is_a_function_of_seed_and_number() -> None:
     env = PushEnv(task)
     _, info = env.reset(seed=7)
     first = env.reset(seed=7)[0]
-    assert info["episode"] == 0
+    assert info["episode_number"] == 0
     second, info = env.reset()
-    assert info["episode"] == 1
+    assert info["episode_number"] == 1
     start = task.start(initial_state_rng(7, 1))
     np.testing.assert_allclose(second[[6, 7, 19, 20]], [*(10 * start.block), *(10 * start.goal)], atol=1e-12)
     np.testing.assert_array_equal(env.reset(options={"episode": 0})[0], first)
@@ -143,6 +143,16 @@ def test_horizon_truncates_and_nothing_goes_on_after_it() -> None:
     assert ends == [(False, False)] * 49 + [(False, True)]
     with pytest.raises(RuntimeError, match="reset"):
         env.step(np.zeros(3))
+    env.close()
+
+
+def test_gymnasiums_own_wrapper_counts_the_return_of_an_episode() -> None:
+    env = gymnasium.wrappers.vector.RecordEpisodeStatistics(PushVectorEnv(PushObstacle(), 2, threads=1))
+    env.reset(seed=0)
+    for _ in range(50):
+        *_, info = env.step(np.zeros((2, 3)))
+    np.testing.assert_array_equal(info["episode"]["r"], -50.0)
+    np.testing.assert_array_equal(info["episode"]["l"], 50)
     env.close()
 
 
