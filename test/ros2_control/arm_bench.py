@@ -38,7 +38,8 @@ FILTER = {
 }
 SUPERVISOR = {"mode": "realtime", "command_timeout": 0.8, "service_timeout": 2.0, "activation_timeout": 10.0}
 TRIPPED = SafetyDecision.MODE_TRIPPED
-TORQUE = 0.05  # N·m, proposed on every joint; below T_min
+TORQUE = 0.05  # N·m, the largest proposed; below T_min
+TORQUES = [TORQUE - 0.005 * place for place in range(len(JOINTS))]  # each joint another
 
 
 class ArmBench(Client):
@@ -60,6 +61,7 @@ class ArmBench(Client):
             for kind, name in (
                 (SetBool, "safety_filter/arm"),
                 (Trigger, "safety_filter/reset"),
+                (Trigger, "safety_filter/trip"),
                 (SetBool, "controller_supervisor/activate"),
             )
         }
@@ -73,7 +75,7 @@ class ArmBench(Client):
     def _propose(self, state: JointState) -> None:
         if self.driving:
             n = len(JOINTS)
-            action = PolicyAction(joint_names=JOINTS, mean=[0.0] * n, stddev=[0.3] * n, effort=[TORQUE] * n)
+            action = PolicyAction(joint_names=JOINTS, mean=[0.0] * n, stddev=[0.3] * n, effort=TORQUES)
             action.header.stamp = state.header.stamp
             self.actions.publish(action)
 
@@ -85,9 +87,10 @@ class ArmBench(Client):
             text=True,
         )
 
-    def start_nodes(self, **supervisor: object) -> None:
-        self.start("safety_filter", **FILTER)
-        self.start("controller_supervisor", **(SUPERVISOR | supervisor))
+    def start_nodes(self, controller_joints: str = "", **supervisor: object) -> None:
+        shared = {"controller_joints": controller_joints}
+        self.start("safety_filter", **(FILTER | shared))
+        self.start("controller_supervisor", **(SUPERVISOR | shared | supervisor))
 
     @property
     def phase(self) -> str:

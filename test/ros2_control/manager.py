@@ -255,10 +255,11 @@ class Manager(Node):
             if controller.state == "active" and controller.kind == BROADCASTER and not self._paused:
                 extra = controller.parameters.get("extra_joints", [])
                 message = self._message
-                message.name = [*extra, *self._joints]
+                order = -1 if controller.parameters.get("reversed", False) else 1
+                message.name = [*extra, *self._joints][::order]
                 zeros = np.zeros(len(extra))
                 for field, values in zip(("position", "velocity", "effort"), self._state.reshape(3, n), strict=True):
-                    setattr(message, field, array("d", np.concatenate([zeros, values]).tobytes()))
+                    setattr(message, field, array("d", np.concatenate([zeros, values])[::order].tobytes()))
                 message.header.stamp = self.get_clock().now().to_msg()
                 controller.states.publish(message)
 

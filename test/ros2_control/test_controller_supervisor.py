@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("controller_manager_msgs")
 
-from arm_bench import FILTER, ArmBench, bench
+from arm_bench import FILTER, TORQUES, ArmBench, bench
 from controller_manager_msgs.srv import SetHardwareComponentState
 from safe_transfer_msgs.msg import SafetyDecision
 from stand_in import JOINTS, configuration
@@ -139,6 +139,27 @@ def test_services_that_do_not_answer(arm: ArmBench) -> None:
     arm.until(lambda: "still not known to be inactive" in arm.supervisor.message, "being told so")
     arm.fault("hear")
     arm.stopped()
+
+
+def test_a_whole_robot_in_another_order() -> None:
+    """A PR2 publishes 40 joints and more, and its controller may take ours the other way round."""
+    others = [f"other_{number}_joint" for number in range(45)]
+    backwards = JOINTS[::-1]
+    config = configuration(
+        joint_state_broadcaster={"extra_joints": others, "reversed": True},
+        effort_controller={"joints": backwards},
+        controller_manager={"update_rate": 100},
+    )
+    with bench(config, controller_joints=",".join(backwards)) as arm:
+        arm.drive()
+        arm.states.clear()
+        arm.until(lambda: bool(arm.states), "a joint state")
+        state = arm.states[-1]
+        assert len(state.name) == 52 and state.name[:7] == backwards
+        at_the_arm = dict(zip(state.name, state.effort, strict=True))
+        assert [at_the_arm[joint] for joint in JOINTS] == TORQUES
+        arm.driving = False
+        arm.stopped()
 
 
 def test_hardware_error() -> None:
