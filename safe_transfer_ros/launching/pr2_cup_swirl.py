@@ -229,6 +229,12 @@ def _check_hardware(parameters: Parameters, given: Mapping[str, str]) -> dict[st
 def _check_strictness(parameters: Parameters) -> None:
     if parameters[SHARED]["mode"] == "lockstep":
         raise ConfigurationError("robot:=hardware cannot wait for us: leave out mode:=lockstep")
+    robot = make(parameters[SHARED]["task"]).robot
+    if not robot.gravity_compensated:
+        raise ConfigurationError(
+            f"robot:=hardware: {robot.name} does not carry its own weight: at zero torque it would fall, and "
+            "nothing here adds a gravity torque yet"
+        )
     filter_ = parameters["safety_filter"]
     if not filter_["permission_lease"]:
         raise ConfigurationError(

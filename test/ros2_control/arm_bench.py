@@ -88,7 +88,7 @@ class ArmBench(Client):
         )
 
     def start_nodes(self, controller_joints: str = "", **supervisor: object) -> None:
-        shared = {"controller_joints": controller_joints}
+        shared = {"controller_joints": controller_joints} if controller_joints else {}
         self.start("safety_filter", **(FILTER | shared))
         self.start("controller_supervisor", **(SUPERVISOR | shared | supervisor))
 

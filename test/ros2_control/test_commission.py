@@ -24,6 +24,7 @@ from rcl_interfaces.srv import SetParameters
 from stand_in import JOINTS, configuration
 from std_msgs.msg import Bool
 
+from safe_transfer_ros import resources
 from safe_transfer_ros.commissioning.procedure import STEPS, commission
 from safe_transfer_ros.commissioning.step import Bench, Outcome, Timeouts
 from safe_transfer_ros.nodes import qos
@@ -32,7 +33,11 @@ from safe_transfer_ros.nodes.settings import CommissionSettings, ExperimentSetti
 
 pytestmark = pytest.mark.timeout(300)
 
-LIMITED = {"update_rate": 100, "enforce_command_limits": True}
+SHIPPED = {
+    name: section["ros__parameters"]
+    for name, section in yaml.safe_load(resources.path("config/ros2_control_effort_arm.yaml").read_text()).items()
+}
+SHIPPED["controller_manager"]["update_rate"] = 100  # a machine shared with others
 # Two cores shared with others are no real-time machine, and a person is not waited for.
 QUICK = {
     "gravity_time": 0.5,
@@ -70,7 +75,7 @@ class Person:
 @pytest.fixture(scope="module")
 def arm() -> Iterator[ArmBench]:
     start = ("joint_state_broadcaster",)
-    with bench(configuration(start=start, controller_manager=LIMITED), watchdog=0.2) as arm:
+    with bench(configuration(start=start, **SHIPPED), watchdog=0.2) as arm:
         arm.ready()
         yield arm
 
@@ -175,7 +180,7 @@ def told(lines: list[str], word: str) -> Callable[[], bool]:
 
 
 def test_a_right_arm_passes_and_ctrl_c_stops_it(tmp_path: Path) -> None:
-    with started(shared=True, stand_in={"start": ["joint_state_broadcaster"]}, controller_manager=LIMITED) as client:
+    with started(shared=True, stand_in={"start": ["joint_state_broadcaster"]}, **SHIPPED) as client:
         button = client.create_publisher(Bool, "safety_filter/e_stop", qos.STREAM)
         with operated(client, tmp_path) as (process, lines):
             client.until(told(lines, "PRESS"), "the request to press", seconds=100.0)

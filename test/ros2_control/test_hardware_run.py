@@ -19,8 +19,9 @@ from std_srvs.srv import SetBool
 
 from safe_transfer_ros.bags.read import messages
 from safe_transfer_ros.nodes import qos
-from safe_transfer_ros.tasks.streams import initial_state_rng
+from safe_transfer_ros.tasks.streams import action_rng, initial_state_rng
 from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.transfer.episode import episodes_from_decisions
 from safe_transfer_ros.transfer.iteration import read
 
 pytestmark = pytest.mark.timeout(400)
@@ -78,6 +79,10 @@ def test_an_iteration_on_hardware(tmp_path: Path) -> None:
     assert record.steps == task.horizon
     stamps = np.array([message.header.stamp.sec + 1e-9 * message.header.stamp.nanosec for message in recorded])
     assert np.median(np.diff(stamps)) > 0.04, "what a stall missed is not made up for in a burst"
+    [episode] = episodes_from_decisions(recorded)
+    # The policy draws what it draws in simulation, whatever the machine does: the seed says it.
+    drawn = action_rng(0, 0).standard_normal((task.horizon, len(task.robot.joint_names)))
+    np.testing.assert_allclose((episode.proposed - episode.mean) / episode.stddev, drawn, atol=1e-9)
     first = recorded[0]
     assert np.abs(np.asarray(first.position) - start).max() < 0.1, "it began at the start of the episode"
     limits = [message.torque_limit for _, message, _ in messages(run_dir / "bag", ["/safety_filter/status"])]
