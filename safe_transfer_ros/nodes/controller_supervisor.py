@@ -15,8 +15,10 @@ It never activates by itself: an operator says so, before the first motion and a
 from __future__ import annotations
 
 import enum
+import importlib
 import threading
 import time
+from collections.abc import Callable, Sequence
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
@@ -77,7 +79,9 @@ class ControllerSupervisor(ManagedNode):
         """Declare parameters."""
         super().__init__("controller_supervisor")
         self._experiment, self._settings = declare(self, ExperimentSettings, SupervisorSettings)
-        self._joints = self._experiment.command_joints(make(self._experiment.task).robot.joint_names)
+        self._robot = make(self._experiment.task).robot
+        self._joints = self._experiment.command_joints(self._robot.joint_names)
+        self._rests: Callable[[Sequence[float]], bool] | None = None  # None: all zeros
         self._stream = CommandStream(len(self._joints), self._settings.command_timeout)
         self._filter = FilterStatus(mode=SafetyDecision.MODE_TRIPPED, message="the filter has not been heard")
         self._phase = Phase.STOPPING
@@ -101,6 +105,9 @@ class ControllerSupervisor(ManagedNode):
         self._permission = self.create_publisher(Bool, "controller_supervisor/permission", qos.COMMAND)
         self._status = self.create_publisher(DiagnosticStatus, "controller_supervisor/status", qos.LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.STREAM)
+        if self._experiment.adds_gravity(self._robot.gravity_compensated):
+            resting = importlib.import_module("safe_transfer_ros.nodes.resting_torque")  # brings mujoco
+            self._rests = resting.RestingTorque(self, self._robot, self._joints)
         topic = f"{self._experiment.controller}/commands"
         self.create_subscription(Float64MultiArray, topic, self._on_command, qos.COMMAND)
         self.create_subscription(FilterStatus, "safety_filter/status", self._on_filter, qos.LATCHED)
@@ -133,7 +140,8 @@ class ControllerSupervisor(ManagedNode):
     # What arrives ----------------------------------------------------------------------------------------------------
 
     def _on_command(self, message: Float64MultiArray) -> None:
-        self._stream.hear(message.data, time.monotonic_ns())
+        rests = self._rests(message.data) if self._rests is not None else None
+        self._stream.hear(message.data, time.monotonic_ns(), rests)
 
     def _on_filter(self, message: FilterStatus) -> None:
         self._filter = message
@@ -311,7 +319,7 @@ class ControllerSupervisor(ManagedNode):
         return DiagnosticStatus(
             level=_LEVELS[self._phase],
             name="controller_supervisor",
-            hardware_id=make(self._experiment.task).robot.name,
+            hardware_id=self._robot.name,
             message=message or self._phase.value,
             values=[KeyValue(key=key, value=value) for key, value in values.items()],
         )

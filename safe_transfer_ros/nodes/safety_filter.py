@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import importlib
 import time
 from array import array
 from typing import Any
@@ -46,6 +47,7 @@ from safe_transfer_ros.nodes.stamps import to_ns
 from safe_transfer_ros.safety import filter as rules
 from safe_transfer_ros.safety.critic_gate import Gate
 from safe_transfer_ros.safety.external_stop import ExternalStop
+from safe_transfer_ros.safety.gravity_term import GravityTerm
 from safe_transfer_ros.safety.joint_order import JointOrder
 from safe_transfer_ros.safety.limit_guard import TorqueLimitGuard
 from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict, describe
@@ -75,6 +77,12 @@ class SafetyFilter(ManagedNode):
         self._lockstep: bool = experiment.lockstep
         self._nominal_period = self._task.control_period_s if self._lockstep else self._task.timestep_s
         self._commands_topic = f"{experiment.controller}/commands"
+        self._gravity: GravityTerm | None = None
+        self._carried_ns = 0  # when it last followed the arm
+        if experiment.adds_gravity(self._task.robot.gravity_compensated):
+            dynamics = importlib.import_module("safe_transfer_ros.robots.dynamics").ArmDynamics  # brings mujoco
+            limits = self._task.robot.limits.effort
+            self._gravity = GravityTerm(dynamics(self._task.robot).gravity_torque, limits, settings.torque_rate_limit)
         self._critic: CriticFileGate | None = None
         if gate is None and settings.critic:
             gate = self._critic = CriticFileGate(
@@ -379,6 +387,11 @@ class SafetyFilter(ManagedNode):
     def _cycle(self, now: int) -> None:
         """One control cycle: the torque; a decision if a proposal came since the last one or the arm was stopped."""
         torque = self._filter.cycle(now, time.monotonic_ns())
+        if self._gravity is not None and self._filter.state_stamp_ns >= 0:
+            period_s = min((now - self._carried_ns) * 1e-9, self._filter.settings.state_period_s)
+            self._gravity.move(self._filter.position, period_s)
+            self._carried_ns = now
+            torque = self._gravity.carry(torque)
         self._publish_command(torque)
         self._published_ns = time.monotonic_ns()
         mode, reasons = self._filter.mode, int(self._filter.last_reasons)

@@ -16,7 +16,7 @@ class CommandStream:
     """Age, shape and rhythm of the commands on one topic.
 
     Attributes:
-      zero_count: Commands of all zeros since the last other one.
+      zero_count: Commands of rest, all zeros where the arm carries itself, since the last other one.
     """
 
     def __init__(self, n_joints: int, timeout_s: float) -> None:
@@ -39,8 +39,14 @@ class CommandStream:
         self.zero_count = 0
         self._gaps = array("d")
 
-    def hear(self, effort: Sequence[float], now_ns: int) -> None:
-        """Take in one command, received at steady time `now_ns`."""
+    def hear(self, effort: Sequence[float], now_ns: int, rests: bool | None = None) -> None:
+        """Take in one command.
+
+        Args:
+          effort: N·m.
+          now_ns: Steady time of receipt.
+          rests: Whether it asks for no motion, where that is not all zeros.
+        """
         if self._heard_ns is not None and len(self._gaps) < 100_000:
             self._gaps.append((now_ns - self._heard_ns) * 1e-9)
         self._heard_ns = now_ns
@@ -50,7 +56,8 @@ class CommandStream:
             self._fault = "a command was not finite"
         else:
             self._fault = ""
-        self.zero_count = 0 if self._fault or any(effort) else self.zero_count + 1
+        moves = any(effort) if rests is None else not rests
+        self.zero_count = 0 if self._fault or moves else self.zero_count + 1
 
     def problem(self, now_ns: int) -> str | None:
         """Why the stream cannot be trusted at steady time `now_ns`; None when it can."""

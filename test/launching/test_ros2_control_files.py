@@ -40,9 +40,10 @@ def test_a_controller_manager_file_is_what_the_supervisor_asks_for(name: str, jo
     assert sections[experiment.controller] == {"joints": list(joints)}
 
 
-def test_an_arm_that_does_not_carry_its_weight_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_arm_that_nothing_carries_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     task = pr2_cup_swirl.make("pr2_cup_swirl")
     monkeypatch.setattr(task, "robot", dataclasses.replace(task.robot, gravity_compensated=False))
     monkeypatch.setattr(pr2_cup_swirl, "make", lambda name: task)
     with pytest.raises(ConfigurationError, match="does not carry its own weight: at zero torque it would fall"):
-        pr2_cup_swirl.plan({"robot": "hardware", "allow_uncommissioned": "true"})
+        pr2_cup_swirl.hardware_parameters({"robot": "hardware", "/**.add_gravity": "off"})
+    assert pr2_cup_swirl.hardware_parameters({"robot": "hardware"})["/**"]["add_gravity"] == "auto"
