@@ -230,10 +230,10 @@ def _check_strictness(parameters: Parameters) -> None:
     if parameters[SHARED]["mode"] == "lockstep":
         raise ConfigurationError("robot:=hardware cannot wait for us: leave out mode:=lockstep")
     robot = make(parameters[SHARED]["task"]).robot
-    if not robot.gravity_compensated and parameters[SHARED]["add_gravity"] == "off":
+    if not robot.gravity_compensated and parameters[SHARED]["add_gravity"] == "never":
         raise ConfigurationError(
             f"robot:=hardware: {robot.name} does not carry its own weight: at zero torque it would fall; leave "
-            "out add_gravity: off"
+            "out add_gravity: never"
         )
     filter_ = parameters["safety_filter"]
     if not filter_["permission_lease"]:

@@ -44,8 +44,8 @@ class ExperimentSettings:
     add_gravity: str = setting(
         "auto",
         "Whether g(q) is added to every command, within the effort limits: auto, where the robot's description says "
-        "that its hardware does not carry it; on; off",
-        choices=("auto", "on", "off"),
+        "that its hardware does not carry it; always; never",
+        choices=("auto", "always", "never"),
     )
     first_iteration: int = setting(
         0, "Iteration this run starts at (above 0 when a run is resumed)", minimum=0, maximum=10**6
@@ -68,7 +68,7 @@ class ExperimentSettings:
 
     def adds_gravity(self, gravity_compensated: bool) -> bool:
         """Whether g(q) is added to commands, for a robot whose hardware carries it or does not."""
-        return self.add_gravity == "on" or (self.add_gravity == "auto" and not gravity_compensated)
+        return self.add_gravity == "always" or (self.add_gravity == "auto" and not gravity_compensated)
 
     def command_joints(self, joint_names: tuple[str, ...]) -> tuple[str, ...]:
         """The robot's joints in the order of the controller's commands.

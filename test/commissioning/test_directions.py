@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import mujoco
 import numpy as np
 import pytest
 
@@ -52,23 +51,6 @@ def test_the_largest_displacement_alone_would_name_another_joint() -> None:
         assert driven_joint(way, mobility) == 0
         misled += int(np.argmax(np.abs(way)) != 0)
     assert misled > 0
-
-
-def test_gravity_torque_is_the_slope_of_the_potential_energy() -> None:
-    model = build_model(ROBOT)
-    model.body_gravcomp[:] = 0.0
-    model.opt.enableflags |= mujoco.mjtEnableBit.mjENBL_ENERGY
-    data = mujoco.MjData(model)
-
-    def energy(position: np.ndarray) -> float:
-        data.qpos[:] = position
-        mujoco.mj_forward(model, data)
-        return float(data.energy[0])
-
-    step = 1e-5 * np.eye(7)
-    slope = [(energy(HOME + one) - energy(HOME - one)) / 2e-5 for one in step]
-    np.testing.assert_allclose(DYNAMICS.gravity_torque(HOME), slope, atol=1e-6)
-    assert abs(slope[1]) > 30.0, "more than the motor of the shoulder has: the springs of a PR2 carry it"
 
 
 def test_a_push_moves_a_free_joint_as_far_as_was_asked() -> None:

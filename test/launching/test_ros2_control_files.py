@@ -45,5 +45,5 @@ def test_an_arm_that_nothing_carries_is_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(task, "robot", dataclasses.replace(task.robot, gravity_compensated=False))
     monkeypatch.setattr(pr2_cup_swirl, "make", lambda name: task)
     with pytest.raises(ConfigurationError, match="does not carry its own weight: at zero torque it would fall"):
-        pr2_cup_swirl.hardware_parameters({"robot": "hardware", "/**.add_gravity": "off"})
+        pr2_cup_swirl.hardware_parameters({"robot": "hardware", "/**.add_gravity": "never"})
     assert pr2_cup_swirl.hardware_parameters({"robot": "hardware"})["/**"]["add_gravity"] == "auto"

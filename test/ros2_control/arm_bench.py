@@ -87,8 +87,10 @@ class ArmBench(Client):
             text=True,
         )
 
-    def start_nodes(self, controller_joints: str = "", **supervisor: object) -> None:
-        shared = {"controller_joints": controller_joints} if controller_joints else {}
+    def start_nodes(self, controller_joints: str = "", add_gravity: str = "auto", **supervisor: object) -> None:
+        shared = {"add_gravity": add_gravity}
+        if controller_joints:
+            shared["controller_joints"] = controller_joints
         self.start("safety_filter", **(FILTER | shared))
         self.start("controller_supervisor", **(SUPERVISOR | shared | supervisor))
 

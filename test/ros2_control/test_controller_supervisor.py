@@ -6,6 +6,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 pytest.importorskip("controller_manager_msgs")
@@ -14,8 +15,12 @@ from arm_bench import FILTER, TORQUES, ArmBench, bench
 from controller_manager_msgs.srv import SetHardwareComponentState
 from safe_transfer_msgs.msg import SafetyDecision
 from stand_in import JOINTS, configuration
+from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool
 
+from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.robots.description import load
+from safe_transfer_ros.robots.dynamics import ArmDynamics
 from safe_transfer_ros.safety.reasons import Reason
 
 pytestmark = pytest.mark.timeout(300)
@@ -159,6 +164,25 @@ def test_a_whole_robot_in_another_order() -> None:
         at_the_arm = dict(zip(state.name, state.effort, strict=True))
         assert [at_the_arm[joint] for joint in JOINTS] == TORQUES
         arm.driving = False
+        arm.stopped()
+
+
+def test_an_arm_that_does_not_carry_its_weight_is_carried() -> None:
+    hanging = np.array([0.714, 1.2, 1.828, -1.459, 1.634, -1.306, 0.0])  # not more than the motors can hold
+    carrying = ArmDynamics(load("pr2_left_arm")).gravity_torque(hanging)
+    with bench(watchdog=0.2, add_gravity="always") as arm:
+        commands: list[Float64MultiArray] = []
+        arm.create_subscription(Float64MultiArray, "/effort_controller/commands", commands.append, qos.COMMAND)
+        arm.ready()  # for the supervisor, who reckons by himself, the filter commands no more than rest
+        arm.arm.place(hanging)
+        arm.until(
+            lambda: bool(commands) and np.allclose(commands[-1].data, carrying, atol=1e-6), "what carries it there"
+        )
+        arm.ready()
+        assert np.abs(carrying).max() > 10.0
+        assert arm.activate().success
+        arm.until(lambda: arm.arm.torque() > 10.0, "torque at the arm")
+        assert arm.activate(False).success
         arm.stopped()
 
 

@@ -37,6 +37,15 @@ def test_zeros_are_counted_from_the_last_torque_on() -> None:
     assert stream.zero_count == 3
 
 
+def test_rest_is_not_zero_for_an_arm_that_has_to_be_carried() -> None:
+    stream = CommandStream(2, 0.05)
+    for time, rests in enumerate([True, False, True, True]):
+        stream.hear([8.0, 1.0], time * MS, rests)
+    assert stream.zero_count == 2
+    stream.hear(ZERO, 5 * MS, rests=False)
+    assert stream.zero_count == 0
+
+
 def test_rhythm() -> None:
     stream = CommandStream(2, 0.05)
     assert stream.rhythm() is None
