@@ -15,10 +15,12 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from safe_transfer_ros.commissioning.step import Bench, Failed, Result
+from safe_transfer_ros.commissioning.step import Arm, Bench, Failed, Result
 from safe_transfer_ros.robots.dynamics import ArmDynamics
 
 Array = npt.NDArray[np.float64]
+
+HOLES = 20  # pushes of one joint that a machine may spoil by not running us
 
 
 def pushing_torque(target: float, duration: float, mobility: float) -> float:
@@ -84,11 +86,13 @@ def _push(bench: Bench, joint: int, direction: float, amplitude: float, mobility
     """
     arm, settings, limit = bench.arm, bench.settings, bench.timeouts.torque_limit
     bench.free()
+    holes = 0
     try:
         while True:
             amplitude = min(amplitude, limit)
             start = bench.position()
             way = np.zeros_like(start)
+            arm.forget()
             bench.push(_sine(joint, direction * amplitude, settings.push_time, len(start)))
 
             def far(start: Array = start, way: Array = way) -> bool:
@@ -101,6 +105,11 @@ def _push(bench: Bench, joint: int, direction: float, amplitude: float, mobility
             arm.push(None)
             if arm.tripped:
                 raise Failed(f"the filter tripped: {arm.says}")
+            if _longest_pause(arm) > settings.push_time / 8.0:  # of a sine with a hole in it nothing can be told
+                holes += 1
+                if holes > HOLES:
+                    raise Failed("joint states or commands pause again and again: see `safe_transfer doctor`")
+                continue
             if not np.abs(way).max() < settings.push_motion / 4.0:
                 return way, amplitude
             if amplitude >= limit:
@@ -112,6 +121,11 @@ def _push(bench: Bench, joint: int, direction: float, amplitude: float, mobility
             amplitude *= 2.0
     finally:
         arm.rest()
+
+
+def _longest_pause(arm: Arm) -> float:
+    """Longest time without a joint state, or from one to the command that followed, since `forget`, s."""
+    return max([*np.diff(arm.stamps), *arm.delays], default=math.inf)
 
 
 def _sine(joint: int, amplitude: float, duration: float, n_joints: int) -> Callable[[float], Array]:

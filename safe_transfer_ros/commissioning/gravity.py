@@ -9,10 +9,13 @@ from safe_transfer_ros.commissioning.step import Bench, Failed, Result
 
 
 def gravity(bench: Bench) -> Result:
-    """At zero torque the arm neither sags nor rises: its hardware carries it. Dry friction can hide a small error."""
+    """At rest the arm neither sags nor rises: at zero torque, or at g(q) where the filter adds it.
+
+    Dry friction can hide a small error.
+    """
     arm, settings = bench.arm, bench.settings
     bench.confirmed(
-        f"The controller becomes active at zero torque: for {settings.gravity_time:g} s nothing must move. Be ready to "
+        f"The controller becomes active at rest: for {settings.gravity_time:g} s nothing must move. Be ready to "
         "catch the arm, your other hand on the stop."
     )
     bench.free()
