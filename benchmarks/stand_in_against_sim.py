@@ -97,10 +97,11 @@ def compare(name: str, one: Episode, other: Episode) -> None:
     drawn = float(np.abs(noise(one)[:steps] - noise(other)[:steps]).max())
     returns = [episode_returns(episode, TASK)[0] for episode in (one, other)]
     moved = float(np.abs(one.position - one.position[0]).max())
+    slowest = max(float(np.diff(episode.stamp_ns).max()) * 1e-6 for episode in (one, other))
     print(
         f"{name:34} steps {one.steps}/{other.steps}  noise {drawn:.1e}  start {begin:.4f} rad  apart beyond it: rms "
         f"{np.sqrt(np.mean(beyond**2)):.4f}, max {beyond.max():.4f} rad (moved {moved:.2f} rad)  "
-        f"return {returns[0]:.1f}/{returns[1]:.1f}",
+        f"return {returns[0]:.1f}/{returns[1]:.1f}  longest control period {slowest:.0f} ms",
         flush=True,
     )
 
