@@ -37,7 +37,7 @@ def joint_position_at(
     position = description.home.copy()
     error = np.empty(7)
     for _ in range(30):
-        at, rotation = controller.chain.tool_pose(position)
+        at, rotation, jacobian = controller.chain.pose_and_jacobian(position)
         error[:3] = tool - at
         error[3:6] = -controller.orientation @ rotation_vector(controller.orientation.T @ rotation)
         error[6] = description.home[joint] - position[joint]
@@ -46,7 +46,7 @@ def joint_position_at(
             if inside.all():
                 return position
             break
-        system = np.vstack([controller.chain.jacobian(position), posture])
+        system = np.vstack([jacobian, posture])
         # A step of more than half a radian leaves the region where the Jacobian says anything.
         step = np.linalg.lstsq(system, error, rcond=None)[0]
         position = position + step * min(1.0, 0.5 / max(float(np.abs(step).max()), 1e-12))

@@ -93,13 +93,19 @@ class SerialChain:
 
     def jacobian(self, q: Array) -> Array:
         """Jacobian of the tool, shape (..., 6, n_joints): 3 linear rows (m/rad), 3 angular; base frame."""
+        return self.pose_and_jacobian(q)[2]
+
+    def pose_and_jacobian(self, q: Array) -> tuple[Array, Array, Array]:
+        """Position (..., 3), rotation (..., 3, 3) and Jacobian (..., 6, n_joints) of the tool, in one sweep."""
         sines, cosines, leading = self._turns(q)
-        vectors = [self._tool_offset]
+        vectors = [self._tool_offset, *self._tool_axes]
         for joint, sine, cosine in zip(reversed(self._joints), reversed(sines), reversed(cosines), strict=True):
             vectors[1:1] = [_cross_unit(joint.axis, vectors[0]), _UNIT[joint.axis]]
             vectors = _carried(joint, sine, cosine, vectors)
-        stacked = _packed(vectors[1:], leading).reshape(*leading, len(self._joints), 6)
-        return np.ascontiguousarray(stacked.swapaxes(-1, -2))
+        packed = _packed(vectors, leading)
+        columns = np.ascontiguousarray(packed[..., 1:-3, :]).reshape(*leading, len(self._joints), 6)
+        jacobian = np.ascontiguousarray(columns.swapaxes(-1, -2))
+        return packed[..., 0, :], packed[..., -3:, :].swapaxes(-1, -2), jacobian
 
     def _turns(self, q: Array) -> tuple[list[Any], list[Any], tuple[int, ...]]:
         """Sines and cosines, one float or (batch,) array per joint, and the leading shape."""

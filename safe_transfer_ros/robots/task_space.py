@@ -131,8 +131,7 @@ class TaskSpaceController:
           set_point_velocity: How it should move, same shape, m/s.
         """
         gains = self._gains
-        tool, rotation = self.chain.tool_pose(position)
-        jacobian = self.chain.jacobian(position)
+        tool, rotation, jacobian = self.chain.pose_and_jacobian(position)
         motion = jacobian @ velocity
         turned = self.orientation @ rotation_vector(self.orientation.T @ rotation)
         wrench = np.empty(6)

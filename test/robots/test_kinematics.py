@@ -127,9 +127,9 @@ def test_one_state_gives_the_same_bits_alone_and_in_a_batch(states: np.ndarray) 
         alone = (*CHAIN.tool_motion(q[row], dq[row]), CHAIN.jacobian(q[row]), CHAIN.tool_position(q[row]))
         for one, many in zip(alone, batch, strict=True):
             np.testing.assert_array_equal(one, many[row])
-    pose = CHAIN.tool_pose(q)
-    np.testing.assert_array_equal(pose[0], batch[0])
-    np.testing.assert_array_equal(pose[1], batch[1])
+    for pose in (CHAIN.tool_pose(q), CHAIN.pose_and_jacobian(q)):
+        np.testing.assert_array_equal(pose[0], batch[0])
+        np.testing.assert_array_equal(pose[1], batch[1])
 
 
 def test_leading_dimensions_are_kept() -> None:
