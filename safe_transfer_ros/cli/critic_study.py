@@ -13,6 +13,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser("critic-study", help="safety critics as gates, with and without the adaptive limit")
     parser.add_argument("--seeds", type=int, default=5, help="seeds per method (5)")
     parser.add_argument("--iterations", type=int, help="iterations per run, five episodes each (15)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only methods with this text in their names")
     parser.add_argument("--table-only", action="store_true", help="only what is finished; compute nothing")
     parser.add_argument("--out", type=Path, default=Path("runs/critic_study"), help="folder (runs/critic_study)")
     parser.set_defaults(run=run)
@@ -32,7 +33,8 @@ def run(options: argparse.Namespace) -> int:
     results: dict[str, list[list[dict[str, float]]]] = {arm.label: [] for arm in ARMS + ASIDE}
     store = options.out / "cache"
     # The question first, with all its seeds; what is only beside it afterwards.
-    for seed, arm in [(seed, arm) for arms in (ARMS, ASIDE) for seed in range(options.seeds) for arm in arms]:
+    order = [(seed, arm) for arms in (ARMS, ASIDE) for seed in range(options.seeds) for arm in arms]
+    for seed, arm in [(seed, arm) for seed, arm in order if options.only in arm.label]:
         planned = dataclasses.replace(arm, seed=seed, iterations=options.iterations or arm.iterations)
         rows = finished(planned, store) if options.table_only else load_or_compute(planned, store)
         if rows is not None:

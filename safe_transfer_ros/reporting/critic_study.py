@@ -11,10 +11,11 @@ import numpy as np
 Runs = Mapping[str, Sequence[Sequence[Mapping[str, float]]]]
 
 _STEPS_PER_ITERATION = 1000  # five episodes of 200
+_STYLES = {"fixed 0.8": ":", "fixed": "--"}
 
 
 def summary(results: Runs) -> list[dict[str, str]]:
-    """A line a method: seeds, unsafe steps, failed episodes, worst damage, returns, gated share."""
+    """A line a method: seeds, unsafe steps (of all iterations, of the last five), failed episodes, damage, returns."""
     lines = []
     for label, runs in results.items():
 
@@ -28,9 +29,11 @@ def summary(results: Runs) -> list[dict[str, str]]:
                 "seeds": str(len(runs)),
                 "steps": f"{len(runs[0]) * _STEPS_PER_ITERATION:d}",
                 "unsafe steps": _spread(unsafe, ".0f"),
+                "of the last 5": _spread(over("unsafety_rate", lambda v: np.sum(v[-5:])) * _STEPS_PER_ITERATION, ".0f"),
                 "failed episodes": _spread(over("failed_episodes", np.sum) * 5, ".1f"),
                 "largest damage": _spread(over("expected_damage", np.max), ".3f"),
                 "over D_safe .5": _spread(over("expected_damage", lambda v: np.sum(np.array(v) > 0.5)), ".1f"),
+                "return": _spread(over("mean_return", np.mean), ".1f"),
                 "return, last 5": _spread(over("mean_return", lambda v: np.mean(v[-5:])), ".1f"),
                 "task return, last 5": _spread(over("mean_task_return", lambda v: np.mean(v[-5:])), ".1f"),
                 "T_lim at the end": _spread(over("torque_limit", lambda v: v[-1]), ".2f"),
@@ -69,8 +72,10 @@ def draw(results: Runs, path: Path) -> Path:
         for label, runs in results.items():
             values = np.array([[row[name] for row in run] for run in runs])
             iterations, mean, spread = np.arange(values.shape[1]), values.mean(axis=0), values.std(axis=0)
-            style = "--" if label.startswith("fixed") else "-"
-            (line,) = axes.plot(iterations, mean, style, label=f"{label} ({len(runs)})", linewidth=1.5)
+            # A colour a method, a style a way of setting the limit: there are more methods than colours.
+            style = next((s for start, s in _STYLES.items() if label.startswith(start)), "-")
+            colour = f"C{list(results).index(label) % 10}"
+            (line,) = axes.plot(iterations, mean, style, color=colour, label=f"{label} ({len(runs)})", linewidth=1.5)
             axes.fill_between(iterations, mean - spread, mean + spread, alpha=0.12, color=line.get_color(), linewidth=0)
         if name == "mean_return":
             axes.set_yscale("symlog", linthresh=100)
