@@ -77,7 +77,9 @@ setup(
         ],
         # `safe_transfer reproduce --ray ADDRESS`.
         "ray": ["ray>=2.9"],
-        "test": ["hypothesis", "pytest", "pytest-timeout"],
+        # `safe_transfer bag export-minari`.
+        "minari": ["h5py>=3.8", "minari>=0.5.3"],
+        "test": ["h5py", "hypothesis", "mcap-ros2-support", "minari", "pytest", "pytest-timeout"],
     },
     zip_safe=False,
     entry_points={

@@ -29,6 +29,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--mapping", type=Path, metavar="YAML", help="what stands where in somebody else's recording: docs/critics.md"
     )
     transitions.set_defaults(run=_transitions)
+    export = actions.add_parser("export-minari", help="transitions as a Minari dataset, for other offline-RL libraries")
+    export.add_argument("path", type=Path, metavar="TRANSITIONS", help="folder of to-transitions")
+    export.add_argument("--out", type=Path, required=True, help="folder to create")
+    export.set_defaults(run=_export)
 
 
 def _info(options: argparse.Namespace) -> int:
@@ -95,4 +99,15 @@ def _transitions(options: argparse.Namespace) -> int:
             if not damage.whole:
                 print(f"  ! {damage.describe()}")
     print(f"{options.out}: {counts.describe()}")
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    """Write the dataset."""
+    from safe_transfer_ros.bags.export_minari import export_minari
+    from safe_transfer_ros.bags.transition_store import Transitions
+
+    transitions = Transitions(options.path)
+    episodes = export_minari(transitions, options.out)
+    print(f"{options.out / 'data'}: {episodes} episodes, {len(transitions):,} steps")
     return 0
