@@ -155,7 +155,10 @@ def _layers(given: Mapping[str, str]) -> Parameters:
 def _resumed(run_dir: Path, given: Mapping[str, str]) -> Plan:
     """The session that goes on where the run in `run_dir` left off, under that run's own configuration."""
     allowed = ("resume", "iterations", "robot", "commission", "allow_uncommissioned")
-    others = sorted(name for name, text in given.items() if text and name not in allowed)
+    defaults = {argument.name: argument.default for argument in ARGUMENTS}  # `ros2 launch` gives them all
+    others = sorted(
+        name for name, text in given.items() if text not in ("", defaults.get(name)) and name not in allowed
+    )
     if others:
         raise ConfigurationError(f"resume:= goes on with the run as it was: leave out {', '.join(others)}")
     session = sessions(run_dir)

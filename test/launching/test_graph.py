@@ -140,3 +140,12 @@ def test_a_full_disk_is_said_before_the_run(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(pr2_cup_swirl, "MINIMUM_FREE_BYTES", 10**18)
     with pytest.raises(ConfigurationError, match="MB free"):
         plan(tmp_path)
+
+
+def test_resume_may_come_with_every_default_as_ros2_launch_gives_them(tmp_path: Path) -> None:
+    defaults = {argument.name: argument.default for argument in pr2_cup_swirl.ARGUMENTS if argument.default}
+    with pytest.raises(ConfigurationError) as refused:
+        pr2_cup_swirl.plan(defaults | {"resume": str(tmp_path / "nothing")})
+    assert "leave out" not in str(refused.value)
+    with pytest.raises(ConfigurationError, match="leave out record"):
+        pr2_cup_swirl.plan(defaults | {"resume": str(tmp_path / "nothing"), "record": "false"})
