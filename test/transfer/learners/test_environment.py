@@ -12,7 +12,6 @@ from safe_transfer_ros.tasks.push_task import PushTask
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.transfer.learners.environment import ENVIRONMENTS, environment
 
-
 EPISODES, FIRST = 3, 3
 
 
