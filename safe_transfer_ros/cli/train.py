@@ -59,6 +59,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (all cores); does not change the numbers")
     parser.add_argument("--quick", action="store_true", help="one seed, three epochs of eight episodes")
     parser.add_argument("--fresh", action="store_true", help="repeat runs that an earlier state of the code made")
+    parser.add_argument("--table-only", action="store_true", help="only what is finished; learn nothing")
     parser.add_argument("--out", type=Path, default=Path("runs/train"), help="folder (runs/train)")
     parser.set_defaults(run=run)
 
@@ -100,8 +101,14 @@ def run(options: argparse.Namespace) -> int:
         for seed in range(options.seeds or (1 if options.quick else 3))
         for name in (METHODS if options.method == "all" else [options.method])
     ]
-    options.out.mkdir(parents=True, exist_ok=True)
     store = LearnerStore(options.out / "cache")
-    done = complete(runs, store, compute, lambda: LocalWorkers(options.jobs), fresh=options.fresh)
-    print(learners.write([done[one] for one in runs], options.out))
+    if options.table_only:
+        finished = [curves for one in runs if (curves := store.load(one)) is not None]
+        if not finished:
+            raise ValueError(f"none of these {len(runs)} runs is finished in {store.folder}: leave out --table-only")
+    else:
+        options.out.mkdir(parents=True, exist_ok=True)
+        done = complete(runs, store, compute, lambda: LocalWorkers(options.jobs), fresh=options.fresh)
+        finished = [done[one] for one in runs]
+    print(learners.write(finished, options.out))
     return 0

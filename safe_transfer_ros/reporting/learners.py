@@ -35,7 +35,9 @@ def write(runs: Sequence[LearnerCurves], folder: Path) -> str:
     _write(folder / f"{task}.csv", [row for one in runs for row in _rows(one)])
     _write(folder / f"{task}_summary.csv", lines)
     panels = [name for name in _PANELS if np.isfinite(runs[0].columns[name]).any()]
-    title = f"{task}: {len(by_method)} learners, {len(runs) // len(by_method)} seeds, accepted failures χ = {chi:g}"
+    counts = sorted({len(of) for of in by_method.values()})
+    seeds = f"{counts[0]} to {counts[-1]} seeds" if len(counts) > 1 else f"{counts[0]} seed" + "s" * (counts[0] > 1)
+    title = f"{task}: {seeds} per learner, accepted failures χ = {chi:g}"
     picture = evidence.draw(
         title,
         by_method,

@@ -43,6 +43,15 @@ def test_what_is_there_is_not_computed_again(done: Path, capsys: pytest.CaptureF
     assert {path: path.stat().st_mtime_ns for path in (done / "cache").iterdir()} == before
 
 
+def test_a_table_of_what_is_finished_learns_nothing(
+    done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "all", *SMALL, "--table-only", "--out", str(done)]) == 0
+    assert capsys.readouterr().out.count("\n| TRPO ") == 1
+    assert main(["train", "all", *SMALL, "--table-only", "--out", str(tmp_path / "none")]) == 2
+    assert "none of these 10 runs is finished" in capsys.readouterr().err and not (tmp_path / "none").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
