@@ -20,6 +20,7 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument("out", description="folder for transitions, critic and model card"),
             DeclareLaunchArgument("episodes", default_value="0", description="train after so many; 0: when stopped"),
             DeclareLaunchArgument("conservative", default_value="false", description="CSC instead of SQRL"),
+            DeclareLaunchArgument("updates", default_value="20000", description="updates at most"),
             DeclareLaunchArgument("candidate", default_value="", description="critic that judges without acting"),
             Node(
                 package="safe_transfer_ros",
@@ -30,6 +31,7 @@ def generate_launch_description() -> LaunchDescription:
                         "out": out,
                         "episodes": LaunchConfiguration("episodes"),
                         "conservative": LaunchConfiguration("conservative"),
+                        "updates": LaunchConfiguration("updates"),
                     }
                 ],
                 sigterm_timeout="600",  # it trains after it was told to stop

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import time
+from pathlib import Path
 
 import numpy as np
 from rclpy.node import Node
@@ -41,6 +42,7 @@ class CriticShadow(Node):
         loaded = load_critic(settings.candidate, observation_size=task.observation_size, action_size=task.action_size)
         self._critic, self._epsilon = loaded.critic, float(loaded.card["epsilon"])
         self._order = JointOrder(task.robot.joint_names)
+        Path(settings.out).parent.mkdir(parents=True, exist_ok=True)  # the trainer beside it may come later
         self._file = open(settings.out, "x", newline="", buffering=1)
         self._writer = csv.writer(self._file, lineterminator="\n")
         self._writer.writerow(COLUMNS)

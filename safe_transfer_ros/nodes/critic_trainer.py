@@ -19,7 +19,7 @@ from safe_transfer_ros.nodes.parameters import declare
 from safe_transfer_ros.nodes.process import Lifetime, run
 from safe_transfer_ros.nodes.settings import CriticTrainerSettings, ExperimentSettings
 from safe_transfer_ros.tasks.task import make
-from safe_transfer_ros.transfer.critic_training import CriticSettings, TrainingSettings, train_critic
+from safe_transfer_ros.transfer.critic_training import Check, CriticSettings, TrainingSettings, train_critic
 
 _CHECK_EVERY_S = 0.5
 
@@ -64,6 +64,7 @@ class CriticTrainer(Node):
                 ),
                 transitions.about,
                 self._out,
+                _say,
             )
         except ValueError as error:
             print(f"critic_trainer: {error}", flush=True)
@@ -71,6 +72,10 @@ class CriticTrainer(Node):
         for reason in card["against"]:
             print(f"critic_trainer: not certified: {reason}", flush=True)
         print(f"critic_trainer: {self._out / 'critic.safetensors'}", flush=True)
+
+
+def _say(check: Check) -> None:
+    print(f"critic_trainer: {check.updates} updates, Brier score {check.brier:.4f}", flush=True)
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ def processes(tmp_path: Path) -> Iterator[list[subprocess.Popen[str]]]:
     critic(tmp_path / "candidate.safetensors", threshold=0.26)
     given = {
         "critic_trainer": {"out": tmp_path / "out", "episodes": EPISODES, "updates": 60, "gamma": 0.5},
-        "critic_shadow": {"candidate": tmp_path / "candidate.safetensors", "out": tmp_path / "shadow.csv"},
+        "critic_shadow": {"candidate": tmp_path / "candidate.safetensors", "out": tmp_path / "new" / "shadow.csv"},
     }
     started = []
     for node, parameters in given.items():
@@ -96,7 +96,7 @@ def test_decisions_over_dds_train_the_critic_of_the_recording(
         np.testing.assert_array_equal(array, live.parameters[name])
     assert live.card["data"]["digest"] == offline.card["data"]["digest"]
 
-    rows = list(csv.DictReader((tmp_path / "shadow.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "new" / "shadow.csv").open()))
     assert len(rows) == EPISODES * STEPS
     # Each episode proposes more than the limit, .5, from episode 1 on, so the candidate refuses.
     assert {row["refuses"] for row in rows if int(row["episode"]) > 0} == {"1"}
