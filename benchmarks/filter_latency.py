@@ -42,7 +42,7 @@ from safe_transfer_ros import middleware
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.nodes import qos
 from safe_transfer_ros.nodes.process import Lifetime, run
-from safe_transfer_ros.nodes.stamps import set_ns
+from safe_transfer_ros.nodes.stamps import set_ns, to_ns
 from safe_transfer_ros.tasks.task import make
 
 JOINTS = list(make("pr2_cup_swirl").robot.joint_names)
@@ -136,15 +136,16 @@ class Driver(Node):
                 self.proposal_latencies.clear()
             return
         state = self._state
+        proposing = self._ticks % round(self._rate / 20.0) == 0
+        if proposing:  # it answers the joint state before: one that is still to come it would have to wait for
+            self._values += 1
+            value = 1e-6 * self._values
+            set_ns(self._proposal.header.stamp, to_ns(state.header.stamp))
+            self._proposal.effort = array("d", [value] * len(JOINTS))
         set_ns(state.header.stamp, time.monotonic_ns())
         state.position = array("d", (HOME + 1e-4 * np.sin(0.01 * self._ticks)).tobytes())
         state.velocity = array("d", np.full(len(JOINTS), 1e-4 * np.cos(0.01 * self._ticks)).tobytes())
-        proposing = self._ticks % round(self._rate / 20.0) == 0
         if proposing:
-            self._values += 1
-            value = 1e-6 * self._values
-            self._proposal.header.stamp = state.header.stamp
-            self._proposal.effort = array("d", [value] * len(JOINTS))
             self._proposed[value] = time.monotonic_ns(), len(self._sent)
             self._proposals.publish(self._proposal)
         self._sent.append(time.monotonic_ns())
