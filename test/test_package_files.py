@@ -36,9 +36,9 @@ ROSDEP_KEYS = {
     "yaml": "python3-yaml",
 }
 # No rosdep key: apt brings markupsafe with jinja2, pip the others (README).
-PIP_ONLY = {"lz4", "markupsafe", "mcap", "ray", "safetensors", "zstandard"}
+PIP_ONLY = {"h5py", "lz4", "markupsafe", "mcap", "minari", "ray", "safetensors", "zstandard"}
 PIP_NAMES = {"yaml": "pyyaml"}
-OPTIONAL = {"lz4", "ray"}  # imported only for a bag compressed with it, and to work on a cluster
+OPTIONAL = {"h5py", "lz4", "minari", "ray"}  # for an export, a bag compressed with it, a cluster
 
 POLICY_ACTION = """
     std_msgs/Header header; uint32 iteration; uint32 episode; uint32 step; bool last; uint64 policy_version;
