@@ -24,7 +24,7 @@ test:  ## style, types and all tests; options: make test ARGS="test/safety -x"
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint
 	@echo '· tests'
-	@$(IN_VENV) python -m pytest -q -n 2 --dist loadgroup $(ARGS)
+	@$(IN_VENV) python -m pytest -q -n 2 $(ARGS)
 
 lint:  ## style and types only
 	@scripts/setup.sh dev

@@ -1,22 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which tests run side by side: `make test` runs two workers.
 
-Tests of real processes look at time, so they run one after the other, on one worker; all the others share the rest.
+Tests of real processes look at time, so they run one after the other on one worker; the other files go to whoever is free.
+(pytest-xdist's own groups rename tests in a way that pytest 9.2 has no place for.)
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-PROCESSES = {"faults", "launching", "nodes", "ros2_control"}
-HERE = Path(__file__).parent
+PROCESSES = ("faults", "launching", "nodes", "ros2_control")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group them for `--dist loadgroup`; without it this changes nothing."""
-    for item in items:
-        if item.path.relative_to(HERE).parts[0] in PROCESSES:
-            item.add_marker(pytest.mark.xdist_group("processes"))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out whole files, those of real processes as one."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return "processes" if file.startswith(tuple(f"test/{folder}/" for folder in PROCESSES)) else file
+
+    return Scheduling(config, log)
