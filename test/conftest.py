@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which tests run side by side: `make test` runs two workers.
 
-Tests of real processes look at time, so they run one after the other on one worker; the other files go to whoever is free.
+Tests of real processes look at time, so they run one after the other on one worker; other files go to whoever is free.
 (pytest-xdist's own groups rename tests in a way that pytest 9.2 has no place for.)
 """
 
