@@ -20,6 +20,7 @@ from safe_transfer_ros.robots.dynamics import ArmDynamics
 
 Array = npt.NDArray[np.float64]
 
+LOOKS, LOOK_SECONDS = 25, 0.2
 HOLES = 20  # pushes of one joint that a machine may spoil by not running us
 
 
@@ -90,6 +91,7 @@ def _push(bench: Bench, joint: int, direction: float, amplitude: float, mobility
     try:
         while True:
             amplitude = min(amplitude, limit)
+            _settle(bench)
             start = bench.position()
             way = np.zeros_like(start)
             arm.forget()
@@ -121,6 +123,16 @@ def _push(bench: Bench, joint: int, direction: float, amplitude: float, mobility
             amplitude *= 2.0
     finally:
         arm.rest()
+
+
+def _settle(bench: Bench) -> None:
+    """Wait until nothing moves: a joint that swings from the push before would be taken for an answer to this one."""
+    for _ in range(LOOKS):
+        before = bench.position()
+        bench.arm.wait(LOOK_SECONDS)
+        if np.abs(bench.position() - before).max() < bench.settings.push_motion / 20.0:
+            return
+    raise Failed("the arm does not come to rest at zero torque")
 
 
 def _longest_pause(arm: Arm) -> float:

@@ -55,7 +55,8 @@ def moving(arm: ArmBench) -> Future:
     arm.until(lambda: arm.phase == "inactive" and "ready" in arm.supervisor.message, "an arm that is ready")
     assert arm.activate().success
     future = asked(arm)
-    arm.until(lambda: arm.arm.torque() > 0.0, "the move")
+    arm.until(lambda: future.done() or arm.arm.torque() > 0.0, "the move")
+    assert not future.done(), future.result()
     return future
 
 
