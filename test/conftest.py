@@ -11,20 +11,17 @@ from typing import Any
 
 import pytest
 
-PROCESSES = {"faults", "launching", "nodes", "ros2_control"}
+PROCESSES = ("faults", "launching", "nodes", "ros2_control")
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Hand out whole files, those of real processes as one; the largest lots are handed out first."""
+    """Hand out whole files, those of real processes as one."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::", 1)[0]
-            folders = file.split("/")[1:-1]
-            if not folders:  # these look at the repository as a whole; together they are large enough to begin early
-                return "repository"
-            return "processes" if PROCESSES.intersection(folders) else file
+            return "processes" if file.startswith(tuple(f"test/{folder}/" for folder in PROCESSES)) else file
 
     return Scheduling(config, log)
