@@ -47,8 +47,8 @@ POLICY_ACTION = """
 SAFETY_DECISION = """
     std_msgs/Header header; uint32 iteration; uint32 episode; uint32 step; bool last; bool terminated;
     uint8 mode; uint8 verdict; uint32 reasons; string[] joint_names; float64[] position; float64[] velocity;
-    float64[] observation; float64[] proposed_mean; float64[] proposed_stddev; float64[] proposed_effort;
-    float64[] applied_effort; float64 torque_limit; uint32 limit_iteration; float64 risk;
+    float64[] object_pose; float64[] observation; string[] action_names; float64[] proposed_mean;
+    float64[] proposed_stddev; float64[] proposed_effort; float64[] chosen; float64[] applied_effort; float64 torque_limit; uint32 limit_iteration; float64 risk;
     uint64 policy_version; string critic_version
 """
 ROLLOUT = """

@@ -15,6 +15,7 @@ from safe_transfer_ros.safety.reasons import Reason, Verdict
 from safe_transfer_ros.tasks.task import Task
 
 _EMPTY = array("d")
+_NOT_TAKEN = (Verdict.REJECTED, Verdict.STOPPED)
 
 
 def read_proposal(message: PolicyAction, order: JointOrder) -> Proposal | Reason:
@@ -51,6 +52,7 @@ class DecisionMessage:
         """For the joints and the observation of a task."""
         self._task = task
         self._message = SafetyDecision(joint_names=list(task.robot.joint_names))
+        self._message.action_names = self._message.joint_names
 
     def fill(
         self,
@@ -86,11 +88,12 @@ class DecisionMessage:
         observation = self._task.observe(rules.position, rules.velocity, rules.torque_limit)
         message.observation = array("d", observation.tobytes())
         if proposal is None or proposal.last:
-            message.proposed_mean = message.proposed_stddev = message.proposed_effort = _EMPTY
+            message.proposed_mean = message.proposed_stddev = message.proposed_effort = message.chosen = _EMPTY
         else:
             message.proposed_mean = array("d", proposal.mean.tobytes())
             message.proposed_stddev = array("d", proposal.stddev.tobytes())
             message.proposed_effort = array("d", proposal.effort.tobytes())
+            message.chosen = _EMPTY if verdict in _NOT_TAKEN else array("d", rules.chosen.tobytes())
         message.applied_effort = array("d", rules.applied.tobytes())
         message.torque_limit = rules.torque_limit
         message.limit_iteration = rules.guard.iteration

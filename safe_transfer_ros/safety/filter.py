@@ -59,6 +59,8 @@ class SafetyFilter:
       mode: What the filter is doing.
       cause: Why it is HOLDING or TRIPPED; NONE otherwise. Latched while TRIPPED.
       torque_limit: Limit in force in the last cycle, N·m.
+      chosen: What was taken of the latest proposal accepted, before any bound, shape (n_joints,), N·m, or of a drive's
+        actions; a read-only view.
       applied: Torque of the last cycle, shape (n_joints,), N·m; a read-only view.
       last_reasons: Everything that intervened in the last cycle or was refused since the one before.
       verdict: What became of the latest proposal.
@@ -121,6 +123,7 @@ class SafetyFilter:
         self._zeros: Array = np.zeros(n)
         self._wanted: Array = np.zeros(n)
         self._action: Array = np.zeros(n if drive is None else drive.action_size)
+        self.chosen = read_only(self._wanted if drive is None else self._action)
         self._damped: Array = np.zeros(n)
         self._before: Array = np.zeros(n)  # torque of the instant before this one
         self._applied: Array = np.zeros(n)

@@ -52,10 +52,12 @@ def test_a_risky_proposal_is_replaced_and_a_safe_one_is_not(bench: Bench, tmp_pa
     assert bench.armed().success
     command, decision = bench.step(0, [0.04, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
     assert decision.verdict == SafetyDecision.VERDICT_ACCEPTED and command[0] == 0.04 and decision.risk < 0.01
+    assert decision.chosen == decision.proposed_effort and decision.action_names == decision.joint_names
     command, decision = bench.step(1, [5.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
     assert decision.verdict == SafetyDecision.VERDICT_RESAMPLED
     assert decision.reasons & SafetyDecision.REASON_CRITIC_RISK
     assert command[0] <= 0.0501 and decision.risk <= 0.1 and decision.proposed_effort[0] == 5.0
+    assert list(decision.chosen[1:]) != [0.0] * 6 and decision.chosen[0] == command[0], "the sample the critic let pass"
     assert len(decision.critic_version) == 12
 
 

@@ -76,6 +76,9 @@ class Messages:
             "limit_iteration": fields["iteration"],
             "risk": float("nan"),
             "critic_version": "",
+            "object_pose": np.empty(0),
+            "action_names": fields["joint_names"],
+            "chosen": fields["proposed_effort"],
         } | fields
         return self.serialised(TYPES["/safety_filter/decision"], **given)
 

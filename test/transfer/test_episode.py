@@ -38,6 +38,7 @@ def decision(step, *, steps=4, iteration=2, episode=9, names=NAMES, **changes):
         "proposed_mean": none if last else joints + 0.1,
         "proposed_stddev": none if last else joints + 0.2,
         "proposed_effort": none if last else joints + 0.3,
+        "chosen": none if last else joints + 0.3,
         "applied_effort": joints if last else joints + 0.4,
         "torque_limit": 0.1 + step,
         "risk": float("nan"),
@@ -127,6 +128,13 @@ def test_decisions_of_an_episode_under_way_are_left_out():
 def test_weights_that_change_within_an_episode_are_refused():
     with pytest.raises(EpisodeError, match="policy version 3 at step 1, 2 before"):
         episodes_from_decisions([decision(0), decision(1, policy_version=3)])
+
+
+def test_what_the_critic_let_pass_is_what_was_done() -> None:
+    instead = array("d", [7.0] * len(decision(1).proposed_effort))
+    replaced = decision(1, chosen=instead, verdict=int(Verdict.RESAMPLED), reasons=int(Reason.CRITIC_RISK))
+    (episode,) = episodes_from_decisions([decision(0), replaced, decision(2), decision(3), decision(4)])
+    np.testing.assert_array_equal(episode.proposed[1], instead)
 
 
 @pytest.mark.parametrize("verdict", [Verdict.REJECTED, Verdict.STOPPED])
