@@ -48,8 +48,8 @@ SAFETY_DECISION = """
     std_msgs/Header header; uint32 iteration; uint32 episode; uint32 step; bool last; bool terminated;
     uint8 mode; uint8 verdict; uint32 reasons; string[] joint_names; float64[] position; float64[] velocity;
     float64[] object_pose; float64[] observation; string[] action_names; float64[] proposed_mean;
-    float64[] proposed_stddev; float64[] proposed_effort; float64[] chosen; float64[] applied_effort; float64 torque_limit; uint32 limit_iteration; float64 risk;
-    uint64 policy_version; string critic_version
+    float64[] proposed_stddev; float64[] proposed_effort; float64[] chosen; float64[] applied_effort;
+    float64 torque_limit; uint32 limit_iteration; float64 risk; uint64 policy_version; string critic_version
 """
 ROLLOUT = """
     uint32 iteration; uint32 episodes; uint32 first_episode; uint64 policy_version; uint32 limit_iteration;
@@ -70,7 +70,7 @@ INTERFACES = {
     """,
     "msg/FilterStatus.msg": """
         std_msgs/Header header; uint8 mode; uint32 cause; uint32 iteration; float64 torque_limit;
-        bool accepted; bool lease_lost; string message
+        bool accepted; bool lease_lost; bool connected; string message
     """,
     "msg/UnsafetyEstimate.msg": """
         std_msgs/Header header; uint32 iteration; uint64 policy_version; uint32 steps; uint32 missing;

@@ -120,15 +120,15 @@ def plan(given: Mapping[str, str]) -> Plan:
         return _resumed(Path(given["resume"]).absolute(), given)
     parameters, own = apply_arguments(_layers(given), given, ARGUMENTS)
     run_dir = Path(own["run_dir"] or f"runs/{NAME}-{time.strftime('%Y%m%d-%H%M%S')}").absolute()
-    record = own["record"] == "true"
-    parameters.setdefault("trainer", {}).update(run_dir=str(run_dir), record=record)
+    parameters.setdefault("trainer", {})["run_dir"] = str(run_dir)
     parameters.setdefault("bag_recorder", {})["bag"] = str(run_dir / "bag")
     parameters = complete(parameters)
     simulated = own["robot"] == "sim"
     evidence = {} if simulated else _check_hardware(parameters, given)
     _check_inputs(parameters)
     _create(run_dir)
-    return _session(run_dir, parameters, evidence, simulated=simulated, session=0)
+    processes = _processes(simulated=simulated, record=own["record"] == "true")
+    return _session(run_dir, parameters, evidence, processes, session=0)
 
 
 def hardware_parameters(given: Mapping[str, str]) -> Parameters:
@@ -181,14 +181,16 @@ def _resumed(run_dir: Path, given: Mapping[str, str]) -> Plan:
     _check_room(run_dir)
     simulated = given.get("robot", "sim") == "sim"
     evidence = {} if simulated else _check_hardware(parameters, given)
-    return _session(run_dir, parameters, evidence, simulated=simulated, session=session)
+    processes = _processes(simulated=simulated, record="bag_recorder" in experiment.nodes)
+    return _session(run_dir, parameters, evidence, processes, session=session)
 
 
 def _session(
-    run_dir: Path, parameters: Parameters, evidence: Mapping[str, Any], *, simulated: bool, session: int
+    run_dir: Path, parameters: Parameters, evidence: Mapping[str, Any], processes: tuple[Process, ...], *, session: int
 ) -> Plan:
     parameters_file = session_path(run_dir, CONFIG, session)
     parameters["trainer"]["config_file"] = str(parameters_file)
+    parameters[SHARED]["graph"] = ",".join(process.node for process in processes)
     write_parameters(parameters, parameters_file)
     if evidence:
         session_path(run_dir, "commission.yaml", session).write_text(yaml.safe_dump(dict(evidence), sort_keys=False))
@@ -198,7 +200,7 @@ def _session(
         provenance=session_path(run_dir, "run.yaml", session),
         parameters_file=parameters_file,
         parameters=parameters,
-        processes=_processes(simulated=simulated, record=parameters["trainer"]["record"]),
+        processes=processes,
     )
 
 

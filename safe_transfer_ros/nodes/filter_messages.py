@@ -102,8 +102,15 @@ class DecisionMessage:
         return message
 
 
-def status_message(rules: SafetyFilter, *, accepted: bool, text: str) -> FilterStatus:
-    """Mode, cause and limit in force, not stamped; `accepted` is whether the limit offered last was taken."""
+def status_message(rules: SafetyFilter, *, accepted: bool, unheard: str, text: str) -> FilterStatus:
+    """Mode, cause and limit in force, not stamped.
+
+    Args:
+      rules: The filter's.
+      accepted: Whether the limit offered last was taken.
+      unheard: Who of the graph does not hear the filter yet; empty if everybody does who must.
+      text: Why a limit was refused, or the arm stopped.
+    """
     guard = rules.guard
     return FilterStatus(
         mode=rules.mode,
@@ -112,5 +119,6 @@ def status_message(rules: SafetyFilter, *, accepted: bool, text: str) -> FilterS
         torque_limit=guard.in_force,
         accepted=accepted,
         lease_lost=guard.lost,
-        message=text,
+        connected=not unheard,
+        message=text or unheard,
     )

@@ -20,6 +20,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
 from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.nodes.listeners import Listeners
 from safe_transfer_ros.nodes.parameters import declare
 from safe_transfer_ros.nodes.process import EXIT_BAD_INPUT, Lifetime, run
 from safe_transfer_ros.nodes.settings import ExperimentSettings, SimulatorSettings
@@ -70,16 +71,27 @@ class MujocoSim(Node):
         commands = f"{experiment.controller}/commands"
         self._command_order = JointOrder(robot.joint_names).indices(experiment.command_joints(robot.joint_names))
         self.create_subscription(Float64MultiArray, commands, self._on_command, qos.STREAM)
-        self.create_service(ResetEpisode, "reset_episode", self._on_reset)
+        self._listeners = Listeners(self, self._states, "joint_states", experiment.nodes)
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._offer = self.create_timer(0.02, self._offer_resets, clock=self._steady)
         self._arm.reset(*self._task.initial_state(initial_state_rng(experiment.seed, 0)))
         self._awaiting_command = False
         if not self._lockstep:
             self._start = time.monotonic()
             self._ticks = 0
-            self.create_timer(self._period_ns / 1e9, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
+            self.create_timer(self._period_ns / 1e9, self._tick, clock=self._steady)
 
     def close(self) -> None:
         """Nothing outlives the process."""
+
+    def _offer_resets(self) -> None:
+        """Serve resets once everybody hears the joint states: the first of an episode is sent but once."""
+        missing = self._listeners.missing()
+        if missing:
+            self.get_logger().info(f"no episode yet: {missing}", throttle_duration_sec=5.0, skip_first=True)
+            return
+        self.destroy_timer(self._offer)
+        self.create_service(ResetEpisode, "reset_episode", self._on_reset)
 
     def _on_reset(self, request: ResetEpisode.Request, response: ResetEpisode.Response) -> ResetEpisode.Response:
         rng = initial_state_rng(int(request.seed), int(request.episode))

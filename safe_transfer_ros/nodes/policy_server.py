@@ -25,6 +25,7 @@ from std_srvs.srv import SetBool
 
 from safe_transfer_ros.nodes import qos
 from safe_transfer_ros.nodes.joint_state_reader import JointStateError, JointStateReader, ReadState
+from safe_transfer_ros.nodes.listeners import Listeners
 from safe_transfer_ros.nodes.managed import ManagedNode
 from safe_transfer_ros.nodes.parameters import declare
 from safe_transfer_ros.nodes.process import Lifetime, run
@@ -80,6 +81,7 @@ class PolicyServer(ManagedNode):
     def configure(self) -> None:
         """Create topics, services and the rollout action; load the policy file if one is given."""
         self._actions = self.create_publisher(PolicyAction, "policy_server/action", qos.RECORD)
+        self._listeners = Listeners(self, self._actions, "policy_server/action", self._experiment.nodes)
         self._status = self.create_publisher(PolicyStatus, "policy_server/policy_status", qos.LATCHED)
         self.create_subscription(JointState, "joint_states", self._on_raw_joint_state, qos.STREAM, raw=True)
         self.create_subscription(FilterStatus, "safety_filter/status", self._on_filter_status, qos.LATCHED)
@@ -183,8 +185,13 @@ class PolicyServer(ManagedNode):
     async def _wait_for_versions(self, goal: Rollout.Goal) -> None:
         """The goal names the policy version and limit iteration it is about; never roll out with others."""
         seconds = self._settings.peer_timeout
-        what = f"policy version {goal.policy_version} installed (have {self._version})"
-        await until(self, lambda: self._policy is not None and self._version == goal.policy_version, seconds, what)
+        await until(
+            self,
+            lambda: self._policy is not None and self._version == goal.policy_version,
+            seconds,
+            lambda: f"policy version {goal.policy_version} installed (have {self._version})",
+        )
+        await until(self, lambda: not self._listeners.missing(), seconds, self._listeners.missing)
         what = f"torque limit of iteration {goal.limit_iteration} in force at the filter"
         await until(self, lambda: self._filter.iteration == goal.limit_iteration, seconds, what)
 

@@ -39,6 +39,7 @@ from safe_transfer_ros.nodes.critic_worker import TimeBoundGate
 from safe_transfer_ros.nodes.filter_health import FilterHealth
 from safe_transfer_ros.nodes.filter_messages import DecisionMessage, read_proposal, status_message
 from safe_transfer_ros.nodes.joint_state_reader import JointStateError, JointStateReader
+from safe_transfer_ros.nodes.listeners import COMMANDS, Listeners
 from safe_transfer_ros.nodes.managed import ManagedNode
 from safe_transfer_ros.nodes.parameters import declare
 from safe_transfer_ros.nodes.process import Lifetime, run
@@ -76,6 +77,7 @@ class SafetyFilter(ManagedNode):
         self._task = make(experiment.task)
         self._lockstep: bool = experiment.lockstep
         self._nominal_period = self._task.control_period_s if self._lockstep else self._task.timestep_s
+        self._nodes = experiment.nodes
         self._commands_topic = f"{experiment.controller}/commands"
         self._gravity: GravityTerm | None = None
         self._carried_ns = 0  # when it last followed the arm
@@ -160,6 +162,11 @@ class SafetyFilter(ManagedNode):
         self._commands = self.create_publisher(Float64MultiArray, self._commands_topic, qos.RECORD)
         self._decisions = self.create_publisher(SafetyDecision, "safety_filter/decision", qos.RECORD)
         self._status = self.create_publisher(FilterStatus, "safety_filter/status", qos.LATCHED_RECORD)
+        self._listeners = (
+            Listeners(self, self._commands, COMMANDS, self._nodes),
+            Listeners(self, self._decisions, "safety_filter/decision", self._nodes),
+        )
+        self._unheard = self._not_heard()
         self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.RECORD)
         self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM, raw=True)
         self.create_subscription(PolicyAction, PROPOSALS, self._on_action, qos.PROPOSALS)
@@ -214,6 +221,10 @@ class SafetyFilter(ManagedNode):
             else:
                 time.sleep(period * 1e-9)
                 now = self._now()
+
+    def _not_heard(self) -> str:
+        """Who of the graph does not hear the filter yet; empty if everybody does who must."""
+        return "; ".join(filter(None, (listeners.missing() for listeners in self._listeners)))
 
     def _standing(self) -> Reason:
         """Causes that forbid motion as long as they last, whatever the mode."""
@@ -354,7 +365,7 @@ class SafetyFilter(ManagedNode):
                 self.get_logger().error(f"new critic refused: {problem}")
             now, standing = time.monotonic_ns(), self._standing()
             problem = self._permission.problem(now) or self._external_stop.problem(now)
-            refusal = self._unreadable or problem or self._filter.arm(self._now(), standing, own_limit)
+            refusal = self._unheard or self._unreadable or problem or self._filter.arm(self._now(), standing, own_limit)
         else:
             refusal = None
             self._filter.disarm(self._now())
@@ -413,6 +424,10 @@ class SafetyFilter(ManagedNode):
         """What has to happen although nothing arrives."""
         if not self._active:
             return
+        if self._unheard:
+            self._unheard = self._not_heard()
+            if not self._unheard:
+                self._tell(accepted=True)
         silent = (time.monotonic_ns() - self._arrival_ns) * 1e-9
         moving = self._filter.mode in _MOVING
         standing = self._standing()
@@ -458,7 +473,7 @@ class SafetyFilter(ManagedNode):
 
     def _tell(self, *, accepted: bool, message: str = "") -> None:
         guard, mode = self._filter.guard, self._filter.mode
-        status = status_message(self._filter, accepted=accepted, text=message)
+        status = status_message(self._filter, accepted=accepted, unheard=self._unheard, text=message)
         status.header.stamp = self.get_clock().now().to_msg()
         self._status.publish(status)
         if mode is Mode.TRIPPED and self._told[0] is not Mode.TRIPPED:

@@ -47,6 +47,11 @@ class ExperimentSettings:
         "that its hardware does not carry it; always; never",
         choices=("auto", "always", "never"),
     )
+    graph: str = setting(
+        "",
+        "Nodes of this graph, separated by commas (the launcher fills it in): nothing moves before those of them that "
+        "must hear a topic do; empty: a node by itself",
+    )
     first_iteration: int = setting(
         0, "Iteration this run starts at (above 0 when a run is resumed)", minimum=0, maximum=10**6
     )
@@ -55,6 +60,7 @@ class ExperimentSettings:
     )
 
     def __post_init__(self) -> None:
+        self.nodes  # noqa: B018 - refuses what is no list
         self.governor()  # the rules between T_min, T_max and D_safe live there; the sentence comes from there
         if self.first_torque_limit > self.torque_limit_max:
             raise ConfigurationError(
@@ -65,6 +71,14 @@ class ExperimentSettings:
     def lockstep(self) -> bool:
         """Whether simulated time is the only clock in the control loop."""
         return self.mode == "lockstep"
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Names of the graph's nodes; empty for a node by itself."""
+        names = tuple(name.strip() for name in self.graph.split(",")) if self.graph else ()
+        if "" in names or len(set(names)) < len(names):
+            raise ConfigurationError(f"graph must be different node names separated by commas, got '{self.graph}'")
+        return names
 
     def adds_gravity(self, gravity_compensated: bool) -> bool:
         """Whether g(q) is added to commands, for a robot whose hardware carries it or does not."""
@@ -224,7 +238,7 @@ class PolicyServerSettings:
 
     policy: str = setting("", "Policy weights (safetensors) loaded at start; empty: wait for the trainer's")
     peer_timeout: float = setting(
-        20.0, "Wait this long for another node's answer (reset, arm, weights, limit), s", minimum=0.1, maximum=600.0
+        60.0, "Wait this long for another node's answer (reset, arm, weights, limit), s", minimum=0.1, maximum=600.0
     )
 
     reset_timeout: float = setting(
@@ -253,11 +267,10 @@ class TrainerSettings:
     leave_one_out: bool = setting(
         False, "Fit each episode's value function to the other episodes only; wants more than a few of them"
     )
-    record: bool = setting(True, "A bag_recorder belongs to the graph: do not begin before it listens")
     run_dir: str = setting("", "Directory of this run: CSV and checkpoints go there; empty: keep nothing")
     config_file: str = setting("", "File with every node's parameters, copied into the bag; empty: the trainer's own")
     peer_timeout: float = setting(
-        20.0, "Wait this long for the other nodes at start and between iterations, s", minimum=0.1, maximum=600.0
+        60.0, "Wait this long for the other nodes at start and between iterations, s", minimum=0.1, maximum=600.0
     )
 
 

@@ -169,23 +169,15 @@ class Trainer(Node):
         return rows[-1].wall_time_s if rows else 0.0
 
     async def _complete_graph(self) -> None:
-        """Wait until every peer is there and listens: what is published before that is lost to it."""
-        seconds = self._settings.peer_timeout
-        listeners = 3 if self._settings.record else 2
+        """Wait until every peer is there, and heard where it must be: the others see to that before they say so."""
         await until(
             self,
-            lambda: self.count_subscribers("safety_filter/decision") >= listeners,
-            seconds,
-            "unsafety_monitor and bag_recorder listening to safety_filter/decision"
-            if self._settings.record
-            else "unsafety_monitor listening to safety_filter/decision",
-            period=0.05,
-        )
-        await until(
-            self,
-            lambda: self._rollouts.server_is_ready() and self._filter_status.torque_limit > 0.0,
-            seconds,
-            "policy_server's rollout action and the filter's active_limit",
+            lambda: self._rollouts.server_is_ready() and self._filter_status.connected,
+            self._settings.peer_timeout,
+            lambda: (
+                "policy_server's rollout action, and the filter heard by its graph "
+                f"({self._filter_status.message or 'no word from it'})"
+            ),
             period=0.05,
         )
         self._run_config.publish(String(data=self._configuration()))
@@ -203,13 +195,17 @@ class Trainer(Node):
             self,
             lambda: self._policy_status.version == self._version,
             seconds,
-            f"policy_server with weights version {self._version} ({self._policy_status.message or 'no answer'})",
+            lambda: (
+                f"policy_server with weights version {self._version} ({self._policy_status.message or 'no answer'})"
+            ),
         )
         await until(
             self,
             lambda: self._filter_status.iteration == iteration,
             seconds,
-            f"torque limit of iteration {iteration} at the filter ({self._filter_status.message or 'no answer'})",
+            lambda: (
+                f"torque limit of iteration {iteration} at the filter ({self._filter_status.message or 'no answer'})"
+            ),
         )
         episodes = await self._roll_out(iteration)
         update = improve(

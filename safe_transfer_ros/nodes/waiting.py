@@ -60,13 +60,15 @@ async def answer(node: Node, future: Future, seconds: float, what: str) -> Any:
     return future.result()
 
 
-async def until(node: Node, condition: Callable[[], bool], seconds: float, what: str, period: float = 0.005) -> None:
-    """Wait until `condition()` holds, polling; PeerTimeout naming `what` otherwise.
+async def until(
+    node: Node, condition: Callable[[], bool], seconds: float, what: str | Callable[[], str], period: float = 0.005
+) -> None:
+    """Wait until `condition()` holds, polling; PeerTimeout naming `what`, as it is then, otherwise.
 
     For conditions that no single event announces, such as "every peer is in the graph".
     """
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise PeerTimeout(f"still not so after {seconds:g} s: {what}")
+            raise PeerTimeout(f"still not so after {seconds:g} s: {what if isinstance(what, str) else what()}")
         await sleep(node, period)

@@ -46,8 +46,8 @@ class Episode:
       observation: What the policy was shown, as the filter saw it, shape (T+1, k).
       mean: Mean of the proposed distribution, shape (T, n), N·m.
       stddev: Its standard deviation, shape (T, n), N·m.
-      proposed: Torque proposed, shape (T, n), N·m; where a critic refused that, what it let pass instead: another sample
-        of the same distribution, and what was acted on.
+      proposed: Torque proposed, shape (T, n), N·m; where a critic refused that, what it let pass instead: another
+        sample of the same distribution, and what was acted on.
       applied: Torque sent to the arm, shape (T, n), N·m.
       torque_limit: Limit in force, shape (T,), N·m.
       reasons: Combined `Reason` bits, shape (T,).
