@@ -119,8 +119,10 @@ def test_a_run_begins_only_when_the_last_one_listens(tmp_path: Path, late: str) 
         time.sleep(2.0)  # enough to have run the whole episode, had they not waited
         start(late)
         assert started["trainer"].wait(timeout=60) == 0
-        for topic, nodes in LISTENERS.items():
-            assert listening(topic) - {"trainer"} == set(nodes) - {"trainer"}
+        stay = {topic: set(nodes) - {"trainer"} for topic, nodes in LISTENERS.items()}
+        graph_runs.wait_for(
+            lambda: all(listening(topic) - {"trainer"} == nodes for topic, nodes in stay.items()), 20.0, "all seen"
+        )
     finally:
         for node in reversed(started):
             started[node].terminate()
