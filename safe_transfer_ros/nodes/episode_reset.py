@@ -23,12 +23,13 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
 from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.nodes.joint_state_reader import JointStateError, JointStateReader, ReadState
 from safe_transfer_ros.nodes.parameters import declare
 from safe_transfer_ros.nodes.process import Lifetime, run
 from safe_transfer_ros.nodes.service_thread import ServiceThread
 from safe_transfer_ros.nodes.settings import ExperimentSettings, ResetSettings
+from safe_transfer_ros.nodes.stamps import set_ns
 from safe_transfer_ros.robots.slow_move import SlowMove, following_torque
-from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 from safe_transfer_ros.tasks.streams import initial_state_rng
 from safe_transfer_ros.tasks.task import make
 
@@ -61,10 +62,11 @@ class EpisodeReset(Node):
         experiment, self._settings = declare(self, ExperimentSettings, ResetSettings)
         self._task = make(experiment.task)
         robot = self._task.robot
-        self._order = JointOrder(robot.joint_names)
+        self._states = JointStateReader(robot.joint_names)
         self._stiffness = self._settings.stiffness * robot.limits.effort
         self._damping = self._settings.damping * robot.limits.effort
-        self._state: JointState | None = None
+        self._state: ReadState | None = None
+        self._unreadable = "no joint states"  # why there is none now
         self._filter = FilterStatus()
         self._permitted = False
         self._confirmed = threading.Event()
@@ -73,7 +75,7 @@ class EpisodeReset(Node):
         n = len(robot.joint_names)
         self._action = PolicyAction(joint_names=list(robot.joint_names), stddev=[1e-3] * n)
         self._actions = self.create_publisher(PolicyAction, "episode_reset/action", qos.STREAM)
-        self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM)
+        self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM, raw=True)
         self.create_subscription(FilterStatus, "safety_filter/status", self._on_filter, qos.LATCHED)
         self.create_subscription(DiagnosticStatus, "controller_supervisor/status", self._on_supervisor, qos.LATCHED)
         self._arm = self.create_client(SetBool, "safety_filter/arm_reset")
@@ -114,16 +116,19 @@ class EpisodeReset(Node):
             reset.failure = failure
             reset.done.set()
 
-    def _on_joint_state(self, message: JointState) -> None:
-        self._state = message
+    def _on_joint_state(self, data: bytes) -> None:
         reset = self._reset
+        under_way = reset is not None and reset.move is not None
+        try:
+            self._state = self._states.read(data)
+        except JointStateError as error:
+            self._state, self._unreadable = None, f"joint states cannot be used: {error}"
+            if under_way:
+                self._end(self._unreadable)
+            return
         if reset is None or reset.move is None or reset.done.is_set():
             return
-        try:
-            position, velocity = self._measured(message)
-        except (JointOrderError, IndexError, ValueError) as error:
-            self._end(f"joint states cannot be used: {error}")
-            return
+        stamp_ns, position, velocity = self._state
         move, elapsed = reset.move, time.monotonic() - reset.began
         settings = self._settings
         off, speed = np.abs(move.goal - position).max(), np.abs(velocity).max()
@@ -141,14 +146,10 @@ class EpisodeReset(Node):
             self._end(f"still {off:.3f} rad from the start, {speed:.3f} rad/s: raise stiffness or position_tolerance")
             return
         torque = following_torque(position, velocity, reference, self._stiffness, self._damping)
-        self._action.header.stamp = message.header.stamp
+        set_ns(self._action.header.stamp, stamp_ns)
         self._action.step += 1
         self._action.mean = self._action.effort = array("d", torque.tobytes())
         self._actions.publish(self._action)
-
-    def _measured(self, message: JointState) -> tuple[np.ndarray, np.ndarray]:
-        indices = self._order.indices(message.name)
-        return np.frombuffer(message.position)[indices], np.frombuffer(message.velocity)[indices]
 
     # The service, in a thread of its own -----------------------------------------------------------------------------
 
@@ -173,8 +174,9 @@ class EpisodeReset(Node):
                 reset.done.set()
                 self._reset = None
         response.success, response.message = not reset.failure, reset.failure
-        if self._state is not None:
-            response.stamp = self._state.header.stamp
+        state = self._state
+        if state is not None:
+            set_ns(response.stamp, state.stamp_ns)
         return response
 
     def _bring_to_start(self, reset: Reset) -> None:
@@ -185,17 +187,14 @@ class EpisodeReset(Node):
         if self._settings.confirm_each_episode:
             self.get_logger().warning(f"episode {reset.episode} waits for an operator: {CONFIRM}")
             self._until(reset, self._confirmed.is_set, "nobody confirmed")
-        if self._state is None:
-            raise ResetFailed("no joint states")
+        state = self._state
+        if state is None:
+            raise ResetFailed(self._unreadable)
         goal, _ = self._task.initial_state(initial_state_rng(reset.seed, reset.episode))
-        try:
-            position, _ = self._measured(self._state)
-        except (JointOrderError, IndexError, ValueError) as error:
-            raise ResetFailed(f"joint states cannot be used: {error}") from error
         self._armed(True)
         try:
             reset.began = time.monotonic()
-            reset.move = SlowMove(position, goal, self._settings.speed)
+            reset.move = SlowMove(state.position, goal, self._settings.speed)
             reset.done.wait()
         finally:
             self._armed(False)

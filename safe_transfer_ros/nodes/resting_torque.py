@@ -10,10 +10,10 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
 from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.nodes.joint_state_reader import JointStateError, JointStateReader
 from safe_transfer_ros.robots.description import RobotDescription
 from safe_transfer_ros.robots.dynamics import ArmDynamics
 from safe_transfer_ros.safety.gravity_term import Array, at_rest
-from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 
 
 class RestingTorque:
@@ -28,17 +28,17 @@ class RestingTorque:
           joints: Its joints in the order of commands.
         """
         self._dynamics = ArmDynamics(robot)
-        self._states = JointOrder(robot.joint_names)
+        self._states = JointStateReader(robot.joint_names)
         self._commands = np.array([robot.joint_names.index(joint) for joint in joints])
         self._effort_limit = robot.limits.effort[self._commands]
         self._gravity: Array | None = None
-        node.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM)
+        node.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM, raw=True)
 
-    def _on_joint_state(self, message: JointState) -> None:
+    def _on_joint_state(self, data: bytes) -> None:
         self._gravity = None
         try:
-            position = np.frombuffer(message.position)[self._states.indices(message.name)]
-        except (JointOrderError, IndexError, ValueError):
+            position = self._states.read(data).position
+        except JointStateError:
             return
         if np.isfinite(position).all():
             self._gravity = self._dynamics.gravity_torque(position)[self._commands]
