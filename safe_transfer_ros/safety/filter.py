@@ -30,6 +30,7 @@ from safe_transfer_ros.safety.envelope import Envelope
 from safe_transfer_ros.safety.filter_settings import TIGHTENABLE, FilterSettings
 from safe_transfer_ros.safety.joint_state import JointStateWatch, read_only
 from safe_transfer_ros.safety.limit_guard import TorqueLimitGuard
+from safe_transfer_ros.safety.object_pose import ObjectPoseWatch
 from safe_transfer_ros.safety.proposal import Proposal, fault_of
 from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict, split
 from safe_transfer_ros.safety.soft_limits import SoftLimits
@@ -43,6 +44,7 @@ _DISARMED, _ARMED, _HOLDING, _TRIPPED = Mode.DISARMED, Mode.ARMED, Mode.HOLDING,
 _NONE = Reason.NONE
 _LEASE_LOST = int(Reason.LIMIT_LEASE_LOST)
 _PROPOSAL_TIMEOUT = Reason.PROPOSAL_TIMEOUT
+_OBJECT_CAUSES = Reason.OBJECT_POSE_STALE | Reason.OBJECT_POSE_FROZEN | Reason.OBJECT_POSE_NOT_FINITE
 _STATE_CAUSES = Reason.JOINT_STATE_STALE | Reason.JOINT_STATE_NOT_FINITE | Reason.CLOCK_WENT_BACK
 # What rules out torque that goes by the joint states, or leaves no time for it.
 _UNDAMPED = _STATE_CAUSES | Reason.JOINT_STATE_FROZEN | Reason.SHUTDOWN
@@ -82,6 +84,8 @@ class SafetyFilter:
         observe: Observe | None = None,
         soft_limits: SoftLimits | None = None,
         drive: Drive | None = None,
+        *,
+        tracks_object: bool = False,
     ) -> None:
         """Start DISARMED, at zero torque, having seen nothing.
 
@@ -98,6 +102,7 @@ class SafetyFilter:
           drive: Turns accepted actions into torques where a policy proposes no torques: a proposal's arrays then have
             the drive's size, the gate judges actions, and the envelope bounds the drive's torque. A motion under its
             own limit is proposed in torques all the same.
+          tracks_object: The task has an object: without fresh and finite poses of it nothing may move.
 
         Raises:
           ValueError: if the numbers of joints differ, a gate comes without observe, or a stop from the guard's
@@ -129,6 +134,9 @@ class SafetyFilter:
         self._applied: Array = np.zeros(n)
         self.applied = read_only(self._applied)
         self._state = JointStateWatch(n, settings.joint_state_timeout_s)
+        self._object = (
+            ObjectPoseWatch(settings.object_timeout_s, settings.object_frozen_timeout_s) if tracks_object else None
+        )
         self.position = self._state.position
         self.velocity = self._state.velocity
         self._measured = (self.position, self.velocity)
@@ -161,6 +169,11 @@ class SafetyFilter:
     def state_stamp_ns(self) -> int:
         """Stamp of the newest joint state; -1 before the first."""
         return self._state.stamp_ns
+
+    @property
+    def object_pose(self) -> Array | None:
+        """Newest pose of the task's object, x y z, m, and quaternion x y z w, shape (7,); None where there is none."""
+        return None if self._object is None or self._object.stamp_ns < 0 else self._object.pose
 
     @property
     def stopped(self) -> bool:
@@ -222,6 +235,8 @@ class SafetyFilter:
         if own_limit is not None and not 0.0 < own_limit <= self.guard.ceiling:
             return f"a limit of {own_limit:g} N·m for this motion is not above 0 and at most {self.guard.ceiling:g} N·m"
         problem = self._state.problem(now_ns) or self._motion_problem()
+        if problem is None and own_limit is None:
+            problem = self._object_problem(now_ns)
         if problem:
             return problem
         # Stamps may have been set back since the last episode: the last one accepted then means nothing.
@@ -257,6 +272,7 @@ class SafetyFilter:
         if standing:
             return f"the cause stands: {_names(standing)}"
         problem = self._state.problem(now_ns) if self.cause & _STATE_CAUSES else None
+        problem = problem or (self._object_problem(now_ns) if self.cause & _OBJECT_CAUSES else None)
         if problem:
             return problem
         if self.cause & Reason.JOINT_STATE_FROZEN and self._state.changed_ns <= self._trip_ns:
@@ -287,6 +303,25 @@ class SafetyFilter:
         if reason is _NONE:
             return _NONE
         if reason is Reason.JOINT_STATE_NOT_FINITE:
+            self._trip(Event.STATE_FAULT, reason, now_ns)
+        return self._note(reason)
+
+    def observe_object(self, stamp_ns: int, pose: Array, now_ns: int) -> Reason:
+        """Take in a pose of the task's object.
+
+        Args:
+          stamp_ns: Its stamp.
+          pose: Position x y z, m, and quaternion x y z w, shape (7,); any floats whatever.
+          now_ns: Steady time of receipt.
+
+        Returns:
+          NONE when taken, else why not. One that is not finite, or no rotation, also trips an armed filter.
+        """
+        self._advance(now_ns)
+        if self._object is None:
+            return _NONE
+        reason = self._object.observe(stamp_ns, pose, now_ns)
+        if reason is Reason.OBJECT_POSE_NOT_FINITE:
             self._trip(Event.STATE_FAULT, reason, now_ns)
         return self._note(reason)
 
@@ -427,11 +462,15 @@ class SafetyFilter:
         self._trip_timeout_ns = round(settings.trip_timeout_s * 1e9)
         self._frozen_timeout_ns = round(settings.frozen_timeout_s * 1e9)
         self._state.set_timeout(settings.joint_state_timeout_s)
+        if self._object is not None:
+            self._object.set_timeouts(settings.object_timeout_s, settings.object_frozen_timeout_s)
 
     def _advance(self, now_ns: int) -> None:
         """Follow the steady clock. If it went back, ages mean nothing: trip, and start to measure anew."""
         if self._now_ns is not None and now_ns < self._now_ns:
             self._state.forget_age(now_ns)
+            if self._object is not None:
+                self._object.forget_age(now_ns)
             self._trip_ns = now_ns
             self._cycle_ns = None
             self._passed_ns = now_ns - self._damping_ns - 1  # else damping would begin anew at that old time
@@ -472,6 +511,10 @@ class SafetyFilter:
         since = self._torque_since_ns
         if since is not None and now_ns - max(since, self._state.changed_ns) > self._frozen_timeout_ns:
             self._trip(Event.STATE_FAULT, Reason.JOINT_STATE_FROZEN, now_ns)
+        if self._object is not None and self.own_limit is None:
+            fault = self._object.fault(now_ns, since)
+            if fault is not _NONE:
+                self._trip(Event.STATE_FAULT, fault, now_ns)
 
     def _watch_proposals(self, now_ns: int) -> None:
         if self.mode is not _ARMED and self.mode is not _HOLDING:
@@ -538,6 +581,9 @@ class SafetyFilter:
             self.own_limit = None
         self.cause = _NONE
         self._has_proposal = False
+
+    def _object_problem(self, now_ns: int) -> str | None:
+        return None if self._object is None else self._object.problem(now_ns)
 
     def _motion_problem(self) -> str | None:
         return None if self.stopped else "the torque has not come to zero yet: try again in the next cycle"

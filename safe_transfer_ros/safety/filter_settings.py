@@ -8,7 +8,14 @@ from dataclasses import dataclass, fields
 
 from safe_transfer_ros.safety.envelope import EnvelopeSettings
 
-TIGHTENABLE = ("action_timeout_s", "trip_timeout_s", "joint_state_timeout_s", "frozen_timeout_s")
+TIGHTENABLE = (
+    "action_timeout_s",
+    "trip_timeout_s",
+    "joint_state_timeout_s",
+    "frozen_timeout_s",
+    "object_timeout_s",
+    "object_frozen_timeout_s",
+)
 """What may be shortened while the filter runs; nothing may ever be made longer."""
 
 
@@ -23,6 +30,8 @@ class FilterSettings:
       joint_state_timeout_s: Armed without a joint state for longer: TRIPPED.
       frozen_timeout_s: Armed, torque applied, positions AND velocities bit-identical for longer: TRIPPED. A
         joint that friction holds still under a coarse encoder looks the same; allow for it on such an arm.
+      object_timeout_s: Where the task has an object: armed without a pose of it for longer: TRIPPED.
+      object_frozen_timeout_s: Armed, torque applied, its poses bit-identical for longer: TRIPPED.
       future_tolerance_s: How far a proposal's stamp may be ahead of the newest joint state's.
       state_period_s: Nominal control period. The torque-rate limit counts the time since the torque before,
         but never more than this, so that a stall does not earn a jump.
@@ -37,6 +46,8 @@ class FilterSettings:
     trip_timeout_s: float = 0.5
     joint_state_timeout_s: float = 0.05
     frozen_timeout_s: float = 0.2
+    object_timeout_s: float = 0.2
+    object_frozen_timeout_s: float = 1.0
     future_tolerance_s: float = 0.01
     state_period_s: float = 0.005
     torque_rate_limit: float = 1000.0

@@ -22,10 +22,20 @@ EFFORT = np.array([30.0, 10.0, 0.5])
 class Rig:
     """A filter with a steady clock and a robot that moves a little with every joint state."""
 
-    def __init__(self, *, t_min=3.0, ceiling=3.0, gate=None, observe=None, soft_limits=None, drive=None, **changes):
+    def __init__(
+        self, *, t_min=3.0, ceiling=3.0, gate=None, observe=None, soft_limits=None, drive=None, tracks_object=False, **changes
+    ):
         self.guard = TorqueLimitGuard(t_min, ceiling)
         self.filter = SafetyFilter(
-            NAMES, EFFORT, FilterSettings(**changes), self.guard, gate, observe, soft_limits, drive
+            NAMES,
+            EFFORT,
+            FilterSettings(**changes),
+            self.guard,
+            gate,
+            observe,
+            soft_limits,
+            drive,
+            tracks_object=tracks_object,
         )
         self.now = 1_000 * MS
         self.stamp = 50_000 * MS  # the robot's clock has nothing to do with ours
