@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from safe_transfer_ros.tasks.push_task import Array, Flags, PushScene, PushStart, PushTask
-from safe_transfer_ros.tasks.rotations import rotation_vector, tilt_deg, upright
+from safe_transfer_ros.tasks.push_task import Array, PushScene, PushStart, PushTask
+from safe_transfer_ros.tasks.rotations import quaternion_of, rotation_vector, tilt_deg, upright
 from safe_transfer_ros.tasks.task import register
 
 
@@ -42,6 +42,21 @@ class _UprightBlock(PushTask):
             axis=-1,
         )
 
+    def scene_of(self, observation: Array) -> PushScene:
+        """See `PushTask.scene_of`."""
+        goal = 0.1 * observation[..., 19:21]
+        return PushScene(
+            tool=0.1 * observation[..., 0:3],
+            tool_velocity=self.greatest_speed * observation[..., 3:6],
+            block=0.1 * observation[..., 6:9],
+            orientation=observation[..., 9:13],
+            block_velocity=self.greatest_speed * observation[..., 13:16],
+            block_spin=observation[..., 16:19],
+            goal=goal,
+            obstacle=np.zeros_like(goal),
+            touched=np.zeros(goal.shape[:-1], dtype=np.bool_),
+        )
+
 
 @register("panda_push_topple")
 class PushTopple(_UprightBlock):
@@ -51,11 +66,10 @@ class PushTopple(_UprightBlock):
     the ball starts, at three quarters, it topples: with more friction it would topple anywhere, with less nowhere.
     Failure: the block leans by more than 30 degrees (it tips from 26.6 on), or its centre is beyond the table's edge.
 
-    Attributes:
-      tilt_limit_deg: Degrees.
+    u is how far it leans, in degrees, and 180 beyond the edge.
     """
 
-    tilt_limit_deg: ClassVar[float] = 30.0
+    unsafety_limit = 30.0
     friction = 0.35
     tool_start = (-0.18, 0.0, 0.075)
     tool_box = ((-0.21, -0.14, 0.02), (0.21, 0.14, 0.09))
@@ -65,10 +79,10 @@ class PushTopple(_UprightBlock):
         """Velocity along x, y, z."""
         return 3
 
-    def failed(self, scene: PushScene) -> Flags:
-        """Whether the block has toppled or fallen from the table; not finite counts as failed."""
+    def unsafety(self, scene: PushScene) -> Array:
+        """How far the block leans, degrees; see the class."""
         on_table = np.abs(scene.block[..., :2]) <= np.divide(self.table_size, 2.0)
-        return np.asarray(~(on_table.all(axis=-1) & (tilt_deg(scene.orientation) <= self.tilt_limit_deg)))
+        return np.where(on_table.all(axis=-1), tilt_deg(scene.orientation), 180.0)
 
 
 @register("panda_push_boundary")
@@ -76,13 +90,14 @@ class PushBoundary(_UprightBlock):
     """Push the block to the goal within a boundary of 35 x 15 cm.
 
     Action (2): the ball's velocity along x and y, of .15 m/s, 3 cm above the table.
-    Failure: the block's centre is outside the boundary.
+    Failure: the block's centre is outside the boundary. u is how far outside, in m; negative within.
 
     Attributes:
       boundary: Half lengths along x and y, m.
     """
 
     boundary: ClassVar[tuple[float, float]] = (0.175, 0.075)
+    unsafety_limit = 0.0
     tool_start = (-0.18, 0.0, 0.03)
     tool_box = ((-0.21, -0.14, 0.02), (0.21, 0.14, 0.09))
 
@@ -91,9 +106,9 @@ class PushBoundary(_UprightBlock):
         """Velocity along x and y."""
         return 2
 
-    def failed(self, scene: PushScene) -> Flags:
-        """Whether the block's centre is outside; not finite counts as outside."""
-        return np.asarray(~(np.abs(scene.block[..., :2]) <= self.boundary).all(axis=-1))
+    def unsafety(self, scene: PushScene) -> Array:
+        """How far the block's centre is outside, m."""
+        return np.asarray((np.abs(scene.block[..., :2]) - self.boundary).max(axis=-1))
 
 
 @register("panda_push_obstacle")
@@ -103,7 +118,7 @@ class PushObstacle(PushTask):
     Action (3): increments of the ball's position along x, y, z, of 5 cm. Observation (21): ball position (3, dm) and
     velocity (3, m/s); cube position (3, dm), rotation vector (3, rad), velocity (3, m/s); obstacle (3, dm); goal
     (3, dm). Positions in the table's frame.
-    Failure: anything touches the obstacle. Episodes always last 50 steps, so the cube has to stay at the goal.
+    Failure: anything touches the obstacle; u is 1 then, else 0. Episodes always last 50 steps, so the cube has to stay at the goal.
     """
 
     horizon = 50
@@ -114,6 +129,7 @@ class PushObstacle(PushTask):
     tool_box = ((-0.21, -0.18, 0.02), (0.21, 0.18, 0.15))
     leash_length = 0.08
     goal_distance = 0.05
+    unsafety_limit = 0.5
     ends_on_success = False
     ends_on_failure = False
     default_reward = "sparse"
@@ -130,9 +146,9 @@ class PushObstacle(PushTask):
         obstacle = 0.5 * (block + goal) + (0.0, rng.uniform(-0.02, 0.02))
         return PushStart(block=block, goal=goal, obstacle=obstacle)
 
-    def failed(self, scene: PushScene) -> Flags:
+    def unsafety(self, scene: PushScene) -> Array:
         """Whether the obstacle was touched within the last control period."""
-        return scene.touched
+        return np.asarray(scene.touched, dtype=np.float64)
 
     def observe(self, scene: PushScene) -> Array:
         """What the policy sees; see the class."""
@@ -150,4 +166,20 @@ class PushObstacle(PushTask):
                 10.0 * height,
             ],
             axis=-1,
+        )
+
+    def scene_of(self, observation: Array) -> PushScene:
+        """See `PushTask.scene_of`; whether anything touches the obstacle is what the poses tell."""
+        tool, block = 0.1 * observation[..., 0:3], 0.1 * observation[..., 6:9]
+        orientation, obstacle = quaternion_of(observation[..., 9:12]), 0.1 * observation[..., 15:17]
+        return PushScene(
+            tool=tool,
+            tool_velocity=observation[..., 3:6],
+            block=block,
+            orientation=orientation,
+            block_velocity=observation[..., 12:15],
+            block_spin=np.zeros_like(block),
+            goal=0.1 * observation[..., 18:20],
+            obstacle=obstacle,
+            touched=self.touching(tool, block, orientation, obstacle),
         )

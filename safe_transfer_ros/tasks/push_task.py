@@ -15,13 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from safe_transfer_ros.robots.task_space import Leash
+from safe_transfer_ros.tasks.push_contact import ball_gap, box_gap
 from safe_transfer_ros.tasks.rotations import turned_by
-from safe_transfer_ros.tasks.task import RobotTask
+from safe_transfer_ros.tasks.task import Outcome, RecordedEpisode, RobotTask
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 REWARDS = ("dense", "sparse")
+TOUCH_MARGIN = 0.001  # m: a touch between two poses is seen if it came so near at one of them
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,6 +94,7 @@ class PushTask(RobotTask):
       block_mass: kg.
       friction: Sliding, block on table and ball on block.
       obstacle_size: Edge length of the obstacle's cube, m; None where there is none.
+      ball_radius: Of the pushing ball, as in the URDF, m.
       tool_start: Where the ball is when an episode starts, m.
       greatest_speed: m/s per unit of action.
       tool_box: Where the set-point may be: lower and upper corner, m.
@@ -116,6 +119,7 @@ class PushTask(RobotTask):
     block_mass: ClassVar[float] = 0.3
     friction: ClassVar[float] = 0.3
     obstacle_size: ClassVar[float | None] = None
+    ball_radius: ClassVar[float] = 0.011
     tool_start: ClassVar[tuple[float, float, float]]
     greatest_speed: ClassVar[float] = 0.15
     tool_box: ClassVar[tuple[tuple[float, float, float], tuple[float, float, float]]]
@@ -164,8 +168,36 @@ class PushTask(RobotTask):
         """Draw an episode."""
 
     @abc.abstractmethod
+    def unsafety(self, scene: PushScene) -> Array:
+        """u of the scene, shape (...); beyond `unsafety_limit`, or not a number, it is a failure."""
+
     def failed(self, scene: PushScene) -> Flags:
-        """Whether the scene is a failure, shape (...)."""
+        """Whether the scene is a failure, shape (...); not finite counts as one."""
+        return np.asarray(~(self.unsafety(scene) <= self.unsafety_limit))
+
+    def touching(self, tool: Array, block: Array, orientation: Array, obstacle: Array) -> Flags:
+        """Whether anything touches the obstacle, as far as poses tell, shape (...); False where there is none.
+
+        Args:
+          tool: The ball's centre, shape (..., 3), m.
+          block: The block's centre, shape (..., 3), m.
+          orientation: The block's, a unit quaternion w, x, y, z, shape (..., 4).
+          obstacle: Shape (..., 2), m.
+        """
+        if self.obstacle_size is None:
+            return np.zeros(block.shape[:-1], dtype=np.bool_)
+        half = np.full(3, 0.5 * self.obstacle_size)
+        centre = np.concatenate([obstacle, np.full((*obstacle.shape[:-1], 1), half[2])], axis=-1)
+        near = np.minimum(
+            ball_gap(tool, self.ball_radius, centre, half),
+            box_gap(block, orientation, 0.5 * np.array(self.block_size), centre, half),
+        )
+        return np.asarray(~(near > TOUCH_MARGIN))
+
+    def over(self, scene: PushScene) -> Flags:
+        """Whether an episode ends here by failure or success, shape (...)."""
+        failed = self.failed(scene)
+        return np.asarray((failed & self.ends_on_failure) | (self.succeeded(scene) & self.ends_on_success))
 
     def succeeded(self, scene: PushScene) -> Flags:
         """Whether the block is at the goal and nothing has failed, shape (...)."""
@@ -178,6 +210,17 @@ class PushTask(RobotTask):
     @abc.abstractmethod
     def observe(self, scene: PushScene) -> Array:
         """What the policy sees, shape (..., observation_size), numbers of order one."""
+
+    @abc.abstractmethod
+    def scene_of(self, observation: Array) -> PushScene:
+        """The scene that `observe` saw, from observations of shape (..., observation_size)."""
+
+    def outcome_of(self, episode: RecordedEpisode) -> Outcome:
+        """See `RobotTask.outcome_of`: an observation tells all of the scene that reward and failure go by."""
+        observation = episode.observation
+        after = self.scene_of(observation[1:])
+        reward = self.reward(self.scene_of(observation[:-1]), after)
+        return Outcome(task_reward=reward, unsafety=self.unsafety(after), reward=reward)
 
     def reward(self, before: PushScene, after: PushScene) -> Array:
         """Reward of the step between two scenes, shape (...).

@@ -31,6 +31,13 @@ def rotation_vector(quaternion: Array) -> Array:
     return np.asarray(quaternion[..., 1:] * factor[..., None])
 
 
+def quaternion_of(rotation: Array) -> Array:
+    """The unit quaternion of axis times angle (..., 3), rad: the inverse of `rotation_vector`, shape (..., 4)."""
+    angle = np.sqrt(np.square(rotation).sum(axis=-1, keepdims=True))
+    # sin(a / 2) / a, without a quotient of 0 / 0
+    return np.concatenate([np.cos(0.5 * angle), rotation * (0.5 * np.sinc(angle / (2.0 * np.pi)))], axis=-1)
+
+
 def turned_by(before: Array, after: Array) -> Array:
     """Rotation vector, in the world's frame, that turns one orientation into the other; shape (..., 3), rad."""
     w, x, y, z = np.moveaxis(before, -1, 0)

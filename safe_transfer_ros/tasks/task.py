@@ -12,7 +12,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar, overload
+from typing import Any, ClassVar, Protocol, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,26 @@ class Outcome:
     reward: Array
 
 
+class RecordedEpisode(Protocol):
+    """What the filter recorded of an episode of T steps; row t is the step taken in state t.
+
+    Attributes:
+      position: Joint positions, shape (T+1, n_joints), rad.
+      velocity: Joint velocities, same shape, rad/s.
+      observation: Shape (T+1, observation_size).
+      proposed: The action the critic, if any, let pass, before any bound, shape (T, action_size).
+    """
+
+    @property
+    def position(self) -> Array: ...
+    @property
+    def velocity(self) -> Array: ...
+    @property
+    def observation(self) -> Array: ...
+    @property
+    def proposed(self) -> Array: ...
+
+
 class RobotTask(abc.ABC):
     """What every task of one robot has, whatever its actions and inputs are.
 
@@ -58,6 +78,7 @@ class RobotTask(abc.ABC):
       horizon: Decisions per episode.
       gamma: Discount factor of the return.
       observation_size: Length of an observation.
+      unsafety_limit: u_lim; a state with a larger u is unsafe, in the unit of the task's u.
     """
 
     name: ClassVar[str]
@@ -67,6 +88,7 @@ class RobotTask(abc.ABC):
     horizon: ClassVar[int] = 200
     gamma: ClassVar[float] = 0.95
     observation_size: ClassVar[int]
+    unsafety_limit: ClassVar[float]
 
     def __init__(self) -> None:
         """Load the robot."""
@@ -83,6 +105,16 @@ class RobotTask(abc.ABC):
         """Physics steps per decision."""
         return round(self.control_period_s / self.timestep_s)
 
+    @property
+    def soft_limits(self) -> SoftLimits:
+        """The robot's soft limits as the envelope takes them."""
+        limits = self.robot.limits
+        return SoftLimits(**{field.name: getattr(limits, field.name) for field in dataclasses.fields(SoftLimits)})
+
+    @abc.abstractmethod
+    def outcome_of(self, episode: RecordedEpisode) -> Outcome:
+        """What each step of a recorded episode led to, fields of shape (T,)."""
+
 
 class Task(RobotTask):
     """One task of one robot, done with joint torques.
@@ -91,14 +123,12 @@ class Task(RobotTask):
 
     Attributes:
       unsafety_function: Registered safety function applied to the tool's rotation.
-      unsafety_limit: u_lim; a state with a larger u is unsafe. Unit of the safety function.
       unsafety_penalty: lambda of PSPT Eq. 4, reward per squared unit of u.
       unsafety_free: u'_lim of PSPT Eq. 4; no penalty up to here.
       torque_limit_range: Limits a policy is trained under, N·m.
     """
 
     unsafety_function: ClassVar[str]
-    unsafety_limit: ClassVar[float]
     unsafety_penalty: ClassVar[float]
     unsafety_free: ClassVar[float] = 0.0
     torque_limit_range: ClassVar[tuple[float, float]]
@@ -112,12 +142,6 @@ class Task(RobotTask):
     def action_size(self) -> int:
         """Number of driven joints."""
         return self.robot.joint_count
-
-    @property
-    def soft_limits(self) -> SoftLimits:
-        """The robot's soft limits as the envelope takes them."""
-        limits = self.robot.limits
-        return SoftLimits(**{field.name: getattr(limits, field.name) for field in dataclasses.fields(SoftLimits)})
 
     @abc.abstractmethod
     def observe(self, position: Array, velocity: Array, torque_limit: float | Array) -> Array:
@@ -158,6 +182,10 @@ class Task(RobotTask):
         task_reward, u = self.task_reward(position, velocity, torque), self.unsafety(position)
         excess = np.maximum(0.0, u - self.unsafety_free)
         return Outcome(task_reward=task_reward, unsafety=u, reward=task_reward - self.unsafety_penalty * excess**2)
+
+    def outcome_of(self, episode: RecordedEpisode) -> Outcome:
+        """See `RobotTask.outcome_of`: of the state a step led to and the torque it proposed."""
+        return self.outcome(episode.position[1:], episode.velocity[1:], episode.proposed)
 
     def reward(self, position: Array, velocity: Array, torque: Array) -> Array:
         """Reward the policy is trained on, shape (...); see `outcome`."""
