@@ -69,6 +69,7 @@ setup(
             "ros-jazzy-rclpy[fastrtps]>=7.1,<8",
             "ros-jazzy-rmw-fastrtps-cpp>=8.4,<9",
             "ros-jazzy-diagnostic-msgs",
+            "ros-jazzy-geometry-msgs",
             "ros-jazzy-lifecycle-msgs",
             "ros-jazzy-rosgraph-msgs",
             "ros-jazzy-sensor-msgs",

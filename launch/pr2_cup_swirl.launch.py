@@ -9,4 +9,4 @@ from safe_transfer_ros.launching.ros_launch import describe
 
 def generate_launch_description() -> LaunchDescription:
     """The graph of safe_transfer_ros/launching/pr2_cup_swirl.py, the same that `safe_transfer up` runs."""
-    return describe(pr2_cup_swirl)
+    return describe(pr2_cup_swirl.GRAPH)

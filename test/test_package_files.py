@@ -41,8 +41,8 @@ PIP_NAMES = {"yaml": "pyyaml"}
 OPTIONAL = {"h5py", "lz4", "minari", "ray"}  # for an export, a bag compressed with it, a cluster
 
 POLICY_ACTION = """
-    std_msgs/Header header; uint32 iteration; uint32 episode; uint32 step; bool last; uint64 policy_version;
-    string[] joint_names; float64[] mean; float64[] stddev; float64[] effort
+    std_msgs/Header header; uint32 iteration; uint32 episode; uint32 step; bool last; bool terminated;
+    uint64 policy_version; string[] joint_names; float64[] mean; float64[] stddev; float64[] effort
 """
 SAFETY_DECISION = """
     std_msgs/Header header; uint32 iteration; uint32 episode; uint32 step; bool last; bool terminated;

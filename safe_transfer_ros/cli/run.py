@@ -11,16 +11,16 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 from safe_transfer_ros.cli.progress import RunProgress
 from safe_transfer_ros.configuration import ConfigurationError, nearest
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
+from safe_transfer_ros.launching.fine_tuning import ARGUMENTS, FineTuningGraph
 from safe_transfer_ros.launching.graph import SHARED
 from safe_transfer_ros.reporting.provenance import write_provenance
 
-GRAPHS = ("pr2_cup_swirl",)
+GRAPHS = ("pr2_cup_swirl", "panda_push")
 POLL_SECONDS = 0.2
 EXIT_INTERRUPTED = 130
 
@@ -72,7 +72,7 @@ def run_and_compare(options: argparse.Namespace) -> int:
     return exit_code
 
 
-def _one_run(graph: ModuleType, given: dict[str, str]) -> tuple[int, Path]:
+def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
     """One graph from start to end; returns the exit status and the run directory."""
     claimed = domain.claim(graph.default_domain(given))
     plan = graph.plan(given)
@@ -105,7 +105,7 @@ def _one_run(graph: ModuleType, given: dict[str, str]) -> tuple[int, Path]:
             f"interrupted after {progress.done} of {iterations} iterations; what was recorded is kept", file=sys.stderr
         )
     if exit_code and progress.done:
-        print(f"to go on: safe_transfer up {graph.NAME} resume:={plan.run_dir}", file=sys.stderr)
+        print(f"to go on: safe_transfer up {graph.name} resume:={plan.run_dir}", file=sys.stderr)
     return exit_code, plan.run_dir
 
 
@@ -135,11 +135,12 @@ def interrupt_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def pick_graph(name: str) -> ModuleType:
-    """The module that describes a graph; ConfigurationError names the nearest known one."""
+def pick_graph(name: str) -> FineTuningGraph:
+    """The description of a graph; ConfigurationError names the nearest known one."""
     if name not in GRAPHS:
         raise ConfigurationError(f"unknown graph '{name}'; {nearest(name, GRAPHS)}")
-    return importlib.import_module(f"safe_transfer_ros.launching.{name}")
+    graph: FineTuningGraph = importlib.import_module(f"safe_transfer_ros.launching.{name}").GRAPH
+    return graph
 
 
 def parse_arguments(arguments: list[str]) -> dict[str, str]:
@@ -155,8 +156,8 @@ def parse_arguments(arguments: list[str]) -> dict[str, str]:
 
 def arguments_text() -> str:
     """What launch arguments there are, for --help."""
-    lines = ["launch arguments of pr2_cup_swirl (key:=value; node.parameter:=value sets any other parameter):"]
-    for argument in importlib.import_module("safe_transfer_ros.launching.pr2_cup_swirl").ARGUMENTS:
+    lines = ["launch arguments (key:=value; node.parameter:=value sets any other parameter); panda_push: task:= too"]
+    for argument in ARGUMENTS:
         choices = f" [{'|'.join(argument.choices)}]" if argument.choices else ""
         lines.append(f"  {argument.name:14}{argument.description}{choices}")
     return "\n".join(lines)

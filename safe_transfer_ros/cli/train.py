@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 
 _DESCRIPTION = """\
@@ -30,6 +31,7 @@ In the folder of --out afterwards:
   <task>.csv          every epoch of every run: return, failures an episode, cumulative failures, success, time
   <task>_summary.csv  a line a method: means over seeds with 95 % bootstrap intervals
   <task>.png          the curves
+  <task>_<method>_seed<N>.safetensors  the learned policies; `safe_transfer up panda_push policy:=FILE` takes them
   cache/              finished runs, under the hash of their settings
 
 Stopped, by Ctrl-C, kill -9 or a power loss: give the same command again. Finished runs are kept, those that were
@@ -110,5 +112,8 @@ def run(options: argparse.Namespace) -> int:
         options.out.mkdir(parents=True, exist_ok=True)
         done = complete(runs, store, compute, lambda: LocalWorkers(options.jobs), fresh=options.fresh)
         finished = [done[one] for one in runs]
+    for one in runs:
+        if store.policy(one).exists():
+            shutil.copyfile(store.policy(one), options.out / f"{one.task}_{one.method}_seed{one.seed}.safetensors")
     print(learners.write(finished, options.out))
     return 0

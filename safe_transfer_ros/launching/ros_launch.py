@@ -24,12 +24,13 @@ from launch_ros.actions import Node
 
 from safe_transfer_ros import middleware, resources
 from safe_transfer_ros.launching import domain
+from safe_transfer_ros.launching.fine_tuning import FineTuningGraph
 from safe_transfer_ros.launching.graph import Argument, Parameters, Process, read_parameters
 
 
-def describe(graph: Any) -> LaunchDescription:
-    """Launch description of one graph module (its ARGUMENTS and plan())."""
-    configured = read_parameters(resources.path(f"config/{graph.NAME}.yaml"))
+def describe(graph: FineTuningGraph) -> LaunchDescription:
+    """Launch description of a graph."""
+    configured = read_parameters(resources.path(f"config/{graph.name}.yaml"))
     declared = [
         DeclareLaunchArgument(
             argument.name,
@@ -37,15 +38,15 @@ def describe(graph: Any) -> LaunchDescription:
             description=argument.description + _from_configuration(argument, configured),
             choices=[*argument.choices, ""] if argument.choices and not argument.default else argument.choices or None,
         )
-        for argument in graph.ARGUMENTS
+        for argument in graph.arguments
     ]
     return LaunchDescription([*declared, OpaqueFunction(function=lambda context: _actions(context, graph))])
 
 
-def _actions(context: LaunchContext, graph: Any) -> list[Any]:
+def _actions(context: LaunchContext, graph: FineTuningGraph) -> list[Any]:
     given = {
         argument.name: context.launch_configurations[argument.name]
-        for argument in graph.ARGUMENTS
+        for argument in graph.arguments
         if context.launch_configurations.get(argument.name)
     }
     try:
@@ -54,7 +55,7 @@ def _actions(context: LaunchContext, graph: Any) -> list[Any]:
         context.extend_globals({"safe_transfer_domain": claimed})
         plan = graph.plan(given)
     except (ValueError, OSError) as error:
-        raise SystemExit(f"{graph.NAME}: {error}") from error
+        raise SystemExit(f"{graph.name}: {error}") from error
     claimed.serves(plan.run_dir)
     number = claimed.number
     actions: list[Any] = [

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -25,7 +26,7 @@ from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.qos import OfferedQos
 from safe_transfer_ros.bags.record import BagWriter
 from safe_transfer_ros.configuration import ConfigurationError
-from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.nodes import object_pose, qos
 from safe_transfer_ros.nodes.parameters import declare
 from safe_transfer_ros.nodes.process import EXIT_BAD_INPUT, Lifetime, run
 from safe_transfer_ros.nodes.settings import ExperimentSettings, RecorderSettings
@@ -33,6 +34,7 @@ from safe_transfer_ros.nodes.settings import ExperimentSettings, RecorderSetting
 # Topic, type, what its publisher offers, and how deep to listen; besides these, the commands.
 TOPICS: tuple[tuple[str, type, QoSProfile, QoSProfile], ...] = (
     ("joint_states", JointState, qos.RECORD, qos.RECORD),
+    (object_pose.TOPIC, PoseStamped, qos.RECORD, qos.RECORD),
     ("policy_server/action", PolicyAction, qos.RECORD, qos.RECORD),
     ("safety_filter/decision", SafetyDecision, qos.RECORD, qos.RECORD),
     ("safety_filter/e_stop", Bool, qos.STREAM, qos.RECORD),

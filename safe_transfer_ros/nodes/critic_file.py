@@ -14,7 +14,7 @@ from safe_transfer_ros.policies.critic import LoadedCritic, load_critic
 from safe_transfer_ros.policies.weights import WeightsError
 from safe_transfer_ros.safety.masked_policy import MaskedPolicyGate, MaskSettings
 from safe_transfer_ros.safety.reasons import Reason, Verdict
-from safe_transfer_ros.tasks.task import Task
+from safe_transfer_ros.tasks.in_graph import TaskInGraph
 
 Array = npt.NDArray[np.float64]
 
@@ -28,12 +28,14 @@ class CriticFileGate:
       version: First digits of the file's hash; goes into every decision.
     """
 
-    def __init__(self, path: str, task: Task, *, seed: int, epsilon: float = 0.0, uncertified: bool = False) -> None:
+    def __init__(
+        self, path: str, graph: TaskInGraph, *, seed: int, epsilon: float = 0.0, uncertified: bool = False
+    ) -> None:
         """Load the critic.
 
         Args:
           path: File.
-          task: What it must fit.
+          graph: The task that it must fit.
           seed: Of the candidates drawn.
           epsilon: Largest acceptable risk; 0: the model card's.
           uncertified: Take one that its training did not certify.
@@ -41,7 +43,7 @@ class CriticFileGate:
         Raises:
           ConfigurationError: if it cannot be used; the text says why.
         """
-        self._path, self._task, self._epsilon, self._uncertified = Path(path), task, epsilon, uncertified
+        self._path, self._graph, self._epsilon, self._uncertified = Path(path), graph, epsilon, uncertified
         self._noise = np.random.default_rng([seed, _GATE_STREAM]).standard_normal
         self._stamp = _stamp(self._path)
         try:
@@ -69,10 +71,10 @@ class CriticFileGate:
         self, observation: Array, mean: Array, stddev: Array, sample: Array, torque_limit: float
     ) -> tuple[Array, float, Verdict, Reason]:
         """See `MaskedPolicyGate.judge`."""
-        return self._gate.judge(observation, mean, stddev, sample, torque_limit)
+        return self._gate.judge(observation, mean, stddev, sample, self._graph.gate_limit(torque_limit))
 
     def _loaded(self) -> LoadedCritic:
-        task = self._task
+        task = self._graph.task
         loaded = load_critic(self._path, observation_size=task.observation_size, action_size=task.action_size)
         trained_on = loaded.card.get("task", "")
         if trained_on and trained_on != task.name:
@@ -86,7 +88,7 @@ class CriticFileGate:
 
     def _use(self, loaded: LoadedCritic) -> None:
         settings = MaskSettings(epsilon=self._epsilon or float(loaded.card["epsilon"]))
-        self._gate = MaskedPolicyGate(loaded.critic, self._task.robot.limits.effort, settings, self._noise)
+        self._gate = MaskedPolicyGate(loaded.critic, self._graph.action_bound, settings, self._noise)
         self.version = loaded.version
 
 

@@ -12,14 +12,15 @@ from safe_transfer_ros.nodes.stamps import set_ns, to_ns
 from safe_transfer_ros.safety.filter import Proposal, SafetyFilter
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 from safe_transfer_ros.safety.reasons import Reason, Verdict
-from safe_transfer_ros.tasks.task import Task
+from safe_transfer_ros.tasks.in_graph import TaskInGraph
+from safe_transfer_ros.tasks.view import View
 
 _EMPTY = array("d")
 _NOT_TAKEN = (Verdict.REJECTED, Verdict.STOPPED)
 
 
 def read_proposal(message: PolicyAction, order: JointOrder) -> Proposal | Reason:
-    """A proposal with its joints in our order, or why there is none."""
+    """A proposal with its joints, or axes of motion, in our order, or why there is none."""
     try:
         indices = order.indices(message.joint_names)
         mean, stddev = np.frombuffer(message.mean), np.frombuffer(message.stddev)
@@ -48,11 +49,11 @@ def read_proposal(message: PolicyAction, order: JointOrder) -> Proposal | Reason
 class DecisionMessage:
     """The SafetyDecision of each decision: one message, filled anew each time."""
 
-    def __init__(self, task: Task) -> None:
-        """For the joints and the observation of a task."""
-        self._task = task
-        self._message = SafetyDecision(joint_names=list(task.robot.joint_names))
-        self._message.action_names = self._message.joint_names
+    def __init__(self, graph: TaskInGraph, view: View) -> None:
+        """For a task, seen by the filter's own view."""
+        self._view = view
+        self._message = SafetyDecision(joint_names=list(graph.task.robot.joint_names))
+        self._message.action_names = list(graph.action_names)
 
     def fill(
         self,
@@ -82,10 +83,13 @@ class DecisionMessage:
             message.iteration, message.episode, message.step = answers.iteration, answers.episode, answers.step
             message.policy_version = answers.policy_version
         message.last = verdict is Verdict.EPISODE_END
+        message.terminated = message.last and answers is not None and answers.terminated
         message.mode, message.verdict, message.reasons = rules.mode, verdict, reasons
         message.position = array("d", rules.position.tobytes())
         message.velocity = array("d", rules.velocity.tobytes())
-        observation = self._task.observe(rules.position, rules.velocity, rules.torque_limit)
+        pose = rules.object_pose
+        message.object_pose = _EMPTY if pose is None else array("d", pose.tobytes())
+        observation = self._view.observe(rules.position, rules.velocity, rules.torque_limit)
         message.observation = array("d", observation.tobytes())
         if proposal is None or proposal.last:
             message.proposed_mean = message.proposed_stddev = message.proposed_effort = message.chosen = _EMPTY

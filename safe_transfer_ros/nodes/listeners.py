@@ -16,6 +16,7 @@ COMMANDS = "commands"  # of the effort controller, whatever its name
 # Who is lost without the first message. Those that look on, or belong to the hardware, are not waited for.
 LISTENERS: dict[str, tuple[str, ...]] = {
     "joint_states": ("safety_filter", "policy_server", "unsafety_monitor", "bag_recorder"),
+    "object_pose": ("safety_filter", "policy_server", "unsafety_monitor", "bag_recorder"),
     "policy_server/action": ("safety_filter", "bag_recorder"),
     COMMANDS: ("mujoco_sim", "bag_recorder"),
     "safety_filter/decision": ("unsafety_monitor", "trainer", "bag_recorder"),

@@ -12,6 +12,7 @@ import time
 from array import array
 
 import numpy as np
+from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock as ClockMsg
@@ -19,22 +20,17 @@ from safe_transfer_msgs.srv import ResetEpisode
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
-from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.nodes import object_pose, qos
 from safe_transfer_ros.nodes.listeners import Listeners
 from safe_transfer_ros.nodes.parameters import declare
 from safe_transfer_ros.nodes.process import EXIT_BAD_INPUT, Lifetime, run
 from safe_transfer_ros.nodes.settings import ExperimentSettings, SimulatorSettings
 from safe_transfer_ros.nodes.stamps import set_ns
-from safe_transfer_ros.robots.simulation import (
-    ArmSimulation,
-    Perturbation,
-    UnstableSimulationError,
-    build_model,
-    perturbation,
-)
+from safe_transfer_ros.robots.simulation import Perturbation, UnstableSimulationError, perturbation
 from safe_transfer_ros.safety.joint_order import JointOrder
+from safe_transfer_ros.tasks.in_graph import in_graph
+from safe_transfer_ros.tasks.simulated import simulated
 from safe_transfer_ros.tasks.streams import initial_state_rng
-from safe_transfer_ros.tasks.task import make
 
 
 class MujocoSim(Node):
@@ -45,18 +41,17 @@ class MujocoSim(Node):
         super().__init__("mujoco_sim")
         self._lifetime = lifetime
         experiment, settings = declare(self, ExperimentSettings, SimulatorSettings)
-        self._task = make(experiment.task)
+        graph = in_graph(experiment.task)
         self._lockstep: bool = experiment.lockstep
-        robot = self._task.robot
+        robot = graph.task.robot
         self._effort_limit = robot.limits.effort
-        model = build_model(robot, _perturbation(settings), self._task.timestep_s)
-        self._arm = ArmSimulation(model, robot.joint_names)
-        timestep_ns = round(self._task.timestep_s * 1e9)
-        if self._lockstep:
-            self._substeps = self._task.substeps
-        else:
-            self._substeps = max(1, round(1.0 / settings.joint_state_rate / self._task.timestep_s))
-        self._period_ns = self._substeps * timestep_ns
+        self._simulated = simulated(graph, _perturbation(settings))
+        self._arm = self._simulated.arm
+        period_s = graph.state_period_s(lockstep=True) if self._lockstep else 1.0 / settings.joint_state_rate
+        self._substeps = max(1, round(period_s / graph.physics_step_s))
+        self._period_ns = self._substeps * round(graph.physics_step_s * 1e9)
+        self._pose_every = max(1, round(graph.task.control_period_s * 1e9 / self._period_ns))
+        self._since_reset = 0  # joint states
         self._command_timeout = settings.command_timeout
         self._time_ns = 0
         self._torque = np.zeros(len(robot.joint_names))
@@ -67,14 +62,18 @@ class MujocoSim(Node):
         self._state.header.frame_id = "base_link"
         self._clock_message = ClockMsg()
         self._states = self.create_publisher(JointState, "joint_states", qos.RECORD)
+        self._poses = self.create_publisher(PoseStamped, object_pose.TOPIC, qos.RECORD) if graph.tracks_object else None
+        self._base_link = robot.base_link
         self._clock_publisher = self.create_publisher(ClockMsg, "clock", qos.RECORD)
         commands = f"{experiment.controller}/commands"
         self._command_order = JointOrder(robot.joint_names).indices(experiment.command_joints(robot.joint_names))
         self.create_subscription(Float64MultiArray, commands, self._on_command, qos.STREAM)
-        self._listeners = Listeners(self, self._states, "joint_states", experiment.nodes)
+        self._listeners = [Listeners(self, self._states, "joint_states", experiment.nodes)]
+        if self._poses is not None:
+            self._listeners.append(Listeners(self, self._poses, object_pose.TOPIC, experiment.nodes))
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._offer = self.create_timer(0.02, self._offer_resets, clock=self._steady)
-        self._arm.reset(*self._task.initial_state(initial_state_rng(experiment.seed, 0)))
+        self._simulated.place(initial_state_rng(experiment.seed, 0))
         self._awaiting_command = False
         if not self._lockstep:
             self._start = time.monotonic()
@@ -85,8 +84,8 @@ class MujocoSim(Node):
         """Nothing outlives the process."""
 
     def _offer_resets(self) -> None:
-        """Serve resets once everybody hears the joint states: the first of an episode is sent but once."""
-        missing = self._listeners.missing()
+        """Serve resets once everybody hears the joint states and poses: the first of an episode is sent but once."""
+        missing = "; ".join(filter(None, (listeners.missing() for listeners in self._listeners)))
         if missing:
             self.get_logger().info(f"no episode yet: {missing}", throttle_duration_sec=5.0, skip_first=True)
             return
@@ -94,10 +93,10 @@ class MujocoSim(Node):
         self.create_service(ResetEpisode, "reset_episode", self._on_reset)
 
     def _on_reset(self, request: ResetEpisode.Request, response: ResetEpisode.Response) -> ResetEpisode.Response:
-        rng = initial_state_rng(int(request.seed), int(request.episode))
-        self._arm.reset(*self._task.initial_state(rng))
+        self._simulated.place(initial_state_rng(int(request.seed), int(request.episode)))
         self._torque[:] = 0.0
         self._time_ns += self._period_ns
+        self._since_reset = 0
         self._publish()
         self._awaiting_command = True
         response.success = True
@@ -140,6 +139,11 @@ class MujocoSim(Node):
         self._publish()
 
     def _publish(self) -> None:
+        if self._poses is not None and self._since_reset % self._pose_every == 0:  # a camera's rate, the policy's
+            pose = self._simulated.object_pose
+            assert pose is not None
+            self._poses.publish(object_pose.pose_message(self._base_link, self._time_ns, pose))
+        self._since_reset += 1
         state = self._state
         set_ns(state.header.stamp, self._time_ns)
         state.position = array("d", self._arm.position.tobytes())

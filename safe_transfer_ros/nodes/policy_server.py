@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from geometry_msgs.msg import PoseStamped
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.client import Client
@@ -23,7 +24,7 @@ from safe_transfer_msgs.srv import ResetEpisode
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool
 
-from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.nodes import object_pose, qos
 from safe_transfer_ros.nodes.joint_state_reader import JointStateError, JointStateReader, ReadState
 from safe_transfer_ros.nodes.listeners import Listeners
 from safe_transfer_ros.nodes.managed import ManagedNode
@@ -34,8 +35,8 @@ from safe_transfer_ros.nodes.stamps import set_ns, to_ns
 from safe_transfer_ros.nodes.waiting import PeerTimeout, answer, sleep, until
 from safe_transfer_ros.policies import weights
 from safe_transfer_ros.policies.forward import GaussianPolicy
+from safe_transfer_ros.tasks.in_graph import in_graph
 from safe_transfer_ros.tasks.streams import action_rng
-from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.transfer.policy_file import check_sizes, load_for
 
 RETRY_SECONDS = 3.0  # after which a service that has not answered is asked again
@@ -52,7 +53,9 @@ class RunningEpisode:
     due_ns: int  # stamp of the joint state that the next proposal is to answer
     done: Future
     step: int = 0
+    over: bool = False  # by the task's own rule
     ended: bool = False
+    ended_ns: int = 0  # stamp of the state it ended with
 
 
 class RolloutStopped(RuntimeError):
@@ -66,7 +69,9 @@ class PolicyServer(ManagedNode):
         """Declare parameters."""
         super().__init__("policy_server")
         self._experiment, self._settings = declare(self, ExperimentSettings, PolicyServerSettings)
-        self._task = make(self._experiment.task)
+        self._graph = in_graph(self._experiment.task)
+        self._task = self._graph.task
+        self._view = self._graph.view(self._experiment.seed, lockstep=self._experiment.lockstep)
         self._period_ns = round(self._task.control_period_s * 1e9)
         self._states = JointStateReader(self._task.robot.joint_names)
         self._policy: GaussianPolicy | None = None
@@ -84,6 +89,8 @@ class PolicyServer(ManagedNode):
         self._listeners = Listeners(self, self._actions, "policy_server/action", self._experiment.nodes)
         self._status = self.create_publisher(PolicyStatus, "policy_server/policy_status", qos.LATCHED)
         self.create_subscription(JointState, "joint_states", self._on_raw_joint_state, qos.STREAM, raw=True)
+        if self._graph.tracks_object:
+            self.create_subscription(PoseStamped, object_pose.TOPIC, self._on_object_pose, qos.STREAM)
         self.create_subscription(FilterStatus, "safety_filter/status", self._on_filter_status, qos.LATCHED)
         self.create_subscription(PolicyWeights, "trainer/policy_weights", self._on_weights, qos.LATCHED)
         self._reset = self.create_client(ResetEpisode, "reset_episode")
@@ -96,7 +103,7 @@ class PolicyServer(ManagedNode):
             goal_callback=self._on_goal,
             cancel_callback=self._on_cancel,
         )
-        self._action = PolicyAction(joint_names=list(self._task.robot.joint_names))
+        self._action = PolicyAction(joint_names=list(self._graph.action_names))
         if self._settings.policy:
             _, data = load_for(self._task, self._settings.policy)
             self._install(0, data, weights.sha256_of(data))
@@ -208,6 +215,7 @@ class PolicyServer(ManagedNode):
             due_ns=to_ns(response.stamp),
             done=Future(),
         )
+        self._view.begin(index, episode.due_ns)
         self._episode = episode
         if self._latest is not None:  # in lockstep the first state may have come before the service's answer
             self._on_joint_state(self._latest)
@@ -259,19 +267,32 @@ class PolicyServer(ManagedNode):
             return
         self._on_joint_state(state)
 
+    def _on_object_pose(self, message: PoseStamped) -> None:
+        pose = object_pose.pose_of(message)
+        if not np.isfinite(pose).all():
+            self._stop_episode("the pose of the object is not finite")
+            return
+        self._view.see(to_ns(message.header.stamp), pose)
+        if self._latest is not None:  # it may be what the newest joint state was waiting for
+            self._on_joint_state(self._latest)
+
     def _on_joint_state(self, state: ReadState) -> None:
         self._latest = state
         episode = self._episode
         if episode is None or episode.done.done():
             return
-        if episode.ended and (self._experiment.lockstep or self._filter.mode not in _MOVING):
-            # A state after the last: the stop torque has reached the robot, so no reset can overtake it.
+        if episode.ended and self._experiment.lockstep:
+            # Answered until a period after the last decision: the arm is without torque, and no reset can overtake it.
+            if state.stamp_ns >= episode.ended_ns + self._period_ns:
+                episode.done.set_result(None)
+            return
+        if episode.ended and self._filter.mode not in _MOVING:
             episode.done.set_result(None)
             return
         stamp_ns = state.stamp_ns
         # Due at multiples of the control period after the reset, in the robot's own time; half a millisecond of slack
         # absorbs the jitter of a real robot's stamps.
-        if stamp_ns < episode.due_ns - 500_000:
+        if stamp_ns < episode.due_ns - 500_000 or not self._view.ready(stamp_ns):
             return
         # In real time the end of an episode is said again each period until the filter has disarmed: a refused one
         # would otherwise leave the episode without an end.
@@ -284,16 +305,18 @@ class PolicyServer(ManagedNode):
         action = self._action
         set_ns(action.header.stamp, state.stamp_ns)
         action.step = episode.step
-        if episode.step == self._task.horizon:
-            action.last = True
+        if not episode.ended:
+            episode.over = episode.step > 0 and self._view.over(state.position, state.velocity)
+        if episode.over or episode.step == self._task.horizon:
+            action.last, action.terminated = True, episode.over
             action.mean, action.stddev, action.effort = array("d"), array("d"), array("d")
             self._actions.publish(action)
-            episode.ended = True
+            episode.ended, episode.ended_ns = True, state.stamp_ns
             return
-        observation = self._task.observe(state.position, state.velocity, self._filter.torque_limit)
+        observation = self._view.observe(state.position, state.velocity, self._filter.torque_limit)
         mean, stddev = self._policy.distribution(observation)
         effort = mean + stddev * episode.noise.standard_normal(len(mean))
-        action.last = False
+        action.last = action.terminated = False
         action.mean = array("d", mean.tobytes())
         action.stddev = array("d", stddev.tobytes())
         action.effort = array("d", effort.tobytes())

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.parameter import Parameter
@@ -33,7 +34,7 @@ from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from safe_transfer_ros.configuration import ConfigurationError, build
-from safe_transfer_ros.nodes import qos, realtime
+from safe_transfer_ros.nodes import object_pose, qos, realtime
 from safe_transfer_ros.nodes.critic_file import CriticFileGate
 from safe_transfer_ros.nodes.critic_worker import TimeBoundGate
 from safe_transfer_ros.nodes.filter_health import FilterHealth
@@ -52,7 +53,7 @@ from safe_transfer_ros.safety.gravity_term import GravityTerm
 from safe_transfer_ros.safety.joint_order import JointOrder
 from safe_transfer_ros.safety.limit_guard import TorqueLimitGuard
 from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict, describe
-from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.in_graph import in_graph
 
 Array = npt.NDArray[np.float64]
 
@@ -74,9 +75,12 @@ class SafetyFilter(ManagedNode):
         super().__init__("safety_filter")
         experiment, settings = declare(self, ExperimentSettings, FilterSettings)
         self._settings = settings
-        self._task = make(experiment.task)
+        self._graph = in_graph(experiment.task)
+        self._task = self._graph.task
         self._lockstep: bool = experiment.lockstep
-        self._nominal_period = self._task.control_period_s if self._lockstep else self._task.timestep_s
+        self._view = self._graph.view(experiment.seed, lockstep=self._lockstep)
+        self._nominal_period = self._graph.state_period_s(lockstep=self._lockstep)
+        self._control_period_ns = round(self._task.control_period_s * 1e9)
         self._nodes = experiment.nodes
         self._commands_topic = f"{experiment.controller}/commands"
         self._gravity: GravityTerm | None = None
@@ -89,7 +93,7 @@ class SafetyFilter(ManagedNode):
         if gate is None and settings.critic:
             gate = self._critic = CriticFileGate(
                 settings.critic,
-                self._task,
+                self._graph,
                 seed=experiment.seed,
                 epsilon=settings.critic_epsilon,
                 uncertified=settings.critic_uncertified,
@@ -98,6 +102,7 @@ class SafetyFilter(ManagedNode):
         patience = max(settings.critic_timeout, settings.lockstep_timeout if self._lockstep else 0.0)
         robot = self._task.robot
         self._order = JointOrder(robot.joint_names)
+        self._action_order = JointOrder(self._graph.action_names)
         self._states = JointStateReader(robot.joint_names)
         self._command_order = JointOrder(experiment.command_joints(robot.joint_names)).indices(robot.joint_names)
         self._n_joints = len(robot.joint_names)
@@ -112,13 +117,16 @@ class SafetyFilter(ManagedNode):
                 torque_limit=experiment.starting_limit,
             ),
             gate=TimeBoundGate(gate, patience) if gate is not None else None,
-            observe=self._task.observe,
+            observe=self._view.observe,
             soft_limits=self._task.soft_limits if settings.soft_limits_hold(self._lockstep) else None,
+            drive=self._graph.drive(),
+            tracks_object=self._graph.tracks_object,
         )
         self._external_stop = ExternalStop(settings.e_stop_lease)
         self._permission = ExternalStop(settings.permission_lease, "the controller supervisor", "permits no torque")
         self._active = False
         self._state_stamp: int | None = None  # of the newest joint state, ns
+        self._answered_ns: int | None = None  # lockstep: stamp of the proposal that is being acted on
         self._waiting: PolicyAction | None = None  # a proposal whose joint state is not here yet
         self._waiting_since = 0
         self._judged: PolicyAction | None = None  # a proposal whose decision waits for the torque of the next cycle
@@ -136,6 +144,8 @@ class SafetyFilter(ManagedNode):
             trip_timeout_s=settings.trip_timeout,
             joint_state_timeout_s=max(settings.joint_state_timeout, self._nominal_period * 2.5),
             frozen_timeout_s=settings.frozen_timeout,
+            object_timeout_s=settings.object_timeout,
+            object_frozen_timeout_s=settings.object_frozen_timeout,
             state_period_s=self._nominal_period,
             torque_rate_limit=settings.torque_rate_limit,
             clamp=settings.clamp,
@@ -169,6 +179,8 @@ class SafetyFilter(ManagedNode):
         self._unheard = self._not_heard()
         self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.RECORD)
         self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM, raw=True)
+        if self._graph.tracks_object:
+            self.create_subscription(PoseStamped, object_pose.TOPIC, self._on_object_pose, qos.STREAM)
         self.create_subscription(PolicyAction, PROPOSALS, self._on_action, qos.PROPOSALS)
         self.create_subscription(TorqueLimit, "unsafety_monitor/torque_limit", self._on_limit, qos.LATCHED)
         self.create_subscription(Bool, "safety_filter/e_stop", self._on_external_stop, qos.STREAM)
@@ -182,7 +194,7 @@ class SafetyFilter(ManagedNode):
         self.create_timer(0.01, self._watch, clock=steady)
         self.create_timer(1.0, self._diagnose, clock=steady)
         self._command = Float64MultiArray(data=array("d", bytes(8 * self._n_joints)))
-        self._decision = DecisionMessage(self._task)
+        self._decision = DecisionMessage(self._graph, self._view)
         self._health = FilterHealth()
         # The first line that a process logs costs it 15 ms of processor time, in which no torque is commanded: let that
         # be now, and not when a limit is refused or the arm was just stopped.
@@ -263,12 +275,27 @@ class SafetyFilter(ManagedNode):
             now = self._now()
             self._unreadable = ""
             self._filter.observe_state(state.stamp_ns, state.position, state.velocity, now)
+        if not self._lockstep:
+            self._judge_waiting(now)
+        elif not self._under_way():
+            self._pair()
+            return
+        self._cycle(now)
+        self._health.time(self._published_ns - self._arrival_ns)
+
+    def _under_way(self) -> bool:
+        """Lockstep: whether the newest joint state comes before the one that the next proposal will answer."""
+        since, state = self._answered_ns, self._state_stamp
+        return since is not None and state is not None and since < state < since + self._control_period_ns
+
+    def _on_object_pose(self, message: PoseStamped) -> None:
+        if not self._active:
+            return
+        stamp_ns, pose = to_ns(message.header.stamp), object_pose.pose_of(message)
+        if self._filter.observe_object(stamp_ns, pose, self._now()) is Reason.NONE:
+            self._view.see(stamp_ns, pose)
         if self._lockstep:
             self._pair()
-        else:
-            self._judge_waiting(now)
-            self._cycle(now)
-            self._health.time(self._published_ns - self._arrival_ns)
 
     def _on_action(self, message: PolicyAction) -> None:
         if not self._active:
@@ -314,9 +341,10 @@ class SafetyFilter(ManagedNode):
     def _pair(self) -> None:
         """Lockstep: answer a joint state once its own proposal is here, whichever came first."""
         state, proposal = self._state_stamp, self._waiting
-        if state is None or proposal is None or to_ns(proposal.header.stamp) > state:
+        if state is None or proposal is None or to_ns(proposal.header.stamp) > state or not self._view.ready(state):
             return
         self._waiting = None
+        self._answered_ns = state
         now = self._now()
         self._judge(proposal, now)
         self._cycle(now)
@@ -324,13 +352,16 @@ class SafetyFilter(ManagedNode):
 
     def _judge(self, message: PolicyAction, now: int, received: int | None = None) -> None:
         """Hand one proposal to the rules, its joints matched by name."""
-        self._judged = message if self._filter.own_limit is None else None
-        read = read_proposal(message, self._order)
+        resetting = self._filter.own_limit is not None
+        self._judged = None if resetting else message
+        read = read_proposal(message, self._order if resetting else self._action_order)
         if isinstance(read, Reason):
             self._proposal = None
             self._filter.reject(read, now)
         else:
             self._proposal = read
+            if read.step == 0 and not resetting:
+                self._view.begin(read.episode, read.stamp_ns)
             self._filter.propose(read, now, received)
 
     def _on_limit(self, message: TorqueLimit) -> None:
@@ -359,6 +390,7 @@ class SafetyFilter(ManagedNode):
         if not self._active:
             return _answer(response, "the filter is not active")
         self._waiting = self._waiting if self._lockstep else None  # of a motion that is over
+        self._answered_ns = None
         if request.data:
             problem = self._critic.refresh() if self._critic and self._filter.mode is Mode.DISARMED else None
             if problem:
@@ -437,7 +469,9 @@ class SafetyFilter(ManagedNode):
             self._trip(new)
         elif self._lockstep:
             if moving and silent > self._settings.lockstep_timeout:
-                self._trip(Reason.PROPOSAL_TIMEOUT | Reason.JOINT_STATE_STALE)
+                blind = not self._under_way() and not self._view.ready(self._now())
+                missing = Reason.OBJECT_POSE_STALE if blind else Reason.JOINT_STATE_STALE
+                self._trip(Reason.PROPOSAL_TIMEOUT | missing)
         else:
             now = self._now()
             self._judge_waiting(now)

@@ -133,6 +133,20 @@ class FilterSettings:
         maximum=10.0,
         live=True,
     )
+    object_timeout: float = setting(
+        0.2,
+        "Armed, no pose of the task's object for this long, where it has one: trip, s",
+        minimum=0.001,
+        maximum=10.0,
+        live=True,
+    )
+    object_frozen_timeout: float = setting(
+        1.0,
+        "Armed, torque applied, poses of the object bit-identical for this long: trip, s",
+        minimum=0.001,
+        maximum=60.0,
+        live=True,
+    )
     torque_rate_limit: float = setting(1000.0, "Largest change of a published torque, N·m/s", minimum=1.0, maximum=1e5)
     clamp: str = setting(
         "joint",

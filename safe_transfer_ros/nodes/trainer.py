@@ -28,7 +28,7 @@ from safe_transfer_ros.nodes.process import EXIT_BAD_INPUT, Lifetime, run
 from safe_transfer_ros.nodes.settings import ExperimentSettings, TrainerSettings, as_dict
 from safe_transfer_ros.nodes.waiting import PeerTimeout, answer, until
 from safe_transfer_ros.policies import weights
-from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.in_graph import in_graph
 from safe_transfer_ros.transfer.episode import Episode, EpisodeError, count_interventions, episodes_from_decisions
 from safe_transfer_ros.transfer.iteration import IterationRecord, append, iteration_record, read
 from safe_transfer_ros.transfer.policy_file import load_for, with_stddev_scaled
@@ -47,11 +47,14 @@ class Trainer(Node):
         super().__init__("trainer")
         self._lifetime = lifetime
         self._experiment, self._settings = declare(self, ExperimentSettings, TrainerSettings)
-        self._task = make(self._experiment.task)
+        self._graph = in_graph(self._experiment.task)
+        self._task = self._graph.task
         self._policy, _ = load_for(self._task, self._settings.policy)
         if self._experiment.first_iteration == 0:
             self._policy = with_stddev_scaled(self._policy, self._settings.stddev_factor)
-        self._learning = PsptSettings(max_kl=self._settings.max_kl, leave_one_out=self._settings.leave_one_out)
+        self._learning = PsptSettings(
+            max_kl=self._settings.max_kl, gamma=self._task.gamma, leave_one_out=self._settings.leave_one_out
+        )
         self._run_dir = Path(self._settings.run_dir) if self._settings.run_dir else None
         self._version = self._experiment.first_iteration
         self._decisions: list[SafetyDecision] = []

@@ -10,20 +10,22 @@ from __future__ import annotations
 import dataclasses
 import time
 
+from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.node import Node
 from safe_transfer_msgs.msg import PolicyWeights, SafetyDecision, TorqueLimit, UnsafetyEstimate
 from sensor_msgs.msg import JointState
 
-from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.nodes import object_pose, qos
 from safe_transfer_ros.nodes.joint_state_reader import JointStateError, JointStateReader
 from safe_transfer_ros.nodes.parameters import declare
 from safe_transfer_ros.nodes.process import Lifetime, run
 from safe_transfer_ros.nodes.settings import ExperimentSettings, MonitorSettings
+from safe_transfer_ros.nodes.stamps import to_ns
 from safe_transfer_ros.safety.torque_limit import TorqueLimitGovernor
 from safe_transfer_ros.safety.unsafety import UnsafetyLedger
-from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.in_graph import in_graph
 from safe_transfer_ros.transfer.iteration import iteration_estimate
 from safe_transfer_ros.transfer.recompute import account
 
@@ -35,9 +37,10 @@ class UnsafetyMonitor(Node):
         """Publish the starting limit; from then on events drive it."""
         super().__init__("unsafety_monitor")
         experiment, settings = declare(self, ExperimentSettings, MonitorSettings)
-        self._task = make(experiment.task)
-        self._states = JointStateReader(self._task.robot.joint_names)
-        self._ledger = UnsafetyLedger(self._task.unsafety_limit)
+        self._graph = in_graph(experiment.task)
+        self._states = JointStateReader(self._graph.task.robot.joint_names)
+        self._unsafety = self._graph.unsafety_reader(experiment.seed)
+        self._ledger = UnsafetyLedger(self._graph.task.unsafety_limit)
         self._governor = TorqueLimitGovernor(
             experiment.governor(settings),
             iteration=experiment.first_iteration,
@@ -49,6 +52,8 @@ class UnsafetyMonitor(Node):
         self._limits = self.create_publisher(TorqueLimit, "unsafety_monitor/torque_limit", qos.LATCHED)
         self._estimates = self.create_publisher(UnsafetyEstimate, "unsafety_monitor/estimate", qos.LATCHED)
         self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.RECORD, raw=True)
+        if self._graph.tracks_object:
+            self.create_subscription(PoseStamped, object_pose.TOPIC, self._on_object_pose, qos.RECORD)
         self.create_subscription(SafetyDecision, "safety_filter/decision", self._on_decision, qos.RECORD)
         self.create_subscription(PolicyWeights, "trainer/policy_weights", self._on_weights, qos.LATCHED)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -65,14 +70,20 @@ class UnsafetyMonitor(Node):
         except JointStateError as error:
             self.get_logger().error(f"joint state not accounted for: {error}", throttle_duration_sec=1.0)
             return
-        self._ledger.add_state(state.stamp_ns, float(self._task.unsafety(state.position)))
+        self._account(self._unsafety.states((state.stamp_ns,), state.position[None]))
+
+    def _on_object_pose(self, message: PoseStamped) -> None:
+        self._account(self._unsafety.pose(to_ns(message.header.stamp), object_pose.pose_of(message)))
+
+    def _account(self, told: list[tuple[int, float]]) -> None:
+        for stamp_ns, unsafety in told:
+            self._ledger.add_state(stamp_ns, unsafety)
         if self._closing is not None:
             self._close_if_complete()
 
     def _on_decision(self, message: SafetyDecision) -> None:
         account(self._ledger, message)
-        if self._closing is not None:
-            self._close_if_complete()
+        self._account(self._unsafety.decision(to_ns(message.header.stamp), int(message.episode)))
 
     def _on_weights(self, message: PolicyWeights) -> None:
         if message.version <= self._governor.iteration:  # the policy a run starts from: no iteration behind it
@@ -100,6 +111,7 @@ class UnsafetyMonitor(Node):
             visited_torque_limit=totals.torque_limit,
             kl=float(update.kl),
             kl_bound=float(update.kl_bound),
+            limit_change=self._graph.limit_change(totals.limited),
         )
         row = iteration_estimate(
             step, totals, policy_version=int(update.version) - 1, steps=int(update.steps), kl=float(update.kl)

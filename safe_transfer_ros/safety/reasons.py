@@ -96,7 +96,7 @@ REASON_TEXT: Final = MappingProxyType(
         Reason.CLAMPED_SOFT_POSITION: "a joint was at a soft position limit; torque towards it was cut, or turned back",
         Reason.CLAMPED_SOFT_VELOCITY: "a joint was at its speed limit; torque to go faster was cut, or turned back",
         Reason.NO_PERMISSION: "the supervisor of the arm's controller did not permit torque, or was silent",
-        Reason.OBJECT_POSE_STALE: "no new pose of the task's object came in time, or one came with the stamp of the last",
+        Reason.OBJECT_POSE_STALE: "no new pose of the task's object came in time, or one with an old stamp",
         Reason.OBJECT_POSE_FROZEN: "poses of the object kept coming with identical values while torque was applied",
         Reason.OBJECT_POSE_NOT_FINITE: "a pose of the object held NaN or infinity, or no rotation",
     }

@@ -304,6 +304,7 @@ class TorqueLimitGovernor:
         kl: float,
         kl_bound: float,
         evidence: Evidence | None = None,
+        limit_change: float | None = None,
     ) -> LimitStep:
         """Take in one iteration's evidence and move to the next limit.
 
@@ -316,6 +317,8 @@ class TorqueLimitGovernor:
           kl: Divergence of the policy update made from these rollouts, measured, summed over dimensions.
           kl_bound: The update's own limit on it.
           evidence: What else is known; needed where the settings' `needs_evidence`.
+          limit_change: dp_u1 where the policy's actions are no torques and the limit's effect was measured instead: the
+            share of steps at which it was felt. `mean` and `stddev` are not used then.
 
         Returns:
           What was concluded; `torque_limit` and `iteration` now are the next iteration's.
@@ -330,7 +333,9 @@ class TorqueLimitGovernor:
         rate = self._rate.upper(unsafety_rate, evidence)
         policy_change = self._policy_change(kl, kl_bound, evidence)
         counted = policy_change if s.use_policy_change else 0.0
-        if s.joints == "moved":
+        if limit_change is not None:
+            following = self._next(rate, limit_change if s.use_limit_change else 0.0, counted)
+        elif s.joints == "moved":
             following, limit_change = self._largest_step(rate, mean, stddev, counted)
         else:
             limit_change = limit_change_risk(mean, stddev, visited_torque_limit, s.joints)

@@ -103,6 +103,7 @@ class LedgerTotals:
       mean: Policy mean torque per step, shape (n_steps, n_joints), N·m, ordered by episode and stamp.
       stddev: Standard deviation, same shape, N·m.
       torque_limit: Limit each step was taken under, shape (n_steps,), N·m.
+      limited: Whether a torque was cut to it since the step before, shape (n_steps,).
     """
 
     iteration: int
@@ -115,6 +116,7 @@ class LedgerTotals:
     mean: Array
     stddev: Array
     torque_limit: Array
+    limited: npt.NDArray[np.bool_]
 
 
 @dataclass(kw_only=True)
@@ -124,7 +126,7 @@ class _Episode:
     The stamp alone will not do: two proposals that come between two joint states are decided on the same one.
     """
 
-    steps: dict[tuple[int, int], tuple[Array, Array, float] | None]
+    steps: dict[tuple[int, int], tuple[Array, Array, float, bool] | None]
     ended: bool = False
 
     @property
@@ -192,6 +194,7 @@ class UnsafetyLedger:
         stddev: Array,
         torque_limit: float,
         step: int = 0,
+        limited: bool = False,
     ) -> None:
         """Record one decision.
 
@@ -205,6 +208,7 @@ class UnsafetyLedger:
           stddev: Standard deviation, shape (n_joints,), N·m; copied.
           torque_limit: Limit in force, N·m.
           step: Its number in the episode, where two decisions may be on the same state.
+          limited: Whether a torque was cut to the limit since the decision before.
         """
         if iteration <= self._closed_iteration:
             self.late += 1
@@ -221,7 +225,7 @@ class UnsafetyLedger:
         if known and (record.steps[key] is not None or not carries):
             return
         self._held_steps += not known
-        record.steps[key] = (np.array(mean), np.array(stddev), float(torque_limit)) if carries else None
+        record.steps[key] = (np.array(mean), np.array(stddev), float(torque_limit), limited) if carries else None
 
     def complete(self, iteration: int, steps: int) -> bool:
         """Whether everything of an iteration has arrived.
@@ -277,6 +281,7 @@ class UnsafetyLedger:
             mean=np.stack([row[0] for row in rows]),
             stddev=np.stack([row[1] for row in rows]),
             torque_limit=np.array([row[2] for row in rows], dtype=np.float64),
+            limited=np.array([row[3] for row in rows], dtype=np.bool_),
         )
         self._forget(iteration, max(episode.span[1] for episode in episodes.values()))
         return totals

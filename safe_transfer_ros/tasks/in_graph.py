@@ -103,7 +103,7 @@ class TorqueTaskInGraph(TaskInGraph):
         return TorqueView(self.task)
 
     def unsafety_reader(self, seed: int) -> UnsafetyReader:
-        """u follows from the joint positions at once."""
+        """U follows from the joint positions at once."""
         return UnsafetyReader(self.task.unsafety)
 
 
@@ -140,7 +140,7 @@ class PushTaskInGraph(TaskInGraph):
         return PushView(self.task, seed, exact=lockstep)
 
     def unsafety_reader(self, seed: int) -> UnsafetyReader:
-        """u of a joint state follows from it and from the first pose of the block since."""
+        """U of a joint state follows from it and from the first pose of the block since."""
         return PushUnsafetyReader(self.task, seed)
 
 

@@ -118,7 +118,8 @@ class PushObstacle(PushTask):
     Action (3): increments of the ball's position along x, y, z, of 5 cm. Observation (21): ball position (3, dm) and
     velocity (3, m/s); cube position (3, dm), rotation vector (3, rad), velocity (3, m/s); obstacle (3, dm); goal
     (3, dm). Positions in the table's frame.
-    Failure: anything touches the obstacle; u is 1 then, else 0. Episodes always last 50 steps, so the cube has to stay at the goal.
+    Failure: anything touches the obstacle; u is 1 then, else 0. Episodes always last 50 steps, so the cube has to
+    stay at the goal.
     """
 
     horizon = 50

@@ -169,7 +169,7 @@ class PushTask(RobotTask):
 
     @abc.abstractmethod
     def unsafety(self, scene: PushScene) -> Array:
-        """u of the scene, shape (...); beyond `unsafety_limit`, or not a number, it is a failure."""
+        """U of the scene, shape (...); beyond `unsafety_limit`, or not a number, it is a failure."""
 
     def failed(self, scene: PushScene) -> Flags:
         """Whether the scene is a failure, shape (...); not finite counts as one."""

@@ -15,6 +15,7 @@ from safe_transfer_ros.tasks.view import UnsafetyReader
 
 Array = npt.NDArray[np.float64]
 
+_JITTER_NS = 500_000  # of stamps
 _KEPT = 100_000  # joint states that may wait for a pose; what is lost of them counts as unsafe
 
 
@@ -35,11 +36,10 @@ class PushView:
         Args:
           task: The task.
           seed: The run's.
-          exact: A joint state needs the pose of its very stamp, or one since; else the newest will do.
+          exact: A joint state needs the pose of its very stamp, or one since; else the newest of the episode will do.
         """
         self._task, self._seed, self._exact = task, seed, exact
         self._centre = np.array(task.table_centre)
-        self._tolerance_ns = round(task.control_period_s * 5e8)
         self._period_ns = round(task.control_period_s * 1e9)
         self._episode, self._began_ns = -1, -1
         self._goal, self._obstacle = np.zeros(2), np.zeros(2)
@@ -53,8 +53,6 @@ class PushView:
         start = self._task.start(initial_state_rng(self._seed, episode))
         self._goal = start.goal
         self._obstacle = np.zeros(2) if start.obstacle is None else start.obstacle
-        while len(self._poses) > 1 and self._poses[1][0] <= stamp_ns:
-            self._poses.popleft()
 
     def see(self, stamp_ns: int, pose: Array) -> None:
         """See `View.see`."""
@@ -64,7 +62,7 @@ class PushView:
 
     def ready(self, stamp_ns: int) -> bool:
         """See `View.ready`."""
-        return bool(self._poses) and (not self._exact or self._poses[-1][0] >= stamp_ns)
+        return bool(self._poses) and self._poses[-1][0] >= (stamp_ns if self._exact else self._began_ns)
 
     def observe(self, position: Array, velocity: Array, torque_limit: float) -> Array:
         """See `View.observe`."""
@@ -99,9 +97,15 @@ class PushView:
         )
 
     def _before(self, stamp_ns: int) -> tuple[int, Array]:
-        """The pose about a control period before; the first of the episode where there is none."""
-        due_ns = stamp_ns - self._period_ns + min(self._tolerance_ns, 500_000)
-        return next((entry for entry in reversed(self._poses) if entry[0] <= due_ns), self._poses[0])
+        """The pose a control period before, or the latest before that; the first of the episode where there is none."""
+        found = self._poses[-1]
+        for entry in reversed(self._poses):
+            if entry[0] < self._began_ns:
+                break
+            found = entry
+            if entry[0] <= stamp_ns - self._period_ns + _JITTER_NS:
+                break
+        return found
 
 
 class PushUnsafetyReader(UnsafetyReader):
@@ -148,11 +152,11 @@ class PushUnsafetyReader(UnsafetyReader):
                 stamp, position = self._waiting.popleft()
                 stamps.append(stamp)
                 positions.append(position)
-            told += zip(stamps, self._unsafety(np.array(positions), pose, episode).tolist(), strict=True)
+            told += zip(stamps, self._seen(np.array(positions), pose, episode).tolist(), strict=True)
         return told
 
-    def _unsafety(self, position: Array, pose: Array, episode: int) -> npt.NDArray[np.float64]:
-        """u of joint states (m, n_joints) that saw the same pose."""
+    def _seen(self, position: Array, pose: Array, episode: int) -> npt.NDArray[np.float64]:
+        """U of joint states (m, n_joints) that saw the same pose."""
         task = self._task
         many = len(position)
         block, orientation = (np.broadcast_to(part, (many, len(part))) for part in block_pose(task, pose))

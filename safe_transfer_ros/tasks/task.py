@@ -46,23 +46,27 @@ class Outcome:
 
 
 class RecordedEpisode(Protocol):
-    """What the filter recorded of an episode of T steps; row t is the step taken in state t.
-
-    Attributes:
-      position: Joint positions, shape (T+1, n_joints), rad.
-      velocity: Joint velocities, same shape, rad/s.
-      observation: Shape (T+1, observation_size).
-      proposed: The action the critic, if any, let pass, before any bound, shape (T, action_size).
-    """
+    """What the filter recorded of an episode of T steps; row t is the step taken in state t."""
 
     @property
-    def position(self) -> Array: ...
+    def position(self) -> Array:
+        """Joint positions, shape (T+1, n_joints), rad."""
+        ...
+
     @property
-    def velocity(self) -> Array: ...
+    def velocity(self) -> Array:
+        """Joint velocities, shape (T+1, n_joints), rad/s."""
+        ...
+
     @property
-    def observation(self) -> Array: ...
+    def observation(self) -> Array:
+        """Shape (T+1, observation_size)."""
+        ...
+
     @property
-    def proposed(self) -> Array: ...
+    def proposed(self) -> Array:
+        """The actions, those the critic let pass where there is one, before any bound, shape (T, action_size)."""
+        ...
 
 
 class RobotTask(abc.ABC):

@@ -44,10 +44,10 @@ class Episode:
       position: Joint positions, shape (T+1, n), rad.
       velocity: Joint velocities, shape (T+1, n), rad/s.
       observation: What the policy was shown, as the filter saw it, shape (T+1, k).
-      mean: Mean of the proposed distribution, shape (T, n), N·m.
-      stddev: Its standard deviation, shape (T, n), N·m.
-      proposed: Torque proposed, shape (T, n), N·m; where a critic refused that, what it let pass instead: another
-        sample of the same distribution, and what was acted on.
+      mean: Mean of the proposed distribution, shape (T, n_actions), N·m or the task's unit.
+      stddev: Its standard deviation, same shape and unit.
+      proposed: Torque, or motion of the tool in the task's unit, proposed, shape (T, n_actions); where a critic refused
+        that, what it let pass instead: another sample of the same distribution, and what was acted on.
       applied: Torque sent to the arm, shape (T, n), N·m.
       torque_limit: Limit in force, shape (T,), N·m.
       reasons: Combined `Reason` bits, shape (T,).
@@ -86,14 +86,16 @@ class EpisodeAssembler:
     Args:
       joint_names: Joint order of the arrays; None takes the order of each decision, which must then not
         change within an episode.
+      action_names: The same of what actions are made of; the joints where not said.
 
     Attributes:
       interventions: Per iteration, the number of decisions with any reason set, refused ones included.
     """
 
-    def __init__(self, joint_names: Sequence[str] | None = None) -> None:
+    def __init__(self, joint_names: Sequence[str] | None = None, *, action_names: Sequence[str] | None = None) -> None:
         self.interventions: dict[int, int] = defaultdict(int)
-        self._expected = None if joint_names is None else JointOrder(joint_names, extra_allowed=False)
+        self._expected = _order(joint_names)
+        self._expected_actions = _order(joint_names if action_names is None else action_names)
         self._rows: list[Any] = []
         self._refused: set[tuple[int, int, int]] = set()  # steps refused since the last episode that ended
         self._given_up: tuple[int, int] | None = None
@@ -157,10 +159,11 @@ class EpisodeAssembler:
         return EpisodeError(f"{_name(decision)}: {why}")
 
     def _episode(self, rows: list[Any]) -> Episode:
-        order = self._joint_order(rows)
+        joint_order = _columns(rows, "joint_names", self._expected)
+        action_order = _columns(rows, "action_names", self._expected_actions)
         steps, first = rows[:-1], rows[0]
 
-        def joints(rows: list[Any], field: str) -> Array:
+        def columns(rows: list[Any], field: str, order: NDArray[np.intp]) -> Array:
             try:
                 stacked = np.array([getattr(row, field) for row in rows], dtype=np.float64)
                 return stacked.reshape(len(rows), len(order))[:, order]
@@ -179,13 +182,13 @@ class EpisodeAssembler:
             iteration=int(first.iteration),
             index=int(first.episode),
             stamp_ns=np.array([_stamp_ns(row) for row in rows], dtype=np.int64),
-            position=joints(rows, "position"),
-            velocity=joints(rows, "velocity"),
+            position=columns(rows, "position", joint_order),
+            velocity=columns(rows, "velocity", joint_order),
             observation=observation,
-            mean=joints(steps, "proposed_mean"),
-            stddev=joints(steps, "proposed_stddev"),
-            proposed=joints(steps, "chosen"),
-            applied=joints(steps, "applied_effort"),
+            mean=columns(steps, "proposed_mean", action_order),
+            stddev=columns(steps, "proposed_stddev", action_order),
+            proposed=columns(steps, "chosen", action_order),
+            applied=columns(steps, "applied_effort", joint_order),
             torque_limit=np.array([row.torque_limit for row in steps], dtype=np.float64),
             reasons=np.array([row.reasons for row in steps], dtype=np.uint32),
             verdict=np.array([row.verdict for row in steps], dtype=np.uint8),
@@ -194,26 +197,37 @@ class EpisodeAssembler:
             terminated=bool(rows[-1].terminated),
         )
 
-    def _joint_order(self, rows: list[Any]) -> NDArray[np.intp]:
-        """Columns that bring the decisions' joints into the expected order."""
-        names = tuple(rows[0].joint_names)
-        changed = next((row for row in rows if tuple(row.joint_names) != names), None)
-        if changed is not None:
-            raise EpisodeError(f"{_name(changed)}: joint names change at step {changed.step}")
-        try:
-            expected = self._expected or JointOrder(names, extra_allowed=False)
-            return expected.indices(names)
-        except JointOrderError as error:
-            raise EpisodeError(f"{_name(rows[0])}: {error}") from None
+
+def _order(names: Sequence[str] | None) -> JointOrder | None:
+    return None if names is None else JointOrder(names, extra_allowed=False)
 
 
-def episodes_from_decisions(decisions: Iterable[Any], *, joint_names: Sequence[str] | None = None) -> list[Episode]:
+def _columns(rows: list[Any], field: str, expected: JointOrder | None) -> NDArray[np.intp]:
+    """Columns that bring what the decisions name in a field into the expected order."""
+
+    def names_of(row: Any) -> tuple[str, ...]:
+        return tuple(getattr(row, field, ()) or row.joint_names)  # before there were other actions all were torques
+
+    names = names_of(rows[0])
+    changed = next((row for row in rows if names_of(row) != names), None)
+    if changed is not None:
+        raise EpisodeError(f"{_name(changed)}: joint names change at step {changed.step}")
+    try:
+        return (expected or JointOrder(names, extra_allowed=False)).indices(names)
+    except JointOrderError as error:
+        raise EpisodeError(f"{_name(rows[0])}: {error}") from None
+
+
+def episodes_from_decisions(
+    decisions: Iterable[Any], *, joint_names: Sequence[str] | None = None, action_names: Sequence[str] | None = None
+) -> list[Episode]:
     """Every episode in a stream of decisions.
 
     Args:
       decisions: SafetyDecisions in the order they were made. Those of an episode that has not ended yet may
         stand at the end; they are left out.
       joint_names: See `EpisodeAssembler`.
+      action_names: See `EpisodeAssembler`.
 
     Returns:
       The complete episodes.
@@ -221,7 +235,7 @@ def episodes_from_decisions(decisions: Iterable[Any], *, joint_names: Sequence[s
     Raises:
       EpisodeError: if a step is missing; the message names it.
     """
-    assembler = EpisodeAssembler(joint_names)
+    assembler = EpisodeAssembler(joint_names, action_names=action_names)
     return [episode for decision in decisions if (episode := assembler.add(decision)) is not None]
 
 

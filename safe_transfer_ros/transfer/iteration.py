@@ -17,7 +17,7 @@ import numpy as np
 
 from safe_transfer_ros.safety.torque_limit import LimitStep
 from safe_transfer_ros.safety.unsafety import LedgerTotals
-from safe_transfer_ros.tasks.task import Task
+from safe_transfer_ros.tasks.task import RobotTask
 from safe_transfer_ros.transfer.episode import Episode
 
 
@@ -130,7 +130,7 @@ def iteration_estimate(
 def iteration_record(
     episodes: Sequence[Episode],
     estimate: IterationEstimate,
-    task: Task,
+    task: RobotTask,
     *,
     interventions: int,
     wall_time_s: float,
@@ -178,12 +178,12 @@ def iteration_record(
     )
 
 
-def episode_returns(episode: Episode, task: Task) -> tuple[float, float]:
+def episode_returns(episode: Episode, task: RobotTask) -> tuple[float, float]:
     """Undiscounted sums of an episode's rewards: with the tilt penalty, and without it.
 
     The reward of step t is that of the state it led to and the torque it proposed.
     """
-    outcome = task.outcome(episode.position[1:], episode.velocity[1:], episode.proposed)
+    outcome = task.outcome_of(episode)
     return float(np.sum(outcome.reward)), float(np.sum(outcome.task_reward))
 
 

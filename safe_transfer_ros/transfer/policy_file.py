@@ -10,7 +10,7 @@ import numpy as np
 from safe_transfer_ros import resources
 from safe_transfer_ros.configuration import nearest
 from safe_transfer_ros.policies.weights import Architecture, Parameters, WeightsError, from_bytes
-from safe_transfer_ros.tasks.task import Task
+from safe_transfer_ros.tasks.task import RobotTask
 
 
 def find(name: str) -> Path:
@@ -27,7 +27,7 @@ def find(name: str) -> Path:
     raise WeightsError(f"no policy file '{name}', and none is shipped under that name; {nearest(name, shipped)}")
 
 
-def load_for(task: Task, name: str) -> tuple[Parameters, bytes]:
+def load_for(task: RobotTask, name: str) -> tuple[Parameters, bytes]:
     """Load a policy and check that it fits the task.
 
     Args:
@@ -61,7 +61,7 @@ def with_torque_scaled(parameters: Parameters, factor: float) -> Parameters:
     return {**parameters, **scaled}
 
 
-def check_sizes(parameters: Parameters, task: Task) -> None:
+def check_sizes(parameters: Parameters, task: RobotTask) -> None:
     """Check that a policy takes the task's observations and gives its actions.
 
     Raises:

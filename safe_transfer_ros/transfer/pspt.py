@@ -23,7 +23,7 @@ from safe_transfer_ros.policies.weights import Parameters
 from safe_transfer_ros.safety.limit_rules import Evidence
 from safe_transfer_ros.safety.torque_limit import GovernorSettings, TorqueLimitGovernor
 from safe_transfer_ros.safety.unsafety import UnsafetyLedger
-from safe_transfer_ros.tasks.task import Task
+from safe_transfer_ros.tasks.task import RobotTask, Task
 from safe_transfer_ros.tasks.vector import EpisodeBatch, Policy
 from safe_transfer_ros.transfer.advantages import AdvantageSettings, estimate, standardised
 from safe_transfer_ros.transfer.episode import Episode
@@ -96,7 +96,7 @@ def update_seed(seed: int, iteration: int) -> int:
 
 
 def improve(
-    parameters: Parameters, episodes: Sequence[Episode], task: Task, settings: PsptSettings, seed: int
+    parameters: Parameters, episodes: Sequence[Episode], task: RobotTask, settings: PsptSettings, seed: int
 ) -> PolicyUpdate:
     """One policy update from recorded episodes (PSPT Algorithm 1, line "update policy").
 

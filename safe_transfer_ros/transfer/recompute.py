@@ -24,7 +24,7 @@ from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 from safe_transfer_ros.safety.reasons import Reason, Verdict, split
 from safe_transfer_ros.safety.torque_limit import GovernorSettings, TorqueLimitGovernor
 from safe_transfer_ros.safety.unsafety import UnsafetyLedger
-from safe_transfer_ros.tasks.task import Task, make
+from safe_transfer_ros.tasks.in_graph import in_graph
 from safe_transfer_ros.transfer.episode import Episode, EpisodeAssembler, EpisodeError
 from safe_transfer_ros.transfer.iteration import IterationRecord, iteration_estimate, iteration_record
 
@@ -32,7 +32,8 @@ JOINT_STATES = "/joint_states"
 DECISIONS = "/safety_filter/decision"
 WEIGHTS = "/trainer/policy_weights"
 RUN_CONFIG = "/trainer/run_config"
-TOPICS = (JOINT_STATES, DECISIONS, WEIGHTS, RUN_CONFIG)
+OBJECT_POSE = "/object_pose"
+TOPICS = (JOINT_STATES, OBJECT_POSE, DECISIONS, WEIGHTS, RUN_CONFIG)
 
 # Joint states are taken in by blocks: forward kinematics of many at once costs a twentieth of one by one.
 _BLOCK = 2048
@@ -94,9 +95,12 @@ def recompute(bag: Bag | Path | str) -> Recomputed:
     bag = bag if isinstance(bag, Bag) else Bag(bag)
     config = _run_config(bag)
     replay = _Replay(config)
-    for topic, message, log_time_ns in bag.messages((JOINT_STATES, DECISIONS, WEIGHTS)):
+    poses = (OBJECT_POSE,) if replay.tracks_object else ()
+    for topic, message, log_time_ns in bag.messages((JOINT_STATES, *poses, DECISIONS, WEIGHTS)):
         if topic == JOINT_STATES:
             replay.on_joint_state(message)
+        elif topic == OBJECT_POSE:
+            replay.on_object_pose(message)
         elif topic == DECISIONS:
             replay.on_decision(message)
         else:
@@ -151,11 +155,14 @@ class _Replay:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.records: list[IterationRecord] = []
         self.notes: list[str] = []
-        self._task: Task = make(str(parameters(config, "trainer")["task"]))
+        shared = parameters(config, "trainer")
+        self._graph = in_graph(str(shared["task"]))
+        self._task = self._graph.task
+        self._reader = self._graph.unsafety_reader(int(shared.get("seed", 0)))
         self._order = JointOrder(self._task.robot.joint_names)
         self._ledger = UnsafetyLedger(self._task.unsafety_limit)
         self._governor = governor(config)
-        self._assembler = EpisodeAssembler(self._task.robot.joint_names)
+        self._assembler = EpisodeAssembler(self._task.robot.joint_names, action_names=self._graph.action_names)
         self._episodes: dict[int, list[Episode]] = defaultdict(list)
         self._reasons: dict[int, Counter[int]] = defaultdict(Counter)  # by combination of bits
         self._decisions: Counter[int] = Counter()
@@ -179,11 +186,23 @@ class _Replay:
             self._account_states()
         self._close_complete()
 
+    @property
+    def tracks_object(self) -> bool:
+        return self._graph.tracks_object
+
+    def on_object_pose(self, message: Any) -> None:
+        at, turned, stamp = message.pose.position, message.pose.orientation, message.header.stamp
+        pose = np.array([at.x, at.y, at.z, turned.x, turned.y, turned.z, turned.w])
+        self._account(self._reader.pose(stamp.sec * 1_000_000_000 + stamp.nanosec, pose))
+        self._close_complete()
+
     def on_decision(self, message: Any) -> None:
         iteration = int(message.iteration)
         self._decisions[iteration] += 1
         self._reasons[iteration][int(message.reasons)] += 1
         account(self._ledger, message)
+        stamp = message.header.stamp
+        self._account(self._reader.decision(stamp.sec * 1_000_000_000 + stamp.nanosec, int(message.episode)))
         try:
             episode = self._assembler.add(message)
         except EpisodeError as error:
@@ -191,7 +210,7 @@ class _Replay:
             return
         if episode is not None:
             self._episodes[iteration].append(episode)
-            self._unsafety[iteration].append(self._task.unsafety(episode.position[1:]))
+            self._unsafety[iteration].append(self._task.outcome_of(episode).unsafety)
             self._close_complete()
 
     def on_weights(self, message: Any, log_time_ns: int) -> None:
@@ -233,11 +252,13 @@ class _Replay:
 
     def _account_states(self) -> None:
         if self._stamps:
-            unsafety = self._task.unsafety(np.stack(self._positions))
-            for stamp, value in zip(self._stamps, unsafety.tolist(), strict=True):
-                self._ledger.add_state(stamp, value)
+            self._account(self._reader.states(self._stamps, np.stack(self._positions)))
             self._stamps.clear()
             self._positions.clear()
+
+    def _account(self, told: list[tuple[int, float]]) -> None:
+        for stamp_ns, unsafety in told:
+            self._ledger.add_state(stamp_ns, unsafety)
 
     def _close_complete(self) -> None:
         """Closes iterations as the monitor did: once the update is there and all its data."""
@@ -262,6 +283,7 @@ class _Replay:
                 visited_torque_limit=totals.torque_limit,
                 kl=float(update.kl),
                 kl_bound=float(update.kl_bound),
+                limit_change=self._graph.limit_change(totals.limited),
             )
             estimate = iteration_estimate(
                 step,
@@ -312,4 +334,5 @@ def account(ledger: UnsafetyLedger, decision: Any) -> None:
         np.asarray(() if refused else decision.proposed_stddev, dtype=np.float64),
         float(decision.torque_limit),
         int(decision.step),
+        bool(decision.reasons & Reason.CLAMPED_TORQUE_LIMIT),
     )

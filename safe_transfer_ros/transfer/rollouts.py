@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safe_transfer_ros.safety.reasons import Reason, Verdict
-from safe_transfer_ros.tasks.task import Task
+from safe_transfer_ros.tasks.task import RobotTask
 from safe_transfer_ros.tasks.vector import EpisodeBatch
 from safe_transfer_ros.transfer.episode import Episode
 
@@ -79,12 +79,12 @@ def from_batch(batch: EpisodeBatch) -> Rollouts:
     )
 
 
-def from_episodes(episodes: Sequence[Episode], task: Task) -> Rollouts:
+def from_episodes(episodes: Sequence[Episode], task: RobotTask) -> Rollouts:
     """Rollouts of recorded episodes, in order of their numbers whatever order they came in.
 
     Args:
       episodes: At least one, none of them empty.
-      task: Gives the rewards: of the state a step led to and the torque it proposed.
+      task: Gives the rewards.
 
     Raises:
       ValueError: if there is no episode, one has no step, or two have the same number.
@@ -105,7 +105,7 @@ def from_episodes(episodes: Sequence[Episode], task: Task) -> Rollouts:
         steps = episode.steps
         observations[row, : steps + 1] = episode.observation
         actions[row, :steps] = episode.proposed
-        rewards[row, :steps] = task.reward(episode.position[1:], episode.velocity[1:], episode.proposed)
+        rewards[row, :steps] = task.outcome_of(episode).reward
         terminated[row, steps - 1] = episode.terminated
     lengths = np.array([episode.steps for episode in ordered], dtype=np.int64)
     return Rollouts(observations=observations, actions=actions, rewards=rewards, terminated=terminated, lengths=lengths)

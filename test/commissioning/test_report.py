@@ -79,7 +79,7 @@ def test_the_launch_goes_by_the_newest_report_about_its_robot(tmp_path: Path, mo
 
     def plan(name: str, **given: str) -> dict[str, object]:
         run_dir = tmp_path / name
-        made = pr2_cup_swirl.plan({"robot": "hardware", "mode": "realtime", "run_dir": str(run_dir)} | given)
+        made = pr2_cup_swirl.GRAPH.plan({"robot": "hardware", "mode": "realtime", "run_dir": str(run_dir)} | given)
         assert [process.node for process in made.processes][2:4] == ["episode_reset", "controller_supervisor"]
         return dict(yaml.safe_load((run_dir / "commission.yaml").read_text()))
 

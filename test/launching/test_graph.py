@@ -10,7 +10,7 @@ import yaml
 
 from safe_transfer_ros import resources
 from safe_transfer_ros.configuration import ConfigurationError
-from safe_transfer_ros.launching import pr2_cup_swirl
+from safe_transfer_ros.launching import fine_tuning, pr2_cup_swirl
 from safe_transfer_ros.launching.graph import SHARED, apply_arguments, complete, read_parameters, write_parameters
 from safe_transfer_ros.nodes.settings import SECTIONS
 from safe_transfer_ros.policies.weights import Architecture
@@ -18,8 +18,8 @@ from safe_transfer_ros.policies.weights import Architecture
 SHIPPED = "config/pr2_cup_swirl.yaml"
 
 
-def plan(tmp_path: Path, **given: str) -> pr2_cup_swirl.Plan:
-    return pr2_cup_swirl.plan({"run_dir": str(tmp_path / "run"), **given})
+def plan(tmp_path: Path, **given: str) -> fine_tuning.Plan:
+    return pr2_cup_swirl.GRAPH.plan({"run_dir": str(tmp_path / "run"), **given})
 
 
 def test_the_shipped_configuration_is_complete_and_valid() -> None:
@@ -29,7 +29,7 @@ def test_the_shipped_configuration_is_complete_and_valid() -> None:
 
 def test_arguments_reach_their_parameters() -> None:
     given = {"t_min": "0.2", "iterations": "7", "trainer.max_kl": "0.01", "limit": "fixed"}
-    parameters, own = apply_arguments({}, given, pr2_cup_swirl.ARGUMENTS)
+    parameters, own = apply_arguments({}, given, fine_tuning.ARGUMENTS)
     assert parameters[SHARED] == {"torque_limit_min": 0.2, "limit": "fixed"}
     assert parameters["trainer"] == {"iterations": 7, "max_kl": 0.01}
     assert own["record"] == "true"
@@ -37,7 +37,7 @@ def test_arguments_reach_their_parameters() -> None:
 
 def test_config_as_run_describes_the_same_run(tmp_path: Path) -> None:
     first = plan(tmp_path, seed="3", d_safe="0.4")
-    again = pr2_cup_swirl.plan({"config": str(first.parameters_file), "run_dir": str(tmp_path / "again")})
+    again = pr2_cup_swirl.GRAPH.plan({"config": str(first.parameters_file), "run_dir": str(tmp_path / "again")})
     assert again.parameters[SHARED] == first.parameters[SHARED]
     assert again.parameters["safety_filter"] == first.parameters["safety_filter"]
     assert yaml.safe_load(first.parameters_file.read_text())[SHARED]["ros__parameters"]["seed"] == 3
@@ -52,7 +52,7 @@ def test_recorder_runs_only_when_asked_for(tmp_path: Path) -> None:
 def test_hardware_is_the_same_graph_with_a_supervisor_in_the_place_of_the_simulator(tmp_path: Path) -> None:
     hardware = plan(tmp_path, robot="hardware", allow_uncommissioned="true")
     nodes = [process.node for process in hardware.processes]
-    simulated = [process.node for process in pr2_cup_swirl.plan({"run_dir": str(tmp_path / "sim")}).processes]
+    simulated = [process.node for process in pr2_cup_swirl.GRAPH.plan({"run_dir": str(tmp_path / "sim")}).processes]
     assert set(nodes) == (set(simulated) - {"mujoco_sim"}) | {"controller_supervisor", "episode_reset"}
     assert nodes.index("controller_supervisor") < nodes.index("safety_filter")
     assert hardware.parameters[SHARED]["mode"] == "realtime"
@@ -137,15 +137,15 @@ def test_a_used_run_directory_is_not_written_into(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_said_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pr2_cup_swirl, "MINIMUM_FREE_BYTES", 10**18)
+    monkeypatch.setattr(fine_tuning, "MINIMUM_FREE_BYTES", 10**18)
     with pytest.raises(ConfigurationError, match="MB free"):
         plan(tmp_path)
 
 
 def test_resume_may_come_with_every_default_as_ros2_launch_gives_them(tmp_path: Path) -> None:
-    defaults = {argument.name: argument.default for argument in pr2_cup_swirl.ARGUMENTS if argument.default}
+    defaults = {argument.name: argument.default for argument in fine_tuning.ARGUMENTS if argument.default}
     with pytest.raises(ConfigurationError) as refused:
-        pr2_cup_swirl.plan(defaults | {"resume": str(tmp_path / "nothing")})
+        pr2_cup_swirl.GRAPH.plan(defaults | {"resume": str(tmp_path / "nothing")})
     assert "leave out" not in str(refused.value)
     with pytest.raises(ConfigurationError, match="leave out record"):
-        pr2_cup_swirl.plan(defaults | {"resume": str(tmp_path / "nothing"), "record": "false"})
+        pr2_cup_swirl.GRAPH.plan(defaults | {"resume": str(tmp_path / "nothing"), "record": "false"})

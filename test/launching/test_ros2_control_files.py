@@ -10,7 +10,7 @@ import yaml
 
 from safe_transfer_ros import resources
 from safe_transfer_ros.configuration import ConfigurationError
-from safe_transfer_ros.launching import pr2_cup_swirl
+from safe_transfer_ros.launching import fine_tuning, pr2_cup_swirl
 from safe_transfer_ros.nodes.settings import ExperimentSettings, SupervisorSettings
 from safe_transfer_ros.robots.description import load
 from safe_transfer_ros.safety.controller_check import EFFORT_CONTROLLER
@@ -41,9 +41,9 @@ def test_a_controller_manager_file_is_what_the_supervisor_asks_for(name: str, jo
 
 
 def test_an_arm_that_nothing_carries_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    task = pr2_cup_swirl.make("pr2_cup_swirl")
-    monkeypatch.setattr(task, "robot", dataclasses.replace(task.robot, gravity_compensated=False))
-    monkeypatch.setattr(pr2_cup_swirl, "make", lambda name: task)
+    graph = fine_tuning.in_graph("pr2_cup_swirl")
+    monkeypatch.setattr(graph.task, "robot", dataclasses.replace(graph.task.robot, gravity_compensated=False))
+    monkeypatch.setattr(fine_tuning, "in_graph", lambda name: graph)
     with pytest.raises(ConfigurationError, match="does not carry its own weight: at zero torque it would fall"):
-        pr2_cup_swirl.hardware_parameters({"robot": "hardware", "/**.add_gravity": "never"})
-    assert pr2_cup_swirl.hardware_parameters({"robot": "hardware"})["/**"]["add_gravity"] == "auto"
+        pr2_cup_swirl.GRAPH.hardware_parameters({"robot": "hardware", "/**.add_gravity": "never"})
+    assert pr2_cup_swirl.GRAPH.hardware_parameters({"robot": "hardware"})["/**"]["add_gravity"] == "auto"

@@ -17,9 +17,10 @@ from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.nodes.critic_file import CriticFileGate
 from safe_transfer_ros.policies.critic import save_critic
 from safe_transfer_ros.safety.reasons import Verdict
-from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.in_graph import in_graph
 
-TASK = make("pr2_cup_swirl")
+GRAPH = in_graph("pr2_cup_swirl")
+TASK = GRAPH.task
 
 
 def critic(path: Path, *, threshold: float, certified: bool = True, task: str = "pr2_cup_swirl") -> str:
@@ -89,12 +90,12 @@ def test_a_new_file_is_taken_between_episodes_and_a_bad_one_is_not(bench: Bench,
 def test_a_critic_that_cannot_be_relied_on_is_refused_at_start(tmp_path: Path, changes: dict, line: str) -> None:
     critic(tmp_path / "c.safetensors", threshold=0.1, **changes)
     with pytest.raises(ConfigurationError, match=line):
-        CriticFileGate(str(tmp_path / "c.safetensors"), TASK, seed=0)
+        CriticFileGate(str(tmp_path / "c.safetensors"), GRAPH, seed=0)
 
 
 def test_an_operator_may_take_an_uncertified_one_on_record(tmp_path: Path) -> None:
     critic(tmp_path / "c.safetensors", threshold=0.5, certified=False)
-    gate = CriticFileGate(str(tmp_path / "c.safetensors"), TASK, seed=0, uncertified=True)
+    gate = CriticFileGate(str(tmp_path / "c.safetensors"), GRAPH, seed=0, uncertified=True)
     zeros = np.zeros(7)
     _, risk, verdict, _ = gate.judge(np.zeros(18), zeros, zeros + 0.1, zeros, 1.0)
     assert verdict is Verdict.ACCEPTED and math.isfinite(risk)

@@ -23,7 +23,16 @@ class Rig:
     """A filter with a steady clock and a robot that moves a little with every joint state."""
 
     def __init__(
-        self, *, t_min=3.0, ceiling=3.0, gate=None, observe=None, soft_limits=None, drive=None, tracks_object=False, **changes
+        self,
+        *,
+        t_min=3.0,
+        ceiling=3.0,
+        gate=None,
+        observe=None,
+        soft_limits=None,
+        drive=None,
+        tracks_object=False,
+        **changes,
     ):
         self.guard = TorqueLimitGuard(t_min, ceiling)
         self.filter = SafetyFilter(

@@ -9,12 +9,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from safe_transfer_ros.policies import weights
 from safe_transfer_ros.transfer import run_store
 from safe_transfer_ros.transfer.learners.environment import environment
 from safe_transfer_ros.transfer.learners.learner import COLUMNS, Judgement, Learner
 from safe_transfer_ros.transfer.learners.method import LearnerSettings, method
 from safe_transfer_ros.transfer.run_store import Curves, RunStore
 
+POLICY_SUFFIX = ".safetensors"
 _JUDGED = ("evaluation_return", "evaluation_failures", "evaluation_success")
 """Of the last row: the learned policy, behind its gate, in episodes that it did not learn from."""
 
@@ -51,7 +53,7 @@ def compute(run: LearnerRun, progress: Path | None = None) -> dict[str, list[flo
 
     Args:
       run: Its settings; equal ones give equal numbers, but for the times.
-      progress: File that is to hold the number of epochs done.
+      progress: File that is to hold the number of epochs done; the learned policy is kept beside it.
 
     Raises:
       ValueError: if there is no such method or task.
@@ -67,6 +69,9 @@ def compute(run: LearnerRun, progress: Path | None = None) -> dict[str, list[flo
             if progress is not None:
                 progress.write_text(str(record.epoch + 1))
         judged: Judgement = learner.evaluate(run.evaluation_episodes)
+        if progress is not None:
+            about = {"task": run.task, "method": run.method, "seed": str(run.seed)}
+            weights.save(progress.with_suffix(POLICY_SUFFIX), learner.parameters, about)
     values = (judged.mean_return, judged.failures_per_episode, judged.success_rate)
     for name, value in zip(_JUDGED, values, strict=True):
         columns[name][-1] = value
@@ -79,6 +84,10 @@ class LearnerStore(RunStore[LearnerRun]):
     def __init__(self, folder: Path) -> None:
         """The folder is created when something is stored."""
         super().__init__(folder, key=key, settings=differences, columns=COLUMNS, found_out=_JUDGED)
+
+    def policy(self, run: LearnerRun) -> Path:
+        """Where a run's learned policy is, if it was done on this machine."""
+        return (self.folder / key(run)).with_suffix(POLICY_SUFFIX)
 
 
 def key(run: LearnerRun) -> str:

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A graph that fine-tunes a policy on an arm it was not trained for: arguments, checks, processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from safe_transfer_ros import resources
+from safe_transfer_ros.commissioning import report
+from safe_transfer_ros.configuration import ConfigurationError, build, parse
+from safe_transfer_ros.launching.graph import (
+    SHARED,
+    Argument,
+    Parameters,
+    Process,
+    apply_arguments,
+    complete,
+    on_top,
+    read_parameters,
+    write_parameters,
+)
+from safe_transfer_ros.nodes.critic_file import CriticFileGate
+from safe_transfer_ros.nodes.settings import ExperimentSettings, MonitorSettings
+from safe_transfer_ros.robots.simulation import perturbation
+from safe_transfer_ros.tasks.in_graph import in_graph
+from safe_transfer_ros.transfer.policy_file import load_for
+from safe_transfer_ros.transfer.resume import CONFIG, left_off, session_path, sessions
+
+ARGUMENTS = (
+    Argument(
+        name="robot",
+        description="sim: MuJoCo; hardware: a ros2_control arm that is already up",
+        default="sim",
+        choices=("sim", "hardware"),
+    ),
+    Argument(
+        name="mode",
+        description="lockstep: as fast as the graph can, repeatable; realtime: wall-clock rates",
+        parameter=f"{SHARED}.mode",
+        choices=("lockstep", "realtime"),
+    ),
+    Argument(name="iterations", description="iterations of Algorithm 1", parameter="trainer.iterations"),
+    Argument(
+        name="limit",
+        description="adaptive: PSPT; fixed: T_max from the start on, the unprotected baseline",
+        parameter=f"{SHARED}.limit",
+        choices=("adaptive", "fixed"),
+    ),
+    Argument(name="d_safe", description="D_safe, N·m", parameter=f"{SHARED}.d_safe"),
+    Argument(name="t_min", description="T_min, N·m", parameter=f"{SHARED}.torque_limit_min"),
+    Argument(name="t_max", description="T_max, N·m", parameter=f"{SHARED}.torque_limit_max"),
+    Argument(name="policy", description="policy file, or the name of a shipped one", parameter="trainer.policy"),
+    Argument(
+        name="critic",
+        description="safety critic (safetensors) that may refuse proposals; empty: none",
+        parameter="safety_filter.critic",
+    ),
+    Argument(name="perturbation", description="the simulated arm's difference", parameter="mujoco_sim.perturbation"),
+    Argument(name="seed", description="seed of everything random", parameter=f"{SHARED}.seed"),
+    Argument(
+        name="robot_config",
+        description="robot:=hardware: its settings, a file that goes on top of the configuration file",
+        default="",
+    ),
+    Argument(
+        name="commission",
+        description="robot:=hardware: report of `safe_transfer commission`; default: the newest about this robot",
+        default="",
+    ),
+    Argument(
+        name="allow_uncommissioned",
+        description="robot:=hardware: override, recorded in the run directory: drive an arm without a valid report",
+        default="false",
+        choices=("true", "false"),
+    ),
+    Argument(name="run_dir", description="directory of this run; default: runs/<name>-<date>-<time>"),
+    Argument(name="resume", description="directory of a run to go on with; only iterations:= may be given besides"),
+    Argument(name="record", description="record a rosbag2", default="true", choices=("true", "false")),
+    Argument(name="config", description="configuration file", default=""),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A checked run, ready to start."""
+
+    run_dir: Path
+    log_dir: Path
+    provenance: Path
+    parameters_file: Path
+    parameters: Parameters
+    processes: tuple[Process, ...]
+
+
+class FineTuningGraph:
+    """A graph that fine-tunes a policy on one robot; its configuration is config/<name>.yaml.
+
+    Attributes:
+      name: Of the graph, of its configuration file and of its launch file.
+      arguments: Launch arguments.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        arguments: tuple[Argument, ...] = ARGUMENTS,
+        translate: Callable[[Mapping[str, str]], Mapping[str, str]] = dict,
+    ) -> None:
+        """Describe a graph.
+
+        Args:
+          name: See the class.
+          arguments: See the class.
+          translate: Launch arguments in, the same as `FineTuningGraph` and parameters know them out.
+        """
+        self.name, self.arguments, self._translate = name, arguments, translate
+
+    def default_domain(self, given: Mapping[str, str]) -> int | None:
+        """Where the robot is, unless ROS_DOMAIN_ID says otherwise; a simulation takes any domain that is free."""
+        return 0 if given.get("robot") == "hardware" else None
+
+    def plan(self, given: Mapping[str, str]) -> Plan:
+        """Check everything that can be checked before a process starts, then create the run directory.
+
+        Args:
+          given: Launch arguments as text; the rest take the configuration file's values.
+
+        Raises:
+          ConfigurationError, weights.WeightsError: one line, what is wrong and how to mend it; nothing was written.
+        """
+        given = self._translate(given)
+        if given.get("resume"):
+            return self._resumed(Path(given["resume"]).absolute(), given)
+        parameters, own = apply_arguments(self._layers(given), given, self.arguments)
+        run_dir = Path(own["run_dir"] or f"runs/{self.name}-{time.strftime('%Y%m%d-%H%M%S')}").absolute()
+        parameters.setdefault("trainer", {})["run_dir"] = str(run_dir)
+        parameters.setdefault("bag_recorder", {})["bag"] = str(run_dir / "bag")
+        parameters = complete(parameters)
+        simulated = own["robot"] == "sim"
+        evidence = {} if simulated else _check_hardware(parameters, given)
+        _check_inputs(parameters)
+        _create(run_dir)
+        processes = _processes(simulated=simulated, record=own["record"] == "true")
+        return _session(run_dir, parameters, evidence, processes, session=0)
+
+    def hardware_parameters(self, given: Mapping[str, str]) -> Parameters:
+        """What the nodes of `plan(given)` are given on hardware, for `safe_transfer commission`.
+
+        Raises:
+          ConfigurationError: as `plan`, but for the report of a commissioning.
+        """
+        given = self._translate(given)
+        parameters = complete(apply_arguments(self._layers(given), given, self.arguments)[0])
+        _check_strictness(parameters)
+        return parameters
+
+    def _layers(self, given: Mapping[str, str]) -> Parameters:
+        """The configuration file, on hardware with the robot's on top."""
+        config = Path(given["config"]) if given.get("config") else resources.path(f"config/{self.name}.yaml")
+        layers = read_parameters(config)
+        if given.get("robot") != "hardware":
+            return layers
+        chosen = given.get("robot_config")
+        return on_top(layers, read_parameters(Path(chosen) if chosen else resources.path("config/hardware.yaml")))
+
+    def _resumed(self, run_dir: Path, given: Mapping[str, str]) -> Plan:
+        """The session that goes on where the run in `run_dir` left off, under that run's own configuration."""
+        allowed = ("resume", "iterations", "robot", "commission", "allow_uncommissioned")
+        defaults = {argument.name: argument.default for argument in self.arguments}  # `ros2 launch` gives them all
+        others = sorted(
+            name for name, text in given.items() if text not in ("", defaults.get(name)) and name not in allowed
+        )
+        if others:
+            raise ConfigurationError(f"resume:= goes on with the run as it was: leave out {', '.join(others)}")
+        session = sessions(run_dir)
+        parameters = complete(read_parameters(session_path(run_dir, CONFIG, max(session - 1, 0))))
+        experiment = build(ExperimentSettings, parameters[SHARED], where=self.name)
+        monitor = build(MonitorSettings, parameters["unsafety_monitor"], where="unsafety_monitor")
+        start = left_off(run_dir, experiment.governor(monitor))
+        trainer = parameters["trainer"]
+        planned = experiment.first_iteration + trainer["iterations"]
+        wanted = parse(given.get("iterations") or planned, int, "iterations")
+        if start.iteration >= wanted:
+            raise ConfigurationError(
+                f"{run_dir} has all its {start.iteration} iterations: add iterations:=N with N > {start.iteration}"
+            )
+        parameters[SHARED].update(first_iteration=start.iteration, first_torque_limit=start.torque_limit)
+        trainer.update(policy=str(start.policy), iterations=wanted - start.iteration)
+        parameters["bag_recorder"]["bag"] = str(session_path(run_dir, "bag", session))
+        parameters = complete(parameters)
+        _check_inputs(parameters)
+        _check_room(run_dir)
+        simulated = given.get("robot", "sim") == "sim"
+        evidence = {} if simulated else _check_hardware(parameters, given)
+        processes = _processes(simulated=simulated, record="bag_recorder" in experiment.nodes)
+        return _session(run_dir, parameters, evidence, processes, session=session)
+
+
+def _session(
+    run_dir: Path, parameters: Parameters, evidence: Mapping[str, Any], processes: tuple[Process, ...], *, session: int
+) -> Plan:
+    parameters_file = session_path(run_dir, CONFIG, session)
+    parameters["trainer"]["config_file"] = str(parameters_file)
+    parameters[SHARED]["graph"] = ",".join(process.node for process in processes)
+    write_parameters(parameters, parameters_file)
+    if evidence:
+        session_path(run_dir, "commission.yaml", session).write_text(yaml.safe_dump(dict(evidence), sort_keys=False))
+    return Plan(
+        run_dir=run_dir,
+        log_dir=session_path(run_dir, "logs", session),
+        provenance=session_path(run_dir, "run.yaml", session),
+        parameters_file=parameters_file,
+        parameters=parameters,
+        processes=processes,
+    )
+
+
+def _processes(*, simulated: bool, record: bool) -> tuple[Process, ...]:
+    # In the order they are to be stopped: who proposes first, who records last.
+    processes = [Process(node="trainer", ends_run=True), Process(node="policy_server")]
+    if not simulated:  # the supervisor before the filter: it sees zero on the commands, then deactivates
+        processes += [Process(node="episode_reset"), Process(node="controller_supervisor")]
+    processes += [Process(node="safety_filter"), Process(node="unsafety_monitor")]
+    if simulated:
+        processes.append(Process(node="mujoco_sim"))
+    if record:
+        processes.append(Process(node="bag_recorder"))
+    return tuple(processes)
+
+
+def _check_hardware(parameters: Parameters, given: Mapping[str, str]) -> dict[str, Any]:
+    """Refuse what must not be laxer where a real arm moves; on what report, or against which refusal, it is driven."""
+    _check_strictness(parameters)
+    experiment = build(ExperimentSettings, parameters[SHARED], where="configuration")
+    robot = in_graph(experiment.task).task.robot
+    path = Path(given["commission"]).absolute() if given.get("commission") else report.newest(robot.name)
+    refusal = report.refusal(path, report.identity(robot, experiment), parameters["commission"]["valid_days"])
+    if refusal is None:
+        return {"report": str(path), "overridden": False}
+    if given.get("allow_uncommissioned") != "true":
+        raise ConfigurationError(f"robot:=hardware: {refusal} (allow_uncommissioned:=true overrides, and is recorded)")
+    return {"report": str(path or ""), "overridden": True, "refusal": refusal}
+
+
+def _check_strictness(parameters: Parameters) -> None:
+    if parameters[SHARED]["mode"] == "lockstep":
+        raise ConfigurationError("robot:=hardware cannot wait for us: leave out mode:=lockstep")
+    robot = in_graph(parameters[SHARED]["task"]).task.robot
+    if not robot.gravity_compensated and parameters[SHARED]["add_gravity"] == "never":
+        raise ConfigurationError(
+            f"robot:=hardware: {robot.name} does not carry its own weight: at zero torque it would fall; leave "
+            "out add_gravity: never"
+        )
+    filter_ = parameters["safety_filter"]
+    if not filter_["permission_lease"]:
+        raise ConfigurationError(
+            "robot:=hardware needs safety_filter.permission_lease above 0, so that the arm stops with its supervisor"
+        )
+    if filter_["reset_torque_limit"] > parameters[SHARED]["torque_limit_max"]:
+        raise ConfigurationError(
+            f"safety_filter.reset_torque_limit {filter_['reset_torque_limit']:g} N·m is above torque_limit_max "
+            f"{parameters[SHARED]['torque_limit_max']:g} N·m"
+        )
+
+
+def _check_inputs(parameters: Parameters) -> None:
+    graph = in_graph(parameters[SHARED]["task"])
+    load_for(graph.task, parameters["trainer"]["policy"])
+    perturbation(parameters["mujoco_sim"]["perturbation"])
+    settings = parameters["safety_filter"]
+    if settings["critic"]:
+        CriticFileGate(settings["critic"], graph, seed=0, uncertified=settings["critic_uncertified"])
+
+
+def _create(run_dir: Path) -> None:
+    if run_dir.exists() and any(run_dir.iterdir() if run_dir.is_dir() else [run_dir]):
+        raise ConfigurationError(f"run_dir {run_dir} already holds something: choose another, or remove it")
+    _check_room(run_dir)
+    run_dir.mkdir(parents=True, exist_ok=True)
+
+
+def _check_room(run_dir: Path) -> None:
+    existing = next(parent for parent in (run_dir, *run_dir.parents) if parent.exists())
+    if not os.access(existing, os.W_OK):
+        raise ConfigurationError(f"cannot write to {existing}: choose another run_dir")
+    free = shutil.disk_usage(existing).free
+    if free < MINIMUM_FREE_BYTES:
+        raise ConfigurationError(
+            f"only {free / 1e6:.0f} MB free where {run_dir} would be, {MINIMUM_FREE_BYTES / 1e6:.0f} MB are needed: "
+            "free some, choose another run_dir, or record:=false"
+        )
+
+
+# A 60-iteration run records about 100 MB; the recorder itself stops cleanly when the disk fills up later.
+MINIMUM_FREE_BYTES = 500_000_000
