@@ -55,7 +55,7 @@ def directions(bench: Bench) -> Result:
             f"Joint {joint + 1} of {len(mobility)}, {name}, is pushed towards {'+' if direction > 0 else '-'}: with "
             f"{amplitude:.2g} N·m first, then with more until it moves, up to {bench.timeouts.torque_limit:g} N·m."
         )
-        way, torque = _push(bench, joint, direction, amplitude, mobility)
+        way, torque = _push(bench, joint, direction, amplitude)
         moved = driven_joint(way, mobility)
         measured[name] = {"torque_nm": round(torque, 4), "moved_rad": [round(float(value), 5) for value in way]}
         if moved != joint:
@@ -80,12 +80,14 @@ def _room(bench: Bench, joint: int) -> float:
     return 1.0 if upper[joint] - arm.position[joint] >= arm.position[joint] - lower[joint] else -1.0
 
 
-def _push(bench: Bench, joint: int, direction: float, amplitude: float, mobility: Array) -> tuple[Array, float]:
-    """Push with more and more torque until something moves; how far everything was at most, rad, and the torque, N·m.
+def _push(bench: Bench, joint: int, direction: float, amplitude: float) -> tuple[Array, float]:
+    """Push with more and more torque until something moves; how far everything was just then, rad, and the torque, N·m.
 
-    At most, not at last: a joint with more damping than inertia is back where it was when the push is over.
+    Just then, not at last: a joint with more damping than inertia is back where it was when the push is over, and one
+    that missed a part of the push forth, because a machine did not run us, may be driven beyond that by the push back.
     """
     arm, settings, limit = bench.arm, bench.settings, bench.timeouts.torque_limit
+    enough = settings.push_motion / 4.0
     bench.free()
     holes = 0
     try:
@@ -99,7 +101,7 @@ def _push(bench: Bench, joint: int, direction: float, amplitude: float, mobility
 
             def far(start: Array = start, way: Array = way) -> bool:
                 now = arm.position - start
-                if np.max(now**2 / mobility) > np.max(way**2 / mobility):
+                if np.abs(way).max() < enough and np.isfinite(now).all():
                     way[:] = now
                 return arm.tripped or not float(np.abs(now).max()) <= settings.push_stop
 
@@ -112,7 +114,7 @@ def _push(bench: Bench, joint: int, direction: float, amplitude: float, mobility
                 if holes > HOLES:
                     raise Failed("joint states or commands pause again and again: see `safe_transfer doctor`")
                 continue
-            if not np.abs(way).max() < settings.push_motion / 4.0:
+            if np.abs(way).max() >= enough:
                 return way, amplitude
             if amplitude >= limit:
                 name = arm.robot.joint_names[joint]

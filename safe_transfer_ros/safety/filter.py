@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import fields
 
 import numpy as np
 import numpy.typing as npt
@@ -27,13 +26,15 @@ import numpy.typing as npt
 from safe_transfer_ros.safety.critic_gate import Gate, Observe, ask
 from safe_transfer_ros.safety.drive import Drive, begun, driven
 from safe_transfer_ros.safety.envelope import Envelope
-from safe_transfer_ros.safety.filter_settings import TIGHTENABLE, FilterSettings
+from safe_transfer_ros.safety.filter_settings import FilterSettings, laxer, stopping_problem
 from safe_transfer_ros.safety.joint_state import JointStateWatch, read_only
 from safe_transfer_ros.safety.limit_guard import TorqueLimitGuard
 from safe_transfer_ros.safety.object_pose import ObjectPoseWatch
 from safe_transfer_ros.safety.proposal import Proposal, fault_of
+from safe_transfer_ros.safety.proposal_watch import ProposalWatch
 from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict, split
 from safe_transfer_ros.safety.soft_limits import SoftLimits
+from safe_transfer_ros.safety.stop_torque import StopTorque
 from safe_transfer_ros.safety.transitions import Event, after
 
 __all__ = ["FilterSettings", "Gate", "Proposal", "SafetyFilter"]
@@ -46,9 +47,6 @@ _LEASE_LOST = int(Reason.LIMIT_LEASE_LOST)
 _PROPOSAL_TIMEOUT = Reason.PROPOSAL_TIMEOUT
 _OBJECT_CAUSES = Reason.OBJECT_POSE_STALE | Reason.OBJECT_POSE_FROZEN | Reason.OBJECT_POSE_NOT_FINITE
 _STATE_CAUSES = Reason.JOINT_STATE_STALE | Reason.JOINT_STATE_NOT_FINITE | Reason.CLOCK_WENT_BACK
-# What rules out torque that goes by the joint states, or leaves no time for it.
-_UNDAMPED = _STATE_CAUSES | Reason.JOINT_STATE_FROZEN | Reason.SHUTDOWN
-_FASTEST = 1e9  # rad/s; torque against anything faster is as large, and not infinite
 
 
 class SafetyFilter:
@@ -71,7 +69,6 @@ class SafetyFilter:
       own_limit: Limit of the motion under way where that is not the guard's, N·m; None otherwise.
       position: Newest joint positions, shape (n_joints,), rad; a read-only view.
       velocity: Newest joint velocities, shape (n_joints,), rad/s; a read-only view.
-      damping: Whether the stop torque of the last cycle went by the joint velocities.
     """
 
     def __init__(
@@ -117,7 +114,7 @@ class SafetyFilter:
             raise ValueError("a gate needs observe, the task's own view of the state")
         self.settings = settings
         self.guard = guard
-        problem = self._stopping_problem(settings)
+        problem = stopping_problem(settings, guard.ceiling)
         if problem:
             raise ValueError(problem)
         self._gate = gate
@@ -125,15 +122,15 @@ class SafetyFilter:
         self._drive = drive
         self._envelope = Envelope(effort_limit, settings.envelope, soft_limits)
         n = len(self.joint_names)
-        self._zeros: Array = np.zeros(n)
         self._wanted: Array = np.zeros(n)
         self._action: Array = np.zeros(n if drive is None else drive.action_size)
         self.chosen = read_only(self._wanted if drive is None else self._action)
-        self._damped: Array = np.zeros(n)
         self._before: Array = np.zeros(n)  # torque of the instant before this one
         self._applied: Array = np.zeros(n)
         self.applied = read_only(self._applied)
-        self._state = JointStateWatch(n, settings.joint_state_timeout_s)
+        self._state = JointStateWatch(n, settings.joint_state_timeout_s, settings.frozen_timeout_s)
+        self._proposals = ProposalWatch(settings)
+        self._stop = StopTorque(n, settings)
         self._object = (
             ObjectPoseWatch(settings.object_timeout_s, settings.object_frozen_timeout_s) if tracks_object else None
         )
@@ -148,21 +145,12 @@ class SafetyFilter:
         self.verdict = Verdict.STOPPED
         self.risk = math.nan
         self.critic_error = ""
-        self.damping = False
-
-        self._set_timeouts()
-        self._damping_ns = round(settings.stop_damping_time_s * 1e9)
-        self._future_ns = round(settings.future_tolerance_s * 1e9)
         self._pending = 0  # reasons since the last cycle
         self._now_ns: int | None = None
         self._cycle_ns: int | None = None
         self._period_s = settings.state_period_s
         self._torque_since_ns: int | None = None
-        self._passed_ns = -self._damping_ns - 1  # the last cycle in which a proposal's torque passed
         self.own_limit: float | None = None
-        self._has_proposal = False  # set by `propose` alone, cleared by every change of mode
-        self._fresh_ns = 0  # receipt of the newest accepted proposal, or arming
-        self._accepted_stamp_ns = -1
         self._trip_ns = 0
 
     @property
@@ -180,13 +168,18 @@ class SafetyFilter:
         """Whether the torque of the last cycle was zero."""
         return not self._applied.any()
 
+    @property
+    def damping(self) -> bool:
+        """Whether the stop torque of the last cycle went by the joint velocities."""
+        return self._stop.damping
+
     def state_age_s(self, now_ns: int) -> float:
         """Time since the newest joint state was received, s; infinite before the first."""
         return self._state.age_ns(now_ns) * 1e-9
 
     def proposal_age_s(self, now_ns: int) -> float:
         """Time since the proposal in force was accepted, s; infinite when none is."""
-        return (now_ns - self._fresh_ns) * 1e-9 if self._has_proposal else math.inf
+        return self._proposals.age_s(now_ns)
 
     # What an operator or a supervisor does ---
 
@@ -198,15 +191,7 @@ class SafetyFilter:
         Returns:
           None when taken, else why not.
         """
-        for field in fields(settings):
-            old, new = getattr(self.settings, field.name), getattr(settings, field.name)
-            if new == old:
-                continue
-            if field.name not in TIGHTENABLE:
-                return f"{field.name} cannot be changed while the filter runs"
-            if new > old:
-                return f"{field.name} may only be shortened while the filter runs ({old:g} s now, asked for {new:g} s)"
-        problem = self._stopping_problem(settings)
+        problem = laxer(self.settings, settings) or stopping_problem(settings, self.guard.ceiling)
         if problem:
             return problem
         self.settings = settings
@@ -239,9 +224,7 @@ class SafetyFilter:
             problem = self._object_problem(now_ns)
         if problem:
             return problem
-        # Stamps may have been set back since the last episode: the last one accepted then means nothing.
-        self._accepted_stamp_ns = min(self._accepted_stamp_ns, self._state.stamp_ns - 1)
-        self._fresh_ns = now_ns
+        self._proposals.begin(self._state.stamp_ns, now_ns)
         self.own_limit = own_limit
         self._enter(Event.ARM)
         return None
@@ -327,7 +310,7 @@ class SafetyFilter:
 
     def early(self, stamp_ns: int) -> bool:
         """Whether a proposal of that stamp answers a joint state that is not here yet; `propose` would refuse it."""
-        return stamp_ns > self._state.stamp_ns + self._future_ns
+        return self._proposals.early(stamp_ns, self._state.stamp_ns)
 
     def propose(self, proposal: Proposal, now_ns: int, received_ns: int | None = None) -> Reason:
         """Take in a proposal, whole or not at all.
@@ -348,7 +331,7 @@ class SafetyFilter:
         if fault is not _NONE:
             return self._refuse(fault)
         if proposal.last:
-            self._accepted_stamp_ns = proposal.stamp_ns
+            self._proposals.ended(proposal.stamp_ns)
             self._enter(Event.LAST)
             self.verdict = Verdict.EPISODE_END
             return _NONE
@@ -358,12 +341,12 @@ class SafetyFilter:
             self.verdict = Verdict.ACCEPTED
         elif not self._judge(self._gate, proposal, into):
             return self._refuse(Reason.CRITIC_FAILED)
-        if self._driving is not None and not begun(self._driving, into, self.position, anew=not self._has_proposal):
+        if self._driving is not None and not begun(
+            self._driving, into, self.position, anew=not self._proposals.in_force
+        ):
             return self._refuse(Reason.PROPOSAL_NOT_FINITE)
         self._enter(Event.PROPOSAL)
-        self._accepted_stamp_ns = proposal.stamp_ns
-        self._fresh_ns = now_ns if received_ns is None else received_ns
-        self._has_proposal = True
+        self._proposals.accept(proposal.stamp_ns, now_ns if received_ns is None else received_ns)
         return _NONE
 
     def reject(self, reason: Reason, now_ns: int) -> Reason:
@@ -418,17 +401,16 @@ class SafetyFilter:
         if self.mode is _ARMED or self.mode is _HOLDING:
             self._watch_states(now_ns)
             self._watch_proposals(now_ns)
-        passing = self._has_proposal
-        self.damping = False
+        passing = self._proposals.in_force
         self._measure_period(now_ns)
         if passing and self._driving is not None:
-            elapsed_s = max(now_ns - self._fresh_ns, 0) * 1e-9
+            elapsed_s = max(now_ns - self._proposals.received_ns, 0) * 1e-9
             np.copyto(self._wanted, driven(self._driving, self.position, self.velocity, elapsed_s))
-        target = self._wanted if passing else self._stop_torque(now_ns)
+        target = self._wanted if passing else self._stop.torque(self._state, self.mode, self.cause, now_ns)
         state = self._measured if passing else None
         bits = int(self._envelope.apply(target, limit, self._period_s, self._applied, state))
         if passing:
-            self._passed_ns = now_ns
+            self._stop.passed(now_ns)
             if bits and self.verdict is Verdict.ACCEPTED:
                 self.verdict = Verdict.BOUNDED
             if np.count_nonzero(self._applied) == 0:
@@ -446,22 +428,10 @@ class SafetyFilter:
 
     # Rules ---
 
-    def _stopping_problem(self, settings: FilterSettings) -> str | None:
-        """Stop torque obeys the rate limit like any other: one so low that a stop takes long is no protection."""
-        seconds = self.guard.ceiling / settings.torque_rate_limit
-        if seconds <= settings.action_timeout_s:
-            return None
-        return (
-            f"from the ceiling of {self.guard.ceiling:g} N·m to a stop would take {seconds:.3g} s at torque_rate_limit "
-            f"{settings.torque_rate_limit:g} N·m/s; at most action_timeout, {settings.action_timeout_s:g} s, is allowed"
-        )
-
     def _set_timeouts(self) -> None:
         settings = self.settings
-        self._action_timeout_ns = round(settings.action_timeout_s * 1e9)
-        self._trip_timeout_ns = round(settings.trip_timeout_s * 1e9)
-        self._frozen_timeout_ns = round(settings.frozen_timeout_s * 1e9)
-        self._state.set_timeout(settings.joint_state_timeout_s)
+        self._proposals.set_timeouts(settings)
+        self._state.set_timeouts(settings.joint_state_timeout_s, settings.frozen_timeout_s)
         if self._object is not None:
             self._object.set_timeouts(settings.object_timeout_s, settings.object_frozen_timeout_s)
 
@@ -473,7 +443,7 @@ class SafetyFilter:
                 self._object.forget_age(now_ns)
             self._trip_ns = now_ns
             self._cycle_ns = None
-            self._passed_ns = now_ns - self._damping_ns - 1  # else damping would begin anew at that old time
+            self._stop.expire(now_ns)
             self._note(Reason.CLOCK_WENT_BACK)
             self._trip(Event.CLOCK_FAULT, Reason.CLOCK_WENT_BACK, now_ns)
         self._now_ns = now_ns
@@ -488,28 +458,12 @@ class SafetyFilter:
             self._period_s = min((now_ns - self._cycle_ns) * 1e-9, self._period_s)
         self._cycle_ns = now_ns
 
-    def _stop_torque(self, now_ns: int) -> Array:
-        """Zero; or -K_d dq, if so set, for a time and while joint states can be trusted: it ends in zero."""
-        state = self._state
-        self.damping = (
-            self.settings.stop_damping > 0.0
-            and (self.mode is _HOLDING or self.mode is _TRIPPED)
-            and not self.cause & _UNDAMPED
-            and now_ns - self._passed_ns <= self._damping_ns
-            and not state.stale(now_ns)
-            and now_ns - state.changed_ns <= self._frozen_timeout_ns
-        )
-        if not self.damping:
-            return self._zeros
-        np.clip(self.velocity, -_FASTEST, _FASTEST, out=self._damped)
-        return np.multiply(self._damped, -self.settings.stop_damping, out=self._damped)
-
     def _watch_states(self, now_ns: int) -> None:
         if self._state.stale(now_ns):
             self._trip(Event.STATE_FAULT, Reason.JOINT_STATE_STALE, now_ns)
             return
         since = self._torque_since_ns
-        if since is not None and now_ns - max(since, self._state.changed_ns) > self._frozen_timeout_ns:
+        if since is not None and self._state.frozen(now_ns, since):
             self._trip(Event.STATE_FAULT, Reason.JOINT_STATE_FROZEN, now_ns)
         if self._object is not None and self.own_limit is None:
             fault = self._object.fault(now_ns, since)
@@ -519,21 +473,19 @@ class SafetyFilter:
     def _watch_proposals(self, now_ns: int) -> None:
         if self.mode is not _ARMED and self.mode is not _HOLDING:
             return
-        age_ns = now_ns - self._fresh_ns
-        if age_ns > self._trip_timeout_ns:
-            self._trip(Event.TRIP_TIMEOUT, _PROPOSAL_TIMEOUT, now_ns)
-        elif age_ns > self._action_timeout_ns:
-            self._enter(Event.ACTION_TIMEOUT)
+        overdue = self._proposals.overdue(now_ns)
+        if overdue is Event.TRIP_TIMEOUT:
+            self._trip(overdue, _PROPOSAL_TIMEOUT, now_ns)
+        elif overdue is not None:
+            self._enter(overdue)
             self.cause = _PROPOSAL_TIMEOUT
 
     def _refusal(self, proposal: Proposal) -> Reason:
         if self.mode is not _ARMED and self.mode is not _HOLDING:
             return Reason.NOT_ARMED
-        stamp_ns = proposal.stamp_ns
-        if self.early(stamp_ns):
-            return Reason.PROPOSAL_FROM_FUTURE
-        if stamp_ns <= self._accepted_stamp_ns or self._state.stamp_ns - stamp_ns > self._action_timeout_ns:
-            return Reason.PROPOSAL_STALE
+        fault = self._proposals.out_of_order(proposal.stamp_ns, self._state.stamp_ns)
+        if fault is not _NONE:
+            return fault
         return fault_of(proposal, len(self.joint_names) if self._driving is None else self._driving.action_size)
 
     @property
@@ -574,13 +526,13 @@ class SafetyFilter:
         mode = after(self.mode, event)
         if mode is self.mode:
             return
-        if self._has_proposal and self.verdict is not Verdict.REJECTED:
+        if self._proposals.in_force and self.verdict is not Verdict.REJECTED:
             self.verdict = Verdict.STOPPED
         self.mode = mode
         if mode is _DISARMED or mode is _TRIPPED:
             self.own_limit = None
         self.cause = _NONE
-        self._has_proposal = False
+        self._proposals.in_force = False
 
     def _object_problem(self, now_ns: int) -> str | None:
         return None if self._object is None else self._object.problem(now_ns)

@@ -71,3 +71,35 @@ class FilterSettings:
     def envelope(self) -> EnvelopeSettings:
         """What the envelope has to know of these."""
         return EnvelopeSettings(torque_rate_limit=self.torque_rate_limit, clamp=self.clamp)
+
+
+def laxer(old: FilterSettings, new: FilterSettings) -> str | None:
+    """Why new settings must not be taken while the filter runs; None when they only shorten timeouts.
+
+    The others must be as they were: a lower torque rate would make every stop slower.
+    """
+    for name in (field.name for field in fields(new)):
+        now, asked = getattr(old, name), getattr(new, name)
+        if asked == now:
+            continue
+        if name not in TIGHTENABLE:
+            return f"{name} cannot be changed while the filter runs"
+        if asked > now:
+            return f"{name} may only be shortened while the filter runs ({now:g} s now, asked for {asked:g} s)"
+    return None
+
+
+def stopping_problem(settings: FilterSettings, ceiling: float) -> str | None:
+    """Stop torque obeys the rate limit like any other: one so low that a stop takes long is no protection.
+
+    Args:
+      settings: To be judged.
+      ceiling: The largest torque there may be, N·m.
+    """
+    seconds = ceiling / settings.torque_rate_limit
+    if seconds <= settings.action_timeout_s:
+        return None
+    return (
+        f"from the ceiling of {ceiling:g} N·m to a stop would take {seconds:.3g} s at torque_rate_limit "
+        f"{settings.torque_rate_limit:g} N·m/s; at most action_timeout, {settings.action_timeout_s:g} s, is allowed"
+    )

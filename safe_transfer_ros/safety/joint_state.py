@@ -24,8 +24,7 @@ def read_only(values: Array) -> Array:
 class JointStateWatch:
     """Keeps the newest joint state and its ages on the caller's steady clock.
 
-    Stamps order the states, they never tell an age: a driver that died may go on stamping the same values
-      afresh.
+    Stamps order the states, they never tell an age: a driver that died may go on stamping the same values afresh.
 
     Attributes:
       position: Newest joint positions, shape (n_joints,), rad; a read-only view.
@@ -34,12 +33,13 @@ class JointStateWatch:
       changed_ns: Receipt of the newest state that differed in any bit of value from the one before.
     """
 
-    def __init__(self, n_joints: int, timeout_s: float) -> None:
+    def __init__(self, n_joints: int, timeout_s: float, frozen_timeout_s: float) -> None:
         """Start having seen nothing.
 
         Args:
           n_joints: Number of joints.
           timeout_s: Age beyond which a state is stale, s.
+          frozen_timeout_s: Time without any change beyond which states are frozen, s.
         """
         self._position: Array = np.zeros(n_joints)
         self._velocity: Array = np.zeros(n_joints)
@@ -48,7 +48,7 @@ class JointStateWatch:
         self.stamp_ns = -1
         self.changed_ns = 0
         self._shape = (n_joints,)
-        self.set_timeout(timeout_s)
+        self.set_timeouts(timeout_s, frozen_timeout_s)
         self._received_ns: int | None = None
         self._finite = True
 
@@ -82,9 +82,10 @@ class JointStateWatch:
         self._finite = True
         return Reason.NONE
 
-    def set_timeout(self, timeout_s: float) -> None:
-        """From now on a state is stale beyond this age, s."""
+    def set_timeouts(self, timeout_s: float, frozen_timeout_s: float) -> None:
+        """From now on a state is stale beyond this age, and states are frozen if none differed for that long, s."""
         self._timeout_ns = round(timeout_s * 1e9)
+        self._frozen_timeout_ns = round(frozen_timeout_s * 1e9)
 
     def age_ns(self, now_ns: int) -> float:
         """Time since the newest state was received, ns; infinite before the first."""
@@ -98,6 +99,11 @@ class JointStateWatch:
     def stale(self, now_ns: int) -> bool:
         """Whether the newest state is too old, or there is none."""
         return self._received_ns is None or now_ns - self._received_ns > self._timeout_ns
+
+    def frozen(self, now_ns: int, since_ns: int | None = None) -> bool:
+        """Whether states have come without any change for too long, counted from `since_ns` at the earliest."""
+        changed = self.changed_ns if since_ns is None else max(since_ns, self.changed_ns)
+        return now_ns - changed > self._frozen_timeout_ns
 
     def problem(self, now_ns: int) -> str | None:
         """Why the arm must not move on this state; None when it may."""
