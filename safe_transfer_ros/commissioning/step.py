@@ -170,7 +170,7 @@ class Bench:
         """
         refusal = self.arm.push(torque)
         if refusal:
-            raise Failed(f"the safety filter cannot be armed: {refusal}")
+            raise Failed(f"the safety filter cannot be armed: {refusal}; controller_supervisor: {self.arm.says}")
 
 
 Result = tuple[str, dict[str, object]]
