@@ -15,11 +15,17 @@ from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 
 _SAME = ("iteration", "episode", "step", "last", "terminated", "verdict", "reasons", "torque_limit", "risk")
 _STATE = ("position", "velocity")
-_PROPOSED = {"proposed_mean": "mean", "proposed_stddev": "stddev", "proposed_effort": "proposed"}
+_ACTIONS = {
+    "proposed_mean": "mean",
+    "proposed_stddev": "stddev",
+    "proposed_effort": "proposed",
+    "chosen": "chosen",
+    "applied_effort": "applied",
+}
 
 
 def row_dtype(n_joints: int, n_observations: int) -> np.dtype[Any]:
-    """One decision: who and when, the state decided on, what was proposed and applied (NaN where there was nothing)."""
+    """One decision: who and when, the state decided on, what was proposed, chosen and applied (NaN: nothing was)."""
     joints = (n_joints,)
     return np.dtype(
         [
@@ -41,6 +47,7 @@ def row_dtype(n_joints: int, n_observations: int) -> np.dtype[Any]:
             ("mean", "<f8", joints),
             ("stddev", "<f8", joints),
             ("proposed", "<f8", joints),
+            ("chosen", "<f8", joints),
             ("applied", "<f8", joints),
         ]
     )
@@ -122,9 +129,8 @@ class DecisionReader:
             raise BagError(f"the recording is of another arm: {error}") from None
         for name in _STATE:
             rows[name] = self._joints(layout, block, name, order)
-        for name, short in _PROPOSED.items():
+        for name, short in _ACTIONS.items():
             rows[short] = self._joints(layout, block, name, order)
-        rows["applied"] = self._joints(layout, block, "applied_effort", order)
         observation = layout.column(block, "observation")
         if observation.shape[1] != self._k:
             raise BagError(

@@ -266,7 +266,7 @@ class _Sampler:
         rows["stamp_ns"], rows["episode"], rows["step"] = due, episode, step
         rows["torque_limit"], rows["risk"] = self._mapping.torque_limit, np.nan
         rows["position"], rows["velocity"] = self._state[state][:, :n], self._state[state][:, n:]
-        for name in ("mean", "proposed", "applied"):
+        for name in ("mean", "proposed", "chosen", "applied"):
             rows[name] = self._command[command]
         rows["observation"] = (
             self._state[state]

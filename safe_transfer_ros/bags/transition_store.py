@@ -28,10 +28,11 @@ def transition_dtype(n_joints: int, n_observations: int) -> np.dtype[Any]:
 
     Fields: stamp_ns of s; iteration, episode, step as proposed; chain, the running number of the unbroken stretch it
     belongs to (transition i + 1 follows i wherever both have the same chain); observation and next_observation
-    (n_observations,); proposed and applied torque (n_joints,), N·m; mean and stddev of the distribution proposed in s,
-    next_mean and next_stddev of that in s' (NaN where the episode ended there); torque_limit in s and in s', N·m;
-    reward; unsafety of s'; cost, 1 where s' is unsafe; terminated; truncated; risk; policy_version; critic, index
-    into the store's list of critic versions.
+    (n_observations,); proposed torque, chosen (the one proposed, or what a critic let pass instead; before any bound)
+    and applied torque (n_joints,), N·m; mean and stddev of the distribution proposed in s, next_mean and next_stddev
+    of that in s' (NaN where the episode ended there); torque_limit in s and in s', N·m; reward, of the torque chosen;
+    unsafety of s'; cost, 1 where s' is unsafe; terminated; truncated; risk; policy_version; critic, index into the
+    store's list of critic versions.
     """
     joints, seen = (n_joints,), (n_observations,)
     return np.dtype(
@@ -43,6 +44,7 @@ def transition_dtype(n_joints: int, n_observations: int) -> np.dtype[Any]:
             ("chain", "<i4"),
             ("observation", "<f4", seen),
             ("proposed", "<f4", joints),
+            ("chosen", "<f4", joints),
             ("applied", "<f4", joints),
             ("mean", "<f4", joints),
             ("stddev", "<f4", joints),

@@ -27,9 +27,10 @@ from safe_transfer_ros.tasks.task import Array, Outcome, Task
 DECISIONS = "/safety_filter/decision"
 # Decisions about a proposal that was refused, or made without one: the arm did something else than a step says.
 _NO_STEP = (int(Verdict.REJECTED), int(Verdict.STOPPED))
+_ACTIONS = ("proposed", "chosen", "applied")
 _PERIODS = (0.5, 1.5)  # of the control period, that may lie between two steps
-_COPIED = ("stamp_ns", "iteration", "episode", "step", "observation", "proposed", "applied", "mean", "stddev")
-_COPIED += ("torque_limit", "risk", "policy_version", "critic")  # type: ignore[assignment]
+_COPIED = ("stamp_ns", "iteration", "episode", "step", "observation", "proposed", "chosen", "applied", "mean")
+_COPIED += ("stddev", "torque_limit", "risk", "policy_version", "critic")  # type: ignore[assignment]
 
 
 @dataclass(kw_only=True)
@@ -181,7 +182,7 @@ class TransitionBuilder:
             ("interrupted", np.diff(disturbed) != 0),
             ("policy_changes", before["policy_version"] != after["policy_version"]),
             ("clock_jumps", ~self._one_period(after["stamp_ns"] - before["stamp_ns"])),
-            ("not_finite", ~(_finite(before, "proposed", "applied") & _finite_state(before) & _finite_state(after))),
+            ("not_finite", ~(_finite(before, *_ACTIONS) & _finite_state(before) & _finite_state(after))),
         ):
             setattr(counts, name, getattr(counts, name) + int(np.count_nonzero(whole & broken)))
             whole &= ~broken
@@ -199,7 +200,8 @@ class TransitionBuilder:
         made = self._none(before, len(before))
         if len(before) == 0:
             return made
-        outcome = self._judge.outcome(after["position"], after["velocity"], before["proposed"])
+        # The reward is that of the action taken: what a critic refused was never done.
+        outcome = self._judge.outcome(after["position"], after["velocity"], before["chosen"])
         for name in _COPIED:
             made[name] = before[name]
         made["chain"] = chain

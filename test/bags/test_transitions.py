@@ -43,6 +43,7 @@ def expected():
             "observation": TASK.observe(q, dq, 0.5),
             "next_observation": TASK.observe(q2, dq2, 0.5),
             "proposed": np.full(7, 100.0 * episode + step),
+            "chosen": np.full(7, 100.0 * episode + step),
             "applied": np.full(7, 0.25 + 0.001 * step),
             "mean": np.full(7, episode + 0.01 * step),
             "next_mean": np.full(7, np.nan if last else episode + 0.01 * (step + 1)),
@@ -82,6 +83,20 @@ def test_whole_episodes_give_every_transition_with_the_right_numbers(tmp_path):
     assert left_out == (0, 0, 0, 0, 0) and counts.unfinished == 0
     # An unbroken episode is one chain.
     assert len({(e, c) for e, c in zip(transitions["episode"], transitions["chain"], strict=True)}) == 3
+
+
+def test_where_a_critic_chose_another_torque_the_reward_is_of_that_one(tmp_path):
+    data, chosen = whole(MESSAGES, TASK, 1, STEPS), np.linspace(-0.3, 0.4, 7)
+    data[5] = decision(MESSAGES, TASK, 0, 5, STEPS, verdict=2, chosen=chosen)
+    data[9] = decision(MESSAGES, TASK, 0, 9, STEPS, verdict=4, chosen=np.empty(0))  # refused: nothing was chosen
+    transitions, counts = convert(tmp_path, data)
+    assert steps_of(transitions) == [(0, s) for s in range(STEPS) if s not in (8, 9)] and counts.refused == 1
+    after = state(TASK, 0, 6)
+    assert transitions["reward"][5] == pytest.approx(float(TASK.reward(*after, chosen)), rel=1e-6)
+    assert transitions["reward"][5] != pytest.approx(float(TASK.reward(*after, np.full(7, 5.0))), rel=1e-3)
+    np.testing.assert_array_equal(transitions["chosen"][5], chosen.astype(np.float32))
+    np.testing.assert_array_equal(transitions["proposed"][5], np.full(7, 5.0, dtype=np.float32))
+    np.testing.assert_allclose(transitions["applied"][5], np.full(7, 0.255), rtol=1e-6)
 
 
 def test_what_is_missing_is_counted_and_not_bridged(tmp_path):
