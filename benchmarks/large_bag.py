@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory of reading a large bag and training a critic from it, against one a tenth as large.
+"""Memory of reading a large bag and training a critic from it, against smaller ones.
 
-    python benchmarks/large_bag.py RUN/bag [--gigabytes 10] [--updates 500] [--folder FOLDER]
+    python benchmarks/large_bag.py RUN/bag [--gigabytes 0.05 1 10] [--updates 500] [--folder FOLDER]
 
-The decisions of a recorded run are written over and over, with later stamps, until the bag has its size; then a process
+The decisions of a recorded run are written over and over, with later stamps, until a bag has its size; then a process
 of its own makes transitions of it and trains a critic. Peak of its memory (RssAnon: pages of the mapped files are not
-counted, the system takes them back as it likes), time and rate of each part. FOLDER needs twice the size; it is left
-empty.
+counted, the system takes them back as it likes), time and rate of each part. FOLDER needs twice the largest size; it
+is left empty.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="a recorded bag of the cup swirl")
-    parser.add_argument("--gigabytes", type=float, default=10.0)
+    parser.add_argument("--gigabytes", type=float, nargs="+", default=[0.05, 1.0, 10.0], help="of the bags")
     parser.add_argument("--updates", type=int, default=500, help="of the critic")
     parser.add_argument("--folder", type=Path, help="where to write (a temporary folder)")
     parser.add_argument("--learn", nargs=2, type=Path, help=argparse.SUPPRESS)
@@ -91,16 +91,16 @@ def main() -> None:
         learn(*options.learn, options.updates)
         return
     print("       size  decisions  transitions   reading: MB    s  decisions/s   training: MB    s")
-    for share in (0.1, 1.0):
+    for gigabytes in options.gigabytes:
         with tempfile.TemporaryDirectory(dir=options.folder) as name:
             folder = Path(name)
-            count = write_bag(options.run, folder / "bag", share * options.gigabytes * 1e9)
+            count = write_bag(options.run, folder / "bag", gigabytes * 1e9)
             command = [sys.executable, __file__, str(options.run), "--updates", str(options.updates)]
             command += ["--learn", str(folder / "bag"), str(folder)]
             out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
             transitions, reading_mb, reading_s, training_mb, training_s = map(float, out[-5:])
             print(
-                f"  {share * options.gigabytes:6.2f} GB {count:10d} {transitions:12.0f} {reading_mb:13.0f} "
+                f"  {gigabytes:6.2f} GB {count:10d} {transitions:12.0f} {reading_mb:13.0f} "
                 f"{reading_s:5.0f} {count / reading_s:11,.0f} {training_mb:14.0f} {training_s:5.0f}",
                 flush=True,
             )

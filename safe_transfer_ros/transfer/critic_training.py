@@ -8,13 +8,12 @@ training on the same transitions gives the same critic.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,26 +21,16 @@ from numpy.typing import NDArray
 
 from safe_transfer_ros.algorithms.safety_critic import CriticBatch, CriticLearner, CriticSettings, initial_critic
 from safe_transfer_ros.policies.critic import CriticParameters, SafetyCritic, Support, save_critic
-from safe_transfer_ros.transfer.failures import Calibration, Futures, calibration, futures, sight
+from safe_transfer_ros.transfer.critic_data import DataSet, TransitionColumns, blocks, data_set
+from safe_transfer_ros.transfer.failures import Calibration, calibration
 
 __all__ = ["CriticSettings", "CriticTraining", "TrainingSettings", "data_set", "judge", "model_card", "train_critic"]
 
 Array = NDArray[np.float64]
 
-_HELD_OUT = 5  # one episode in so many
-_BLOCK = 8192
 _JUDGED = 20_000  # held-out transitions that a check looks at, at most
-_HASHED = ("observation", "applied", "cost", "next_observation", "next_mean")
 # Without these a critic may look right by never having been asked; see `certify`.
 _LEAST_UNSAFE, _LEAST_UNSAFE_EPISODES, _LEAST_HELD_OUT = 20, 5, 5
-
-
-class TransitionColumns(Protocol):
-    """Transitions by column: `bags.Transitions`, or a mapping of arrays."""
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        """A column; see `bags.transition_store.transition_dtype`."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,62 +58,6 @@ class TrainingSettings:
     check_every: int = 500
     patience: int = 6
     seed: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class DataSet:
-    """Transitions as training needs them.
-
-    Attributes:
-      columns: All transitions.
-      training: Rows to learn from, shape (m,).
-      held_out: Rows of other episodes, shape (k,), with what followed them known.
-      future: What followed each transition.
-      digest: Hash of what the critic sees.
-    """
-
-    columns: TransitionColumns
-    training: NDArray[np.int64]
-    held_out: NDArray[np.int64]
-    future: Futures
-    digest: str
-
-    @property
-    def unsafe(self) -> int:
-        """Unsafe transitions to learn from."""
-        return int(np.count_nonzero(np.asarray(self.columns["cost"])[self.training]))
-
-
-def data_set(columns: TransitionColumns, gamma: float) -> DataSet:
-    """Split transitions by episode, and look ahead from each.
-
-    One episode in five is held out, by its number; so live and offline training hold out the same ones.
-
-    Raises:
-      ValueError: if there is nothing to learn from.
-    """
-    cost, ended = np.asarray(columns["cost"]), np.asarray(columns["terminated"])
-    future = futures(columns["chain"], cost, ended)
-    number = np.asarray(columns["iteration"]).astype(np.uint64) * 1_000_003 + np.asarray(columns["episode"])
-    held_out = (number * np.uint64(2654435761) >> np.uint64(7)) % np.uint64(_HELD_OUT) == 0
-    if held_out.all() or not held_out.any():
-        # Few episodes: every fifth stretch of each side; a single one is cut in the order of time.
-        chain = np.unique(columns["chain"], return_inverse=True)[1]
-        held_out = chain % _HELD_OUT == _HELD_OUT - 1
-        if not held_out.any():
-            held_out = np.arange(len(cost)) >= len(cost) * (_HELD_OUT - 1) // _HELD_OUT
-    # Cut at its horizon, nobody knows the torque that would have come next: such a step teaches only if it failed.
-    usable = np.isfinite(np.asarray(columns["next_mean"])[:, 0]) | (cost > 0.5) | ended
-    training = np.flatnonzero(usable & ~held_out)
-    if len(training) == 0:
-        raise ValueError("no transition to learn from: the recordings hold no two consecutive steps of an episode")
-    digest = hashlib.sha256()
-    for name in _HASHED:
-        column = columns[name]
-        for start in range(0, len(column), _BLOCK):
-            digest.update(np.ascontiguousarray(column[start : start + _BLOCK]).tobytes())
-    judged = np.flatnonzero(held_out & future.known(sight(gamma)))
-    return DataSet(columns=columns, training=training, held_out=judged, future=future, digest=digest.hexdigest()[:20])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +93,9 @@ class CriticTraining:
         start = initial_critic(n_inputs, settings.critic, settings.seed, first_risk=_first_risk(data))
         self._learner = CriticLearner(start, settings.critic)
         self._best, self._best_brier, self._waited = start, math.inf, 0
-        self._judged = data.held_out[:: max(1, len(data.held_out) // _JUDGED)]
+        every = max(1, len(data.held_out) // _JUDGED)
+        self._judged = data.held_out[::every]
+        self._outcome = data.future.discounted(settings.critic.gamma)[::every]
 
     @property
     def updates(self) -> int:
@@ -265,40 +200,31 @@ class CriticTraining:
             return math.nan
         parameters = {**self.parameters(), **self._learner.parameters()}
         risk = risks(parameters, self.data.columns, self._judged)
-        outcome = self.data.future.discounted(self.settings.critic.gamma)[self._judged]
+        outcome = self._outcome
         return float(np.mean((risk - outcome) ** 2))
 
 
 def risks(parameters: CriticParameters, columns: TransitionColumns, rows: NDArray[np.int64]) -> Array:
     """Q of the torque applied in each of these transitions, shape (len(rows),); without the rule of support."""
     critic = SafetyCritic(parameters, columns["observation"].shape[1], Support(rule="off", limit=1.0))
-    blocks = [rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK)]
     return np.concatenate(
-        [critic.risk(columns["observation"][b], columns["applied"][b]) for b in blocks] or [np.empty(0)]
+        [critic.risk(columns["observation"][rows[b]], columns["applied"][rows[b]]) for b in blocks(len(rows))]
+        or [np.empty(0)]
     )
 
 
 def judge(parameters: CriticParameters, data: DataSet, gamma: float) -> Calibration:
     """Calibration on the held-out episodes."""
-    future = data.future
-    kept = Futures(
-        steps_to_failure=future.steps_to_failure[data.held_out],
-        steps_seen=future.steps_seen[data.held_out],
-        ended=future.ended[data.held_out],
-    )
-    return calibration(risks(parameters, data.columns, data.held_out), kept, gamma)
+    return calibration(risks(parameters, data.columns, data.held_out), data.future, gamma)
 
 
 def certify(data: DataSet, found: Calibration) -> list[str]:
     """What stands against relying on a critic; empty if nothing does."""
-    columns, rows = data.columns, data.training
-    unsafe = rows[np.asarray(columns["cost"])[rows] > 0.5]
-    episodes = len({(int(columns["iteration"][i]), int(columns["episode"][i])) for i in unsafe[:100_000]})
-    held_out = int(np.count_nonzero(np.asarray(columns["cost"])[data.held_out]))
+    held_out = int(np.count_nonzero(data.columns["cost"][data.held_out]))
     against = []
-    if len(unsafe) < _LEAST_UNSAFE or episodes < _LEAST_UNSAFE_EPISODES:
+    if data.unsafe < _LEAST_UNSAFE or data.unsafe_episodes < _LEAST_UNSAFE_EPISODES:
         against.append(
-            f"{len(unsafe)} unsafe examples in {episodes} training episodes; at least {_LEAST_UNSAFE} in "
+            f"{data.unsafe} unsafe examples in {data.unsafe_episodes} training episodes; at least {_LEAST_UNSAFE} in "
             f"{_LEAST_UNSAFE_EPISODES} are needed: record runs that fail, in simulation or under a low torque limit"
         )
     if held_out < _LEAST_HELD_OUT:
@@ -367,7 +293,7 @@ def train_critic(
       ValueError: if there is nothing to learn from, or the folder holds another training.
     """
     out.mkdir(parents=True, exist_ok=True)
-    data = data_set(columns, settings.critic.gamma)
+    data = data_set(columns, settings.critic.gamma, out)
     training, state = CriticTraining(data, settings), out / "training.pt"
     if state.exists():
         training.restore(state)
@@ -391,20 +317,20 @@ def _drawn(mean: NDArray[Any], stddev: NDArray[Any], limit: NDArray[Any], rng: n
 
 
 def _first_risk(data: DataSet) -> float:
-    return float(np.clip(np.asarray(data.columns["cost"])[data.training].mean(), 0.01, 0.5))
+    return float(np.clip(data.unsafe / len(data.training), 0.01, 0.5))
 
 
 def _moments(data: DataSet) -> tuple[Array, Array, Array]:
     """Mean, scale and, of the normalised inputs, covariance; in blocks."""
     columns, rows = data.columns, data.training
 
-    def blocks() -> Iterator[Array]:
-        for start in range(0, len(rows), _BLOCK):
-            part = rows[start : start + _BLOCK]
+    def inputs() -> Iterator[Array]:
+        for block in blocks(len(rows)):
+            part = rows[block]
             yield np.concatenate([columns["observation"][part], columns["applied"][part]], axis=1).astype(np.float64)
 
     count, total, squares = 0, 0.0, 0.0
-    for block in blocks():
+    for block in inputs():
         count += len(block)
         total = total + block.sum(axis=0)
         squares = squares + (block**2).sum(axis=0)
@@ -413,7 +339,7 @@ def _moments(data: DataSet) -> tuple[Array, Array, Array]:
     # What never varies in the data must not blow up when it does: its natural size stands in for its spread.
     scale = np.where(scale > 1e-4 * (1.0 + np.abs(mean)), scale, 1e-2 * (1.0 + np.abs(mean)))
     covariance = np.zeros((len(mean), len(mean)))
-    for block in blocks():
+    for block in inputs():
         centred = (block - mean) / scale
         covariance += centred.T @ centred
     return mean, scale, covariance / count

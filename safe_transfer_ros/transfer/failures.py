@@ -38,6 +38,12 @@ class Futures:
         """
         return self.ended | (self.steps_seen >= horizon)
 
+    def of(self, which: NDArray[Any]) -> Futures:
+        """Of these transitions alone: row numbers, or where a mask holds."""
+        return Futures(
+            steps_to_failure=self.steps_to_failure[which], steps_seen=self.steps_seen[which], ended=self.ended[which]
+        )
+
     def failed_within(self, horizon: int) -> NDArray[np.bool_]:
         """Where a failure followed within so many steps."""
         return self.steps_to_failure <= horizon

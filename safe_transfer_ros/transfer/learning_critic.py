@@ -20,7 +20,8 @@ from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.robots.simulation import Perturbation
 from safe_transfer_ros.tasks.task import Task, make
 from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
-from safe_transfer_ros.transfer.critic_training import CriticTraining, TrainingSettings, data_set
+from safe_transfer_ros.transfer.critic_data import data_set
+from safe_transfer_ros.transfer.critic_training import CriticTraining, TrainingSettings
 from safe_transfer_ros.transfer.policy_file import load_for, with_stddev_scaled
 
 Array = NDArray[np.float64]
@@ -177,5 +178,5 @@ class LearningCritic:
 
 
 def _usable(columns: Columns) -> NDArray[np.int64]:
-    # Cut at its horizon, nobody knows the torque that would have come next: such a step teaches only if it failed.
-    return np.flatnonzero(np.isfinite(columns["next_mean"][:, 0]) | (columns["cost"] > 0.5))
+    # Cut at its horizon, nobody knows the torque that would have come next; see `critic_data.data_set`.
+    return np.flatnonzero(np.isfinite(columns["next_mean"][:, 0]))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safe_transfer_ros.policies.critic import LoadedCritic
-from safe_transfer_ros.transfer.critic_training import TransitionColumns
+from safe_transfer_ros.transfer.critic_data import TransitionColumns
 from safe_transfer_ros.transfer.failures import auroc, futures
 
 Array = NDArray[np.float64]
