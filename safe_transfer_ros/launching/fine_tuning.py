@@ -28,7 +28,7 @@ from safe_transfer_ros.launching.graph import (
     write_parameters,
 )
 from safe_transfer_ros.nodes.critic_file import CriticFileGate
-from safe_transfer_ros.nodes.settings import ExperimentSettings, MonitorSettings
+from safe_transfer_ros.nodes.settings import ExperimentSettings, FilterSettings, MonitorSettings
 from safe_transfer_ros.robots.simulation import perturbation
 from safe_transfer_ros.tasks.in_graph import in_graph
 from safe_transfer_ros.transfer.policy_file import load_for
@@ -275,9 +275,9 @@ def _check_inputs(parameters: Parameters) -> None:
     graph = in_graph(parameters[SHARED]["task"])
     load_for(graph.task, parameters["trainer"]["policy"])
     perturbation(parameters["mujoco_sim"]["perturbation"])
-    settings = parameters["safety_filter"]
-    if settings["critic"]:
-        CriticFileGate(settings["critic"], graph, seed=0, uncertified=settings["critic_uncertified"])
+    settings = build(FilterSettings, parameters["safety_filter"], where="safety_filter")
+    if settings.critic:
+        CriticFileGate(graph, settings, seed=0)
 
 
 def _create(run_dir: Path) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from safe_transfer_ros.configuration import ConfigurationError
+from safe_transfer_ros.nodes.settings import FilterSettings
 from safe_transfer_ros.policies.critic import LoadedCritic, load_critic
 from safe_transfer_ros.policies.weights import WeightsError
+from safe_transfer_ros.safety.critic_schedule import CscSchedule
 from safe_transfer_ros.safety.masked_policy import MaskedPolicyGate, MaskSettings
 from safe_transfer_ros.safety.reasons import Reason, Verdict
 from safe_transfer_ros.tasks.in_graph import TaskInGraph
@@ -26,46 +29,67 @@ class CriticFileGate:
 
     Attributes:
       version: First digits of the file's hash; goes into every decision.
+      scheduled: Whether epsilon follows the unsafety that is measured: then it wants to `hear` of it.
     """
 
-    def __init__(
-        self, path: str, graph: TaskInGraph, *, seed: int, epsilon: float = 0.0, uncertified: bool = False
-    ) -> None:
+    def __init__(self, graph: TaskInGraph, settings: FilterSettings, *, seed: int) -> None:
         """Load the critic.
 
         Args:
-          path: File.
           graph: The task that it must fit.
+          settings: critic, the file; what else begins with critic_.
           seed: Of the candidates drawn.
-          epsilon: Largest acceptable risk; 0: the model card's.
-          uncertified: Take one that its training did not certify.
 
         Raises:
           ConfigurationError: if it cannot be used; the text says why.
         """
-        self._path, self._graph, self._epsilon, self._uncertified = Path(path), graph, epsilon, uncertified
+        self._path, self._graph, self._settings = Path(settings.critic), graph, settings
+        self.scheduled = settings.critic_schedule == "csc"
+        self._schedule = CscSchedule(
+            chi=settings.critic_chi, floor=settings.critic_floor, episode_steps=graph.task.horizon
+        )
         self._noise = np.random.default_rng([seed, _GATE_STREAM]).standard_normal
         self._stamp = _stamp(self._path)
         try:
-            self._use(self._loaded())
+            self._use(self._loaded(), None)
         except (WeightsError, ValueError) as error:
             raise ConfigurationError(f"safety_filter: critic: {error}") from error
 
-    def refresh(self) -> str | None:
-        """Take the file's critic if the file was replaced; call it only while no episode runs.
+    @property
+    def epsilon(self) -> float:
+        """Largest acceptable risk in force."""
+        return self._gate.settings.epsilon
+
+    def hear(self, iteration: int, unsafety_rate: float) -> None:
+        """What was measured in an iteration; counts from the next `refresh` on."""
+        self._schedule.hear(iteration, unsafety_rate)
+
+    def refresh(self, iteration: int | None) -> str | None:
+        """Take the file's critic if the file was replaced, and the epsilon that is due; only while no episode runs.
+
+        Args:
+          iteration: Whose episodes begin; None if it cannot be told.
 
         Returns:
           None, or why the new file was refused; the critic in use stays.
         """
-        stamp = _stamp(self._path)
-        if stamp == self._stamp:
-            return None
-        self._stamp = stamp
-        try:
-            self._use(self._loaded())
-        except (WeightsError, ValueError) as error:
-            return f"{error}; critic {self.version} stays in use"
-        return None
+        stamp, refusal = _stamp(self._path), None
+        if stamp != self._stamp:
+            self._stamp = stamp
+            try:
+                self._use(self._loaded(), iteration)
+            except (WeightsError, ValueError) as error:
+                refusal = f"{error}; critic {self.version} stays in use"
+        self._gate.settings = MaskSettings(epsilon=self._due(self._card, iteration))
+        return refusal
+
+    def diagnosis(self) -> dict[str, str]:
+        """For /diagnostics: which critic, what it lets pass, and from what that follows."""
+        rule = self._settings.critic_schedule
+        if self.scheduled:
+            failures = self._schedule.failures
+            rule += ", no estimate: the floor" if failures is None else f", {failures:.4g} failures an episode"
+        return {"critic": self.version, "critic_epsilon": f"{self.epsilon:.6g}", "critic_schedule": rule}
 
     def judge(
         self, observation: Array, mean: Array, stddev: Array, sample: Array, torque_limit: float
@@ -79,17 +103,29 @@ class CriticFileGate:
         trained_on = loaded.card.get("task", "")
         if trained_on and trained_on != task.name:
             raise WeightsError(f"{self._path} was trained on task {trained_on}, not {task.name}")
-        if not loaded.card.get("certified") and not self._uncertified:
+        if not loaded.card.get("certified") and not self._settings.critic_uncertified:
             against = "; ".join(loaded.card.get("against", [])) or "its card does not say so"
             raise WeightsError(
                 f"{self._path} is not certified ({against}); critic_uncertified: true takes it all the same"
             )
         return loaded
 
-    def _use(self, loaded: LoadedCritic) -> None:
-        settings = MaskSettings(epsilon=self._epsilon or float(loaded.card["epsilon"]))
+    def _use(self, loaded: LoadedCritic, iteration: int | None) -> None:
+        settings = MaskSettings(epsilon=self._due(loaded.card, iteration))
         self._gate = MaskedPolicyGate(loaded.critic, self._graph.action_bound, settings, self._noise)
-        self.version = loaded.version
+        self._card, self.version = loaded.card, loaded.version
+
+    def _due(self, card: dict[str, Any], iteration: int | None) -> float:
+        """Largest acceptable risk in the iteration's episodes."""
+        highest = self._settings.critic_epsilon or _number(card, "epsilon")
+        return self._schedule.epsilon(highest, _number(card, "gamma_safe"), iteration) if self.scheduled else highest
+
+
+def _number(card: dict[str, Any], name: str) -> float:
+    try:
+        return float(card[name])
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"the model card tells no {name}: {card.get(name)!r}") from error
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

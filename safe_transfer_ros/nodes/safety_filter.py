@@ -28,7 +28,7 @@ from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.parameter import Parameter
-from safe_transfer_msgs.msg import FilterStatus, PolicyAction, SafetyDecision, TorqueLimit
+from safe_transfer_msgs.msg import FilterStatus, PolicyAction, SafetyDecision, TorqueLimit, UnsafetyEstimate
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
@@ -91,13 +91,7 @@ class SafetyFilter(ManagedNode):
             self._gravity = GravityTerm(dynamics(self._task.robot).gravity_torque, limits, settings.torque_rate_limit)
         self._critic: CriticFileGate | None = None
         if gate is None and settings.critic:
-            gate = self._critic = CriticFileGate(
-                settings.critic,
-                self._graph,
-                seed=experiment.seed,
-                epsilon=settings.critic_epsilon,
-                uncertified=settings.critic_uncertified,
-            )
+            gate = self._critic = CriticFileGate(self._graph, settings, seed=experiment.seed)
         # In lockstep the robot's time stands still while the critic thinks: a busy machine must not change the run.
         patience = max(settings.critic_timeout, settings.lockstep_timeout if self._lockstep else 0.0)
         robot = self._task.robot
@@ -183,6 +177,8 @@ class SafetyFilter(ManagedNode):
             self.create_subscription(PoseStamped, object_pose.TOPIC, self._on_object_pose, qos.STREAM)
         self.create_subscription(PolicyAction, PROPOSALS, self._on_action, qos.PROPOSALS)
         self.create_subscription(TorqueLimit, "unsafety_monitor/torque_limit", self._on_limit, qos.LATCHED)
+        if self._critic is not None and self._critic.scheduled:
+            self.create_subscription(UnsafetyEstimate, "unsafety_monitor/estimate", self._on_estimate, qos.LATCHED)
         self.create_subscription(Bool, "safety_filter/e_stop", self._on_external_stop, qos.STREAM)
         self.create_subscription(Bool, "controller_supervisor/permission", self._on_permission, qos.COMMAND)
         self.create_subscription(PolicyAction, RESET_PROPOSALS, self._on_reset_action, qos.PROPOSALS)
@@ -375,6 +371,10 @@ class SafetyFilter(ManagedNode):
         else:
             self._tell_changes()
 
+    def _on_estimate(self, message: UnsafetyEstimate) -> None:
+        assert self._critic is not None  # who else would listen
+        self._critic.hear(int(message.iteration), float(message.unsafety_rate))
+
     def _on_arm(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         return self._set_armed(request, response, None)
 
@@ -392,9 +392,11 @@ class SafetyFilter(ManagedNode):
         self._waiting = self._waiting if self._lockstep else None  # of a motion that is over
         self._answered_ns = None
         if request.data:
-            problem = self._critic.refresh() if self._critic and self._filter.mode is Mode.DISARMED else None
-            if problem:
-                self.get_logger().error(f"new critic refused: {problem}")
+            if self._critic and self._filter.mode is Mode.DISARMED:
+                guard = self._filter.guard
+                problem = self._critic.refresh(None if guard.lost else guard.iteration)
+                if problem:
+                    self.get_logger().error(f"new critic refused: {problem}")
             now, standing = time.monotonic_ns(), self._standing()
             problem = self._permission.problem(now) or self._external_stop.problem(now)
             refusal = self._unheard or self._unreadable or problem or self._filter.arm(self._now(), standing, own_limit)
@@ -521,6 +523,7 @@ class SafetyFilter(ManagedNode):
             "permission": self._permission.problem(steady) or "given or not needed",
             "external_stop": self._external_stop.problem(steady) or "clear",
         }
+        beside |= self._critic.diagnosis() if self._critic else {}
         message = DiagnosticArray(
             status=[self._health.diagnosis(self._filter, self._now(), self._task.robot.name, beside)]
         )

@@ -180,6 +180,18 @@ class FilterSettings:
     critic_epsilon: float = setting(
         0.0, "Largest risk a torque may have that is applied; 0: the model card's", minimum=0.0, maximum=0.999
     )
+    critic_schedule: str = setting(
+        "fixed",
+        "Largest acceptable risk: fixed; or csc: (1 - gamma_safe)(chi - failures an episode), from what was measured "
+        "in the iteration before, taken over between episodes, at most the fixed one",
+        choices=("fixed", "csc"),
+    )
+    critic_chi: float = setting(
+        0.05, "critic_schedule csc: failures (unsafe steps) an episode that are accepted", minimum=1e-6, maximum=1e6
+    )
+    critic_floor: float = setting(
+        1e-4, "critic_schedule csc: lowest epsilon, and the one without an estimate", minimum=1e-9, maximum=0.999
+    )
     critic_uncertified: bool = setting(False, "Override, recorded: use a critic that its training did not certify")
     permission_lease: float = setting(
         0.0,
