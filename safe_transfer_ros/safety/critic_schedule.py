@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 from safe_transfer_ros.safety.masked_policy import csc_threshold
 
 
@@ -10,8 +12,8 @@ class CscSchedule:
     """Largest acceptable risk of each iteration: epsilon = (1 - gamma)(chi - V_C), V_C that of the iteration before.
 
     V_C, the mean failures an episode, comes from the measured unsafety rate p_u: p_u times the steps of an episode.
-    Every unsafe state counts as a failure, as here none ends the episode, so V_C is never below the share of episodes
-    that failed.
+    Every unsafe state counts as a failure and every episode as one of full length, so V_C is never below the share of
+    episodes that failed.
 
     Without the estimate of the very iteration before, or with one that is no rate, epsilon is the floor: the strictest
     value the schedule ever gives. Nothing stricter is safer: at 0 every torque is refused, and the gate is left with
@@ -35,7 +37,7 @@ class CscSchedule:
         if not (chi > 0.0 and 0.0 < floor < 1.0 and episode_steps >= 1):
             raise ValueError(f"expected chi > 0, floor in (0, 1), a step at least; got {chi}, {floor}, {episode_steps}")
         self._chi, self._floor, self._steps = chi, floor, episode_steps
-        self._iteration, self._rate = -1, 0.0
+        self._iteration, self._rate = -1, math.nan
         self.failures: float | None = None
 
     def hear(self, iteration: int, unsafety_rate: float) -> None:
