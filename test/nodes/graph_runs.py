@@ -24,10 +24,10 @@ def environment(**extra: str) -> dict[str, str]:
     return clean | extra
 
 
-def up(run_dir: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
-    """`safe_transfer up pr2_cup_swirl`, to its end."""
+def up(run_dir: Path, *arguments: str, graph: str = "pr2_cup_swirl", **extra: str) -> subprocess.CompletedProcess[str]:
+    """`safe_transfer up`, to its end."""
     return subprocess.run(
-        command("up", "pr2_cup_swirl", f"run_dir:={run_dir}", *arguments),
+        command("up", graph, f"run_dir:={run_dir}", *arguments),
         env=environment(**extra),
         capture_output=True,
         text=True,

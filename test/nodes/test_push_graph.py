@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The graph of a pushing task: many joint states to a proposal, a block's pose, episodes that end by the task's rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import graph_runs
+import numpy as np
+import pytest
+from geometry_msgs.msg import PoseStamped
+from sensor_msgs.msg import JointState
+from test_safety_filter import Bench, bench, filter_process, parameters, with_parameters  # noqa: F401 - fixtures
+
+from safe_transfer_ros.bags.read import messages
+from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.nodes.object_pose import pose_message
+from safe_transfer_ros.nodes.stamps import set_ns, to_ns
+from safe_transfer_ros.policies import weights
+from safe_transfer_ros.policies.forward import GaussianPolicy
+from safe_transfer_ros.safety.filter import FilterSettings, Proposal, SafetyFilter
+from safe_transfer_ros.safety.limit_guard import TorqueLimitGuard
+from safe_transfer_ros.safety.reasons import Mode, Reason
+from safe_transfer_ros.tasks.in_graph import in_graph
+from safe_transfer_ros.tasks.simulated import simulated
+from safe_transfer_ros.tasks.streams import action_rng, initial_state_rng
+from safe_transfer_ros.transfer.iteration import read
+from safe_transfer_ros.transfer.recompute import iteration_records
+
+SEED = 5
+GRAPH = in_graph("panda_push_boundary")
+# A shared test machine may leave a process unscheduled for longer than an arm may go unwatched.
+PATIENT = {"action_timeout": 8.0, "trip_timeout": 9.0, "joint_state_timeout": 9.0, "frozen_timeout": 9.0}
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run_dir = tmp_path_factory.mktemp("push") / "run"
+    arguments = ("task:=boundary", f"seed:={SEED}", "iterations:=1", "trainer.episodes_per_iteration:=2")
+    finished = graph_runs.up(run_dir, *arguments, graph="panda_push")
+    assert finished.returncode == 0, finished.stderr
+    assert f"report: {run_dir / 'report.html'}" in finished.stdout
+    return run_dir
+
+
+def _all(run: Path, topic: str) -> list[Any]:
+    return [message for _, message, _ in messages(run / "bag", [topic])]
+
+
+def test_each_proposal_is_followed_by_twenty_torques_and_the_rule_of_the_task_ends_the_episode(run: Path) -> None:
+    decisions = _all(run, "/safety_filter/decision")
+    stamps = [to_ns(message.header.stamp) for message in _all(run, "/joint_states")]
+    commands = _all(run, "/effort_controller/commands")
+    # A period after its last decision an episode is over, and that joint state is not answered.
+    assert set(np.diff(stamps)) == {2_000_000} and len(commands) == len(stamps) - 2
+    for one, following in zip(decisions, decisions[1:], strict=False):
+        if not one.last:
+            assert to_ns(following.header.stamp) - to_ns(one.header.stamp) == 40_000_000
+    ends = [decision for decision in decisions if decision.last]
+    assert [end.episode for end in ends] == [0, 1]
+    for end in ends:
+        scene = GRAPH.task.scene_of(np.array(end.observation))
+        assert end.terminated and end.step < GRAPH.task.horizon
+        assert GRAPH.task.succeeded(scene) or GRAPH.task.failed(scene)
+        assert list(end.action_names) == ["tool_x", "tool_y"] and len(end.object_pose) == 7
+        block = np.array(end.object_pose)[:3] - GRAPH.task.table_centre
+        np.testing.assert_allclose(block, scene.block, atol=1e-12)
+
+
+def test_the_bag_alone_gives_the_runs_numbers(run: Path) -> None:
+    (again,), _ = iteration_records(run / "bag")
+    (record,) = read(run / "iterations.csv")
+    changed = {name for name, value in record.as_dict().items() if again.as_dict()[name] != value}
+    assert changed == {"wall_time_s"}
+    assert record.torque_limit == 1.0 and record.limit_change_risk > 0.5
+
+
+def test_the_same_objects_in_one_process_give_the_same_numbers_to_the_last_bit(run: Path) -> None:
+    policy = GaussianPolicy(weights.load(run / "checkpoints" / "policy_00000.safetensors")[0])
+    decisions = [decision for decision in _all(run, "/safety_filter/decision") if decision.episode == 0]
+    applied, observations = _in_process(policy, len(decisions) - 1)
+    for decision, torque, observation in zip(decisions, applied, observations, strict=True):
+        np.testing.assert_array_equal(np.array(decision.observation), observation)
+        np.testing.assert_array_equal(np.array(decision.applied_effort), torque)
+
+
+def _in_process(policy: GaussianPolicy, steps: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Torque in the cycle of each decision, and what was observed: what the graph does, without it."""
+    task, robot = GRAPH.task, simulated(GRAPH)
+    robot.place(initial_state_rng(SEED, 0))
+    view = GRAPH.view(SEED, lockstep=True)
+    rules = SafetyFilter(
+        task.robot.joint_names,
+        task.robot.limits.effort,
+        FilterSettings(state_period_s=0.002),
+        TorqueLimitGuard(1.0, 10.0),
+        soft_limits=task.soft_limits,
+        drive=GRAPH.drive(),
+        tracks_object=True,
+    )
+    noise, applied, observations, now = action_rng(SEED, 0), [], [], 0
+    for step in range(steps + 1):
+        for substep in range(20):
+            now += 2_000_000
+            position, velocity = robot.arm.position, robot.arm.velocity
+            rules.observe_state(now, position, velocity, now)
+            if substep == 0:
+                pose = robot.object_pose
+                assert pose is not None
+                rules.observe_object(now, pose, now)
+                view.see(now, pose)
+                if step == 0:
+                    view.begin(0, now)
+                    assert rules.arm(now) is None
+                observation = view.observe(position, velocity, 1.0)
+                observations.append(observation)
+                mean, stddev = policy.distribution(observation)
+                effort = mean + stddev * noise.standard_normal(2)
+                common = {"stamp_ns": now, "iteration": 0, "episode": 0, "step": step, "policy_version": 0}
+                last = step == steps
+                if last:
+                    assert view.over(position, velocity)
+                proposal = Proposal(last=last, mean=mean, stddev=stddev, effort=effort, **common)  # type: ignore[arg-type]
+                assert rules.propose(proposal, now) is Reason.NONE
+            torque = rules.cycle(now)
+            if substep == 0:
+                applied.append(torque.copy())
+                if step == steps:
+                    return applied, observations
+            robot.arm.step(torque)
+    raise AssertionError("the episode did not end")
+
+
+@with_parameters(task="panda_push_boundary", mode="realtime", object_timeout=1.0, **PATIENT)
+def test_an_arm_whose_blocks_pose_is_lost_stops_with_that_reason(bench: Bench) -> None:  # noqa: F811
+    poses = bench.create_publisher(PoseStamped, "object_pose", qos.STREAM)
+    bench.until(lambda: poses.get_subscription_count() > 0, "the filter hearing poses")
+    joints, home = list(GRAPH.task.robot.joint_names), GRAPH.task.robot.home
+
+    def state(*, seen: bool) -> None:
+        bench.time_ns += 2_000_000
+        message = JointState(name=joints, position=(home + 1e-9 * bench.time_ns).tolist(), velocity=[0.0] * 7)
+        set_ns(message.header.stamp, bench.time_ns)
+        if seen:
+            pose = np.array([0.45, 1e-12 * bench.time_ns, 0.05, 0.0, 0.0, 0.0, 1.0])
+            poses.publish(pose_message("panda_link0", bench.time_ns, pose))
+        bench.states.publish(message)
+
+    refused = bench.armed()
+    assert not refused.success and "joint state" in refused.message
+    state(seen=False)
+    assert "no pose of the object has come" in bench.armed().message
+    state(seen=True)
+    bench.until(lambda: bench.armed().success, "the filter being armed")
+    bench.propose(0, [0.5, 0.0], ["tool_x", "tool_y"])
+    state(seen=True)
+    bench.until(lambda: bool(bench.commands) and any(bench.commands[-1]), "torque")
+    assert bench.status.mode == Mode.ARMED
+
+    def tripped() -> bool:
+        state(seen=False)
+        return bool(bench.status.mode == Mode.TRIPPED)
+
+    bench.until(tripped, "the filter stopping the arm")
+    assert bench.status.cause == Reason.OBJECT_POSE_STALE
+    bench.until(lambda: not any(bench.commands[-1]), "zero torque")
+    assert bench.decisions[-1].reasons & Reason.OBJECT_POSE_STALE
