@@ -32,6 +32,7 @@ from safe_transfer_ros.nodes.settings import ExperimentSettings, FilterSettings,
 from safe_transfer_ros.robots.simulation import perturbation
 from safe_transfer_ros.tasks.in_graph import in_graph
 from safe_transfer_ros.transfer.policy_file import load_for
+from safe_transfer_ros.transfer.policy_updates import CscUpdates
 from safe_transfer_ros.transfer.resume import CONFIG, left_off, session_path, sessions
 
 ARGUMENTS = (
@@ -62,6 +63,12 @@ ARGUMENTS = (
         name="critic",
         description="safety critic (safetensors) that may refuse proposals; empty: none",
         parameter="safety_filter.critic",
+    ),
+    Argument(
+        name="learner",
+        description="pspt; or csc, whose critic learns in the run and refuses proposals",
+        parameter="trainer.learner",
+        choices=("pspt", "csc"),
     ),
     Argument(name="perturbation", description="the simulated arm's difference", parameter="mujoco_sim.perturbation"),
     Argument(name="seed", description="seed of everything random", parameter=f"{SHARED}.seed"),
@@ -143,11 +150,12 @@ class FineTuningGraph:
         run_dir = Path(own["run_dir"] or f"runs/{self.name}-{time.strftime('%Y%m%d-%H%M%S')}").absolute()
         parameters.setdefault("trainer", {})["run_dir"] = str(run_dir)
         parameters.setdefault("bag_recorder", {})["bag"] = str(run_dir / "bag")
-        parameters = complete(parameters)
+        parameters = _with_critic(complete(parameters), run_dir)
         simulated = own["robot"] == "sim"
         evidence = {} if simulated else _check_hardware(parameters, given)
         _check_inputs(parameters)
         _create(run_dir)
+        _write_first_critic(parameters)
         processes = _processes(simulated=simulated, record=own["record"] == "true")
         return _session(run_dir, parameters, evidence, processes, session=0)
 
@@ -184,6 +192,8 @@ class FineTuningGraph:
         parameters = complete(read_parameters(session_path(run_dir, CONFIG, max(session - 1, 0))))
         experiment = build(ExperimentSettings, parameters[SHARED], where=self.name)
         monitor = build(MonitorSettings, parameters["unsafety_monitor"], where="unsafety_monitor")
+        if parameters["trainer"]["learner"] == "csc":
+            raise ConfigurationError("a run of CSC cannot be resumed: what its critic has learned from is not kept")
         start = left_off(run_dir, experiment.governor(monitor))
         trainer = parameters["trainer"]
         planned = experiment.first_iteration + trainer["iterations"]
@@ -202,6 +212,25 @@ class FineTuningGraph:
         evidence = {} if simulated else _check_hardware(parameters, given)
         processes = _processes(simulated=simulated, record="bag_recorder" in experiment.nodes)
         return _session(run_dir, parameters, evidence, processes, session=session)
+
+
+def _with_critic(parameters: Parameters, run_dir: Path) -> Parameters:
+    """CSC: the critic that the trainer writes is the one that the filter asks; no training could have certified it."""
+    if parameters["trainer"]["learner"] == "csc":
+        path = str(run_dir / "critic.safetensors")
+        parameters["trainer"]["critic"] = path
+        parameters["safety_filter"].update(critic=path, critic_uncertified=True)
+    return parameters
+
+
+def _write_first_critic(parameters: Parameters) -> None:
+    """CSC: the filter will not start without a critic, and the trainer has not started either."""
+    trainer, shared = parameters["trainer"], parameters[SHARED]
+    if trainer["learner"] == "csc":
+        graph = in_graph(shared["task"])
+        policy, _ = load_for(graph.task, trainer["policy"])
+        path = Path(trainer["critic"])
+        CscUpdates(graph, policy, max_kl=trainer["max_kl"], seed=shared["seed"], critic=path)
 
 
 def _session(
@@ -276,7 +305,7 @@ def _check_inputs(parameters: Parameters) -> None:
     load_for(graph.task, parameters["trainer"]["policy"])
     perturbation(parameters["mujoco_sim"]["perturbation"])
     settings = build(FilterSettings, parameters["safety_filter"], where="safety_filter")
-    if settings.critic:
+    if settings.critic and parameters["trainer"]["learner"] != "csc":
         CriticFileGate(graph, settings, seed=0)
 
 

@@ -280,6 +280,13 @@ class TrainerSettings:
     """trainer."""
 
     policy: str = setting("pr2_cup_swirl", "Pre-trained policy: a file, or the name of a shipped one")
+    learner: str = setting(
+        "pspt",
+        "How the policy learns from an iteration: pspt, TRPO on the rewards; csc, a conservative critic beside it, "
+        "which the filter takes between episodes, and a step that minds failures",
+        choices=("pspt", "csc"),
+    )
+    critic: str = setting("", "csc: file that the critic is written to after each update; the filter's `critic`")
     iterations: int = setting(60, "Iterations of Algorithm 1 to run", minimum=1, maximum=100_000)
     autostart: bool = setting(True, "Start fine-tuning when the graph is complete; false: wait for a fine_tune goal")
     episodes_per_iteration: int = setting(5, "Episodes rolled out per iteration", minimum=1, maximum=1000)

@@ -32,7 +32,8 @@ from safe_transfer_ros.tasks.in_graph import in_graph
 from safe_transfer_ros.transfer.episode import Episode, EpisodeError, count_interventions, episodes_from_decisions
 from safe_transfer_ros.transfer.iteration import IterationRecord, append, iteration_record, read
 from safe_transfer_ros.transfer.policy_file import load_for, with_stddev_scaled
-from safe_transfer_ros.transfer.pspt import PsptSettings, improve, update_seed
+from safe_transfer_ros.transfer.policy_updates import CscUpdates, PolicyUpdates, PsptUpdates
+from safe_transfer_ros.transfer.pspt import PsptSettings
 
 
 class FineTuningStopped(RuntimeError):
@@ -49,12 +50,7 @@ class Trainer(Node):
         self._experiment, self._settings = declare(self, ExperimentSettings, TrainerSettings)
         self._graph = in_graph(self._experiment.task)
         self._task = self._graph.task
-        self._policy, _ = load_for(self._task, self._settings.policy)
-        if self._experiment.first_iteration == 0:
-            self._policy = with_stddev_scaled(self._policy, self._settings.stddev_factor)
-        self._learning = PsptSettings(
-            max_kl=self._settings.max_kl, gamma=self._task.gamma, leave_one_out=self._settings.leave_one_out
-        )
+        self._learning = self._start_learning()
         self._run_dir = Path(self._settings.run_dir) if self._settings.run_dir else None
         self._version = self._experiment.first_iteration
         self._decisions: list[SafetyDecision] = []
@@ -82,6 +78,16 @@ class Trainer(Node):
             goal_callback=self._on_goal,
             cancel_callback=self._on_cancel,
         )
+
+    def _start_learning(self) -> PolicyUpdates:
+        settings, seed = self._settings, self._experiment.seed
+        policy, _ = load_for(self._task, settings.policy)
+        if self._experiment.first_iteration == 0:
+            policy = with_stddev_scaled(policy, settings.stddev_factor)
+        if settings.learner == "csc":
+            return CscUpdates(self._graph, policy, max_kl=settings.max_kl, seed=seed, critic=Path(settings.critic))
+        learning = PsptSettings(max_kl=settings.max_kl, gamma=self._task.gamma, leave_one_out=settings.leave_one_out)
+        return PsptUpdates(self._graph, policy, learning, seed)
 
     def close(self) -> None:
         """Cancel the rollout under way: the policy server then stops the arm through the filter."""
@@ -211,13 +217,10 @@ class Trainer(Node):
             ),
         )
         episodes = await self._roll_out(iteration)
-        update = improve(
-            self._policy, episodes, self._task, self._learning, update_seed(self._experiment.seed, iteration)
-        )
-        self._policy = update.parameters
+        kl = self._learning.update(episodes, iteration)
         self._version = iteration + 1
         steps = sum(len(episode.proposed) for episode in episodes)
-        self._publish_weights(iteration=iteration, steps=steps, kl=update.kl)
+        self._publish_weights(iteration=iteration, steps=steps, kl=kl)
         await until(
             self, lambda: self._estimated == iteration, seconds, f"unsafety_monitor's estimate of iteration {iteration}"
         )
@@ -249,13 +252,14 @@ class Trainer(Node):
 
     def _publish_weights(self, *, iteration: int, steps: int, kl: float) -> None:
         metadata = {"task": self._task.name, "version": str(self._version), "policy": self._settings.policy}
-        data = weights.to_bytes(self._policy, metadata)
+        policy = self._learning.parameters
+        data = weights.to_bytes(policy, metadata)
         message = PolicyWeights(
             version=self._version,
             iteration=iteration,
             steps=steps,
             kl=kl,
-            kl_bound=self._settings.max_kl,
+            kl_bound=self._learning.kl_bound,
             data=array("B", data),
             sha256=weights.sha256_of(data),
         )
@@ -264,7 +268,7 @@ class Trainer(Node):
         if self._run_dir is not None:
             checkpoints = self._run_dir / "checkpoints"
             checkpoints.mkdir(parents=True, exist_ok=True)
-            weights.save(checkpoints / f"policy_{self._version:05d}.safetensors", self._policy, metadata)
+            weights.save(checkpoints / f"policy_{self._version:05d}.safetensors", policy, metadata)
 
     def _keep(self, iteration: int, episodes: list[Episode]) -> IterationRecord:
         record = iteration_record(

@@ -111,6 +111,41 @@ def from_episodes(episodes: Sequence[Episode], task: RobotTask) -> Rollouts:
     return Rollouts(observations=observations, actions=actions, rewards=rewards, terminated=terminated, lengths=lengths)
 
 
+def constrained_from_episodes(episodes: Sequence[Episode], task: RobotTask, action_bound: Array) -> ConstrainedRollouts:
+    """Rollouts of recorded episodes with their failures; what lies beyond a failure is cut off.
+
+    Args:
+      episodes: As `from_episodes`.
+      task: Gives rewards and failures.
+      action_bound: What is beyond is cut before it acts, shape (n,).
+
+    Raises:
+      ValueError: as `from_episodes`.
+    """
+    plain = from_episodes(episodes, task)
+    steps = plain.rewards.shape[1]
+    ordered = sorted(episodes, key=lambda episode: episode.index)
+    unsafe, gated = np.zeros((2, len(ordered), steps), dtype=np.bool_)
+    for row, episode in enumerate(ordered):
+        unsafe[row, : episode.steps] = ~(task.outcome_of(episode).unsafety <= task.unsafety_limit)
+        gated[row, : episode.steps] = episode.reasons & Reason.CRITIC_RISK != 0
+    failed = np.asarray(unsafe.any(axis=1))
+    lengths = np.where(failed, unsafe.argmax(axis=1) + 1, plain.lengths).astype(np.int64)
+    last = np.arange(steps) == lengths[:, None] - 1
+    ended = plain.terminated.any(axis=1)
+    return ConstrainedRollouts(
+        observations=plain.observations,
+        actions=plain.actions,
+        rewards=plain.rewards,
+        terminated=last & (failed | ended)[:, None],
+        lengths=lengths,
+        applied=np.clip(plain.actions, -action_bound, action_bound),
+        costs=np.asarray(last & failed[:, None], dtype=np.float64),
+        succeeded=np.asarray(ended & ~failed, dtype=np.float64),
+        gated=gated,
+    )
+
+
 def to_episodes(
     batch: EpisodeBatch, *, iteration: int, policy_version: int, period_ns: int, start_ns: int = 0
 ) -> list[Episode]:

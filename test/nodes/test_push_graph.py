@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The graph of a pushing task: many joint states to a proposal, a block's pose, episodes that end by the task's rule."""
+"""The graph of a pushing task: many joint states to a proposal, a block's pose, episodes that end by a rule."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from safe_transfer_ros.nodes import qos
 from safe_transfer_ros.nodes.object_pose import pose_message
 from safe_transfer_ros.nodes.stamps import set_ns, to_ns
 from safe_transfer_ros.policies import weights
+from safe_transfer_ros.policies.critic import load_critic
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.safety.filter import FilterSettings, Proposal, SafetyFilter
 from safe_transfer_ros.safety.limit_guard import TorqueLimitGuard
@@ -38,7 +39,13 @@ pytestmark = pytest.mark.timeout(180)
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_dir = tmp_path_factory.mktemp("push") / "run"
-    arguments = ("task:=boundary", f"seed:={SEED}", "iterations:=1", "trainer.episodes_per_iteration:=2")
+    arguments = (
+        "task:=boundary",
+        "learner:=csc",
+        f"seed:={SEED}",
+        "iterations:=2",
+        "trainer.episodes_per_iteration:=2",
+    )
     finished = graph_runs.up(run_dir, *arguments, graph="panda_push")
     assert finished.returncode == 0, finished.stderr
     assert f"report: {run_dir / 'report.html'}" in finished.stdout
@@ -54,12 +61,12 @@ def test_each_proposal_is_followed_by_twenty_torques_and_the_rule_of_the_task_en
     stamps = [to_ns(message.header.stamp) for message in _all(run, "/joint_states")]
     commands = _all(run, "/effort_controller/commands")
     # A period after its last decision an episode is over, and that joint state is not answered.
-    assert set(np.diff(stamps)) == {2_000_000} and len(commands) == len(stamps) - 2
+    assert set(np.diff(stamps)) == {2_000_000} and len(commands) == len(stamps) - 4
     for one, following in zip(decisions, decisions[1:], strict=False):
         if not one.last:
             assert to_ns(following.header.stamp) - to_ns(one.header.stamp) == 40_000_000
     ends = [decision for decision in decisions if decision.last]
-    assert [end.episode for end in ends] == [0, 1]
+    assert [end.episode for end in ends] == [0, 1, 2, 3]
     for end in ends:
         scene = GRAPH.task.scene_of(np.array(end.observation))
         assert end.terminated and end.step < GRAPH.task.horizon
@@ -70,11 +77,25 @@ def test_each_proposal_is_followed_by_twenty_torques_and_the_rule_of_the_task_en
 
 
 def test_the_bag_alone_gives_the_runs_numbers(run: Path) -> None:
-    (again,), _ = iteration_records(run / "bag")
-    (record,) = read(run / "iterations.csv")
-    changed = {name for name, value in record.as_dict().items() if again.as_dict()[name] != value}
-    assert changed == {"wall_time_s"}
-    assert record.torque_limit == 1.0 and record.limit_change_risk > 0.5
+    again, _ = iteration_records(run / "bag")
+    records = read(run / "iterations.csv")
+    assert [record.torque_limit for record in records] == [1.0, 1.05]
+    for record, other in zip(records, again, strict=True):
+        assert {name for name, value in record.as_dict().items() if other.as_dict()[name] != value} == {"wall_time_s"}
+        # One torque limit for all seven joints, and a tool that is drawn by a stiff spring: it is felt.
+        assert 0.5 < record.limit_change_risk <= 1.0
+
+
+def test_the_filter_asks_the_critic_that_the_trainer_has_retrained(run: Path) -> None:
+    by_iteration: dict[int, set[str]] = {0: set(), 1: set()}
+    for decision in _all(run, "/safety_filter/decision"):
+        by_iteration[decision.iteration].add(decision.critic_version)
+        if not decision.last:
+            assert 0.0 < decision.risk < 1.0 and len(decision.chosen) == 2
+    first, second = by_iteration.values()
+    assert len(first) == len(second) == 1 and first != second
+    latest = load_critic(run / "critic.safetensors", observation_size=21, action_size=2)
+    assert latest.card["iterations"] == 2 and latest.version not in first | second
 
 
 def test_the_same_objects_in_one_process_give_the_same_numbers_to_the_last_bit(run: Path) -> None:

@@ -11,11 +11,11 @@ import pytest
 from safe_transfer_ros.policies import gaussian
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.weights import Architecture
-from safe_transfer_ros.safety.reasons import Verdict
+from safe_transfer_ros.safety.reasons import Reason, Verdict
 from safe_transfer_ros.tasks.task import Task, make
 from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
 from safe_transfer_ros.transfer.episode import Episode
-from safe_transfer_ros.transfer.rollouts import from_batch, from_episodes, to_episodes
+from safe_transfer_ros.transfer.rollouts import constrained_from_episodes, from_batch, from_episodes, to_episodes
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +90,25 @@ def test_nothing_to_learn_from_is_refused(episodes, task) -> None:
         from_episodes([episodes[0], episodes[0]], task)
     with pytest.raises(ValueError, match="with \\[0, 200\\] steps"):
         from_episodes([cut(episodes[0], 0), episodes[1]], task)
+
+
+def test_what_lies_beyond_a_failure_is_cut_off(episodes, task) -> None:
+    first = dataclasses.replace(cut(episodes[0], 50), reasons=np.full(50, int(Reason.CRITIC_RISK), dtype=np.uint32))
+    second = cut(episodes[1], 30, terminated=True)
+    unsafety = [task.outcome_of(episode).unsafety for episode in (first, second)]
+    # Unsafe beyond what the first reached by its step 20, and the second never did.
+    limit = max(unsafety[1].max(), unsafety[0][:20].max())
+    if not (unsafety[0] > limit).any():
+        first, second, unsafety = second, first, unsafety[::-1]
+        limit = unsafety[0][:10].max()
+    failing = type("Failing", (type(task),), {"unsafety_limit": float(limit)})()
+    rollouts = constrained_from_episodes([first, second], failing, np.full(7, 0.1))
+    rows = sorted([first, second], key=lambda episode: episode.index)
+    for row, episode in enumerate(rows):
+        unsafe = task.outcome_of(episode).unsafety > limit
+        length = unsafe.argmax() + 1 if unsafe.any() else episode.steps
+        assert rollouts.lengths[row] == length
+        assert rollouts.costs[row].sum() == unsafe.any() and rollouts.costs[row, length - 1] == unsafe.any()
+        assert rollouts.terminated[row, length - 1] == (unsafe.any() or episode.terminated)
+    assert rollouts.failures >= 1 and np.abs(rollouts.applied).max() == 0.1
+    assert rollouts.gated.any()

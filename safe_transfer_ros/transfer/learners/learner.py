@@ -101,6 +101,7 @@ class Learner:
         *,
         episodes: int,
         seed: int,
+        parameters: Parameters | None = None,
     ) -> None:
         """Start from the seed.
 
@@ -110,6 +111,7 @@ class Learner:
           settings: See `LearnerSettings`.
           episodes: An epoch.
           seed: Of everything random.
+          parameters: The policy to start from; a new one by default.
         """
         self._environment, self._method, self._settings = environment, method, settings
         self._episodes, self._seed = episodes, seed
@@ -118,7 +120,9 @@ class Learner:
             hidden=settings.hidden,
             action_size=len(environment.action_bound),
         )
-        self.parameters: Parameters = initial_parameters(architecture, seed, log_std=settings.log_std)
+        if parameters is None:
+            parameters = initial_parameters(architecture, seed, log_std=settings.log_std)
+        self.parameters = parameters
         self.multiplier = 0.0
         self._failure_rate = settings.chi  # nothing is known yet: the threshold is its floor (CSC: eps = 0)
         self._critic: OnlineCritic | None = None
@@ -154,8 +158,7 @@ class Learner:
                 gate=gate,
             )
             bias = self._bias(rollouts)
-            self._failure_rate = rollouts.failures / self._episodes
-            kl = self._learn(rollouts, epoch)
+            kl = self.learn(rollouts, epoch)
             episodes, steps, failures = (
                 episodes + self._episodes,
                 steps + rollouts.steps,
@@ -178,6 +181,30 @@ class Learner:
                 wall_time_s=time.monotonic() - began,
             )
             epoch += 1
+
+    def learn(self, rollouts: ConstrainedRollouts, epoch: int) -> float:
+        """Learn from an epoch's rollouts: critic, multiplier, policy.
+
+        Returns:
+          KL divergence of the policy's step.
+        """
+        self._failure_rate = rollouts.failures / len(rollouts.lengths)
+        return self._learn(rollouts, epoch)
+
+    @property
+    def critic(self) -> OnlineCritic | None:
+        """The critic, if the method has one."""
+        return self._critic
+
+    @property
+    def epsilon(self) -> float:
+        """Largest risk that is let pass now; next to 1 while the critic has learned nothing."""
+        if self._critic is None or not self._critic.learned:
+            return 0.999
+        settings = self._settings
+        return csc_threshold(
+            self._failure_rate, gamma=settings.cost_gamma, chi=settings.chi, floor=settings.epsilon_floor
+        )
 
     def evaluate(self, episodes: int) -> Judgement:
         """Judge the policy as it is now, behind its gate, by episodes that it does not learn from."""
@@ -203,12 +230,8 @@ class Learner:
         """Rejection by the critic; none before it has learned anything: its choice would be a chance one."""
         if self._critic is None or not self._critic.learned:
             return None
-        settings = self._settings
-        epsilon = csc_threshold(
-            self._failure_rate, gamma=settings.cost_gamma, chi=settings.chi, floor=settings.epsilon_floor
-        )
         noise = np.random.default_rng([self._seed, _GATE, epoch]).standard_normal
-        mask = MaskSettings(epsilon=epsilon, max_samples=settings.max_samples)
+        mask = MaskSettings(epsilon=self.epsilon, max_samples=self._settings.max_samples)
         return MaskedPolicyGate(self._critic, self._environment.action_bound, mask, noise)
 
     def _learn(self, rollouts: ConstrainedRollouts, epoch: int) -> float:

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from safe_transfer_ros.algorithms.critic_advantage import critic_advantages
 from safe_transfer_ros.algorithms.safety_critic import CriticBatch, CriticLearner, CriticSettings, initial_critic
-from safe_transfer_ros.policies.critic import SafetyCritic, Support
+from safe_transfer_ros.policies.critic import CriticParameters, SafetyCritic, Support
 from safe_transfer_ros.tasks.vector import Policy
 from safe_transfer_ros.transfer.rollouts import ConstrainedRollouts
 
@@ -65,6 +65,10 @@ class OnlineCritic:
     def learned(self) -> bool:
         """Whether it has learned from anything yet."""
         return self._learner.updates > 0
+
+    def parameters(self) -> CriticParameters:
+        """Its arrays, as a file of a critic holds them."""
+        return {**self._inputs, **self._learner.parameters()}
 
     def risk(self, observation: ArrayLike, torque: ArrayLike) -> Array:
         """Q_C in [0, 1], shape (m,), of observations (m, k) and bounded actions (m, n)."""
@@ -137,7 +141,7 @@ class OnlineCritic:
 
     def _refresh(self) -> None:
         off = Support(rule="off", limit=1.0)
-        self._critic = SafetyCritic({**self._inputs, **self._learner.parameters()}, self._observations, off)
+        self._critic = SafetyCritic(self.parameters(), self._observations, off)
 
 
 def _inputs(observation: Array | NDArray[np.float32], action: Array | NDArray[np.float32]) -> NDArray[np.float32]:
