@@ -117,6 +117,7 @@ class CscUpdates:
             "task": self._graph.task.name,
             "observation_size": self._graph.task.observation_size,
             "epsilon": self._learner.epsilon,
+            "gamma_safe": self._learner.cost_gamma,
             "support": {"rule": "off", "limit": 1.0},
             "certified": False,
             "against": ["it learns while the policy does (CSC)"],

@@ -197,6 +197,11 @@ class Learner:
         return self._critic
 
     @property
+    def cost_gamma(self) -> float:
+        """Discount of costs: how far ahead the critic sees."""
+        return self._settings.cost_gamma
+
+    @property
     def epsilon(self) -> float:
         """Largest risk that is let pass now; next to 1 while the critic has learned nothing."""
         if self._critic is None or not self._critic.learned:
