@@ -72,7 +72,7 @@ class CupSwirl(Task):
 
     def observe(self, position: Array, velocity: Array, torque_limit: float | Array) -> Array:
         """What the policy sees; see the class."""
-        observation = np.empty((*position.shape[:-1], self.observation_size))
+        observation = np.empty((*position.shape[:-1], CupSwirl.observation_size))
         np.subtract(position, self.start, out=observation[..., 0:7])
         np.minimum(np.maximum(velocity, -10.0), 10.0, out=observation[..., 7:14])
         observation[..., 14:17] = self.chain.tool_position(position)
@@ -102,3 +102,17 @@ class CupSwirl(Task):
         """Start at rest, each joint within `start_spread` of the start position."""
         position = self.start + rng.uniform(-self._start_spread, self._start_spread, self.start.shape)
         return position, np.zeros_like(position)
+
+
+@register("pr2_cup_swirl_no_limit")
+class CupSwirlWithoutLimit(CupSwirl):
+    """The same for a policy that is not told the torque limit: for the study of what it is worth to know it (PSPT).
+
+    Observation (17): as CupSwirl's, but for the limit.
+    """
+
+    observation_size = CupSwirl.observation_size - 1
+
+    def observe(self, position: Array, velocity: Array, torque_limit: float | Array) -> Array:
+        """What the policy sees; see the class."""
+        return np.ascontiguousarray(super().observe(position, velocity, torque_limit)[..., :-1])

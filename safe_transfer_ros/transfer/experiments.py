@@ -7,7 +7,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from safe_transfer_ros.configuration import nearest
-from safe_transfer_ros.robots.simulation import Perturbation
+from safe_transfer_ros.robots.simulation import PERTURBATIONS, Perturbation
 from safe_transfer_ros.safety.torque_limit import GovernorSettings
 from safe_transfer_ros.transfer.pspt import PsptSettings
 from safe_transfer_ros.transfer.study import StudyRun
@@ -128,8 +128,8 @@ _EXPERIMENTS: tuple[Experiment, ...] = (
 _CUP = StudyRun(almonds=30)
 
 
-def _spill(label: str, first: int, rule: str) -> Method:
-    governor = GovernorSettings(rule=rule)
+def _spill(label: str, first: int, rule: str, d_safe: float = GovernorSettings.d_safe) -> Method:
+    governor = GovernorSettings(rule=rule, d_safe=d_safe)
     run = dataclasses.replace(_CUP, iterations=first + 10, almonds_from=first, governor=governor)
     return Method(label=label, run=run)
 
@@ -143,6 +143,7 @@ _EXPERIMENTS += (
             _spill("fixed at 3 N·m, first 10,000 steps", 0, "fixed"),
             _spill("adaptive, steps 50,000 to 60,000", 50, "adaptive"),
             _spill("fixed at 3 N·m, steps 50,000 to 60,000", 50, "fixed"),
+            _spill("D_safe .2, steps 50,000 to 60,000", 50, "adaptive", d_safe=0.2),
         ),
         columns=("almonds_lost",),
     ),
@@ -174,9 +175,10 @@ def _rules(base: StudyRun, chosen: tuple[str, ...]) -> tuple[Method, ...]:
 
 _JUDGED = StudyRun(iterations=100, evaluate_every=10, evaluation_episodes=40)
 _SOME = ("paper", "step", "step + effective samples", "paper + benefit", "step + effective samples + benefit")
+_CURVES = ("mean_return", "expected_damage", "torque_limit")
 _RULE_COLUMNS = ("true_damage", "torque_limit", "true_return")
 
-_STUDIES = (
+_STUDIES: tuple[Experiment, ...] = (
     Experiment(
         name="rules",
         title="Rules for the torque limit, on the light and sticky arm",
@@ -191,6 +193,56 @@ _STUDIES = (
         methods=_rules(dataclasses.replace(_JUDGED, perturbation=_STICKY, torque_factor=1.3), _SOME),
         columns=_RULE_COLUMNS,
         seeds=20,
+        of_the_paper=False,
+    ),
+)
+# Sizes of the difference between the arms; beyond a hundredth of the mass a 5 ms step is not stable.
+_SIZES = {
+    "1": PERTURBATIONS["nominal"],
+    "1/3": Perturbation(mass=1 / 3, damping=1 / 3, inertia=1 / 3, armature=1 / 3),
+    "1/10": PERTURBATIONS["tenth"],
+    "1/30": PERTURBATIONS["thirtieth"],
+    "1/100": PERTURBATIONS["hundredth"],
+}
+
+
+def _on(arm: Perturbation, label: str, **changes: object) -> Method:
+    return Method(label=label, run=StudyRun(perturbation=arm, **changes))  # type: ignore[arg-type]
+
+
+_STUDIES += (
+    Experiment(
+        name="mass",
+        title="How much lighter the arm is than the one the policy was trained on",
+        methods=tuple(_on(arm, f"mass × {size}") for size, arm in _SIZES.items()),
+        columns=_CURVES,
+        seeds=3,
+        of_the_paper=False,
+    ),
+    Experiment(
+        name="friction",
+        title="Dry friction of an arm of a tenth of the mass",
+        methods=tuple(
+            _on(dataclasses.replace(PERTURBATIONS["tenth"], frictionloss=friction), f"{friction:g} N·m")
+            for friction in (0.0, 0.1, 0.2, 0.4, 0.8)
+        ),
+        columns=_CURVES,
+        seeds=3,
+        of_the_paper=False,
+    ),
+    Experiment(
+        name="limit_input",
+        title="A policy that is told the torque limit, and one that is not",
+        methods=(
+            FULL,
+            _on(
+                PERTURBATIONS["light_sticky"],
+                "not told",
+                task="pr2_cup_swirl_no_limit",
+                policy="pr2_cup_swirl_no_limit",
+            ),
+        ),
+        columns=_CURVES,
         of_the_paper=False,
     ),
 )

@@ -187,7 +187,7 @@ def test_a_right_arm_passes_and_ctrl_c_stops_it(tmp_path: Path) -> None:
             button.publish(Bool(data=True))
             client.until(told(lines, "RELEASE"), "the request to release")
             button.publish(Bool(data=False))
-            client.until(lambda: process.poll() is not None, "the end", seconds=150.0)
+            client.until(lambda: process.poll() is not None, "the end", seconds=240.0)
             assert process.returncode == 0, "".join(lines)
         [path] = tmp_path.glob("safe_transfer/commission/*/report.yaml")
         document = yaml.safe_load(path.read_text())
