@@ -92,6 +92,20 @@ def _largest(name: str, form: str) -> Callable[[Run], str]:
     return lambda run: form.format(float(np.nanmax(run.column(name))))
 
 
+def _largest_unsafety(run: Run) -> str:
+    return run.unsafety(float(np.nanmax(run.column("unsafety_max"))))
+
+
+def _episodes(run: Run) -> str:
+    if not run.details:
+        return "unknown without the bag"
+    unsafe, succeeded = (
+        sum(getattr(detail, name) for detail in run.details) for name in ("unsafe_episodes", "succeeded")
+    )
+    text = f"{sum(detail.episodes for detail in run.details):,d}, {unsafe:,d} with an unsafe state"
+    return text + (f", {succeeded:,d} succeeded" if succeeded else "")
+
+
 def _interventions(run: Run) -> str:
     total = run.column("interventions").sum()
     finished = {record.iteration for record in run.records}
@@ -118,11 +132,11 @@ _LINES: tuple[tuple[str, str, Callable[[Run], str], Callable[[Run], bool]], ...]
     ("Iterations", "of Algorithm 1: roll out, update, new limit", _iterations, _never),
     (
         "Return",
-        f"mean of the first → last {_ENDS} iterations, tilt penalty included",
+        f"mean of the first → last {_ENDS} iterations, penalty for unsafety included",
         _ends("mean_return"),
         _never,
     ),
-    ("Task return", "without the tilt penalty", _ends("mean_task_return"), _never),
+    ("Task return", "without that penalty", _ends("mean_task_return"), _never),
     ("Largest expected damage", "p_u · T_lim, to stay within D_safe", _largest_damage, _breaks_bound),
     ("Iterations over D_safe", "", _over, _breaks_bound),
     ("Torque limit", "first → last", lambda run: _span(run), _never),
@@ -132,7 +146,8 @@ _LINES: tuple[tuple[str, str, Callable[[Run], str], Callable[[Run], bool]], ...]
         _largest("unsafety_rate", "{:.1%}"),
         _never,
     ),
-    ("Largest tilt", "over all joint states", _largest("unsafety_max", "{:.1f} deg"), _never),
+    ("Largest u", "of the task's safety function, over all joint states", _largest_unsafety, _never),
+    ("Episodes", "whole ones", _episodes, _never),
     ("Interventions", "decisions changed or refused by the filter", _interventions, _never),
     ("Steps", "decisions with a proposal", lambda run: f"{run.column('steps').sum():,.0f}", _never),
     ("Duration", "wall clock, learning included", _pace, _never),

@@ -136,7 +136,7 @@ def _rolling(values: Array, window: int = 5) -> Array:
 
 
 def draw_returns(figure: Figure, run: Run, compare: Run | None) -> bool:
-    """Mean return per iteration, with the tilt penalty and without it."""
+    """Mean return per iteration, with the penalty for unsafety and without it."""
     if not run.records:
         return False
     left, right = figure.subplots(1, 2)
@@ -263,11 +263,13 @@ def draw_unsafety(figure: Figure, run: Run, compare: Run | None) -> bool:
     return True
 
 
-def draw_tilt(figure: Figure, run: Run, compare: Run | None) -> bool:
+def draw_unsafety_function(figure: Figure, run: Run, compare: Run | None) -> bool:
     """Distribution of the unsafety function over iterations."""
     if not run.details:
         return False
-    axes = _axes(figure, "tilt from straight down   [deg]")
+    task = run.task
+    label = "u" if task is None else f"{task.unsafety_text}   [{task.unsafety_unit}]".replace("   []", "")
+    axes = _axes(figure, label)
     x, levels = _percentiles(run)
     axes.fill_between(x, levels[5], levels[95], color=BLUE, alpha=0.13, linewidth=0)
     axes.fill_between(x, levels[25], levels[75], color=BLUE, alpha=0.25, linewidth=0)
@@ -278,8 +280,9 @@ def draw_tilt(figure: Figure, run: Run, compare: Run | None) -> bool:
         _line(axes, x, levels[50], VERMILLION, f"{compare.label}: median", "--")
         _line(axes, x, levels[95], VERMILLION, "95th percentile", ":")
     if run.unsafety_limit is not None:
-        axes.axhline(run.unsafety_limit, color=INK, linewidth=1.3, label=f"limit {run.unsafety_limit:g} deg")
-    axes.set_ylim(bottom=0)
+        axes.axhline(run.unsafety_limit, color=INK, linewidth=1.3, label=f"limit {run.unsafety(run.unsafety_limit)}")
+    if min(float(detail.unsafety.min()) for detail in run.details) >= 0.0:
+        axes.set_ylim(bottom=0)
     _legend(axes, 3)
     return True
 
@@ -341,9 +344,9 @@ PLOTS: tuple[Plot, ...] = (
     Plot(
         name="mean_return",
         title="Return",
-        caption="Mean over the iteration's episodes of the summed reward: left with the tilt penalty, which "
-        "is what is learned (the counterpart of PSPT Fig. 6), right without it. From eight iterations on, "
-        "the heavy line is the mean of the last five.",
+        caption="Mean over the iteration's episodes of the summed reward: left with the penalty for unsafety, where "
+        "the task has one, which is what is learned (the counterpart of PSPT Fig. 6), right without it. From eight "
+        "iterations on, the heavy line is the mean of the last five.",
         draw=draw_returns,
     ),
     Plot(
@@ -369,11 +372,11 @@ PLOTS: tuple[Plot, ...] = (
         draw=draw_unsafety,
     ),
     Plot(
-        name="tilt",
-        title="Tilt",
-        caption="How far the cup leaned in the states that the policy's steps led to, from the bag. Bands: "
-        "the middle half, and 5 % to 95 %, of this run's states.",
-        draw=draw_tilt,
+        name="unsafety",
+        title="Unsafety",
+        caption="The task's safety function in the states that the policy's steps led to, from the bag; beyond the "
+        "limit a state is unsafe. Bands: the middle half, and 5 % to 95 %, of this run's states.",
+        draw=draw_unsafety_function,
     ),
     Plot(
         name="interventions",

@@ -15,7 +15,8 @@ import yaml
 
 from safe_transfer_ros.bags.read import bag_files
 from safe_transfer_ros.safety.reasons import Reason
-from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.in_graph import in_graph
+from safe_transfer_ros.tasks.task import RobotTask
 from safe_transfer_ros.transfer.iteration import COLUMNS, IterationRecord, IterationsError, read
 from safe_transfer_ros.transfer.recompute import IterationDetail, Recomputed, parameters, recompute
 from safe_transfer_ros.transfer.resume import CONFIG, session_path, sessions
@@ -89,12 +90,22 @@ class Run:
         return np.array([getattr(record, name) for record in self.records], dtype=np.float64)
 
     @property
-    def unsafety_limit(self) -> float | None:
-        """The task's limit on its unsafety function; None if the config names no task known here."""
+    def task(self) -> RobotTask | None:
+        """The task; None if the config names none that is known here."""
         try:
-            return float(make(str(self.parameter("trainer", "task", ""))).unsafety_limit)
+            return in_graph(str(self.parameter("trainer", "task", ""))).task
         except ValueError:
             return None
+
+    @property
+    def unsafety_limit(self) -> float | None:
+        """The task's limit on its unsafety function; None if the task is unknown."""
+        return None if self.task is None else float(self.task.unsafety_limit)
+
+    def unsafety(self, value: float, form: str = ".3g") -> str:
+        """A value of the unsafety function with its unit."""
+        unit = "" if self.task is None else self.task.unsafety_unit
+        return f"{value:{form}} {unit}".rstrip()
 
     @property
     def reasons(self) -> Counter[Reason]:
@@ -235,7 +246,7 @@ def _told_by_bags(run_dir: Path, notes: list[str]) -> Recomputed | None:
             told = recompute(bag)
         except ValueError as error:
             reason = "nothing was recorded" if not bag.exists() else str(error)
-            notes.append(f"tilt and reasons are left out, they come from the bag: {reason}")
+            notes.append(f"unsafety and reasons are left out, they come from the bag: {reason}")
             continue
         records |= {record.iteration: record for record in told.records}
         details |= {detail.iteration: detail for detail in told.details}

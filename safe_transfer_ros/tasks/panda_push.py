@@ -70,6 +70,7 @@ class PushTopple(_UprightBlock):
     """
 
     unsafety_limit = 30.0
+    unsafety_text = "lean of the block"
     friction = 0.35
     tool_start = (-0.18, 0.0, 0.075)
     tool_box = ((-0.21, -0.14, 0.02), (0.21, 0.14, 0.09))
@@ -98,6 +99,8 @@ class PushBoundary(_UprightBlock):
 
     boundary: ClassVar[tuple[float, float]] = (0.175, 0.075)
     unsafety_limit = 0.0
+    unsafety_text = "block beyond the boundary"
+    unsafety_unit = "m"
     tool_start = (-0.18, 0.0, 0.03)
     tool_box = ((-0.21, -0.14, 0.02), (0.21, 0.14, 0.09))
 
@@ -131,6 +134,8 @@ class PushObstacle(PushTask):
     leash_length = 0.08
     goal_distance = 0.05
     unsafety_limit = 0.5
+    unsafety_text = "obstacle touched"
+    unsafety_unit = ""
     ends_on_success = False
     ends_on_failure = False
     default_reward = "sparse"

@@ -83,6 +83,8 @@ class RobotTask(abc.ABC):
       gamma: Discount factor of the return.
       observation_size: Length of an observation.
       unsafety_limit: u_lim; a state with a larger u is unsafe, in the unit of the task's u.
+      unsafety_text: What u is, in a few words.
+      unsafety_unit: Its unit; empty where it has none.
     """
 
     name: ClassVar[str]
@@ -93,6 +95,8 @@ class RobotTask(abc.ABC):
     gamma: ClassVar[float] = 0.95
     observation_size: ClassVar[int]
     unsafety_limit: ClassVar[float]
+    unsafety_text: ClassVar[str] = "tilt from straight down"
+    unsafety_unit: ClassVar[str] = "deg"
 
     def __init__(self) -> None:
         """Load the robot."""

@@ -48,12 +48,18 @@ class IterationDetail:
       unsafety: u of every state a step led to, shape (steps,), in the task's unit.
       reasons: Decisions per reason; one decision may have several.
       decisions: Decisions made, refused ones included.
+      episodes: Whole episodes.
+      unsafe_episodes: Those with an unsafe state.
+      succeeded: Those that the task's rule ended without one.
     """
 
     iteration: int
     unsafety: NDArray[np.float64]
     reasons: Mapping[Reason, int]
     decisions: int
+    episodes: int = 0
+    unsafe_episodes: int = 0
+    succeeded: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +173,7 @@ class _Replay:
         self._reasons: dict[int, Counter[int]] = defaultdict(Counter)  # by combination of bits
         self._decisions: Counter[int] = Counter()
         self._unsafety: dict[int, list[NDArray[np.float64]]] = defaultdict(list)
+        self._ends: dict[int, list[tuple[bool, bool]]] = defaultdict(list)  # whether unsafe, whether it succeeded
         self._stamps: list[int] = []
         self._positions: list[NDArray[np.float64]] = []
         self._unreadable_states = 0
@@ -210,7 +217,10 @@ class _Replay:
             return
         if episode is not None:
             self._episodes[iteration].append(episode)
-            self._unsafety[iteration].append(self._task.outcome_of(episode).unsafety)
+            unsafety = self._task.outcome_of(episode).unsafety
+            unsafe = bool((~(unsafety <= self._task.unsafety_limit)).any())
+            self._unsafety[iteration].append(unsafety)
+            self._ends[iteration].append((unsafe, episode.terminated and not unsafe))
             self._close_complete()
 
     def on_weights(self, message: Any, log_time_ns: int) -> None:
@@ -246,6 +256,9 @@ class _Replay:
                 unsafety=np.concatenate(self._unsafety[iteration]),
                 reasons=_by_reason(self._reasons[iteration]),
                 decisions=self._decisions[iteration],
+                episodes=len(self._ends[iteration]),
+                unsafe_episodes=sum(unsafe for unsafe, _ in self._ends[iteration]),
+                succeeded=sum(succeeded for _, succeeded in self._ends[iteration]),
             )
             for iteration in sorted(self._unsafety)
         ]

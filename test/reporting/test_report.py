@@ -73,7 +73,7 @@ def test_pictures_show_the_comparison_and_are_the_same_twice(make_run, tmp_path)
     adaptive = load(make_run("adaptive", iterations=9))
     fixed = load(make_run("fixed", iterations=9, limit="fixed"))
     for plot in PLOTS:
-        if plot.name not in ("expected_damage", "tilt"):
+        if plot.name not in ("expected_damage", "unsafety"):
             continue
         alone = save(plot, adaptive, None, tmp_path / "plots").read_bytes()
         assert save(plot, adaptive, None, tmp_path / "plots").read_bytes() == alone
@@ -110,8 +110,8 @@ def test_without_a_bag_pictures_from_the_rows_remain(make_run):
     report(folder)
     shutil.rmtree(folder / "bag")
     page = page_of(report(folder))
-    assert {image for image in page.images} == {f"plots/{name}.png" for name in NAMES - {"tilt"}}
-    assert not (folder / "plots" / "tilt.png").exists()  # nothing stale is left
+    assert {image for image in page.images} == {f"plots/{name}.png" for name in NAMES - {"unsafety"}}
+    assert not (folder / "plots" / "unsafety.png").exists()  # nothing stale is left
 
 
 def test_a_bag_gives_a_report_and_rows_beside_it(make_run, one_plot):
