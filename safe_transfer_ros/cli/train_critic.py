@@ -92,7 +92,9 @@ def _transitions(options: argparse.Namespace) -> Any:
     if folder.exists():
         try:
             made = Transitions(folder)
-            if [source["bag"] for source in made.about["sources"]] == sources:
+            newest = max(file.stat().st_mtime_ns for path in options.bags for file in Bag(path).files)
+            same = [source["bag"] for source in made.about["sources"]] == sources
+            if same and newest < (folder / ABOUT).stat().st_mtime_ns:  # nothing was recorded there since
                 return made
         except BagError:
             pass  # it was stopped while it was written

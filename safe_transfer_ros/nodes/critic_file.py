@@ -43,6 +43,11 @@ class CriticFileGate:
         Raises:
           ConfigurationError: if it cannot be used; the text says why.
         """
+        if settings.clamp == "scale" and graph.drive() is None:
+            raise ConfigurationError(
+                "safety_filter: a critic of torques has learned from torques clamped joint by joint: leave out clamp: "
+                "scale, or the critic"
+            )
         self._path, self._graph, self._settings = Path(settings.critic), graph, settings
         self.scheduled = settings.critic_schedule == "csc"
         self._schedule = CscSchedule(

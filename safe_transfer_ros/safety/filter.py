@@ -333,7 +333,7 @@ class SafetyFilter:
         if proposal.last:
             self._proposals.ended(proposal.stamp_ns)
             self._enter(Event.LAST)
-            self.verdict = Verdict.EPISODE_END
+            self.verdict, self.risk = Verdict.EPISODE_END, math.nan
             return _NONE
         into = self._wanted if self._driving is None else self._action
         if self._gate is None or self.own_limit is not None:
@@ -496,7 +496,8 @@ class SafetyFilter:
     def _judge(self, gate: Gate, proposal: Proposal, into: Array) -> bool:
         """Ask the critic; False, with nothing changed, when its answer cannot be used."""
         assert self._observe is not None  # the constructor saw to it
-        answer = ask(gate, self._observe, self.position, self.velocity, proposal, self.torque_limit)
+        # The limit that the coming cycle goes by: that of the last one is an iteration old at an episode's first step.
+        answer = ask(gate, self._observe, self.position, self.velocity, proposal, self.guard.in_force)
         if isinstance(answer, str):
             self.critic_error = answer
             return False

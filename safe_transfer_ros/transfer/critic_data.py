@@ -88,8 +88,12 @@ def data_set(columns: TransitionColumns, gamma: float, folder: Path | None = Non
         column = columns[name]
         for block in blocks(len(column)):
             digest.update(np.ascontiguousarray(column[block]).tobytes())
-    others = np.concatenate([np.flatnonzero(held_out[block]) + block.start for block in blocks(len(held_out))])
-    others = others[:_HELD_OUT_MOST]
+    parts, count = [], 0
+    for block in blocks(len(held_out)):
+        if count < _HELD_OUT_MOST:
+            parts.append(np.flatnonzero(held_out[block]) + block.start)
+            count += len(parts[-1])
+    others = np.concatenate(parts)[:_HELD_OUT_MOST]
     future = futures(columns["chain"][others], columns["cost"][others], columns["terminated"][others])
     known = future.known(sight(gamma))
     return DataSet(

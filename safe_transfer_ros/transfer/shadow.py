@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safe_transfer_ros.policies.critic import LoadedCritic
-from safe_transfer_ros.transfer.critic_data import TransitionColumns
+from safe_transfer_ros.transfer.critic_data import TransitionColumns, blocks
 from safe_transfer_ros.transfer.failures import auroc, futures
 
 Array = NDArray[np.float64]
@@ -21,7 +21,6 @@ Array = NDArray[np.float64]
 LEAST_FAILURES = 20
 MORE_MISSED, MORE_FALSE, MOST_FALSE = 0.02, 0.05, 0.5
 _TIMED = 500
-_BLOCK = 8192
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,18 +82,19 @@ def shadow_report(loaded: LoadedCritic, columns: TransitionColumns, *, horizon: 
     Raises:
       ValueError: if no recorded proposal was applied with its future known.
     """
-    limit = np.asarray(columns["torque_limit"])[:, None]
+    n = len(columns["cost"])
     # As it was applied: where the gate chose another torque, or the arm stopped, nobody knows what would have been.
-    bounded = np.clip(np.asarray(columns["proposed"]), -limit, limit)
-    followed = np.isclose(bounded, columns["applied"], atol=1e-4).all(axis=1)
+    followed = np.concatenate(
+        [np.isclose(_bounded(columns, block), columns["applied"][block], atol=1e-4).all(axis=1) for block in blocks(n)]
+    )
     future = futures(columns["chain"], columns["cost"], columns["terminated"])
     rows = np.flatnonzero(followed & future.known(horizon))
     if len(rows) == 0:
         raise ValueError("no recorded proposal was applied as it was and followed long enough: record whole episodes")
     risk = np.concatenate(
         [
-            loaded.critic.risk(columns["observation"][block], bounded[block])
-            for block in (rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK))
+            loaded.critic.risk(columns["observation"][rows[block]], _bounded(columns, rows[block]))
+            for block in blocks(len(rows))
         ]
     )
     failed, refused = future.failed_within(horizon)[rows], ~(risk <= epsilon)
@@ -108,7 +108,7 @@ def shadow_report(loaded: LoadedCritic, columns: TransitionColumns, *, horizon: 
         missed=int(np.count_nonzero(~refused & failed)),
         unsupported=int(np.count_nonzero(risk > 1.0)),
         auroc=auroc(risk, failed),
-        latency_us=_latency(loaded, columns, bounded, rows),
+        latency_us=_latency(loaded, columns, rows),
     )
 
 
@@ -137,14 +137,19 @@ def objections(candidate: ShadowReport, active: ShadowReport | None, *, certifie
     return against
 
 
-def _latency(
-    loaded: LoadedCritic, columns: TransitionColumns, torque: NDArray[Any], rows: NDArray[np.int64]
-) -> tuple[float, float]:
+def _bounded(columns: TransitionColumns, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
+    """Torques proposed, within the limit; a recording that tells none has 0."""
+    limit = columns["torque_limit"][rows][:, None]
+    limit = np.where(limit > 0.0, limit, np.inf)
+    return np.asarray(np.clip(columns["proposed"][rows], -limit, limit))
+
+
+def _latency(loaded: LoadedCritic, columns: TransitionColumns, rows: NDArray[np.int64]) -> tuple[float, float]:
     """One judgement at a time, as the filter asks."""
     some = rows[:: max(1, len(rows) // _TIMED)][:_TIMED]
     taken = []
     for row in some:
-        observation, applied = columns["observation"][row : row + 1], torque[row : row + 1]
+        observation, applied = columns["observation"][row : row + 1], _bounded(columns, slice(row, row + 1))
         start = time.perf_counter_ns()
         loaded.critic.risk(observation, applied)
         taken.append((time.perf_counter_ns() - start) / 1e3)

@@ -53,6 +53,14 @@ def test_counts_are_those_made_by_hand(tmp_path):
     assert report.false_share == pytest.approx(19 * 7 / (360 - 38))
 
 
+def test_a_recording_that_tells_no_limit_is_judged_all_the_same(tmp_path):
+    data, one = columns(), critic(tmp_path / "c")
+    told = shadow_report(one, data, horizon=2, epsilon=0.1)
+    data["torque_limit"][:] = 0.0
+    untold = shadow_report(one, data, horizon=2, epsilon=0.1)
+    assert (untold.steps, untold.refused, untold.missed) == (told.steps, told.refused, told.missed)
+
+
 def test_a_torque_that_was_replaced_says_nothing(tmp_path):
     data = columns()
     data["applied"][:100] = 0.0

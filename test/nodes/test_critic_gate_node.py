@@ -143,6 +143,12 @@ def test_a_critic_that_cannot_be_relied_on_is_refused_at_start(tmp_path: Path, c
         CriticFileGate(GRAPH, FilterSettings(critic=str(tmp_path / "c.safetensors")), seed=0)
 
 
+def test_a_clamp_that_the_critic_has_not_learned_from_is_refused(tmp_path: Path) -> None:
+    critic(tmp_path / "c.safetensors", threshold=0.1)
+    with pytest.raises(ConfigurationError, match="has learned from torques clamped joint by joint"):
+        CriticFileGate(GRAPH, FilterSettings(critic=str(tmp_path / "c.safetensors"), clamp="scale"), seed=0)
+
+
 def test_an_operator_may_take_an_uncertified_one_on_record(tmp_path: Path) -> None:
     critic(tmp_path / "c.safetensors", threshold=0.5, certified=False)
     settings = FilterSettings(critic=str(tmp_path / "c.safetensors"), critic_uncertified=True)

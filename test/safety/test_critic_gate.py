@@ -126,3 +126,22 @@ def test_an_observation_that_raises_fails_closed_too(rig):
 def test_a_gate_needs_a_view_of_its_own():
     with pytest.raises(ValueError, match="a gate needs observe"):
         SafetyFilter(("a",), np.ones(1), FilterSettings(), TorqueLimitGuard(0.1, 3.0), Critic(CALM))
+
+
+def test_a_limit_that_has_just_come_is_the_one_the_critic_judges_by(rig):
+    critic = Critic(CALM)
+    arm = rig(gate=critic, observe=observe, t_min=0.1).arm()
+    assert arm.filter.offer_limit(1, 0.105, 30.0, arm.now) is None
+    arm.propose([0.2, 0.2, 0.2])
+    observation, *_, limit = critic.asked
+    arm.cycle()
+    assert limit == observation[-1] == arm.filter.torque_limit == 0.105
+
+
+def test_the_end_of_an_episode_carries_no_risk(rig):
+    arm = rig(gate=Critic(CALM), observe=observe).run()
+    assert arm.filter.risk == 0.05
+    arm.state()
+    assert arm.propose(last=True) is Reason.NONE
+    arm.cycle()
+    assert arm.filter.verdict is Verdict.EPISODE_END and math.isnan(arm.filter.risk)

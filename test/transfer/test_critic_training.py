@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -15,6 +18,7 @@ from safe_transfer_ros.transfer.critic_training import (
     data_set,
     judge,
     model_card,
+    train_critic,
 )
 
 
@@ -86,6 +90,50 @@ def test_episodes_are_held_out_whole():
     episode = DATA.columns["episode"]
     assert not set(episode[DATA.training]) & set(episode[DATA.held_out])
     assert 0.05 < len(set(episode[DATA.held_out])) / 60 < 0.45
+
+
+def test_a_step_cut_at_the_horizon_is_left_out_whether_it_failed_or_not():
+    """Two steps an episode, one in ten fails, failures do not end it: kept as they are, they stay one in ten."""
+    rng = np.random.default_rng(2)
+    data = walks(episodes=2000, steps=2, push=0.0)
+    data["cost"] = (rng.random(len(data["cost"])) < 0.1).astype(np.float32)
+    split = data_set(data, 0.5)
+    assert split.unsafe / len(split.training) == pytest.approx(0.1, abs=0.02)
+    assert np.isfinite(data["next_mean"][split.training]).all()
+
+
+def test_whatever_is_learned_from_makes_it_another_training():
+    plain = walks(episodes=10)
+    for name in ("mean", "stddev", "torque_limit", "terminated", "next_stddev", "applied", "cost"):
+        changed = {**plain, name: plain[name].copy()}
+        changed[name][3] = ~changed[name][3] if changed[name].dtype == bool else changed[name][3] + 1
+        assert data_set(changed, 0.5).digest != data_set(plain, 0.5).digest, name
+
+
+def test_memory_does_not_grow_with_the_recording(training, tmp_path, monkeypatch):  # trained before: all is imported
+    """Eight times the transitions, nearly the same peak: a byte for each, where the rows alone would take eight."""
+    monkeypatch.setattr("safe_transfer_ros.transfer.critic_data._HELD_OUT_MOST", 1000)
+    settings = dataclasses.replace(SETTINGS, updates=4, check_every=2, critic=CriticSettings(gamma=0.5, hidden=(8,)))
+
+    plain = walks(episodes=2000, steps=20)
+
+    def peak(episodes):
+        folder = tmp_path / str(episodes)
+        folder.mkdir()
+        for name, column in plain.items():
+            np.save(folder / f"{name}.npy", np.concatenate([column] * (episodes // 2000)))
+        episode = np.arange(len(np.load(folder / "episode.npy", mmap_mode="r"))) // 20
+        np.save(folder / "episode.npy", episode.astype(np.uint32))
+        mapped = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in plain}
+        tracemalloc.start()
+        train_critic(mapped, settings, {}, folder / "critic")
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    short, long = peak(2000), peak(16000)
+    more = len(plain["cost"]) * 7  # transitions
+    assert long < short + 2 * more, (short, long)
 
 
 def test_a_state_or_torque_far_from_the_data_counts_as_unsafe(training):
