@@ -17,7 +17,7 @@ from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
 from safe_transfer_ros.launching.graph import SHARED, Parameters, Process, write_parameters
 from safe_transfer_ros.nodes.settings import CommissionSettings, ExperimentSettings, FilterSettings, SupervisorSettings
-from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.in_graph import in_graph
 
 START_SECONDS = 30.0
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     folder.mkdir(parents=True)
     write_parameters(parameters, folder / "config.yaml")
     experiment = build(ExperimentSettings, parameters[SHARED], where="configuration")
-    about = report.identity(make(experiment.task).robot, experiment)
+    about = report.identity(in_graph(experiment.task).task.robot, experiment)
     print(
         f"commissioning {about['robot']} (ROS_DOMAIN_ID={claimed.number}); Ctrl-C stops the arm at any time", flush=True
     )

@@ -33,7 +33,7 @@ from std_srvs.srv import SetBool, Trigger
 from safe_transfer_ros import middleware
 from safe_transfer_ros.nodes import qos
 from safe_transfer_ros.nodes.settings import ExperimentSettings, SupervisorSettings
-from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.in_graph import in_graph
 
 Array = npt.NDArray[np.float64]
 
@@ -65,7 +65,7 @@ class CommissioningLink:
           process_ids: Of both, by node name.
           alive: Called now and then; raises when one of them has ended.
         """
-        self.robot = make(experiment.task).robot
+        self.robot = in_graph(experiment.task).task.robot
         n = self.robot.joint_count
         self.names: tuple[str, ...] = ()
         self.position: Array = np.full(n, np.nan)

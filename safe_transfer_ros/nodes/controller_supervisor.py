@@ -35,7 +35,7 @@ from safe_transfer_ros.nodes.service_thread import ServiceThread
 from safe_transfer_ros.nodes.settings import ExperimentSettings, SupervisorSettings
 from safe_transfer_ros.safety.command_stream import CommandStream
 from safe_transfer_ros.safety.controller_check import find, unfit
-from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.in_graph import in_graph
 
 TICK_SECONDS = 0.01
 ZERO_COMMANDS = 3  # in a row, before the controller may become active
@@ -79,7 +79,7 @@ class ControllerSupervisor(ManagedNode):
         """Declare parameters."""
         super().__init__("controller_supervisor")
         self._experiment, self._settings = declare(self, ExperimentSettings, SupervisorSettings)
-        self._robot = make(self._experiment.task).robot
+        self._robot = in_graph(self._experiment.task).task.robot
         self._joints = self._experiment.command_joints(self._robot.joint_names)
         self._rests: Callable[[Sequence[float]], bool] | None = None  # None: all zeros
         self._stream = CommandStream(len(self._joints), self._settings.command_timeout)

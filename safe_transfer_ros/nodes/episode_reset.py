@@ -30,8 +30,8 @@ from safe_transfer_ros.nodes.service_thread import ServiceThread
 from safe_transfer_ros.nodes.settings import ExperimentSettings, ResetSettings
 from safe_transfer_ros.nodes.stamps import set_ns
 from safe_transfer_ros.robots.slow_move import SlowMove, following_torque
+from safe_transfer_ros.tasks.in_graph import in_graph
 from safe_transfer_ros.tasks.streams import initial_state_rng
-from safe_transfer_ros.tasks.task import make
 
 ANSWER_SECONDS = 2.0
 CONFIRM = "ros2 service call /episode_reset/confirm std_srvs/srv/Trigger"
@@ -60,8 +60,8 @@ class EpisodeReset(Node):
         """Declare parameters, create topics and services."""
         super().__init__("episode_reset")
         experiment, self._settings = declare(self, ExperimentSettings, ResetSettings)
-        self._task = make(experiment.task)
-        robot = self._task.robot
+        self._graph = in_graph(experiment.task)
+        robot = self._graph.task.robot
         self._states = JointStateReader(robot.joint_names)
         self._stiffness = self._settings.stiffness * robot.limits.effort
         self._damping = self._settings.damping * robot.limits.effort
@@ -190,7 +190,7 @@ class EpisodeReset(Node):
         state = self._state
         if state is None:
             raise ResetFailed(self._unreadable)
-        goal, _ = self._task.initial_state(initial_state_rng(reset.seed, reset.episode))
+        goal = self._graph.start_position(initial_state_rng(reset.seed, reset.episode))
         self._armed(True)
         try:
             reset.began = time.monotonic()

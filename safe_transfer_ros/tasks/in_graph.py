@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from safe_transfer_ros.configuration import nearest
+from safe_transfer_ros.robots.inverse_kinematics import joint_position_at
+from safe_transfer_ros.robots.task_space import TaskSpaceController
 from safe_transfer_ros.safety.drive import Drive
 from safe_transfer_ros.tasks.push_drive import PushDrive
 from safe_transfer_ros.tasks.push_task import PushTask
@@ -44,6 +46,10 @@ class TaskInGraph(abc.ABC):
     @abc.abstractmethod
     def state_period_s(self, *, lockstep: bool) -> float:
         """Time between joint states, s: each gets a torque. In real time the nominal one."""
+
+    @abc.abstractmethod
+    def start_position(self, rng: np.random.Generator) -> Array:
+        """Joint positions of an episode's start, shape (n_joints,), rad, drawn from the stream of its initial state."""
 
     @abc.abstractmethod
     def gate_limit(self, torque_limit: float) -> float:
@@ -86,6 +92,10 @@ class TorqueTaskInGraph(TaskInGraph):
         """See `TaskInGraph.state_period_s`."""
         return self.task.control_period_s if lockstep else self.task.timestep_s
 
+    def start_position(self, rng: np.random.Generator) -> Array:
+        """See `TaskInGraph.start_position`."""
+        return self.task.initial_state(rng)[0]
+
     def gate_limit(self, torque_limit: float) -> float:
         """An action is a torque, and bounded as one."""
         return torque_limit
@@ -122,6 +132,12 @@ class PushTaskInGraph(TaskInGraph):
     def state_period_s(self, *, lockstep: bool) -> float:
         """See `TaskInGraph.state_period_s`: 500 Hz."""
         return self.physics_step_s
+
+    def start_position(self, rng: np.random.Generator) -> Array:
+        """The tool always begins at the same place; what is drawn is where the block stands."""
+        robot = self.task.robot
+        start = np.add(self.task.tool_start, self.task.table_centre)
+        return joint_position_at(TaskSpaceController(robot), robot, start)
 
     def gate_limit(self, torque_limit: float) -> float:
         """An action is a fraction of a speed: no torque limit bounds it."""

@@ -8,12 +8,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from safe_transfer_ros.robots.inverse_kinematics import joint_position_at
 from safe_transfer_ros.robots.simulation import NOMINAL, ArmSimulation, Perturbation, build_model
-from safe_transfer_ros.robots.task_space import TaskSpaceController
 from safe_transfer_ros.tasks.in_graph import PushTaskInGraph, TaskInGraph
 from safe_transfer_ros.tasks.push_scene import BLOCK, OBSTACLE, push_model
-from safe_transfer_ros.tasks.push_task import PushTask
 from safe_transfer_ros.tasks.task import Task
 
 Array = npt.NDArray[np.float64]
@@ -59,16 +56,15 @@ class SimulatedArm:
 class SimulatedPush:
     """An arm before a table with a block."""
 
-    def __init__(self, task: PushTask, physics_step_s: float, perturbed: Perturbation = NOMINAL) -> None:
+    def __init__(self, graph: PushTaskInGraph, perturbed: Perturbation = NOMINAL) -> None:
         """Build the scene, with a torque motor at each joint."""
-        self._task = task
-        model = push_model(task, perturbed, torque_motors=True, timestep=physics_step_s)
+        self._task = task = graph.task
+        model = push_model(task, perturbed, torque_motors=True, timestep=graph.physics_step_s)
         self.arm = ArmSimulation(model, task.robot.joint_names)
         at = int(model.jnt_qposadr[model.body(BLOCK).jntadr[0]])
         self._block, self._orientation = slice(at, at + 3), slice(at + 3, at + 7)
         self._centre = np.array(task.table_centre)
-        start = self._centre + task.tool_start
-        self._joints = joint_position_at(TaskSpaceController(task.robot), task.robot, start)
+        self._joints = graph.start_position(np.random.default_rng(0))  # the same in every episode
 
     def place(self, rng: np.random.Generator) -> None:
         """See `SimulatedTask.place`: everything at rest."""
@@ -90,6 +86,6 @@ class SimulatedPush:
 def simulated(graph: TaskInGraph, perturbed: Perturbation = NOMINAL) -> SimulatedTask:
     """The simulated robot of a task."""
     if isinstance(graph, PushTaskInGraph):
-        return SimulatedPush(graph.task, graph.physics_step_s, perturbed)
+        return SimulatedPush(graph, perturbed)
     assert isinstance(graph.task, Task)
     return SimulatedArm(graph.task, perturbed)

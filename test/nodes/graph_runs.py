@@ -36,10 +36,12 @@ def up(run_dir: Path, *arguments: str, graph: str = "pr2_cup_swirl", **extra: st
 
 
 @contextmanager
-def started(run_dir: Path, *arguments: str, **extra: str) -> Iterator[subprocess.Popen[str]]:
+def started(
+    run_dir: Path, *arguments: str, graph: str = "pr2_cup_swirl", **extra: str
+) -> Iterator[subprocess.Popen[str]]:
     """The same, still running; killed at the end if nothing else ended it."""
     process = subprocess.Popen(
-        command("up", "pr2_cup_swirl", f"run_dir:={run_dir}", *arguments),
+        command("up", graph, f"run_dir:={run_dir}", *arguments),
         env=environment(**extra),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

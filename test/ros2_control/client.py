@@ -114,11 +114,11 @@ class Client(Node):
 
 
 @contextmanager
-def started(*, shared: bool = False, **changes: Any) -> Iterator[Client]:
+def started(*, shared: bool = False, robot: str = "pr2_left_arm", **changes: Any) -> Iterator[Client]:
     """A stand-in and its client; `shared`: its domain is free to be claimed, by a graph that the test starts."""
     claimed = domain.claim()
     start = ("joint_state_broadcaster", "effort_controller", "forward_controller")
-    with StandIn(claimed.number, configuration(start=start, **changes)) as arm:
+    with StandIn(claimed.number, configuration(start=start, **changes), robot=robot) as arm:
         context = Context()
         rclpy.init(context=context, domain_id=claimed.number)
         client = Client(context, arm)

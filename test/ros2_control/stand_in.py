@@ -56,6 +56,7 @@ class StandIn:
         rate: float = 200.0,
         watchdog: float = 0.0,
         perturbation: str = "nominal",
+        robot: str = "pr2_left_arm",
     ) -> None:
         self._environment = graph_runs.environment(
             ROS_DOMAIN_ID=str(domain), PYTHONPATH=f"{HERE}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
@@ -66,6 +67,7 @@ class StandIn:
         if not isinstance(config, Path):
             self._config.write_text(yaml.safe_dump(config or configuration()))
         self._options = [f"--rate={rate}", f"--watchdog={watchdog}", f"--perturbation={perturbation}"]
+        self._options.append(f"--robot={robot}")
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> StandIn:
