@@ -30,7 +30,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.parameter import Parameter
 from safe_transfer_msgs.msg import FilterStatus, PolicyAction, SafetyDecision, TorqueLimit, UnsafetyEstimate
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool, Float64MultiArray
+from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from safe_transfer_ros.configuration import ConfigurationError, build
@@ -46,9 +46,9 @@ from safe_transfer_ros.nodes.parameters import declare
 from safe_transfer_ros.nodes.process import Lifetime, run
 from safe_transfer_ros.nodes.settings import ExperimentSettings, FilterSettings
 from safe_transfer_ros.nodes.stamps import to_ns
+from safe_transfer_ros.nodes.standing_causes import StandingCauses
 from safe_transfer_ros.safety import filter as rules
 from safe_transfer_ros.safety.critic_gate import Gate
-from safe_transfer_ros.safety.external_stop import ExternalStop
 from safe_transfer_ros.safety.gravity_term import GravityTerm
 from safe_transfer_ros.safety.joint_order import JointOrder
 from safe_transfer_ros.safety.limit_guard import TorqueLimitGuard
@@ -116,8 +116,12 @@ class SafetyFilter(ManagedNode):
             drive=self._graph.drive(),
             tracks_object=self._graph.tracks_object,
         )
-        self._external_stop = ExternalStop(settings.e_stop_lease)
-        self._permission = ExternalStop(settings.permission_lease, "the controller supervisor", "permits no torque")
+        self._standing = StandingCauses(
+            self,
+            e_stop_lease_s=settings.e_stop_lease,
+            permission_lease_s=settings.permission_lease,
+            stop=self._on_forbidden,
+        )
         self._active = False
         self._state_stamp: int | None = None  # of the newest joint state, ns
         self._answered_ns: int | None = None  # lockstep: stamp of the proposal that is being acted on
@@ -166,11 +170,9 @@ class SafetyFilter(ManagedNode):
         self._commands = self.create_publisher(Float64MultiArray, self._commands_topic, qos.RECORD)
         self._decisions = self.create_publisher(SafetyDecision, "safety_filter/decision", qos.RECORD)
         self._status = self.create_publisher(FilterStatus, "safety_filter/status", qos.LATCHED_RECORD)
-        self._listeners = (
-            Listeners(self, self._commands, COMMANDS, self._nodes),
-            Listeners(self, self._decisions, "safety_filter/decision", self._nodes),
-        )
-        self._unheard = self._not_heard()
+        listeners = [Listeners(self, self._commands, COMMANDS, self._nodes)]
+        listeners.append(Listeners(self, self._decisions, "safety_filter/decision", self._nodes))
+        self._standing.watch(listeners, exclusive=(self._commands_topic, PROPOSALS, RESET_PROPOSALS))
         self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.RECORD)
         self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM, raw=True)
         if self._graph.tracks_object:
@@ -179,8 +181,6 @@ class SafetyFilter(ManagedNode):
         self.create_subscription(TorqueLimit, "unsafety_monitor/torque_limit", self._on_limit, qos.LATCHED)
         if self._critic is not None and self._critic.scheduled:
             self.create_subscription(UnsafetyEstimate, "unsafety_monitor/estimate", self._on_estimate, qos.LATCHED)
-        self.create_subscription(Bool, "safety_filter/e_stop", self._on_external_stop, qos.STREAM)
-        self.create_subscription(Bool, "controller_supervisor/permission", self._on_permission, qos.COMMAND)
         self.create_subscription(PolicyAction, RESET_PROPOSALS, self._on_reset_action, qos.PROPOSALS)
         self.create_service(SetBool, "safety_filter/arm", self._on_arm)
         self.create_service(SetBool, "safety_filter/arm_reset", self._on_arm_reset)
@@ -229,21 +229,6 @@ class SafetyFilter(ManagedNode):
             else:
                 time.sleep(period * 1e-9)
                 now = self._now()
-
-    def _not_heard(self) -> str:
-        """Who of the graph does not hear the filter yet; empty if everybody does who must."""
-        return "; ".join(filter(None, (listeners.missing() for listeners in self._listeners)))
-
-    def _standing(self) -> Reason:
-        """Causes that forbid motion as long as they last, whatever the mode."""
-        reasons = Reason.NONE
-        if any(self.count_publishers(topic) > 1 for topic in (self._commands_topic, PROPOSALS, RESET_PROPOSALS)):
-            reasons |= Reason.SECOND_PUBLISHER
-        if self._permission.problem(time.monotonic_ns()):
-            reasons |= Reason.NO_PERMISSION
-        if self._external_stop.problem(time.monotonic_ns()):
-            reasons |= Reason.OPERATOR_STOP
-        return reasons
 
     # What arrives ----------------------------------------------------------------------------------------------------
 
@@ -394,12 +379,11 @@ class SafetyFilter(ManagedNode):
         if request.data:
             if self._critic and self._filter.mode is Mode.DISARMED:
                 guard = self._filter.guard
-                problem = self._critic.refresh(None if guard.lost else guard.iteration)
-                if problem:
-                    self.get_logger().error(f"new critic refused: {problem}")
-            now, standing = time.monotonic_ns(), self._standing()
-            problem = self._permission.problem(now) or self._external_stop.problem(now)
-            refusal = self._unheard or self._unreadable or problem or self._filter.arm(self._now(), standing, own_limit)
+                critic_problem = self._critic.refresh(None if guard.lost else guard.iteration)
+                if critic_problem:
+                    self.get_logger().error(f"new critic refused: {critic_problem}")
+            problem = self._standing.refusal() or self._unreadable
+            refusal = problem or self._filter.arm(self._now(), self._standing.reasons(), own_limit)
         else:
             refusal = None
             self._filter.disarm(self._now())
@@ -409,7 +393,7 @@ class SafetyFilter(ManagedNode):
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         # Permission is for arming: the supervisor gives none to a filter that is tripped.
-        refusal = self._filter.reset(self._now(), self._standing() & ~Reason.NO_PERMISSION)
+        refusal = self._filter.reset(self._now(), self._standing.reasons() & ~Reason.NO_PERMISSION)
         self._tell_changes()
         return _answer(response, refusal)
 
@@ -417,15 +401,11 @@ class SafetyFilter(ManagedNode):
         self._trip(Reason.OPERATOR_STOP)
         return _answer(response, None)
 
-    def _on_external_stop(self, message: Bool) -> None:
-        self._external_stop.hear(message.data, time.monotonic_ns())
-        if message.data and self._active and not self._filter.cause & Reason.OPERATOR_STOP:
-            self._trip(Reason.OPERATOR_STOP)
-
-    def _on_permission(self, message: Bool) -> None:
-        self._permission.hear(not message.data, time.monotonic_ns())
-        if not message.data and self._active and self._filter.mode in _MOVING:
-            self._trip(Reason.NO_PERMISSION)
+    def _on_forbidden(self, reason: Reason) -> None:
+        """A stop was pressed, which is latched whatever the mode; or permission was withdrawn, which is for motion."""
+        moving = self._filter.mode in _MOVING
+        if self._active and (moving if reason is Reason.NO_PERMISSION else not self._filter.cause & reason):
+            self._trip(reason)
 
     # What goes out ---------------------------------------------------------------------------------------------------
 
@@ -458,13 +438,11 @@ class SafetyFilter(ManagedNode):
         """What has to happen although nothing arrives."""
         if not self._active:
             return
-        if self._unheard:
-            self._unheard = self._not_heard()
-            if not self._unheard:
-                self._tell(accepted=True)
+        if self._standing.heard_at_last():
+            self._tell(accepted=True)
         silent = (time.monotonic_ns() - self._arrival_ns) * 1e-9
         moving = self._filter.mode in _MOVING
-        standing = self._standing()
+        standing = self._standing.reasons()
         # In DISARMED a silent stop button only forbids arming: nothing moves that would have to be stopped.
         new = standing & ~self._filter.cause if moving else standing & ~self._filter.cause & Reason.SECOND_PUBLISHER
         if new:
@@ -509,7 +487,7 @@ class SafetyFilter(ManagedNode):
 
     def _tell(self, *, accepted: bool, message: str = "") -> None:
         guard, mode = self._filter.guard, self._filter.mode
-        status = status_message(self._filter, accepted=accepted, unheard=self._unheard, text=message)
+        status = status_message(self._filter, accepted=accepted, unheard=self._standing.unheard, text=message)
         status.header.stamp = self.get_clock().now().to_msg()
         self._status.publish(status)
         if mode is Mode.TRIPPED and self._told[0] is not Mode.TRIPPED:
@@ -518,12 +496,7 @@ class SafetyFilter(ManagedNode):
 
     def _diagnose(self) -> None:
         """What an operator's dashboard needs, once a second."""
-        steady = time.monotonic_ns()
-        beside = {
-            "permission": self._permission.problem(steady) or "given or not needed",
-            "external_stop": self._external_stop.problem(steady) or "clear",
-        }
-        beside |= self._critic.diagnosis() if self._critic else {}
+        beside = self._standing.described() | (self._critic.diagnosis() if self._critic else {})
         message = DiagnosticArray(
             status=[self._health.diagnosis(self._filter, self._now(), self._task.robot.name, beside)]
         )
