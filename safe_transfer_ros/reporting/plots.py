@@ -298,7 +298,7 @@ def draw_interventions(figure: Figure, run: Run, compare: Run | None) -> bool:
     """Decisions per reason, stacked."""
     if not run.records and not run.details:
         return False
-    axes = _axes(figure, "share of decisions")
+    axes = _axes(figure, "share of decisions, per reason")
     if run.details:
         reasons, details = ordered_reasons(run), run.details
         x = np.array([detail.iteration for detail in details], dtype=np.float64)

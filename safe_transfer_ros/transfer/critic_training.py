@@ -262,6 +262,7 @@ def model_card(
             "training": len(data.training),
             "training_unsafe": data.unsafe,
             "held_out": len(data.held_out),
+            "torque_limit": [float(edge(data.columns["torque_limit"])) for edge in (np.min, np.max)],
             "sources": [source.get("bag", "") for source in about.get("sources", [])],
         },
         "held_out": found.as_dict(),

@@ -200,6 +200,7 @@ def test_the_card_travels_with_the_critic(training, tmp_path):
     card = model_card(training, judge(parameters, DATA, 0.5), support, {"task": "line", "period_s": 0.05})
     assert card["certified"], card["against"]
     assert card["horizon_steps"] == pytest.approx(np.log(0.1) / np.log(0.5))
+    assert card["data"]["torque_limit"] == [1.0, 1.0]
     digest = save_critic(tmp_path / "c.safetensors", parameters, card)
     loaded = load_critic(tmp_path / "c.safetensors", observation_size=1, action_size=1)
     assert loaded.version == digest[:12] and loaded.card["data"]["digest"] == DATA.digest
