@@ -45,7 +45,7 @@ def export_minari(transitions: Transitions, folder: Path | str, dataset_id: str 
         from minari.dataset.minari_storage import MinariStorage
     except ImportError as error:
         raise BagError(f"the export needs {error.name}: pip install 'safe_transfer_ros[minari]'") from error
-    folder = Path(folder)
+    folder = Path(folder).absolute()  # Minari takes a relative one twice
     if len(transitions) == 0:
         raise BagError(f"{transitions.folder} holds no transitions: there is nothing to export")
     if folder.exists() and any(folder.iterdir()):

@@ -70,9 +70,8 @@ def run(options: argparse.Namespace) -> int:
     print(f"held out: Brier {held_out['brier']:.4f} (base rate {held_out['brier_constant']:.4f}), AUROC {ranks}")
     print(card["horizon"])
     low, high = card["data"]["torque_limit"]
-    print(
-        f"torque limits seen: {low:g} to {high:g} N·m" + (", under others it may know nothing" if low == high else "")
-    )
+    alone = ": under any other it knows nothing" if low == high else ""
+    print(f"torque limits seen: {low:g} to {high:g} N·m{alone}")
     print(f"{options.out / 'critic.safetensors'}  version {card['sha256'][:12]}")
     for reason in card["against"]:
         print(f"  ! not certified: {reason}")

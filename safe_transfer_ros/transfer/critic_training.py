@@ -225,7 +225,7 @@ def certify(data: DataSet, found: Calibration) -> list[str]:
     if data.unsafe < _LEAST_UNSAFE or data.unsafe_episodes < _LEAST_UNSAFE_EPISODES:
         against.append(
             f"{data.unsafe} unsafe examples in {data.unsafe_episodes} training episodes; at least {_LEAST_UNSAFE} in "
-            f"{_LEAST_UNSAFE_EPISODES} are needed: record runs that fail, in simulation or under a low torque limit"
+            f"{_LEAST_UNSAFE_EPISODES} are needed: record runs that fail, in simulation or where it does no harm"
         )
     if held_out < _LEAST_HELD_OUT:
         against.append(

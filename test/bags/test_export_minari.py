@@ -21,14 +21,15 @@ from safe_transfer_ros.tasks.task import make
 TASK, STEPS = make("pr2_cup_swirl"), 12
 
 
-def test_minari_reads_the_episodes_that_were_recorded(tmp_path, capsys):
+def test_minari_reads_the_episodes_that_were_recorded(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)  # a relative folder, as people type it
     messages = Messages()
     data = whole(messages, TASK, 3, STEPS)
     del data[5]  # a gap in the first episode: two stretches
     data[-1] = decision(messages, TASK, 2, STEPS, STEPS, terminated=True)
     bag = write(tmp_path / "bag", data)
     transitions, counts = write_transitions([Bag(bag)], TASK, tmp_path / "transitions")
-    assert main(["bag", "export-minari", str(tmp_path / "transitions"), "--out", str(tmp_path / "set")]) == 0
+    assert main(["bag", "export-minari", str(tmp_path / "transitions"), "--out", "set"]) == 0
     assert "4 episodes" in capsys.readouterr().out
 
     dataset = minari.MinariDataset(tmp_path / "set" / "data")
