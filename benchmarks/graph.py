@@ -29,7 +29,7 @@ STATES, ACTIONS, COMMANDS = "/joint_states", "/policy_server/action", "/effort_c
 
 def run(run_dir: Path, **given: str) -> dict[str, float]:
     """One run of the graph; processor seconds of each process after its first iteration."""
-    plan = pr2_cup_swirl.plan({"run_dir": str(run_dir), **given})
+    plan = pr2_cup_swirl.GRAPH.plan({"run_dir": str(run_dir), **given})
     seconds: dict[str, float] = {}
     at_first: dict[str, float] = {}
     with Launcher(plan.processes, plan.parameters_file, domain.claim(), run_dir / "logs") as launcher:
