@@ -82,11 +82,6 @@ class SafetyFilter(ManagedNode):
         self._nominal_period = self._graph.state_period_s(lockstep=self._lockstep)
         self._control_period_ns = round(self._task.control_period_s * 1e9)
         self._nodes = experiment.nodes
-        if self._lockstep and experiment.torque_limit_max > settings.torque_rate_limit * self._task.control_period_s:
-            raise ConfigurationError(
-                f"lockstep: from torque_limit_max, {experiment.torque_limit_max:g} N·m, to zero must take "
-                f"no longer than a control period, {self._task.control_period_s:g} s: raise torque_rate_limit"
-            )
         self._commands_topic = f"{experiment.controller}/commands"
         self._gravity: GravityTerm | None = None
         self._carried_ns = 0  # when it last followed the arm
@@ -121,6 +116,11 @@ class SafetyFilter(ManagedNode):
             drive=self._graph.drive(),
             tracks_object=self._graph.tracks_object,
         )
+        if self._lockstep and experiment.torque_limit_max > settings.torque_rate_limit * self._task.control_period_s:
+            raise ConfigurationError(
+                f"lockstep: from torque_limit_max, {experiment.torque_limit_max:g} N·m, to zero must take "
+                f"no longer than a control period, {self._task.control_period_s:g} s: raise torque_rate_limit"
+            )
         self._standing = StandingCauses(
             self,
             e_stop_lease_s=settings.e_stop_lease,

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -188,3 +190,17 @@ def test_an_arm_whose_blocks_pose_is_lost_stops_with_that_reason(bench: Bench) -
     assert bench.status.cause == Reason.OBJECT_POSE_STALE
     bench.until(lambda: not any(bench.commands[-1]), "zero torque")
     assert bench.decisions[-1].reasons & Reason.OBJECT_POSE_STALE
+
+
+def test_a_ceiling_from_which_a_stop_takes_longer_than_a_control_period_is_refused_in_lockstep() -> None:
+    given = {"task": "panda_push_boundary", "torque_limit_max": 60.0}
+    words = [word for name, value in given.items() for word in ("-p", f"{name}:={value}")]
+    finished = subprocess.run(
+        [sys.executable, "-m", "safe_transfer_ros.nodes.safety_filter", "--ros-args", *words],
+        env=graph_runs.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert finished.returncode == 2
+    assert "from torque_limit_max, 60 N·m, to zero must take no longer than a control period" in finished.stderr

@@ -10,16 +10,19 @@ import yaml
 from safe_transfer_ros import resources
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.weights import WeightsError
+from safe_transfer_ros.tasks.in_graph import in_graph
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.transfer.policy_file import find, load_for, with_stddev_scaled
 
 TASK = make("pr2_cup_swirl")
 
 
-def test_the_shipped_policy_is_the_one_its_record_describes() -> None:
-    record = yaml.safe_load(resources.path("weights/pr2_cup_swirl.yaml").read_text())
-    assert hashlib.sha256(find("pr2_cup_swirl").read_bytes()).hexdigest() == record["sha256"]
-    assert record["task"] == TASK.name
+@pytest.mark.parametrize("name", ["pr2_cup_swirl", "panda_push_boundary", "panda_push_topple"])
+def test_a_shipped_policy_is_the_one_its_record_describes(name: str) -> None:
+    record = yaml.safe_load(resources.path(f"weights/{name}.yaml").read_text())
+    assert hashlib.sha256(find(name).read_bytes()).hexdigest() == record["sha256"]
+    assert record["task"] == name
+    load_for(in_graph(name).task, name)
 
 
 def test_a_name_that_is_neither_file_nor_shipped_is_refused_with_the_nearest() -> None:
