@@ -206,6 +206,10 @@ _SIZES = {
 }
 
 
+def _sticky(friction: float) -> Perturbation:
+    return dataclasses.replace(PERTURBATIONS["tenth"], frictionloss=friction)
+
+
 def _on(arm: Perturbation, label: str, **changes: object) -> Method:
     return Method(label=label, run=StudyRun(perturbation=arm, **changes))  # type: ignore[arg-type]
 
@@ -222,9 +226,9 @@ _STUDIES += (
     Experiment(
         name="friction",
         title="Dry friction of an arm of a tenth of the mass",
-        methods=tuple(
-            _on(dataclasses.replace(PERTURBATIONS["tenth"], frictionloss=friction), f"{friction:g} N·m")
-            for friction in (0.0, 0.1, 0.2, 0.4, 0.8)
+        methods=(
+            *(_on(_sticky(friction), f"{friction:g} N·m") for friction in (0.0, 0.1, 0.2, 0.4, 0.8)),
+            _on(_sticky(0.8), "0.8 N·m, any joint", governor=GovernorSettings(joints="any")),
         ),
         columns=_CURVES,
         seeds=3,
