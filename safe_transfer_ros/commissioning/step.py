@@ -98,6 +98,9 @@ class Arm(Protocol):
         Why not, or empty.
         """
 
+    def ease(self) -> None:
+        """Stop torque, the controller still active: the filter is disarmed and expects no proposals."""
+
     def rest(self) -> None:
         """Stop torque, and the controller deactivated. Safe to call at any time."""
 

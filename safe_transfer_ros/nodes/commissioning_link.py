@@ -223,10 +223,14 @@ class CommissioningLink:
         self._torque = torque
         return ""
 
-    def rest(self) -> None:
-        """Stop torque, the controller deactivated."""
+    def ease(self) -> None:
+        """Stop torque, the controller still active."""
         self._torque = None
         self._set(self._arm, False)
+
+    def rest(self) -> None:
+        """Stop torque, the controller deactivated."""
+        self.ease()
         self._set(self._activate, False)
         self.until(lambda: self.phase != "active", ANSWER_SECONDS)
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -126,6 +127,19 @@ def test_nothing_moves_without_a_yes(arm: ArmBench, link: CommissioningLink) -> 
         assert len(person.asked) == 1
     assert arm.phase == "inactive"
     assert not any(torque for _, torque in arm.arm.trace()[before:])
+
+
+def test_an_arm_may_swing_for_long_between_two_pushes(arm: ArmBench, link: CommissioningLink) -> None:
+    def nothing(time_s: float) -> np.ndarray:
+        return np.zeros(len(JOINTS))
+
+    assert not link.free() and not link.push(nothing)
+    link.wait(0.2)
+    link.ease()
+    assert not link.until(lambda: link.tripped or link.phase != "active", 1.3 * FILTER["trip_timeout"]), link.says
+    assert not link.push(nothing)
+    link.rest()
+    arm.stopped()
 
 
 def test_limits_that_nobody_enforces_are_found(arm: ArmBench, link: CommissioningLink) -> None:
