@@ -80,11 +80,17 @@ def test_the_core_knows_no_ros(room: str) -> None:
         assert not {name for name in imports(file) if name.split(".")[0] in ROS}, file
 
 
-@pytest.mark.parametrize("node", ["safety_filter", "policy_server", "unsafety_monitor", "bag_recorder"])
-def test_processes_beside_the_motors_are_light(node: str) -> None:
+BESIDE_THE_MOTORS = ["safety_filter", "policy_server", "unsafety_monitor", "bag_recorder"]
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [(f"nodes.{node}", {"torch", "mujoco", "gymnasium", "matplotlib"}) for node in BESIDE_THE_MOTORS]
+    + [("cli.run", {"torch", "gymnasium", "matplotlib"})],  # who starts a graph should not wait
+)
+def test_processes_without_a_need_for_it_are_light(module: str, heavy: set[str]) -> None:
     program = (
-        f"import sys, safe_transfer_ros.nodes.{node}; "
-        "heavy = {'torch', 'mujoco', 'gymnasium', 'matplotlib'} & set(sys.modules); "
+        f"import sys, safe_transfer_ros.{module}; heavy = {heavy} & set(sys.modules); "
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -32,7 +32,6 @@ from safe_transfer_ros.nodes.settings import ExperimentSettings, FilterSettings,
 from safe_transfer_ros.robots.simulation import perturbation
 from safe_transfer_ros.tasks.in_graph import in_graph
 from safe_transfer_ros.transfer.policy_file import load_for
-from safe_transfer_ros.transfer.policy_updates import CscUpdates
 from safe_transfer_ros.transfer.resume import CONFIG, left_off, session_path, sessions
 
 ARGUMENTS = (
@@ -227,6 +226,9 @@ def _write_first_critic(parameters: Parameters) -> None:
     """CSC: the filter will not start without a critic, and the trainer has not started either."""
     trainer, shared = parameters["trainer"], parameters[SHARED]
     if trainer["learner"] == "csc":
+        # Here only: it brings torch along, which would keep whoever starts a graph waiting for two seconds.
+        from safe_transfer_ros.transfer.policy_updates import CscUpdates
+
         graph = in_graph(shared["task"])
         policy, _ = load_for(graph.task, trainer["policy"])
         path = Path(trainer["critic"])

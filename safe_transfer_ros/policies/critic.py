@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 import safetensors.numpy
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 
 from safe_transfer_ros.policies.weights import MAX_BYTES, WeightsError, read_metadata, sha256_of, write_whole
 
@@ -68,6 +68,7 @@ class SafetyCritic:
         self.support = support
         self._mean = parameters["input.mean"].astype(np.float32)
         self._inverse_scale = (1.0 / parameters["input.scale"]).astype(np.float32)
+        self._sigmoid = scipy.special.expit  # loads scipy.special now: not at the first risk, beside the motors
         count = len(sizes) - 1
         # (members, in, out): rows times matrices, the fast way round for few rows.
         self._layers = [
@@ -122,7 +123,7 @@ class SafetyCritic:
             activation += bias
             np.maximum(activation, 0.0, out=activation)
         weight, bias = self._layers[-1]
-        return np.asarray(expit((activation @ weight + bias)[..., 0].astype(np.float64)))
+        return np.asarray(self._sigmoid((activation @ weight + bias)[..., 0].astype(np.float64)))
 
     def _distance(self, inputs: NDArray[np.float32]) -> Array:
         whitened = (inputs @ self._factor).astype(np.float64)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betaincinv
+import scipy
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -74,7 +74,7 @@ def binomial_upper(successes: float, trials: float, level: float = 0.95) -> floa
         )
     if successes >= trials:
         return 1.0
-    return float(betaincinv(successes + 1.0, trials - successes, level))
+    return float(scipy.special.betaincinv(successes + 1.0, trials - successes, level))
 
 
 def effective_binomial_upper(episodes: Sequence[Flags], *, level: float = 0.95, unknown_time: float = 40.0) -> float:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import erf, ndtr
+import scipy
 
 from safe_transfer_ros.safety.confidence import betting_upper, effective_binomial_upper
 
@@ -135,7 +135,7 @@ def policy_change_risk_per_state(mean: Array, stddev: Array, mean_after: Array, 
     distance = np.sqrt(np.square((after - before) / spread).sum(axis=1))
     ratio = np.square(spread / spread_after)
     kl_sigma = 0.5 * (ratio - 1.0 - np.log(ratio)).sum(axis=1)
-    shifted = erf(distance / (2.0 * math.sqrt(2.0))) + np.sqrt(np.maximum(kl_sigma, 0.0) / 2.0)
+    shifted = scipy.special.erf(distance / (2.0 * math.sqrt(2.0))) + np.sqrt(np.maximum(kl_sigma, 0.0) / 2.0)
     return float(np.mean(np.minimum(shifted, 1.0)))
 
 
@@ -163,10 +163,10 @@ def limit_move_risk(mean: Array, stddev: Array, torque_limit: float, next_limit:
       In [0, 1].
     """
     low = min(torque_limit, next_limit)
-    outside = ndtr((mean - low) / stddev) + ndtr((-low - mean) / stddev)
+    outside = scipy.special.ndtr((mean - low) / stddev) + scipy.special.ndtr((-low - mean) / stddev)
     step = abs(next_limit - torque_limit)
     distance = step * np.sqrt((np.minimum(outside, 1.0) / np.square(stddev)).sum(axis=1))
-    return float(np.mean(erf(distance / (2.0 * math.sqrt(2.0)))))
+    return float(np.mean(scipy.special.erf(distance / (2.0 * math.sqrt(2.0)))))
 
 
 # Benefit --------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import erf, ndtr
+import scipy  # scipy.special loads at its first use: most processes need no more of this file than its settings
 
 from safe_transfer_ros.safety.damage import DAMAGE_MODELS, DamageModel
 from safe_transfer_ros.safety.limit_rules import (
@@ -79,7 +79,7 @@ def limit_change_risk(mean: Array, stddev: Array, torque_limit: float | Array, j
     _require(bool((np.isfinite(limit) & (limit > 0.0)).all()), "every torque_limit must be finite and > 0")
     column = limit[..., None]
     # Both tails as upper tails: 1 - F(T) would lose all digits where it is small.
-    outside = ndtr((mean - column) / stddev) + ndtr((-column - mean) / stddev)
+    outside = scipy.special.ndtr((mean - column) / stddev) + scipy.special.ndtr((-column - mean) / stddev)
     if joints == "mean":
         return float(np.mean(outside))
     if joints == "any":
@@ -104,7 +104,7 @@ def policy_change_risk(kl: float) -> float:
     """
     _require(math.isfinite(kl) and kl >= -1e-9, f"kl must be finite and >= 0, got {kl}")
     # 1 - 2 Phi(-x) = erf(x / sqrt 2), without the difference of nearly equal numbers.
-    return float(erf(math.sqrt(max(kl, 0.0)) / 2.0))
+    return float(scipy.special.erf(math.sqrt(max(kl, 0.0)) / 2.0))
 
 
 def predicted_unsafety_rate(unsafety_rate: float, limit_change: float, policy_change: float) -> float:
