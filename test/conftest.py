@@ -1,17 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which tests run side by side: `make test` runs two workers.
 
-Tests of real processes look at time, so they run one after the other on one worker; other files go to whoever is free.
+Tests of real processes look at time, so they run one after the other on one worker, from the beginning; other files go
+to whoever is free, and stand back while a test of processes wants the processor.
 (pytest-xdist's own groups rename tests in a way that pytest 9.2 has no place for.)
 """
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
 
-PROCESSES = ("faults", "launching", "nodes", "ros2_control")
+PROCESSES = tuple(f"test/{folder}/" for folder in ("faults", "launching", "nodes", "ros2_control"))
+STAND_BACK = 15  # niceness
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of processes first: together they take longest."""
+    items.sort(key=lambda item: not item.nodeid.startswith(PROCESSES))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -21,7 +29,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.split("::", 1)[0]
-            return "processes" if file.startswith(tuple(f"test/{folder}/" for folder in PROCESSES)) else file
+            return "processes" if nodeid.startswith(PROCESSES) else nodeid.split("::", 1)[0]
 
+    config.option.loadscopereorder = False  # in the order above, not the longest files first
     return Scheduling(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A worker that is through with tests of processes, or never had any, yields to the one that has."""
+    if "PYTEST_XDIST_WORKER" in os.environ and not item.nodeid.startswith(PROCESSES):
+        os.nice(max(0, STAND_BACK - os.nice(0)))

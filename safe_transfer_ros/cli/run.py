@@ -41,6 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=arguments_text(),
     )
+    up.add_argument("--no-report", action="store_true", help="only run; `safe_transfer report RUN` writes it later")
     up.set_defaults(run=bring_up)
     for parser in (run, up):
         parser.add_argument("graph", help=f"one of: {', '.join(GRAPHS)}")
@@ -50,7 +51,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def bring_up(options: argparse.Namespace) -> int:
     """`safe_transfer up`."""
     exit_code, run_dir = _one_run(pick_graph(options.graph), parse_arguments(options.arguments))
-    _finish(run_dir, None)
+    if not options.no_report:
+        _finish(run_dir, None)
     return exit_code
 
 

@@ -24,10 +24,12 @@ def environment(**extra: str) -> dict[str, str]:
     return clean | extra
 
 
-def up(run_dir: Path, *arguments: str, graph: str = "pr2_cup_swirl", **extra: str) -> subprocess.CompletedProcess[str]:
+def up(
+    run_dir: Path, *arguments: str, graph: str = "pr2_cup_swirl", report: bool = False, **extra: str
+) -> subprocess.CompletedProcess[str]:
     """`safe_transfer up`, to its end."""
     return subprocess.run(
-        command("up", graph, f"run_dir:={run_dir}", *arguments),
+        command("up", *([] if report else ["--no-report"]), graph, f"run_dir:={run_dir}", *arguments),
         env=environment(**extra),
         capture_output=True,
         text=True,
@@ -37,11 +39,11 @@ def up(run_dir: Path, *arguments: str, graph: str = "pr2_cup_swirl", **extra: st
 
 @contextmanager
 def started(
-    run_dir: Path, *arguments: str, graph: str = "pr2_cup_swirl", **extra: str
+    run_dir: Path, *arguments: str, graph: str = "pr2_cup_swirl", report: bool = False, **extra: str
 ) -> Iterator[subprocess.Popen[str]]:
     """The same, still running; killed at the end if nothing else ended it."""
     process = subprocess.Popen(
-        command("up", graph, f"run_dir:={run_dir}", *arguments),
+        command("up", *([] if report else ["--no-report"]), graph, f"run_dir:={run_dir}", *arguments),
         env=environment(**extra),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -29,7 +29,7 @@ def test_a_run_under_a_critic(tmp_path: Path) -> None:
     run, file = tmp_path / "run", tmp_path / "critic.safetensors"
     version = critic(file, threshold=THRESHOLD)
     schedule = [f"safety_filter.{parameter}" for parameter in SCHEDULE]
-    finished = graph_runs.up(run, f"critic:={file}", *schedule, *SHORT)
+    finished = graph_runs.up(run, f"critic:={file}", *schedule, *SHORT, report=True)
     assert finished.returncode == 0, finished.stderr
     assert "critic risk" in (run / "report.html").read_text()
 

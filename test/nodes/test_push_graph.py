@@ -48,7 +48,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "iterations:=2",
         "trainer.episodes_per_iteration:=2",
     )
-    finished = graph_runs.up(run_dir, *arguments, graph="panda_push")
+    finished = graph_runs.up(run_dir, *arguments, graph="panda_push", report=True)
     assert finished.returncode == 0, finished.stderr
     assert f"report: {run_dir / 'report.html'}" in finished.stdout
     return run_dir

@@ -29,7 +29,7 @@ def rolling(run_dir: Path) -> bool:
 
 def test_ctrl_c_ends_the_run_cleanly_and_keeps_the_record(tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    with graph_runs.started(run_dir, *LONG) as process:
+    with graph_runs.started(run_dir, *LONG, report=True) as process:
         graph_runs.wait_for(lambda: rolling(run_dir), 120, "a first iteration")
         graph_runs.interrupt(process)
         out, err = process.communicate(timeout=120)

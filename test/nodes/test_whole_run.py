@@ -42,7 +42,7 @@ pytestmark = pytest.mark.timeout(300)  # whole runs, on a machine that may be bu
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_dir = tmp_path_factory.mktemp("runs") / "first"
-    finished = graph_runs.up(run_dir, f"seed:={SEED}", *graph_runs.SHORT)
+    finished = graph_runs.up(run_dir, f"seed:={SEED}", *graph_runs.SHORT, report=True)
     assert finished.returncode == 0, finished.stderr
     assert f"report: {run_dir / 'report.html'}" in finished.stdout
     return run_dir
