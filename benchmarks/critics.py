@@ -33,9 +33,10 @@ from safe_transfer_ros.bags.read import Bag  # noqa: E402
 from safe_transfer_ros.bags.transitions import write_transitions  # noqa: E402
 from safe_transfer_ros.policies.critic import SafetyCritic, Support  # noqa: E402
 from safe_transfer_ros.safety.masked_policy import MaskedPolicyGate, MaskSettings  # noqa: E402
-from safe_transfer_ros.tasks.task import make  # noqa: E402
+from safe_transfer_ros.tasks.in_graph import in_graph  # noqa: E402
 
-TASK = make("pr2_cup_swirl")
+GRAPH = in_graph("pr2_cup_swirl")
+TASK = GRAPH.task
 INPUTS, BATCH = TASK.observation_size + TASK.action_size, 256
 
 
@@ -63,7 +64,7 @@ def reading(decisions: int = 40_000) -> None:
                     pass
 
         folders = (Path(temporary) / str(number) for number in range(9))
-        ours = min(cpu_seconds(lambda: write_transitions([Bag(bag)], TASK, next(folders))) for _ in range(3))
+        ours = min(cpu_seconds(lambda: write_transitions([Bag(bag)], GRAPH, next(folders))) for _ in range(3))
         theirs = min(cpu_seconds(raw) for _ in range(3))
     print(f"bag -> transitions on disk     {len(data) / ours:10,.0f} decisions/s")
     print(f"rosbags, the same raw          {len(data) / theirs:10,.0f} messages/s   ratio {theirs / ours:.2f}")

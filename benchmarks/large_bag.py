@@ -23,7 +23,7 @@ from pathlib import Path
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.record import BagWriter
 from safe_transfer_ros.bags.transitions import write_transitions
-from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.in_graph import in_graph
 from safe_transfer_ros.transfer.critic_training import CriticSettings, TrainingSettings, train_critic
 
 TOPIC, TYPE, TASK = "/safety_filter/decision", "safe_transfer_msgs/msg/SafetyDecision", "pr2_cup_swirl"
@@ -60,7 +60,7 @@ def learn(bag: Path, folder: Path, updates: int) -> None:
     watcher = threading.Thread(target=watch)
     watcher.start()
     began = time.monotonic()
-    transitions, _ = write_transitions([Bag(bag)], make(TASK), folder / "transitions")
+    transitions, _ = write_transitions([Bag(bag)], in_graph(TASK), folder / "transitions")
     read, at_reading, peak[0] = time.monotonic() - began, peak[0], 0.0
     began = time.monotonic()
     settings = TrainingSettings(critic=CriticSettings(), updates=updates)

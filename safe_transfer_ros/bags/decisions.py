@@ -15,18 +15,15 @@ from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 
 _SAME = ("iteration", "episode", "step", "last", "terminated", "verdict", "reasons", "torque_limit", "risk")
 _STATE = ("position", "velocity")
-_ACTIONS = {
-    "proposed_mean": "mean",
-    "proposed_stddev": "stddev",
-    "proposed_effort": "proposed",
-    "chosen": "chosen",
-    "applied_effort": "applied",
-}
+_ACTIONS = {"proposed_mean": "mean", "proposed_stddev": "stddev", "proposed_effort": "proposed", "chosen": "chosen"}
 
 
-def row_dtype(n_joints: int, n_observations: int) -> np.dtype[Any]:
-    """One decision: who and when, the state decided on, what was proposed, chosen and applied (NaN: nothing was)."""
-    joints = (n_joints,)
+def row_dtype(n_joints: int, n_actions: int, n_observations: int) -> np.dtype[Any]:
+    """One decision: who and when, the state decided on, what was proposed, chosen and applied (NaN: nothing was).
+
+    What is applied are always torques; what is proposed and chosen are actions, torques or motions of the tool.
+    """
+    joints, actions = (n_joints,), (n_actions,)
     return np.dtype(
         [
             ("stamp_ns", "<i8"),
@@ -44,10 +41,10 @@ def row_dtype(n_joints: int, n_observations: int) -> np.dtype[Any]:
             ("position", "<f8", joints),
             ("velocity", "<f8", joints),
             ("observation", "<f8", (n_observations,)),
-            ("mean", "<f8", joints),
-            ("stddev", "<f8", joints),
-            ("proposed", "<f8", joints),
-            ("chosen", "<f8", joints),
+            ("mean", "<f8", actions),
+            ("stddev", "<f8", actions),
+            ("proposed", "<f8", actions),
+            ("chosen", "<f8", actions),
             ("applied", "<f8", joints),
         ]
     )
@@ -75,6 +72,7 @@ class DecisionReader:
       definitions: Field definitions by type name.
       type_name: Name of the message type.
       joint_names: Joint order of the rows.
+      action_names: Order of the rows' actions.
       n_observations: Length of an observation.
 
     Attributes:
@@ -82,12 +80,20 @@ class DecisionReader:
     """
 
     def __init__(
-        self, definitions: FieldDefinitions, type_name: str, joint_names: Sequence[str], n_observations: int
+        self,
+        definitions: FieldDefinitions,
+        type_name: str,
+        *,
+        joint_names: Sequence[str],
+        action_names: Sequence[str],
+        n_observations: int,
     ) -> None:
         self._reader = LayoutReader(definitions, type_name)
-        self._order = JointOrder(joint_names, extra_allowed=False)
-        self._n, self._k = len(joint_names), n_observations
-        self._dtype = row_dtype(self._n, self._k)
+        self._joint_order, self._action_order = (
+            JointOrder(names, extra_allowed=False) for names in (joint_names, action_names)
+        )
+        self._k = n_observations
+        self._dtype = row_dtype(len(joint_names), len(action_names), n_observations)
         self.critics: list[str] = []
 
     def rows(self, messages: Sequence[bytes]) -> Iterator[NDArray[Any]]:
@@ -123,14 +129,22 @@ class DecisionReader:
         seconds, rest = (layout.column(block, f"header.stamp.{part}").astype(np.int64) for part in ("sec", "nanosec"))
         rows["stamp_ns"] = seconds * 1_000_000_000 + rest
         rows["critic"] = self._critic(str(layout.strings["critic_version"]))
+        joints = tuple(layout.strings["joint_names"])
+        # Before there were other actions all were torques.
+        actions = tuple(layout.strings.get("action_names", ())) or joints
         try:
-            order = self._order.indices(tuple(layout.strings["joint_names"]))
+            joint_order = self._joint_order.indices(joints)
         except JointOrderError as error:
-            raise BagError(f"the recording is of another arm: {error}") from None
+            raise BagError(f"the recording is of another arm, name its task (--task): {error}") from None
+        try:
+            action_order = self._action_order.indices(actions)
+        except JointOrderError as error:
+            raise BagError(f"the recording has other actions, name its task (--task): {error}") from None
         for name in _STATE:
-            rows[name] = self._joints(layout, block, name, order)
+            rows[name] = _ordered(layout, block, name, joint_order)
+        rows["applied"] = _ordered(layout, block, "applied_effort", joint_order)
         for name, short in _ACTIONS.items():
-            rows[short] = self._joints(layout, block, name, order)
+            rows[short] = _ordered(layout, block, name, action_order)
         observation = layout.column(block, "observation")
         if observation.shape[1] != self._k:
             raise BagError(
@@ -140,15 +154,16 @@ class DecisionReader:
         rows["observation"] = observation
         return rows
 
-    def _joints(self, layout: Layout, block: Bytes, name: str, order: NDArray[np.intp]) -> NDArray[Any]:
-        values = layout.column(block, name)
-        if values.shape[1] == 0:
-            return np.full((len(block), self._n), np.nan)
-        if values.shape[1] != len(order):
-            raise BagError(f"{name} of a recorded decision has {values.shape[1]} values for {len(order)} joints")
-        return np.asarray(values[:, order])
-
     def _critic(self, version: str) -> int:
         if version not in self.critics:
             self.critics.append(version)
         return self.critics.index(version)
+
+
+def _ordered(layout: Layout, block: Bytes, name: str, order: NDArray[np.intp]) -> NDArray[Any]:
+    values = layout.column(block, name)
+    if values.shape[1] == 0:
+        return np.full((len(block), len(order)), np.nan)
+    if values.shape[1] != len(order):
+        raise BagError(f"{name} of a recorded decision has {values.shape[1]} values for {len(order)} names")
+    return np.asarray(values[:, order])

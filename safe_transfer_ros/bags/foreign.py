@@ -35,7 +35,7 @@ from safe_transfer_ros.bags.transition_store import Transitions, TransitionWrite
 from safe_transfer_ros.bags.transitions import Counts, TransitionBuilder
 from safe_transfer_ros.configuration import nearest
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
-from safe_transfer_ros.tasks.task import Array, Outcome, Task, make
+from safe_transfer_ros.tasks.task import Array, Outcome, Seen, Task, make
 
 _STALE = 1.5  # periods after which a joint state or a command no longer counts
 
@@ -66,9 +66,9 @@ class JointSpaceSafety:
     function: str
     unsafety_limit: float
 
-    def outcome(self, position: Array, velocity: Array, torque: Array) -> Outcome:
+    def outcome_of_steps(self, before: Seen, after: Seen, action: Array) -> Outcome:
         """The largest magnitude over the joints is the unsafety, shape (...)."""
-        u = np.abs(velocity if self.function == "joint_speed_above" else position).max(axis=-1)
+        u = np.abs(after.velocity if self.function == "joint_speed_above" else after.position).max(axis=-1)
         return Outcome(task_reward=np.zeros_like(u), unsafety=u, reward=np.zeros_like(u))
 
 
@@ -210,7 +210,7 @@ class _Sampler:
         """Decisions up to what both topics are known for."""
         n = len(self._mapping.joints)
         kinds = 2 * n if self._task is None else self._task.observation_size
-        none = np.empty(0, dtype=row_dtype(n, kinds))
+        none = np.empty(0, dtype=row_dtype(n, n, kinds))
         if len(self._state_times) == 0 or (len(self._command_times) == 0 and not final):
             return none
         for name in ("_state", "_command"):  # a topic may be recorded a little out of order by several threads

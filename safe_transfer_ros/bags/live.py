@@ -8,11 +8,10 @@ from pathlib import Path
 
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from safe_transfer_ros.bags.decisions import DecisionReader
 from safe_transfer_ros.bags.definitions import MessageDefinitions
 from safe_transfer_ros.bags.transition_store import Transitions, TransitionWriter, transition_dtype
-from safe_transfer_ros.bags.transitions import Counts, TransitionBuilder
-from safe_transfer_ros.tasks.task import Task
+from safe_transfer_ros.bags.transitions import Counts, about_task, decision_reader, transition_builder
+from safe_transfer_ros.tasks.in_graph import TaskInGraph
 
 DECISION_TYPE = "safe_transfer_msgs/msg/SafetyDecision"
 _BLOCK = 256
@@ -23,21 +22,21 @@ class LiveTransitions:
 
     Args:
       folder: Folder to create; must not exist or be empty.
-      task: What is being done.
+      graph: The task being done.
       definitions: Where the message's definition is found; by default the installed packages.
 
     Raises:
       BagError: if the folder holds something, or the message is not installed.
     """
 
-    def __init__(self, folder: Path | str, task: Task, definitions: MessageDefinitions | None = None) -> None:
+    def __init__(self, folder: Path | str, graph: TaskInGraph, definitions: MessageDefinitions | None = None) -> None:
         store = get_typestore(Stores.EMPTY)
         text = (definitions or MessageDefinitions()).find(DECISION_TYPE).text
         store.register(get_types_from_msg(text, DECISION_TYPE))
-        self._task = task
-        self._reader = DecisionReader(store.fielddefs, DECISION_TYPE, task.robot.joint_names, task.observation_size)
-        self._builder = TransitionBuilder(task, task.control_period_s)
-        self._writer = TransitionWriter(folder, transition_dtype(task.action_size, task.observation_size))
+        self._graph = graph
+        self._reader = decision_reader(store.fielddefs, DECISION_TYPE, graph)
+        self._builder = transition_builder(graph)
+        self._writer = TransitionWriter(folder, transition_dtype(graph.task.action_size, graph.task.observation_size))
         self._waiting: list[bytes] = []
 
     @property
@@ -59,10 +58,11 @@ class LiveTransitions:
         """End; the transitions can now be trained from, here or later."""
         self._take_in()
         self._builder.finish()
-        task, counts = self._task, dataclasses.asdict(self._builder.counts)
-        about = {"task": task.name, "period_s": task.control_period_s, "unsafety_limit": task.unsafety_limit}
+        counts = dataclasses.asdict(self._builder.counts)
         sources = [{"bag": "live", "counts": counts, "damage": []}]
-        self._writer.close(about | {"critics": self._reader.critics or [""], "counts": counts, "sources": sources})
+        self._writer.close(
+            about_task(self._graph) | {"critics": self._reader.critics or [""], "counts": counts, "sources": sources}
+        )
         return Transitions(self._writer.folder)
 
     def _take_in(self) -> None:

@@ -23,18 +23,19 @@ ABOUT = "about.json"
 _FORMAT = 1
 
 
-def transition_dtype(n_joints: int, n_observations: int) -> np.dtype[Any]:
+def transition_dtype(n_actions: int, n_observations: int) -> np.dtype[Any]:
     """One transition (s, a, r, c, s') as a numpy structure.
 
     Fields: stamp_ns of s; iteration, episode, step as proposed; chain, the running number of the unbroken stretch it
     belongs to (transition i + 1 follows i wherever both have the same chain); observation and next_observation
-    (n_observations,); proposed torque, chosen (the one proposed, or what a critic let pass instead; before any bound)
-    and applied torque (n_joints,), N·m; mean and stddev of the distribution proposed in s, next_mean and next_stddev
-    of that in s' (NaN where the episode ended there); torque_limit in s and in s', N·m; reward, of the torque chosen;
-    unsafety of s'; cost, 1 where s' is unsafe; terminated; truncated; risk; policy_version; critic, index into the
-    store's list of critic versions.
+    (n_observations,); proposed action, chosen (the one proposed, or what a critic let pass instead; before any bound)
+    and applied, as a critic judges it: the torque sent to the arm, N·m, or the motion chosen, cut to its bound, each
+    (n_actions,); mean and stddev of the distribution proposed in s, next_mean and next_stddev of that in s' (NaN where
+    the episode ended there); torque_limit in s and in s', N·m; reward, of the action chosen; unsafety of s'; cost, 1
+    where s' is unsafe; terminated; truncated; risk; policy_version; critic, index into the store's list of critic
+    versions.
     """
-    joints, seen = (n_joints,), (n_observations,)
+    actions, seen = (n_actions,), (n_observations,)
     return np.dtype(
         [
             ("stamp_ns", "<i8"),
@@ -43,18 +44,18 @@ def transition_dtype(n_joints: int, n_observations: int) -> np.dtype[Any]:
             ("step", "<u4"),
             ("chain", "<i4"),
             ("observation", "<f4", seen),
-            ("proposed", "<f4", joints),
-            ("chosen", "<f4", joints),
-            ("applied", "<f4", joints),
-            ("mean", "<f4", joints),
-            ("stddev", "<f4", joints),
+            ("proposed", "<f4", actions),
+            ("chosen", "<f4", actions),
+            ("applied", "<f4", actions),
+            ("mean", "<f4", actions),
+            ("stddev", "<f4", actions),
             ("torque_limit", "<f4"),
             ("reward", "<f4"),
             ("cost", "<f4"),
             ("unsafety", "<f4"),
             ("next_observation", "<f4", seen),
-            ("next_mean", "<f4", joints),
-            ("next_stddev", "<f4", joints),
+            ("next_mean", "<f4", actions),
+            ("next_stddev", "<f4", actions),
             ("next_torque_limit", "<f4"),
             ("terminated", "?"),
             ("truncated", "?"),

@@ -19,17 +19,19 @@ from numpy.typing import NDArray
 
 from safe_transfer_ros.bags.decisions import DecisionReader, joined, taken
 from safe_transfer_ros.bags.errors import BagError
+from safe_transfer_ros.bags.layout import FieldDefinitions
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.transition_store import Transitions, TransitionWriter, transition_dtype
 from safe_transfer_ros.safety.reasons import Verdict
-from safe_transfer_ros.tasks.task import Array, Outcome, Task
+from safe_transfer_ros.tasks.in_graph import TaskInGraph
+from safe_transfer_ros.tasks.task import Array, Outcome, Seen
 
 DECISIONS = "/safety_filter/decision"
 # Decisions about a proposal that was refused, or made without one: the arm did something else than a step says.
 _NO_STEP = (int(Verdict.REJECTED), int(Verdict.STOPPED))
 _ACTIONS = ("proposed", "chosen", "applied")
 _PERIODS = (0.5, 1.5)  # of the control period, that may lie between two steps
-_COPIED = ("stamp_ns", "iteration", "episode", "step", "observation", "proposed", "chosen", "applied", "mean")
+_COPIED = ("stamp_ns", "iteration", "episode", "step", "observation", "proposed", "chosen", "mean")
 _COPIED += ("stddev", "torque_limit", "risk", "policy_version", "critic")  # type: ignore[assignment]
 
 
@@ -90,8 +92,8 @@ class Counts:
 class Judge(Protocol):
     """What a step led to: a Task, or the safety function of somebody else's recording."""
 
-    def outcome(self, position: Array, velocity: Array, torque: Array) -> Outcome:
-        """See `Task.outcome`."""
+    def outcome_of_steps(self, before: Seen, after: Seen, action: Array) -> Outcome:
+        """See `RobotTask.outcome_of_steps`."""
         ...
 
     @property
@@ -106,14 +108,17 @@ class TransitionBuilder:
     Args:
       judge: Gives rewards and unsafety.
       period_s: Time between decisions, s.
+      action_bound: Of motions of the tool, shape (n_actions,); None where actions are torques.
       first_chain: Number of the first unbroken stretch.
 
     Attributes:
       counts: What was found so far.
     """
 
-    def __init__(self, judge: Judge, period_s: float, *, first_chain: int = 0) -> None:
-        self._judge, self._period_ns = judge, period_s * 1e9
+    def __init__(
+        self, judge: Judge, period_s: float, *, action_bound: Array | None = None, first_chain: int = 0
+    ) -> None:
+        self._judge, self._period_ns, self._bound = judge, period_s * 1e9, action_bound
         self.counts = Counts()
         self.chain = first_chain
         self._last: NDArray[Any] | None = None  # the newest step, shape (1,)
@@ -201,9 +206,11 @@ class TransitionBuilder:
         if len(before) == 0:
             return made
         # The reward is that of the action taken: what a critic refused was never done.
-        outcome = self._judge.outcome(after["position"], after["velocity"], before["chosen"])
+        outcome = self._judge.outcome_of_steps(_seen(before), _seen(after), before["chosen"])
         for name in _COPIED:
             made[name] = before[name]
+        bound = self._bound
+        made["applied"] = before["applied"] if bound is None else np.clip(before["chosen"], -bound, bound)
         made["chain"] = chain
         made["reward"], made["unsafety"] = outcome.reward, outcome.unsafety
         made["cost"] = ~(outcome.unsafety <= self._judge.unsafety_limit)  # NaN is unsafe
@@ -219,8 +226,12 @@ class TransitionBuilder:
         return made
 
     def _none(self, rows: NDArray[Any], count: int = 0) -> NDArray[Any]:
-        dtype = transition_dtype(rows["applied"].shape[1], rows["observation"].shape[1])
+        dtype = transition_dtype(rows["chosen"].shape[1], rows["observation"].shape[1])
         return np.empty(count, dtype=dtype)
+
+
+def _seen(rows: NDArray[Any]) -> Seen:
+    return Seen(position=rows["position"], velocity=rows["velocity"], observation=rows["observation"])
 
 
 def _borders(steps: NDArray[Any]) -> NDArray[np.bool_]:
@@ -241,7 +252,36 @@ def _finite_state(rows: NDArray[Any]) -> NDArray[np.bool_]:
     return _finite(rows, "position", "velocity", "observation") & np.isfinite(rows["torque_limit"])
 
 
-def decision_rows(bag: Bag, task: Task) -> Iterator[tuple[NDArray[Any], list[str]]]:
+def decision_reader(definitions: FieldDefinitions, type_name: str, graph: TaskInGraph) -> DecisionReader:
+    """A reader of decisions made with this task."""
+    task = graph.task
+    return DecisionReader(
+        definitions,
+        type_name,
+        joint_names=task.robot.joint_names,
+        action_names=graph.action_names,
+        n_observations=task.observation_size,
+    )
+
+
+def transition_builder(graph: TaskInGraph, first_chain: int = 0) -> TransitionBuilder:
+    """A builder of this task's transitions."""
+    bound = None if graph.torques else graph.action_bound
+    return TransitionBuilder(graph.task, graph.task.control_period_s, action_bound=bound, first_chain=first_chain)
+
+
+def about_task(graph: TaskInGraph) -> dict[str, Any]:
+    """What a folder of transitions says of its task; "action_bound" is null where actions are torques."""
+    task = graph.task
+    return {
+        "task": task.name,
+        "period_s": task.control_period_s,
+        "unsafety_limit": task.unsafety_limit,
+        "action_bound": None if graph.torques else graph.action_bound.tolist(),
+    }
+
+
+def decision_rows(bag: Bag, graph: TaskInGraph) -> Iterator[tuple[NDArray[Any], list[str]]]:
     """A bag's decisions in blocks of rows, with the critic versions their `critic` column points into.
 
     Raises:
@@ -251,18 +291,16 @@ def decision_rows(bag: Bag, task: Task) -> Iterator[tuple[NDArray[Any], list[str
     for topic, messages in bag.batches((DECISIONS,)):
         reader = readers.get(id(topic.definitions))
         if reader is None:
-            reader = readers[id(topic.definitions)] = DecisionReader(
-                topic.definitions, topic.type_name, task.robot.joint_names, task.observation_size
-            )
+            reader = readers[id(topic.definitions)] = decision_reader(topic.definitions, topic.type_name, graph)
         yield reader.table([message.data for message in messages]), reader.critics
 
 
-def write_transitions(bags: Iterable[Bag], task: Task, folder: Path | str) -> tuple[Transitions, Counts]:
+def write_transitions(bags: Iterable[Bag], graph: TaskInGraph, folder: Path | str) -> tuple[Transitions, Counts]:
     """Transitions of recordings as memory-mapped columns; memory does not grow with the recordings.
 
     Args:
       bags: Recordings of this package's graph; an episode does not go over from one to the next.
-      task: What they were made with.
+      graph: The task they were made with.
       folder: Folder to create.
 
     Returns:
@@ -271,12 +309,12 @@ def write_transitions(bags: Iterable[Bag], task: Task, folder: Path | str) -> tu
     Raises:
       BagError: if a bag cannot be read or holds no decision, or the folder holds something.
     """
-    dtype = transition_dtype(task.action_size, task.observation_size)
+    dtype = transition_dtype(graph.task.action_size, graph.task.observation_size)
     total, critics, sources, chain = Counts(), [""], [], 0
     with TransitionWriter(folder, dtype) as writer:
         for bag in bags:
-            builder = TransitionBuilder(task, task.control_period_s, first_chain=chain)
-            for rows, versions in decision_rows(bag, task):
+            builder = transition_builder(graph, chain)
+            for rows, versions in decision_rows(bag, graph):
                 critics += [version for version in versions if version not in critics]
                 place = np.array([critics.index(version) for version in versions], dtype=np.int16)
                 rows["critic"] = place[rows["critic"]]
@@ -288,6 +326,5 @@ def write_transitions(bags: Iterable[Bag], task: Task, folder: Path | str) -> tu
             total.add(builder.counts)
             damage = [one.describe() for one in bag.damage if not one.whole]
             sources.append({"bag": str(bag.path), "counts": dataclasses.asdict(builder.counts), "damage": damage})
-        about = {"task": task.name, "period_s": task.control_period_s, "unsafety_limit": task.unsafety_limit}
-        writer.close(about | {"critics": critics, "counts": dataclasses.asdict(total), "sources": sources})
+        writer.close(about_task(graph) | {"critics": critics, "counts": dataclasses.asdict(total), "sources": sources})
     return Transitions(folder), total

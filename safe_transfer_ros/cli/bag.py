@@ -85,11 +85,11 @@ def _transitions(options: argparse.Namespace) -> int:
     from safe_transfer_ros.bags.foreign import read_mapping, write_foreign_transitions
     from safe_transfer_ros.bags.read import Bag
     from safe_transfer_ros.bags.transitions import write_transitions
-    from safe_transfer_ros.tasks.task import make
+    from safe_transfer_ros.tasks.in_graph import in_graph
 
     bags = [Bag(path) for path in options.paths]
     if options.mapping is None:
-        _, counts = write_transitions(bags, make(options.task), options.out)
+        _, counts = write_transitions(bags, in_graph(options.task), options.out)
     elif len(bags) == 1:
         _, counts = write_foreign_transitions(bags[0], read_mapping(options.mapping), options.out)
     else:

@@ -34,6 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _report(options: argparse.Namespace) -> int:
     """Judge both on the same steps; status 1 if the candidate may not be promoted."""
     from safe_transfer_ros.policies.critic import load_critic
+    from safe_transfer_ros.transfer.critic_data import action_bound
     from safe_transfer_ros.transfer.shadow import objections, shadow_report
 
     candidate = load_critic(options.candidate)
@@ -41,8 +42,9 @@ def _report(options: argparse.Namespace) -> int:
     horizon = options.horizon or max(1, round(float(candidate.card["horizon_steps"])))
     with tempfile.TemporaryDirectory() as temporary:
         columns = _columns(options, Path(temporary))
+        bound = action_bound(columns.about)
         reports = [
-            shadow_report(one, columns, horizon=horizon, epsilon=float(one.card["epsilon"]))
+            shadow_report(one, columns, horizon=horizon, epsilon=float(one.card["epsilon"]), action_bound=bound)
             for one in (candidate, active)
             if one is not None
         ]
@@ -66,11 +68,11 @@ def _columns(options: argparse.Namespace, folder: Path) -> Any:
     from safe_transfer_ros.bags.read import Bag
     from safe_transfer_ros.bags.transition_store import ABOUT, Transitions
     from safe_transfer_ros.bags.transitions import write_transitions
-    from safe_transfer_ros.tasks.task import make
+    from safe_transfer_ros.tasks.in_graph import in_graph
 
     if len(options.bags) == 1 and (options.bags[0] / ABOUT).exists():
         return Transitions(options.bags[0])
-    return write_transitions([Bag(path) for path in options.bags], make(options.task), folder / "transitions")[0]
+    return write_transitions([Bag(path) for path in options.bags], in_graph(options.task), folder / "transitions")[0]
 
 
 def _promote(options: argparse.Namespace) -> int:

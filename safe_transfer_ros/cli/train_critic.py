@@ -70,8 +70,10 @@ def run(options: argparse.Namespace) -> int:
     print(f"held out: Brier {held_out['brier']:.4f} (base rate {held_out['brier_constant']:.4f}), AUROC {ranks}")
     print(card["horizon"])
     low, high = card["data"]["torque_limit"]
-    alone = ": under any other it knows nothing" if low == high else ""
-    print(f"torque limits seen: {low:g} to {high:g} N·m{alone}")
+    note = ": under any other it knows nothing" if low == high else ""
+    if transitions.about.get("action_bound") is not None:
+        note = "; it is not told which is in force"  # an observation of tool, block and goal holds no limit
+    print(f"torque limits seen: {low:g} to {high:g} N·m{note}")
     print(f"{options.out / 'critic.safetensors'}  version {card['sha256'][:12]}")
     for reason in card["against"]:
         print(f"  ! not certified: {reason}")
@@ -84,7 +86,7 @@ def _transitions(options: argparse.Namespace) -> Any:
     from safe_transfer_ros.bags.read import Bag
     from safe_transfer_ros.bags.transition_store import ABOUT, Transitions
     from safe_transfer_ros.bags.transitions import write_transitions
-    from safe_transfer_ros.tasks.task import make
+    from safe_transfer_ros.tasks.in_graph import in_graph
 
     if len(options.bags) == 1 and (options.bags[0] / ABOUT).exists():
         return Transitions(options.bags[0])
@@ -102,7 +104,7 @@ def _transitions(options: argparse.Namespace) -> Any:
         except BagError:
             pass  # it was stopped while it was written
         shutil.rmtree(folder)
-    transitions, counts = write_transitions([Bag(path) for path in options.bags], make(options.task), folder)
+    transitions, counts = write_transitions([Bag(path) for path in options.bags], in_graph(options.task), folder)
     print(counts.describe())
     return transitions
 

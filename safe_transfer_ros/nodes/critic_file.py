@@ -43,7 +43,7 @@ class CriticFileGate:
         Raises:
           ConfigurationError: if it cannot be used; the text says why.
         """
-        if settings.clamp == "scale" and graph.drive() is None:
+        if settings.clamp == "scale" and graph.torques:
             raise ConfigurationError(
                 "safety_filter: a critic of torques has learned from torques clamped joint by joint: leave out clamp: "
                 "scale, or the critic"

@@ -23,7 +23,7 @@ from safe_transfer_ros.nodes.settings import CriticShadowSettings, ExperimentSet
 from safe_transfer_ros.nodes.stamps import to_ns
 from safe_transfer_ros.policies.critic import load_critic
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
-from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.in_graph import in_graph
 
 COLUMNS = ("stamp_ns", "iteration", "episode", "step", "risk", "refuses", "active_risk", "active_version", "latency_us")
 
@@ -38,10 +38,11 @@ class CriticShadow(Node):
         for name in ("candidate", "out"):
             if not getattr(settings, name):
                 raise ConfigurationError(f"critic_shadow: parameter '{name}' is missing")
-        task = make(experiment.task)
+        self._graph = in_graph(experiment.task)
+        task = self._graph.task
         loaded = load_critic(settings.candidate, observation_size=task.observation_size, action_size=task.action_size)
         self._critic, self._epsilon = loaded.critic, float(loaded.card["epsilon"])
-        self._order = JointOrder(task.robot.joint_names)
+        self._order = JointOrder(self._graph.action_names)
         Path(settings.out).parent.mkdir(parents=True, exist_ok=True)  # the trainer beside it may come later
         self._file = open(settings.out, "x", newline="", buffering=1)
         self._writer = csv.writer(self._file, lineterminator="\n")
@@ -52,10 +53,10 @@ class CriticShadow(Node):
         if not message.proposed_effort:
             return
         try:
-            order = self._order.indices(message.joint_names)
+            order = self._order.indices(message.action_names)
         except JointOrderError:
             return  # the filter has refused it and says so
-        limit = message.torque_limit
+        limit = np.minimum(self._graph.action_bound, self._graph.gate_limit(message.torque_limit))
         applied = np.clip(np.frombuffer(message.proposed_effort)[order], -limit, limit)[None]
         observation = np.frombuffer(message.observation)[None]
         start = time.perf_counter_ns()

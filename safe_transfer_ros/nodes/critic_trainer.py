@@ -18,7 +18,7 @@ from safe_transfer_ros.nodes import qos
 from safe_transfer_ros.nodes.parameters import declare
 from safe_transfer_ros.nodes.process import Lifetime, run
 from safe_transfer_ros.nodes.settings import CriticTrainerSettings, ExperimentSettings
-from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.in_graph import in_graph
 from safe_transfer_ros.transfer.critic_training import Check, CriticSettings, TrainingSettings, train_critic
 
 _CHECK_EVERY_S = 0.5
@@ -35,7 +35,7 @@ class CriticTrainer(Node):
             raise ConfigurationError("critic_trainer: parameter 'out' is missing: name the folder to write")
         self._lifetime, self._seed = lifetime, experiment.seed
         self._out = Path(self._settings.out)
-        self._collected = LiveTransitions(self._out / "transitions", make(experiment.task))
+        self._collected = LiveTransitions(self._out / "transitions", in_graph(experiment.task))
         self._episodes = 0
         self.create_subscription(SafetyDecision, "safety_filter/decision", self._collected.add, qos.RECORD, raw=True)
         self.create_timer(_CHECK_EVERY_S, self._look)

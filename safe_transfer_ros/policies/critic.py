@@ -225,7 +225,7 @@ def load_critic(
         raise WeightsError(f"critic {os.fspath(path)}: {error}") from error
     for name, wanted, got in (
         ("observed numbers", observation_size, critic.observation_size),
-        ("joints", action_size, critic.action_size),
+        ("action numbers", action_size, critic.action_size),
     ):
         if wanted is not None and wanted != got:
             raise WeightsError(f"critic {os.fspath(path)} was trained on {got} {name}, this task has {wanted}")

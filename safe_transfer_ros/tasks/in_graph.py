@@ -33,6 +33,7 @@ class TaskInGraph(abc.ABC):
       task: The task.
       action_names: What the numbers of an action belong to: joints, or axes of the tool's motion.
       action_bound: What is beyond is cut before it acts, shape (action_size,), in the actions' unit.
+      torques: Whether an action is a torque for each joint, which the torque limit in force bounds besides.
       tracks_object: Whether it needs the pose of an object beside the joint states.
       physics_step_s: Physics step of the simulated robot, s.
     """
@@ -40,6 +41,7 @@ class TaskInGraph(abc.ABC):
     task: RobotTask
     action_names: tuple[str, ...]
     action_bound: Array
+    torques: bool
     tracks_object: bool
     physics_step_s: float
 
@@ -51,9 +53,9 @@ class TaskInGraph(abc.ABC):
     def start_position(self, rng: np.random.Generator) -> Array:
         """Joint positions of an episode's start, shape (n_joints,), rad, drawn from the stream of its initial state."""
 
-    @abc.abstractmethod
     def gate_limit(self, torque_limit: float) -> float:
         """The bound a critic puts on an action under a torque limit; infinite where an action is no torque."""
+        return torque_limit if self.torques else np.inf
 
     @abc.abstractmethod
     def limit_change(self, limited: npt.NDArray[np.bool_]) -> float | None:
@@ -79,6 +81,7 @@ class TaskInGraph(abc.ABC):
 class TorqueTaskInGraph(TaskInGraph):
     """A task of joint torques: joint states are all it needs; in lockstep there is one to a control period."""
 
+    torques = True
     tracks_object = False
 
     def __init__(self, task: Task) -> None:
@@ -95,10 +98,6 @@ class TorqueTaskInGraph(TaskInGraph):
     def start_position(self, rng: np.random.Generator) -> Array:
         """See `TaskInGraph.start_position`."""
         return self.task.initial_state(rng)[0]
-
-    def gate_limit(self, torque_limit: float) -> float:
-        """An action is a torque, and bounded as one."""
-        return torque_limit
 
     def limit_change(self, limited: npt.NDArray[np.bool_]) -> float | None:
         """The distribution of torques tells it."""
@@ -120,6 +119,7 @@ class TorqueTaskInGraph(TaskInGraph):
 class PushTaskInGraph(TaskInGraph):
     """A task of tool motions: an action is driven by torques, one to a joint state, many to a control period."""
 
+    torques = False  # an action is a fraction of a speed
     tracks_object = True
     physics_step_s = 0.002
 
@@ -138,10 +138,6 @@ class PushTaskInGraph(TaskInGraph):
         robot = self.task.robot
         start = np.add(self.task.tool_start, self.task.table_centre)
         return joint_position_at(TaskSpaceController(robot), robot, start)
-
-    def gate_limit(self, torque_limit: float) -> float:
-        """An action is a fraction of a speed: no torque limit bounds it."""
-        return np.inf
 
     def limit_change(self, limited: npt.NDArray[np.bool_]) -> float | None:
         """The share of decisions at which the limit was felt: what Eq. 22-23 work out for a policy of torques."""

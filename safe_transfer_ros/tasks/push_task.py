@@ -17,7 +17,7 @@ import numpy.typing as npt
 from safe_transfer_ros.robots.task_space import Leash
 from safe_transfer_ros.tasks.push_contact import ball_gap, box_gap
 from safe_transfer_ros.tasks.rotations import turned_by
-from safe_transfer_ros.tasks.task import Outcome, RecordedEpisode, RobotTask
+from safe_transfer_ros.tasks.task import Outcome, RobotTask, Seen
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -215,12 +215,11 @@ class PushTask(RobotTask):
     def scene_of(self, observation: Array) -> PushScene:
         """The scene that `observe` saw, from observations of shape (..., observation_size)."""
 
-    def outcome_of(self, episode: RecordedEpisode) -> Outcome:
-        """See `RobotTask.outcome_of`: an observation tells all of the scene that reward and failure go by."""
-        observation = episode.observation
-        after = self.scene_of(observation[1:])
-        reward = self.reward(self.scene_of(observation[:-1]), after)
-        return Outcome(task_reward=reward, unsafety=self.unsafety(after), reward=reward)
+    def outcome_of_steps(self, before: Seen, after: Seen, action: Array) -> Outcome:
+        """See `RobotTask.outcome_of_steps`: an observation tells all of the scene that reward and failure go by."""
+        scene = self.scene_of(after.observation)
+        reward = self.reward(self.scene_of(before.observation), scene)
+        return Outcome(task_reward=reward, unsafety=self.unsafety(scene), reward=reward)
 
     def reward(self, before: PushScene, after: PushScene) -> Array:
         """Reward of the step between two scenes, shape (...).

@@ -45,6 +45,21 @@ class Outcome:
     reward: Array
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Seen:
+    """What the filter recorded of states, every field with the same leading shape.
+
+    Attributes:
+      position: Joint positions, shape (..., n_joints), rad.
+      velocity: Joint velocities, shape (..., n_joints), rad/s.
+      observation: Shape (..., observation_size).
+    """
+
+    position: Array
+    velocity: Array
+    observation: Array
+
+
 class RecordedEpisode(Protocol):
     """What the filter recorded of an episode of T steps; row t is the step taken in state t."""
 
@@ -120,8 +135,26 @@ class RobotTask(abc.ABC):
         return SoftLimits(**{field.name: getattr(limits, field.name) for field in dataclasses.fields(SoftLimits)})
 
     @abc.abstractmethod
+    def outcome_of_steps(self, before: Seen, after: Seen, action: Array) -> Outcome:
+        """What recorded steps led to, fields of the leading shape.
+
+        Args:
+          before: The states they were taken in.
+          after: The states they led to.
+          action: The actions taken, before any bound, shape (..., action_size).
+        """
+
     def outcome_of(self, episode: RecordedEpisode) -> Outcome:
         """What each step of a recorded episode led to, fields of shape (T,)."""
+        before, after = (
+            Seen(
+                position=episode.position[rows],
+                velocity=episode.velocity[rows],
+                observation=episode.observation[rows],
+            )
+            for rows in (slice(None, -1), slice(1, None))
+        )
+        return self.outcome_of_steps(before, after, episode.proposed)
 
 
 class Task(RobotTask):
@@ -191,9 +224,9 @@ class Task(RobotTask):
         excess = np.maximum(0.0, u - self.unsafety_free)
         return Outcome(task_reward=task_reward, unsafety=u, reward=task_reward - self.unsafety_penalty * excess**2)
 
-    def outcome_of(self, episode: RecordedEpisode) -> Outcome:
-        """See `RobotTask.outcome_of`: of the state a step led to and the torque it proposed."""
-        return self.outcome(episode.position[1:], episode.velocity[1:], episode.proposed)
+    def outcome_of_steps(self, before: Seen, after: Seen, action: Array) -> Outcome:
+        """See `RobotTask.outcome_of_steps`: of the state a step led to and the torque it proposed."""
+        return self.outcome(after.position, after.velocity, action)
 
     def reward(self, position: Array, velocity: Array, torque: Array) -> Array:
         """Reward the policy is trained on, shape (...); see `outcome`."""

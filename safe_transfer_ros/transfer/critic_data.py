@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safe_transfer_ros.transfer.failures import Futures, futures, sight
+
+Array = NDArray[np.float64]
 
 _HELD_OUT = 5  # one episode in so many
 _HELD_OUT_MOST = 250_000  # transitions that the calibration looks at: more would not change it, and take memory
@@ -43,6 +45,7 @@ class DataSet:
       held_out: Rows of other episodes, shape (k,), with what followed them known.
       future: What followed each of these, shape (k,).
       digest: Hash of what the critic sees.
+      action_bound: See `bounded`.
     """
 
     columns: TransitionColumns
@@ -52,9 +55,30 @@ class DataSet:
     held_out: NDArray[np.int64]
     future: Futures
     digest: str
+    action_bound: Array | None
 
 
-def data_set(columns: TransitionColumns, gamma: float, folder: Path | None = None) -> DataSet:
+def bounded(action: NDArray[Any], torque_limit: NDArray[Any], action_bound: Array | None) -> NDArray[Any]:
+    """Actions as they act, which is what a critic judges.
+
+    Args:
+      action: Shape (m, n_actions).
+      torque_limit: Limit in force, shape (m,), N·m; 0 in a recording that tells none.
+      action_bound: Of motions of the tool, shape (n_actions,); None: actions are torques, bounded by the limit.
+    """
+    bound = np.where(torque_limit > 0.0, torque_limit, np.inf)[:, None] if action_bound is None else action_bound
+    return np.asarray(np.clip(action, -bound, bound))
+
+
+def action_bound(about: Mapping[str, Any]) -> Array | None:
+    """The bound for `bounded`, from what transitions say of themselves."""
+    bound = about.get("action_bound")
+    return None if bound is None else np.asarray(bound, dtype=np.float64)
+
+
+def data_set(
+    columns: TransitionColumns, gamma: float, folder: Path | None = None, *, action_bound: Array | None = None
+) -> DataSet:
     """Split transitions by episode, and look ahead from those held out.
 
     One episode in five is held out, by its number; so live and offline training hold out the same ones.
@@ -64,6 +88,7 @@ def data_set(columns: TransitionColumns, gamma: float, folder: Path | None = Non
       gamma: gamma_safe.
       folder: Where the list of rows to learn from is kept, in a file without a name; by default where temporary files
         are, which may be memory.
+      action_bound: See `bounded`.
 
     Raises:
       ValueError: if there is nothing to learn from.
@@ -83,7 +108,7 @@ def data_set(columns: TransitionColumns, gamma: float, folder: Path | None = Non
     training = rows.close()
     if len(training) == 0:
         raise ValueError("no transition to learn from: the recordings hold no two consecutive steps of an episode")
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(b"" if action_bound is None else action_bound.tobytes())
     for name in _HASHED:
         column = columns[name]
         for block in blocks(len(column)):
@@ -104,6 +129,7 @@ def data_set(columns: TransitionColumns, gamma: float, folder: Path | None = Non
         held_out=others[known],
         future=future.of(known),
         digest=digest.hexdigest()[:20],
+        action_bound=action_bound,
     )
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from safe_transfer_ros.algorithms.safety_critic import CriticBatch, CriticLearner, CriticSettings, initial_critic
 from safe_transfer_ros.policies.critic import CriticParameters, SafetyCritic, Support, save_critic
-from safe_transfer_ros.transfer.critic_data import DataSet, TransitionColumns, blocks, data_set
+from safe_transfer_ros.transfer.critic_data import DataSet, TransitionColumns, action_bound, blocks, bounded, data_set
 from safe_transfer_ros.transfer.failures import Calibration, calibration
 
 __all__ = ["CriticSettings", "CriticTraining", "TrainingSettings", "data_set", "judge", "model_card", "train_critic"]
@@ -176,13 +176,10 @@ class CriticTraining:
         columns, data = self.data.columns, self.data
         rows = np.sort(data.training[rng.integers(0, len(data.training), self.settings.batch)])
         observation = columns["observation"][rows]
-        following = _drawn(
-            columns["next_mean"][rows], columns["next_stddev"][rows], columns["next_torque_limit"][rows], rng
-        )
+        following = self._drawn(rows, "next_", rng)
         tried = None
         if self.settings.critic.alpha > 0.0:
-            torque = _drawn(columns["mean"][rows], columns["stddev"][rows], columns["torque_limit"][rows], rng)
-            tried = self._normalised(observation, torque)
+            tried = self._normalised(observation, self._drawn(rows, "", rng))
         return CriticBatch(
             inputs=self._normalised(observation, columns["applied"][rows]),
             cost=np.asarray(columns["cost"][rows], dtype=np.float32),
@@ -190,6 +187,15 @@ class CriticTraining:
             next_inputs=self._normalised(columns["next_observation"][rows], following),
             policy_inputs=tried,
         )
+
+    def _drawn(self, rows: NDArray[np.int64], when: str, rng: np.random.Generator) -> NDArray[Any]:
+        """Actions of the unmasked policy in s ("") or s' ("next_"), as they would act.
+
+        0 where nobody knows the policy; never used then.
+        """
+        mean, stddev, limit = (self.data.columns[when + name][rows] for name in ("mean", "stddev", "torque_limit"))
+        drawn = np.nan_to_num(mean + stddev * rng.standard_normal(mean.shape))
+        return bounded(drawn, limit, self.data.action_bound)
 
     def _normalised(self, observation: NDArray[Any], torque: NDArray[Any]) -> NDArray[np.float32]:
         inputs = np.concatenate([observation, torque], axis=1)
@@ -294,7 +300,7 @@ def train_critic(
       ValueError: if there is nothing to learn from, or the folder holds another training.
     """
     out.mkdir(parents=True, exist_ok=True)
-    data = data_set(columns, settings.critic.gamma, out)
+    data = data_set(columns, settings.critic.gamma, out, action_bound=action_bound(about))
     training, state = CriticTraining(data, settings), out / "training.pt"
     if state.exists():
         training.restore(state)
@@ -307,14 +313,6 @@ def train_critic(
     card["sha256"] = save_critic(out / "critic.safetensors", parameters, card)
     (out / "model_card.json").write_text(json.dumps(card, indent=1) + "\n")
     return card
-
-
-def _drawn(mean: NDArray[Any], stddev: NDArray[Any], limit: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
-    """Torques of the unmasked policy, as they would be applied; 0 where nobody knows the policy (never used then)."""
-    torque = np.nan_to_num(mean + stddev * rng.standard_normal(mean.shape))
-    # A recording that tells no limit has 0.
-    bound = np.where(limit > 0.0, limit, np.inf)[:, None]
-    return np.clip(torque, -bound, bound)
 
 
 def _first_risk(data: DataSet) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safe_transfer_ros.policies.critic import LoadedCritic
-from safe_transfer_ros.transfer.critic_data import TransitionColumns, blocks
+from safe_transfer_ros.transfer.critic_data import TransitionColumns, blocks, bounded
 from safe_transfer_ros.transfer.failures import auroc, futures
 
 Array = NDArray[np.float64]
@@ -27,8 +28,8 @@ _TIMED = 500
 class ShadowReport:
     """What a critic would have refused, and how often rightly.
 
-    Only steps count whose proposal was applied, within the torque limit: of a torque that a gate replaced nobody knows
-    what it would have done. Right means that a failure followed within the horizon.
+    Only steps count whose proposal was applied, within its bound: of an action that a gate replaced nobody knows what
+    it would have done. Right means that a failure followed within the horizon.
 
     Attributes:
       version: Of the critic.
@@ -70,7 +71,14 @@ class ShadowReport:
         return dataclasses.asdict(self) | {"missed_share": self.missed_share, "false_share": self.false_share}
 
 
-def shadow_report(loaded: LoadedCritic, columns: TransitionColumns, *, horizon: int, epsilon: float) -> ShadowReport:
+def shadow_report(
+    loaded: LoadedCritic,
+    columns: TransitionColumns,
+    *,
+    horizon: int,
+    epsilon: float,
+    action_bound: Array | None = None,
+) -> ShadowReport:
     """Judge every proposal that was recorded.
 
     Args:
@@ -78,24 +86,26 @@ def shadow_report(loaded: LoadedCritic, columns: TransitionColumns, *, horizon: 
       columns: Recorded transitions.
       horizon: Steps within which a failure counts.
       epsilon: Largest acceptable risk.
+      action_bound: See `critic_data.bounded`.
 
     Raises:
       ValueError: if no recorded proposal was applied with its future known.
     """
     n = len(columns["cost"])
+
+    def proposed(rows: slice | NDArray[np.int64]) -> NDArray[Any]:
+        return bounded(columns["proposed"][rows], columns["torque_limit"][rows], action_bound)
+
     # As it was applied: where the gate chose another torque, or the arm stopped, nobody knows what would have been.
     followed = np.concatenate(
-        [np.isclose(_bounded(columns, block), columns["applied"][block], atol=1e-4).all(axis=1) for block in blocks(n)]
+        [np.isclose(proposed(block), columns["applied"][block], atol=1e-4).all(axis=1) for block in blocks(n)]
     )
     future = futures(columns["chain"], columns["cost"], columns["terminated"])
     rows = np.flatnonzero(followed & future.known(horizon))
     if len(rows) == 0:
         raise ValueError("no recorded proposal was applied as it was and followed long enough: record whole episodes")
     risk = np.concatenate(
-        [
-            loaded.critic.risk(columns["observation"][rows[block]], _bounded(columns, rows[block]))
-            for block in blocks(len(rows))
-        ]
+        [loaded.critic.risk(columns["observation"][rows[block]], proposed(rows[block])) for block in blocks(len(rows))]
     )
     failed, refused = future.failed_within(horizon)[rows], ~(risk <= epsilon)
     return ShadowReport(
@@ -108,7 +118,7 @@ def shadow_report(loaded: LoadedCritic, columns: TransitionColumns, *, horizon: 
         missed=int(np.count_nonzero(~refused & failed)),
         unsupported=int(np.count_nonzero(risk > 1.0)),
         auroc=auroc(risk, failed),
-        latency_us=_latency(loaded, columns, rows),
+        latency_us=_latency(loaded, columns["observation"], proposed, rows),
     )
 
 
@@ -137,19 +147,17 @@ def objections(candidate: ShadowReport, active: ShadowReport | None, *, certifie
     return against
 
 
-def _bounded(columns: TransitionColumns, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
-    """Torques proposed, within the limit; a recording that tells none has 0."""
-    limit = columns["torque_limit"][rows][:, None]
-    limit = np.where(limit > 0.0, limit, np.inf)
-    return np.asarray(np.clip(columns["proposed"][rows], -limit, limit))
-
-
-def _latency(loaded: LoadedCritic, columns: TransitionColumns, rows: NDArray[np.int64]) -> tuple[float, float]:
+def _latency(
+    loaded: LoadedCritic,
+    observations: NDArray[Any],
+    proposed: Callable[[NDArray[np.int64]], NDArray[Any]],
+    rows: NDArray[np.int64],
+) -> tuple[float, float]:
     """One judgement at a time, as the filter asks."""
     some = rows[:: max(1, len(rows) // _TIMED)][:_TIMED]
     taken = []
-    for row in some:
-        observation, applied = columns["observation"][row : row + 1], _bounded(columns, slice(row, row + 1))
+    for row in some[:, None]:
+        observation, applied = observations[row], proposed(row)
         start = time.perf_counter_ns()
         loaded.critic.risk(observation, applied)
         taken.append((time.perf_counter_ns() - start) / 1e3)

@@ -16,9 +16,10 @@ from safe_transfer_ros.bags.export_minari import export_minari
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.transitions import write_transitions
 from safe_transfer_ros.cli.main import main
-from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.in_graph import in_graph
 
-TASK, STEPS = make("pr2_cup_swirl"), 12
+GRAPH, STEPS = in_graph("pr2_cup_swirl"), 12
+TASK = GRAPH.task
 
 
 def test_minari_reads_the_episodes_that_were_recorded(tmp_path, monkeypatch, capsys):
@@ -28,7 +29,7 @@ def test_minari_reads_the_episodes_that_were_recorded(tmp_path, monkeypatch, cap
     del data[5]  # a gap in the first episode: two stretches
     data[-1] = decision(messages, TASK, 2, STEPS, STEPS, terminated=True)
     bag = write(tmp_path / "bag", data)
-    transitions, counts = write_transitions([Bag(bag)], TASK, tmp_path / "transitions")
+    transitions, counts = write_transitions([Bag(bag)], GRAPH, tmp_path / "transitions")
     assert main(["bag", "export-minari", str(tmp_path / "transitions"), "--out", "set"]) == 0
     assert "4 episodes" in capsys.readouterr().out
 
@@ -55,7 +56,7 @@ def test_minari_reads_the_episodes_that_were_recorded(tmp_path, monkeypatch, cap
 
 def test_nothing_is_written_over_and_what_is_missing_is_named(tmp_path, monkeypatch):
     transitions, _ = write_transitions(
-        [Bag(write(tmp_path / "bag", whole(Messages(), TASK, 1, 3)))], TASK, tmp_path / "transitions"
+        [Bag(write(tmp_path / "bag", whole(Messages(), TASK, 1, 3)))], GRAPH, tmp_path / "transitions"
     )
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "something").touch()

@@ -13,22 +13,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic_run import Messages
 
-import safe_transfer_ros.tasks.cup_swirl  # noqa: F401
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.layout import LayoutReader
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.transition_store import Transitions
 from safe_transfer_ros.bags.transitions import write_transitions
-from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.in_graph import in_graph
 
-TASK = make("pr2_cup_swirl")
+GRAPH = in_graph("pr2_cup_swirl")
+TASK = GRAPH.task
 MESSAGES = Messages()
 STEPS = 20
 
 
 def convert(tmp_path, data, name="bag", **options):
     bag = write(tmp_path / name, data, **options)
-    return write_transitions([Bag(bag)], TASK, tmp_path / f"{name}_transitions")
+    return write_transitions([Bag(bag)], GRAPH, tmp_path / f"{name}_transitions")
 
 
 def expected():
@@ -204,7 +204,7 @@ def test_any_order_of_decisions_gives_only_true_transitions_each_once(tmp_path_f
 def test_a_bag_cut_at_any_byte_gives_the_first_transitions_of_the_whole_one(tmp_path):
     data = whole(MESSAGES, TASK, 2, STEPS)
     bag = write(tmp_path / "bag", data)
-    everything = steps_of(write_transitions([Bag(bag)], TASK, tmp_path / "whole")[0])
+    everything = steps_of(write_transitions([Bag(bag)], GRAPH, tmp_path / "whole")[0])
     content = (bag / "bag_0.mcap").read_bytes()
     rng = np.random.default_rng(0)
     # All of the beginning, where the structure is dense, the borders of the end, and places in between.
@@ -216,7 +216,7 @@ def test_a_bag_cut_at_any_byte_gives_the_first_transitions_of_the_whole_one(tmp_
         cut.write_bytes(content[:offset])
         folder = tmp_path / "cut"
         try:
-            transitions, counts = write_transitions([Bag(cut)], TASK, folder)
+            transitions, counts = write_transitions([Bag(cut)], GRAPH, folder)
         except BagError as error:
             assert "\n" not in str(error)
             assert most == 0, "once something could be read, longer files are readable"
@@ -242,7 +242,7 @@ def test_flipped_bytes_give_no_wrong_transition(tmp_path):
         damaged[place] ^= 0xFF
         (tmp_path / "bad.mcap").write_bytes(damaged)
         try:
-            transitions, _ = write_transitions([Bag(tmp_path / "bad.mcap")], TASK, tmp_path / "bad")
+            transitions, _ = write_transitions([Bag(tmp_path / "bad.mcap")], GRAPH, tmp_path / "bad")
             check(transitions)
             broken += len(transitions) < 2 * STEPS
         except BagError as error:
@@ -258,7 +258,7 @@ def test_memory_does_not_grow_with_the_bag(tmp_path, monkeypatch):
     def peak(episodes, name):
         bag = write(tmp_path / name, _long(episodes), chunk_bytes=65536)
         tracemalloc.start()
-        transitions, _ = write_transitions([Bag(bag)], TASK, tmp_path / f"{name}_out")
+        transitions, _ = write_transitions([Bag(bag)], GRAPH, tmp_path / f"{name}_out")
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert len(transitions) == episodes * 200

@@ -28,20 +28,21 @@ from safe_transfer_ros.bags.transitions import write_transitions
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.nodes import qos
 from safe_transfer_ros.policies.critic import load_critic
-from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.in_graph import in_graph
 from safe_transfer_ros.transfer.critic_training import CriticSettings, TrainingSettings, train_critic
 
-TASK, MESSAGES = make("pr2_cup_swirl"), Messages()
+GRAPH, MESSAGES = in_graph("pr2_cup_swirl"), Messages()
+TASK = GRAPH.task
 EPISODES, STEPS = 10, 20
 DATA = [decision(MESSAGES, TASK, e, s, STEPS) for e in range(EPISODES) for s in range(STEPS + 1)]
 
 
 def test_live_and_recorded_decisions_are_the_same_transitions(tmp_path: Path) -> None:
-    live = LiveTransitions(tmp_path / "live", TASK)
+    live = LiveTransitions(tmp_path / "live", GRAPH)
     for message in DATA:
         live.add(message)
     collected = live.close()
-    recorded, counts = write_transitions([Bag(write(tmp_path / "bag", DATA))], TASK, tmp_path / "recorded")
+    recorded, counts = write_transitions([Bag(write(tmp_path / "bag", DATA))], GRAPH, tmp_path / "recorded")
     assert counts == live.counts and counts.ended == EPISODES
     for name in ("observation", "applied", "cost", "chain", "next_mean", "reward", "truncated"):
         np.testing.assert_array_equal(collected[name], recorded[name])
@@ -88,7 +89,7 @@ def test_decisions_over_dds_train_the_critic_of_the_recording(
     node.destroy_node()
     rclpy.shutdown(context=context)
 
-    recorded, _ = write_transitions([Bag(write(tmp_path / "bag", DATA))], TASK, tmp_path / "recorded")
+    recorded, _ = write_transitions([Bag(write(tmp_path / "bag", DATA))], GRAPH, tmp_path / "recorded")
     settings = TrainingSettings(critic=CriticSettings(gamma=0.5), updates=60)
     train_critic(recorded, settings, recorded.about, tmp_path / "offline")
     live, offline = (load_critic(tmp_path / folder / "critic.safetensors") for folder in ("out", "offline"))

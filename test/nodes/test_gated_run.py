@@ -13,11 +13,11 @@ from test_critic_gate_node import critic
 from safe_transfer_ros.bags.read import Bag, messages
 from safe_transfer_ros.bags.transitions import write_transitions
 from safe_transfer_ros.safety.reasons import Reason, Verdict
-from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.in_graph import in_graph
 from safe_transfer_ros.transfer.iteration import read
 from safe_transfer_ros.transfer.recompute import iteration_records
 
-THRESHOLD, TASK = 0.05, make("pr2_cup_swirl")
+THRESHOLD, GRAPH = 0.05, in_graph("pr2_cup_swirl")
 # The first iteration has no estimate: the floor, below the least risk this critic ever tells (1.2e-4). The second has
 # one, and so large a chi that the card's own epsilon, .1, is in force.
 SHORT = ("trainer.episodes_per_iteration:=1", "iterations:=2")
@@ -50,7 +50,7 @@ def test_a_run_under_a_critic(tmp_path: Path) -> None:
         if one.verdict != Verdict.LEAST_RISKY:
             assert one.risk <= 0.1 and one.applied_effort[0] <= THRESHOLD + 1e-3
 
-    transitions, counts = write_transitions([Bag(run / "bag")], TASK, tmp_path / "transitions")
+    transitions, counts = write_transitions([Bag(run / "bag")], GRAPH, tmp_path / "transitions")
     assert counts.transitions == 400 and counts.refused == 0
     taken = np.array([one.chosen for some in steps for one in some], dtype=np.float32)
     np.testing.assert_array_equal(transitions["chosen"], taken)

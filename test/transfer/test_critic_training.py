@@ -211,7 +211,7 @@ def test_the_card_travels_with_the_critic(training, tmp_path):
     # One row at a time, as the filter asks, and all at once are the same critic.
     single = [loaded.critic.risk(observation[i : i + 1], torque[i : i + 1])[0] for i in range(50)]
     np.testing.assert_allclose(single, loaded.critic.risk(observation, torque), rtol=1e-5)
-    with pytest.raises(WeightsError, match="1 joints, this task has 7"):
+    with pytest.raises(WeightsError, match="1 action numbers, this task has 7"):
         load_critic(tmp_path / "c.safetensors", action_size=7)
     content = (tmp_path / "c.safetensors").read_bytes()
     for cut in (0, 7, 100, len(content) // 2, len(content) - 1):
