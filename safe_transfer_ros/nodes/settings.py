@@ -247,6 +247,12 @@ class MonitorSettings:
         "search",
         choices=("bound", "measured"),
     )
+    standstill: str = setting(
+        "measured",
+        "What an episode is worth in which a joint driven to the torque limit stood still: measured, what was measured "
+        "(PSPT); unsafe, nothing: it counts as unsafe, so that an arm held by its friction is not driven past D_safe",
+        choices=("measured", "unsafe"),
+    )
     growth: float = setting(1.05, "Largest factor the limit may rise by per iteration", minimum=1.0, maximum=1.05)
     use_limit_change: bool = setting(True, "Count dp_u1, the effect of the new limit (false: ablation v2)")
     use_policy_change: bool = setting(True, "Count dp_u2, the effect of the policy update (false: ablation v3)")

@@ -40,7 +40,7 @@ class UnsafetyMonitor(Node):
         self._graph = in_graph(experiment.task)
         self._states = JointStateReader(self._graph.task.robot.joint_names)
         self._unsafety = self._graph.unsafety_reader(experiment.seed)
-        self._ledger = UnsafetyLedger(self._graph.task.unsafety_limit)
+        self._ledger = UnsafetyLedger(self._graph.task.unsafety_limit, torque_actions=self._graph.drive() is None)
         self._governor = TorqueLimitGovernor(
             experiment.governor(settings),
             iteration=experiment.first_iteration,
@@ -70,6 +70,7 @@ class UnsafetyMonitor(Node):
         except JointStateError as error:
             self.get_logger().error(f"joint state not accounted for: {error}", throttle_duration_sec=1.0)
             return
+        self._ledger.add_position(state.stamp_ns, state.position)
         self._account(self._unsafety.states((state.stamp_ns,), state.position[None]))
 
     def _on_object_pose(self, message: PoseStamped) -> None:
@@ -112,7 +113,14 @@ class UnsafetyMonitor(Node):
             kl=float(update.kl),
             kl_bound=float(update.kl_bound),
             limit_change=self._graph.limit_change(totals.limited),
+            standstill_rate=totals.standstill_rate,
         )
+        if self._governor.may_break_loose(totals.standstill_rate):
+            self.get_logger().warning(
+                f"iteration {iteration}: in {sum(totals.stood_still)} of {len(totals.stood_still)} episodes a joint "
+                "driven to the torque limit stood still. Should it break loose now, D_safe may be broken; nothing here "
+                "predicts that (unsafety_monitor.standstill: unsafe would count such episodes as unsafe)"
+            )
         row = iteration_estimate(
             step, totals, policy_version=int(update.version) - 1, steps=int(update.steps), kl=float(update.kl)
         )

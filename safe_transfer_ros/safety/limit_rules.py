@@ -142,6 +142,20 @@ def policy_change_risk_per_state(mean: Array, stddev: Array, mean_after: Array, 
 # dp_u1 ----------------------------------------------------------------------------------------------------------------
 
 
+def beyond_limit(mean: Array, stddev: Array, torque_limit: float | Array) -> Array:
+    """P(|T_j| > T_lim) of each torque, 1 - F(T) + F(-T) with F the CDF of N(mean, stddev^2) (PSPT Eq. 22).
+
+    Args:
+      mean: Any shape, N·m.
+      stddev: Same shape, N·m, > 0.
+      torque_limit: A scalar, or what can be broadcast to that shape, N·m.
+    """
+    # Both tails as upper tails: 1 - F(T) would lose all digits where it is small.
+    return np.asarray(
+        scipy.special.ndtr((mean - torque_limit) / stddev) + scipy.special.ndtr((-torque_limit - mean) / stddev)
+    )
+
+
 def limit_move_risk(mean: Array, stddev: Array, torque_limit: float, next_limit: float) -> float:
     """dp_u1 for a limit that moves by a known, small step: E_s[erf(d(s) / (2 sqrt 2))].
 
@@ -163,7 +177,7 @@ def limit_move_risk(mean: Array, stddev: Array, torque_limit: float, next_limit:
       In [0, 1].
     """
     low = min(torque_limit, next_limit)
-    outside = scipy.special.ndtr((mean - low) / stddev) + scipy.special.ndtr((-low - mean) / stddev)
+    outside = beyond_limit(mean, stddev, low)
     step = abs(next_limit - torque_limit)
     distance = step * np.sqrt((np.minimum(outside, 1.0) / np.square(stddev)).sum(axis=1))
     return float(np.mean(scipy.special.erf(distance / (2.0 * math.sqrt(2.0)))))

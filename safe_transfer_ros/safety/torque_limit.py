@@ -20,6 +20,7 @@ from safe_transfer_ros.safety.limit_rules import (
     RATES,
     Benefit,
     Evidence,
+    beyond_limit,
     limit_move_risk,
     policy_change_risk_per_state,
 )
@@ -77,9 +78,7 @@ def limit_change_risk(mean: Array, stddev: Array, torque_limit: float | Array, j
     _require(bool(np.isfinite(mean).all()), "every mean must be finite")
     _require(bool((np.isfinite(stddev) & (stddev > 0.0)).all()), "every stddev must be finite and > 0")
     _require(bool((np.isfinite(limit) & (limit > 0.0)).all()), "every torque_limit must be finite and > 0")
-    column = limit[..., None]
-    # Both tails as upper tails: 1 - F(T) would lose all digits where it is small.
-    outside = scipy.special.ndtr((mean - column) / stddev) + scipy.special.ndtr((-column - mean) / stddev)
+    outside = beyond_limit(mean, stddev, limit[..., None])
     if joints == "mean":
         return float(np.mean(outside))
     if joints == "any":
@@ -182,6 +181,11 @@ class GovernorSettings:
         `policy_change_risk_per_state`.
       rate: p_u to count with: "empirical" (PSPT), or an upper bound, "effective_sample" or "betting"; see
         `limit_rules`.
+      standstill: What an episode is worth in which a joint driven to the limit stood still (`safety.standstill`):
+        "measured", what was measured (PSPT); or "unsafe", nothing: all its states count as unsafe, so that the limit
+        passes the T with d(T) = d_safe only as far as episodes show the arm in motion. Assumes that a joint which
+        moved by `MOVED_RAD` shows what it does when loose, and that a joint the limit never cuts is not shaken loose
+        by the others. An arm whose friction is above that T stays there.
       benefit: Raise the limit only while returns do not fall, see `limit_rules.Benefit`.
       damage: Name in `damage.DAMAGE_MODELS`.
       allow_unsafe_minimum: The operator's explicit override of d(t_min) < d_safe; to be logged and recorded.
@@ -197,6 +201,7 @@ class GovernorSettings:
     use_policy_change: bool = True
     kl: str = "bound"
     rate: str = "empirical"
+    standstill: str = "measured"
     benefit: bool = False
     damage: str = "linear"
     allow_unsafe_minimum: bool = False
@@ -211,6 +216,7 @@ class GovernorSettings:
             ("rule", self.rule, ("adaptive", "fixed")),
             ("kl", self.kl, ("bound", "measured", "per_state")),
             ("rate", self.rate, tuple(RATES)),
+            ("standstill", self.standstill, ("measured", "unsafe")),
             ("damage", self.damage, tuple(DAMAGE_MODELS)),
         ):
             _require(choice in known, f"{name} must be one of {', '.join(known)}; got {choice!r}")
@@ -305,6 +311,7 @@ class TorqueLimitGovernor:
         kl_bound: float,
         evidence: Evidence | None = None,
         limit_change: float | None = None,
+        standstill_rate: float | None = None,
     ) -> LimitStep:
         """Take in one iteration's evidence and move to the next limit.
 
@@ -319,6 +326,8 @@ class TorqueLimitGovernor:
           evidence: What else is known; needed where the settings' `needs_evidence`.
           limit_change: dp_u1 where the policy's actions are no torques and the limit's effect was measured instead: the
             share of steps at which it was felt. `mean` and `stddev` are not used then.
+          standstill_rate: p_u with all states of episodes in which a driven joint stood still counted as unsafe; needed
+            where the settings' `standstill` is "unsafe". `evidence` is to be marked alike (`standstill.marked`).
 
         Returns:
           What was concluded; `torque_limit` and `iteration` now are the next iteration's.
@@ -330,7 +339,7 @@ class TorqueLimitGovernor:
         s = self.settings
         _require(iteration == self.iteration, f"expected evidence of iteration {self.iteration}, got {iteration}")
         _require(evidence is not None or not s.needs_evidence, "this rule needs `evidence` of the iteration")
-        rate = self._rate.upper(unsafety_rate, evidence)
+        rate = self._rate.upper(self._counted(unsafety_rate, standstill_rate), evidence)
         policy_change = self._policy_change(kl, kl_bound, evidence)
         counted = policy_change if s.use_policy_change else 0.0
         if limit_change is not None:
@@ -360,6 +369,22 @@ class TorqueLimitGovernor:
         self.iteration = iteration + 1
         self.torque_limit = following
         return step
+
+    def may_break_loose(self, standstill_rate: float) -> bool:
+        """Whether D_safe is at stake now should joints break loose that have stood still, which no rate predicted.
+
+        Args:
+          standstill_rate: See `update`, of the newest iteration.
+        """
+        s = self.settings
+        return s.rule == "adaptive" and standstill_rate * DAMAGE_MODELS[s.damage].damage(self.torque_limit) > s.d_safe
+
+    def _counted(self, unsafety_rate: float, standstill_rate: float | None) -> float:
+        if self.settings.standstill == "measured":
+            return unsafety_rate
+        if standstill_rate is None or not unsafety_rate <= standstill_rate <= 1.0:
+            raise ValueError(f"expected a standstill_rate in [unsafety_rate, 1], got {standstill_rate}")
+        return standstill_rate
 
     def _policy_change(self, kl: float, kl_bound: float, evidence: Evidence | None) -> float:
         # Both are checked whichever is used. A measured divergence above its bound would make the bound a

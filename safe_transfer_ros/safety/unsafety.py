@@ -17,6 +17,8 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from safe_transfer_ros.safety.standstill import Travel, driven, stood_still
+
 Array = npt.NDArray[np.float64]
 UnsafetyFunction: TypeAlias = Callable[[Array], Array]
 
@@ -95,6 +97,8 @@ class LedgerTotals:
     Attributes:
       iteration: The iteration.
       unsafety_rate: p_u in [0, 1].
+      standstill_rate: p_u with all states of episodes that stood still counted as unsafe; at least unsafety_rate.
+      stood_still: Whether a driven joint stood still in each episode, or its motion was not seen; by episode.
       states: Joint states counted, with the missing ones.
       missing: Decision stamps without a joint state; each counted as one unsafe state.
       overflowed: Some evidence had to be dropped for lack of room; p_u is then 1.
@@ -108,6 +112,8 @@ class LedgerTotals:
 
     iteration: int
     unsafety_rate: float
+    standstill_rate: float
+    stood_still: tuple[bool, ...]
     states: int
     missing: int
     overflowed: bool
@@ -151,12 +157,14 @@ class UnsafetyLedger:
       late: Decisions that came for an iteration already closed; not counted.
     """
 
-    def __init__(self, limit: float, *, capacity: int = 200_000) -> None:
+    def __init__(self, limit: float, *, capacity: int = 200_000, torque_actions: bool = True) -> None:
         """Start empty.
 
         Args:
           limit: u_lim, in the unit of u, finite.
-          capacity: Most states and most decisions held at a time, > 0.
+          capacity: Most states, positions and decisions held at a time, > 0.
+          torque_actions: Whether actions are the joints' torques. Where not, a policy's distribution does not tell
+            which joints it drives: all count, in an episode in which the limit was felt.
 
         Raises:
           ValueError: if the limit is not finite or the capacity not positive.
@@ -166,6 +174,8 @@ class UnsafetyLedger:
         self.limit = float(limit)
         self.late = 0
         self._capacity = capacity
+        self._torque_actions = torque_actions
+        self._travel = Travel(capacity)
         self._states: dict[int, float] = {}
         self._episodes: dict[int, dict[int, _Episode]] = {}
         self._held_steps = 0
@@ -183,6 +193,11 @@ class UnsafetyLedger:
             self._states[stamp_ns] = unsafety
         if len(self._states) > self._capacity:
             self._evict_older_half()
+
+    def add_position(self, stamp_ns: int, position: Array) -> None:
+        """Record the joint positions of the state stamped `stamp_ns`, shape (n_joints,), rad."""
+        if stamp_ns > self._closed_through:
+            self._travel.add(stamp_ns, position)
 
     def add_step(
         self,
@@ -257,22 +272,31 @@ class UnsafetyLedger:
             raise ValueError(f"iteration {iteration} has no decision with a proposal; nothing to close")
         stamps = np.array(sorted(self._states), dtype=np.int64)
         unsafety = np.array([self._states[stamp] for stamp in stamps.tolist()], dtype=np.float64)
-        inside = np.zeros(len(stamps), dtype=np.bool_)
+        inside, unshown = np.zeros((2, len(stamps)), dtype=np.bool_)
         missing = 0
         overflowed = iteration <= self._overflowed_through
-        for episode in episodes.values():
+        still = tuple(self._stood_still(episodes[key]) for key in sorted(episodes))
+        for key, stands in zip(sorted(episodes), still, strict=True):
+            episode = episodes[key]
             first, end = episode.span
-            inside |= (stamps > first) & (stamps <= end)
+            within = (stamps > first) & (stamps <= end)
+            inside |= within
+            unshown |= within & stands
             missing += self._missing(episode)
             overflowed |= first < self._evicted_through
         seen = unsafety[inside]
         states = len(seen) + missing
-        unsafe = int(np.count_nonzero(~(seen <= self.limit))) + missing
+        above = ~(seen <= self.limit)
         # No state at all (a single decision): nothing was shown to be safe.
-        rate = 1.0 if overflowed or states == 0 else unsafe / states
+        rate, standstill_rate = (
+            1.0 if overflowed or states == 0 else (int(np.count_nonzero(flags)) + missing) / states
+            for flags in (above, above | unshown[inside])
+        )
         totals = LedgerTotals(
             iteration=iteration,
             unsafety_rate=rate,
+            standstill_rate=standstill_rate,
+            stood_still=still,
             states=states,
             missing=missing,
             overflowed=overflowed,
@@ -293,6 +317,16 @@ class UnsafetyLedger:
         for stamp in stamps[: len(stamps) // 2 + 1]:
             del self._states[stamp]
 
+    def _stood_still(self, episode: _Episode) -> bool:
+        rows = [row for row in episode.steps.values() if row is not None]
+        travel = self._travel.between(*episode.span)
+        if not rows:
+            return True  # nothing was asked of any joint, so nothing was shown
+        if self._torque_actions:
+            mean, stddev, limit = (np.array([row[part] for row in rows], dtype=np.float64) for part in range(3))
+            return stood_still(travel, driven(mean, stddev, limit))
+        return stood_still(travel, np.full(len(travel), any(row[3] for row in rows)))
+
     def _missing(self, episode: _Episode) -> int:
         """Decision stamps, but the first, without a joint state."""
         first, _ = episode.span
@@ -304,3 +338,4 @@ class UnsafetyLedger:
         for old in [key for key in self._episodes if key <= iteration]:
             self._held_steps -= sum(len(episode.steps) for episode in self._episodes.pop(old).values())
         self._states = {stamp: u for stamp, u in self._states.items() if stamp > end_ns}
+        self._travel.forget(end_ns)

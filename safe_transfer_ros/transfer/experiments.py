@@ -206,6 +206,9 @@ _SIZES = {
 }
 
 
+_STANDSTILL = GovernorSettings(standstill="unsafe")
+
+
 def _sticky(friction: float) -> Perturbation:
     return dataclasses.replace(PERTURBATIONS["tenth"], frictionloss=friction)
 
@@ -229,6 +232,22 @@ _STUDIES += (
         methods=(
             *(_on(_sticky(friction), f"{friction:g} N·m") for friction in (0.0, 0.1, 0.2, 0.4, 0.8)),
             _on(_sticky(0.8), "0.8 N·m, any joint", governor=GovernorSettings(joints="any")),
+            _on(_sticky(0.8), "0.8 N·m, standstill unsafe", governor=_STANDSTILL),
+        ),
+        columns=_CURVES,
+        seeds=3,
+        of_the_paper=False,
+    ),
+    Experiment(
+        name="standstill",
+        title="An arm that stood still as no evidence, on arms that move from early on",
+        methods=(
+            FULL,
+            _on(PERTURBATIONS["light_sticky"], "adaptive, standstill unsafe", governor=_STANDSTILL),
+            _governed("D_safe 0.2 N·m", d_safe=0.2),
+            _governed("D_safe 0.2 N·m, standstill unsafe", d_safe=0.2, standstill="unsafe"),
+            _on(_SIZES["1"], "mass × 1"),
+            _on(_SIZES["1"], "mass × 1, standstill unsafe", governor=_STANDSTILL),
         ),
         columns=_CURVES,
         seeds=3,

@@ -21,6 +21,7 @@ from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.weights import Parameters
 from safe_transfer_ros.safety.limit_rules import Evidence
+from safe_transfer_ros.safety.standstill import marked
 from safe_transfer_ros.safety.torque_limit import GovernorSettings, TorqueLimitGovernor
 from safe_transfer_ros.safety.unsafety import UnsafetyLedger
 from safe_transfer_ros.tasks.task import RobotTask, Task
@@ -234,6 +235,7 @@ def fine_tune(
         for episode, unsafety in zip(recorded, batch.unsafety, strict=True):
             _account(ledger, episode, unsafety)
         totals = ledger.close(iteration)
+        still = [governor.standstill == "unsafe" and stands for stands in totals.stood_still]
         step = limits.update(
             iteration=iteration,
             unsafety_rate=totals.unsafety_rate,
@@ -242,7 +244,8 @@ def fine_tune(
             visited_torque_limit=totals.torque_limit,
             kl=update.kl,
             kl_bound=update.kl_bound,
-            evidence=_evidence(batch, update.parameters, task) if governor.needs_evidence else None,
+            evidence=_evidence(batch, update.parameters, task, still) if governor.needs_evidence else None,
+            standstill_rate=totals.standstill_rate,
         )
         estimate = iteration_estimate(step, totals, policy_version=iteration, steps=update.steps, kl=update.kl)
         record = iteration_record(
@@ -257,13 +260,13 @@ def fine_tune(
         iteration += 1
 
 
-def _evidence(batch: EpisodeBatch, updated: Parameters, task: Task) -> Evidence:
-    """What the governor's rules beyond the paper's ask for."""
+def _evidence(batch: EpisodeBatch, updated: Parameters, task: Task, still: Sequence[bool]) -> Evidence:
+    """What the governor's rules beyond the paper's ask for; `still`: which episodes are no evidence."""
     joints = batch.mean.shape[-1]
     after = GaussianPolicy(updated)
     mean = batch.mean.reshape(-1, joints)
     return Evidence(
-        unsafe=[~(episode <= task.unsafety_limit) for episode in batch.unsafety[:, 1:]],
+        unsafe=marked([~(episode <= task.unsafety_limit) for episode in batch.unsafety[:, 1:]], still),
         mean=mean,
         stddev=batch.stddev.reshape(-1, joints),
         mean_after=after.mean(batch.observation[:, :-1]).reshape(-1, joints),
@@ -274,8 +277,9 @@ def _evidence(batch: EpisodeBatch, updated: Parameters, task: Task) -> Evidence:
 
 def _account(ledger: UnsafetyLedger, episode: Episode, unsafety: Array) -> None:
     """Enter an episode's states and decisions, as the unsafety monitor hears of them."""
-    for stamp, value in zip(episode.stamp_ns.tolist(), unsafety.tolist(), strict=True):
+    for stamp, value, position in zip(episode.stamp_ns.tolist(), unsafety.tolist(), episode.position, strict=True):
         ledger.add_state(stamp, value)
+        ledger.add_position(stamp, position)
     for step in range(episode.steps + 1):
         last = step == episode.steps
         row = 0 if last else step

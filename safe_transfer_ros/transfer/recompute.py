@@ -166,7 +166,7 @@ class _Replay:
         self._task = self._graph.task
         self._reader = self._graph.unsafety_reader(int(shared.get("seed", 0)))
         self._order = JointOrder(self._task.robot.joint_names)
-        self._ledger = UnsafetyLedger(self._task.unsafety_limit)
+        self._ledger = UnsafetyLedger(self._task.unsafety_limit, torque_actions=self._graph.drive() is None)
         self._governor = governor(config)
         self._assembler = EpisodeAssembler(self._task.robot.joint_names, action_names=self._graph.action_names)
         self._episodes: dict[int, list[Episode]] = defaultdict(list)
@@ -189,6 +189,7 @@ class _Replay:
         stamp = message.header.stamp
         self._stamps.append(stamp.sec * 1_000_000_000 + stamp.nanosec)
         self._positions.append(position)
+        self._ledger.add_position(self._stamps[-1], position)
         if len(self._stamps) >= _BLOCK:
             self._account_states()
         self._close_complete()
@@ -297,6 +298,7 @@ class _Replay:
                 kl=float(update.kl),
                 kl_bound=float(update.kl_bound),
                 limit_change=self._graph.limit_change(totals.limited),
+                standstill_rate=totals.standstill_rate,
             )
             estimate = iteration_estimate(
                 step,

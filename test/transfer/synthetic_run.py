@@ -95,6 +95,7 @@ def write_run(
     planned: int | None = None,
     weights_first: bool = False,
     unfinished_steps: int = 0,
+    held: bool = False,
     **monitor: Any,
 ) -> Expected:
     """Writes a bag and returns what its rows must be.
@@ -110,6 +111,7 @@ def write_run(
       planned: Iterations the configuration asks for.
       weights_first: Record the update before the last joint states of its iteration, as may happen.
       unfinished_steps: Steps of one more episode that then breaks off.
+      held: The third joint stands still in every iteration's first episode.
       **monitor: Parameters of the unsafety monitor.
     """
     task, rng, messages = make("pr2_cup_swirl"), np.random.default_rng(seed), Messages()
@@ -168,8 +170,12 @@ def write_run(
         for iteration in range(iterations + (unfinished_steps > 0)):
             returns, task_returns, tilts, seen, means, interventions, late = [], [], [], [], [], 0, []
             stddev = np.full(n, 0.2 + 0.1 * rng.random())
+            unshown = 0
             for episode in range(episodes):
                 position, _ = task.initial_state(rng)
+                moves = np.ones(n)
+                moves[2] = 0.0 if held and episode == 0 else 1.0
+                before = len(seen)
                 total = task_total = 0.0
                 write("/joint_states", joint_state(stamp, position))
                 for step in range(steps + 1):
@@ -210,7 +216,7 @@ def write_run(
                         break
                     means.append(mean)
                     if step == 4:  # between two steps: a joint state, and a proposal for it that is refused
-                        between = position + spread * rng.standard_normal(n)
+                        between = position + spread * moves * rng.standard_normal(n)
                         half_way = stamp + PERIOD_NS // 2
                         seen.append(float(task.unsafety(between)))
                         write("/joint_states", joint_state(half_way, between))
@@ -228,7 +234,7 @@ def write_run(
                         write("/safety_filter/decision", refused)
                         interventions += 1
                     stamp += PERIOD_NS
-                    position = position + spread * rng.standard_normal(n)
+                    position = position + spread * moves * rng.standard_normal(n)
                     total += float(task.reward(position, np.zeros(n), proposed))
                     task_total += float(task.task_reward(position, np.zeros(n), proposed))
                     tilts.append(float(task.unsafety(position)))
@@ -239,6 +245,9 @@ def write_run(
                     else:
                         write("/joint_states", state)
                 stamp += 500_000_000
+                # Of a held episode also the safe states count, where the rule says so.
+                if moves[2] == 0.0 and monitor.get("standstill") == "unsafe":
+                    unshown += sum(tilt <= 15.0 for tilt in seen[before:])
                 returns.append(total)
                 task_returns.append(task_total)
             kl = 0.03 + 0.01 * rng.random()
@@ -250,7 +259,8 @@ def write_run(
             inside = norm.cdf(torque_limit, means, stddev) - norm.cdf(-torque_limit, means, stddev)
             limit_change = float(np.mean(1.0 - inside))
             policy_change = float(1.0 - 2.0 * norm.cdf(-np.sqrt(0.05 / 2.0)))
-            predicted = min(1.0, unsafe + limit_change + policy_change)
+            counted = limit_change if monitor.get("use_limit_change", True) else 0.0
+            predicted = min(1.0, unsafe + unshown / len(seen) + counted + policy_change)
             expected.tilts.append(np.array(tilts))  # after each step; the rates count every joint state
             expected.rows.append(
                 {

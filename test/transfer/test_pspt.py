@@ -14,9 +14,15 @@ from safe_transfer_ros.policies import gaussian
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.weights import Architecture, Parameters
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
-from safe_transfer_ros.safety.torque_limit import GovernorSettings, limit_change_risk, policy_change_risk
+from safe_transfer_ros.safety.torque_limit import (
+    GovernorSettings,
+    TorqueLimitGovernor,
+    limit_change_risk,
+    policy_change_risk,
+)
 from safe_transfer_ros.tasks.task import Task, make
 from safe_transfer_ros.tasks.vector import VectorTorqueEnv
+from safe_transfer_ros.transfer.policy_file import load_for
 from safe_transfer_ros.transfer.pspt import FineTuneStep, PsptSettings, fine_tune, improve, update_seed
 from safe_transfer_ros.transfer.rollouts import to_episodes
 
@@ -154,3 +160,20 @@ def test_the_same_run_twice_is_the_same_numbers(environment, parameters) -> None
     for first, second in zip(*runs, strict=True):
         assert dataclasses.replace(first.record, wall_time_s=0.0) == dataclasses.replace(second.record, wall_time_s=0.0)
         assert same(first.update.parameters, second.update.parameters)
+
+
+def test_an_arm_held_by_its_friction_is_not_driven_past_d_safe_where_standing_still_is_no_evidence(task) -> None:
+    """The paper's rule sees an arm that is safe and goes on."""
+    parameters, _ = load_for(task, "pr2_cup_swirl")
+    arm = dataclasses.replace(PERTURBATIONS["tenth"], frictionloss=0.8)
+    after = {}
+    with VectorTorqueEnv(task, arm, threads=1) as environment:
+        for rate, standstill in (("empirical", "measured"), ("empirical", "unsafe"), ("effective_sample", "unsafe")):
+            governor = GovernorSettings(rate=rate, standstill=standstill, use_limit_change=False)
+            limits = TorqueLimitGovernor(governor, torque_limit=0.48)
+            steps = fine_tune(
+                environment, parameters, settings=PsptSettings(), governor=governor, seed=0, episodes=2, limits=limits
+            )
+            after[rate, standstill] = next(steps).record.predicted_unsafety_rate, limits.torque_limit
+    assert after["empirical", "measured"] == (pytest.approx(policy_change_risk(0.05)), pytest.approx(0.48 * 1.05))
+    assert after["empirical", "unsafe"] == after["effective_sample", "unsafe"] == (1.0, 0.5)

@@ -47,6 +47,13 @@ def test_monitor_parameters_are_taken_from_the_run(tmp_path):
         assert record.policy_change_risk < 0.1256  # measured, below the bound of kl .05
 
 
+def test_episodes_that_stood_still_are_told_from_the_bag_too(tmp_path):
+    rule = {"standstill": "unsafe", "use_limit_change": False}  # without dp_u1 p'_u stays below 1, where all are equal
+    expected = synthetic.write_run(tmp_path / "bag", iterations=3, spread=0.04, held=True, **rule)
+    assert all(0.6 < row["predicted_unsafety_rate"] < 1.0 for row in expected.rows)
+    assert_rows(iteration_records(tmp_path / "bag")[0], expected.rows)
+
+
 def test_details_hold_the_tilt_of_every_step_and_decisions_by_reason(tmp_path):
     expected = synthetic.write_run(tmp_path / "bag", iterations=3, episodes=2, steps=20)
     details = recompute(tmp_path / "bag").details
