@@ -9,15 +9,17 @@ changes nothing.
 from __future__ import annotations
 
 import os
-from types import MappingProxyType
-from typing import Final
 
-DEFAULTS: Final = MappingProxyType({"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"})
+from safe_transfer_ros import resources
 
 
 def environment() -> dict[str, str]:
     """The defaults, each replaced by what the environment says."""
-    return {name: os.environ.get(name, value) for name, value in DEFAULTS.items()}
+    defaults = {
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "FASTRTPS_DEFAULT_PROFILES_FILE": str(resources.path("config/fastdds.xml")),
+    }
+    return {name: os.environ.get(name, value) for name, value in defaults.items()}
 
 
 def set_defaults() -> None:

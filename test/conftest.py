@@ -13,6 +13,10 @@ from typing import Any
 
 import pytest
 
+from safe_transfer_ros import middleware
+
+middleware.set_defaults()  # the tests' own nodes talk as ours do
+
 PROCESSES = tuple(f"test/{folder}/" for folder in ("faults", "launching", "nodes", "ros2_control"))
 STAND_BACK = 15  # niceness
 

@@ -19,11 +19,9 @@ import numpy as np
 import yaml
 from plant import FAULT, PLACE, TRACE
 
-from safe_transfer_ros import middleware
 from safe_transfer_ros.robots.description import load
 
 HERE = Path(__file__).parent
-middleware.set_defaults()  # the tests' own nodes talk as ours do
 JOINTS = list(load("pr2_left_arm").joint_names)
 
 
