@@ -32,7 +32,7 @@ from safe_transfer_ros.nodes.settings import ExperimentSettings, FilterSettings,
 from safe_transfer_ros.robots.simulation import perturbation
 from safe_transfer_ros.tasks.in_graph import in_graph
 from safe_transfer_ros.transfer.policy_file import load_for
-from safe_transfer_ros.transfer.resume import CONFIG, left_off, session_path, sessions
+from safe_transfer_ros.transfer.resume import CHECKPOINTS, CONFIG, left_off, session_path, sessions
 
 ARGUMENTS = (
     Argument(
@@ -154,7 +154,7 @@ class FineTuningGraph:
         evidence = {} if simulated else _check_hardware(parameters, given)
         _check_inputs(parameters)
         _create(run_dir)
-        _write_first_critic(parameters)
+        _write_critic(parameters)
         processes = _processes(simulated=simulated, record=own["record"] == "true")
         return _session(run_dir, parameters, evidence, processes, session=0)
 
@@ -191,8 +191,6 @@ class FineTuningGraph:
         parameters = complete(read_parameters(session_path(run_dir, CONFIG, max(session - 1, 0))))
         experiment = build(ExperimentSettings, parameters[SHARED], where=self.name)
         monitor = build(MonitorSettings, parameters["unsafety_monitor"], where="unsafety_monitor")
-        if parameters["trainer"]["learner"] == "csc":
-            raise ConfigurationError("a run of CSC cannot be resumed: what its critic has learned from is not kept")
         start = left_off(run_dir, experiment.governor(monitor))
         trainer = parameters["trainer"]
         planned = experiment.first_iteration + trainer["iterations"]
@@ -207,6 +205,7 @@ class FineTuningGraph:
         parameters = complete(parameters)
         _check_inputs(parameters)
         _check_room(run_dir)
+        _write_critic(parameters)
         simulated = given.get("robot", "sim") == "sim"
         evidence = {} if simulated else _check_hardware(parameters, given)
         processes = _processes(simulated=simulated, record="bag_recorder" in experiment.nodes)
@@ -222,8 +221,11 @@ def _with_critic(parameters: Parameters, run_dir: Path) -> Parameters:
     return parameters
 
 
-def _write_first_critic(parameters: Parameters) -> None:
-    """CSC: the filter will not start without a critic, and the trainer has not started either."""
+def _write_critic(parameters: Parameters) -> None:
+    """CSC: the filter will not start without a critic, and the trainer has not started either.
+
+    Of a run that goes on it is the one behind its last finished iteration: the file may be of one that was cut.
+    """
     trainer, shared = parameters["trainer"], parameters[SHARED]
     if trainer["learner"] == "csc":
         # Here only: it brings torch along, which would keep whoever starts a graph waiting for two seconds.
@@ -231,8 +233,15 @@ def _write_first_critic(parameters: Parameters) -> None:
 
         graph = in_graph(shared["task"])
         policy, _ = load_for(graph.task, trainer["policy"])
-        path = Path(trainer["critic"])
-        CscUpdates(graph, policy, max_kl=trainer["max_kl"], seed=shared["seed"], critic=path)
+        CscUpdates(
+            graph,
+            policy,
+            max_kl=trainer["max_kl"],
+            seed=shared["seed"],
+            critic=Path(trainer["critic"]),
+            checkpoints=Path(trainer["run_dir"]) / CHECKPOINTS,
+            first_iteration=shared["first_iteration"],
+        )
 
 
 def _session(

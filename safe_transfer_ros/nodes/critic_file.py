@@ -53,7 +53,8 @@ class CriticFileGate:
         self._schedule = CscSchedule(
             chi=settings.critic_chi, floor=settings.critic_floor, episode_steps=graph.task.horizon
         )
-        self._noise = np.random.default_rng([seed, _GATE_STREAM]).standard_normal
+        self._seed, self._iteration, self._episodes, self._asked = seed, -1, 0, False
+        self._begin_episode(None)
         self._stamp = _stamp(self._path)
         try:
             self._use(self._loaded(), None)
@@ -78,6 +79,7 @@ class CriticFileGate:
         Returns:
           None, or why the new file was refused; the critic in use stays.
         """
+        self._begin_episode(iteration)
         stamp, refusal = _stamp(self._path), None
         if stamp != self._stamp:
             self._stamp = stamp
@@ -100,7 +102,21 @@ class CriticFileGate:
         self, observation: Array, mean: Array, stddev: Array, sample: Array, torque_limit: float
     ) -> tuple[Array, float, Verdict, Reason]:
         """See `MaskedPolicyGate.judge`."""
+        self._asked = True
         return self._gate.judge(observation, mean, stddev, sample, self._graph.gate_limit(torque_limit))
+
+    def _begin_episode(self, iteration: int | None) -> None:
+        """Each episode draws its own candidates: a run that is resumed draws what it would have drawn."""
+        number = -1 if iteration is None else iteration
+        if number != self._iteration:
+            self._iteration, self._episodes = number, 0
+        elif self._asked:  # not where arming is tried again
+            self._episodes += 1
+        self._asked = False
+        self._candidates = np.random.default_rng([self._seed, _GATE_STREAM, number + 1, self._episodes])
+
+    def _noise(self, size: tuple[int, ...]) -> Array:
+        return self._candidates.standard_normal(size)
 
     def _loaded(self) -> LoadedCritic:
         task = self._graph.task

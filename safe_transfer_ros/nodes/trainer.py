@@ -34,6 +34,7 @@ from safe_transfer_ros.transfer.iteration import IterationRecord, append, iterat
 from safe_transfer_ros.transfer.policy_file import load_for, with_stddev_scaled
 from safe_transfer_ros.transfer.policy_updates import CscUpdates, PolicyUpdates, PsptUpdates
 from safe_transfer_ros.transfer.pspt import PsptSettings
+from safe_transfer_ros.transfer.resume import CHECKPOINTS
 
 
 class FineTuningStopped(RuntimeError):
@@ -85,7 +86,15 @@ class Trainer(Node):
         if self._experiment.first_iteration == 0:
             policy = with_stddev_scaled(policy, settings.stddev_factor)
         if settings.learner == "csc":
-            return CscUpdates(self._graph, policy, max_kl=settings.max_kl, seed=seed, critic=Path(settings.critic))
+            return CscUpdates(
+                self._graph,
+                policy,
+                max_kl=settings.max_kl,
+                seed=seed,
+                critic=Path(settings.critic),
+                checkpoints=Path(settings.run_dir) / CHECKPOINTS if settings.run_dir else None,
+                first_iteration=self._experiment.first_iteration,
+            )
         learning = PsptSettings(max_kl=settings.max_kl, gamma=self._task.gamma, leave_one_out=settings.leave_one_out)
         return PsptUpdates(self._graph, policy, learning, seed)
 
@@ -266,7 +275,7 @@ class Trainer(Node):
         message.header.stamp = self.get_clock().now().to_msg()
         self._weights.publish(message)
         if self._run_dir is not None:
-            checkpoints = self._run_dir / "checkpoints"
+            checkpoints = self._run_dir / CHECKPOINTS
             checkpoints.mkdir(parents=True, exist_ok=True)
             weights.save(checkpoints / f"policy_{self._version:05d}.safetensors", policy, metadata)
 

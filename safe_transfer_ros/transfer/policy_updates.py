@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,12 +12,15 @@ from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
 from safe_transfer_ros.policies.critic import save_critic
 from safe_transfer_ros.policies.weights import Parameters
 from safe_transfer_ros.tasks.in_graph import TaskInGraph
+from safe_transfer_ros.transfer.csc_checkpoints import CheckpointError, CscCheckpoints
 from safe_transfer_ros.transfer.episode import Episode
 from safe_transfer_ros.transfer.learners.environment import environment
 from safe_transfer_ros.transfer.learners.learner import Learner
 from safe_transfer_ros.transfer.learners.method import LearnerSettings, method
 from safe_transfer_ros.transfer.pspt import PsptSettings, improve, update_seed
 from safe_transfer_ros.transfer.rollouts import constrained_from_episodes
+
+_SETTINGS = LearnerSettings()
 
 
 class PolicyUpdates(Protocol):
@@ -67,8 +71,19 @@ class CscUpdates:
     between episodes; the policy learns along A_R - lambda' A_C.
     """
 
-    def __init__(self, graph: TaskInGraph, parameters: Parameters, *, max_kl: float, seed: int, critic: Path) -> None:
-        """Start from a policy, with a critic that has learned nothing and lets everything pass.
+    def __init__(
+        self,
+        graph: TaskInGraph,
+        parameters: Parameters,
+        *,
+        max_kl: float,
+        seed: int,
+        critic: Path,
+        settings: LearnerSettings = _SETTINGS,
+        checkpoints: Path | None = None,
+        first_iteration: int = 0,
+    ) -> None:
+        """Start from a policy, with a critic that has learned nothing and lets everything pass, or go on with a run.
 
         Args:
           graph: The task.
@@ -76,22 +91,31 @@ class CscUpdates:
           max_kl: Trust region of an update.
           seed: Of everything random.
           critic: File of the critic.
+          settings: Of the learner; the region is that of `max_kl`.
+          checkpoints: Folder to keep what a resumed run needs in; None keeps nothing.
+          first_iteration: Above 0 it goes on behind so many iterations, kept in `checkpoints`.
 
         Raises:
           ValueError: if there is no environment of this task for the learners.
+          CheckpointError: if what was kept is missing or damaged.
         """
         region = TrustRegionSettings(max_kl=max_kl, backtrack_ratio=0.7, backtrack_steps=20)
         self._graph, self._path = graph, critic
         self._learner = Learner(
             environment(graph.task.name),
             method("csc"),
-            LearnerSettings(region=region),
+            dataclasses.replace(settings, region=region),
             episodes=0,
             seed=seed,
             parameters=parameters,
         )
         self.kl_bound = max_kl
-        self._save(0)
+        self._checkpoints = None if checkpoints is None else CscCheckpoints(checkpoints)
+        if first_iteration:
+            if self._checkpoints is None:
+                raise CheckpointError("a run of CSC that goes on needs the folder of its checkpoints")
+            self._checkpoints.restore(self._learner, first_iteration)
+        self._save(first_iteration)
 
     @property
     def parameters(self) -> Parameters:
@@ -102,6 +126,8 @@ class CscUpdates:
         """See `PolicyUpdates.update`; the critic's file is replaced before this returns."""
         rollouts = constrained_from_episodes(episodes, self._graph.task, self._graph.action_bound)
         kl = self._learner.learn(rollouts, iteration)
+        if self._checkpoints is not None:
+            self._checkpoints.keep(self._learner, iteration + 1)
         self._save(iteration + 1)
         return kl
 

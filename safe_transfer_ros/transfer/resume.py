@@ -18,6 +18,7 @@ from safe_transfer_ros.transfer.iteration import read
 
 ROWS = "iterations.csv"
 CONFIG = "config.yaml"
+CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,7 @@ def left_off(run_dir: Path, settings: GovernorSettings) -> LeftOff:
     if not rows:
         raise ConfigurationError(f"{run_dir} has no finished iteration to go on from: start a run with a new run_dir")
     last = rows[-1]
-    policy = run_dir / "checkpoints" / f"policy_{last.iteration + 1:05d}.safetensors"
+    policy = run_dir / CHECKPOINTS / f"policy_{last.iteration + 1:05d}.safetensors"
     if not policy.exists():
         raise ConfigurationError(f"{policy} is missing: iteration {last.iteration + 1} cannot start without it")
     torque_limit = settings.t_max

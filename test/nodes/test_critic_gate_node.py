@@ -68,7 +68,8 @@ def test_a_risky_proposal_is_replaced_and_a_safe_one_is_not(bench: Bench, tmp_pa
     assert decision.verdict == SafetyDecision.VERDICT_RESAMPLED
     assert decision.reasons & SafetyDecision.REASON_CRITIC_RISK
     assert command[0] <= 0.0501 and decision.risk <= 0.1 and decision.proposed_effort[0] == 5.0
-    assert list(decision.chosen[1:]) != [0.0] * 6 and decision.chosen[0] == command[0], "the sample the critic let pass"
+    assert list(decision.chosen[1:]) != [0.0] * 6, "the sample the critic let pass"
+    assert command[0] == np.clip(decision.chosen[0], -decision.torque_limit, decision.torque_limit)
     assert len(decision.critic_version) == 12
 
 
@@ -131,6 +132,29 @@ def test_a_schedule_needs_the_gamma_of_the_card(tmp_path: Path) -> None:
     assert CriticFileGate(GRAPH, settings, seed=0).epsilon == 0.1
     with pytest.raises(ConfigurationError, match="tells no gamma_safe"):
         CriticFileGate(GRAPH, dataclasses.replace(settings, critic_schedule="csc"), seed=0)
+
+
+def test_a_run_that_goes_on_draws_the_candidates_it_would_have_drawn(tmp_path: Path) -> None:
+    critic(tmp_path / "c.safetensors", threshold=0.1)
+    settings = FilterSettings(critic=str(tmp_path / "c.safetensors"))
+
+    def chosen(gate: CriticFileGate) -> np.ndarray:
+        return gate.judge(np.zeros(18), np.zeros(7), np.full(7, 0.05), np.full(7, 0.9), 1.0)[0]
+
+    whole, resumed = (CriticFileGate(GRAPH, settings, seed=3) for _ in range(2))
+    for iteration in (0, 0, 0):
+        whole.refresh(iteration)
+        chosen(whole)
+    whole.refresh(1)
+    first = chosen(whole)
+    whole.refresh(1)
+    second = chosen(whole)
+    resumed.refresh(1)
+    resumed.refresh(1)  # arming was refused at first, and tried again
+    np.testing.assert_array_equal(chosen(resumed), first)
+    resumed.refresh(1)
+    np.testing.assert_array_equal(chosen(resumed), second)
+    assert not np.array_equal(first, second)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -190,6 +191,17 @@ class Learner:
         """
         self._failure_rate = rollouts.failures / len(rollouts.lengths)
         return self._learn(rollouts, epoch)
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs beside the policy and the critic's transitions."""
+        critic = {} if self._critic is None else self._critic.state()
+        return {"multiplier": self.multiplier, "failure_rate": self._failure_rate, "critic": critic}
+
+    def restore(self, state: Mapping[str, Any], seen: Mapping[str, NDArray[np.float32]]) -> None:
+        """Go on exactly: `learn` then does what it would have done."""
+        self.multiplier, self._failure_rate = float(state["multiplier"]), float(state["failure_rate"])
+        if self._critic is not None:
+            self._critic.restore(state["critic"], seen)
 
     @property
     def critic(self) -> OnlineCritic | None:

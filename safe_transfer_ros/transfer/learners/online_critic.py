@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -99,6 +102,21 @@ class OnlineCritic:
             column = fresh[name][rows].astype(np.float32)
             self._seen[name] = np.concatenate([self._seen[name], column]) if name in self._seen else column
         return int(fresh["cost"][rows].sum())
+
+    @property
+    def seen(self) -> dict[str, NDArray[np.float32]]:
+        """All transitions so far by column, each of as many rows."""
+        return self._seen
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs beside the transitions."""
+        return self._learner.state()
+
+    def restore(self, state: Mapping[str, Any], seen: Mapping[str, NDArray[np.float32]]) -> None:
+        """Go on exactly, from `state` and `seen`."""
+        self._learner.restore(state)
+        self._seen = dict(seen)
+        self._refresh()
 
     def learn(self, policy: Policy, updates: int) -> None:
         """Update on random transitions of all seen, with next actions of this policy, unmasked."""
