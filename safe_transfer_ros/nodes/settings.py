@@ -249,7 +249,7 @@ class MonitorSettings:
     )
     standstill: str = setting(
         "measured",
-        "What an episode is worth in which a joint driven to the torque limit stood still: measured, what was measured "
+        "What an episode is worth in which a joint was asked for torque and stood still: measured, what was measured "
         "(PSPT); unsafe, nothing: it counts as unsafe, so that an arm held by its friction is not driven past D_safe",
         choices=("measured", "unsafe"),
     )

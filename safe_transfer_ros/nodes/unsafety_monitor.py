@@ -118,7 +118,7 @@ class UnsafetyMonitor(Node):
         if self._governor.may_break_loose(totals.standstill_rate):
             self.get_logger().warning(
                 f"iteration {iteration}: in {sum(totals.stood_still)} of {len(totals.stood_still)} episodes a joint "
-                "driven to the torque limit stood still. Should it break loose now, D_safe may be broken; nothing here "
+                "that was asked for torque stood still. Should it break loose now, D_safe may be broken; nothing here "
                 "predicts that (unsafety_monitor.standstill: unsafe would count such episodes as unsafe)"
             )
         row = iteration_estimate(

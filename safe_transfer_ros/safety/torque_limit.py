@@ -181,11 +181,11 @@ class GovernorSettings:
         `policy_change_risk_per_state`.
       rate: p_u to count with: "empirical" (PSPT), or an upper bound, "effective_sample" or "betting"; see
         `limit_rules`.
-      standstill: What an episode is worth in which a joint driven to the limit stood still (`safety.standstill`):
+      standstill: What an episode is worth in which a joint was asked for torque and stood still (`safety.standstill`):
         "measured", what was measured (PSPT); or "unsafe", nothing: all its states count as unsafe, so that the limit
         passes the T with d(T) = d_safe only as far as episodes show the arm in motion. Assumes that a joint which
-        moved by `MOVED_RAD` shows what it does when loose, and that a joint the limit never cuts is not shaken loose
-        by the others. An arm whose friction is above that T stays there.
+        moved by `MOVED_RAD` shows what it does when loose, and that one hardly asked for torque stays as it is. An
+        arm whose friction is above that T stays there.
       benefit: Raise the limit only while returns do not fall, see `limit_rules.Benefit`.
       damage: Name in `damage.DAMAGE_MODELS`.
       allow_unsafe_minimum: The operator's explicit override of d(t_min) < d_safe; to be logged and recorded.
@@ -326,7 +326,7 @@ class TorqueLimitGovernor:
           evidence: What else is known; needed where the settings' `needs_evidence`.
           limit_change: dp_u1 where the policy's actions are no torques and the limit's effect was measured instead: the
             share of steps at which it was felt. `mean` and `stddev` are not used then.
-          standstill_rate: p_u with all states of episodes in which a driven joint stood still counted as unsafe; needed
+          standstill_rate: p_u with all states of episodes in which an asked joint stood still counted as unsafe; needed
             where the settings' `standstill` is "unsafe". `evidence` is to be marked alike (`standstill.marked`).
 
         Returns:

@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from safe_transfer_ros.safety.standstill import Travel, driven, stood_still
+from safe_transfer_ros.safety.standstill import Travel, asked_joints, stood_still
 
 Array = npt.NDArray[np.float64]
 UnsafetyFunction: TypeAlias = Callable[[Array], Array]
@@ -98,7 +98,7 @@ class LedgerTotals:
       iteration: The iteration.
       unsafety_rate: p_u in [0, 1].
       standstill_rate: p_u with all states of episodes that stood still counted as unsafe; at least unsafety_rate.
-      stood_still: Whether a driven joint stood still in each episode, or its motion was not seen; by episode.
+      stood_still: Whether a joint stood still though asked for torque, or its motion was not seen; by episode.
       states: Joint states counted, with the missing ones.
       missing: Decision stamps without a joint state; each counted as one unsafe state.
       overflowed: Some evidence had to be dropped for lack of room; p_u is then 1.
@@ -164,7 +164,7 @@ class UnsafetyLedger:
           limit: u_lim, in the unit of u, finite.
           capacity: Most states, positions and decisions held at a time, > 0.
           torque_actions: Whether actions are the joints' torques. Where not, a policy's distribution does not tell
-            which joints it drives: all count, in an episode in which the limit was felt.
+            which joints are asked: all count, in an episode in which the limit was felt.
 
         Raises:
           ValueError: if the limit is not finite or the capacity not positive.
@@ -324,7 +324,7 @@ class UnsafetyLedger:
             return True  # nothing was asked of any joint, so nothing was shown
         if self._torque_actions:
             mean, stddev, limit = (np.array([row[part] for row in rows], dtype=np.float64) for part in range(3))
-            return stood_still(travel, driven(mean, stddev, limit))
+            return stood_still(travel, asked_joints(mean, stddev, limit))
         return stood_still(travel, np.full(len(travel), any(row[3] for row in rows)))
 
     def _missing(self, episode: _Episode) -> int:
