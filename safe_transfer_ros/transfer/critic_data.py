@@ -17,7 +17,10 @@ from safe_transfer_ros.transfer.failures import Futures, futures, sight
 
 Array = NDArray[np.float64]
 
-_HELD_OUT = 5  # one episode in so many
+# Of ten episodes two judge the critic when it is done and one, another, says when to stop: what chose among critics
+# would flatter the one it chose.
+_TENTHS = 10
+_JUDGING, _STOPPING = (0, 5), (1,)
 _HELD_OUT_MOST = 250_000  # transitions that the calibration looks at: more would not change it, and take memory
 _BLOCK = 8192
 _COUNTED = 1000
@@ -34,6 +37,19 @@ class TransitionColumns(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class HeldOut:
+    """Transitions never learned from.
+
+    Attributes:
+      rows: Those with what followed them known, shape (k,).
+      future: What followed each, shape (k,).
+    """
+
+    rows: NDArray[np.int64]
+    future: Futures
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class DataSet:
     """Transitions as training needs them. What grows with the recording lies in files, not in memory.
 
@@ -42,8 +58,8 @@ class DataSet:
       training: Rows to learn from, shape (m,).
       unsafe: How many of these led to an unsafe state.
       unsafe_episodes: In how many episodes; no longer counted when there are plenty.
-      held_out: Rows of other episodes, shape (k,), with what followed them known.
-      future: What followed each of these, shape (k,).
+      stopping: Of other episodes, those that say when training ends.
+      judging: Of yet others, those that the critic is judged on.
       digest: Hash of what the critic sees.
       action_bound: See `bounded`.
     """
@@ -52,8 +68,8 @@ class DataSet:
     training: NDArray[np.int64]
     unsafe: int
     unsafe_episodes: int
-    held_out: NDArray[np.int64]
-    future: Futures
+    stopping: HeldOut
+    judging: HeldOut
     digest: str
     action_bound: Array | None
 
@@ -81,7 +97,7 @@ def data_set(
 ) -> DataSet:
     """Split transitions by episode, and look ahead from those held out.
 
-    One episode in five is held out, by its number; so live and offline training hold out the same ones.
+    Three episodes in ten are held out, by their numbers; so live and offline training hold out the same ones.
 
     Args:
       columns: All transitions.
@@ -93,13 +109,13 @@ def data_set(
     Raises:
       ValueError: if there is nothing to learn from.
     """
-    held_out = _held_out(columns)
+    tenth = _tenths(columns)
     rows, unsafe, episodes = _RowFile(folder), 0, set[tuple[int, int]]()
-    for block in blocks(len(held_out)):
+    for block in blocks(len(tenth)):
         # Cut at its horizon, nobody knows the torque that would have come next. Such a step is left out even where it
         # failed: to keep just those would make failures look more frequent than they are.
         usable = np.isfinite(columns["next_mean"][block][:, 0]) | np.asarray(columns["terminated"][block])
-        usable &= ~held_out[block]
+        usable &= ~np.isin(tenth[block], _STOPPING + _JUDGING)
         rows.add(np.flatnonzero(usable) + block.start)
         failed = np.flatnonzero(usable & (np.asarray(columns["cost"][block]) > 0.5)) + block.start
         unsafe += len(failed)
@@ -113,21 +129,13 @@ def data_set(
         column = columns[name]
         for block in blocks(len(column)):
             digest.update(np.ascontiguousarray(column[block]).tobytes())
-    parts, count = [], 0
-    for block in blocks(len(held_out)):
-        if count < _HELD_OUT_MOST:
-            parts.append(np.flatnonzero(held_out[block]) + block.start)
-            count += len(parts[-1])
-    others = np.concatenate(parts)[:_HELD_OUT_MOST]
-    future = futures(columns["chain"][others], columns["cost"][others], columns["terminated"][others])
-    known = future.known(sight(gamma))
     return DataSet(
         columns=columns,
         training=training,
         unsafe=unsafe,
         unsafe_episodes=len(episodes),
-        held_out=others[known],
-        future=future.of(known),
+        stopping=_held_out(columns, tenth, _STOPPING, gamma),
+        judging=_held_out(columns, tenth, _JUDGING, gamma),
         digest=digest.hexdigest()[:20],
         action_bound=action_bound,
     )
@@ -139,20 +147,36 @@ def blocks(count: int) -> Iterator[slice]:
         yield slice(start, min(start + _BLOCK, count))
 
 
-def _held_out(columns: TransitionColumns) -> NDArray[np.bool_]:
-    """Which transitions are never learned from, shape (n,)."""
+def _held_out(columns: TransitionColumns, tenth: NDArray[np.uint8], which: tuple[int, ...], gamma: float) -> HeldOut:
+    """The transitions in these tenths, `_HELD_OUT_MOST` at most, with what followed them where that is known."""
+    parts, count = [np.empty(0, dtype=np.int64)], 0
+    for block in blocks(len(tenth)):
+        if count < _HELD_OUT_MOST:
+            parts.append(np.flatnonzero(np.isin(tenth[block], which)) + block.start)
+            count += len(parts[-1])
+    rows = np.concatenate(parts)[:_HELD_OUT_MOST]
+    future = futures(columns["chain"][rows], columns["cost"][rows], columns["terminated"][rows])
+    known = future.known(sight(gamma))
+    return HeldOut(rows=rows[known], future=future.of(known))
+
+
+def _tenths(columns: TransitionColumns) -> NDArray[np.uint8]:
+    """Which tenth of the episodes each transition is in, shape (n,), 0 to 9."""
     count = len(columns["cost"])
-    held_out = np.zeros(count, dtype=np.bool_)
+    tenth, held = np.zeros(count, dtype=np.uint8), np.zeros(_TENTHS, dtype=np.int64)
     for block in blocks(count):
         number = columns["iteration"][block].astype(np.uint64) * np.uint64(1_000_003) + columns["episode"][block]
-        held_out[block] = (number * np.uint64(2654435761) >> np.uint64(7)) % np.uint64(_HELD_OUT) == 0
-    if held_out.all() or not held_out.any():
-        # Few episodes: every fifth stretch of each side; a single one is cut in the order of time.
+        tenth[block] = (number * np.uint64(2654435761) >> np.uint64(7)) % np.uint64(_TENTHS)
+        held += np.bincount(tenth[block], minlength=_TENTHS)
+    parts = held[list(_JUDGING)].sum(), held[list(_STOPPING)].sum()
+    if not all(parts) or sum(parts) == count:
+        # Few episodes: each stretch a tenth, from the last one on; one or two are cut, in the order of time.
         chain = np.unique(columns["chain"], return_inverse=True)[1]
-        held_out = chain % _HELD_OUT == _HELD_OUT - 1
-        if not held_out.any():
-            held_out = np.arange(count) >= count * (_HELD_OUT - 1) // _HELD_OUT
-    return held_out
+        tenth = ((chain.max() - chain) % _TENTHS).astype(np.uint8)
+        if chain.max() < 2:
+            back = np.arange(count)[::-1] * _TENTHS // count
+            tenth = np.array([_JUDGING[0], _JUDGING[1], _STOPPING[0], *[_TENTHS - 1] * 7], dtype=np.uint8)[back]
+    return tenth
 
 
 class _RowFile:

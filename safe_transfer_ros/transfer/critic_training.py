@@ -93,9 +93,9 @@ class CriticTraining:
         start = initial_critic(n_inputs, settings.critic, settings.seed, first_risk=_first_risk(data))
         self._learner = CriticLearner(start, settings.critic)
         self._best, self._best_brier, self._waited = start, math.inf, 0
-        every = max(1, len(data.held_out) // _JUDGED)
-        self._judged = data.held_out[::every]
-        self._outcome = data.future.discounted(settings.critic.gamma)[::every]
+        every = max(1, len(data.stopping.rows) // _JUDGED)
+        self._judged = data.stopping.rows[::every]
+        self._outcome = data.stopping.future.discounted(settings.critic.gamma)[::every]
 
     @property
     def updates(self) -> int:
@@ -220,13 +220,13 @@ def risks(parameters: CriticParameters, columns: TransitionColumns, rows: NDArra
 
 
 def judge(parameters: CriticParameters, data: DataSet, gamma: float) -> Calibration:
-    """Calibration on the held-out episodes."""
-    return calibration(risks(parameters, data.columns, data.held_out), data.future, gamma)
+    """Calibration on episodes that neither taught the critic nor chose when to stop."""
+    return calibration(risks(parameters, data.columns, data.judging.rows), data.judging.future, gamma)
 
 
 def certify(data: DataSet, found: Calibration) -> list[str]:
     """What stands against relying on a critic; empty if nothing does."""
-    held_out = int(np.count_nonzero(data.columns["cost"][data.held_out]))
+    held_out = int(np.count_nonzero(data.columns["cost"][data.judging.rows]))
     against = []
     if data.unsafe < _LEAST_UNSAFE or data.unsafe_episodes < _LEAST_UNSAFE_EPISODES:
         against.append(
@@ -267,7 +267,7 @@ def model_card(
             "digest": data.digest,
             "training": len(data.training),
             "training_unsafe": data.unsafe,
-            "held_out": len(data.held_out),
+            "held_out": len(data.judging.rows),
             "torque_limit": [float(edge(data.columns["torque_limit"])) for edge in (np.min, np.max)],
             "sources": [source.get("bag", "") for source in about.get("sources", [])],
         },

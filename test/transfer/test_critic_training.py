@@ -88,8 +88,16 @@ def test_the_critic_foretells_failures_of_episodes_it_has_not_seen(training):
 
 def test_episodes_are_held_out_whole():
     episode = DATA.columns["episode"]
-    assert not set(episode[DATA.training]) & set(episode[DATA.held_out])
-    assert 0.05 < len(set(episode[DATA.held_out])) / 60 < 0.45
+    taught, chose, judged = (set(episode[rows]) for rows in (DATA.training, DATA.stopping.rows, DATA.judging.rows))
+    assert not taught & chose and not taught & judged and not chose & judged
+    assert 0.02 < len(chose) / 60 < 0.25 and 0.05 < len(judged) / 60 < 0.45
+
+
+@pytest.mark.parametrize("episodes", [1, 2, 3, 7])
+def test_few_episodes_are_split_as_well(episodes: int):
+    data = data_set(walks(episodes=episodes, steps=400, push=0.0), 0.5)
+    parts = [set(data.training), set(data.stopping.rows), set(data.judging.rows)]
+    assert all(parts) and sum(map(len, parts)) == len(set.union(*parts))
 
 
 def test_a_step_cut_at_the_horizon_is_left_out_whether_it_failed_or_not():
