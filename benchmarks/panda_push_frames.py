@@ -19,7 +19,7 @@ from safe_transfer_ros.reporting.plots import STYLE
 from safe_transfer_ros.tasks.push_environment import PushVectorEnv
 from safe_transfer_ros.tasks.push_frames import Camera
 from safe_transfer_ros.tasks.push_task import PushTask
-from safe_transfer_ros.tasks.scripted_push import ScriptedPush
+from safe_transfer_ros.tasks.scripted_push import ScriptedPush, past_obstacle
 from safe_transfer_ros.tasks.task import make
 
 # Label, task, script, and when to look (periods of 40 ms).
@@ -43,7 +43,8 @@ def frames(task: PushTask, script: dict[str, float], times: tuple[int, ...]) -> 
                 (name for name in ("failure", "success") if info[name][0]), f"{100 * info['distance'][0]:.0f} cm"
             )
             shown.append((camera.image(0), f"{step * task.control_period_s:.1f} s: {state}"))
-        *_, info = env.step(push.action(env.simulation.scenes(), around=task.obstacle_size is not None))
+        scenes = env.simulation.scenes()
+        *_, info = env.step(past_obstacle(task, scenes) if task.obstacle_size is not None else push.action(scenes))
     camera.close()
     env.close()
     return shown

@@ -58,6 +58,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--seed-tuples", type=int, default=0, metavar="N", help="labelled transitions given to a critic beforehand (0)"
     )
+    parser.add_argument(
+        "--warm-start", action="store_true", help="begin with the imitation of a rule (panda_push_obstacle)"
+    )
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (all cores); does not change the numbers")
     parser.add_argument("--quick", action="store_true", help="one seed, three epochs of eight episodes")
     parser.add_argument("--fresh", action="store_true", help="repeat runs that an earlier state of the code made")
@@ -76,6 +79,7 @@ def run(options: argparse.Namespace) -> int:
     from safe_transfer_ros.cli.study import complete
     from safe_transfer_ros.reporting import learners
     from safe_transfer_ros.transfer.learners.environment import check_task
+    from safe_transfer_ros.transfer.learners.imitation import RULES
     from safe_transfer_ros.transfer.learners.method import METHODS, LearnerSettings, method
     from safe_transfer_ros.transfer.learners.run import LearnerRun, LearnerStore, compute
     from safe_transfer_ros.transfer.workers import LocalWorkers
@@ -88,6 +92,8 @@ def run(options: argparse.Namespace) -> int:
     check_task(options.task)
     if options.method != "all":
         method(options.method)
+    if options.warm_start and options.task not in RULES:
+        raise ValueError(f"--warm-start: there is no rule to imitate for {options.task}, only for {', '.join(RULES)}")
     settings = LearnerSettings(seed_tuples=options.seed_tuples, **({} if options.chi is None else {"chi": options.chi}))
     usual = LearnerRun()
     runs = [
@@ -98,6 +104,7 @@ def run(options: argparse.Namespace) -> int:
             iterations=options.epochs or (3 if options.quick else usual.iterations),
             episodes=options.episodes or (8 if options.quick else usual.episodes),
             evaluation_episodes=8 if options.quick else usual.evaluation_episodes,
+            warm_start=options.warm_start,
             settings=settings,
         )
         for seed in range(options.seeds or (1 if options.quick else 3))

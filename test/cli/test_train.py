@@ -60,6 +60,7 @@ def test_a_table_of_what_is_finished_learns_nothing(
         (("csc", "pr2_cup_swirl", "--seeds", "0"), "--seeds must be at least 1"),
         (("csc", "pr2_cup_swirl", "--episodes", "1"), "--episodes must be at least 2"),
         (("csc", "pr2_cup_swirl", "--chi", "nan"), "expected chi > 0"),
+        (("csc", "pr2_cup_swirl", "--warm-start"), "there is no rule to imitate for pr2_cup_swirl"),
     ],
 )
 def test_mistakes_are_one_line(

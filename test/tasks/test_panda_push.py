@@ -17,7 +17,7 @@ from safe_transfer_ros.tasks.panda_push import PushBoundary, PushObstacle, PushT
 from safe_transfer_ros.tasks.push_environment import PushVectorEnv
 from safe_transfer_ros.tasks.push_task import PushScene, PushTask, motion_between
 from safe_transfer_ros.tasks.rotations import rotation_vector, tilt_deg, turned_by, upright
-from safe_transfer_ros.tasks.scripted_push import ScriptedPush
+from safe_transfer_ros.tasks.scripted_push import ScriptedPush, past_obstacle
 from safe_transfer_ros.tasks.task import available, make
 
 TOPPLE, BOUNDARY, OBSTACLE = PushTopple(), PushBoundary(), PushObstacle()
@@ -53,7 +53,10 @@ def _push(
     last: dict[str, np.ndarray] = {key: np.zeros(count, dtype=bool) for key in ("failure", "success")}
     total = np.zeros(count)
     for _ in range(task.horizon):
-        _, reward, terminated, truncated, info = env.step(script.action(env.simulation.scenes(), around=around))
+        scenes = env.simulation.scenes()
+        _, reward, terminated, truncated, info = env.step(
+            past_obstacle(task, scenes) if around else script.action(scenes)
+        )
         total += np.where(ended, 0.0, reward)
         for key, values in last.items():
             values[~ended] = info[key][~ended]

@@ -14,7 +14,7 @@ from safe_transfer_ros.tasks.push_contact import box_gap
 from safe_transfer_ros.tasks.push_environment import PushVectorEnv
 from safe_transfer_ros.tasks.push_task import PushTask
 from safe_transfer_ros.tasks.push_view import PushUnsafetyReader, PushView
-from safe_transfer_ros.tasks.scripted_push import ScriptedPush
+from safe_transfer_ros.tasks.scripted_push import ScriptedPush, past_obstacle
 
 TASKS = (PushTopple(), PushBoundary(), PushObstacle(reward="dense"))
 PERIOD = 40_000_000
@@ -50,7 +50,8 @@ def _recorded(task: PushTask, *, aside: bool) -> _Recorded:
 
     note(False)
     for _ in range(task.horizon):
-        action = script.action(env.simulation.scenes(), around=not aside and task.obstacle_size is not None)
+        around, scenes = not aside and task.obstacle_size is not None, env.simulation.scenes()
+        action = past_obstacle(task, scenes) if around else script.action(scenes)
         observation, reward, terminated, truncated, info = env.step(action)
         note(bool(info["failure"][0]))
         rows["reward"].append(reward[0])

@@ -17,7 +17,7 @@ from safe_transfer_ros.transfer.policy_file import find, load_for, with_stddev_s
 TASK = make("pr2_cup_swirl")
 
 
-@pytest.mark.parametrize("name", ["pr2_cup_swirl", "panda_push_boundary", "panda_push_topple"])
+@pytest.mark.parametrize("name", ["pr2_cup_swirl", "panda_push_boundary", "panda_push_topple", "panda_push_obstacle"])
 def test_a_shipped_policy_is_the_one_its_record_describes(name: str) -> None:
     record = yaml.safe_load(resources.path(f"weights/{name}.yaml").read_text())
     assert hashlib.sha256(find(name).read_bytes()).hexdigest() == record["sha256"]

@@ -143,9 +143,15 @@ class PushTaskEnvironment:
     Each row of the simulation is one episode; one that has ended stands by until all have.
     """
 
-    def __init__(self, task: str) -> None:
-        """Choose the task; the scenes are built with the first rollout."""
-        self._task = make(task, PushTask)
+    def __init__(self, task: str, *, reward: str | None = None, failure_cost: float = 0.0) -> None:
+        """Choose the task; the scenes are built with the first rollout.
+
+        Args:
+          task: Name of the task.
+          reward: "dense" or "sparse"; the task's own if not given.
+          failure_cost: Taken off the reward of a step that fails.
+        """
+        self._task, self._failure_cost = make(task, PushTask, reward=reward), failure_cost
         self._scenes: PushVectorEnv | None = None
         self.observation_size = self._task.observation_size
         self.action_bound: Array = np.ones(self._task.action_size)
@@ -189,7 +195,8 @@ class PushTaskEnvironment:
             observation, reward, ended, truncated, info = self._scenes.step(taken)
             failed = running & info["failure"]
             ended = running & (ended | failed)
-            actions[running, step], rewards[running, step] = taken[running], reward[running]
+            actions[running, step] = taken[running]
+            rewards[running, step] = (reward - self._failure_cost * failed)[running]
             costs[:, step], terminated[:, step] = failed, ended
             succeeded[running] = info["success"][running]
             lengths += running
@@ -220,7 +227,8 @@ ENVIRONMENTS: dict[str, Callable[[], ConstrainedEnvironment]] = {
     "pr2_cup_swirl": lambda: TorqueTaskEnvironment("pr2_cup_swirl"),
     "panda_push_topple": lambda: PushTaskEnvironment("panda_push_topple"),
     "panda_push_boundary": lambda: PushTaskEnvironment("panda_push_boundary"),
-    "panda_push_obstacle": lambda: PushTaskEnvironment("panda_push_obstacle"),
+    # Sparse, every step away from the goal costs 1: an episode that a failure cuts short would be the better one.
+    "panda_push_obstacle": lambda: PushTaskEnvironment("panda_push_obstacle", reward="dense", failure_cost=5.0),
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from safe_transfer_ros.policies import weights
 from safe_transfer_ros.transfer import run_store
 from safe_transfer_ros.transfer.learners.environment import environment
+from safe_transfer_ros.transfer.learners.imitation import imitated
 from safe_transfer_ros.transfer.learners.learner import COLUMNS, Judgement, Learner
 from safe_transfer_ros.transfer.learners.method import LearnerSettings, method
 from safe_transfer_ros.transfer.run_store import Curves, RunStore
@@ -32,6 +33,7 @@ class LearnerRun:
       iterations: Epochs.
       episodes: An epoch.
       evaluation_episodes: After the last epoch.
+      warm_start: Begin with the imitation of the task's rule, not with a new policy.
       settings: The same for every method.
     """
 
@@ -41,6 +43,7 @@ class LearnerRun:
     iterations: int = 40
     episodes: int = 20
     evaluation_episodes: int = 20
+    warm_start: bool = False
     settings: LearnerSettings = field(default_factory=LearnerSettings)
 
 
@@ -56,11 +59,18 @@ def compute(run: LearnerRun, progress: Path | None = None) -> dict[str, list[flo
       progress: File that is to hold the number of epochs done; the learned policy is kept beside it.
 
     Raises:
-      ValueError: if there is no such method or task.
+      ValueError: if there is no such method or task, or no rule for a warm start.
     """
     columns: dict[str, list[float]] = {name: [] for name in (*COLUMNS, *_JUDGED)}
     with environment(run.task) as where:
-        learner = Learner(where, method(run.method), run.settings, episodes=run.episodes, seed=run.seed)
+        learner = Learner(
+            where,
+            method(run.method),
+            run.settings,
+            episodes=run.episodes,
+            seed=run.seed,
+            parameters=imitated(run.task, run.seed, hidden=run.settings.hidden) if run.warm_start else None,
+        )
         for record in islice(learner.epochs(), run.iterations):
             for name in COLUMNS:
                 columns[name].append(float(getattr(record, name)))

@@ -78,6 +78,26 @@ def test_the_gates_actions_are_those_on_record_and_applied() -> None:
     assert np.abs(rolled.applied).max() <= 1.0
 
 
+def test_past_the_obstacle_a_failure_costs_more_than_the_steps_it_saves() -> None:
+    class Straight:
+        """Behind the cube and straight on, through the obstacle."""
+
+        def distribution(self, observation):
+            mean = np.zeros((len(observation), 3))
+            mean[:, 0] = 0.3
+            mean[:, 1] = np.clip(8.0 * 0.1 * (observation[:, 7] - observation[:, 1]), -0.3, 0.3)
+            return mean, np.full(3, 0.01)
+
+    dense = make("panda_push_obstacle", PushTask, reward="dense")
+    with environment("panda_push_obstacle") as where:
+        rolled = where.rollout(Straight(), episodes=3, seed=0)
+    assert rolled.failures > 0 and (rolled.lengths[rolled.costs.any(axis=1)] < dense.horizon).all()
+    for row, steps in enumerate(rolled.lengths):
+        before, after = (dense.scene_of(rolled.observations[row, part]) for part in (slice(steps), slice(1, steps + 1)))
+        expected = dense.reward(before, after) - 5.0 * rolled.costs[row, :steps]
+        np.testing.assert_allclose(rolled.rewards[row, :steps], expected, atol=1e-9)
+
+
 def test_torque_tasks_end_with_their_first_unsafe_state() -> None:
     class Fling:
         def distribution(self, observation):
