@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +31,8 @@ def write(runs: Sequence[LearnerCurves], folder: Path) -> str:
     by_method: dict[str, list[LearnerCurves]] = {}
     for one in runs:
         by_method.setdefault(METHODS[one.run.method].label, []).append(one)
-    lines = [_line(label, of) for label, of in by_method.items()]
     _write(folder / f"{task}.csv", [row for one in runs for row in _rows(one)])
-    _write(folder / f"{task}_summary.csv", lines)
+    text = summary(by_method, folder / f"{task}_summary.csv")
     panels = [name for name in _PANELS if np.isfinite(runs[0].columns[name]).any()]
     counts = sorted({len(of) for of in by_method.values()})
     seeds = f"{counts[0]} to {counts[-1]} seeds" if len(counts) > 1 else f"{counts[0]} seed" + "s" * (counts[0] > 1)
@@ -46,9 +45,16 @@ def write(runs: Sequence[LearnerCurves], folder: Path) -> str:
         along=("episodes", "episodes"),
         bounds={"failures_per_episode": (chi, "χ")},
     )
+    return f"{text}\n\n{picture}"
+
+
+def summary(groups: Mapping[str, Sequence[LearnerCurves]], path: Path) -> str:
+    """Write a line for each group of runs that differ in their seed only; returns them as a table."""
+    lines = [_line(label, of) for label, of in groups.items()]
+    _write(path, lines)
     names = list(lines[0])
     table = [names, ["---"] * len(names), *([str(line[name]) for name in names] for line in lines)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in table) + f"\n\n{picture}"
+    return "\n".join("| " + " | ".join(row) + " |" for row in table)
 
 
 def _line(label: str, runs: Sequence[LearnerCurves]) -> dict[str, object]:
