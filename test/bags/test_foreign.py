@@ -111,6 +111,7 @@ def test_commands_that_stop_end_the_stretch(tmp_path):
         ({}, {"rat": 1.0}, "unknown entry 'rat'; did you mean 'rate'"),
         ({}, {"rate": None}, "lacks rate"),
         ({}, {"unsafe": None}, "give a task, or one of joint_speed_above"),
+        ({}, {"task": "panda_push_topple"}, "cannot name panda_push_topple: commands are torques"),
         ({}, {"task": "pr2_cup_swirl"}, "the mapping names 2 joints, task pr2_cup_swirl has 7"),
     ],
 )
