@@ -35,8 +35,8 @@ from safe_transfer_ros.bags.transition_store import Transitions, TransitionWrite
 from safe_transfer_ros.bags.transitions import Counts, TransitionBuilder
 from safe_transfer_ros.configuration import nearest
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
-from safe_transfer_ros.tasks.push_task import PushTask
-from safe_transfer_ros.tasks.task import Array, Outcome, Seen, Task, available, make
+from safe_transfer_ros.tasks.in_graph import in_graph
+from safe_transfer_ros.tasks.task import Array, Outcome, Seen, Task, make
 
 _STALE = 1.5  # periods after which a joint state or a command no longer counts
 
@@ -121,10 +121,10 @@ def write_foreign_transitions(bag: Bag, mapping: RecordingMap, folder: Path | st
     Raises:
       BagError: if the bag lacks what the mapping names, or the folder holds something.
     """
-    if mapping.task in available(PushTask):
+    if mapping.task and not in_graph(mapping.task).torques:
         raise BagError(
-            f"a mapping cannot name {mapping.task}: commands are torques, and tell neither the motions of the tool that a "
-            "critic of a push judges nor the episode's goal"
+            f"a mapping cannot name {mapping.task}: commands are torques, and tell neither the motions of the tool "
+            "that its critic judges nor the episode's goal"
         )
     task = make(mapping.task) if mapping.task else None
     judge = task or JointSpaceSafety(
