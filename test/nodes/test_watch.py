@@ -240,7 +240,9 @@ def test_output_is_ours_alone(number: int) -> None:
     assert "a library speaks" in finished.stderr
 
 
-@pytest.mark.parametrize("arguments", [("--domain", "233"), ("--domain", "-1"), ("--namespace", "no name")])
+@pytest.mark.parametrize(
+    "arguments", [("--domain", "233"), ("--domain", "-1"), ("--namespace", "no name", "--domain", "9")]
+)
 def test_mistakes_are_named(arguments: tuple[str, ...]) -> None:
     finished = subprocess.run(
         graph_runs.command("watch", "--once", *arguments), env=graph_runs.environment(), capture_output=True, text=True

@@ -45,7 +45,7 @@ QUICK = {
     "push_settling": 0.1,
     "latency_time": 1.0,
     "latency_limit": 1.0,
-    "watchdog_slack": 2.0,
+    "watchdog_slack": 5.0,
 }
 SETTINGS = CommissionSettings(e_stop_wait=0.5, **QUICK)
 TIMEOUTS = Timeouts(
