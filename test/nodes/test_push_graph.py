@@ -15,7 +15,8 @@ from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
 from test_safety_filter import Bench, bench, filter_process, parameters, with_parameters  # noqa: F401 - fixtures
 
-from safe_transfer_ros.bags.read import messages
+from safe_transfer_ros.bags.read import Bag, messages
+from safe_transfer_ros.bags.transitions import write_transitions
 from safe_transfer_ros.nodes import qos
 from safe_transfer_ros.nodes.object_pose import pose_message
 from safe_transfer_ros.nodes.stamps import set_ns, to_ns
@@ -98,6 +99,18 @@ def test_the_filter_asks_the_critic_that_the_trainer_has_retrained(run: Path) ->
     assert len(first) == len(second) == 1 and first != second
     latest = load_critic(run / "critic.safetensors", observation_size=21, action_size=2)
     assert latest.card["iterations"] == 2 and latest.version not in first | second
+
+
+def test_the_bag_gives_transitions_with_the_runs_rewards_and_the_actions_taken(run: Path, tmp_path: Path) -> None:
+    transitions, counts = write_transitions([Bag(run / "bag")], GRAPH, tmp_path / "transitions")
+    taken = np.array([one.chosen for one in _all(run, "/safety_filter/decision") if not one.last])
+    assert counts.transitions == len(taken) == counts.decisions - 4 and counts.gaps == counts.clock_jumps == 0
+    np.testing.assert_array_equal(transitions["chosen"], taken.astype(np.float32))
+    np.testing.assert_array_equal(transitions["applied"], np.clip(transitions["chosen"], -1.0, 1.0))
+    assert transitions["terminated"].sum() == 4
+    for record in read(run / "iterations.csv"):
+        rewards = transitions["reward"][transitions["iteration"] == record.iteration]
+        assert rewards.sum() / 2.0 == pytest.approx(record.mean_return, rel=1e-4)
 
 
 def test_the_same_objects_in_one_process_give_the_same_numbers_to_the_last_bit(run: Path) -> None:
