@@ -50,6 +50,9 @@ TOPICS: tuple[tuple[str, type, QoSProfile, QoSProfile], ...] = (
 )
 
 
+QUIET_SECONDS, QUIET_LOOKS = 0.5, 5  # longer than a writer takes to see that we lack something (config/fastdds.xml)
+
+
 class BagRecorder(Node):
     """Subscribes raw and writes raw."""
 
@@ -60,6 +63,8 @@ class BagRecorder(Node):
         if not settings.bag:
             raise ConfigurationError("bag_recorder: parameter 'bag' is missing: name the directory to write")
         self._lifetime = lifetime
+        self._heard = 0  # messages
+        self._seen, self._quiet_since, self._quiet_looks = -1, 0.0, 0
         self._writer = BagWriter(
             settings.bag,
             compression=settings.compression,
@@ -82,6 +87,7 @@ class BagRecorder(Node):
         # a lost message shows in the steps and stamps instead: `safe_transfer bag check` reads them.
         def on_message(data: bytes) -> None:
             received = now()
+            self._heard += 1
             try:
                 write(topic_id, data, received, received)
             except BagError as error:
@@ -94,6 +100,18 @@ class BagRecorder(Node):
             self._writer.flush_if_due()
         except BagError as error:
             self._lifetime.end(EXIT_BAD_INPUT, f"bag_recorder: {error}")
+
+    def leave(self) -> bool:
+        """Whether all that had come when the end was asked for is written: nothing more comes for a moment.
+
+        A busy machine may have kept us from what was delivered long ago; by looks as well as by time, because it may
+        keep us from running between two looks, too.
+        """
+        now = time.monotonic()
+        if self._heard != self._seen:
+            self._seen, self._quiet_since, self._quiet_looks = self._heard, now, 0
+        self._quiet_looks += 1
+        return self._quiet_looks > QUIET_LOOKS and now - self._quiet_since > QUIET_SECONDS
 
     def close(self) -> None:
         """Write the index, so that stock tools open the bag at once."""

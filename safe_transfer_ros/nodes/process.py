@@ -27,7 +27,7 @@ from rclpy.task import Future
 from safe_transfer_ros import middleware
 
 EXIT_BAD_INPUT = 2
-DELIVERY_SECONDS = 0.2
+DELIVERY_SECONDS = 1.0
 LEAVE_SECONDS = 3.0  # for a node that has to wait for others before it may end
 _PR_SET_PDEATHSIG = 1
 

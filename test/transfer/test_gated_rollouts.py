@@ -89,7 +89,7 @@ def test_a_critic_learns_on_from_the_target_arm(arm, monkeypatch):
     before = source.risk(columns["observation"], columns["applied"]).mean()
     source.learn(columns)
     after = source.risk(columns["observation"], columns["applied"]).mean()
-    assert before < 0.3 < after
+    assert after > before + 0.1, (before, after)
     again = LearningCritic("csc", "nominal", seed=3, per_iteration=60)
     again.learn(columns)
     np.testing.assert_array_equal(
