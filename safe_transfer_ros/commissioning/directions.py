@@ -20,7 +20,7 @@ from safe_transfer_ros.robots.dynamics import ArmDynamics
 
 Array = npt.NDArray[np.float64]
 
-LOOKS, LOOK_SECONDS = 25, 0.2
+LOOKS, LOOK_SECONDS = 100, 0.2  # an arm with little friction swings for long
 HOLES = 20  # pushes of one joint that a machine may spoil by not running us
 
 

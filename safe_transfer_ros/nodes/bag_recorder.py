@@ -63,7 +63,7 @@ class BagRecorder(Node):
         if not settings.bag:
             raise ConfigurationError("bag_recorder: parameter 'bag' is missing: name the directory to write")
         self._lifetime = lifetime
-        self._heard = 0  # messages
+        self._heard, self._failed = 0, False  # messages; whether one could not be written
         self._seen, self._quiet_since, self._quiet_looks = -1, 0.0, 0
         self._writer = BagWriter(
             settings.bag,
@@ -89,17 +89,24 @@ class BagRecorder(Node):
             received = now()
             self._heard += 1
             try:
-                write(topic_id, data, received, received)
+                if not self._failed:
+                    write(topic_id, data, received, received)
             except BagError as error:
-                self._lifetime.end(EXIT_BAD_INPUT, f"bag_recorder: {error}")
+                self._fail(error)
 
         self.create_subscription(kind, name, on_message, listen, raw=True)
 
     def _flush(self) -> None:
         try:
-            self._writer.flush_if_due()
+            if not self._failed:
+                self._writer.flush_if_due()
         except BagError as error:
-            self._lifetime.end(EXIT_BAD_INPUT, f"bag_recorder: {error}")
+            self._fail(error)
+
+    def _fail(self, error: BagError) -> None:
+        """What cannot be written now will not be written later: each try costs what the last one did."""
+        self._failed = True
+        self._lifetime.end(EXIT_BAD_INPUT, f"bag_recorder: {error}")
 
     def leave(self) -> bool:
         """Whether all that had come when the end was asked for is written: nothing more comes for a moment.
@@ -111,7 +118,7 @@ class BagRecorder(Node):
         if self._heard != self._seen:
             self._seen, self._quiet_since, self._quiet_looks = self._heard, now, 0
         self._quiet_looks += 1
-        return self._quiet_looks > QUIET_LOOKS and now - self._quiet_since > QUIET_SECONDS
+        return self._failed or self._quiet_looks > QUIET_LOOKS and now - self._quiet_since > QUIET_SECONDS
 
     def close(self) -> None:
         """Write the index, so that stock tools open the bag at once."""
