@@ -29,6 +29,7 @@ from safe_transfer_ros import middleware
 EXIT_BAD_INPUT = 2
 DELIVERY_SECONDS = 1.0
 LEAVE_SECONDS = 3.0  # for a node that has to wait for others before it may end
+HANG_SECONDS = 20.0  # a node that was told to end and has not by then never will
 _PR_SET_PDEATHSIG = 1
 
 
@@ -145,6 +146,10 @@ def _end_on_signals(lifetime: Lifetime) -> None:
     def wait() -> None:
         os.read(reader, 1)
         lifetime.end()
+        # Its launcher, who would have killed it, may be gone.
+        time.sleep(HANG_SECONDS)
+        print(f"hung: did not end within {HANG_SECONDS:g} s", file=sys.stderr, flush=True)
+        os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
 
