@@ -22,8 +22,8 @@ STAND_BACK = 15  # niceness
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of processes first: together they take longest."""
-    items.sort(key=lambda item: not item.nodeid.startswith(PROCESSES))
+    """What takes longest first: tests of processes, together, and beside them the build by colcon."""
+    items.sort(key=lambda item: (not item.nodeid.startswith(PROCESSES), "colcon" not in item.nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)
