@@ -232,7 +232,8 @@ class SafetyFilter(ManagedNode):
             if self._lockstep:
                 now += period  # the robot's time stands still until it gets a command
             else:
-                time.sleep(period * 1e-9)
+                least = float(np.abs(self._filter.applied).max()) / self._settings.torque_rate_limit
+                time.sleep(min(period * 1e-9, least + 1e-4))  # no longer than the rate asks for
                 now = self._now()
 
     # What arrives ----------------------------------------------------------------------------------------------------
