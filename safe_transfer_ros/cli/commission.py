@@ -8,7 +8,8 @@ import importlib
 import time
 from collections.abc import Sequence
 
-from safe_transfer_ros.cli.run import GRAPHS, arguments_text, interrupt_on_sigterm, parse_arguments, pick_graph
+from safe_transfer_ros.cli.interrupts import Interrupts
+from safe_transfer_ros.cli.run import GRAPHS, arguments_text, parse_arguments, pick_graph
 from safe_transfer_ros.commissioning import report
 from safe_transfer_ros.commissioning.procedure import STEPS, commission
 from safe_transfer_ros.commissioning.step import Bench, Outcome, Timeouts
@@ -49,12 +50,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 class Terminal:
     """The operator at this terminal."""
 
+    def __init__(self, interrupts: Interrupts) -> None:
+        """Ctrl-C is taken while the operator is asked."""
+        self._interrupts = interrupts
+
     def confirm(self, text: str) -> bool:
         """Ask; no terminal, no answer and anything but yes are a no."""
         try:
-            return input(f"  {text}\n  Is the cell clear? Type yes to go on: ").strip().lower() == "yes"
+            with self._interrupts.at_once():
+                answer = input(f"  {text}\n  Is the cell clear? Type yes to go on: ")
         except EOFError:
             return False
+        return answer.strip().lower() == "yes"
 
     def tell(self, text: str) -> None:
         """Ask for something to be done now."""
@@ -79,10 +86,11 @@ def run(options: argparse.Namespace) -> int:
     ended = ""
     try:
         with (
-            interrupt_on_sigterm(),
+            Interrupts() as interrupts,
             Launcher(PROCESSES, folder / "config.yaml", claimed, folder / "logs") as launcher,
         ):
-            _walk(launcher, parameters, experiment, claimed.number, options.step or tuple(STEPS), outcomes)
+            steps = options.step or tuple(STEPS)
+            _walk(launcher, interrupts, parameters, experiment, claimed.number, steps, outcomes)
     except ProcessFailed as error:
         ended = str(error)
     except KeyboardInterrupt:
@@ -100,6 +108,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _walk(
     launcher: Launcher,
+    interrupts: Interrupts,
     parameters: Parameters,
     experiment: ExperimentSettings,
     number: int,
@@ -110,16 +119,21 @@ def _walk(
     link_of = importlib.import_module("safe_transfer_ros.nodes.commissioning_link").CommissioningLink
     supervisor = build(SupervisorSettings, parameters["controller_supervisor"], where="controller_supervisor")
     filter_ = build(FilterSettings, parameters["safety_filter"], where="safety_filter")
+
+    def alive() -> None:
+        interrupts.check()
+        launcher.running()
+
     link = link_of(
         experiment,
         supervisor,
         domain=number,
         process_ids={process.node: launcher.process_id(process.node) for process in PROCESSES},
-        alive=launcher.running,
+        alive=alive,
     )
     bench = Bench(
         arm=link,
-        operator=Terminal(),
+        operator=Terminal(interrupts),
         settings=build(CommissionSettings, parameters["commission"], where="commission"),
         timeouts=Timeouts(
             torque_limit=filter_.reset_torque_limit,
