@@ -4,8 +4,13 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from safe_transfer_ros.transfer.learners.method import LearnerSettings, Method
 
 _DESCRIPTION = """\
 Learn a task from nothing while failing as seldom as may be.
@@ -25,13 +30,14 @@ _EPILOG = """\
 examples:
   safe_transfer train csc panda_push_boundary --quick             does it work at all? a minute or two
   safe_transfer train all panda_push_boundary --seeds 3           CSC and its comparisons, table and picture
-  safe_transfer train csc panda_push_topple --chi 0.1 --jobs 2    more failures accepted, faster learning
+  safe_transfer train csc panda_push_topple --chi 0.02 0.05 0.2   what accepting more failures buys, in one picture
 
 In the folder of --out afterwards:
   <task>.csv          every epoch of every run: return, failures an episode, cumulative failures, success, time
   <task>_summary.csv  a line a method: means over seeds with 95 % bootstrap intervals
   <task>.png          the curves
-  <task>_<method>_seed<N>.safetensors  the learned policies; `safe_transfer up panda_push policy:=FILE` takes them
+  <task>_<method>[_chi<X>][_eta<X>]_seed<N>.safetensors
+                      the learned policies; `safe_transfer up panda_push policy:=FILE` takes them
   cache/              finished runs, under the hash of their settings
 
 Stopped, by Ctrl-C, kill -9 or a power loss: give the same command again. Finished runs are kept, those that were
@@ -54,7 +60,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--seeds", type=int, metavar="N", help="seeds per method, from 0 on (3)")
     parser.add_argument("--epochs", type=int, metavar="N", help="epochs a run (40)")
     parser.add_argument("--episodes", type=int, metavar="N", help="episodes an epoch (20)")
-    parser.add_argument("--chi", type=float, help="failures an episode that are accepted (0.05)")
+    parser.add_argument(
+        "--chi", type=float, nargs="+", metavar="X", help="failures an episode that are accepted (0.05); several: each"
+    )
+    parser.add_argument(
+        "--eta", type=float, nargs="+", metavar="X", help="how fast the multiplier follows them (2); several: each"
+    )
     parser.add_argument(
         "--seed-tuples", type=int, default=0, metavar="N", help="labelled transitions given to a critic beforehand (0)"
     )
@@ -80,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
     from safe_transfer_ros.reporting import learners
     from safe_transfer_ros.transfer.learners.environment import check_task
     from safe_transfer_ros.transfer.learners.imitation import RULES
-    from safe_transfer_ros.transfer.learners.method import METHODS, LearnerSettings, method
+    from safe_transfer_ros.transfer.learners.method import METHODS, method
     from safe_transfer_ros.transfer.learners.run import LearnerRun, LearnerStore, compute
     from safe_transfer_ros.transfer.workers import LocalWorkers
 
@@ -94,7 +105,6 @@ def run(options: argparse.Namespace) -> int:
         method(options.method)
     if options.warm_start and options.task not in RULES:
         raise ValueError(f"--warm-start: there is no rule to imitate for {options.task}, only for {', '.join(RULES)}")
-    settings = LearnerSettings(seed_tuples=options.seed_tuples, **({} if options.chi is None else {"chi": options.chi}))
     usual = LearnerRun()
     runs = [
         LearnerRun(
@@ -109,6 +119,7 @@ def run(options: argparse.Namespace) -> int:
         )
         for seed in range(options.seeds or (1 if options.quick else 3))
         for name in (METHODS if options.method == "all" else [options.method])
+        for settings in _settings(METHODS[name], options)
     ]
     store = LearnerStore(options.out / "cache")
     if options.table_only:
@@ -119,8 +130,21 @@ def run(options: argparse.Namespace) -> int:
         options.out.mkdir(parents=True, exist_ok=True)
         done = complete(runs, store, compute, lambda: LocalWorkers(options.jobs), fresh=options.fresh)
         finished = [done[one] for one in runs]
-    for one in runs:
+    for one, name in zip(runs, learners.names(runs), strict=True):
         if store.policy(one).exists():
-            shutil.copyfile(store.policy(one), options.out / f"{one.task}_{one.method}_seed{one.seed}.safetensors")
+            shutil.copyfile(store.policy(one), options.out / f"{one.task}_{name}_seed{one.seed}.safetensors")
     print(learners.write(finished, options.out))
     return 0
+
+
+def _settings(method: Method, options: argparse.Namespace) -> list[LearnerSettings]:
+    """Every combination of what was asked for, as far as it concerns the method."""
+    from safe_transfer_ros.transfer.learners.method import LearnerSettings
+
+    usual = LearnerSettings(seed_tuples=options.seed_tuples)
+    constrained, multiplied = method.update != "reward", method.update == "lagrangian"
+    return [
+        dataclasses.replace(usual, chi=chi, multiplier_rate=eta)
+        for chi in (constrained and options.chi) or [usual.chi]
+        for eta in (multiplied and options.eta) or [usual.multiplier_rate]
+    ]

@@ -40,7 +40,7 @@ class UnsafetyMonitor(Node):
         self._graph = in_graph(experiment.task)
         self._states = JointStateReader(self._graph.task.robot.joint_names)
         self._unsafety = self._graph.unsafety_reader(experiment.seed)
-        self._ledger = UnsafetyLedger(self._graph.task.unsafety_limit, torque_actions=self._graph.drive() is None)
+        self._ledger = UnsafetyLedger(self._graph.task.unsafety_limit, torque_actions=self._graph.torques)
         self._governor = TorqueLimitGovernor(
             experiment.governor(settings),
             iteration=experiment.first_iteration,

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from safe_transfer_ros.reporting import evidence
 from safe_transfer_ros.reporting.bootstrap import stratified_interval
 from safe_transfer_ros.transfer.learners.method import METHODS
-from safe_transfer_ros.transfer.learners.run import LearnerCurves
+from safe_transfer_ros.transfer.learners.run import LearnerCurves, LearnerRun
 
 Array = NDArray[np.float64]
 
 _PANELS = ("mean_return", "failures_per_episode", "cumulative_failures", "success_rate")
+_VARIED = {"chi": ("chi", "χ"), "multiplier_rate": ("eta", "η")}  # setting: in names of files, in labels
 _LAST = 5  # epochs that "last" is the mean of, or half of them where there are fewer than ten
 
 
@@ -27,28 +28,53 @@ def write(runs: Sequence[LearnerCurves], folder: Path) -> str:
     Returns:
       The summary as text, and where the picture is.
     """
-    task, chi = runs[0].run.task, runs[0].run.settings.chi
-    by_method: dict[str, list[LearnerCurves]] = {}
-    for one in runs:
-        by_method.setdefault(METHODS[one.run.method].label, []).append(one)
+    task, chis = runs[0].run.task, sorted({one.run.settings.chi for one in runs})
+    groups: dict[str, list[LearnerCurves]] = {}
+    for one, label in zip(runs, _labels([one.run for one in runs]), strict=True):
+        groups.setdefault(label, []).append(one)
     _write(folder / f"{task}.csv", [row for one in runs for row in _rows(one)])
-    text = summary(by_method, folder / f"{task}_summary.csv")
+    text = _summary(groups, folder / f"{task}_summary.csv")
     panels = [name for name in _PANELS if np.isfinite(runs[0].columns[name]).any()]
-    counts = sorted({len(of) for of in by_method.values()})
+    counts = sorted({len(of) for of in groups.values()})
     seeds = f"{counts[0]} to {counts[-1]} seeds" if len(counts) > 1 else f"{counts[0]} seed" + "s" * (counts[0] > 1)
-    title = f"{task}: {seeds} per learner, accepted failures χ = {chi:g}"
+    title = f"{task}: {seeds} per learner"
+    bounds = {}
+    if len(chis) == 1:
+        title += f", accepted failures χ = {chis[0]:g}"
+        bounds["failures_per_episode"] = (chis[0], "χ")
     picture = evidence.draw(
-        title,
-        by_method,
-        panels,
-        folder / f"{task}.png",
-        along=("episodes", "episodes"),
-        bounds={"failures_per_episode": (chi, "χ")},
+        title, groups, panels, folder / f"{task}.png", along=("episodes", "episodes"), bounds=bounds
     )
     return f"{text}\n\n{picture}"
 
 
-def summary(groups: Mapping[str, Sequence[LearnerCurves]], path: Path) -> str:
+def names(runs: Sequence[LearnerRun]) -> list[str]:
+    """A name for the file of each run's policy, apart from task and seed: the method, and what was varied of it."""
+    return [
+        "_".join([run.method, *(f"{_VARIED[name][0]}{value:g}" for name, value in varied)])
+        for run, varied in zip(runs, _varied(runs), strict=True)
+    ]
+
+
+def _labels(runs: Sequence[LearnerRun]) -> list[str]:
+    return [
+        ", ".join([METHODS[run.method].label, *(f"{_VARIED[name][1]} = {value:g}" for name, value in varied)])
+        for run, varied in zip(runs, _varied(runs), strict=True)
+    ]
+
+
+def _varied(runs: Sequence[LearnerRun]) -> list[list[tuple[str, float]]]:
+    """Of each run the settings in which the runs of its method differ."""
+    values: dict[tuple[str, str], set[float]] = {}
+    for run in runs:
+        for name in _VARIED:
+            values.setdefault((run.method, name), set()).add(getattr(run.settings, name))
+    return [
+        [(name, getattr(run.settings, name)) for name in _VARIED if len(values[run.method, name]) > 1] for run in runs
+    ]
+
+
+def _summary(groups: Mapping[str, Sequence[LearnerCurves]], path: Path) -> str:
     """Write a line for each group of runs that differ in their seed only; returns them as a table."""
     lines = [_line(label, of) for label, of in groups.items()]
     _write(path, lines)
@@ -92,7 +118,8 @@ def _spread(values: Array, form: str) -> str:
 
 def _rows(one: LearnerCurves) -> list[dict[str, object]]:
     return [
-        {"method": one.run.method, "seed": one.run.seed}
+        {"method": one.run.method, "seed": one.run.seed, "chi": one.run.settings.chi}
+        | {"eta": one.run.settings.multiplier_rate}
         | {name: repr(float(values[at])) for name, values in one.columns.items()}
         for at in range(one.run.iterations)
     ]

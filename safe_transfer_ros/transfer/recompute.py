@@ -166,7 +166,7 @@ class _Replay:
         self._task = self._graph.task
         self._reader = self._graph.unsafety_reader(int(shared.get("seed", 0)))
         self._order = JointOrder(self._task.robot.joint_names)
-        self._ledger = UnsafetyLedger(self._task.unsafety_limit, torque_actions=self._graph.drive() is None)
+        self._ledger = UnsafetyLedger(self._task.unsafety_limit, torque_actions=self._graph.torques)
         self._governor = governor(config)
         self._assembler = EpisodeAssembler(self._task.robot.joint_names, action_names=self._graph.action_names)
         self._episodes: dict[int, list[Episode]] = defaultdict(list)

@@ -70,3 +70,15 @@ def test_mistakes_are_one_line(
     error = capsys.readouterr().err
     assert says in error and len(error.strip().splitlines()) == 1
     assert not (tmp_path / "none").exists()
+
+
+def test_what_a_constraint_is_varied_over_is_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ("pr2_cup_swirl", "--quick", "--epochs", "1", "--episodes", "2", "--jobs", "1", "--out", str(tmp_path))
+    assert main(["train", "trpo-lagrangian", *small, "--chi", "0.05", "0.2", "--eta", "1"]) == 0
+    told = capsys.readouterr().out
+    for chi in ("0.05", "0.2"):
+        assert f"| TRPO-Lagrangian, χ = {chi} | 1 |" in told
+        assert (tmp_path / f"pr2_cup_swirl_trpo-lagrangian_chi{chi}_seed0.safetensors").exists()
+    assert {row["eta"] for row in csv.DictReader((tmp_path / "pr2_cup_swirl.csv").open())} == {"1.0"}
+    assert main(["train", "trpo", *small, "--chi", "0.05", "0.2", "--table-only"]) == 2
+    assert "none of these 1 runs" in capsys.readouterr().err  # no constraint, nothing to vary
