@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import rclpy
@@ -114,17 +117,38 @@ class Client(Node):
 
 
 @contextmanager
+def _to_share() -> Iterator[int]:
+    """A domain that the program under test is free to claim, and nobody else: all others take the lowest there is."""
+    for number in range(101, 60, -1):
+        with open(Path(tempfile.gettempdir()) / f"safe_transfer_test_domain_{number}.lock", "a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            yield number
+            return
+    raise RuntimeError("no domain is free for a graph of a test")
+
+
+@contextmanager
+def _claimed() -> Iterator[int]:
+    claimed = domain.claim()
+    yield claimed.number
+    claimed.lock.close()
+
+
+@contextmanager
 def started(*, shared: bool = False, robot: str = "pr2_left_arm", **changes: Any) -> Iterator[Client]:
     """A stand-in and its client; `shared`: its domain is free to be claimed, by a graph that the test starts."""
-    claimed = domain.claim()
     start = ("joint_state_broadcaster", "effort_controller", "forward_controller")
-    with StandIn(claimed.number, configuration(start=start, **changes), robot=robot) as arm:
+    with (
+        _to_share() if shared else _claimed() as number,
+        StandIn(number, configuration(start=start, **changes), robot=robot) as arm,
+    ):
         context = Context()
-        rclpy.init(context=context, domain_id=claimed.number)
+        rclpy.init(context=context, domain_id=number)
         client = Client(context, arm)
-        client.domain = claimed.number
-        if shared:
-            claimed.lock.close()
+        client.domain = number
         client.until(lambda: bool(client.activity) and bool(client.states), "the stand-in being up")
         yield client
         client.destroy_node()
