@@ -6,6 +6,9 @@ from the UNMASKED policy (SQRL App. D). CSC is CQL with the sign turned: it adds
 alpha (E_D[Q] - E_{s~D, a~pi}[Q]), which pushes Q up on torques that the policy would try and the data does not have.
 alpha = 0 is SQRL's critic.
 
+As published the target is the conservative critic's own, so an over-estimate is learned from again, one step back, and
+grows for as long as it learns: `unbiased_target` cuts that loop, and the over-estimate stays that of one step.
+
 The Bellman error is measured by cross-entropy, not by its square as in the papers: both are least at the mean of y,
 but behind a sigmoid the square's gradient carries a factor Q (1 - Q), and a critic that had seen few failures, Q near
 0, did not learn any more when they came.
@@ -13,6 +16,7 @@ but behind a sigmoid the square's gradient carries a factor Q (1 - Q), and a cri
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +42,7 @@ class CriticSettings:
       hidden: Width of the hidden layers (2 x 256).
       learning_rate: Of Adam (SQRL 3e-4).
       target_rate: How far the target moves toward the critic at each update.
+      unbiased_target: With alpha > 0, take the Bellman target from a twin that learns without the conservative term.
     """
 
     gamma: float = 0.7
@@ -46,6 +51,7 @@ class CriticSettings:
     hidden: tuple[int, ...] = (256, 256)
     learning_rate: float = 3e-4
     target_rate: float = 0.005
+    unbiased_target: bool = False
 
     def __post_init__(self) -> None:
         if not (0.0 <= self.gamma < 1.0 and self.alpha >= 0.0 and self.members >= 1 and self.hidden):
@@ -129,6 +135,9 @@ class CriticLearner:
     def __init__(self, parameters: Mapping[str, Array], settings: CriticSettings) -> None:
         """Start from parameters, see `initial_critic`."""
         self.settings, self.updates = settings, 0
+        self._twin: CriticLearner | None = None
+        if settings.alpha > 0.0 and settings.unbiased_target:
+            self._twin = CriticLearner(parameters, dataclasses.replace(settings, alpha=0.0))
         self._online = {name: torch.tensor(array, requires_grad=True) for name, array in parameters.items()}
         self._target = {name: tensor.detach().clone() for name, tensor in self._online.items()}
         self._optimiser = torch.optim.Adam(list(self._online.values()), lr=settings.learning_rate, foreach=True)
@@ -145,13 +154,15 @@ class CriticLearner:
         settings = self.settings
         if settings.alpha > 0.0 and batch.policy_inputs is None:
             raise ValueError("the conservative term needs policy_inputs: torques that the policy would try")
+        if self._twin is not None:
+            self._twin.update(batch)
         with one_thread():
             return self._step(batch)
 
     def _step(self, batch: CriticBatch) -> dict[str, float]:
         settings = self.settings
         with torch.no_grad():
-            following = failure_probability(self._target, torch.from_numpy(batch.next_inputs))
+            following = failure_probability((self._twin or self)._target, torch.from_numpy(batch.next_inputs))
             target = bellman_target(
                 torch.from_numpy(batch.cost), torch.from_numpy(batch.terminated), following, settings.gamma
             )
@@ -184,6 +195,7 @@ class CriticLearner:
             "online": {name: tensor.detach().clone() for name, tensor in self._online.items()},
             "target": {name: tensor.clone() for name, tensor in self._target.items()},
             "optimiser": self._optimiser.state_dict(),
+            "twin": None if self._twin is None else self._twin.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -194,3 +206,5 @@ class CriticLearner:
                 tensor.copy_(state["online"][name])
                 self._target[name].copy_(state["target"][name])
         self._optimiser.load_state_dict(state["optimiser"])
+        if self._twin is not None:
+            self._twin.restore(state["twin"])

@@ -64,7 +64,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--chi", type=float, nargs="+", metavar="X", help="failures an episode that are accepted (0.05); several: each"
     )
     parser.add_argument(
-        "--eta", type=float, nargs="+", metavar="X", help="how fast the multiplier follows them (2); several: each"
+        "--eta", type=float, nargs="+", metavar="X", help="how fast the multiplier follows them (0.2); several: each"
     )
     parser.add_argument(
         "--seed-tuples", type=int, default=0, metavar="N", help="labelled transitions given to a critic beforehand (0)"

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -107,6 +109,32 @@ def test_conservative_critic_over_estimates_unseen_torques_and_seen_ones_by_no_m
     assert plain_unseen.max() < 0.6, "without the term nothing pushes an unseen torque up"
 
 
+def test_an_over_estimate_feeds_on_itself_unless_the_target_is_unbiased():
+    """No failure was ever seen; the policy would try a second torque, of which nothing is known, half of the time."""
+    foretold = {}
+    for unbiased in (False, True):
+        settings = CriticSettings(
+            gamma=GAMMA, alpha=0.2, hidden=(16,), learning_rate=1e-2, target_rate=0.05, unbiased_target=unbiased
+        )
+        learner = CriticLearner(initial_critic(2 * (N + 1), settings, 0), settings)
+        rng = np.random.default_rng(0)
+        for _ in range(1500):
+            s, after = rng.integers(0, N + 1, 128), rng.integers(0, N + 1, 128)
+            learner.update(
+                CriticBatch(
+                    inputs=one_hot(s, 0, 2),
+                    cost=np.zeros(128, dtype=np.float32),
+                    terminated=np.zeros(128, dtype=np.float32),
+                    next_inputs=one_hot(after, rng.integers(0, 2, 128), 2),
+                    policy_inputs=one_hot(s, rng.integers(0, 2, 128), 2),
+                )
+            )
+        states = np.arange(N + 1)
+        foretold[unbiased] = [learned(learner, one_hot(states, torque, 2))[0] for torque in (0, 1)]
+    assert min(unseen.min() for _, unseen in foretold.values()) > 0.9, "both must be careful of what nobody tried"
+    assert foretold[False][0].min() > 0.4 and foretold[True][0].max() < 0.05
+
+
 def test_conservative_term_leaves_a_critic_alone_whose_data_is_the_policys_own():
     settings = CriticSettings(gamma=0.0, alpha=0.5, hidden=(16,), learning_rate=1e-2)
     learner = CriticLearner(initial_critic(2 * (N + 1), settings, 0), settings)
@@ -139,10 +167,14 @@ def test_a_critic_that_has_seen_no_failure_learns_when_they_come():
     assert risk[5:].min() > 0.9 and risk[:5].max() < 0.1
 
 
-def test_training_goes_on_exactly_from_a_saved_state():
-    settings = CriticSettings(gamma=GAMMA, members=2, hidden=(16,))
+@pytest.mark.parametrize("changes", [{"members": 2}, {"alpha": 0.1, "unbiased_target": True}])
+def test_training_goes_on_exactly_from_a_saved_state(changes):
+    settings = CriticSettings(gamma=GAMMA, hidden=(16,), **changes)
     rng = np.random.default_rng(3)
-    batches = [gambler_batch(rng, 32) for _ in range(20)]
+    batches = [
+        dataclasses.replace(batch, policy_inputs=batch.inputs[::-1].copy())
+        for batch in (gambler_batch(rng, 32) for _ in range(20))
+    ]
     whole, first = (CriticLearner(initial_critic(N + 1, settings, 0), settings) for _ in range(2))
     for batch in batches:
         whole.update(batch)

@@ -56,9 +56,12 @@ class LearnerSettings:
     - gamma .95 for .99, so that risk is that of the next second, not of the episode. At .99 a policy that is still
       learning risks failing whenever it touches the block: the gate then keeps it from the block for good.
     - epsilon at least .1 (SQRL's). CSC's (1 - gamma)(chi - V_C) < 5e-4 is below what a critic can tell from nothing.
-    - alpha .05 for .5 (see `METHODS`): with .5 the over-estimate feeds on itself through the Bellman target, and after
-      five epochs every action was risky.
-    - eta 2 for .04, which moves lambda' = lambda / (1 - gamma) within ten epochs instead of thousands.
+    - alpha .05 for .5 (see `METHODS`), and Bellman targets from a twin without the conservative term. With the critic's
+      own, every alpha tried (.5, .05, .005) sooner or later ran away: each action was risky, also the one that had
+      been taken without harm. At .5 two actions in three are rejected even so, and the block is not reached.
+    - eta .2 for .04: lambda' = lambda / (1 - gamma) then moves by 4 a epoch and failure, as CSC's does with gamma .99.
+      With 2 lambda rises by 1 within the first five epochs, which fail, and falls by .1 an epoch after: it keeps the
+      policy from the block for the rest of the run.
 
     Attributes:
       chi: Failures an episode that are accepted.
@@ -82,7 +85,7 @@ class LearnerSettings:
     chi: float = 0.05
     cost_gamma: float = 0.95
     lam: float = 0.97
-    multiplier_rate: float = 2.0
+    multiplier_rate: float = 0.2
     region: TrustRegionSettings = field(
         default_factory=lambda: TrustRegionSettings(max_kl=0.01, backtrack_ratio=0.7, backtrack_steps=20)
     )
@@ -119,4 +122,5 @@ class LearnerSettings:
             hidden=self.critic_hidden,
             learning_rate=self.critic_rate,
             target_rate=self.critic_target_rate,
+            unbiased_target=True,
         )
