@@ -7,6 +7,7 @@ cannot show in its result: every kind of workers gives the same numbers.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import traceback
@@ -247,7 +248,7 @@ class RayWorkers:
         except ImportError:
             raise ValueError("Ray is not installed: pip install 'safe_transfer_ros[ray]', or leave out --ray") from None
         self._ray = ray
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         self.count = max(1, int(ray.cluster_resources().get("CPU", 1)))
 
     def __enter__(self) -> RayWorkers:

@@ -57,9 +57,9 @@ class LearnerSettings:
       learning risks failing whenever it touches the block: the gate then keeps it from the block for good.
     - epsilon at least .1 (SQRL's). CSC's (1 - gamma)(chi - V_C) < 5e-4 is below what a critic can tell from nothing.
     - alpha .05 for .5 (see `METHODS`), and Bellman targets from a twin without the conservative term. With the critic's
-      own, every alpha tried (.5, .05, .005) sooner or later ran away: each action was risky, also the one that had
+      own, each alpha tried (.5, .05, .005) ran away in one run or another: every action was risky, also one that had
       been taken without harm. At .5 two actions in three are rejected even so, and the block is not reached.
-    - eta .2 for .04: lambda' = lambda / (1 - gamma) then moves by 4 a epoch and failure, as CSC's does with gamma .99.
+    - eta .2 for .04: lambda' = lambda / (1 - gamma) then moves by 4 (V_C - chi) an epoch, as CSC's with gamma .99.
       With 2 lambda rises by 1 within the first five epochs, which fail, and falls by .1 an epoch after: it keeps the
       policy from the block for the rest of the run.
 
