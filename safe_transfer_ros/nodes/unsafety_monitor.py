@@ -104,16 +104,11 @@ class UnsafetyMonitor(Node):
         totals = self._ledger.close(iteration)
         if totals.missing:
             self.get_logger().error(f"iteration {iteration}: {totals.missing} joint states missing, counted as unsafe")
-        step = self._governor.update(
-            iteration=iteration,
-            unsafety_rate=totals.unsafety_rate,
-            mean=totals.mean,
-            stddev=totals.stddev,
-            visited_torque_limit=totals.torque_limit,
+        step = self._governor.take(
+            totals,
             kl=float(update.kl),
             kl_bound=float(update.kl_bound),
             limit_change=self._graph.limit_change(totals.limited),
-            standstill_rate=totals.standstill_rate,
         )
         if self._governor.may_break_loose(totals.standstill_rate):
             self.get_logger().warning(

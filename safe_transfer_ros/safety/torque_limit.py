@@ -24,6 +24,7 @@ from safe_transfer_ros.safety.limit_rules import (
     limit_move_risk,
     policy_change_risk_per_state,
 )
+from safe_transfer_ros.safety.unsafety import LedgerTotals
 
 Array = npt.NDArray[np.float64]
 
@@ -298,6 +299,29 @@ class TorqueLimitGovernor:
         self.torque_limit = start
         self._rate = RATES[settings.rate]()
         self._benefit = Benefit() if settings.benefit else None
+
+    def take(
+        self,
+        totals: LedgerTotals,
+        *,
+        kl: float,
+        kl_bound: float,
+        evidence: Evidence | None = None,
+        limit_change: float | None = None,
+    ) -> LimitStep:
+        """`update`, from what the ledger says of an iteration."""
+        return self.update(
+            iteration=totals.iteration,
+            unsafety_rate=totals.unsafety_rate,
+            mean=totals.mean,
+            stddev=totals.stddev,
+            visited_torque_limit=totals.torque_limit,
+            kl=kl,
+            kl_bound=kl_bound,
+            evidence=evidence,
+            limit_change=limit_change,
+            standstill_rate=totals.standstill_rate,
+        )
 
     def update(
         self,

@@ -236,16 +236,11 @@ def fine_tune(
             _account(ledger, episode, unsafety)
         totals = ledger.close(iteration)
         still = [governor.standstill == "unsafe" and stands for stands in totals.stood_still]
-        step = limits.update(
-            iteration=iteration,
-            unsafety_rate=totals.unsafety_rate,
-            mean=totals.mean,
-            stddev=totals.stddev,
-            visited_torque_limit=totals.torque_limit,
+        step = limits.take(
+            totals,
             kl=update.kl,
             kl_bound=update.kl_bound,
             evidence=_evidence(batch, update.parameters, task, still) if governor.needs_evidence else None,
-            standstill_rate=totals.standstill_rate,
         )
         estimate = iteration_estimate(step, totals, policy_version=iteration, steps=update.steps, kl=update.kl)
         record = iteration_record(

@@ -289,16 +289,11 @@ class _Replay:
         episodes = self._episodes.pop(iteration, [])
         try:
             totals = self._ledger.close(iteration)
-            step = self._governor.update(
-                iteration=iteration,
-                unsafety_rate=totals.unsafety_rate,
-                mean=totals.mean,
-                stddev=totals.stddev,
-                visited_torque_limit=totals.torque_limit,
+            step = self._governor.take(
+                totals,
                 kl=float(update.kl),
                 kl_bound=float(update.kl_bound),
                 limit_change=self._graph.limit_change(totals.limited),
-                standstill_rate=totals.standstill_rate,
             )
             estimate = iteration_estimate(
                 step,
