@@ -36,7 +36,7 @@ In the folder of --out afterwards:
   <task>.csv          every epoch of every run: return, failures an episode, cumulative failures, success, time
   <task>_summary.csv  a line a method: means over seeds with 95 % bootstrap intervals
   <task>.png          the curves
-  <task>_<method>[_chi<X>][_eta<X>]_seed<N>.safetensors
+  <task>_<method>[_chi<X>][_eta<X>][_alpha<X>]_seed<N>.safetensors
                       the learned policies; `safe_transfer up panda_push policy:=FILE` takes them
   cache/              finished runs, under the hash of their settings
 
@@ -57,7 +57,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("method", metavar="METHOD", help="csc, q-ensemble, trpo-lagrangian, cpo, trpo or all")
     parser.add_argument("task", metavar="TASK", help="name of the task")
-    parser.add_argument("--seeds", type=int, metavar="N", help="seeds per method, from 0 on (3)")
+    parser.add_argument("--seeds", type=int, metavar="N", help="seeds per method (3)")
+    parser.add_argument("--first-seed", type=int, default=0, metavar="N", help="the first of them (0)")
     parser.add_argument("--epochs", type=int, metavar="N", help="epochs a run (40)")
     parser.add_argument("--episodes", type=int, metavar="N", help="episodes an epoch (20)")
     parser.add_argument(
@@ -65,6 +66,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument(
         "--eta", type=float, nargs="+", metavar="X", help="how fast the multiplier follows them (0.2); several: each"
+    )
+    parser.add_argument(
+        "--alpha", type=float, nargs="+", metavar="X", help="weight of CSC's conservative term (0.05); several: each"
+    )
+    parser.add_argument(
+        "--own-target", action="store_true", help="CSC's critic as published: its over-estimate is its own target"
     )
     parser.add_argument(
         "--seed-tuples", type=int, default=0, metavar="N", help="labelled transitions given to a critic beforehand (0)"
@@ -98,6 +105,8 @@ def run(options: argparse.Namespace) -> int:
     for name in ("seeds", "epochs", "episodes", "jobs"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise ValueError(f"--{name} must be at least 1, got {getattr(options, name)}")
+    if options.first_seed < 0:
+        raise ValueError(f"--first-seed must be at least 0, got {options.first_seed}")
     if options.episodes == 1:
         raise ValueError("--episodes must be at least 2: each episode is held against the others")
     check_task(options.task)
@@ -106,6 +115,7 @@ def run(options: argparse.Namespace) -> int:
     if options.warm_start and options.task not in RULES:
         raise ValueError(f"--warm-start: there is no rule to imitate for {options.task}, only for {', '.join(RULES)}")
     usual = LearnerRun()
+    seeds = range(options.first_seed, options.first_seed + (options.seeds or (1 if options.quick else 3)))
     runs = [
         LearnerRun(
             method=name,
@@ -117,7 +127,7 @@ def run(options: argparse.Namespace) -> int:
             warm_start=options.warm_start,
             settings=settings,
         )
-        for seed in range(options.seeds or (1 if options.quick else 3))
+        for seed in seeds
         for name in (METHODS if options.method == "all" else [options.method])
         for settings in _settings(METHODS[name], options)
     ]
@@ -141,10 +151,11 @@ def _settings(method: Method, options: argparse.Namespace) -> list[LearnerSettin
     """Every combination of what was asked for, as far as it concerns the method."""
     from safe_transfer_ros.transfer.learners.method import LearnerSettings
 
-    usual = LearnerSettings(seed_tuples=options.seed_tuples)
+    usual = LearnerSettings(seed_tuples=options.seed_tuples, own_target=options.own_target)
     constrained, multiplied = method.update != "reward", method.update == "lagrangian"
     return [
-        dataclasses.replace(usual, chi=chi, multiplier_rate=eta)
+        dataclasses.replace(usual, chi=chi, multiplier_rate=eta, alpha=alpha)
         for chi in (constrained and options.chi) or [usual.chi]
         for eta in (multiplied and options.eta) or [usual.multiplier_rate]
+        for alpha in (method.alpha and options.alpha) or [usual.alpha]
     ]

@@ -18,7 +18,8 @@ from safe_transfer_ros.transfer.learners.run import LearnerCurves, LearnerRun
 Array = NDArray[np.float64]
 
 _PANELS = ("mean_return", "failures_per_episode", "cumulative_failures", "success_rate")
-_VARIED = {"chi": ("chi", "χ"), "multiplier_rate": ("eta", "η")}  # setting: in names of files, in labels
+# Settings a study may vary: what they are called in names of files and columns, and in labels.
+_VARIED = {"chi": ("chi", "χ"), "multiplier_rate": ("eta", "η"), "alpha": ("alpha", "α")}
 _LAST = 5  # epochs that "last" is the mean of, or half of them where there are fewer than ten
 
 
@@ -118,8 +119,8 @@ def _spread(values: Array, form: str) -> str:
 
 def _rows(one: LearnerCurves) -> list[dict[str, object]]:
     return [
-        {"method": one.run.method, "seed": one.run.seed, "chi": one.run.settings.chi}
-        | {"eta": one.run.settings.multiplier_rate}
+        {"method": one.run.method, "seed": one.run.seed}
+        | {column: getattr(one.run.settings, name) for name, (column, _) in _VARIED.items()}
         | {name: repr(float(values[at])) for name, values in one.columns.items()}
         for at in range(one.run.iterations)
     ]

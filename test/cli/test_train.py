@@ -60,6 +60,8 @@ def test_a_table_of_what_is_finished_learns_nothing(
         (("csc", "pr2_cup_swirl", "--seeds", "0"), "--seeds must be at least 1"),
         (("csc", "pr2_cup_swirl", "--episodes", "1"), "--episodes must be at least 2"),
         (("csc", "pr2_cup_swirl", "--chi", "nan"), "expected chi > 0"),
+        (("csc", "pr2_cup_swirl", "--alpha", "-1"), "expected alpha >= 0"),
+        (("csc", "pr2_cup_swirl", "--first-seed", "-1"), "--first-seed must be at least 0"),
         (("csc", "pr2_cup_swirl", "--warm-start"), "there is no rule to imitate for pr2_cup_swirl"),
     ],
 )

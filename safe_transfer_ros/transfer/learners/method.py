@@ -18,7 +18,7 @@ class Method:
       label: In tables and legends.
       update: "reward" (TRPO), "lagrangian" or "cpo".
       members: Critics that reject actions in rollouts and give their cost; 0: no critic, costs are GAE's.
-      alpha: Weight of the conservative term.
+      alpha: Weight of the conservative term, unless the settings give another.
       pessimism: Standard deviations of the critics added to their mean.
     """
 
@@ -71,6 +71,8 @@ class LearnerSettings:
       region: Trust region of the policy's update.
       epsilon_floor: Lowest threshold of rejection.
       max_samples: Actions drawn for a rejected one.
+      alpha: Weight of the conservative term; None: the method's.
+      own_target: Take Bellman targets from the conservative critic itself, as published.
       critic_hidden: Hidden layers of a critic.
       critic_rate: Its learning rate (CSC 2e-4).
       critic_target_rate: How far its target moves at each update.
@@ -91,6 +93,8 @@ class LearnerSettings:
     )
     epsilon_floor: float = 0.1
     max_samples: int = 100
+    alpha: float | None = None
+    own_target: bool = False
     critic_hidden: tuple[int, ...] = (64, 64)
     critic_rate: float = 1e-3
     critic_target_rate: float = 0.05
@@ -108,6 +112,7 @@ class LearnerSettings:
             "multiplier_rate > 0": self.multiplier_rate > 0.0,
             "0 < epsilon_floor < 1": 0.0 < self.epsilon_floor < 1.0,
             "seed_tuples >= 0": self.seed_tuples >= 0,
+            "alpha >= 0": self.alpha is None or self.alpha >= 0.0,
         }
         broken = [rule for rule, holds in checks.items() if not holds]
         if broken:
@@ -117,10 +122,10 @@ class LearnerSettings:
         """Settings of a method's critic."""
         return CriticSettings(
             gamma=self.cost_gamma,
-            alpha=of.alpha,
+            alpha=of.alpha if self.alpha is None else self.alpha,
             members=of.members,
             hidden=self.critic_hidden,
             learning_rate=self.critic_rate,
             target_rate=self.critic_target_rate,
-            unbiased_target=True,
+            unbiased_target=not self.own_target,
         )
