@@ -10,6 +10,7 @@ alone, in a batch and in every process.
 
 from __future__ import annotations
 
+import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -189,10 +190,10 @@ def _packed(vectors: list[Vector], leading: tuple[int, ...]) -> Array:
     """Vectors as one array, shape (*leading, len(vectors), 3)."""
     if not leading:
         return np.array(vectors)
-    packed = np.empty((len(vectors), 3, int(np.prod(leading))))
+    packed = np.empty((len(vectors), 3, math.prod(leading)))
     for row, vector in zip(packed, vectors, strict=True):
         row[0], row[1], row[2] = vector
-    return np.moveaxis(packed, -1, 0).reshape(*leading, len(vectors), 3)
+    return packed.transpose(2, 0, 1).reshape(*leading, len(vectors), 3)
 
 
 def _chain(description: RobotDescription) -> tuple[tuple[_Joint, ...], Vector, tuple[Vector, ...]]:

@@ -356,7 +356,7 @@ class _Bounds:
 
 def _bit_where(joints: npt.NDArray[np.bool_], bit: int) -> npt.NDArray[np.uint32]:
     """The bit where any joint of a vector is marked, shape (...)."""
-    return np.asarray(joints.any(axis=-1)).astype(np.uint32) * np.uint32(bit)
+    return np.asarray(np.multiply(joints.any(axis=-1), bit, dtype=np.uint32))
 
 
 def _check_joints(soft_limits: SoftLimits, effort_limit: Array) -> None:
