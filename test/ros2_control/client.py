@@ -110,10 +110,14 @@ class Client(Node):
         self.faults.publish(String(data=text))
 
     def state_of(self, name: str) -> str:
-        """As `activity` told it last."""
+        """As `activity` told it last; it may still be on its way."""
         self.executor_.spin_once(timeout_sec=0.0)
-        states = {entry.name: entry.state.label for entry in self.activity[-1].controllers} if self.activity else {}
-        return states.get(name, "unknown")
+        return self.state_in(self.activity[-1], name) if self.activity else "unknown"
+
+    @staticmethod
+    def state_in(activity: ControllerManagerActivity, name: str) -> str:
+        """As one message tells it."""
+        return next((entry.state.label for entry in activity.controllers if entry.name == name), "unknown")
 
 
 @contextmanager

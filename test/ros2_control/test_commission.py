@@ -206,7 +206,8 @@ def test_a_right_arm_passes_and_ctrl_c_stops_it(tmp_path: Path) -> None:
         [path] = tmp_path.glob("safe_transfer/commission/*/report.yaml")
         document = yaml.safe_load(path.read_text())
         assert document["passed"] and [step["name"] for step in document["steps"]] == list(STEPS)
-        assert client.state_of("effort_controller") == "inactive" and client.arm.torque() == 0.0
+        client.until(lambda: client.state_of("effort_controller") == "inactive", "an inactive controller")
+        assert client.arm.torque() == 0.0
 
         with operated(client, tmp_path, "--step", "directions") as (process, lines):
             client.until(lambda: client.arm.torque() > 0.0, "a push", seconds=100.0)

@@ -44,7 +44,8 @@ def arm(running: ArmBench) -> ArmBench:
 def test_nothing_moves_before_an_operator_says_so() -> None:
     with bench() as arm:
         arm.ready()
-        assert arm.state_of("effort_controller") == "inactive", "loaded and configured, not activated"
+        arm.until(lambda: arm.state_of("effort_controller") == "inactive", "loaded and configured")
+        assert "active" not in {arm.state_in(activity, "effort_controller") for activity in arm.activity}
         refused = arm.call("safety_filter/arm", SetBool.Request(data=True))
         assert not refused.success and "supervisor" in refused.message
         arm.drive()

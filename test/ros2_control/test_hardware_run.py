@@ -69,7 +69,7 @@ def test_an_iteration_on_hardware(tmp_path: Path) -> None:
             arm.until(lambda: process.poll() is not None, "the run", seconds=200.0)
             _, err = process.communicate()
         assert process.returncode == 0, err
-        assert arm.state_of("effort_controller") == "inactive"
+        arm.until(lambda: arm.state_of("effort_controller") == "inactive", "an inactive controller")
         assert arm.arm.torque() == 0.0
     [record] = read(run_dir / "iterations.csv")
     start, _ = task.initial_state(initial_state_rng(0, 0))

@@ -70,7 +70,8 @@ def test_an_episode_on_hardware_ends_when_the_block_is_seen_beyond_the_boundary(
             arm.until(lambda: process.poll() is not None, "the run", seconds=120.0)
             _, err = process.communicate()
         assert process.returncode == 0, err
-        assert arm.state_of("effort_controller") == "inactive" and arm.arm.torque() == 0.0
+        arm.until(lambda: arm.state_of("effort_controller") == "inactive", "an inactive controller")
+        assert arm.arm.torque() == 0.0
     recorded = [message for _, message, _ in messages(run_dir / "bag", ["/safety_filter/decision"])]
     last = recorded[-1]
     assert last.last and last.terminated and STEPS < last.step < GRAPH.task.horizon
