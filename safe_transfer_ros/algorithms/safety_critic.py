@@ -6,8 +6,8 @@ from the UNMASKED policy (SQRL App. D). CSC is CQL with the sign turned: it adds
 alpha (E_D[Q] - E_{s~D, a~pi}[Q]), which pushes Q up on torques that the policy would try and the data does not have.
 alpha = 0 is SQRL's critic.
 
-As published the target is the conservative critic's own, so an over-estimate is learned from again, one step back, and
-grows for as long as it learns: `unbiased_target` cuts that loop, and the over-estimate stays that of one step.
+As published the target is the conservative critic's own (`own_target`), so what the term adds is learned from again,
+one step back, and can grow for as long as the critic learns. Targets of a twin without the term cut that loop.
 
 The Bellman error is measured by cross-entropy, not by its square as in the papers: both are least at the mean of y,
 but behind a sigmoid the square's gradient carries a factor Q (1 - Q), and a critic that had seen few failures, Q near
@@ -42,7 +42,8 @@ class CriticSettings:
       hidden: Width of the hidden layers (2 x 256).
       learning_rate: Of Adam (SQRL 3e-4).
       target_rate: How far the target moves toward the critic at each update.
-      unbiased_target: With alpha > 0, take the Bellman target from a twin that learns without the conservative term.
+      own_target: Take the Bellman target from the critic itself, as published; False: with alpha > 0 from a twin that
+        learns without the conservative term.
     """
 
     gamma: float = 0.7
@@ -51,7 +52,7 @@ class CriticSettings:
     hidden: tuple[int, ...] = (256, 256)
     learning_rate: float = 3e-4
     target_rate: float = 0.005
-    unbiased_target: bool = False
+    own_target: bool = True
 
     def __post_init__(self) -> None:
         if not (0.0 <= self.gamma < 1.0 and self.alpha >= 0.0 and self.members >= 1 and self.hidden):
@@ -136,7 +137,7 @@ class CriticLearner:
         """Start from parameters, see `initial_critic`."""
         self.settings, self.updates = settings, 0
         self._twin: CriticLearner | None = None
-        if settings.alpha > 0.0 and settings.unbiased_target:
+        if settings.alpha > 0.0 and not settings.own_target:
             self._twin = CriticLearner(parameters, dataclasses.replace(settings, alpha=0.0))
         self._online = {name: torch.tensor(array, requires_grad=True) for name, array in parameters.items()}
         self._target = {name: tensor.detach().clone() for name, tensor in self._online.items()}

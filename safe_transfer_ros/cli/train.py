@@ -30,7 +30,7 @@ _EPILOG = """\
 examples:
   safe_transfer train csc panda_push_boundary --quick             does it work at all? a minute or two
   safe_transfer train all panda_push_boundary --seeds 3           CSC and its comparisons, table and picture
-  safe_transfer train csc panda_push_topple --chi 0.02 0.05 0.2   what accepting more failures buys, in one picture
+  safe_transfer train csc panda_push_topple --chi 0.02 0.05 0.2   accepted failures varied, in one picture
 
 In the folder of --out afterwards:
   <task>.csv          every epoch of every run: return, failures an episode, cumulative failures, success, time
@@ -151,7 +151,7 @@ def _settings(method: Method, options: argparse.Namespace) -> list[LearnerSettin
     """Every combination of what was asked for, as far as it concerns the method."""
     from safe_transfer_ros.transfer.learners.method import LearnerSettings
 
-    usual = LearnerSettings(seed_tuples=options.seed_tuples, own_target=options.own_target)
+    usual = LearnerSettings(seed_tuples=options.seed_tuples, own_target=options.own_target and method.alpha > 0.0)
     constrained, multiplied = method.update != "reward", method.update == "lagrangian"
     return [
         dataclasses.replace(usual, chi=chi, multiplier_rate=eta, alpha=alpha)

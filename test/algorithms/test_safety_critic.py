@@ -109,12 +109,12 @@ def test_conservative_critic_over_estimates_unseen_torques_and_seen_ones_by_no_m
     assert plain_unseen.max() < 0.6, "without the term nothing pushes an unseen torque up"
 
 
-def test_an_over_estimate_feeds_on_itself_unless_the_target_is_unbiased():
+def test_an_over_estimate_feeds_on_itself_unless_a_twin_gives_the_target():
     """No failure was ever seen; the policy would try a second torque, of which nothing is known, half of the time."""
     foretold = {}
-    for unbiased in (False, True):
+    for own in (True, False):
         settings = CriticSettings(
-            gamma=GAMMA, alpha=0.2, hidden=(16,), learning_rate=1e-2, target_rate=0.05, unbiased_target=unbiased
+            gamma=GAMMA, alpha=0.2, hidden=(16,), learning_rate=1e-2, target_rate=0.05, own_target=own
         )
         learner = CriticLearner(initial_critic(2 * (N + 1), settings, 0), settings)
         rng = np.random.default_rng(0)
@@ -130,9 +130,9 @@ def test_an_over_estimate_feeds_on_itself_unless_the_target_is_unbiased():
                 )
             )
         states = np.arange(N + 1)
-        foretold[unbiased] = [learned(learner, one_hot(states, torque, 2))[0] for torque in (0, 1)]
+        foretold[own] = [learned(learner, one_hot(states, torque, 2))[0] for torque in (0, 1)]
     assert min(unseen.min() for _, unseen in foretold.values()) > 0.9, "both must be careful of what nobody tried"
-    assert foretold[False][0].min() > 0.4 and foretold[True][0].max() < 0.05
+    assert foretold[True][0].min() > 0.4 and foretold[False][0].max() < 0.05
 
 
 def test_conservative_term_leaves_a_critic_alone_whose_data_is_the_policys_own():
@@ -167,7 +167,7 @@ def test_a_critic_that_has_seen_no_failure_learns_when_they_come():
     assert risk[5:].min() > 0.9 and risk[:5].max() < 0.1
 
 
-@pytest.mark.parametrize("changes", [{"members": 2}, {"alpha": 0.1, "unbiased_target": True}])
+@pytest.mark.parametrize("changes", [{"members": 2}, {"alpha": 0.1, "own_target": False}])
 def test_training_goes_on_exactly_from_a_saved_state(changes):
     settings = CriticSettings(gamma=GAMMA, hidden=(16,), **changes)
     rng = np.random.default_rng(3)

@@ -58,9 +58,9 @@ class LearnerSettings:
     - epsilon at least .1 (SQRL's). CSC's (1 - gamma)(chi - V_C) < 5e-4 is below what a critic can tell from nothing.
     - alpha .05 for .5 (see `METHODS`), and Bellman targets from a twin without the conservative term. With the critic's
       own, each alpha tried (.5, .05, .005) ran away in one run or another: every action was risky, also one that had
-      been taken without harm. At .5 two actions in three are rejected even so, and the block is not reached.
+      been taken without harm. At .5 even so two actions in three were rejected (one run), and the task was not learned.
     - eta .2 for .04: lambda' = lambda / (1 - gamma) then moves by 4 (V_C - chi) an epoch, as CSC's with gamma .99.
-      With 2 lambda rises by 1 within the first five epochs, which fail, and falls by .1 an epoch after: it keeps the
+      With 2 lambda rises to 2.5 within the first six epochs, which fail, and falls by .1 an epoch after: it keeps the
       policy from the block for the rest of the run.
 
     Attributes:
@@ -127,5 +127,5 @@ class LearnerSettings:
             hidden=self.critic_hidden,
             learning_rate=self.critic_rate,
             target_rate=self.critic_target_rate,
-            unbiased_target=not self.own_target,
+            own_target=self.own_target,
         )
