@@ -38,11 +38,10 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool
 
-from safe_transfer_ros import middleware
 from safe_transfer_ros.launching import domain
-from safe_transfer_ros.nodes import qos
-from safe_transfer_ros.nodes.process import Lifetime, run
-from safe_transfer_ros.nodes.stamps import set_ns, to_ns
+from safe_transfer_ros.middleware import dds, qos
+from safe_transfer_ros.middleware.process import Lifetime, run
+from safe_transfer_ros.middleware.stamps import set_ns, to_ns
 from safe_transfer_ros.tasks.task import make
 
 JOINTS = list(make("pr2_cup_swirl").robot.joint_names)
@@ -215,7 +214,7 @@ def measure(what: str, rate: float, seconds: float, number: int) -> tuple[list[f
             module += ["-p", f"{timeout}:=1.0"]
     else:
         module = [__file__, "--as-relay", what]
-    environment = os.environ | middleware.environment() | {"ROS_DOMAIN_ID": str(number), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | dds.environment() | {"ROS_DOMAIN_ID": str(number), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([sys.executable, *module], env=environment)
     rclpy.init(domain_id=number)
     driver, executor = Driver(rate), EventsExecutor()
@@ -271,7 +270,7 @@ def main() -> None:
             relay(options.as_relay)
         raise SystemExit(run("safety_filter", Relay))
     competitors = EXECUTORS if options.executors else (RELAY, FILTER)
-    middleware.set_defaults()
+    dds.set_defaults()
     claimed = domain.claim()
     busy = None
     if options.busy:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import safe_transfer_ros
-from safe_transfer_ros.nodes.settings import NODE_SETTINGS
+from safe_transfer_ros.parameters.settings import NODE_SETTINGS
 from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -35,7 +35,7 @@ from safe_transfer_ros.bags.transition_store import Transitions, TransitionWrite
 from safe_transfer_ros.bags.transitions import Counts, TransitionBuilder
 from safe_transfer_ros.configuration import nearest
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
-from safe_transfer_ros.tasks.in_graph import in_graph
+from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.tasks.task import Array, Outcome, Seen, Task, make
 
 _STALE = 1.5  # periods after which a joint state or a command no longer counts

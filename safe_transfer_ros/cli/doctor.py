@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from safe_transfer_ros import middleware
+from safe_transfer_ros.middleware import dds
 
 GOOD, WEAK, BAD = "ok", "warn", "FAIL"
 
@@ -142,7 +142,7 @@ def _discovery() -> Iterator[Finding]:
         return
     done = subprocess.run(
         [sys.executable, "-c", _DISCOVERY],
-        env=os.environ | middleware.environment(),
+        env=os.environ | dds.environment(),
         capture_output=True,
         text=True,
         timeout=60,

@@ -31,9 +31,9 @@ from std_msgs.msg import Bool, Float64MultiArray
 
 from safe_transfer_ros.faults import proposals
 from safe_transfer_ros.faults.ledger import Kind, Ledger
-from safe_transfer_ros.nodes import qos, realtime
-from safe_transfer_ros.nodes.process import Lifetime, run
-from safe_transfer_ros.nodes.stamps import set_ns, to_ns
+from safe_transfer_ros.middleware import qos, realtime
+from safe_transfer_ros.middleware.process import Lifetime, run
+from safe_transfer_ros.middleware.stamps import set_ns, to_ns
 from safe_transfer_ros.tasks.task import make
 
 STATE_RATE_HZ = 200.0

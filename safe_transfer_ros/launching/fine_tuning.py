@@ -16,6 +16,7 @@ import yaml
 from safe_transfer_ros import resources
 from safe_transfer_ros.commissioning import report
 from safe_transfer_ros.configuration import ConfigurationError, build, parse
+from safe_transfer_ros.critics.file_gate import CriticFileGate
 from safe_transfer_ros.launching.graph import (
     SHARED,
     Argument,
@@ -27,12 +28,11 @@ from safe_transfer_ros.launching.graph import (
     read_parameters,
     write_parameters,
 )
-from safe_transfer_ros.nodes.critic_file import CriticFileGate
-from safe_transfer_ros.nodes.settings import ExperimentSettings, FilterSettings, MonitorSettings
+from safe_transfer_ros.learning.policy_file import load_for
+from safe_transfer_ros.parameters.settings import ExperimentSettings, FilterSettings, MonitorSettings
+from safe_transfer_ros.record.resume import CHECKPOINTS, CONFIG, left_off, session_path, sessions
 from safe_transfer_ros.robots.simulation import perturbation
-from safe_transfer_ros.tasks.in_graph import in_graph
-from safe_transfer_ros.transfer.policy_file import load_for
-from safe_transfer_ros.transfer.resume import CHECKPOINTS, CONFIG, left_off, session_path, sessions
+from safe_transfer_ros.tasks.deployment import in_graph
 
 ARGUMENTS = (
     Argument(

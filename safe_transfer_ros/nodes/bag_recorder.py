@@ -26,10 +26,10 @@ from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.qos import OfferedQos
 from safe_transfer_ros.bags.record import BagWriter
 from safe_transfer_ros.configuration import ConfigurationError
-from safe_transfer_ros.nodes import object_pose, qos
-from safe_transfer_ros.nodes.parameters import declare
-from safe_transfer_ros.nodes.process import EXIT_BAD_INPUT, Lifetime, run
-from safe_transfer_ros.nodes.settings import ExperimentSettings, RecorderSettings
+from safe_transfer_ros.middleware import object_pose, qos
+from safe_transfer_ros.middleware.parameters import declare
+from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
+from safe_transfer_ros.parameters.settings import ExperimentSettings, RecorderSettings
 
 # Topic, type, what its publisher offers, and how deep to listen; besides these, the commands.
 TOPICS: tuple[tuple[str, type, QoSProfile, QoSProfile], ...] = (

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """safety_filter: the only node that commands torques.
 
-Thin on purpose: every rule is in safety/filter.py, safety/envelope.py and safety/limit_guard.py. Here messages are
-matched to joints by name, handed to those rules with a time, and what they answer is published.
+Thin on purpose: every rule is in safety/filter/ and safety/limit/guard.py. Here messages are matched to joints by name,
+handed to those rules with a time, and what they answer is published.
 
 Lockstep: the time is the robot's own (joint state stamps), and one command answers one joint state, as soon as the
 proposal for that very state is here. Real time: the time is this machine's steady clock, and every joint state is
@@ -34,26 +34,26 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from safe_transfer_ros.configuration import ConfigurationError, build
-from safe_transfer_ros.nodes import object_pose, qos, realtime
-from safe_transfer_ros.nodes.critic_file import CriticFileGate
-from safe_transfer_ros.nodes.critic_worker import TimeBoundGate
-from safe_transfer_ros.nodes.filter_health import FilterHealth
-from safe_transfer_ros.nodes.filter_messages import DecisionMessage, read_proposal, status_message
-from safe_transfer_ros.nodes.joint_state_reader import JointStateError, JointStateReader
-from safe_transfer_ros.nodes.listeners import COMMANDS, Listeners
-from safe_transfer_ros.nodes.managed import ManagedNode
-from safe_transfer_ros.nodes.parameters import declare
-from safe_transfer_ros.nodes.process import Lifetime, run
-from safe_transfer_ros.nodes.settings import ExperimentSettings, FilterSettings
-from safe_transfer_ros.nodes.stamps import to_ns
-from safe_transfer_ros.nodes.standing_causes import StandingCauses
-from safe_transfer_ros.safety import filter as rules
-from safe_transfer_ros.safety.critic_gate import Gate
-from safe_transfer_ros.safety.gravity_term import GravityTerm
+from safe_transfer_ros.critics.file_gate import CriticFileGate
+from safe_transfer_ros.critics.time_bound_gate import TimeBoundGate
+from safe_transfer_ros.middleware import object_pose, qos, realtime
+from safe_transfer_ros.middleware.filter_health import FilterHealth
+from safe_transfer_ros.middleware.filter_messages import DecisionMessage, read_proposal, status_message
+from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader
+from safe_transfer_ros.middleware.lifecycle import ManagedNode
+from safe_transfer_ros.middleware.listeners import COMMANDS, Listeners
+from safe_transfer_ros.middleware.parameters import declare
+from safe_transfer_ros.middleware.process import Lifetime, run
+from safe_transfer_ros.middleware.stamps import to_ns
+from safe_transfer_ros.middleware.standing_causes import StandingCauses
+from safe_transfer_ros.parameters.settings import ExperimentSettings, FilterSettings
+from safe_transfer_ros.safety.critic.gate import Gate
+from safe_transfer_ros.safety.filter import safety_filter as rules
+from safe_transfer_ros.safety.filter.gravity_term import GravityTerm
 from safe_transfer_ros.safety.joint_order import JointOrder
-from safe_transfer_ros.safety.limit_guard import TorqueLimitGuard
+from safe_transfer_ros.safety.limit.guard import TorqueLimitGuard
 from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict, describe
-from safe_transfer_ros.tasks.in_graph import in_graph
+from safe_transfer_ros.tasks.deployment import in_graph
 
 Array = npt.NDArray[np.float64]
 

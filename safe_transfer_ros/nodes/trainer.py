@@ -22,19 +22,19 @@ from safe_transfer_msgs.action import FineTune, Rollout
 from safe_transfer_msgs.msg import FilterStatus, PolicyStatus, PolicyWeights, SafetyDecision, UnsafetyEstimate
 from std_msgs.msg import String
 
-from safe_transfer_ros.nodes import qos
-from safe_transfer_ros.nodes.parameters import declare
-from safe_transfer_ros.nodes.process import EXIT_BAD_INPUT, Lifetime, run
-from safe_transfer_ros.nodes.settings import ExperimentSettings, TrainerSettings, as_dict
-from safe_transfer_ros.nodes.waiting import PeerTimeout, answer, until
+from safe_transfer_ros.learning.policy_file import load_for, with_stddev_scaled
+from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware.parameters import declare
+from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
+from safe_transfer_ros.middleware.waiting import PeerTimeout, answer, until
+from safe_transfer_ros.parameters.settings import ExperimentSettings, TrainerSettings, as_dict
 from safe_transfer_ros.policies import weights
-from safe_transfer_ros.tasks.in_graph import in_graph
-from safe_transfer_ros.transfer.episode import Episode, EpisodeError, count_interventions, episodes_from_decisions
-from safe_transfer_ros.transfer.iteration import IterationRecord, append, iteration_record, read
-from safe_transfer_ros.transfer.policy_file import load_for, with_stddev_scaled
+from safe_transfer_ros.record.episode import Episode, EpisodeError, count_interventions, episodes_from_decisions
+from safe_transfer_ros.record.iteration import IterationRecord, append, iteration_record, read
+from safe_transfer_ros.record.resume import CHECKPOINTS
+from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.transfer.policy_updates import CscUpdates, PolicyUpdates, PsptUpdates
-from safe_transfer_ros.transfer.pspt import PsptSettings
-from safe_transfer_ros.transfer.resume import CHECKPOINTS
+from safe_transfer_ros.transfer.pspt.fine_tuning import PsptSettings
 
 
 class FineTuningStopped(RuntimeError):

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
-from safe_transfer_ros.policies.critic import save_critic
+from safe_transfer_ros.critics.safety_critic import save_critic
+from safe_transfer_ros.learning.environment import environment
+from safe_transfer_ros.learning.rollouts import constrained_from_episodes
 from safe_transfer_ros.policies.weights import Parameters
-from safe_transfer_ros.tasks.in_graph import TaskInGraph
-from safe_transfer_ros.transfer.csc_checkpoints import CheckpointError, CscCheckpoints
-from safe_transfer_ros.transfer.episode import Episode
-from safe_transfer_ros.transfer.learners.environment import environment
-from safe_transfer_ros.transfer.learners.learner import Learner
-from safe_transfer_ros.transfer.learners.method import LearnerSettings, method
-from safe_transfer_ros.transfer.pspt import PsptSettings, improve, update_seed
-from safe_transfer_ros.transfer.rollouts import constrained_from_episodes
+from safe_transfer_ros.record.episode import Episode
+from safe_transfer_ros.tasks.deployment import TaskInGraph
+from safe_transfer_ros.transfer.constrained.checkpoints import CheckpointError, CscCheckpoints
+from safe_transfer_ros.transfer.constrained.learner import Learner
+from safe_transfer_ros.transfer.constrained.method import LearnerSettings, method
+from safe_transfer_ros.transfer.pspt.fine_tuning import PsptSettings, improve, update_seed
 
 _SETTINGS = LearnerSettings()
 

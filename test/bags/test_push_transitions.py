@@ -18,13 +18,13 @@ from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.transition_store import Transitions
 from safe_transfer_ros.bags.transitions import write_transitions
 from safe_transfer_ros.cli.main import main
-from safe_transfer_ros.nodes.critic_file import CriticFileGate
-from safe_transfer_ros.nodes.settings import FilterSettings
+from safe_transfer_ros.critics.file_gate import CriticFileGate
+from safe_transfer_ros.learning.environment import environment
+from safe_transfer_ros.learning.policy_file import load_for
+from safe_transfer_ros.learning.rollouts import ConstrainedRollouts
+from safe_transfer_ros.parameters.settings import FilterSettings
 from safe_transfer_ros.policies.forward import GaussianPolicy
-from safe_transfer_ros.tasks.in_graph import in_graph
-from safe_transfer_ros.transfer.learners.environment import environment
-from safe_transfer_ros.transfer.policy_file import load_for
-from safe_transfer_ros.transfer.rollouts import ConstrainedRollouts
+from safe_transfer_ros.tasks.deployment import in_graph
 
 GRAPH, EPISODES, LIMIT, SEED = in_graph("panda_push_boundary"), 30, 0.4, 3
 TASK = GRAPH.task

@@ -18,12 +18,12 @@ from safe_transfer_msgs.msg import SafetyDecision, TorqueLimit, UnsafetyEstimate
 from test_safety_filter import Bench, bench, filter_process, with_parameters  # noqa: F401
 
 from safe_transfer_ros.configuration import ConfigurationError
-from safe_transfer_ros.nodes import qos
-from safe_transfer_ros.nodes.critic_file import CriticFileGate
-from safe_transfer_ros.nodes.settings import FilterSettings
-from safe_transfer_ros.policies.critic import save_critic
+from safe_transfer_ros.critics.file_gate import CriticFileGate
+from safe_transfer_ros.critics.safety_critic import save_critic
+from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.parameters.settings import FilterSettings
 from safe_transfer_ros.safety.reasons import Verdict
-from safe_transfer_ros.tasks.in_graph import in_graph
+from safe_transfer_ros.tasks.deployment import in_graph
 
 GRAPH = in_graph("pr2_cup_swirl")
 TASK = GRAPH.task

@@ -25,11 +25,11 @@ from test_critic_gate_node import critic
 from safe_transfer_ros.bags.live import LiveTransitions
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.transitions import write_transitions
+from safe_transfer_ros.critics.safety_critic import load_critic
+from safe_transfer_ros.critics.training import CriticSettings, TrainingSettings, train_critic
 from safe_transfer_ros.launching import domain
-from safe_transfer_ros.nodes import qos
-from safe_transfer_ros.policies.critic import load_critic
-from safe_transfer_ros.tasks.in_graph import in_graph
-from safe_transfer_ros.transfer.critic_training import CriticSettings, TrainingSettings, train_critic
+from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.tasks.deployment import in_graph
 
 GRAPH, MESSAGES = in_graph("pr2_cup_swirl"), Messages()
 TASK = GRAPH.task

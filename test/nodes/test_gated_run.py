@@ -12,10 +12,10 @@ from test_critic_gate_node import critic
 
 from safe_transfer_ros.bags.read import Bag, messages
 from safe_transfer_ros.bags.transitions import write_transitions
+from safe_transfer_ros.record.iteration import read
+from safe_transfer_ros.record.recompute import iteration_records
 from safe_transfer_ros.safety.reasons import Reason, Verdict
-from safe_transfer_ros.tasks.in_graph import in_graph
-from safe_transfer_ros.transfer.iteration import read
-from safe_transfer_ros.transfer.recompute import iteration_records
+from safe_transfer_ros.tasks.deployment import in_graph
 
 THRESHOLD, GRAPH = 0.05, in_graph("pr2_cup_swirl")
 # The first iteration has no estimate: the floor, below the least risk this critic ever tells (1.2e-4). The second has

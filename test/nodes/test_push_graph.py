@@ -17,20 +17,20 @@ from test_safety_filter import Bench, bench, filter_process, parameters, with_pa
 
 from safe_transfer_ros.bags.read import Bag, messages
 from safe_transfer_ros.bags.transitions import write_transitions
-from safe_transfer_ros.nodes import qos
-from safe_transfer_ros.nodes.object_pose import pose_message
-from safe_transfer_ros.nodes.stamps import set_ns, to_ns
+from safe_transfer_ros.critics.safety_critic import load_critic
+from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware.object_pose import pose_message
+from safe_transfer_ros.middleware.stamps import set_ns, to_ns
 from safe_transfer_ros.policies import weights
-from safe_transfer_ros.policies.critic import load_critic
 from safe_transfer_ros.policies.forward import GaussianPolicy
-from safe_transfer_ros.safety.filter import FilterSettings, Proposal, SafetyFilter
-from safe_transfer_ros.safety.limit_guard import TorqueLimitGuard
+from safe_transfer_ros.record.iteration import read
+from safe_transfer_ros.record.recompute import iteration_records
+from safe_transfer_ros.safety.filter.safety_filter import FilterSettings, Proposal, SafetyFilter
+from safe_transfer_ros.safety.limit.guard import TorqueLimitGuard
 from safe_transfer_ros.safety.reasons import Mode, Reason
-from safe_transfer_ros.tasks.in_graph import in_graph
+from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.tasks.simulated import simulated
 from safe_transfer_ros.tasks.streams import action_rng, initial_state_rng
-from safe_transfer_ros.transfer.iteration import read
-from safe_transfer_ros.transfer.recompute import iteration_records
 
 SEED = 5
 GRAPH = in_graph("panda_push_boundary")

@@ -28,8 +28,8 @@ from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from safe_transfer_ros.launching import domain
-from safe_transfer_ros.nodes import qos
-from safe_transfer_ros.nodes.stamps import set_ns
+from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware.stamps import set_ns
 from safe_transfer_ros.tasks.task import make
 
 JOINTS = list(make("pr2_cup_swirl").robot.joint_names)

@@ -24,7 +24,7 @@ from stand_in import JOINTS, StandIn, configuration
 from std_srvs.srv import SetBool, Trigger
 
 from safe_transfer_ros.launching import domain
-from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.middleware import qos
 
 # Two cores shared with others are no real-time machine, and these tests are not about time.
 FILTER = {
