@@ -102,7 +102,7 @@ class Driver(Node):
         self._proposals = self.create_publisher(PolicyAction, PROPOSALS, qos.RECORD)
         self.create_subscription(Float64MultiArray, COMMANDS, self._on_command, qos.STREAM)
         self.arm = self.create_client(SetBool, "safety_filter/arm")
-        self._proposal = PolicyAction(joint_names=JOINTS)
+        self._proposal = PolicyAction(action_names=JOINTS)
         self._proposal.mean = self._proposal.effort = array("d", bytes(8 * len(JOINTS)))
         self._proposal.stddev = array("d", [0.3] * len(JOINTS))
         self._sent: list[int] = []

@@ -81,7 +81,7 @@ class CommissioningLink:
         dds.set_defaults()
         rclpy.init(args=_QUIET, context=self._context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
         node = self._node = Node("commission", context=self._context, enable_rosout=False)
-        self._action = PolicyAction(joint_names=list(self.robot.joint_names), mean=[0.0] * n, stddev=[1e-3] * n)
+        self._action = PolicyAction(action_names=list(self.robot.joint_names), mean=[0.0] * n, stddev=[1e-3] * n)
         self._actions = node.create_publisher(PolicyAction, "episode_reset/action", qos.STREAM)
         node.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM)
         node.create_subscription(Float64MultiArray, f"{experiment.controller}/commands", self._on_command, qos.COMMAND)

@@ -163,29 +163,38 @@ def check(parameters: Mapping[str, NDArray[np.float32]]) -> tuple[int, ...]:
     return sizes
 
 
+def critic_to_bytes(parameters: CriticParameters, card: Mapping[str, Any]) -> bytes:
+    """Serialise a critic and its model card as safetensors; equal parameters and cards give equal bytes.
+
+    Raises:
+      WeightsError: if the parameters are not a critic's.
+    """
+    check(parameters)
+    ordered = {name: np.ascontiguousarray(parameters[name]) for name in sorted(parameters)}
+    entry = json.dumps({"critic": json.dumps(dict(card), sort_keys=True)}, sort_keys=True)
+    return safetensors.numpy.save(ordered, metadata={_METADATA_KEY: entry})
+
+
 def save_critic(path: str | os.PathLike[str], parameters: CriticParameters, card: Mapping[str, Any]) -> str:
     """Write a critic and its model card as one safetensors file, atomically.
 
     Returns:
       The sha256 of the file; its first 12 digits are the critic's version.
     """
-    check(parameters)
-    ordered = {name: np.ascontiguousarray(parameters[name]) for name in sorted(parameters)}
-    entry = json.dumps({"critic": json.dumps(dict(card), sort_keys=True)}, sort_keys=True)
-    data = safetensors.numpy.save(ordered, metadata={_METADATA_KEY: entry})
+    data = critic_to_bytes(parameters, card)
     write_whole(Path(path), data)
     return sha256_of(data)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LoadedCritic:
-    """A critic from a file.
+    """A critic from a file or a message.
 
     Attributes:
       critic: Ready to judge.
       card: Its model card.
       parameters: Its arrays.
-      version: First 12 digits of the file's sha256.
+      version: First 12 digits of the sha256 of its bytes.
     """
 
     critic: SafetyCritic
@@ -194,10 +203,22 @@ class LoadedCritic:
     version: str
 
 
+def read_critic_file(path: str | os.PathLike[str]) -> bytes:
+    """Bytes of a critic's file, unchecked.
+
+    Raises:
+      WeightsError: if it cannot be read; names the file.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise WeightsError(f"cannot read the critic {os.fspath(path)}: {error.strerror or error}") from error
+
+
 def load_critic(
     path: str | os.PathLike[str], *, observation_size: int | None = None, action_size: int | None = None
 ) -> LoadedCritic:
-    """Read a critic, or refuse it whole.
+    """Read a critic's file, or refuse it whole.
 
     Args:
       path: File.
@@ -207,10 +228,34 @@ def load_critic(
     Raises:
       WeightsError: what was expected, what came.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise WeightsError(f"cannot read the critic {os.fspath(path)}: {error.strerror or error}") from error
+    return critic_from_bytes(
+        read_critic_file(path), name=os.fspath(path), observation_size=observation_size, action_size=action_size
+    )
+
+
+def critic_from_bytes(
+    data: bytes,
+    *,
+    name: str,
+    sha256: str | None = None,
+    observation_size: int | None = None,
+    action_size: int | None = None,
+) -> LoadedCritic:
+    """Take a critic from its bytes, or refuse it whole.
+
+    Args:
+      data: What `critic_to_bytes` gave.
+      name: Where they come from, for errors.
+      sha256: Hexadecimal hash the bytes must have; None skips that check.
+      observation_size: What the task observes; None takes the card's.
+      action_size: Length of an action; None takes the rest of the inputs.
+
+    Raises:
+      WeightsError: what was expected, what came.
+    """
+    found = sha256_of(data)
+    if sha256 is not None and found != sha256.lower():
+        raise WeightsError(f"expected a critic with sha256 {sha256}, got {found}: damaged on the way, send it again")
     if len(data) > MAX_BYTES:
         raise WeightsError(f"expected a critic of at most {MAX_BYTES} bytes, got {len(data)}")
     try:
@@ -218,16 +263,16 @@ def load_critic(
         card = json.loads(read_metadata(data)["critic"])
         support, size = Support(**card["support"]), int(card["observation_size"])
     except Exception as error:  # the library raises its own, KeyError (unknown dtype), ValueError, ...
-        raise WeightsError(f"{os.fspath(path)} is not a safety critic with its model card: {error}") from error
+        raise WeightsError(f"{name} is not a safety critic with its model card: {error}") from error
     try:
         critic = SafetyCritic(arrays, size, support)
     except WeightsError as error:
-        raise WeightsError(f"critic {os.fspath(path)}: {error}") from error
-    for name, wanted, got in (
+        raise WeightsError(f"critic {name}: {error}") from error
+    for what, wanted, got in (
         ("observed numbers", observation_size, critic.observation_size),
         ("action numbers", action_size, critic.action_size),
     ):
         if wanted is not None and wanted != got:
-            raise WeightsError(f"critic {os.fspath(path)} was trained on {got} {name}, this task has {wanted}")
+            raise WeightsError(f"critic {name} was trained on {got} {what}, this task has {wanted}")
     parameters = {name: np.array(array, dtype=np.float32) for name, array in arrays.items()}
-    return LoadedCritic(critic=critic, card=card, parameters=parameters, version=sha256_of(data)[:12])
+    return LoadedCritic(critic=critic, card=card, parameters=parameters, version=found[:12])

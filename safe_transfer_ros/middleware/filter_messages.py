@@ -15,6 +15,9 @@ from safe_transfer_ros.safety.reasons import Reason, Verdict
 from safe_transfer_ros.tasks.deployment import TaskInGraph
 from safe_transfer_ros.tasks.view import View
 
+CRITIC_REFUSED = "critic refused"
+"""How FilterStatus.message begins when a critic was refused."""
+
 _EMPTY = array("d")
 _NOT_TAKEN = (Verdict.REJECTED, Verdict.STOPPED)
 
@@ -22,11 +25,11 @@ _NOT_TAKEN = (Verdict.REJECTED, Verdict.STOPPED)
 def read_proposal(message: PolicyAction, order: JointOrder) -> Proposal | Reason:
     """A proposal with its joints, or axes of motion, in our order, or why there is none."""
     try:
-        indices = order.indices(message.joint_names)
+        indices = order.indices(message.action_names)
         mean, stddev = np.frombuffer(message.mean), np.frombuffer(message.stddev)
         effort = np.frombuffer(message.effort)
         if not message.last:
-            if not len(mean) == len(stddev) == len(effort) == len(message.joint_names):
+            if not len(mean) == len(stddev) == len(effort) == len(message.action_names):
                 return Reason.PROPOSAL_WRONG_LENGTH
             mean, stddev, effort = mean[indices], stddev[indices], effort[indices]
     except JointOrderError:
@@ -106,13 +109,16 @@ class DecisionMessage:
         return message
 
 
-def status_message(rules: SafetyFilter, *, accepted: bool, unheard: str, text: str) -> FilterStatus:
+def status_message(
+    rules: SafetyFilter, *, accepted: bool, unheard: str, critic_version: str, text: str
+) -> FilterStatus:
     """Mode, cause and limit in force, not stamped.
 
     Args:
       rules: The filter's.
       accepted: Whether the limit offered last was taken.
       unheard: Who of the graph does not hear the filter yet; empty if everybody does who must.
+      critic_version: Of the newest critic accepted; empty without one.
       text: Why a limit was refused, or the arm stopped.
     """
     guard = rules.guard
@@ -123,6 +129,7 @@ def status_message(rules: SafetyFilter, *, accepted: bool, unheard: str, text: s
         torque_limit=guard.in_force,
         accepted=accepted,
         lease_lost=guard.lost,
+        critic_version=critic_version,
         connected=not unheard,
         message=text or unheard,
     )

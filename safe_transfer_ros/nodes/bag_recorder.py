@@ -11,6 +11,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from safe_transfer_msgs.msg import (
+    CriticWeights,
     FilterStatus,
     PolicyAction,
     PolicyStatus,
@@ -44,6 +45,7 @@ TOPICS: tuple[tuple[str, type, QoSProfile, QoSProfile], ...] = (
     ("unsafety_monitor/torque_limit", TorqueLimit, qos.LATCHED, qos.LATCHED_RECORD),
     ("unsafety_monitor/estimate", UnsafetyEstimate, qos.LATCHED, qos.LATCHED_RECORD),
     ("trainer/policy_weights", PolicyWeights, qos.LATCHED, qos.LATCHED_RECORD),
+    ("trainer/critic_weights", CriticWeights, qos.LATCHED, qos.LATCHED_RECORD),
     ("trainer/run_config", String, qos.LATCHED, qos.LATCHED_RECORD),
     ("policy_server/policy_status", PolicyStatus, qos.LATCHED, qos.LATCHED_RECORD),
     ("diagnostics", DiagnosticArray, qos.STREAM, qos.RECORD),

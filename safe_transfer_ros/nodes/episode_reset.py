@@ -73,7 +73,7 @@ class EpisodeReset(Node):
         self._lock = threading.Lock()
         self._reset: Reset | None = None
         n = len(robot.joint_names)
-        self._action = PolicyAction(joint_names=list(robot.joint_names), stddev=[1e-3] * n)
+        self._action = PolicyAction(action_names=list(robot.joint_names), stddev=[1e-3] * n)
         self._actions = self.create_publisher(PolicyAction, "episode_reset/action", qos.STREAM)
         self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM, raw=True)
         self.create_subscription(FilterStatus, "safety_filter/status", self._on_filter, qos.LATCHED)

@@ -103,7 +103,7 @@ class PolicyServer(ManagedNode):
             goal_callback=self._on_goal,
             cancel_callback=self._on_cancel,
         )
-        self._action = PolicyAction(joint_names=list(self._graph.action_names))
+        self._action = PolicyAction(action_names=list(self._graph.action_names))
         if self._settings.policy:
             _, data = load_for(self._task, self._settings.policy)
             self._install(0, data, weights.sha256_of(data))

@@ -175,7 +175,10 @@ class FilterSettings:
         maximum=60.0,
     )
     critic: str = setting(
-        "", "Safety critic (safetensors) that judges every proposal; a new file is taken between episodes; empty: none"
+        "none",
+        "Safety critic that judges every proposal: none; required, the newest of trainer/critic_weights, taken between "
+        "episodes: before one has come the filter is not armed",
+        choices=("none", "required"),
     )
     critic_epsilon: float = setting(
         0.0, "Largest risk a torque may have that is applied; 0: the model card's", minimum=0.0, maximum=0.999
@@ -289,10 +292,13 @@ class TrainerSettings:
     learner: str = setting(
         "pspt",
         "How the policy learns from an iteration: pspt, TRPO on the rewards; csc, a conservative critic beside it, "
-        "which the filter takes between episodes, and a step that minds failures",
-        choices=("pspt", "csc"),
+        "which the filter takes between episodes, and a step that minds failures; or one of another package",
     )
-    critic: str = setting("", "csc: file that the critic is written to after each update; the filter's `critic`")
+    critic: str = setting(
+        "",
+        "Safety critic (safetensors file) that is sent to the filter; another file put in its place is sent between "
+        "iterations; empty: none, or the learner's own",
+    )
     iterations: int = setting(60, "Iterations of Algorithm 1 to run", minimum=1, maximum=100_000)
     autostart: bool = setting(True, "Start fine-tuning when the graph is complete; false: wait for a fine_tune goal")
     episodes_per_iteration: int = setting(5, "Episodes rolled out per iteration", minimum=1, maximum=1000)

@@ -8,7 +8,7 @@ from pathlib import Path
 import graph_runs
 import numpy as np
 import pytest
-from test_critic_gate_node import critic
+from hand_made_critic import critic_file
 
 from safe_transfer_ros.bags.read import Bag, messages
 from safe_transfer_ros.bags.transitions import write_transitions
@@ -27,7 +27,7 @@ SCHEDULE = ("critic_schedule:=csc", "critic_chi:=1000", "critic_floor:=1e-5")
 @pytest.mark.timeout(300)  # a whole run, on a machine that may be busy
 def test_a_run_under_a_critic(tmp_path: Path) -> None:
     run, file = tmp_path / "run", tmp_path / "critic.safetensors"
-    version = critic(file, threshold=THRESHOLD)
+    version = critic_file(file, threshold=THRESHOLD)
     schedule = [f"safety_filter.{parameter}" for parameter in SCHEDULE]
     finished = graph_runs.up(run, f"critic:={file}", *schedule, *SHORT, report=True)
     assert finished.returncode == 0, finished.stderr

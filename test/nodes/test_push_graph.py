@@ -97,8 +97,12 @@ def test_the_filter_asks_the_critic_that_the_trainer_has_retrained(run: Path) ->
             assert 0.0 < decision.risk < 1.0 and len(decision.chosen) == 2
     first, second = by_iteration.values()
     assert len(first) == len(second) == 1 and first != second
-    latest = load_critic(run / "critic.safetensors", observation_size=21, action_size=2)
-    assert latest.card["iterations"] == 2 and latest.version not in first | second
+    kept = [load_critic(path, observation_size=21, action_size=2) for path in sorted(run.glob("checkpoints/critic_*"))]
+    assert [critic.card["iterations"] for critic in kept] == [0, 1, 2]
+    assert [{critic.version} for critic in kept[:2]] == [first, second]
+    # The critics that judged are in the bag, byte for byte.
+    sent = [message.sha256[:12] for message in _all(run, "/trainer/critic_weights")]
+    assert sent == [critic.version for critic in kept]
 
 
 def test_the_bag_gives_transitions_with_the_runs_rewards_and_the_actions_taken(run: Path, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ class Bench(Node):
         self.states.publish(message)
 
     def propose(self, step: int, effort: list[float], names: list[str] | None = None, offset_ns: int = 0) -> None:
-        message = PolicyAction(joint_names=names or JOINTS, step=step, effort=effort)
+        message = PolicyAction(action_names=names or JOINTS, step=step, effort=effort)
         message.mean, message.stddev = [0.0] * len(effort), [0.3] * len(effort)
         set_ns(message.header.stamp, self.time_ns + offset_ns)
         self.actions.publish(message)

@@ -77,7 +77,10 @@ class Messages:
             "risk": float("nan"),
             "critic_version": "",
             "object_pose": np.empty(0),
+            "actor": "",
             "action_names": fields["joint_names"],
+            "distribution": 0,
+            "proposed_bound": np.empty(0),
             "chosen": fields["proposed_effort"],
         } | fields
         return self.serialised(TYPES["/safety_filter/decision"], **given)

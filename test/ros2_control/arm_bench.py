@@ -75,7 +75,7 @@ class ArmBench(Client):
     def _propose(self, state: JointState) -> None:
         if self.driving:
             n = len(JOINTS)
-            action = PolicyAction(joint_names=JOINTS, mean=[0.0] * n, stddev=[0.3] * n, effort=TORQUES)
+            action = PolicyAction(action_names=JOINTS, mean=[0.0] * n, stddev=[0.3] * n, effort=TORQUES)
             action.header.stamp = state.header.stamp
             self.actions.publish(action)
 
