@@ -29,7 +29,7 @@ from safe_transfer_ros.launching.graph import (
     read_parameters,
     write_parameters,
 )
-from safe_transfer_ros.learning.policy_file import load_for
+from safe_transfer_ros.learning.policy_file import load_policy
 from safe_transfer_ros.parameters.settings import ExperimentSettings, FilterSettings, MonitorSettings
 from safe_transfer_ros.record.resume import CONFIG, left_off, session_path, sessions
 from safe_transfer_ros.robots.simulation import perturbation
@@ -290,11 +290,17 @@ def _check_strictness(parameters: Parameters) -> None:
 
 def _check_inputs(parameters: Parameters) -> None:
     graph = in_graph(parameters[SHARED]["task"])
-    load_for(graph.task, parameters["trainer"]["policy"])
+    name, learner = parameters["trainer"]["policy"], graph_learner(parameters["trainer"]["learner"])
+    policy, _ = load_policy(graph.task, name)
+    if policy.kind != "gaussian" and not learner.any_kind:
+        raise ConfigurationError(
+            f"policy {name} is a '{policy.kind}' one, and learner {parameters['trainer']['learner']} takes Gaussian "
+            "policies: learner:=none runs it as it is"
+        )
     perturbation(parameters["mujoco_sim"]["perturbation"])
     settings = build(FilterSettings, parameters["safety_filter"], where="safety_filter")
     gate = CriticGate(graph, settings, seed=0) if settings.critic == "required" else None
-    if gate is not None and not graph_learner(parameters["trainer"]["learner"]).learns_critic:
+    if gate is not None and not learner.learns_critic:
         refusal = gate.offer(read_critic_file(parameters["trainer"]["critic"]), name=parameters["trainer"]["critic"])
         if refusal:
             raise ConfigurationError(f"trainer.critic: {refusal}")

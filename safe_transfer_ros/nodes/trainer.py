@@ -28,7 +28,7 @@ from safe_transfer_msgs.msg import (
 )
 from std_msgs.msg import String
 
-from safe_transfer_ros.learning.policy_file import load_for, with_stddev_scaled
+from safe_transfer_ros.learning.policy_file import load_policy
 from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.middleware.critic_sender import CriticSender
 from safe_transfer_ros.middleware.parameters import declare
@@ -89,13 +89,12 @@ class Trainer(Node):
 
     def _start_learning(self) -> PolicyUpdates:
         settings, seed = self._settings, self._experiment.seed
-        policy, _ = load_for(self._task, settings.policy)
-        if self._experiment.first_iteration == 0:
-            policy = with_stddev_scaled(policy, settings.stddev_factor)
+        _, policy = load_policy(self._task, settings.policy)
         return graph_learner(settings.learner).begin(
             Beginning(
                 graph=self._graph,
-                parameters=policy,
+                policy=policy,
+                stddev_factor=settings.stddev_factor if self._experiment.first_iteration == 0 else 1.0,
                 max_kl=settings.max_kl,
                 leave_one_out=settings.leave_one_out,
                 seed=seed,
@@ -292,8 +291,7 @@ class Trainer(Node):
 
     def _publish_weights(self, *, iteration: int, steps: int, kl: float) -> None:
         metadata = {"task": self._task.name, "version": str(self._version), "policy": self._settings.policy}
-        policy = self._learning.parameters
-        data = weights.to_bytes(policy, metadata)
+        data = self._learning.policy(metadata)
         message = PolicyWeights(
             version=self._version,
             iteration=iteration,
@@ -306,7 +304,7 @@ class Trainer(Node):
         message.header.stamp = self.get_clock().now().to_msg()
         self._weights.publish(message)
         if self._run_dir is not None:
-            weights.save(self._checkpoints() / f"policy_{self._version:05d}.safetensors", policy, metadata)
+            weights.write_whole(self._checkpoints() / f"policy_{self._version:05d}.safetensors", data)
 
     def _keep(self, iteration: int, episodes: list[Episode]) -> IterationRecord:
         record = iteration_record(
