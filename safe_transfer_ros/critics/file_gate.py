@@ -16,6 +16,7 @@ from safe_transfer_ros.parameters.settings import FilterSettings
 from safe_transfer_ros.policies.weights import WeightsError
 from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings
 from safe_transfer_ros.safety.critic.schedule import CscSchedule
+from safe_transfer_ros.safety.filter.proposal import Distribution
 from safe_transfer_ros.safety.reasons import Reason, Verdict
 from safe_transfer_ros.tasks.deployment import TaskInGraph
 
@@ -99,11 +100,18 @@ class CriticFileGate:
         return {"critic": self.version, "critic_epsilon": f"{self.epsilon:.6g}", "critic_schedule": rule}
 
     def judge(
-        self, observation: Array, mean: Array, stddev: Array, sample: Array, torque_limit: float
+        self,
+        observation: Array,
+        mean: Array,
+        stddev: Array,
+        sample: Array,
+        torque_limit: float,
+        distribution: Distribution = Distribution.GAUSSIAN,
     ) -> tuple[Array, float, Verdict, Reason]:
         """See `MaskedPolicyGate.judge`."""
         self._asked = True
-        return self._gate.judge(observation, mean, stddev, sample, self._graph.gate_limit(torque_limit))
+        limit = self._graph.gate_limit(torque_limit)
+        return self._gate.judge(observation, mean, stddev, sample, limit, distribution)
 
     def _begin_episode(self, iteration: int | None) -> None:
         """Each episode draws its own candidates: a run that is resumed draws what it would have drawn."""
