@@ -3,8 +3,8 @@
 
     .venv/bin/python scripts/equation_index.py
 
-An entry is a function, class or module whose docstring cites an equation, an algorithm or an appendix by a paper's short
-name ("PSPT Eq. 22-23"). A test checks it if it imports the function or, for a module, the module.
+An entry is a function, class or module whose docstring cites an equation, an algorithm or an appendix by a paper's
+short name ("PSPT Eq. 22-23"). A test checks it if it imports the function or, for a module, the module.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PAPERS = {
     "SQRL": "Learning to be Safe: Deep RL with a Safety Critic (Srinivasan et al. 2020)",
     "CSC": "Conservative Safety Critics for Exploration (Bharadhwaj et al. 2021)",
     "CST": "Constrained reinforcement learning from low-stakes to high-stakes environments",
-    "DARL": "Safety Correction from Baseline: Towards the Risk-aware Policy in Robotics via Dual-agent RL (Zhang et al. 2022)",
+    "DARL": "Safety Correction from Baseline: Dual-agent RL (Zhang et al. 2022)",
 }
 NUMBERS = r"\d+(?:\s*(?:-|,|and)\s*\d+)*"
 CITATION = re.compile(
@@ -109,8 +109,8 @@ def document() -> str:
     lines = [
         "# Equation index",
         "",
-        "Paper equation -> function -> test, from the docstrings. Written by `scripts/equation_index.py`; a test holds it to the",
-        "code.",
+        "Paper equation -> function -> test, from the docstrings. Written by `scripts/equation_index.py`; a test holds",
+        "it to the code.",
     ]
     paper = ""
     for entry in entries():

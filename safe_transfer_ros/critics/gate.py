@@ -14,6 +14,7 @@ from safe_transfer_ros.parameters.settings import FilterSettings
 from safe_transfer_ros.policies.weights import WeightsError
 from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings
 from safe_transfer_ros.safety.critic.schedule import CscSchedule
+from safe_transfer_ros.safety.filter.proposal import Distribution
 from safe_transfer_ros.safety.reasons import Reason, Verdict
 from safe_transfer_ros.tasks.deployment import TaskInGraph
 
@@ -123,7 +124,14 @@ class CriticGate:
         return {"critic": self.version, "critic_epsilon": f"{self.epsilon:.6g}", "critic_schedule": rule}
 
     def judge(
-        self, observation: Array, mean: Array, stddev: Array, sample: Array, torque_limit: float
+        self,
+        observation: Array,
+        mean: Array,
+        stddev: Array,
+        sample: Array,
+        torque_limit: float,
+        distribution: Distribution = Distribution.GAUSSIAN,
+        bound: Array | None = None,
     ) -> tuple[Array, float, Verdict, Reason]:
         """See `MaskedPolicyGate.judge`.
 
@@ -133,7 +141,8 @@ class CriticGate:
         if self._gate is None:
             raise NoCriticError(self.missing or "the critic is taken when the filter is armed")
         self._asked = True
-        return self._gate.judge(observation, mean, stddev, sample, self._graph.gate_limit(torque_limit))
+        limit = self._graph.gate_limit(torque_limit)
+        return self._gate.judge(observation, mean, stddev, sample, limit, distribution, bound)
 
     def _begin_episode(self, iteration: int | None) -> None:
         """Each episode draws its own candidates: a run that is resumed draws what it would have drawn."""

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings, csc_threshold
+from safe_transfer_ros.safety.filter.proposal import Distribution
 from safe_transfer_ros.safety.reasons import Reason, Verdict
 
 
@@ -31,14 +32,16 @@ def gate(of, *, effort=100.0, n=1, seed=0, **settings):
 OBSERVATION = np.zeros(3)
 
 
-def taken(of, mean, stddev, count, limit=50.0, **settings):
-    judge, _ = gate(of, **settings)
+def taken(of, mean, stddev, count, limit=50.0, distribution=Distribution.GAUSSIAN, bound=None):
+    judge, _ = gate(of)
+    bounds = None if bound is None else np.array([bound])
     rng = np.random.default_rng(1)
     answers = []
     for _ in range(count):
         raw = mean + stddev * rng.standard_normal(1)
-        sample = settings["squash"] * np.tanh(raw) if settings.get("squash") else raw
-        answers.append(judge.judge(OBSERVATION, np.array([mean]), np.array([stddev]), sample, limit))
+        sample = raw if distribution is Distribution.GAUSSIAN else bound * np.tanh(raw)
+        mean_, stddev_ = np.array([mean]), np.array([stddev])
+        answers.append(judge.judge(OBSERVATION, mean_, stddev_, sample, limit, distribution, bounds))
     return answers
 
 
@@ -53,11 +56,32 @@ def test_torques_follow_the_exact_truncated_gaussian():
 
 
 def test_torques_follow_the_exact_truncated_squashed_gaussian():
-    answers = taken(lambda u: (np.abs(u[:, 0]) > 1.0).astype(float), 0.4, 0.8, 6000, squash=2.0)
+    of = lambda u: (np.abs(u[:, 0]) > 1.0).astype(float)  # noqa: E731
+    answers = taken(of, 0.4, 0.8, 6000, distribution=Distribution.TANH_GAUSSIAN, bound=2.0)
     torques = np.array([answer[0][0] for answer in answers])
     low, high = np.arctanh(-0.5), np.arctanh(0.5)
     exact = stats.truncnorm((low - 0.4) / 0.8, (high - 0.4) / 0.8, loc=0.4, scale=0.8)
     assert stats.kstest(np.arctanh(torques / 2.0), exact.cdf).pvalue > 1e-3
+
+
+def test_a_squashed_gaussian_is_not_resampled_without_its_bound():
+    judge, _ = gate(lambda u: np.ones(len(u)))
+    with pytest.raises(ValueError, match="needs its bound"):
+        judge.judge(OBSERVATION, np.zeros(1), np.ones(1), np.ones(1), 50.0, Distribution.TANH_GAUSSIAN)
+
+
+def test_an_action_without_others_of_its_law_is_taken_if_safe_and_else_refused():
+    """A deterministic policy: nothing is drawn, so its action itself is judged, and nothing stands in for it."""
+    judge, critic = gate(lambda u: (u[:, 0] > 0.3) * 0.7, n=1)
+    for stddev in (np.zeros(1), np.empty(0)):
+        law = Distribution.DETERMINISTIC
+        torque, risk, verdict, reasons = judge.judge(OBSERVATION, np.ones(1), stddev, np.array([0.2]), 5.0, law)
+        assert (torque[0], risk, verdict, reasons) == (0.2, 0.0, Verdict.ACCEPTED, Reason.NONE)
+        _, risk, verdict, reasons = judge.judge(OBSERVATION, np.ones(1), stddev, np.array([0.4]), 5.0, law)
+        assert (risk, verdict, reasons) == (0.7, Verdict.REJECTED, Reason.CRITIC_RISK)
+    assert len(critic.asked) == 4, "each action once, and no other"
+    with pytest.raises(ValueError, match="no further samples"):
+        judge.judge_batch(np.zeros((1, 3)), np.ones((1, 1)), np.zeros((1, 1)), np.ones((1, 1)), np.array([5.0]), law)
 
 
 def test_a_safe_sample_is_taken_as_it_is():
@@ -136,8 +160,8 @@ def test_csc_threshold_follows_its_schedule_and_keeps_a_floor():
 
 
 def test_settings_are_checked():
-    for wrong in ({"epsilon": 0.0}, {"epsilon": 1.0}, {"max_samples": 0}, {"squash": -1.0}):
-        with pytest.raises(ValueError):
+    for wrong in ({"epsilon": 0.0}, {"epsilon": 1.0}, {"max_samples": 0}):
+        with pytest.raises(ValueError, match="epsilon|max_samples"):
             MaskSettings(**wrong)
 
 
