@@ -34,7 +34,7 @@ from safe_transfer_ros.parameters.settings import ExperimentSettings, FilterSett
 from safe_transfer_ros.record.resume import CONFIG, left_off, session_path, sessions
 from safe_transfer_ros.robots.simulation import perturbation
 from safe_transfer_ros.tasks.deployment import in_graph
-from safe_transfer_ros.transfer.graph_learners import LEARNERS, graph_learner
+from safe_transfer_ros.transfer.graph_learners import LEARNERS
 
 ARGUMENTS = (
     Argument(
@@ -214,7 +214,7 @@ class FineTuningGraph:
 
 def _with_critic(parameters: Parameters) -> Parameters:
     """The filter has to ask a critic where the trainer sends one; a learner's own no training could have certified."""
-    if graph_learner(parameters["trainer"]["learner"]).learns_critic:
+    if LEARNERS[parameters["trainer"]["learner"]].learns_critic:
         parameters["safety_filter"].update(critic="required", critic_uncertified=True)
     elif parameters["trainer"]["critic"]:
         parameters["safety_filter"]["critic"] = "required"
@@ -290,7 +290,7 @@ def _check_strictness(parameters: Parameters) -> None:
 
 def _check_inputs(parameters: Parameters) -> None:
     graph = in_graph(parameters[SHARED]["task"])
-    name, learner = parameters["trainer"]["policy"], graph_learner(parameters["trainer"]["learner"])
+    name, learner = parameters["trainer"]["policy"], LEARNERS[parameters["trainer"]["learner"]]
     policy, _ = load_policy(graph.task, name)
     if policy.kind != "gaussian" and not learner.any_kind:
         raise ConfigurationError(

@@ -28,6 +28,7 @@ from safe_transfer_msgs.msg import (
 )
 from std_msgs.msg import String
 
+from safe_transfer_ros.files import write_atomically
 from safe_transfer_ros.learning.policy_file import load_policy
 from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.middleware.critic_sender import CriticSender
@@ -40,7 +41,7 @@ from safe_transfer_ros.record.episode import Episode, EpisodeError, count_interv
 from safe_transfer_ros.record.iteration import IterationRecord, append, iteration_record, read
 from safe_transfer_ros.record.resume import CHECKPOINTS
 from safe_transfer_ros.tasks.deployment import in_graph
-from safe_transfer_ros.transfer.graph_learners import Beginning, PolicyUpdates, graph_learner
+from safe_transfer_ros.transfer.graph_learners import LEARNERS, Beginning, PolicyUpdates
 
 
 class FineTuningStopped(RuntimeError):
@@ -90,7 +91,7 @@ class Trainer(Node):
     def _start_learning(self) -> PolicyUpdates:
         settings, seed = self._settings, self._experiment.seed
         _, policy = load_policy(self._task, settings.policy)
-        return graph_learner(settings.learner).begin(
+        return LEARNERS[settings.learner].begin(
             Beginning(
                 graph=self._graph,
                 policy=policy,
@@ -281,7 +282,7 @@ class Trainer(Node):
             return
         self._critic.send(learned, self._version)
         if self._run_dir is not None:
-            weights.write_whole(self._checkpoints() / f"critic_{self._version:05d}.safetensors", learned)
+            write_atomically(self._checkpoints() / f"critic_{self._version:05d}.safetensors", learned)
 
     def _checkpoints(self) -> Path:
         assert self._run_dir is not None
@@ -304,7 +305,7 @@ class Trainer(Node):
         message.header.stamp = self.get_clock().now().to_msg()
         self._weights.publish(message)
         if self._run_dir is not None:
-            weights.write_whole(self._checkpoints() / f"policy_{self._version:05d}.safetensors", data)
+            write_atomically(self._checkpoints() / f"policy_{self._version:05d}.safetensors", data)
 
     def _keep(self, iteration: int, episodes: list[Episode]) -> IterationRecord:
         record = iteration_record(

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from safe_transfer_ros.files import write_atomically
 from safe_transfer_ros.policies.tensors import (
     LOG_STD_BOUND,
     MAX_BYTES,
@@ -26,7 +27,7 @@ from safe_transfer_ros.policies.tensors import (
 )
 
 __all__ = ["MAX_BYTES", "Architecture", "Parameters", "WeightsError", "check", "from_bytes", "load", "read_metadata"]
-__all__ += ["save", "sha256_of", "to_bytes", "write_whole"]
+__all__ += ["save", "sha256_of", "to_bytes"]
 
 Parameters = Tensors
 """Policy parameters by name; see `Architecture.shapes`."""
@@ -161,21 +162,8 @@ def save(
       The sha256 of the file.
     """
     data = to_bytes(parameters, metadata)
-    write_whole(Path(path), data)
+    write_atomically(Path(path), data)
     return sha256_of(data)
-
-
-def write_whole(target: Path, data: bytes) -> None:
-    """Write a file so that whatever happens the old content or the new one is there."""
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load(

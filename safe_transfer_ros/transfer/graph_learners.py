@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from safe_transfer_ros.configuration import nearest
 from safe_transfer_ros.learning.policy_file import with_stddev_scaled
 from safe_transfer_ros.policies.weights import Parameters, from_bytes
 from safe_transfer_ros.record.episode import Episode
+from safe_transfer_ros.registry import Registry
 from safe_transfer_ros.tasks.deployment import TaskInGraph
 
 
@@ -102,29 +102,28 @@ class GraphLearner:
         return made
 
 
-LEARNERS: dict[str, GraphLearner] = {
-    "none": GraphLearner(
-        factory="safe_transfer_ros.transfer.policy_updates:NoUpdates",
-        description="the policy, of any kind, acts as it is and learns nothing",
-        any_kind=True,
-    ),
-    "pspt": GraphLearner(
+LEARNERS: Registry[GraphLearner] = Registry("learner", group="safe_transfer_ros.learners")
+"""Learners by name; another package adds one by an entry point whose value is a `GraphLearner`."""
+
+LEARNERS.add(
+    "pspt",
+    GraphLearner(
         factory="safe_transfer_ros.transfer.policy_updates:PsptUpdates", description="TRPO on the rewards (PSPT)"
     ),
-    "csc": GraphLearner(
+)
+LEARNERS.add(
+    "csc",
+    GraphLearner(
         factory="safe_transfer_ros.transfer.policy_updates:CscUpdates",
         description="a conservative critic learns in the run and refuses proposals; a step that minds failures (CSC)",
         learns_critic=True,
     ),
-}
-
-
-def graph_learner(name: str) -> GraphLearner:
-    """Look up a learner.
-
-    Raises:
-      ValueError: if there is none of that name; names the nearest.
-    """
-    if name not in LEARNERS:
-        raise ValueError(f"unknown learner '{name}': {nearest(name, LEARNERS)}")
-    return LEARNERS[name]
+)
+LEARNERS.add(
+    "none",
+    GraphLearner(
+        factory="safe_transfer_ros.transfer.policy_updates:NoUpdates",
+        description="the policy, of any kind, acts as it is and learns nothing",
+        any_kind=True,
+    ),
+)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from safe_transfer_ros.bags.read import messages
+from safe_transfer_ros.files import write_atomically
 from safe_transfer_ros.policies.policy import policy_from_bytes, policy_to_bytes
-from safe_transfer_ros.policies.weights import write_whole
 from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.record.iteration import read
 from safe_transfer_ros.record.recompute import iteration_records
@@ -42,7 +42,7 @@ def pair() -> bytes:
 @pytest.mark.timeout(240)  # a whole run, on a machine that may be busy
 def test_a_pair_of_agents_acts_and_every_decision_says_who(tmp_path: Path) -> None:
     run, file = tmp_path / "run", tmp_path / "pair.safetensors"
-    write_whole(file, pair())
+    write_atomically(file, pair())
     refused = graph_runs.up(tmp_path / "refused", f"policy:={file}", "iterations:=1")
     assert refused.returncode == 2 and "is a 'pair' one" in refused.stderr and "learner:=none" in refused.stderr
     words = ("learner:=none", "iterations:=1", "trainer.episodes_per_iteration:=1")
