@@ -158,7 +158,7 @@ def foreign_rows(bag: Bag, mapping: RecordingMap, task: Task | None) -> Iterator
     """Decisions at the mapping's rate, in blocks; an episode is a stretch without a hole."""
     sampler = _Sampler(mapping, task)
     readers: dict[int, LayoutReader] = {}
-    for topic, messages in bag.batches((mapping.joint_states, mapping.commands)):
+    for topic, messages, _ in bag.batches((mapping.joint_states, mapping.commands)):
         reader = readers.setdefault(id(topic.definitions), LayoutReader(topic.definitions, topic.type_name))
         start = 0
         for layout, block in reader.runs([message.data for message in messages]):

@@ -25,6 +25,8 @@ from safe_transfer_ros.bags.qos import OfferedQos
 
 FILE_NAME = "bag_{}.mcap"
 METADATA_NAME = "metadata.yaml"
+# Entry of its custom_data that says what the recording lacks that this one was repaired from.
+LOST = "lost"
 # Version of rosbag2's metadata.yaml that ROS 2 Jazzy writes.
 _METADATA_VERSION = 9
 _DISTRO = "jazzy"

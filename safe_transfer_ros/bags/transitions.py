@@ -288,7 +288,7 @@ def decision_rows(bag: Bag, graph: TaskInGraph) -> Iterator[tuple[NDArray[Any], 
       BagError: if the bag cannot be read, or is not of this task's arm.
     """
     readers: dict[int, DecisionReader] = {}
-    for topic, messages in bag.batches((DECISIONS,)):
+    for topic, messages, _ in bag.batches((DECISIONS,)):
         reader = readers.get(id(topic.definitions))
         if reader is None:
             reader = readers[id(topic.definitions)] = decision_reader(topic.definitions, topic.type_name, graph)

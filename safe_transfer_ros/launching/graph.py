@@ -13,6 +13,7 @@ import yaml
 
 from safe_transfer_ros.configuration import ConfigurationError, build, field_types, nearest, parse
 from safe_transfer_ros.nodes.settings import SECTIONS, ExperimentSettings
+from safe_transfer_ros.untrusted import UntrustedError, read_yaml
 
 SHARED = "/**"
 
@@ -43,15 +44,17 @@ Parameters = dict[str, dict[str, Any]]
 def read_parameters(path: Path) -> Parameters:
     """Read a ROS parameter file (`node: ros__parameters: {...}`).
 
+    A section that is there twice is merged, as ROS does; a parameter that is there twice is refused.
+
     Raises:
       ConfigurationError: missing, unreadable, or of another layout; the text names the file and the place.
     """
     try:
-        document = yaml.safe_load(path.read_text())
+        document = read_yaml(path, merge_sections=2)
     except OSError as error:
-        raise ConfigurationError(f"cannot read configuration {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path} is not YAML: {str(error).splitlines()[0]}") from error
+        raise ConfigurationError(f"cannot read configuration {path}: {error.strerror or error}") from error
+    except UntrustedError as error:
+        raise ConfigurationError(str(error)) from None
     if not isinstance(document, dict):
         raise ConfigurationError(f"{path}: expected 'node: ros__parameters: ...', got {type(document).__name__}")
     parameters: Parameters = {}

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from safe_transfer_ros.bags.errors import BagError
@@ -27,6 +26,7 @@ from safe_transfer_ros.safety.unsafety import UnsafetyLedger
 from safe_transfer_ros.tasks.in_graph import in_graph
 from safe_transfer_ros.transfer.episode import Episode, EpisodeAssembler, EpisodeError
 from safe_transfer_ros.transfer.iteration import IterationRecord, iteration_estimate, iteration_record
+from safe_transfer_ros.untrusted import UntrustedError, load_yaml
 
 JOINT_STATES = "/joint_states"
 DECISIONS = "/safety_filter/decision"
@@ -147,9 +147,9 @@ def _run_config(bag: Bag) -> dict[str, Any]:
             "give a bag that bag_recorder wrote during fine-tuning"
         )
     try:
-        config = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise BagError(f"{RUN_CONFIG} in {bag.path} is not YAML: {str(error).splitlines()[0]}") from error
+        config = load_yaml(str(text), f"{RUN_CONFIG} in {bag.path}")
+    except UntrustedError as error:
+        raise BagError(str(error)) from None
     if not isinstance(config, dict) or "task" not in parameters(config, "trainer"):
         raise BagError(f"{RUN_CONFIG} in {bag.path} names no task: expected '/**: ros__parameters: task: ...'")
     return config
