@@ -112,7 +112,7 @@ def recompute(bag: Bag | Path | str) -> Recomputed:
         else:
             replay.on_weights(message, log_time_ns)
     replay.finish()
-    notes = [damage.describe() for damage in bag.damage if not damage.whole] + replay.notes
+    notes = bag.losses() + replay.notes
     return Recomputed(records=tuple(replay.records), details=tuple(replay.details()), config=config, notes=tuple(notes))
 
 
