@@ -13,7 +13,7 @@ import yaml
 
 from safe_transfer_ros.configuration import ConfigurationError, build, field_types, nearest, parse
 from safe_transfer_ros.nodes.settings import SECTIONS, ExperimentSettings
-from safe_transfer_ros.untrusted import UntrustedError, read_yaml
+from safe_transfer_ros.untrusted import UntrustedError, printable, read_yaml
 
 SHARED = "/**"
 
@@ -61,11 +61,27 @@ def read_parameters(path: Path) -> Parameters:
     for node, section in document.items():
         values = section.get("ros__parameters") if isinstance(section, dict) else None
         if not isinstance(values, dict):
-            raise ConfigurationError(f"{path}: section '{node}' must hold a 'ros__parameters:' mapping")
+            raise ConfigurationError(f"{path}: section '{printable(node)}' must hold a 'ros__parameters:' mapping")
         if node != SHARED and node not in SECTIONS:
-            raise ConfigurationError(f"{path}: unknown node '{node}'; {nearest(node, [SHARED, *SECTIONS])}")
+            known = [SHARED, *SECTIONS]
+            raise ConfigurationError(f"{path}: unknown node '{printable(node)}'; {nearest(str(node), known)}")
+        _check_names(path, str(node), values)
         parameters[str(node)] = dict(values)
     return parameters
+
+
+def _check_names(path: Path, node: str, values: Mapping[Any, Any]) -> None:
+    known = field_types(ExperimentSettings if node == SHARED else SECTIONS[node])
+    for name in values:
+        if name == "use_sim_time":
+            raise ConfigurationError(
+                f"{path}: {node}: use_sim_time is not taken: ages are measured on the steady clock, and all else is "
+                "told by the robot's own stamps; leave it out"
+            )
+        if name not in known:
+            raise ConfigurationError(
+                f"{path}: {node} has no parameter '{printable(name)}'; {nearest(str(name), known)}"
+            )
 
 
 def on_top(parameters: Parameters, layer: Parameters) -> Parameters:

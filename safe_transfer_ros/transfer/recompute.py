@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.read import Bag
+from safe_transfer_ros.bounds import JOINTS
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 from safe_transfer_ros.safety.reasons import Reason, Verdict, split
 from safe_transfer_ros.safety.torque_limit import GovernorSettings, TorqueLimitGovernor
@@ -26,7 +27,7 @@ from safe_transfer_ros.safety.unsafety import UnsafetyLedger
 from safe_transfer_ros.tasks.in_graph import in_graph
 from safe_transfer_ros.transfer.episode import Episode, EpisodeAssembler, EpisodeError
 from safe_transfer_ros.transfer.iteration import IterationRecord, iteration_estimate, iteration_record
-from safe_transfer_ros.untrusted import UntrustedError, load_yaml
+from safe_transfer_ros.untrusted import UntrustedError, load_yaml, printable
 
 JOINT_STATES = "/joint_states"
 DECISIONS = "/safety_filter/decision"
@@ -100,17 +101,24 @@ def recompute(bag: Bag | Path | str) -> Recomputed:
     """
     bag = bag if isinstance(bag, Bag) else Bag(bag)
     config = _run_config(bag)
-    replay = _Replay(config)
+    try:
+        replay = _Replay(config)
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+        told = printable(f"{RUN_CONFIG} in {bag.path} holds a value that cannot be used: {error}")
+        raise BagError(told.splitlines()[0]) from error
     poses = (OBJECT_POSE,) if replay.tracks_object else ()
     for topic, message, log_time_ns in bag.messages((JOINT_STATES, *poses, DECISIONS, WEIGHTS)):
-        if topic == JOINT_STATES:
-            replay.on_joint_state(message)
-        elif topic == OBJECT_POSE:
-            replay.on_object_pose(message)
-        elif topic == DECISIONS:
-            replay.on_decision(message)
-        else:
-            replay.on_weights(message, log_time_ns)
+        try:
+            if topic == JOINT_STATES:
+                replay.on_joint_state(message)
+            elif topic == OBJECT_POSE:
+                replay.on_object_pose(message)
+            elif topic == DECISIONS:
+                replay.on_decision(message)
+            else:
+                replay.on_weights(message, log_time_ns)
+        except (AttributeError, TypeError) as error:
+            raise BagError(f"{topic} in {bag.path} is not what this package's graph publishes: {error}") from error
     replay.finish()
     notes = bag.losses() + replay.notes
     return Recomputed(records=tuple(replay.records), details=tuple(replay.details()), config=config, notes=tuple(notes))
@@ -182,6 +190,8 @@ class _Replay:
 
     def on_joint_state(self, message: Any) -> None:
         try:
+            if len(message.name) > JOINTS:
+                raise JointOrderError(f"more than {JOINTS} joint names")
             position = message.position[self._order.indices(tuple(message.name))]
         except (JointOrderError, IndexError):
             self._unreadable_states += 1
