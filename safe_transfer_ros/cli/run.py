@@ -101,7 +101,7 @@ def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
         except KeyboardInterrupt:
             exit_code = EXIT_INTERRUPTED
         progress.update()
-    claimed.lock.close()
+    claimed.release()
     if exit_code == EXIT_INTERRUPTED:
         print(
             f"interrupted after {progress.done} of {iterations} iterations; what was recorded is kept", file=sys.stderr

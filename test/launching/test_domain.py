@@ -65,7 +65,7 @@ def test_running_lists_the_domains_that_are_held(monkeypatch: pytest.MonkeyPatch
     first.serves(tmp_path / "one")
     assert [(run.number, run.run_dir) for run in domain.running()] == [(1, str(tmp_path / "one")), (2, "")]
     assert f"process {os.getpid()}" in str(domain.running()[1])
-    first.lock.close()
+    first.release()
     assert [run.number for run in domain.running()] == [second.number], "a claim given up is not listed"
 
 
