@@ -23,8 +23,8 @@ from pathlib import Path
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.record import BagWriter
 from safe_transfer_ros.bags.transitions import write_transitions
-from safe_transfer_ros.tasks.in_graph import in_graph
-from safe_transfer_ros.transfer.critic_training import CriticSettings, TrainingSettings, train_critic
+from safe_transfer_ros.critics.training import CriticSettings, TrainingSettings, train_critic
+from safe_transfer_ros.tasks.deployment import in_graph
 
 TOPIC, TYPE, TASK = "/safety_filter/decision", "safe_transfer_msgs/msg/SafetyDecision", "pr2_cup_swirl"
 STAMP = struct.Struct("<iI")  # right behind the four bytes that every serialised message begins with

@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from safe_transfer_ros.interpreter import module_command
-from safe_transfer_ros.transfer.iteration import IterationRecord, read
+from safe_transfer_ros.record.iteration import IterationRecord, read
 
 ENDS = 5  # iterations averaged at the start and at the end
 

@@ -18,9 +18,9 @@ import numpy as np
 
 from safe_transfer_ros.bags.read import messages
 from safe_transfer_ros.interpreter import module_command
-from safe_transfer_ros.tasks.in_graph import in_graph
-from safe_transfer_ros.transfer.episode import Episode, episodes_from_decisions
-from safe_transfer_ros.transfer.iteration import read
+from safe_transfer_ros.record.episode import Episode, episodes_from_decisions
+from safe_transfer_ros.record.iteration import read
+from safe_transfer_ros.tasks.deployment import in_graph
 
 TASK = in_graph("panda_push_boundary").task
 

@@ -10,11 +10,11 @@ import argparse
 
 import numpy as np
 
+from safe_transfer_ros.learning.policy_file import load_for
 from safe_transfer_ros.policies.forward import GaussianPolicy
-from safe_transfer_ros.tasks.push_environment import PushVectorEnv
-from safe_transfer_ros.tasks.push_task import PushTask
+from safe_transfer_ros.tasks.push.environment import PushVectorEnv
+from safe_transfer_ros.tasks.push.task import PushTask
 from safe_transfer_ros.tasks.task import make
-from safe_transfer_ros.transfer.policy_file import load_for
 
 FIRST_EPISODE = 2_000_000
 

@@ -14,13 +14,13 @@ import argparse
 
 import numpy as np
 
+from safe_transfer_ros.learning.policy_file import load_for
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.robots.simulation import ArmSimulation, build_model, perturbation
-from safe_transfer_ros.safety.envelope import Envelope
+from safe_transfer_ros.safety.filter.envelope import Envelope
 from safe_transfer_ros.safety.reasons import Reason
-from safe_transfer_ros.tasks.cup_swirl import CupSwirl
+from safe_transfer_ros.tasks.cup_swirl.task import CupSwirl
 from safe_transfer_ros.tasks.streams import action_rng, initial_state_rng
-from safe_transfer_ros.transfer.policy_file import load_for
 
 SOFT = Reason.CLAMPED_SOFT_POSITION | Reason.CLAMPED_SOFT_VELOCITY
 

@@ -26,10 +26,10 @@ from client import started  # noqa: E402
 from std_srvs.srv import SetBool  # noqa: E402
 
 from safe_transfer_ros.bags.read import messages  # noqa: E402
+from safe_transfer_ros.record.episode import Episode, episodes_from_decisions  # noqa: E402
+from safe_transfer_ros.record.iteration import episode_returns  # noqa: E402
 from safe_transfer_ros.tasks.streams import initial_state_rng  # noqa: E402
 from safe_transfer_ros.tasks.task import make  # noqa: E402
-from safe_transfer_ros.transfer.episode import Episode, episodes_from_decisions  # noqa: E402
-from safe_transfer_ros.transfer.iteration import episode_returns  # noqa: E402
 
 TASK = make("pr2_cup_swirl")
 WORDS = ("iterations:=1", "trainer.episodes_per_iteration:=1", "mode:=realtime")

@@ -23,7 +23,7 @@ from safe_transfer_ros.bags.recording_map import SAFETY_FUNCTIONS, RecordingMap,
 from safe_transfer_ros.bags.sampling import Sampler
 from safe_transfer_ros.bags.transition_store import Transitions, TransitionWriter, transition_dtype
 from safe_transfer_ros.bags.transitions import Counts, TransitionBuilder
-from safe_transfer_ros.tasks.in_graph import in_graph
+from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.tasks.task import Array, Outcome, Seen, make
 from safe_transfer_ros.untrusted import printable
 

@@ -23,7 +23,7 @@ from safe_transfer_ros.bags.layout import FieldDefinitions
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.transition_store import Transitions, TransitionWriter, transition_dtype
 from safe_transfer_ros.safety.reasons import Verdict
-from safe_transfer_ros.tasks.in_graph import TaskInGraph
+from safe_transfer_ros.tasks.deployment import TaskInGraph
 from safe_transfer_ros.tasks.task import Array, Outcome, Seen
 
 DECISIONS = "/safety_filter/decision"

@@ -45,7 +45,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _info(options: argparse.Namespace) -> int:
     """Print what was asked for; 1 if a check found something missing."""
     from safe_transfer_ros.bags.read import Bag
-    from safe_transfer_ros.transfer.continuity import gaps
+    from safe_transfer_ros.record.continuity import gaps
 
     bag = Bag(options.path)
     summaries = bag.summary()
@@ -98,7 +98,7 @@ def _transitions(options: argparse.Namespace) -> int:
     from safe_transfer_ros.bags.foreign import read_mapping, write_foreign_transitions
     from safe_transfer_ros.bags.read import Bag
     from safe_transfer_ros.bags.transitions import write_transitions
-    from safe_transfer_ros.tasks.in_graph import in_graph
+    from safe_transfer_ros.tasks.deployment import in_graph
 
     bags = [Bag(path) for path in options.paths]
     if options.mapping is None:

@@ -17,8 +17,13 @@ from safe_transfer_ros.configuration import build
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
 from safe_transfer_ros.launching.graph import SHARED, Parameters, Process, write_parameters
-from safe_transfer_ros.nodes.settings import CommissionSettings, ExperimentSettings, FilterSettings, SupervisorSettings
-from safe_transfer_ros.tasks.in_graph import in_graph
+from safe_transfer_ros.parameters.settings import (
+    CommissionSettings,
+    ExperimentSettings,
+    FilterSettings,
+    SupervisorSettings,
+)
+from safe_transfer_ros.tasks.deployment import in_graph
 
 START_SECONDS = 30.0
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
@@ -116,7 +121,7 @@ def _walk(
     outcomes: list[Outcome],
 ) -> None:
     # Brings rclpy: not before the arguments are known to be right.
-    link_of = importlib.import_module("safe_transfer_ros.nodes.commissioning_link").CommissioningLink
+    link_of = importlib.import_module("safe_transfer_ros.commissioning.link").CommissioningLink
     supervisor = build(SupervisorSettings, parameters["controller_supervisor"], where="controller_supervisor")
     filter_ = build(FilterSettings, parameters["safety_filter"], where="safety_filter")
 

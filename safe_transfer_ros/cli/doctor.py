@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from safe_transfer_ros import middleware
 from safe_transfer_ros.interpreter import program_command, safe_environment
+from safe_transfer_ros.middleware import dds
 from safe_transfer_ros.untrusted import printable
 
 GOOD, WEAK, BAD = "ok", "warn", "FAIL"
@@ -143,7 +143,7 @@ def _discovery() -> Iterator[Finding]:
         return
     done = subprocess.run(
         program_command(_DISCOVERY),
-        env=safe_environment(os.environ) | middleware.environment(),
+        env=safe_environment(os.environ) | dds.environment(),
         capture_output=True,
         text=True,
         timeout=60,

@@ -19,8 +19,8 @@ from safe_transfer_ros.configuration import build
 from safe_transfer_ros.reporting.learning_curve import draw_learning_curves
 from safe_transfer_ros.reporting.provenance import provenance
 from safe_transfer_ros.tasks import task as tasks
-from safe_transfer_ros.transfer.pretrain import BatchRecord, PretrainSettings, pretrain
-from safe_transfer_ros.transfer.pretrain_run import CONFIG, POLICY, PretrainRun
+from safe_transfer_ros.transfer.pspt.pretraining import BatchRecord, PretrainSettings, pretrain
+from safe_transfer_ros.transfer.pspt.pretraining_run import CONFIG, POLICY, PretrainRun
 from safe_transfer_ros.untrusted import read_yaml
 
 PLOT = "learning_curve.png"
@@ -165,6 +165,6 @@ class _Display:
 
 
 def _known_tasks() -> tuple[str, ...]:
-    import safe_transfer_ros.tasks.cup_swirl  # noqa: F401 - registers itself
+    import safe_transfer_ros.tasks.cup_swirl.task  # noqa: F401 - registers itself
 
     return tasks.available()

@@ -9,7 +9,7 @@ from types import TracebackType
 from rich.console import Console
 
 from safe_transfer_ros.cli.bars import progress_bar
-from safe_transfer_ros.transfer.iteration import IterationRecord, read
+from safe_transfer_ros.record.iteration import IterationRecord, read
 
 
 class RunProgress:

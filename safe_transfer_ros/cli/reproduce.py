@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from safe_transfer_ros.cli.study import complete
+from safe_transfer_ros.learning.workers import LocalWorkers, RayWorkers
 from safe_transfer_ros.reporting import evidence
-from safe_transfer_ros.transfer.experiments import EXPERIMENTS, Experiment, experiment
-from safe_transfer_ros.transfer.study import StudyCurves, StudyStore, compute
-from safe_transfer_ros.transfer.workers import LocalWorkers, RayWorkers
+from safe_transfer_ros.studies.experiments import EXPERIMENTS, Experiment, experiment
+from safe_transfer_ros.studies.study import StudyCurves, StudyStore, compute
 
 _QUICK_SEEDS, _QUICK_ITERATIONS = 2, 6
 

@@ -33,9 +33,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _report(options: argparse.Namespace) -> int:
     """Judge both on the same steps; status 1 if the candidate may not be promoted."""
-    from safe_transfer_ros.policies.critic import load_critic
-    from safe_transfer_ros.transfer.critic_data import action_bound
-    from safe_transfer_ros.transfer.shadow import objections, shadow_report
+    from safe_transfer_ros.critics.data import action_bound
+    from safe_transfer_ros.critics.safety_critic import load_critic
+    from safe_transfer_ros.critics.shadow import objections, shadow_report
 
     candidate = load_critic(options.candidate)
     active = load_critic(options.active) if options.active else None
@@ -68,7 +68,7 @@ def _columns(options: argparse.Namespace, folder: Path) -> Any:
     from safe_transfer_ros.bags.read import Bag
     from safe_transfer_ros.bags.transition_store import ABOUT, Transitions
     from safe_transfer_ros.bags.transitions import write_transitions
-    from safe_transfer_ros.tasks.in_graph import in_graph
+    from safe_transfer_ros.tasks.deployment import in_graph
 
     if len(options.bags) == 1 and (options.bags[0] / ABOUT).exists():
         return Transitions(options.bags[0])
@@ -81,7 +81,7 @@ def _promote(options: argparse.Namespace) -> int:
     Raises:
       ValueError: if the report is of another critic, or stands against it and nothing was forced.
     """
-    from safe_transfer_ros.policies.critic import load_critic
+    from safe_transfer_ros.critics.safety_critic import load_critic
     from safe_transfer_ros.policies.weights import write_whole
 
     candidate = load_critic(options.candidate)

@@ -15,7 +15,7 @@ import yaml
 from safe_transfer_ros import __version__
 from safe_transfer_ros.commissioning.procedure import STEPS
 from safe_transfer_ros.commissioning.step import Outcome
-from safe_transfer_ros.nodes.settings import ExperimentSettings
+from safe_transfer_ros.parameters.settings import ExperimentSettings
 from safe_transfer_ros.robots.description import RobotDescription
 from safe_transfer_ros.untrusted import UntrustedError, read_yaml
 

@@ -17,13 +17,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from safe_transfer_ros import middleware
 from safe_transfer_ros.faults import recorded, repeat
 from safe_transfer_ros.faults.fault import Fault
 from safe_transfer_ros.faults.observer import NotSo
 from safe_transfer_ros.faults.repeat import Outcome
 from safe_transfer_ros.faults.stage import Stage
 from safe_transfer_ros.faults.table import find
+from safe_transfer_ros.middleware import dds
 
 CSV_NAME = "faults.csv"
 _RESTARTS = 3  # a stage that cannot be made ready is built anew so often before the fault is given up
@@ -101,7 +101,7 @@ class Campaign:
         """
         if len(self._rows(fault)) >= self._repeats:
             return self._rows(fault)
-        middleware.set_defaults()
+        dds.set_defaults()
         here, there = multiprocessing.Pipe(duplex=False)
         child = multiprocessing.get_context("spawn").Process(target=_work, args=(self._arguments, fault.name, there))
         child.start()

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from safe_transfer_ros.faults.ledger import Kind, Ledger
-from safe_transfer_ros.nodes.process import Lifetime, run
+from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.nodes.safety_filter import SafetyFilter
 from safe_transfer_ros.safety.reasons import Reason, Verdict
 

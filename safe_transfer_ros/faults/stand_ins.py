@@ -31,9 +31,9 @@ from std_msgs.msg import Bool, Float64MultiArray
 
 from safe_transfer_ros.faults import proposals
 from safe_transfer_ros.faults.ledger import Kind, Ledger
-from safe_transfer_ros.nodes import qos, realtime
-from safe_transfer_ros.nodes.process import Lifetime, run
-from safe_transfer_ros.nodes.stamps import set_ns, to_ns
+from safe_transfer_ros.middleware import qos, realtime
+from safe_transfer_ros.middleware.process import Lifetime, run
+from safe_transfer_ros.middleware.stamps import set_ns, to_ns
 from safe_transfer_ros.tasks.task import make
 
 STATE_RATE_HZ = 200.0
@@ -244,7 +244,7 @@ class Policy(StandIn):
         elif kind == "future_stamps":
             stamp_ns += _SECOND // 2
         set_ns(message.header.stamp, stamp_ns)
-        message.joint_names, effort = proposals.make(kind, self.joints, self._step)
+        message.action_names, effort = proposals.make(kind, self.joints, self._step)
         message.mean, message.stddev, message.effort = effort, [0.3] * len(effort), effort
         good = kind not in proposals.BAD
         if kind == "garbage":
@@ -340,7 +340,7 @@ class Intruder(StandIn):
             return
         torque = [INTRUDER_TORQUE] * self.n_joints
         if kind is PolicyAction:
-            message = PolicyAction(joint_names=self.joints, mean=torque, stddev=torque, effort=torque)
+            message = PolicyAction(action_names=self.joints, mean=torque, stddev=torque, effort=torque)
         else:
             message = Float64MultiArray(data=torque)
         self._joined[self.behaviour].publish(message)

@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from safe_transfer_ros import middleware
 from safe_transfer_ros.interpreter import module_command, safe_environment
 from safe_transfer_ros.launching.domain import Domain
 from safe_transfer_ros.launching.graph import Process
+from safe_transfer_ros.middleware import dds
 from safe_transfer_ros.untrusted import printable
 
 STOP_SECONDS = 10.0  # a process that has not ended this long after SIGINT is killed, and that is reported
@@ -28,7 +28,7 @@ def child_environment(domain: int) -> dict[str, str]:
     """Environment of a node's process in a ROS domain: localhost only, bound to the life of this process."""
     return safe_environment(os.environ) | {
         "ROS_DOMAIN_ID": str(domain),
-        **middleware.environment(),
+        **dds.environment(),
         "SAFE_TRANSFER_LAUNCHER_PID": str(os.getpid()),
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": "1",  # one process a role, two cores: threads inside them only get in each other's way

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from safe_transfer_ros.configuration import ConfigurationError, build, field_types, nearest, parse
-from safe_transfer_ros.nodes.settings import SECTIONS, ExperimentSettings
+from safe_transfer_ros.parameters.settings import SECTIONS, ExperimentSettings
 from safe_transfer_ros.untrusted import UntrustedError, printable, read_yaml
 
 SHARED = "/**"

@@ -26,16 +26,16 @@ from safe_transfer_msgs.msg import FilterStatus, SafetyDecision
 from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import SetBool
 
-from safe_transfer_ros.nodes import qos
-from safe_transfer_ros.nodes.managed import ManagedNode
-from safe_transfer_ros.nodes.parameters import declare
-from safe_transfer_ros.nodes.process import Lifetime, run
-from safe_transfer_ros.nodes.ros2_control import ControllerManager
-from safe_transfer_ros.nodes.service_thread import ServiceThread
-from safe_transfer_ros.nodes.settings import ExperimentSettings, SupervisorSettings
-from safe_transfer_ros.safety.command_stream import CommandStream
-from safe_transfer_ros.safety.controller_check import find, unfit
-from safe_transfer_ros.tasks.in_graph import in_graph
+from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware.controller_manager import ControllerManager
+from safe_transfer_ros.middleware.lifecycle import ManagedNode
+from safe_transfer_ros.middleware.parameters import declare
+from safe_transfer_ros.middleware.process import Lifetime, run
+from safe_transfer_ros.middleware.service_thread import ServiceThread
+from safe_transfer_ros.parameters.settings import ExperimentSettings, SupervisorSettings
+from safe_transfer_ros.safety.supervisor.command_stream import CommandStream
+from safe_transfer_ros.safety.supervisor.controller_check import find, unfit
+from safe_transfer_ros.tasks.deployment import in_graph
 
 TICK_SECONDS = 0.01
 ZERO_COMMANDS = 3  # in a row, before the controller may become active
@@ -106,7 +106,7 @@ class ControllerSupervisor(ManagedNode):
         self._status = self.create_publisher(DiagnosticStatus, "controller_supervisor/status", qos.LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.STREAM)
         if self._experiment.adds_gravity(self._robot.gravity_compensated):
-            resting = importlib.import_module("safe_transfer_ros.nodes.resting_torque")  # brings mujoco
+            resting = importlib.import_module("safe_transfer_ros.middleware.resting_torque")  # brings mujoco
             self._rests = resting.RestingTorque(self, self._robot, self._joints)
         topic = f"{self._experiment.controller}/commands"
         self.create_subscription(Float64MultiArray, topic, self._on_command, qos.COMMAND)

@@ -20,15 +20,15 @@ from safe_transfer_msgs.srv import ResetEpisode
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
-from safe_transfer_ros.nodes import object_pose, qos
-from safe_transfer_ros.nodes.listeners import Listeners
-from safe_transfer_ros.nodes.parameters import declare
-from safe_transfer_ros.nodes.process import EXIT_BAD_INPUT, Lifetime, run
-from safe_transfer_ros.nodes.settings import ExperimentSettings, SimulatorSettings
-from safe_transfer_ros.nodes.stamps import set_ns
+from safe_transfer_ros.middleware import object_pose, qos
+from safe_transfer_ros.middleware.listeners import Listeners
+from safe_transfer_ros.middleware.parameters import declare
+from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
+from safe_transfer_ros.middleware.stamps import set_ns
+from safe_transfer_ros.parameters.settings import ExperimentSettings, SimulatorSettings
 from safe_transfer_ros.robots.simulation import Perturbation, UnstableSimulationError, perturbation
 from safe_transfer_ros.safety.joint_order import JointOrder
-from safe_transfer_ros.tasks.in_graph import in_graph
+from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.tasks.simulated import simulated
 from safe_transfer_ros.tasks.streams import initial_state_rng
 

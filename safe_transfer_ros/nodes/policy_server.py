@@ -24,20 +24,20 @@ from safe_transfer_msgs.srv import ResetEpisode
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool
 
-from safe_transfer_ros.nodes import object_pose, qos
-from safe_transfer_ros.nodes.joint_state_reader import JointStateError, JointStateReader, ReadState
-from safe_transfer_ros.nodes.listeners import Listeners
-from safe_transfer_ros.nodes.managed import ManagedNode
-from safe_transfer_ros.nodes.parameters import declare
-from safe_transfer_ros.nodes.process import Lifetime, run
-from safe_transfer_ros.nodes.settings import ExperimentSettings, PolicyServerSettings
-from safe_transfer_ros.nodes.stamps import set_ns, to_ns
-from safe_transfer_ros.nodes.waiting import PeerTimeout, answer, sleep, until
+from safe_transfer_ros.learning.policy_file import check_sizes, load_for
+from safe_transfer_ros.middleware import object_pose, qos
+from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader, ReadState
+from safe_transfer_ros.middleware.lifecycle import ManagedNode
+from safe_transfer_ros.middleware.listeners import Listeners
+from safe_transfer_ros.middleware.parameters import declare
+from safe_transfer_ros.middleware.process import Lifetime, run
+from safe_transfer_ros.middleware.stamps import set_ns, to_ns
+from safe_transfer_ros.middleware.waiting import PeerTimeout, answer, sleep, until
+from safe_transfer_ros.parameters.settings import ExperimentSettings, PolicyServerSettings
 from safe_transfer_ros.policies import weights
 from safe_transfer_ros.policies.forward import GaussianPolicy
-from safe_transfer_ros.tasks.in_graph import in_graph
+from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.tasks.streams import action_rng
-from safe_transfer_ros.transfer.policy_file import check_sizes, load_for
 
 RETRY_SECONDS = 3.0  # after which a service that has not answered is asked again
 ARMING_SECONDS = 2.0  # how long a refusal to arm may last before the rollout ends
@@ -103,7 +103,7 @@ class PolicyServer(ManagedNode):
             goal_callback=self._on_goal,
             cancel_callback=self._on_cancel,
         )
-        self._action = PolicyAction(joint_names=list(self._graph.action_names))
+        self._action = PolicyAction(action_names=list(self._graph.action_names))
         if self._settings.policy:
             _, data = load_for(self._task, self._settings.policy)
             self._install(0, data, weights.sha256_of(data))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """safety_filter: the only node that commands torques.
 
-Thin on purpose: every rule is in safety/filter.py, safety/envelope.py and safety/limit_guard.py. Here messages are
-matched to joints by name, handed to those rules with a time, and what they answer is published.
+Thin on purpose: every rule is in safety/filter/ and safety/limit/guard.py. Here messages are matched to joints by name,
+handed to those rules with a time, and what they answer is published.
 
 Lockstep: the time is the robot's own (joint state stamps), and one command answers one joint state, as soon as the
 proposal for that very state is here. Real time: the time is this machine's steady clock, and every joint state is
@@ -28,32 +28,39 @@ from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.parameter import Parameter
-from safe_transfer_msgs.msg import FilterStatus, PolicyAction, SafetyDecision, TorqueLimit, UnsafetyEstimate
+from safe_transfer_msgs.msg import (
+    CriticWeights,
+    FilterStatus,
+    PolicyAction,
+    SafetyDecision,
+    TorqueLimit,
+    UnsafetyEstimate,
+)
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from safe_transfer_ros.configuration import ConfigurationError, build
-from safe_transfer_ros.nodes import object_pose, qos, realtime
-from safe_transfer_ros.nodes.critic_file import CriticFileGate
-from safe_transfer_ros.nodes.critic_worker import TimeBoundGate
-from safe_transfer_ros.nodes.filter_health import FilterHealth
-from safe_transfer_ros.nodes.filter_messages import DecisionMessage, read_proposal, status_message
-from safe_transfer_ros.nodes.joint_state_reader import JointStateError, JointStateReader
-from safe_transfer_ros.nodes.listeners import COMMANDS, Listeners
-from safe_transfer_ros.nodes.managed import ManagedNode
-from safe_transfer_ros.nodes.parameters import declare
-from safe_transfer_ros.nodes.process import Lifetime, run
-from safe_transfer_ros.nodes.settings import ExperimentSettings, FilterSettings
-from safe_transfer_ros.nodes.stamps import to_ns
-from safe_transfer_ros.nodes.standing_causes import StandingCauses
-from safe_transfer_ros.safety import filter as rules
-from safe_transfer_ros.safety.critic_gate import Gate
-from safe_transfer_ros.safety.gravity_term import GravityTerm
+from safe_transfer_ros.critics.gate import CriticGate
+from safe_transfer_ros.critics.time_bound_gate import TimeBoundGate
+from safe_transfer_ros.middleware import object_pose, qos, realtime
+from safe_transfer_ros.middleware.filter_health import FilterHealth
+from safe_transfer_ros.middleware.filter_messages import CRITIC_REFUSED, DecisionMessage, read_proposal, status_message
+from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader
+from safe_transfer_ros.middleware.lifecycle import ManagedNode
+from safe_transfer_ros.middleware.listeners import COMMANDS, Listeners
+from safe_transfer_ros.middleware.parameters import declare
+from safe_transfer_ros.middleware.process import Lifetime, run
+from safe_transfer_ros.middleware.stamps import to_ns
+from safe_transfer_ros.middleware.standing_causes import StandingCauses
+from safe_transfer_ros.parameters.settings import ExperimentSettings, FilterSettings
+from safe_transfer_ros.safety.critic.gate import Gate
+from safe_transfer_ros.safety.filter import safety_filter as rules
+from safe_transfer_ros.safety.filter.gravity_term import GravityTerm
 from safe_transfer_ros.safety.joint_order import JointOrder
-from safe_transfer_ros.safety.limit_guard import TorqueLimitGuard
+from safe_transfer_ros.safety.limit.guard import TorqueLimitGuard
 from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict, describe
-from safe_transfer_ros.tasks.in_graph import in_graph
+from safe_transfer_ros.tasks.deployment import in_graph
 
 Array = npt.NDArray[np.float64]
 
@@ -69,8 +76,8 @@ class SafetyFilter(ManagedNode):
         """Declare parameters.
 
         Args:
-          gate: Safety critic; by default the one of parameter `critic`, if any. It gets a thread of its own and
-            `critic_timeout` for an answer.
+          gate: Safety critic; by default the one that is sent, where parameter `critic` requires one. It gets a thread
+            of its own and `critic_timeout` for an answer.
         """
         super().__init__("safety_filter")
         experiment, settings = declare(self, ExperimentSettings, FilterSettings)
@@ -89,9 +96,9 @@ class SafetyFilter(ManagedNode):
             dynamics = importlib.import_module("safe_transfer_ros.robots.dynamics").ArmDynamics  # brings mujoco
             limits = self._task.robot.limits.effort
             self._gravity = GravityTerm(dynamics(self._task.robot).gravity_torque, limits, settings.torque_rate_limit)
-        self._critic: CriticFileGate | None = None
-        if gate is None and settings.critic:
-            gate = self._critic = CriticFileGate(self._graph, settings, seed=experiment.seed)
+        self._critic: CriticGate | None = None
+        if gate is None and settings.critic == "required":
+            gate = self._critic = CriticGate(self._graph, settings, seed=experiment.seed)
         # In lockstep the robot's time stands still while the critic thinks: a busy machine must not change the run.
         patience = max(settings.critic_timeout, settings.lockstep_timeout if self._lockstep else 0.0)
         robot = self._task.robot
@@ -184,6 +191,8 @@ class SafetyFilter(ManagedNode):
             self.create_subscription(PoseStamped, object_pose.TOPIC, self._on_object_pose, qos.STREAM)
         self.create_subscription(PolicyAction, PROPOSALS, self._on_action, qos.PROPOSALS)
         self.create_subscription(TorqueLimit, "unsafety_monitor/torque_limit", self._on_limit, qos.LATCHED)
+        if self._critic is not None:
+            self.create_subscription(CriticWeights, "trainer/critic_weights", self._on_critic, qos.LATCHED)
         if self._critic is not None and self._critic.scheduled:
             self.create_subscription(UnsafetyEstimate, "unsafety_monitor/estimate", self._on_estimate, qos.LATCHED)
         self.create_subscription(PolicyAction, RESET_PROPOSALS, self._on_reset_action, qos.PROPOSALS)
@@ -362,6 +371,17 @@ class SafetyFilter(ManagedNode):
         else:
             self._tell_changes()
 
+    def _on_critic(self, message: CriticWeights) -> None:
+        """Check a critic now; it is taken when the filter is armed next."""
+        assert self._critic is not None  # who else would listen
+        refusal = self._critic.offer(bytes(message.data), message.sha256)
+        if refusal:
+            text = f"{CRITIC_REFUSED}, {self._critic.offered_version or 'none'} stays: {refusal}"
+            self.get_logger().error(text)
+        else:
+            text = describe(self._filter.cause)
+        self._tell(accepted=not refusal, message=text)
+
     def _on_estimate(self, message: UnsafetyEstimate) -> None:
         assert self._critic is not None  # who else would listen
         self._critic.hear(int(message.iteration), float(message.unsafety_rate))
@@ -383,12 +403,13 @@ class SafetyFilter(ManagedNode):
         self._waiting = self._waiting if self._lockstep else None  # of a motion that is over
         self._answered_ns = None
         if request.data:
-            if self._critic and self._filter.mode is Mode.DISARMED:
-                guard = self._filter.guard
-                critic_problem = self._critic.refresh(None if guard.lost else guard.iteration)
-                if critic_problem:
-                    self.get_logger().error(f"new critic refused: {critic_problem}")
-            problem = self._standing.refusal() or self._unreadable
+            problem: str | None = self._standing.refusal() or self._unreadable
+            if self._critic:
+                if self._filter.mode is Mode.DISARMED:
+                    guard = self._filter.guard
+                    self._critic.refresh(None if guard.lost else guard.iteration)
+                if own_limit is None:  # a move to the start is no policy's: no critic judges it
+                    problem = problem or self._critic.missing
             refusal = problem or self._filter.arm(self._now(), self._standing.reasons(), own_limit)
         else:
             refusal = None
@@ -493,7 +514,13 @@ class SafetyFilter(ManagedNode):
 
     def _tell(self, *, accepted: bool, message: str = "") -> None:
         guard, mode = self._filter.guard, self._filter.mode
-        status = status_message(self._filter, accepted=accepted, unheard=self._standing.unheard, text=message)
+        status = status_message(
+            self._filter,
+            accepted=accepted,
+            unheard=self._standing.unheard,
+            critic_version=self._critic.offered_version if self._critic else "",
+            text=message,
+        )
         status.header.stamp = self.get_clock().now().to_msg()
         self._status.publish(status)
         if mode is Mode.TRIPPED and self._told[0] is not Mode.TRIPPED:

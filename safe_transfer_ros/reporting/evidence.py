@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from safe_transfer_ros.reporting.bootstrap import stratified_interval
 from safe_transfer_ros.reporting.plots import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, SKY, STYLE, VERMILLION
-from safe_transfer_ros.transfer.run_store import Curves as RunCurves
-from safe_transfer_ros.transfer.study import StudyCurves
+from safe_transfer_ros.studies.run_store import Curves as RunCurves
+from safe_transfer_ros.studies.study import StudyCurves
 
 Array = NDArray[np.float64]
 Curves = Mapping[str, Sequence[StudyCurves]]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from safe_transfer_ros.reporting import evidence
 from safe_transfer_ros.reporting.bootstrap import stratified_interval
-from safe_transfer_ros.transfer.learners.method import METHODS
-from safe_transfer_ros.transfer.learners.run import LearnerCurves, LearnerRun
+from safe_transfer_ros.studies.learner_run import LearnerCurves, LearnerRun
+from safe_transfer_ros.transfer.constrained.method import METHODS
 
 Array = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from safe_transfer_ros.reporting.plots import BLUE, GREEN, INK, ORANGE, STYLE, VERMILLION
-from safe_transfer_ros.transfer.pretrain import BatchRecord
+from safe_transfer_ros.transfer.pspt.pretraining import BatchRecord
 
 _COLOURS = (BLUE, VERMILLION, GREEN, ORANGE)
 

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from safe_transfer_ros.bags.read import bag_files
+from safe_transfer_ros.record.iteration import COLUMNS, IterationRecord, IterationsError, read
+from safe_transfer_ros.record.recompute import IterationDetail, Recomputed, parameters, recompute
+from safe_transfer_ros.record.resume import CONFIG, session_path, sessions
 from safe_transfer_ros.safety.reasons import Reason
-from safe_transfer_ros.tasks.in_graph import in_graph
+from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.tasks.task import RobotTask
-from safe_transfer_ros.transfer.iteration import COLUMNS, IterationRecord, IterationsError, read
-from safe_transfer_ros.transfer.recompute import IterationDetail, Recomputed, parameters, recompute
-from safe_transfer_ros.transfer.resume import CONFIG, session_path, sessions
 from safe_transfer_ros.untrusted import UntrustedError, read_yaml
 
 ROWS = "iterations.csv"

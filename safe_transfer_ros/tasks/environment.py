@@ -14,7 +14,7 @@ import gymnasium
 import numpy as np
 
 from safe_transfer_ros.robots.simulation import NOMINAL, ArmSimulation, Perturbation, build_model
-from safe_transfer_ros.safety.envelope import Envelope, EnvelopeSettings
+from safe_transfer_ros.safety.filter.envelope import Envelope, EnvelopeSettings
 from safe_transfer_ros.tasks.streams import initial_state_rng
 from safe_transfer_ros.tasks.task import Array, Task, make
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from safe_transfer_ros.robots.simulation import NOMINAL, ArmSimulation, Perturbation, build_model
-from safe_transfer_ros.tasks.in_graph import PushTaskInGraph, TaskInGraph
-from safe_transfer_ros.tasks.push_scene import BLOCK, OBSTACLE, push_model
+from safe_transfer_ros.tasks.deployment import PushTaskInGraph, TaskInGraph
+from safe_transfer_ros.tasks.push.scene import BLOCK, OBSTACLE, push_model
 from safe_transfer_ros.tasks.task import Task
 
 Array = npt.NDArray[np.float64]

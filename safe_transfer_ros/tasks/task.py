@@ -4,7 +4,7 @@
 The environment, the policy server, the monitor and the trainer call the same functions. They take single
 states (n_joints,) or any leading dimensions, and know neither the simulator nor a learning library.
 
-`Task` is a task of joint torques. Another kind shares `RobotTask` and the register: tasks/push_task.py.
+`Task` is a task of joint torques. Another kind shares `RobotTask` and the register: tasks/push/task.py.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import numpy.typing as npt
 from safe_transfer_ros.configuration import nearest
 from safe_transfer_ros.robots.description import RobotDescription, load
 from safe_transfer_ros.robots.kinematics import SerialChain
-from safe_transfer_ros.safety import unsafety
-from safe_transfer_ros.safety.soft_limits import SoftLimits
+from safe_transfer_ros.safety.filter.soft_limits import SoftLimits
+from safe_transfer_ros.safety.limit import unsafety
 
 Array = npt.NDArray[np.float64]
 

@@ -21,7 +21,7 @@ from safe_transfer_ros.robots.simulation import (
     check_stable,
     joint_addresses,
 )
-from safe_transfer_ros.safety.envelope import EnvelopeSettings, bound_torque
+from safe_transfer_ros.safety.filter.envelope import EnvelopeSettings, bound_torque
 from safe_transfer_ros.tasks.streams import action_rng, initial_state_rng
 from safe_transfer_ros.tasks.task import Array, Task
 

@@ -12,7 +12,7 @@ from safe_transfer_ros import resources
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.launching import fine_tuning, pr2_cup_swirl
 from safe_transfer_ros.launching.graph import SHARED, apply_arguments, complete, read_parameters, write_parameters
-from safe_transfer_ros.nodes.settings import SECTIONS
+from safe_transfer_ros.parameters.settings import SECTIONS
 from safe_transfer_ros.policies.weights import Architecture
 
 SHIPPED = "config/pr2_cup_swirl.yaml"

@@ -16,7 +16,7 @@ from sensor_msgs.msg import JointState
 
 from safe_transfer_ros.bags.read import messages
 from safe_transfer_ros.launching import domain
-from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.middleware import qos
 
 COUNT = 3000
 

@@ -21,7 +21,7 @@ from safe_transfer_msgs.msg import FilterStatus
 from terminal import Terminal
 
 from safe_transfer_ros.launching import domain
-from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.safety.reasons import Mode, Reason
 
 CTRL_C, CTRL_S, CTRL_Z, CURSOR_UP = "\x03", "\x13", "\x1a", "\x1b[A"
@@ -224,7 +224,7 @@ def test_the_run_that_is_up_is_found(number: int, tmp_path: Path, monkeypatch: p
 
 def test_output_is_ours_alone(number: int) -> None:
     program = (
-        "import os, sys; from safe_transfer_ros.nodes import operator_link as link; "
+        "import os, sys; from safe_transfer_ros.middleware import operator_link as link; "
         "link.OperatorLink.spin = lambda *_: os.write(1, b'a library speaks'); "
         "from safe_transfer_ros.cli.main import main; sys.exit(main(sys.argv[1:]))"
     )

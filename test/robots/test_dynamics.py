@@ -10,7 +10,7 @@ import pytest
 from safe_transfer_ros.robots.description import load
 from safe_transfer_ros.robots.dynamics import ArmDynamics
 from safe_transfer_ros.robots.simulation import ArmSimulation, build_model
-from safe_transfer_ros.safety.gravity_term import GravityTerm
+from safe_transfer_ros.safety.filter.gravity_term import GravityTerm
 
 ROBOT = load("pr2_left_arm")
 HANGING = np.array([0.714, 1.2, 1.828, -1.459, 1.634, -1.306, 0.0])  # not more than the motors can hold

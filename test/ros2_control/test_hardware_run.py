@@ -18,11 +18,11 @@ from safe_transfer_msgs.msg import SafetyDecision
 from std_srvs.srv import SetBool
 
 from safe_transfer_ros.bags.read import messages
-from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.record.episode import episodes_from_decisions
+from safe_transfer_ros.record.iteration import read
 from safe_transfer_ros.tasks.streams import action_rng, initial_state_rng
 from safe_transfer_ros.tasks.task import make
-from safe_transfer_ros.transfer.episode import episodes_from_decisions
-from safe_transfer_ros.transfer.iteration import read
 
 pytestmark = pytest.mark.timeout(400)
 

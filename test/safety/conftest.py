@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from safe_transfer_ros.safety.filter import FilterSettings, Proposal, SafetyFilter
-from safe_transfer_ros.safety.limit_guard import TorqueLimitGuard
+from safe_transfer_ros.safety.filter.safety_filter import FilterSettings, Proposal, SafetyFilter
+from safe_transfer_ros.safety.limit.guard import TorqueLimitGuard
 
 # A shared machine may stall any example; nothing here is about time that a wall clock shows.
 settings.register_profile("safety", deadline=None, database=None)

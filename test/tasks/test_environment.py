@@ -12,7 +12,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from safe_transfer_ros.robots.simulation import PERTURBATIONS, ArmSimulation, build_model
-from safe_transfer_ros.safety.envelope import EnvelopeSettings
+from safe_transfer_ros.safety.filter.envelope import EnvelopeSettings
 from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.tasks.environment import ENVIRONMENT_ID, TorqueEnv
 from safe_transfer_ros.tasks.streams import initial_state_rng

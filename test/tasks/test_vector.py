@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from safe_transfer_ros.robots.simulation import PERTURBATIONS, Perturbation, UnstableSimulationError
-from safe_transfer_ros.safety.envelope import EnvelopeSettings
+from safe_transfer_ros.safety.filter.envelope import EnvelopeSettings
 from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.tasks import vector
 from safe_transfer_ros.tasks.environment import TorqueEnv

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The directory of a pre-training run: configuration, learning curve, checkpoint, final policy.
+
+Each file is at every moment either whole or absent, and the checkpoint is one file: whatever kills the
+process, the directory can be resumed, and the resumed run gives the numbers that the uninterrupted one would
+have given.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import yaml
+
+from safe_transfer_ros.configuration import ConfigurationError, build
+from safe_transfer_ros.policies import weights
+from safe_transfer_ros.tasks.task import Task
+from safe_transfer_ros.transfer.pspt.pretraining import (
+    COLUMNS,
+    BatchRecord,
+    PretrainSettings,
+    Progress,
+    architecture,
+    start,
+)
+from safe_transfer_ros.untrusted import UntrustedError, read_yaml
+
+CONFIG = "config.yaml"
+CURVE = "learning_curve.csv"
+CHECKPOINT = "checkpoint.safetensors"
+POLICY = "policy.safetensors"
+_LOCK = ".lock"
+_HEADER = ",".join(COLUMNS)
+
+
+class PretrainRunError(ValueError):
+    """The directory cannot be used for this run. The message says why and what to do."""
+
+
+class PretrainRun:
+    """An open run directory, this process's alone; a context manager.
+
+    Attributes:
+      folder: The directory.
+      progress: Where the run stands.
+      records: The learning curve so far.
+    """
+
+    def __init__(self, folder: Path, task: Task, settings: PretrainSettings, *, resume: bool) -> None:
+        """Create the directory, or take up an earlier run.
+
+        Args:
+          folder: The directory.
+          task: What is learned.
+          settings: Must be those of the earlier run when resuming.
+          resume: Go on with what is there. Without it, a directory with a run in it is refused.
+
+        Raises:
+          PretrainRunError: if there is a run and `resume` is not set, or none and it is, its settings
+            differ, its files are damaged, or another process is at it.
+          OSError: if the directory cannot be written.
+        """
+        self.folder = folder
+        self._task, self._settings = task, settings
+        config = folder / CONFIG
+        if resume and not config.exists():
+            raise PretrainRunError(f"nothing to resume: {config} does not exist; start the run without --resume")
+        if not resume and config.exists():
+            raise PretrainRunError(f"{folder} holds a run already: continue it with --resume, or choose another --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(folder)
+        try:
+            if resume:
+                _check_same(config, task, settings)
+            else:
+                _write_whole(config, yaml.safe_dump(_configuration(task, settings), sort_keys=False))
+            self.progress = self._read_checkpoint()
+            self.records = read_curve(folder / CURVE)[: self.progress.batches] if resume else []
+            if len(self.records) != self.progress.batches:
+                raise PretrainRunError(
+                    f"{folder / CURVE} has {len(self.records)} batches, "
+                    f"the checkpoint {self.progress.batches}: "
+                    "the learning curve was damaged; start again in another --out"
+                )
+            # Rows after the checkpoint, or half a row, are made again.
+            _write_whole(folder / CURVE, "\n".join([_HEADER, *map(_row, self.records)]) + "\n")
+            self._curve = (folder / CURVE).open("a", encoding="utf-8")
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def __enter__(self) -> PretrainRun:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._curve.close()
+        self._lock.close()
+
+    def add(self, progress: Progress, record: BatchRecord) -> None:
+        """Take in a batch: its row is written at once, the parameters with the next checkpoint."""
+        self.progress = progress
+        self.records.append(record)
+        self._curve.write(_row(record) + "\n")
+        self._curve.flush()
+
+    def checkpoint(self) -> None:
+        """Make what was done so far survive: rows first, so that there is never a checkpoint without them."""
+        os.fsync(self._curve.fileno())
+        weights.save(self.folder / CHECKPOINT, self.progress.parameters, {"batches": str(self.progress.batches)})
+
+    def finish(self, metadata: dict[str, str]) -> str:
+        """Write the policy as it is now, for use.
+
+        Args:
+          metadata: Stored in the file.
+
+        Returns:
+          The file's sha256.
+        """
+        return weights.save(self.folder / POLICY, self.progress.parameters, metadata)
+
+    def _read_checkpoint(self) -> Progress:
+        path = self.folder / CHECKPOINT
+        if not path.exists():
+            return start(self._task, self._settings)
+        try:
+            parameters, metadata = weights.load(path, architecture=architecture(self._task, self._settings))
+            return Progress(batches=int(metadata["batches"]), parameters=parameters)
+        except (weights.WeightsError, KeyError, ValueError) as error:
+            raise PretrainRunError(f"cannot resume from {path}: {error}; start again in another --out") from error
+
+
+def read_curve(path: Path) -> list[BatchRecord]:
+    """Rows of a learning curve; half a row at its end is left out.
+
+    Raises:
+      PretrainRunError: if the file has other columns, or a row cannot be read or is out of order.
+    """
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    header, *lines = text[: text.rfind("\n") + 1].splitlines() or [_HEADER]
+    if header != _HEADER:
+        raise PretrainRunError(f"{path}: expected the columns {_HEADER}, got {header[:200]}")
+    records = []
+    for number, line in enumerate(lines):
+        try:
+            values = dict(zip(COLUMNS, line.split(","), strict=True))
+            record = BatchRecord(
+                **{
+                    field.name: int(values[field.name]) if field.type == "int" else float(values[field.name])
+                    for field in dataclasses.fields(BatchRecord)
+                }  # type: ignore[arg-type]
+            )
+            if record.batch != number:
+                raise ValueError(f"expected batch {number}, got {record.batch}")
+        except ValueError as error:
+            raise PretrainRunError(f"{path}, line {number + 2}: {error}") from error
+        records.append(record)
+    return records
+
+
+def _row(record: BatchRecord) -> str:
+    return ",".join(map(repr, dataclasses.astuple(record)))
+
+
+def _configuration(task: Task, settings: PretrainSettings) -> dict[str, Any]:
+    return {"task": task.name, **dataclasses.asdict(settings)}
+
+
+def _check_same(config: Path, task: Task, settings: PretrainSettings) -> None:
+    """Refuse to resume under other settings than the run began with."""
+    try:
+        earlier = read_yaml(config)
+        build(
+            PretrainSettings,
+            {key: value for key, value in earlier.items() if key != "task"},
+            where=str(config),
+        )
+    except (UntrustedError, AttributeError, ConfigurationError) as error:
+        raise PretrainRunError(f"{config} is damaged ({error}); start again in another --out") from error
+    now = _configuration(task, settings)
+    for name in now:
+        if earlier.get(name) != now[name]:
+            raise PretrainRunError(
+                f"the run in {config.parent} has {name} {earlier.get(name)}, you gave {now[name]}: "
+                "resume with its own settings, or start a new run in another --out"
+            )
+
+
+def _lock(folder: Path) -> Any:
+    file = (folder / _LOCK).open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released by the kernel, however the process ends
+    except OSError:
+        file.close()
+        why = f"another process is training in {folder}: wait for it, or choose another --out"
+        raise PretrainRunError(why) from None
+    return file
+
+
+def _write_whole(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
