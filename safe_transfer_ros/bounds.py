@@ -12,7 +12,7 @@ YAML_BYTES = 8 * 2**20
 YAML_DEPTH = 40
 """Sequences and mappings inside each other."""
 
-YAML_VALUES = 300_000
+YAML_VALUES = 200_000
 """Scalars, sequences and mappings, with what an alias repeats counted again."""
 
 YAML_PLAIN_SCALAR = 4096

@@ -41,11 +41,12 @@ def read_text(path: Path | str, *, most_bytes: int = YAML_BYTES) -> str:
     path = Path(path)
     # Not to wait for a writer, should it be a pipe.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    kind = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(kind):
+        os.close(descriptor)
+        what = "a folder" if stat.S_ISDIR(kind) else "a pipe, socket or device"
+        raise OutOfBoundsError(f"{path} is {what}: a regular file is expected")
     with open(descriptor, "rb") as file:
-        kind = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(kind):
-            what = "a folder" if stat.S_ISDIR(kind) else "a pipe, socket or device"
-            raise OutOfBoundsError(f"{path} is {what}: a regular file is expected")
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
         raise OutOfBoundsError(f"{path} is longer than the {most_bytes} bytes that are read")

@@ -62,7 +62,7 @@ def bag_folder(path: Path) -> BagFolder:
             "convert it with `ros2 bag convert` to mcap without compression_mode"
         )
     names = information.get("relative_file_paths")
-    listed = [path / Path(str(name)).name for name in dict.fromkeys(names if isinstance(names, list) else ())]
+    listed = [path / Path(str(name)).name for name in (names if isinstance(names, list) else ())]
     there = {file: file.suffix in SUFFIXES and file.is_file() for file in dict.fromkeys(listed)}
     files = [file for file, found in there.items() if found]
     # metadata.yaml may be older than the last file of a recording that was cut off.

@@ -19,6 +19,7 @@ from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
 from safe_transfer_ros.launching.fine_tuning import ARGUMENTS, FineTuningGraph
 from safe_transfer_ros.launching.graph import SHARED
 from safe_transfer_ros.reporting.provenance import write_provenance
+from safe_transfer_ros.untrusted import printable
 
 GRAPHS = ("pr2_cup_swirl", "panda_push")
 POLL_SECONDS = 0.2
@@ -117,7 +118,7 @@ def _finish(run_dir: Path, compared: Path | None, *, quiet: bool = False) -> Non
     try:
         page = report(run_dir, compare=compared)
     except (ValueError, OSError) as error:
-        print(f"safe_transfer: no report: {error}", file=sys.stderr)
+        print(f"safe_transfer: no report: {printable(error)}", file=sys.stderr)
         return
     if not quiet:
         print(f"report: {page}")

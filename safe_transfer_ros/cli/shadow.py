@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from safe_transfer_ros.untrusted import printable
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add both subcommands."""
@@ -59,7 +61,7 @@ def _report(options: argparse.Namespace) -> int:
             f"latency {one.latency_us[0]:.0f} us, 99 % {one.latency_us[1]:.0f} us"
         )
     for text in against:
-        print(f"  ! not to be promoted: {text}")
+        print(f"  ! not to be promoted: {printable(text)}")
     print(options.out)
     return 1 if against else 0
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from safe_transfer_ros.configuration import ConfigurationError
+from safe_transfer_ros.untrusted import printable
 
 # Domain 0 is everybody's default; above 101 the UDP ports collide with Linux's ephemeral ones.
 _CHOICES = range(1, 102)
@@ -57,7 +58,7 @@ class Running:
     run_dir: str  # empty while the run is being planned
 
     def __str__(self) -> str:
-        return f"{self.number} ({self.run_dir or f'process {self.process}'})"
+        return f"{self.number} ({printable(self.run_dir) or f'process {self.process}'})"
 
 
 def claim(default: int | None = None) -> Domain:
