@@ -33,7 +33,7 @@ SECOND = 10**9
 
 def write_bag(run: Path, folder: Path, size: float) -> int:
     """A bag of at least so many bytes; returns its decisions."""
-    decisions = [bytearray(raw.data) for _, batch in Bag(run).batches((TOPIC,)) for raw in batch]
+    decisions = [bytearray(raw.data) for _, batch, _ in Bag(run).batches((TOPIC,)) for raw in batch]
     stamps = [seconds * SECOND + nanoseconds for seconds, nanoseconds in (STAMP.unpack_from(d, 4) for d in decisions)]
     span = max(stamps) - min(stamps) + SECOND
     written = count = 0

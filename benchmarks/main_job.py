@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import subprocess
-import sys
 from pathlib import Path
 
 import matplotlib
@@ -20,6 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from safe_transfer_ros.files import write_rows
+from safe_transfer_ros.interpreter import module_command
 from safe_transfer_ros.record.iteration import IterationRecord, read
 
 ENDS = 5  # iterations averaged at the start and at the end
@@ -28,7 +28,7 @@ ENDS = 5  # iterations averaged at the start and at the end
 def run(run_dir: Path, iterations: int, arguments: list[str]) -> list[IterationRecord]:
     if not (run_dir / "iterations.csv").exists() or len(read(run_dir / "iterations.csv")) < iterations:
         subprocess.run(["rm", "-rf", str(run_dir)], check=True)
-        command = [sys.executable, "-m", "safe_transfer_ros.cli.main", "up", "pr2_cup_swirl"]
+        command = module_command("safe_transfer_ros.cli.main", "up", "pr2_cup_swirl")
         subprocess.run([*command, f"run_dir:={run_dir}", f"iterations:={iterations}", *arguments], check=True)
     return read(run_dir / "iterations.csv")
 

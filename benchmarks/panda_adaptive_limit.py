@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import argparse
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 
 from safe_transfer_ros.bags.read import messages
+from safe_transfer_ros.interpreter import module_command
 from safe_transfer_ros.record.episode import Episode, episodes_from_decisions
 from safe_transfer_ros.record.iteration import read
 from safe_transfer_ros.tasks.deployment import in_graph
@@ -79,7 +79,7 @@ def main() -> None:
                     "run_dir": run,
                 }
                 words = [f"{name}:={value}" for name, value in arguments.items()]
-                command = [sys.executable, "-m", "safe_transfer_ros.cli.main", "up", "panda_push", *words]
+                command = module_command("safe_transfer_ros.cli.main", "up", "panda_push", *words)
                 subprocess.run(command, check=True)
     print("| learner | limit | failures per episode | success | return, last 2 iterations | last limit, N·m |")
     print("|---|---|---|---|---|---|")

@@ -128,7 +128,7 @@ def soak(options: argparse.Namespace) -> tuple[list[Sample], int]:
                     stage.forget()
             except KeyboardInterrupt:
                 print("\ninterrupted: what was seen until now is reported")
-    claimed.lock.close()
+    claimed.release()
     return samples, sum(recorded.missing(stage.bags, published))
 
 

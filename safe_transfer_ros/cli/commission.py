@@ -24,6 +24,7 @@ from safe_transfer_ros.parameters.settings import (
     SupervisorSettings,
 )
 from safe_transfer_ros.tasks.deployment import in_graph
+from safe_transfer_ros.untrusted import printable_lines
 
 START_SECONDS = 30.0
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
@@ -63,14 +64,14 @@ class Terminal:
         """Ask; no terminal, no answer and anything but yes are a no."""
         try:
             with self._interrupts.at_once():
-                answer = input(f"  {text}\n  Is the cell clear? Type yes to go on: ")
+                answer = input(f"  {printable_lines(text)}\n  Is the cell clear? Type yes to go on: ")
         except EOFError:
             return False
         return answer.strip().lower() == "yes"
 
     def tell(self, text: str) -> None:
         """Ask for something to be done now."""
-        print(f"  {text}", flush=True)
+        print(f"  {printable_lines(text)}", flush=True)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -102,7 +103,8 @@ def run(options: argparse.Namespace) -> int:
         ended = "interrupted by the operator"
     passed = report.write(folder / report.NAME, about, outcomes, ended)
     valid = float(parameters["commission"]["valid_days"])
-    print(f"{'PASSED' if passed else 'NOT PASSED'}{f' ({ended})' if ended else ''}: {folder / report.NAME}")
+    verdict = "PASSED" if passed else "NOT PASSED"
+    print(f"{verdict}{f' ({printable_lines(ended)})' if ended else ''}: {folder / report.NAME}")
     print(
         f"robot:=hardware accepts it for {valid:g} days"
         if passed
@@ -153,7 +155,7 @@ def _walk(
         link.until(lambda: link.up, START_SECONDS)  # what is wrong when they are not, the steps tell
         for outcome in commission(bench, steps, begun=lambda name: print(f"{name}:", flush=True)):
             outcomes.append(outcome)
-            print(f"  {'pass' if outcome.passed else 'FAIL'}  {outcome.says}", flush=True)
+            print(f"  {'pass' if outcome.passed else 'FAIL'}  {printable_lines(outcome.says)}", flush=True)
     except BaseException:
         link.trip()  # at once; what the processes do when they are stopped comes on top
         raise

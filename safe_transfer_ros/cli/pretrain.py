@@ -22,6 +22,7 @@ from safe_transfer_ros.reporting.provenance import provenance
 from safe_transfer_ros.tasks import task as tasks
 from safe_transfer_ros.transfer.pspt.pretraining import BatchRecord, PretrainSettings, pretrain
 from safe_transfer_ros.transfer.pspt.pretraining_run import CONFIG, NOT_SETTINGS, POLICY, PretrainRun
+from safe_transfer_ros.untrusted import read_yaml
 
 PLOT = "learning_curve.png"
 PROVENANCE = "policy.yaml"
@@ -94,7 +95,7 @@ def _settings(options: argparse.Namespace, task_name: str) -> tuple[PretrainSett
     folder = options.out or Path("runs") / f"pretrain-{task_name}-seed{seed}"
     earlier: dict[str, Any] = {}
     if options.resume and (folder / CONFIG).exists():
-        read = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+        read = read_yaml(folder / CONFIG)
         earlier = (
             {key: value for key, value in read.items() if key not in NOT_SETTINGS} if isinstance(read, dict) else {}
         )

@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from safe_transfer_ros.untrusted import printable
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
@@ -39,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
             differences = largest_differences(read(live), loaded.records)
             _print_differences(live, differences)
     for note in loaded.notes:
-        print(f"note: {note}")
+        print(f"note: {printable(note)}")
     print(f"report: {write(loaded, compare, out=options.out)}")
     return 0
 

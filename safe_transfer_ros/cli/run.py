@@ -20,6 +20,7 @@ from safe_transfer_ros.launching.fine_tuning import ARGUMENTS, FineTuningGraph
 from safe_transfer_ros.launching.graph import SHARED
 from safe_transfer_ros.registry import Registry
 from safe_transfer_ros.reporting.provenance import write_provenance
+from safe_transfer_ros.untrusted import printable
 
 GRAPHS: Registry[Callable[[], FineTuningGraph]] = Registry("graph", group="safe_transfer_ros.graphs")
 """What gives each graph, by name; another package adds its own by an entry point in the group."""
@@ -103,7 +104,7 @@ def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
         except KeyboardInterrupt:
             exit_code = EXIT_INTERRUPTED
         progress.update()
-    claimed.lock.close()
+    claimed.release()
     if exit_code == EXIT_INTERRUPTED:
         print(
             f"interrupted after {progress.done} of {iterations} iterations; what was recorded is kept", file=sys.stderr
@@ -119,7 +120,7 @@ def _finish(run_dir: Path, compared: Path | None, *, quiet: bool = False) -> Non
     try:
         page = report(run_dir, compare=compared)
     except (ValueError, OSError) as error:
-        print(f"safe_transfer: no report: {error}", file=sys.stderr)
+        print(f"safe_transfer: no report: {printable(error)}", file=sys.stderr)
         return
     if not quiet:
         print(f"report: {page}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from safe_transfer_ros.files import write_atomically
+from safe_transfer_ros.untrusted import printable
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -61,7 +62,7 @@ def _report(options: argparse.Namespace) -> int:
             f"latency {one.latency_us[0]:.0f} us, 99 % {one.latency_us[1]:.0f} us"
         )
     for text in against:
-        print(f"  ! not to be promoted: {text}")
+        print(f"  ! not to be promoted: {printable(text)}")
     print(options.out)
     return 1 if against else 0
 

@@ -190,6 +190,7 @@ class FineTuningGraph:
             raise ConfigurationError(f"resume:= goes on with the run as it was: leave out {', '.join(others)}")
         session = sessions(run_dir)
         parameters = complete(read_parameters(session_path(run_dir, CONFIG, max(session - 1, 0))))
+        parameters = _moved(parameters, run_dir)
         experiment = build(ExperimentSettings, parameters[SHARED], where=self.name)
         monitor = build(MonitorSettings, parameters["unsafety_monitor"], where="unsafety_monitor")
         start = left_off(run_dir, experiment.governor(monitor))
@@ -210,6 +211,23 @@ class FineTuningGraph:
         evidence = {} if simulated else _check_hardware(parameters, given)
         processes = _processes(simulated=simulated, record="bag_recorder" in experiment.nodes)
         return _session(run_dir, parameters, evidence, processes, session=session)
+
+
+def _moved(parameters: Parameters, run_dir: Path) -> Parameters:
+    """The parameters with every path inside the run's directory where that directory is now.
+
+    It may have been copied or moved since they were written; what the copy goes on with is the copy's.
+    """
+    before = Path(parameters["trainer"]["run_dir"])
+
+    def here(value: Any) -> Any:
+        if not isinstance(value, str) or not before.is_absolute():
+            return value
+        return str(run_dir / Path(value).relative_to(before)) if Path(value).is_relative_to(before) else value
+
+    moved = {node: {name: here(value) for name, value in own.items()} for node, own in parameters.items()}
+    moved["trainer"]["run_dir"] = str(run_dir)
+    return moved
 
 
 def _with_critic(parameters: Parameters) -> Parameters:

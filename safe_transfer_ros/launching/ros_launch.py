@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from typing import Any
 
 from launch import LaunchContext, LaunchDescription
@@ -23,6 +22,7 @@ from launch.events.process import SignalProcess
 from launch_ros.actions import Node
 
 from safe_transfer_ros import resources
+from safe_transfer_ros.interpreter import module_command
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.fine_tuning import FineTuningGraph
 from safe_transfer_ros.launching.graph import Argument, Parameters, Process, read_parameters
@@ -63,10 +63,11 @@ def _actions(context: LaunchContext, graph: FineTuningGraph) -> list[Any]:
         SetEnvironmentVariable("ROS_DOMAIN_ID", str(number)),
         *(SetEnvironmentVariable(name, value) for name, value in dds.environment().items()),
         SetEnvironmentVariable("OMP_NUM_THREADS", "1"),
+        SetEnvironmentVariable("PYTHONSAFEPATH", "1"),  # nothing is imported from the folder we are started in
         LogInfo(msg=f"run directory {plan.run_dir}; to look inside: export ROS_DOMAIN_ID={number}"),
     ]
     report = ExecuteProcess(
-        cmd=[sys.executable, "-m", "safe_transfer_ros.cli.main", "report", str(plan.run_dir)], output="screen"
+        cmd=module_command("safe_transfer_ros.cli.main", "report", str(plan.run_dir)), output="screen"
     )
     nodes = {
         process.node: Node(

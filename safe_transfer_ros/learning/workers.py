@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
@@ -170,7 +172,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")  # a fork would inherit locks of torch and MuJoCo
         self.connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
-        with _single_threaded_children():
+        with _environment_of_children():
             self.process.start()
         theirs.close()  # else the end of the process would not close the pipe
 
@@ -183,18 +185,26 @@ class _Worker:
 
 
 @contextmanager
-def _single_threaded_children() -> Iterator[None]:
-    """One process a core: threads of linear algebra inside them would only get in each other's way."""
-    name = "OMP_NUM_THREADS"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
+def _environment_of_children() -> Iterator[None]:
+    """What a child must have from its start: one thread, and nothing imported from the current folder.
+
+    One process a core: threads of linear algebra inside them would only get in each other's way.
+    """
+    names = {"OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(names)
+    folder = Path.cwd()
+    if sys.version_info < (3, 11):  # which do not know the second; a child goes back to its parent's folder by itself
+        os.chdir(folder.anchor)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        os.chdir(folder)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _serve(connection: Connection, parent: int) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from safe_transfer_ros.untrusted import printable
+
 ASK_AGAIN_SECONDS = 0.5
 ALARM_SECONDS = 1.0
 """A filter that works answers in milliseconds; after this long a person must be told to act."""
@@ -53,7 +55,7 @@ class Request:
         for call in self._sent:
             if call.done():
                 result = call.result()
-                self._end(now, bool(result.success), str(result.message))
+                self._end(now, bool(result.success), printable(result.message))
                 return
         if self.times_sent and (not self.insistent or now - self._last_sent < ASK_AGAIN_SECONDS):
             return

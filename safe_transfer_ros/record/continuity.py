@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.read import Bag
+from safe_transfer_ros.bounds import JOINTS
 from safe_transfer_ros.record.episode import EpisodeAssembler, EpisodeError
 from safe_transfer_ros.record.recompute import DECISIONS, JOINT_STATES
 
 # A pause of this many usual periods is a hole in the stream of joint states.
 _HOLE = 2.5
+_PUBLISHERS = 64  # sets of joints on one topic
 
 
 def gaps(bag: Bag) -> list[str]:
@@ -31,27 +34,35 @@ def gaps(bag: Bag) -> list[str]:
     """
     assembler = EpisodeAssembler()
     found: list[str] = []
-    states = array("q")
+    states: dict[frozenset[str], array[int]] = {}  # stamps by joints: a gripper publishes its own on the same topic
+    arm: frozenset[str] = frozenset()
     spans: list[tuple[str, NDArray[np.int64]]] = []
     for topic, message, _ in bag.messages((JOINT_STATES, DECISIONS)):
-        if topic == JOINT_STATES:
-            states.append(_stamp_ns(message))
-            continue
         try:
+            if topic == JOINT_STATES:
+                joints = frozenset(map(str, message.name[:JOINTS]))
+                if joints in states or len(states) < _PUBLISHERS:
+                    states.setdefault(joints, array("q")).append(_stamp_ns(message))
+                continue
+            arm = arm or frozenset(map(str, message.joint_names))
             episode = assembler.add(message)
         except EpisodeError as error:
             found.append(str(error))
             continue
+        except (AttributeError, TypeError) as error:
+            raise BagError(f"{topic} in {bag.path} is not what this package's graph publishes: {error}") from error
         if episode is not None:
             spans.append((f"iteration {episode.iteration}, episode {episode.index}", episode.stamp_ns))
     if assembler.unfinished:
         found.append(f"the last episode breaks off after {assembler.unfinished} steps")
-    return found + _state_gaps(np.array(states, dtype=np.int64), spans)
+    stamps = [np.array(times, dtype=np.int64) for joints, times in states.items() if joints and arm <= joints]
+    return found + _state_gaps(stamps, spans)
 
 
-def _state_gaps(states: NDArray[np.int64], spans: list[tuple[str, NDArray[np.int64]]]) -> list[str]:
+def _state_gaps(streams: list[NDArray[np.int64]], spans: list[tuple[str, NDArray[np.int64]]]) -> list[str]:
     found = []
-    backwards = int(np.count_nonzero(np.diff(states) < 0))
+    states = np.concatenate([np.empty(0, dtype=np.int64), *streams])
+    backwards = sum(int(np.count_nonzero(np.diff(stream) < 0)) for stream in streams)
     if backwards:
         found.append(f"{JOINT_STATES}: stamps go back {backwards} times (clock jump, or out of order)")
     repeated = len(states) - len(np.unique(states))

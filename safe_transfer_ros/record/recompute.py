@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.read import Bag
+from safe_transfer_ros.bounds import JOINTS
 from safe_transfer_ros.record.episode import Episode, EpisodeAssembler, EpisodeError
 from safe_transfer_ros.record.iteration import IterationRecord, iteration_estimate, iteration_record
 from safe_transfer_ros.safety.filter.proposal import LAWS, Distribution
@@ -29,6 +29,7 @@ from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings, Torque
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
 from safe_transfer_ros.safety.reasons import Reason, Verdict, split
 from safe_transfer_ros.tasks.deployment import in_graph
+from safe_transfer_ros.untrusted import UntrustedError, load_yaml, printable
 
 Array = NDArray[np.float64]
 
@@ -104,19 +105,26 @@ def recompute(bag: Bag | Path | str) -> Recomputed:
     """
     bag = bag if isinstance(bag, Bag) else Bag(bag)
     config = _run_config(bag)
-    replay = _Replay(config)
+    try:
+        replay = _Replay(config)
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+        told = printable(f"{RUN_CONFIG} in {bag.path} holds a value that cannot be used: {error}")
+        raise BagError(told.splitlines()[0]) from error
     poses = (OBJECT_POSE,) if replay.tracks_object else ()
     for topic, message, log_time_ns in bag.messages((JOINT_STATES, *poses, DECISIONS, WEIGHTS)):
-        if topic == JOINT_STATES:
-            replay.on_joint_state(message)
-        elif topic == OBJECT_POSE:
-            replay.on_object_pose(message)
-        elif topic == DECISIONS:
-            replay.on_decision(message)
-        else:
-            replay.on_weights(message, log_time_ns)
+        try:
+            if topic == JOINT_STATES:
+                replay.on_joint_state(message)
+            elif topic == OBJECT_POSE:
+                replay.on_object_pose(message)
+            elif topic == DECISIONS:
+                replay.on_decision(message)
+            else:
+                replay.on_weights(message, log_time_ns)
+        except (AttributeError, TypeError) as error:
+            raise BagError(f"{topic} in {bag.path} is not what this package's graph publishes: {error}") from error
     replay.finish()
-    notes = [damage.describe() for damage in bag.damage if not damage.whole] + replay.notes
+    notes = bag.losses() + replay.notes
     return Recomputed(records=tuple(replay.records), details=tuple(replay.details()), config=config, notes=tuple(notes))
 
 
@@ -151,9 +159,9 @@ def _run_config(bag: Bag) -> dict[str, Any]:
             "give a bag that bag_recorder wrote during fine-tuning"
         )
     try:
-        config = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise BagError(f"{RUN_CONFIG} in {bag.path} is not YAML: {str(error).splitlines()[0]}") from error
+        config = load_yaml(str(text), f"{RUN_CONFIG} in {bag.path}")
+    except UntrustedError as error:
+        raise BagError(str(error)) from None
     if not isinstance(config, dict) or "task" not in parameters(config, "trainer"):
         raise BagError(f"{RUN_CONFIG} in {bag.path} names no task: expected '/**: ros__parameters: task: ...'")
     return config
@@ -186,6 +194,8 @@ class _Replay:
 
     def on_joint_state(self, message: Any) -> None:
         try:
+            if len(message.name) > JOINTS:
+                raise JointOrderError(f"more than {JOINTS} joint names")
             position = message.position[self._order.indices(tuple(message.name))]
         except (JointOrderError, IndexError):
             self._unreadable_states += 1

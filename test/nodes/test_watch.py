@@ -46,7 +46,7 @@ class Witness(Node):
 def number() -> Iterator[int]:
     claimed = domain.claim()
     yield claimed.number
-    claimed.lock.close()
+    claimed.release()
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_a_trip_before_there_is_a_run_follows_to_the_first_that_starts(
                 terminal.until(lambda: terminal.shows("LOST", "told to end"), "a filter that has ended is LOST as well")
             finally:
                 late.kill()
-        claimed.lock.close()
+        claimed.release()
 
 
 def test_quitting_with_a_trip_unconfirmed_says_so(number: int) -> None:
@@ -217,8 +217,8 @@ def test_the_run_that_is_up_is_found(number: int, tmp_path: Path, monkeypatch: p
     finished = once()
     assert finished.returncode == 2
     assert f"{number} ({tmp_path / 'first'}), 232 (process" in finished.stderr
-    first.lock.close()
-    second.lock.close()
+    first.release()
+    second.release()
     assert "ROS domain 0," in once().stdout
 
 

@@ -156,4 +156,4 @@ def bench(
         finally:
             bench.close()
             rclpy.shutdown(context=context)
-            claimed.lock.close()
+            claimed.release()

@@ -28,6 +28,7 @@ from safe_transfer_ros.transfer.pspt.pretraining import (
     architecture,
     start,
 )
+from safe_transfer_ros.untrusted import UntrustedError, read_yaml
 
 CONFIG = "config.yaml"
 CURVE = "learning_curve.csv"
@@ -160,13 +161,13 @@ def _configuration(task: Task, settings: PretrainSettings) -> dict[str, Any]:
 def _check_same(config: Path, task: Task, settings: PretrainSettings) -> None:
     """Refuse to resume under other settings than the run began with."""
     try:
-        earlier = yaml.safe_load(config.read_text(encoding="utf-8"))
+        earlier = read_yaml(config)
         build(
             PretrainSettings,
             {key: value for key, value in earlier.items() if key not in NOT_SETTINGS},
             where=str(config),
         )
-    except (yaml.YAMLError, AttributeError, ConfigurationError) as error:
+    except (UntrustedError, AttributeError, ConfigurationError) as error:
         raise PretrainRunError(f"{config} is damaged ({error}); start again in another --out") from error
     now = _configuration(task, settings)
     if earlier.get("random_streams") != SCHEME:
