@@ -174,7 +174,7 @@ def test_prediction_refuses_what_is_no_probability(position, bad):
 
 # Eq. 16
 
-BOUNDS = {"d_safe": 0.5, "t_min": 0.1, "t_max": 3.0}
+BOUNDS = {"d_safe": 0.5, "floor": 0.1, "t_max": 3.0}
 
 
 @pytest.mark.parametrize(
@@ -194,8 +194,16 @@ def test_next_limit_by_hand(limit, rate, following):
     assert next_torque_limit(limit, rate, **BOUNDS) == pytest.approx(following)
 
 
-def test_the_lowest_limit_holds_even_where_the_bound_asks_for_less():
-    assert next_torque_limit(1.8, 1.0, d_safe=1.3, t_min=1.8, t_max=3.0) == 1.8
+def test_the_floor_holds_where_the_bound_allows_more():
+    assert next_torque_limit(0.5, 1.0, **BOUNDS | {"floor": 0.4}) == 0.5
+    assert next_torque_limit(2.0, 1.0, **BOUNDS | {"floor": 0.5}) == 0.5
+
+
+def test_the_floor_never_hides_what_the_bound_asks_for():
+    with pytest.raises(ValueError, match="floor 1.8 N·m is above D_safe 1.3"):
+        next_torque_limit(1.8, 1.0, d_safe=1.3, floor=1.8, t_max=3.0)
+    with pytest.raises(ValueError, match="floor 0.75 N·m is above D_safe 0.5"):  # .75^2 > .5
+        next_torque_limit(1.8, 1.0, **BOUNDS | {"floor": 0.75}, damage=DAMAGE_MODELS["quadratic"])
 
 
 def test_seventy_iterations_from_a_tenth_to_three():
@@ -225,8 +233,9 @@ def test_another_damage_model_fits_the_same_rule():
         {"rate": 1.1},
         {"d_safe": 0.0},
         {"d_safe": math.nan},
-        {"t_min": 0.0},
-        {"t_min": 4.0},
+        {"floor": 0.0},
+        {"floor": 4.0},
+        {"floor": 0.51},
         {"t_max": math.inf},
         {"growth": 0.9},
         {"growth": math.nan},

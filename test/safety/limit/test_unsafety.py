@@ -152,6 +152,33 @@ def test_complete_waits_for_every_step_every_end_and_every_state():
     assert not ledger.complete(1, 0)
 
 
+def test_each_thing_that_is_missing_alone_keeps_an_iteration_from_being_complete():
+    def ledger(*, steps=2, end=True, states=(50, 100)):
+        made = UnsafetyLedger(LIMIT)
+        for stamp in (0, 50)[:steps]:
+            step(made, stamp)
+        if end:
+            step(made, 100, last=True)
+        for stamp in states:
+            made.add_state(stamp, 0.0)
+        return made
+
+    assert ledger().complete(0, 2)
+    assert not ledger(end=False).complete(0, 2), "every step and state is there, the episode's end is not"
+    assert not ledger(steps=1).complete(0, 2), "ended, every state is there, a step is not"
+    assert not ledger(states=(50,)).complete(0, 2), "ended, every step is there, the last state is not"
+    assert not ledger(states=(100,)).complete(0, 2), "ended, every step is there, a state between is not"
+
+
+def test_one_episode_that_has_not_ended_keeps_the_others_waiting():
+    ledger = UnsafetyLedger(LIMIT)
+    run_episode(ledger, [0.0, 0.0, 0.0])
+    step(ledger, 1000 * MS, episode=1)
+    assert not ledger.complete(0, 3)
+    step(ledger, 1000 * MS, episode=1, last=True)
+    assert ledger.complete(0, 3)
+
+
 def test_a_decision_without_a_proposal_is_no_row_but_its_states_count():
     ledger = UnsafetyLedger(LIMIT)
     step(ledger, 10)
@@ -279,6 +306,40 @@ def test_decisions_that_do_not_fit_make_their_iteration_wholly_unsafe():
     assert totals.overflowed and totals.unsafety_rate == 1.0
     run_episode(ledger, [0.0, 0.0], start=1000, iteration=1)
     assert ledger.close(1).unsafety_rate == 0.0
+
+
+def test_a_decision_too_many_is_enough_though_every_state_is_held():
+    for decisions, overflowed in ((10, False), (11, True)):
+        ledger = UnsafetyLedger(LIMIT, capacity=10)
+        for number in range(decisions):  # two on each state
+            ledger.add_step(0, 0, number // 2, False, np.zeros(2), np.ones(2), 0.5, number)
+            ledger.add_state(number // 2, 0.0)
+        totals = ledger.close(0)
+        assert (totals.overflowed, totals.missing) == (overflowed, 0)
+        assert totals.unsafety_rate == float(overflowed)
+
+
+def test_decisions_that_were_dropped_mark_every_iteration_they_may_have_been_of():
+    ledger = UnsafetyLedger(LIMIT, capacity=4)
+    for iteration in (2, 1):
+        run_episode(ledger, [0.0, 0.0, 0.0], start=1000 * iteration, period=10, iteration=iteration)
+    # The fourth decision and those after it were of iteration 1; 2 is whole.
+    assert ledger.close(1).overflowed
+    whole = ledger.close(2)
+    assert (whole.overflowed, whole.unsafety_rate) == (False, 0.0)
+
+
+def test_a_state_dropped_is_enough_though_every_decision_is_held_but_the_first_does_not_count():
+    # Room for ten: the eleventh state drops stamps 0 to 5.
+    for first, overflowed in ((4, True), (5, False)):
+        ledger = UnsafetyLedger(LIMIT, capacity=10)
+        step(ledger, first)
+        step(ledger, 10, last=True)
+        for stamp in range(11):
+            ledger.add_state(stamp, 0.0)
+        totals = ledger.close(0)
+        assert totals.overflowed == overflowed, "the state of an episode's first decision is not counted anyway"
+        assert totals.unsafety_rate == float(overflowed)
 
 
 @pytest.mark.parametrize("limit, capacity", [(math.nan, 10), (math.inf, 10), (1.0, 0)])
