@@ -16,6 +16,7 @@ import numpy.typing as npt
 import scipy  # scipy.special loads at its first use: most processes need no more of this file than its settings
 
 from safe_transfer_ros.safety.limit.damage import DAMAGE_MODELS, DamageModel
+from safe_transfer_ros.safety.limit.limit_step import LimitStep
 from safe_transfer_ros.safety.limit.rules import (
     RATES,
     Benefit,
@@ -271,31 +272,6 @@ class GovernorSettings:
     @property
     def _highest_floor(self) -> float:
         return min(self.initial_torque_limit, self._certainly_safe)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LimitStep:
-    """What one iteration's evidence said and what followed from it.
-
-    Attributes:
-      iteration: The iteration the evidence is from.
-      unsafety_rate: p_u.
-      limit_change_risk: dp_u1, also where an ablation does not count it.
-      policy_change_risk: dp_u2, also where an ablation does not count it.
-      predicted_unsafety_rate: p'_u.
-      torque_limit: Limit in force during the iteration, N·m.
-      next_torque_limit: Limit of the next iteration, N·m.
-      expected_damage: p_u * d(torque_limit), to be held against D_safe.
-    """
-
-    iteration: int
-    unsafety_rate: float
-    limit_change_risk: float
-    policy_change_risk: float
-    predicted_unsafety_rate: float
-    torque_limit: float
-    next_torque_limit: float
-    expected_damage: float
 
 
 class TorqueLimitGovernor:
