@@ -6,10 +6,10 @@
     python benchmarks/mutation.py --again                        # survivors once more, after tests were added
     python benchmarks/mutation.py --table                        # docs/results/mutation.md and .csv from what is done
 
-A change is noticed where the module's own test file, or else one in test/safety that uses the module, fails or hangs.
-Each runs in a fork of one process that has the libraries loaded already. Results stand in --out and are kept for as
-long as the function or class that was changed is the same; do not edit sources or tests while it runs (a copy of the
-repository will do).
+A change is noticed where a test in test/safety that runs the changed function fails or hangs. The tests are collected
+once; each change is put into the running functions of a fork. (Where it is in no function, the tests that name the
+module are run from the start.) Results stand in --out and are kept for as long as the function or class is the same; do
+not edit sources or tests while it runs (a copy of the repository will do).
 
 What changes nothing that could be observed is listed with the reason in docs/results/mutation_equivalent.csv and does
 not count.
@@ -27,32 +27,40 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType, FrameType, FunctionType
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
 sys.path.insert(0, str(Path(__file__).parent))
 
-from mutation_changes import Change, changes  # noqa: E402 - after the path
+import hypothesis  # noqa: E402 - after the environment
+import pytest  # noqa: E402
+import scipy.stats  # noqa: E402, F401 - loaded once for all forks
+from mutation_changes import Change, changes  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 SAFETY, TESTS = Path("safe_transfer_ros/safety"), Path("test/safety")
 EQUIVALENT, TABLE, SURVIVORS = (
     ROOT / "docs/results" / name for name in ("mutation_equivalent.csv", "mutation.md", "mutation.csv")
 )
-PRELOADED = ("numpy", "scipy.special", "scipy.stats", "scipy.integrate", "pytest", "hypothesis.stateful")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A change and the tests that are to notice it."""
+    """A change, and the key of its result."""
 
     file: str
     change: Change
     key: str
-    stages: tuple[tuple[str, ...], ...]
+
+    @property
+    def module(self) -> str:
+        return self.file.removesuffix(".py").replace("/", ".")
 
 
 def jobs(folders: list[str]) -> list[Job]:
@@ -66,7 +74,7 @@ def jobs(folders: list[str]) -> list[Job]:
             same[what] += 1
             text = json.dumps([str(path), change.part, *what, same[what]])
             key = hashlib.sha256(text.encode()).hexdigest()[:16]
-            found.append(Job(file=str(path), change=change, key=key, stages=_stages(path)))
+            found.append(Job(file=str(path), change=change, key=key))
     return found
 
 
@@ -74,42 +82,11 @@ def _python_files(path: Path) -> list[Path]:
     return [path] if path.is_file() else [file for file in path.rglob("*.py") if file.name != "__init__.py"]
 
 
-def _stages(path: Path) -> tuple[tuple[str, ...], ...]:
-    """The module's own test file; then all in test/safety that use the module."""
-    own = TESTS / path.relative_to(SAFETY).parent / f"test_{path.stem}.py"
-    module = ".".join(path.relative_to(SAFETY.parent).with_suffix("").parts)
-    everywhere = module in (TESTS / "conftest.py").read_text()
-    files = {str(file) for file in TESTS.rglob("test_*.py") if everywhere or module in file.read_text()}
-    first = (str(own),) if own.exists() else ()
-    rest = tuple(sorted(files - set(first)))
-    return tuple(stage for stage in (first, rest) if stage)
+# Forks ---------------------------------------------------------------------------------------------------------------
 
 
-class _Finder(importlib.abc.MetaPathFinder):
-    """Puts a changed source in the place of a module."""
-
-    def __init__(self, module: str, file: str, source: str) -> None:
-        self._module, self._file, self._source = module, file, source
-
-    def find_spec(self, fullname, path=None, target=None):
-        if fullname != self._module:
-            return None
-        return importlib.util.spec_from_file_location(
-            fullname, self._file, loader=_Loader(fullname, self._file, self._source)
-        )
-
-
-class _Loader(importlib.machinery.SourceFileLoader):
-    def __init__(self, name: str, file: str, source: str) -> None:
-        super().__init__(name, file)
-        self._source = source
-
-    def get_code(self, fullname):
-        return compile(self._source, self.path, "exec")
-
-
-def start(job: Job | None, tests: tuple[str, ...], timeout_s: float) -> int:
-    """Run tests in a fork; its exit status is pytest's."""
+def forked(work: Callable[[], bool], timeout_s: float) -> int:
+    """Do work in a fork; its exit status is 0 where that gives True, 1 where not or where it raises."""
     child = os.fork()
     if child:
         return child
@@ -118,64 +95,170 @@ def start(job: Job | None, tests: tuple[str, ...], timeout_s: float) -> int:
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
-    status = 3
+    status = 1
     try:
-        import pytest
-
-        if job is not None:
-            module = job.file.removesuffix(".py").replace("/", ".")
-            sys.meta_path.insert(0, _Finder(module, str(ROOT / job.file), job.change.source))
-        status = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", f"--confcutdir={TESTS}", *tests]))
-    except BaseException:  # an import of the changed module may raise anything
+        status = 0 if work() else 1
+    except BaseException:  # a changed function may raise anything
         status = 1
     finally:
         os._exit(status)
 
 
-def wait(child: int) -> str:
-    """What came of a fork."""
-    _, status = os.waitpid(child, 0)
-    return outcome(status)
-
-
 def outcome(status: int) -> str:
     if os.WIFSIGNALED(status):
         return "timeout" if os.WTERMSIG(status) == signal.SIGALRM else "noticed"
-    return {0: "survived", 5: "no tests"}.get(os.WEXITSTATUS(status), "noticed")
+    return "survived" if os.WEXITSTATUS(status) == 0 else "noticed"
 
 
-def run(todo: list[Job], results: Path, workers: int) -> None:
-    """Do jobs and append what came of each to a file."""
-    slowest: dict[tuple[str, ...], float] = {}
-    for tests in {stage for job in todo for stage in job.stages}:
-        began = time.monotonic()
-        if wait(start(None, tests, 600.0)) != "survived":
-            raise SystemExit(f"the tests fail before anything was changed: {' '.join(tests)}")
-        slowest[tests] = time.monotonic() - began
-    queue = [(job, 0) for job in reversed(todo)]
-    running: dict[int, tuple[Job, int]] = {}
-    done = 0
+def run(todo: list[Job], work: Callable[[Job], tuple[Callable[[], bool], float]], results: Path, workers: int) -> None:
+    """Do jobs, several at a time, and append what came of each to a file."""
+    queue, running, done = list(reversed(todo)), {}, 0
     with results.open("a") as file:
         while queue or running:
             while queue and len(running) < workers:
-                job, stage = queue.pop()
-                tests = job.stages[stage]
-                running[start(job, tests, 20.0 + 6.0 * slowest[tests])] = (job, stage)
+                job = queue.pop()
+                running[forked(*work(job))] = job
             child, status = os.waitpid(-1, 0)
-            job, stage = running.pop(child)
-            came = outcome(status)
-            if came == "survived" and stage + 1 < len(job.stages):
-                queue.append((job, stage + 1))
-                continue
-            done += 1
+            job, came, done = running.pop(child), outcome(status), done + 1
             file.write(json.dumps({"key": job.key, "outcome": came}) + "\n")
             file.flush()
             if came == "survived" or done % 50 == 0:
-                change = job.change
-                print(
-                    f"{done}/{len(todo)} {came}: {job.file}:{change.line}: {change.before} -> {change.after}",
-                    flush=True,
-                )
+                what = f"{job.file}:{job.change.line}: {job.change.before} -> {job.change.after}"
+                print(f"{done}/{len(todo)} {came}: {what}", flush=True)
+
+
+# Changes in functions: the tests are collected once -----------------------------------------------------------------
+
+
+class Collected:
+    """A pytest plug-in that runs the collected tests against one change after the other instead of once."""
+
+    def __init__(self, todo: list[Job], results: Path, workers: int) -> None:
+        self._todo, self._results, self._workers = todo, results, workers
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        if session.testsfailed:
+            raise SystemExit("the tests cannot be collected")
+        calls = self._calls(session.items)
+        self._tests: dict[tuple[str, str], list[tuple[float, pytest.Item]]] = defaultdict(list)
+        for item in session.items:
+            seconds, functions = calls[item.nodeid]
+            for function in functions:
+                self._tests[function].append((seconds, item))
+        run(self._todo, self._work, self._results, self._workers)
+        return True
+
+    def _work(self, job: Job) -> tuple[Callable[[], bool], float]:
+        tests = sorted(self._tests[job.file, job.change.function], key=lambda test: test[0])
+
+        def passes() -> bool:
+            put(job)
+            return all(_passes(item) for _, item in tests)
+
+        return passes, 20.0 + 6.0 * sum(seconds for seconds, _ in tests)
+
+    def _calls(self, items: list[pytest.Item]) -> dict[str, tuple[float, list[tuple[str, str]]]]:
+        """How long every test takes and which functions of ours it runs, found out in a fork."""
+        with tempfile.NamedTemporaryFile() as file:
+            child = forked(lambda: _record(items, Path(file.name)), 1800.0)
+            if outcome(os.waitpid(child, 0)[1]) != "survived":
+                raise SystemExit(f"tests fail before anything was changed: {Path(file.name).read_text()}")
+            found = json.loads(Path(file.name).read_text())
+        return {name: (seconds, [tuple(each) for each in functions]) for name, (seconds, functions) in found.items()}
+
+
+def _record(items: list[pytest.Item], path: Path) -> bool:
+    prefix, seen, found = str(ROOT / SAFETY), set(), {}
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(prefix):
+            seen.add((frame.f_code.co_filename, frame.f_code.co_qualname.split(".<locals>")[0]))
+
+    for item in items:
+        seen.clear()
+        began = time.monotonic()
+        sys.setprofile(note)
+        passed = _passes(item)
+        sys.setprofile(None)
+        if not passed:
+            path.write_text(item.nodeid)
+            return False
+        functions = [(str(Path(file).relative_to(ROOT)), name) for file, name in seen]
+        found[item.nodeid] = (time.monotonic() - began, functions)
+    path.write_text(json.dumps(found))
+    return True
+
+
+def _passes(item: pytest.Item) -> bool:
+    from _pytest.runner import runtestprotocol
+
+    return not any(report.failed for report in runtestprotocol(item, log=False, nextitem=None))
+
+
+def put(job: Job) -> None:
+    """Put the changed body of a function in the place of the one that is loaded."""
+    module, codes = sys.modules[job.module], {}
+    waiting = [compile(job.change.source, str(ROOT / job.file), "exec")]
+    while waiting:
+        code = waiting.pop()
+        codes[code.co_qualname] = code
+        waiting += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    put_in = False
+    for function in _functions(vars(module).values(), job.module):
+        if function.__code__.co_qualname == job.change.function:
+            function.__code__ = codes[job.change.function]
+            put_in = True
+    if not put_in:
+        raise SystemExit(f"{job.module} has no function {job.change.function}")
+
+
+def _functions(values: Iterable[object], module: str) -> Iterator[FunctionType]:
+    for value in values:
+        if isinstance(value, type) and value.__module__ == module:
+            yield from _functions(vars(value).values(), module)
+        value = getattr(value, "fget", None) or getattr(value, "__func__", None) or value
+        if isinstance(value, FunctionType) and value.__module__ == module:
+            yield value
+
+
+# Changes elsewhere: everything from the start -----------------------------------------------------------------------
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Puts a changed source in the place of a module."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname != self._job.module:
+            return None
+        file = str(ROOT / self._job.file)
+        loader = _Loader(fullname, file)
+        loader.source = self._job.change.source
+        return importlib.util.spec_from_file_location(fullname, file, loader=loader)
+
+
+class _Loader(importlib.machinery.SourceFileLoader):
+    source = ""
+
+    def get_code(self, fullname):
+        return compile(self.source, self.path, "exec")
+
+
+def from_the_start(job: Job) -> tuple[Callable[[], bool], float]:
+    module = job.module.removeprefix("safe_transfer_ros.")
+    everywhere = module in (TESTS / "conftest.py").read_text()
+    files = [str(file) for file in sorted(TESTS.rglob("test_*.py")) if everywhere or module in file.read_text()]
+
+    def passes() -> bool:
+        sys.meta_path.insert(0, _Finder(job))
+        return pytest.main([*_OPTIONS, "-x", *files]) == 0
+
+    return passes, 300.0
+
+
+_OPTIONS = ("-q", "-p", "no:cacheprovider", f"--confcutdir={TESTS}")
 
 
 def recorded(results: Path) -> dict[str, str]:
@@ -246,8 +329,6 @@ def _text(rows: list[tuple[str, int, int, int, int]], survivors: list[tuple[Job,
 
 def _do_not_shrink() -> None:
     """A failing example is enough; the smallest one takes seconds."""
-    import hypothesis
-
     phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
     hypothesis.settings.register_profile("mutation", phases=phases)
     hypothesis.settings.load_profile("mutation")
@@ -270,8 +351,6 @@ def main() -> None:
         write_table(jobs([str(SAFETY)]), recorded(results))
         return
     os.nice(15)
-    for name in PRELOADED:
-        importlib.import_module(name)
     _do_not_shrink()
     outcomes = recorded(results)
     why = equivalents()
@@ -282,7 +361,11 @@ def main() -> None:
         known = (job.file, job.change.code, job.change.before, job.change.after) in why
         return options.again and outcomes[job.key] == "survived" and not known
 
-    run([job for job in jobs(options.paths) if wanted(job)], results, options.workers)
+    todo = [job for job in jobs(options.paths) if wanted(job)]
+    run([job for job in todo if not job.change.function], from_the_start, results, options.workers)
+    todo = [job for job in todo if job.change.function]
+    if todo:
+        pytest.main([*_OPTIONS, str(TESTS)], plugins=[Collected(todo, results, options.workers)])
 
 
 if __name__ == "__main__":

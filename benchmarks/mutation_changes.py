@@ -20,6 +20,7 @@ class Change:
       after: What it is replaced by.
       source: The whole source with it.
       part: The function, class or statement of the module that it is in, unchanged.
+      function: Qualified name of the function whose body it is in; empty where it is in none.
     """
 
     line: int
@@ -28,6 +29,7 @@ class Change:
     after: str
     source: str
     part: str
+    function: str
 
 
 _COMPARE: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
@@ -58,7 +60,7 @@ _BINARY: dict[type[ast.operator], type[ast.operator]] = {
 _SWAPPED = {"min": "max", "minimum": "maximum", "all": "any", "ceil": "floor", "isnan": "isfinite"}
 _SWAPPED |= {new: old for old, new in _SWAPPED.items() if new != "isfinite"}
 _OPERANDS = {"min", "max", "minimum", "maximum", "clip"}  # each may be dropped: a missing clamp
-_DROPPED = {"abs", "sqrt", "square", "sorted", "round", "float", "copy"}  # f(x) -> x
+_DROPPED = {"abs", "sqrt", "square", "sorted", "round", "copy"}  # f(x) -> x
 
 
 def changes(source: str) -> Iterator[Change]:
@@ -70,6 +72,7 @@ def changes(source: str) -> Iterator[Change]:
         starts.append(starts[-1] + len(line))
     data = source.encode()
     edits = ((part, *edit) for part in tree.body for edit in _edits(part))
+    bodies = list(_bodies(tree))
     for part, node, after in edits:
         begin = starts[node.lineno - 1] + node.col_offset
         end = starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
@@ -81,7 +84,17 @@ def changes(source: str) -> Iterator[Change]:
             after=" ".join(after.split()),
             source=(data[:begin] + after.encode() + data[end:]).decode(),
             part=ast.get_source_segment(source, part) or "",
+            function=next((name for name, lines_of in bodies if node.lineno in lines_of), ""),
         )
+
+
+def _bodies(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, range]]:
+    """Outermost functions and methods, and the lines of their bodies."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef):
+            yield from _bodies(child, f"{prefix}{child.name}.")
+        elif isinstance(child, ast.FunctionDef):
+            yield f"{prefix}{child.name}", range(child.body[0].lineno, (child.end_lineno or child.lineno) + 1)
 
 
 def _edits(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:

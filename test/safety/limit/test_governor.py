@@ -13,12 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from safe_transfer_ros.safety.limit.rules import Evidence
 from safe_transfer_ros.safety.limit.torque_limit import (
     GovernorSettings,
     TorqueLimitGovernor,
     limit_change_risk,
     policy_change_risk,
 )
+from safe_transfer_ros.safety.limit.unsafety import LedgerTotals
 
 MEAN = np.array([[0.02, -0.05], [0.06, 0.01]])
 STDDEV = np.full((2, 2), 0.04)
@@ -89,6 +91,32 @@ def test_a_floor_that_hides_the_bound_or_the_start_is_refused(floor, start, d_sa
         GovernorSettings(torque_limit_floor=floor, initial_torque_limit=start, d_safe=d_safe, allow_unsafe_start=True)
 
 
+def test_settings_at_the_edge_will_do():
+    assert GovernorSettings(growth=1.0).growth == 1.0
+    assert GovernorSettings(t_max=0.1).t_max == GovernorSettings().initial_torque_limit
+    assert GovernorSettings(d_safe=0.001, initial_torque_limit=0.001, t_max=0.001).floor == 0.001
+    assert GovernorSettings(torque_limit_floor=0.1).floor == 0.1
+
+
+def test_the_paper_needs_three_numbers_and_what_goes_beyond_it_needs_evidence():
+    assert not GovernorSettings().needs_evidence and not GovernorSettings(kl="measured", joints="any").needs_evidence
+    for rule in ({"rate": "betting"}, {"rate": "effective_sample"}, {"kl": "per_state"}, {"benefit": True}):
+        assert GovernorSettings(**rule).needs_evidence
+
+
+def test_a_governor_starts_where_it_is_told_unless_the_limit_is_fixed():
+    for limit in (0.1, 1.0, 3.0):
+        assert TorqueLimitGovernor(GovernorSettings(), torque_limit=limit).torque_limit == limit
+    assert TorqueLimitGovernor(GovernorSettings(rule="fixed"), torque_limit=1.0).torque_limit == 3.0
+
+
+def test_the_danger_of_breaking_loose_begins_above_d_safe():
+    governor = TorqueLimitGovernor(GovernorSettings(damage="quadratic"), torque_limit=1.0)
+    assert not governor.may_break_loose(0.5)
+    assert governor.may_break_loose(0.501)
+    assert not TorqueLimitGovernor(GovernorSettings(rule="fixed")).may_break_loose(1.0), "it has no bound"
+
+
 def test_settings_are_taken_from_a_runs_parameters_by_their_names_there():
     parameters = {"initial_torque_limit": 0.2, "torque_limit_floor": 0.15, "torque_limit_max": 2.0, "limit": "fixed"}
     settings = GovernorSettings.of(parameters | {"d_safe": 0.4, "seed": 3})
@@ -135,6 +163,44 @@ def test_a_step_reports_what_it_was_made_from():
     assert step.expected_damage == pytest.approx(0.2 * 0.2)
     assert (step.torque_limit, step.next_torque_limit) == (0.2, pytest.approx(0.21))
     assert (governor.iteration, governor.torque_limit) == (5, step.next_torque_limit)
+
+
+def test_the_ledgers_totals_are_the_evidence():
+    totals = LedgerTotals(
+        iteration=0,
+        unsafety_rate=0.2,
+        standstill_rate=0.7,
+        stood_still=(True,),
+        states=10,
+        missing=0,
+        overflowed=False,
+        unsafety_mean=1.0,
+        unsafety_max=2.0,
+        mean=MEAN,
+        stddev=STDDEV,
+        torque_limit=np.array([0.5, 0.6]),
+        limited=np.array([False, True]),
+    )
+    evidence = Evidence(
+        unsafe=[np.zeros(5, dtype=bool)] * 2,
+        mean=MEAN,
+        stddev=STDDEV,
+        mean_after=MEAN + 0.01,
+        stddev_after=STDDEV,
+        returns=np.zeros(2),
+    )
+    for rule in ({}, {"standstill": "unsafe"}, {"kl": "per_state"}):
+        for limit_change in (None, 0.3):
+            taken, updated = (TorqueLimitGovernor(GovernorSettings(**rule), torque_limit=0.6) for _ in range(2))
+            expected = update(
+                updated,
+                visited_torque_limit=totals.torque_limit,
+                limit_change=limit_change,
+                standstill_rate=0.7,
+                evidence=evidence,
+            )
+            step = taken.take(totals, kl=0.03, kl_bound=0.05, limit_change=limit_change, evidence=evidence)
+            assert step == expected
 
 
 def test_visited_limits_need_not_be_the_one_in_force():

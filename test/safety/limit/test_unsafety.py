@@ -360,3 +360,84 @@ def test_a_refused_proposal_does_not_hide_the_accepted_one_on_the_same_state() -
     ledger.add_step(0, 0, 20, True, nothing, nothing, 0.1)
     assert ledger.complete(0, 2)
     assert len(ledger.close(0).mean) == 2
+
+
+def test_a_ledger_has_room_for_an_hour_at_fifty_hertz_unless_told():
+    assert UnsafetyLedger(LIMIT)._capacity == 200_000
+    assert UnsafetyLedger(LIMIT, capacity=1)._capacity == 1
+
+
+def test_a_rate_of_several_limits_and_episodes_counts_every_state_once():
+    ledger = UnsafetyLedger(LIMIT)
+    run_episode(ledger, [0.0, 20.0, 0.0], episode=0)
+    run_episode(ledger, [20.0, 0.0, 0.0, 0.0], episode=1, start=1000 * MS)
+    totals = ledger.close(0)
+    assert (totals.states, totals.unsafety_rate) == (5, 0.2)
+    assert totals.unsafety_mean == 4.0 and totals.unsafety_max == 20.0
+    assert totals.stood_still == (True, True), "no position was told"
+    assert totals.standstill_rate == 1.0
+
+
+def test_the_limit_of_the_unsafety_function_is_still_safe():
+    ledger = UnsafetyLedger(LIMIT)
+    run_episode(ledger, [0.0, LIMIT, math.nextafter(LIMIT, 99.0)])
+    assert ledger.close(0).unsafety_rate == 0.5
+
+
+def test_an_iteration_takes_nothing_from_those_before_it_or_after_it():
+    ledger = UnsafetyLedger(LIMIT)
+    run_episode(ledger, [0.0, 20.0, 20.0], iteration=0)
+    run_episode(ledger, [0.0, 0.0, 0.0, 20.0], iteration=1, start=1000 * MS, episode=1)
+    run_episode(ledger, [0.0, 20.0], iteration=2, start=2000 * MS, episode=2)
+    assert ledger.close(1).unsafety_rate == pytest.approx(1 / 3), "0 is skipped and with it forgotten"
+    step(ledger, 40, iteration=0)
+    ledger.add_state(1150 * MS, 99.0)
+    ledger.add_position(1150 * MS, np.zeros(2))
+    assert ledger.late == 1 and not ledger._travel._positions
+    assert ledger._held_steps == 2 and len(ledger._states) == 2
+    assert ledger.close(2).unsafety_rate == 1.0
+    with pytest.raises(ValueError, match="iteration 2 has no decision"):
+        ledger.close(2)
+
+
+def test_a_decision_twice_refused_then_taken_takes_the_room_of_one():
+    ledger = UnsafetyLedger(LIMIT, capacity=2)
+    for mean in (np.empty(0), np.empty(0), np.ones(2)):
+        ledger.add_step(0, 0, 10, False, mean, mean, 0.5)
+    assert ledger._held_steps == 1
+    step(ledger, 20, last=True)
+    ledger.add_state(20, 0.0)
+    totals = ledger.close(0)
+    assert not totals.overflowed and len(totals.mean) == 1
+
+
+def test_a_step_that_was_taken_is_not_taken_back_by_its_refusal():
+    ledger = UnsafetyLedger(LIMIT)
+    for mean in (np.ones(2), np.empty(0), np.full(2, 7.0)):
+        ledger.add_step(0, 0, 10, False, mean, mean, 0.5)
+    np.testing.assert_array_equal(ledger.close(0).mean, [[1.0, 1.0]])
+
+
+def test_what_is_felt_of_the_limit_is_told_by_step():
+    ledger = UnsafetyLedger(LIMIT)
+    for number, felt in enumerate((False, True, False)):
+        ledger.add_step(0, 0, 10 * number, False, np.ones(2), np.ones(2), 0.5 + number, number, felt)
+    totals = ledger.close(0)
+    np.testing.assert_array_equal(totals.limited, [False, True, False])
+    np.testing.assert_array_equal(totals.torque_limit, [0.5, 1.5, 2.5])
+
+
+def test_steps_are_ordered_by_episode_and_stamp_whatever_came_first():
+    ledger = UnsafetyLedger(LIMIT)
+    for episode, stamp in ((1, 30), (0, 20), (1, 40), (0, 10)):
+        step(ledger, stamp, episode=episode)
+    np.testing.assert_allclose(ledger.close(0).mean[:, 0] * 1e9, [10, 20, 30, 40])
+
+
+def test_an_end_that_carries_values_is_no_step_all_the_same():
+    ledger = UnsafetyLedger(LIMIT)
+    step(ledger, 10)
+    ledger.add_step(0, 0, 20, True, np.ones(2), np.ones(2), 0.5)
+    ledger.add_state(20, 0.0)
+    assert ledger.complete(0, 1) and not ledger.complete(0, 2)
+    assert len(ledger.close(0).mean) == 1
