@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from safe_transfer_ros.configuration import ConfigurationError, build, parse, setting
-from safe_transfer_ros.parameters.settings import ExperimentSettings
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +52,10 @@ def test_floats_written_in_scientific_notation() -> None:
 
 def test_a_lowest_limit_above_the_bound_is_refused_unless_overridden() -> None:
     with pytest.raises(ConfigurationError, match="(?i)d_safe"):
-        build(ExperimentSettings, {"torque_limit_min": 1.8, "d_safe": 1.3}, where="x")
+        build(ExperimentParameters, {"torque_limit_min": 1.8, "d_safe": 1.3}, where="x")
     override = {"torque_limit_min": 1.8, "d_safe": 1.3, "allow_unsafe_minimum": True}
-    assert build(ExperimentSettings, override, where="x").starting_limit == 1.8
+    assert build(ExperimentParameters, override, where="x").starting_limit == 1.8
 
 
 def test_fixed_limit_starts_at_the_ceiling() -> None:
-    assert build(ExperimentSettings, {"limit": "fixed"}, where="x").starting_limit == 3.0
+    assert build(ExperimentParameters, {"limit": "fixed"}, where="x").starting_limit == 3.0

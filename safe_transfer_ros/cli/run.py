@@ -17,7 +17,8 @@ from safe_transfer_ros.configuration import ConfigurationError, nearest
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
 from safe_transfer_ros.launching.fine_tuning import ARGUMENTS, FineTuningGraph
-from safe_transfer_ros.launching.graph import SHARED
+from safe_transfer_ros.launching.graph import namespace
+from safe_transfer_ros.parameters.sections import SHARED
 from safe_transfer_ros.reporting.provenance import write_provenance
 
 GRAPHS = ("pr2_cup_swirl", "panda_push")
@@ -76,7 +77,7 @@ def run_and_compare(options: argparse.Namespace) -> int:
 
 def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
     """One graph from start to end; returns the exit status and the run directory."""
-    claimed = domain.claim(graph.default_domain(given))
+    claimed = domain.claim(graph.default_domain(given), namespace=namespace(given))
     plan = graph.plan(given)
     claimed.serves(plan.run_dir)
     shared = plan.parameters[SHARED]
@@ -90,7 +91,9 @@ def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
         try:
             with (
                 interrupt_on_sigterm(),
-                Launcher(plan.processes, plan.parameters_file, claimed, plan.log_dir) as launcher,
+                Launcher(
+                    plan.processes, plan.parameters_file, claimed, plan.log_dir, namespace=plan.namespace
+                ) as launcher,
             ):
                 while launcher.running():
                     progress.update()

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.critics.safety_critic import LoadedCritic, load_critic
-from safe_transfer_ros.parameters.settings import FilterSettings
+from safe_transfer_ros.parameters.safety_filter import FilterParameters
 from safe_transfer_ros.policies.weights import WeightsError
 from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings
 from safe_transfer_ros.safety.critic.schedule import CscSchedule
@@ -32,7 +32,7 @@ class CriticFileGate:
       scheduled: Whether epsilon follows the unsafety that is measured: then it wants to `hear` of it.
     """
 
-    def __init__(self, graph: TaskInGraph, settings: FilterSettings, *, seed: int) -> None:
+    def __init__(self, graph: TaskInGraph, settings: FilterParameters, *, seed: int) -> None:
         """Load the critic.
 
         Args:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A ROS domain of its own for every run, so that two runs on one machine never hear each other."""
+"""A ROS domain of its own for every run, so that two runs on one machine never hear each other.
+
+Runs that are told to may share one, in namespaces of their own: a domain is claimed together with a namespace.
+"""
 
 from __future__ import annotations
 
@@ -39,13 +42,19 @@ class Running:
     number: int
     process: int
     run_dir: str  # empty while the run is being planned
+    namespace: str = ""
 
     def __str__(self) -> str:
-        return f"{self.number} ({self.run_dir or f'process {self.process}'})"
+        inside = f" {self.namespace}" if self.namespace else ""
+        return f"{self.number}{inside} ({self.run_dir or f'process {self.process}'})"
 
 
-def claim(default: int | None = None) -> Domain:
+def claim(default: int | None = None, *, namespace: str = "") -> Domain:
     """Claim the domain in ROS_DOMAIN_ID; when that is not set, `default`, or else the first free one.
+
+    Args:
+      default: See above.
+      namespace: Of the graph. A domain that is named may be shared by runs in different ones; a free one is nobody's.
 
     Raises:
       ConfigurationError: the domain is held by another run, is not a number, or none is free.
@@ -53,16 +62,18 @@ def claim(default: int | None = None) -> Domain:
     wanted = from_environment()
     wanted = default if wanted is None else wanted
     if wanted is not None:
-        claimed = _try(wanted)
+        claimed = _try(wanted, namespace)
         if claimed is None:
-            holder = (_path(wanted).read_text().splitlines() or ["unknown"])[0]
+            holder = (_path(wanted, namespace).read_text().splitlines() or ["unknown"])[0]
+            where = f"namespace {namespace} of ROS domain {wanted}" if namespace else f"ROS domain {wanted}"
             raise ConfigurationError(
-                f"ROS domain {wanted} is in use by another run (process {holder}): stop that run, or unset "
-                "ROS_DOMAIN_ID to have a free domain chosen"
+                f"{where} is in use by another run (process {holder}): "
+                "stop that run, unset ROS_DOMAIN_ID to have a free domain chosen, or give each a namespace:= of its own"
             )
         return claimed
+    taken = {run.number for run in running()}
     for number in _CHOICES:
-        claimed = _try(number)
+        claimed = None if number in taken else _try(number, namespace)
         if claimed is not None:
             return claimed
     raise ConfigurationError("all ROS domains from 1 to 101 are held by other runs: stop one of them")
@@ -85,18 +96,19 @@ def from_environment() -> int | None:
 def running() -> tuple[Running, ...]:
     """The domains that runs on this machine hold now, lowest first."""
     found = []
-    for path in sorted(_path(0).parent.glob("domain_*.lock")):
-        number = path.stem.partition("_")[2]
+    for path in sorted(_path(0, "").parent.glob("domain_*.lock")):
+        number, dot, inside = path.stem.partition("_")[2].partition(".")
         if not number.isdigit():
             continue
         try:
             with open(path) as lock:
                 process, _, run_dir = lock.read().partition("\n")
                 if _held(lock):
-                    found.append(Running(int(number), int(process or 0), run_dir.strip()))
+                    namespace = f"/{inside.replace('.', '/')}" if dot else ""
+                    found.append(Running(int(number), int(process or 0), run_dir.strip(), namespace))
         except (OSError, ValueError):  # it has just gone, or is another user's, or not ours at all
             continue
-    return tuple(sorted(found, key=lambda run: run.number))
+    return tuple(sorted(found, key=lambda run: (run.number, run.namespace)))
 
 
 def _held(lock: IO[str]) -> bool:
@@ -109,8 +121,8 @@ def _held(lock: IO[str]) -> bool:
     return False
 
 
-def _try(number: int) -> Domain | None:
-    path = _path(number)
+def _try(number: int, namespace: str) -> Domain | None:
+    path = _path(number, namespace)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = open(path, "a+")  # held open for the life of the process: it is the claim
@@ -131,5 +143,6 @@ def _try(number: int) -> Domain | None:
     return Domain(number, lock)
 
 
-def _path(number: int) -> Path:
-    return Path(tempfile.gettempdir()) / "safe_transfer_ros" / f"domain_{number}.lock"
+def _path(number: int, namespace: str) -> Path:
+    inside = namespace.replace("/", ".")  # no ROS name has a dot in it
+    return Path(tempfile.gettempdir()) / "safe_transfer_ros" / f"domain_{number}{inside}.lock"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,8 @@ from typing import Any
 import yaml
 
 from safe_transfer_ros.configuration import ConfigurationError, build, field_types, nearest, parse
-from safe_transfer_ros.parameters.settings import SECTIONS, ExperimentSettings
-
-SHARED = "/**"
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
+from safe_transfer_ros.parameters.sections import SECTIONS, SHARED, document, node_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,28 +40,46 @@ class Process:
 Parameters = dict[str, dict[str, Any]]
 
 
+_NAMESPACE = re.compile(r"(/[A-Za-z_][A-Za-z0-9_]*)+")
+
+
+def namespace(given: Mapping[str, str]) -> str:
+    """The graph's namespace among launch arguments, with a slash before it; empty: the root.
+
+    Raises:
+      ConfigurationError: it is no ROS namespace.
+    """
+    text = given.get("namespace", "").strip("/")
+    if text and not _NAMESPACE.fullmatch(f"/{text}"):
+        raise ConfigurationError(
+            f"namespace must be words of letters, digits and _ joined by /, such as left; got '{given['namespace']}'"
+        )
+    return f"/{text}" if text else ""
+
+
 def read_parameters(path: Path) -> Parameters:
-    """Read a ROS parameter file (`node: ros__parameters: {...}`).
+    """Read a ROS parameter file (`/**/node: ros__parameters: {...}`; `node:` alone means the same here).
 
     Raises:
       ConfigurationError: missing, unreadable, or of another layout; the text names the file and the place.
     """
     try:
-        document = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text())
     except OSError as error:
         raise ConfigurationError(f"cannot read configuration {path}: {error.strerror}") from error
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{path} is not YAML: {str(error).splitlines()[0]}") from error
-    if not isinstance(document, dict):
-        raise ConfigurationError(f"{path}: expected 'node: ros__parameters: ...', got {type(document).__name__}")
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{path}: expected 'node: ros__parameters: ...', got {type(content).__name__}")
     parameters: Parameters = {}
-    for node, section in document.items():
+    for name, section in content.items():
+        node = node_of(str(name))
         values = section.get("ros__parameters") if isinstance(section, dict) else None
         if not isinstance(values, dict):
-            raise ConfigurationError(f"{path}: section '{node}' must hold a 'ros__parameters:' mapping")
+            raise ConfigurationError(f"{path}: section '{name}' must hold a 'ros__parameters:' mapping")
         if node != SHARED and node not in SECTIONS:
             raise ConfigurationError(f"{path}: unknown node '{node}'; {nearest(node, [SHARED, *SECTIONS])}")
-        parameters[str(node)] = dict(values)
+        parameters[node] = dict(values)
     return parameters
 
 
@@ -78,8 +96,7 @@ def write_parameters(parameters: Parameters, path: Path) -> None:
 
 def parameters_text(parameters: Parameters) -> str:
     """The YAML text of a ROS parameter file."""
-    document = {node: {"ros__parameters": values} for node, values in parameters.items()}
-    return yaml.safe_dump(document, sort_keys=False)
+    return yaml.safe_dump(document(parameters), sort_keys=False)
 
 
 def apply_arguments(
@@ -117,7 +134,7 @@ def apply_arguments(
 
 
 def _typed(node: str, parameter: str, text: str) -> Any:
-    settings_type = ExperimentSettings if node == SHARED else SECTIONS.get(node)
+    settings_type = ExperimentParameters if node == SHARED else SECTIONS.get(node)
     if settings_type is None:
         raise ConfigurationError(f"unknown node '{node}'; {nearest(node, SECTIONS)}")
     kinds = field_types(settings_type)
@@ -132,7 +149,7 @@ def complete(parameters: Parameters) -> Parameters:
     Raises:
       ConfigurationError: see `configuration.build`.
     """
-    experiment = build(ExperimentSettings, parameters.get(SHARED, {}), where="configuration")
+    experiment = build(ExperimentParameters, parameters.get(SHARED, {}), where="configuration")
     result: Parameters = {SHARED: dataclasses.asdict(experiment)}
     for node, settings_type in SECTIONS.items():
         result[node] = dataclasses.asdict(build(settings_type, parameters.get(node, {}), where=node))

@@ -29,7 +29,8 @@ from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.middleware import object_pose, qos
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
-from safe_transfer_ros.parameters.settings import ExperimentSettings, RecorderSettings
+from safe_transfer_ros.parameters.bag_recorder import RecorderParameters
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
 
 # Topic, type, what its publisher offers, and how deep to listen; besides these, the commands.
 TOPICS: tuple[tuple[str, type, QoSProfile, QoSProfile], ...] = (
@@ -59,7 +60,7 @@ class BagRecorder(Node):
     def __init__(self, lifetime: Lifetime) -> None:
         """Open the bag, then listen."""
         super().__init__("bag_recorder")
-        experiment, settings = declare(self, ExperimentSettings, RecorderSettings)
+        experiment, settings = declare(self, ExperimentParameters, RecorderParameters)
         if not settings.bag:
             raise ConfigurationError("bag_recorder: parameter 'bag' is missing: name the directory to write")
         self._lifetime = lifetime

@@ -32,7 +32,8 @@ from safe_transfer_ros.middleware.lifecycle import ManagedNode
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.service_thread import ServiceThread
-from safe_transfer_ros.parameters.settings import ExperimentSettings, SupervisorSettings
+from safe_transfer_ros.parameters.controller_supervisor import SupervisorParameters
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.safety.supervisor.command_stream import CommandStream
 from safe_transfer_ros.safety.supervisor.controller_check import find, unfit
 from safe_transfer_ros.tasks.deployment import in_graph
@@ -78,7 +79,7 @@ class ControllerSupervisor(ManagedNode):
     def __init__(self) -> None:
         """Declare parameters."""
         super().__init__("controller_supervisor")
-        self._experiment, self._settings = declare(self, ExperimentSettings, SupervisorSettings)
+        self._experiment, self._settings = declare(self, ExperimentParameters, SupervisorParameters)
         self._robot = in_graph(self._experiment.task).task.robot
         self._joints = self._experiment.command_joints(self._robot.joint_names)
         self._rests: Callable[[Sequence[float]], bool] | None = None  # None: all zeros

@@ -21,7 +21,8 @@ from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.stamps import to_ns
-from safe_transfer_ros.parameters.settings import CriticShadowSettings, ExperimentSettings
+from safe_transfer_ros.parameters.critic_shadow import CriticShadowParameters
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 from safe_transfer_ros.tasks.deployment import in_graph
 
@@ -34,7 +35,7 @@ class CriticShadow(Node):
     def __init__(self, lifetime: Lifetime) -> None:
         """Load the candidate, open the file, then listen."""
         super().__init__("critic_shadow")
-        experiment, settings = declare(self, ExperimentSettings, CriticShadowSettings)
+        experiment, settings = declare(self, ExperimentParameters, CriticShadowParameters)
         for name in ("candidate", "out"):
             if not getattr(settings, name):
                 raise ConfigurationError(f"critic_shadow: parameter '{name}' is missing")

@@ -18,7 +18,8 @@ from safe_transfer_ros.critics.training import Check, CriticSettings, TrainingSe
 from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
-from safe_transfer_ros.parameters.settings import CriticTrainerSettings, ExperimentSettings
+from safe_transfer_ros.parameters.critic_trainer import CriticTrainerParameters
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.tasks.deployment import in_graph
 
 _CHECK_EVERY_S = 0.5
@@ -30,7 +31,7 @@ class CriticTrainer(Node):
     def __init__(self, lifetime: Lifetime) -> None:
         """Open the folder, then listen."""
         super().__init__("critic_trainer")
-        experiment, self._settings = declare(self, ExperimentSettings, CriticTrainerSettings)
+        experiment, self._settings = declare(self, ExperimentParameters, CriticTrainerParameters)
         if not self._settings.out:
             raise ConfigurationError("critic_trainer: parameter 'out' is missing: name the folder to write")
         self._lifetime, self._seed = lifetime, experiment.seed

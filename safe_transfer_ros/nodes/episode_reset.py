@@ -28,7 +28,8 @@ from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.service_thread import ServiceThread
 from safe_transfer_ros.middleware.stamps import set_ns
-from safe_transfer_ros.parameters.settings import ExperimentSettings, ResetSettings
+from safe_transfer_ros.parameters.episode_reset import ResetParameters
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.robots.slow_move import SlowMove, following_torque
 from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.tasks.streams import initial_state_rng
@@ -59,7 +60,7 @@ class EpisodeReset(Node):
     def __init__(self, lifetime: Lifetime) -> None:
         """Declare parameters, create topics and services."""
         super().__init__("episode_reset")
-        experiment, self._settings = declare(self, ExperimentSettings, ResetSettings)
+        experiment, self._settings = declare(self, ExperimentParameters, ResetParameters)
         self._graph = in_graph(experiment.task)
         robot = self._graph.task.robot
         self._states = JointStateReader(robot.joint_names)

@@ -25,7 +25,8 @@ from safe_transfer_ros.middleware.listeners import Listeners
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
 from safe_transfer_ros.middleware.stamps import set_ns
-from safe_transfer_ros.parameters.settings import ExperimentSettings, SimulatorSettings
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
+from safe_transfer_ros.parameters.mujoco_sim import SimulatorParameters
 from safe_transfer_ros.robots.simulation import Perturbation, UnstableSimulationError, perturbation
 from safe_transfer_ros.safety.joint_order import JointOrder
 from safe_transfer_ros.tasks.deployment import in_graph
@@ -40,7 +41,7 @@ class MujocoSim(Node):
         """Declare parameters, build the model, wait for the first reset."""
         super().__init__("mujoco_sim")
         self._lifetime = lifetime
-        experiment, settings = declare(self, ExperimentSettings, SimulatorSettings)
+        experiment, settings = declare(self, ExperimentParameters, SimulatorParameters)
         graph = in_graph(experiment.task)
         self._lockstep: bool = experiment.lockstep
         robot = graph.task.robot
@@ -155,7 +156,7 @@ class MujocoSim(Node):
             self._clock_publisher.publish(self._clock_message)
 
 
-def _perturbation(settings: SimulatorSettings) -> Perturbation:
+def _perturbation(settings: SimulatorParameters) -> Perturbation:
     named = perturbation(settings.perturbation)
     return Perturbation(
         mass=named.mass * settings.mass,

@@ -33,7 +33,8 @@ from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.stamps import set_ns, to_ns
 from safe_transfer_ros.middleware.waiting import PeerTimeout, answer, sleep, until
-from safe_transfer_ros.parameters.settings import ExperimentSettings, PolicyServerSettings
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
+from safe_transfer_ros.parameters.policy_server import PolicyServerParameters
 from safe_transfer_ros.policies import weights
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.tasks.deployment import in_graph
@@ -68,7 +69,7 @@ class PolicyServer(ManagedNode):
     def __init__(self) -> None:
         """Declare parameters."""
         super().__init__("policy_server")
-        self._experiment, self._settings = declare(self, ExperimentSettings, PolicyServerSettings)
+        self._experiment, self._settings = declare(self, ExperimentParameters, PolicyServerParameters)
         self._graph = in_graph(self._experiment.task)
         self._task = self._graph.task
         self._view = self._graph.view(self._experiment.seed, lockstep=self._experiment.lockstep)

@@ -33,7 +33,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
-from safe_transfer_ros.configuration import ConfigurationError, build
+from safe_transfer_ros.configuration import ConfigurationError, build, seconds
 from safe_transfer_ros.critics.file_gate import CriticFileGate
 from safe_transfer_ros.critics.time_bound_gate import TimeBoundGate
 from safe_transfer_ros.middleware import object_pose, qos, realtime
@@ -46,7 +46,8 @@ from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.stamps import to_ns
 from safe_transfer_ros.middleware.standing_causes import StandingCauses
-from safe_transfer_ros.parameters.settings import ExperimentSettings, FilterSettings
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
+from safe_transfer_ros.parameters.safety_filter import FilterParameters
 from safe_transfer_ros.safety.critic.gate import Gate
 from safe_transfer_ros.safety.filter import safety_filter as rules
 from safe_transfer_ros.safety.filter.gravity_term import GravityTerm
@@ -73,7 +74,7 @@ class SafetyFilter(ManagedNode):
             `critic_timeout` for an answer.
         """
         super().__init__("safety_filter")
-        experiment, settings = declare(self, ExperimentSettings, FilterSettings)
+        experiment, settings = declare(self, ExperimentParameters, FilterParameters)
         self._settings = settings
         self._graph = in_graph(experiment.task)
         self._task = self._graph.task
@@ -123,8 +124,8 @@ class SafetyFilter(ManagedNode):
             )
         self._standing = StandingCauses(
             self,
-            e_stop_lease_s=settings.e_stop_lease,
-            permission_lease_s=settings.permission_lease,
+            e_stop_lease_s=seconds(settings.e_stop_lease),
+            permission_lease_s=seconds(settings.permission_lease),
             stop=self._on_forbidden,
         )
         self._active = False
@@ -141,26 +142,14 @@ class SafetyFilter(ManagedNode):
         self._arrival_ns = self._published_ns = time.monotonic_ns()
         self.add_on_set_parameters_callback(self._on_parameters)
 
-    def _rule_settings(self, settings: FilterSettings) -> rules.FilterSettings:
-        return rules.FilterSettings(
-            action_timeout_s=settings.action_timeout,
-            trip_timeout_s=settings.trip_timeout,
-            joint_state_timeout_s=max(settings.joint_state_timeout, self._nominal_period * 2.5),
-            frozen_timeout_s=settings.frozen_timeout,
-            object_timeout_s=settings.object_timeout,
-            object_frozen_timeout_s=settings.object_frozen_timeout,
-            state_period_s=self._nominal_period,
-            torque_rate_limit=settings.torque_rate_limit,
-            clamp=settings.clamp,
-            stop_damping=0.0 if self._lockstep else settings.stop_damping,
-            stop_damping_time_s=settings.stop_damping_time,
-        )
+    def _rule_settings(self, parameters: FilterParameters) -> rules.FilterSettings:
+        return parameters.rule_settings(state_period_s=self._nominal_period, lockstep=self._lockstep)
 
     def _on_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         """Shorter timeouts are taken at once, all or none; nothing can be made laxer while the filter runs."""
         values = dataclasses.asdict(self._settings) | {change.name: change.value for change in changes}
         try:
-            settings = build(FilterSettings, values, where=self.get_name())
+            settings = build(FilterParameters, values, where=self.get_name())
             refusal = self._filter.tighten(self._rule_settings(settings))
         except (ConfigurationError, ValueError) as error:
             refusal = str(error)

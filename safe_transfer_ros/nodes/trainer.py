@@ -7,6 +7,7 @@ before both have acknowledged: policy_server the weights, the filter the torque 
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import traceback
 from array import array
@@ -27,7 +28,9 @@ from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
 from safe_transfer_ros.middleware.waiting import PeerTimeout, answer, until
-from safe_transfer_ros.parameters.settings import ExperimentSettings, TrainerSettings, as_dict
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
+from safe_transfer_ros.parameters.sections import SHARED, document
+from safe_transfer_ros.parameters.trainer import TrainerParameters
 from safe_transfer_ros.policies import weights
 from safe_transfer_ros.record.episode import Episode, EpisodeError, count_interventions, episodes_from_decisions
 from safe_transfer_ros.record.iteration import IterationRecord, append, iteration_record, read
@@ -48,7 +51,7 @@ class Trainer(Node):
         """Load the policy, create the topics; with `autostart`, begin once the graph is complete."""
         super().__init__("trainer")
         self._lifetime = lifetime
-        self._experiment, self._settings = declare(self, ExperimentSettings, TrainerSettings)
+        self._experiment, self._settings = declare(self, ExperimentParameters, TrainerParameters)
         self._graph = in_graph(self._experiment.task)
         self._task = self._graph.task
         self._learning = self._start_learning()
@@ -204,8 +207,8 @@ class Trainer(Node):
         """The run's parameters as YAML, so that the bag alone says how it came about."""
         if self._settings.config_file:
             return Path(self._settings.config_file).read_text()
-        sections = {"/**": self._experiment, "trainer": self._settings}
-        return yaml.safe_dump({node: {"ros__parameters": as_dict(own)} for node, own in sections.items()})
+        own = {SHARED: self._experiment, "trainer": self._settings}
+        return yaml.safe_dump(document({node: dataclasses.asdict(values) for node, values in own.items()}))
 
     async def _iterate(self, iteration: int) -> IterationRecord:
         seconds = self._settings.peer_timeout

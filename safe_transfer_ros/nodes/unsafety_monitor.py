@@ -22,7 +22,8 @@ from safe_transfer_ros.middleware.joint_state_reader import JointStateError, Joi
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.stamps import to_ns
-from safe_transfer_ros.parameters.settings import ExperimentSettings, MonitorSettings
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
+from safe_transfer_ros.parameters.unsafety_monitor import MonitorParameters
 from safe_transfer_ros.record.iteration import iteration_estimate
 from safe_transfer_ros.record.recompute import account
 from safe_transfer_ros.safety.limit.torque_limit import TorqueLimitGovernor
@@ -36,7 +37,7 @@ class UnsafetyMonitor(Node):
     def __init__(self) -> None:
         """Publish the starting limit; from then on events drive it."""
         super().__init__("unsafety_monitor")
-        experiment, settings = declare(self, ExperimentSettings, MonitorSettings)
+        experiment, settings = declare(self, ExperimentParameters, MonitorParameters)
         self._graph = in_graph(experiment.task)
         self._states = JointStateReader(self._graph.task.robot.joint_names)
         self._unsafety = self._graph.unsafety_reader(experiment.seed)

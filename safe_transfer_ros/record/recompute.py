@@ -119,7 +119,7 @@ def recompute(bag: Bag | Path | str) -> Recomputed:
 def parameters(config: Mapping[str, Any], node: str) -> dict[str, Any]:
     """A node's own parameters on top of the shared ones (`/**`), from the ROS parameter-file layout."""
     result: dict[str, Any] = {}
-    for section in ("/**", node):
+    for section in ("/**", node, f"/**/{node}"):  # a node's own without /** is how it was written up to 0.1.0
         values = config.get(section)
         if isinstance(values, Mapping) and isinstance(values.get("ros__parameters"), Mapping):
             result.update(values["ros__parameters"])

@@ -11,8 +11,8 @@ import yaml
 from safe_transfer_ros import resources
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.launching import fine_tuning, pr2_cup_swirl
-from safe_transfer_ros.launching.graph import SHARED, apply_arguments, complete, read_parameters, write_parameters
-from safe_transfer_ros.parameters.settings import SECTIONS
+from safe_transfer_ros.launching.graph import apply_arguments, complete, read_parameters, write_parameters
+from safe_transfer_ros.parameters.sections import SECTIONS, SHARED
 from safe_transfer_ros.policies.weights import Architecture
 
 SHIPPED = "config/pr2_cup_swirl.yaml"
@@ -61,7 +61,9 @@ def test_hardware_is_the_same_graph_with_a_supervisor_in_the_place_of_the_simula
 
 def test_settings_of_the_robot_go_on_top(tmp_path: Path) -> None:
     file = tmp_path / "arm.yaml"
-    write_parameters({"safety_filter": {"permission_lease": 0.3}, SHARED: {"mode": "realtime"}}, file)
+    write_parameters(
+        {"safety_filter": {"permission_lease": 0.3, "e_stop_lease": "off"}, SHARED: {"mode": "realtime"}}, file
+    )
     parameters = plan(tmp_path, robot="hardware", robot_config=str(file), allow_uncommissioned="true").parameters
     assert parameters["safety_filter"]["permission_lease"] == 0.3
     assert parameters["safety_filter"]["action_timeout"] == 0.1, "of the task's own configuration file"
@@ -79,7 +81,8 @@ def test_settings_of_the_robot_go_on_top(tmp_path: Path) -> None:
         ({"policy": "no_such_policy"}, "no policy file 'no_such_policy'"),
         ({"perturbation": "light_stick"}, "light_sticky"),
         ({"robot": "hardware", "mode": "lockstep"}, "leave out mode:=lockstep"),
-        ({"robot": "hardware", "safety_filter.permission_lease": "0"}, "permission_lease above 0"),
+        ({"robot": "hardware", "safety_filter.permission_lease": "0"}, "to switch it off, write off instead of 0"),
+        ({"robot": "hardware", "safety_filter.permission_lease": "off"}, "permission_lease, s, .* must not be off"),
         ({"robot": "hardware", "safety_filter.reset_torque_limit": "9"}, "above torque_limit_max"),
         ({"config": "no/such.yaml"}, "cannot read configuration"),
         ({"safety_filter.trip_timeout": "0.05"}, "trip_timeout"),

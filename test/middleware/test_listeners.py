@@ -25,7 +25,7 @@ from safe_transfer_ros.launching.embedded import child_environment
 from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.middleware.listeners import COMMANDS, LISTENERS, Listeners
 from safe_transfer_ros.middleware.stamps import to_ns
-from safe_transfer_ros.parameters.settings import ExperimentSettings
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
 
 # In the graph of a task without an object.
 LISTENING = {topic: set(nodes) for topic, nodes in LISTENERS.items() if topic != "object_pose"}
@@ -85,10 +85,10 @@ def test_those_who_must_hear_are_waited_for_by_name(join: Callable[..., Node]) -
 
 
 def test_a_list_of_nodes_that_is_none_is_refused() -> None:
-    assert build(ExperimentSettings, {"graph": "a, b"}, where="x").nodes == ("a", "b")
+    assert build(ExperimentParameters, {"graph": "a, b"}, where="x").nodes == ("a", "b")
     for graph in ("a,,b", "a,b,a", ","):
         with pytest.raises(ConfigurationError, match="graph must be"):
-            build(ExperimentSettings, {"graph": graph}, where="x")
+            build(ExperimentParameters, {"graph": graph}, where="x")
 
 
 @pytest.mark.parametrize("late", ["bag_recorder", "safety_filter"])

@@ -21,7 +21,7 @@ from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.critics.file_gate import CriticFileGate
 from safe_transfer_ros.critics.safety_critic import save_critic
 from safe_transfer_ros.middleware import qos
-from safe_transfer_ros.parameters.settings import FilterSettings
+from safe_transfer_ros.parameters.safety_filter import FilterParameters
 from safe_transfer_ros.safety.reasons import Verdict
 from safe_transfer_ros.tasks.deployment import in_graph
 
@@ -128,7 +128,7 @@ def test_epsilon_follows_what_was_measured_between_episodes_only(bench: Bench) -
 
 def test_a_schedule_needs_the_gamma_of_the_card(tmp_path: Path) -> None:
     critic(tmp_path / "c.safetensors", threshold=0.1, gamma=None)
-    settings = FilterSettings(critic=str(tmp_path / "c.safetensors"))
+    settings = FilterParameters(critic=str(tmp_path / "c.safetensors"))
     assert CriticFileGate(GRAPH, settings, seed=0).epsilon == 0.1
     with pytest.raises(ConfigurationError, match="tells no gamma_safe"):
         CriticFileGate(GRAPH, dataclasses.replace(settings, critic_schedule="csc"), seed=0)
@@ -136,7 +136,7 @@ def test_a_schedule_needs_the_gamma_of_the_card(tmp_path: Path) -> None:
 
 def test_a_run_that_goes_on_draws_the_candidates_it_would_have_drawn(tmp_path: Path) -> None:
     critic(tmp_path / "c.safetensors", threshold=0.1)
-    settings = FilterSettings(critic=str(tmp_path / "c.safetensors"))
+    settings = FilterParameters(critic=str(tmp_path / "c.safetensors"))
 
     def chosen(gate: CriticFileGate) -> np.ndarray:
         return gate.judge(np.zeros(18), np.zeros(7), np.full(7, 0.05), np.full(7, 0.9), 1.0)[0]
@@ -164,18 +164,18 @@ def test_a_run_that_goes_on_draws_the_candidates_it_would_have_drawn(tmp_path: P
 def test_a_critic_that_cannot_be_relied_on_is_refused_at_start(tmp_path: Path, changes: dict, line: str) -> None:
     critic(tmp_path / "c.safetensors", threshold=0.1, **changes)
     with pytest.raises(ConfigurationError, match=line):
-        CriticFileGate(GRAPH, FilterSettings(critic=str(tmp_path / "c.safetensors")), seed=0)
+        CriticFileGate(GRAPH, FilterParameters(critic=str(tmp_path / "c.safetensors")), seed=0)
 
 
 def test_a_clamp_that_the_critic_has_not_learned_from_is_refused(tmp_path: Path) -> None:
     critic(tmp_path / "c.safetensors", threshold=0.1)
     with pytest.raises(ConfigurationError, match="has learned from torques clamped joint by joint"):
-        CriticFileGate(GRAPH, FilterSettings(critic=str(tmp_path / "c.safetensors"), clamp="scale"), seed=0)
+        CriticFileGate(GRAPH, FilterParameters(critic=str(tmp_path / "c.safetensors"), clamp="scale"), seed=0)
 
 
 def test_an_operator_may_take_an_uncertified_one_on_record(tmp_path: Path) -> None:
     critic(tmp_path / "c.safetensors", threshold=0.5, certified=False)
-    settings = FilterSettings(critic=str(tmp_path / "c.safetensors"), critic_uncertified=True)
+    settings = FilterParameters(critic=str(tmp_path / "c.safetensors"), critic_uncertified=True)
     gate = CriticFileGate(GRAPH, settings, seed=0)
     zeros = np.zeros(7)
     _, risk, verdict, _ = gate.judge(np.zeros(18), zeros, zeros + 0.1, zeros, 1.0)
