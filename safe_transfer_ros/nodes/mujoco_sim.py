@@ -12,7 +12,6 @@ import time
 from array import array
 
 import numpy as np
-from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock as ClockMsg
@@ -20,7 +19,7 @@ from safe_transfer_msgs.srv import ResetEpisode
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
-from safe_transfer_ros.middleware import object_pose, qos
+from safe_transfer_ros.middleware import object_pose, topics
 from safe_transfer_ros.middleware.listeners import Listeners
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
@@ -62,16 +61,15 @@ class MujocoSim(Node):
         self._state = JointState(name=list(robot.joint_names))
         self._state.header.frame_id = "base_link"
         self._clock_message = ClockMsg()
-        self._states = self.create_publisher(JointState, "joint_states", qos.RECORD)
-        self._poses = self.create_publisher(PoseStamped, object_pose.TOPIC, qos.RECORD) if graph.tracks_object else None
+        self._states = topics.JOINT_STATES.advertise(self)
+        self._poses = topics.OBJECT_POSE.advertise(self) if graph.tracks_object else None
         self._base_link = robot.base_link
-        self._clock_publisher = self.create_publisher(ClockMsg, "clock", qos.RECORD)
-        commands = f"{experiment.controller}/commands"
+        self._clock_publisher = topics.CLOCK.advertise(self)
         self._command_order = JointOrder(robot.joint_names).indices(experiment.command_joints(robot.joint_names))
-        self.create_subscription(Float64MultiArray, commands, self._on_command, qos.STREAM)
-        self._listeners = [Listeners(self, self._states, "joint_states", experiment.nodes)]
+        topics.commands(experiment.controller).listen(self, self._on_command)
+        self._listeners = [Listeners(self, self._states, topics.JOINT_STATES, experiment.nodes)]
         if self._poses is not None:
-            self._listeners.append(Listeners(self, self._poses, object_pose.TOPIC, experiment.nodes))
+            self._listeners.append(Listeners(self, self._poses, topics.OBJECT_POSE, experiment.nodes))
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._offer = self.create_timer(0.02, self._offer_resets, clock=self._steady)
         self._simulated.place(initial_state_rng(experiment.seed, 0))

@@ -28,20 +28,19 @@ from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.parameter import Parameter
-from safe_transfer_msgs.msg import FilterStatus, PolicyAction, SafetyDecision, TorqueLimit, UnsafetyEstimate
-from sensor_msgs.msg import JointState
+from safe_transfer_msgs.msg import PolicyAction, TorqueLimit, UnsafetyEstimate
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from safe_transfer_ros.configuration import ConfigurationError, build, seconds
 from safe_transfer_ros.critics.file_gate import CriticFileGate
 from safe_transfer_ros.critics.time_bound_gate import TimeBoundGate
-from safe_transfer_ros.middleware import object_pose, qos, realtime
+from safe_transfer_ros.middleware import object_pose, realtime, topics
 from safe_transfer_ros.middleware.filter_health import FilterHealth
 from safe_transfer_ros.middleware.filter_messages import DecisionMessage, read_proposal, status_message
 from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader
 from safe_transfer_ros.middleware.lifecycle import ManagedNode
-from safe_transfer_ros.middleware.listeners import COMMANDS, Listeners
+from safe_transfer_ros.middleware.listeners import Listeners
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.stamps import to_ns
@@ -60,7 +59,6 @@ Array = npt.NDArray[np.float64]
 
 _STOPPING = (Mode.HOLDING, Mode.TRIPPED)
 _MOVING = (Mode.ARMED, Mode.HOLDING)
-PROPOSALS, RESET_PROPOSALS = "policy_server/action", "episode_reset/action"
 
 
 class SafetyFilter(ManagedNode):
@@ -83,7 +81,7 @@ class SafetyFilter(ManagedNode):
         self._nominal_period = self._graph.state_period_s(lockstep=self._lockstep)
         self._control_period_ns = round(self._task.control_period_s * 1e9)
         self._nodes = experiment.nodes
-        self._commands_topic = f"{experiment.controller}/commands"
+        self._controller = experiment.controller
         self._gravity: GravityTerm | None = None
         self._carried_ns = 0  # when it last followed the arm
         if experiment.adds_gravity(self._task.robot.gravity_compensated):
@@ -161,21 +159,23 @@ class SafetyFilter(ManagedNode):
 
     def configure(self) -> None:
         """Create topics, services and timers."""
-        self._commands = self.create_publisher(Float64MultiArray, self._commands_topic, qos.RECORD)
-        self._decisions = self.create_publisher(SafetyDecision, "safety_filter/decision", qos.RECORD)
-        self._status = self.create_publisher(FilterStatus, "safety_filter/status", qos.LATCHED_RECORD)
-        listeners = [Listeners(self, self._commands, COMMANDS, self._nodes)]
-        listeners.append(Listeners(self, self._decisions, "safety_filter/decision", self._nodes))
-        self._standing.watch(listeners, exclusive=(self._commands_topic, PROPOSALS, RESET_PROPOSALS))
-        self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.RECORD)
-        self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM, raw=True)
+        commands = topics.commands(self._controller)
+        self._commands = commands.advertise(self)
+        self._decisions = topics.DECISIONS.advertise(self)
+        self._status = topics.FILTER_STATUS.advertise(self)
+        listeners = [Listeners(self, self._commands, commands, self._nodes)]
+        listeners.append(Listeners(self, self._decisions, topics.DECISIONS, self._nodes))
+        exclusive = (commands.name, topics.PROPOSALS.name, topics.RESET_PROPOSALS.name)
+        self._standing.watch(listeners, exclusive=exclusive)
+        self._diagnostics = topics.DIAGNOSTICS.advertise(self)
+        topics.JOINT_STATES.listen(self, self._on_joint_state, raw=True)
         if self._graph.tracks_object:
-            self.create_subscription(PoseStamped, object_pose.TOPIC, self._on_object_pose, qos.STREAM)
-        self.create_subscription(PolicyAction, PROPOSALS, self._on_action, qos.PROPOSALS)
-        self.create_subscription(TorqueLimit, "unsafety_monitor/torque_limit", self._on_limit, qos.LATCHED)
+            topics.OBJECT_POSE.listen(self, self._on_object_pose)
+        topics.PROPOSALS.listen(self, self._on_action)
+        topics.TORQUE_LIMIT.listen(self, self._on_limit)
         if self._critic is not None and self._critic.scheduled:
-            self.create_subscription(UnsafetyEstimate, "unsafety_monitor/estimate", self._on_estimate, qos.LATCHED)
-        self.create_subscription(PolicyAction, RESET_PROPOSALS, self._on_reset_action, qos.PROPOSALS)
+            topics.UNSAFETY_ESTIMATE.listen(self, self._on_estimate)
+        topics.RESET_PROPOSALS.listen(self, self._on_reset_action)
         self.create_service(SetBool, "safety_filter/arm", self._on_arm)
         self.create_service(SetBool, "safety_filter/arm_reset", self._on_arm_reset)
         self.create_service(Trigger, "safety_filter/reset", self._on_reset)

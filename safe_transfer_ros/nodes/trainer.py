@@ -24,7 +24,7 @@ from safe_transfer_msgs.msg import FilterStatus, PolicyStatus, PolicyWeights, Sa
 from std_msgs.msg import String
 
 from safe_transfer_ros.learning.policy_file import load_for, with_stddev_scaled
-from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware import topics
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
 from safe_transfer_ros.middleware.waiting import PeerTimeout, answer, until
@@ -67,12 +67,12 @@ class Trainer(Node):
         self._busy = False
         self._started = 0.0
 
-        self._weights = self.create_publisher(PolicyWeights, "trainer/policy_weights", qos.LATCHED)
-        self._run_config = self.create_publisher(String, "trainer/run_config", qos.LATCHED)
-        self.create_subscription(SafetyDecision, "safety_filter/decision", self._on_decision, qos.RECORD)
-        self.create_subscription(PolicyStatus, "policy_server/policy_status", self._on_status, qos.LATCHED)
-        self.create_subscription(FilterStatus, "safety_filter/status", self._on_filter_status, qos.LATCHED)
-        self.create_subscription(UnsafetyEstimate, "unsafety_monitor/estimate", self._on_estimate, qos.LATCHED)
+        self._weights = topics.POLICY_WEIGHTS.advertise(self)
+        self._run_config = topics.RUN_CONFIG.advertise(self)
+        topics.DECISIONS.listen(self, self._on_decision)
+        topics.POLICY_STATUS.listen(self, self._on_status)
+        topics.FILTER_STATUS.listen(self, self._on_filter_status)
+        topics.UNSAFETY_ESTIMATE.listen(self, self._on_estimate)
         self._rollouts = ActionClient(self, Rollout, "policy_server/rollout")
         self._server = ActionServer(
             self,

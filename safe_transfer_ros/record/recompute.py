@@ -19,6 +19,7 @@ import yaml
 from numpy.typing import NDArray
 
 from safe_transfer_ros.bags.errors import BagError
+from safe_transfer_ros.bags.graph import messages
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.record.episode import Episode, EpisodeAssembler, EpisodeError
 from safe_transfer_ros.record.iteration import IterationRecord, iteration_estimate, iteration_record
@@ -27,13 +28,7 @@ from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings, Torque
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
 from safe_transfer_ros.safety.reasons import Reason, Verdict, split
 from safe_transfer_ros.tasks.deployment import in_graph
-
-JOINT_STATES = "/joint_states"
-DECISIONS = "/safety_filter/decision"
-WEIGHTS = "/trainer/policy_weights"
-RUN_CONFIG = "/trainer/run_config"
-OBJECT_POSE = "/object_pose"
-TOPICS = (JOINT_STATES, OBJECT_POSE, DECISIONS, WEIGHTS, RUN_CONFIG)
+from safe_transfer_ros.topic_names import DECISIONS, JOINT_STATES, OBJECT_POSE, POLICY_WEIGHTS, RUN_CONFIG
 
 # Joint states are taken in by blocks: forward kinematics of many at once costs a twentieth of one by one.
 _BLOCK = 2048
@@ -102,7 +97,7 @@ def recompute(bag: Bag | Path | str) -> Recomputed:
     config = _run_config(bag)
     replay = _Replay(config)
     poses = (OBJECT_POSE,) if replay.tracks_object else ()
-    for topic, message, log_time_ns in bag.messages((JOINT_STATES, *poses, DECISIONS, WEIGHTS)):
+    for topic, message, log_time_ns in messages(bag, (JOINT_STATES, *poses, DECISIONS, POLICY_WEIGHTS)):
         if topic == JOINT_STATES:
             replay.on_joint_state(message)
         elif topic == OBJECT_POSE:
@@ -137,21 +132,21 @@ def governor(config: Mapping[str, Any]) -> TorqueLimitGovernor:
 
 
 def _run_config(bag: Bag) -> dict[str, Any]:
-    """The last configuration published on /trainer/run_config."""
+    """The last configuration published on trainer/run_config."""
     text = None
-    for _, message, _ in bag.messages((RUN_CONFIG,)):
+    for _, message, _ in messages(bag, (RUN_CONFIG,)):
         text = message.data
     if text is None:
         raise BagError(
-            f"{bag.path} has nothing on {RUN_CONFIG}, so it does not say how it came about: "
+            f"{bag.path} has nothing on /{RUN_CONFIG}, so it does not say how it came about: "
             "give a bag that bag_recorder wrote during fine-tuning"
         )
     try:
         config = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise BagError(f"{RUN_CONFIG} in {bag.path} is not YAML: {str(error).splitlines()[0]}") from error
+        raise BagError(f"/{RUN_CONFIG} in {bag.path} is not YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(config, dict) or "task" not in parameters(config, "trainer"):
-        raise BagError(f"{RUN_CONFIG} in {bag.path} names no task: expected '/**: ros__parameters: task: ...'")
+        raise BagError(f"/{RUN_CONFIG} in {bag.path} names no task: expected '/**: ros__parameters: task: ...'")
     return config
 
 

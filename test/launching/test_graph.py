@@ -152,3 +152,30 @@ def test_resume_may_come_with_every_default_as_ros2_launch_gives_them(tmp_path: 
     assert "leave out" not in str(refused.value)
     with pytest.raises(ConfigurationError, match="leave out record"):
         pr2_cup_swirl.GRAPH.plan(defaults | {"resume": str(tmp_path / "nothing"), "record": "false"})
+
+
+def test_hardware_needs_a_word_on_the_external_stop(tmp_path: Path) -> None:
+    """The shipped file requires a stop button; an arm's own file has to say what is with its own."""
+    shipped = plan(tmp_path, robot="hardware", allow_uncommissioned="true")
+    assert shipped.parameters["safety_filter"]["e_stop_lease"] == 0.3
+    arm = tmp_path / "arm.yaml"
+    write_parameters({SHARED: {"mode": "realtime"}, "safety_filter": {"permission_lease": 0.1}}, arm)
+    given = {"robot": "hardware", "robot_config": str(arm), "allow_uncommissioned": "true"}
+    with pytest.raises(ConfigurationError, match="needs safety_filter.e_stop_lease, and nothing sets it"):
+        pr2_cup_swirl.GRAPH.plan(given | {"run_dir": str(tmp_path / "refused")})
+    said = pr2_cup_swirl.GRAPH.plan(given | {"run_dir": str(tmp_path / "said"), "safety_filter.e_stop_lease": "off"})
+    assert said.parameters["safety_filter"]["e_stop_lease"] == "off"
+
+
+@pytest.mark.parametrize(("given", "expected"), [("left", "/left"), ("/cell/left/", "/cell/left"), ("", ""), ("/", "")])
+def test_a_namespace_is_of_every_node(tmp_path: Path, given: str, expected: str) -> None:
+    planned = plan(tmp_path, namespace=given)
+    assert planned.namespace == expected
+    assert set(yaml.safe_load(planned.parameters_file.read_text())) == {"/**", *(f"/**/{node}" for node in SECTIONS)}
+
+
+@pytest.mark.parametrize("wrong", ["2nd", "le-ft", "left//arm", "left arm", "{left}"])
+def test_what_is_no_namespace_is_refused(tmp_path: Path, wrong: str) -> None:
+    with pytest.raises(ConfigurationError, match="namespace must be words of letters"):
+        plan(tmp_path, namespace=wrong)
+    assert not (tmp_path / "run").exists()
