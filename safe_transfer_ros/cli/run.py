@@ -18,6 +18,7 @@ from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
 from safe_transfer_ros.launching.fine_tuning import ARGUMENTS, FineTuningGraph
 from safe_transfer_ros.launching.graph import namespace
+from safe_transfer_ros.middleware import dds
 from safe_transfer_ros.parameters.sections import SHARED
 from safe_transfer_ros.reporting.provenance import write_provenance
 
@@ -84,7 +85,8 @@ def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
     first = int(shared["first_iteration"])
     iterations = first + int(plan.parameters["trainer"]["iterations"])
     write_provenance(plan.provenance)
-    print(f"run directory {plan.run_dir}   (ROS_DOMAIN_ID={claimed.number}, localhost only)")
+    reach = dds.beyond_this_machine() or "this machine only"
+    print(f"run directory {plan.run_dir}   (ROS_DOMAIN_ID={claimed.number}, {reach})")
     print("live view, with a key to trip the filter, in another terminal: safe_transfer watch")
     exit_code = 0
     with RunProgress(plan.run_dir / "iterations.csv", iterations, float(shared["d_safe"]), done=first) as progress:

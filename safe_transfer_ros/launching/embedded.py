@@ -23,7 +23,7 @@ STOP_SECONDS = 10.0  # a process that has not ended this long after SIGINT is ki
 
 
 def child_environment(domain: int) -> dict[str, str]:
-    """Environment of a node's process in a ROS domain: localhost only, bound to the life of this process."""
+    """Environment of a node's process in a ROS domain: this machine only, bound to the life of this process."""
     return os.environ | {
         "ROS_DOMAIN_ID": str(domain),
         **dds.environment(),
