@@ -12,6 +12,7 @@ import pytest
 
 from safe_transfer_ros import resources
 from safe_transfer_ros.faults import network
+from safe_transfer_ros.launching import domain
 from safe_transfer_ros.middleware import dds
 
 NODE = """
@@ -77,7 +78,8 @@ while time.monotonic() < end and not (len(sys.argv) > 3 and sys.argv[3] in heard
 for _ in range(20):
     publisher.publish(String(data=sys.argv[1]))
     rclpy.spin_once(node, timeout_sec=0.05)
-own = {os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}")}
+files = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+own = {os.readlink(file) for file in files if os.path.islink(file)}
 rows = [line.split() for line in open("/proc/net/udp").readlines()[1:]]
 sockets = sorted({row[1].split(":")[0] for row in rows if f"socket:[{row[9]}]" in own})
 print("heard", *sorted(heard))
@@ -87,13 +89,13 @@ LOOPBACK = "0100007F"
 
 
 def talk(
-    who: str, seconds: float, *until: str, environment: dict[str, str], within: tuple[str, ...] = ()
+    who: str, number: int, *until: str, seconds: float, environment: dict[str, str], within: tuple[str, ...] = ()
 ) -> subprocess.Popen[str]:
     """A process of its own; `within` is what enters another network."""
     clean = {name: value for name, value in os.environ.items() if name not in (dds.RANGE, dds.PROFILES)}
     return subprocess.Popen(
         [*within, sys.executable, "-c", TALKER, who, str(seconds), *until],
-        env=clean | environment | {"ROS_DOMAIN_ID": "98"},
+        env=clean | environment | {"ROS_DOMAIN_ID": str(number)},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -111,8 +113,16 @@ def test_every_socket_of_ours_is_bound_to_the_loopback_and_a_default_participant
     name: str, default: dict[str, str]
 ) -> None:
     """The default one is ros2_control, say, that somebody started in another terminal."""
-    ours = talk("ours", 40.0, "other", environment={dds.RANGE: "SYSTEM_DEFAULT", dds.PROFILES: dds.profiles(name)})
-    other = talk("other", 40.0, "ours", environment=default)
+    claimed = domain.claim()
+    number = claimed.number
+    ours = talk(
+        "ours",
+        number,
+        "other",
+        seconds=40.0,
+        environment={dds.RANGE: "SYSTEM_DEFAULT", dds.PROFILES: dds.profiles(name)},
+    )
+    other = talk("other", number, "ours", seconds=40.0, environment=default)
     us, them = said(ours), said(other)
     assert us["heard"] == them["heard"] == {"ours", "other"}
     assert us["sockets"] == {LOOPBACK}
@@ -132,11 +142,14 @@ def test_a_peer_on_the_network_that_sends_to_our_address_does_not_join(profile: 
     with network.Cable("safe_transfer_dds") as cable:
         # LOCALHOST is what we said of ourselves before: it keeps nobody out who sends to us.
         reach = "LOCALHOST" if profile == dds.NETWORK else "SYSTEM_DEFAULT"
-        ours = talk("ours", 12.0, "peer", environment={dds.RANGE: reach, dds.PROFILES: dds.profiles(profile)})
+        ours = talk(
+            "ours", 98, "peer", seconds=12.0, environment={dds.RANGE: reach, dds.PROFILES: dds.profiles(profile)}
+        )
         peer = talk(
             "peer",
-            12.0,
+            98,
             "ours",
+            seconds=12.0,
             environment={dds.RANGE: "SUBNET", "ROS_STATIC_PEERS": "10.77.0.1"},
             within=cable.to_far,
         )
