@@ -75,7 +75,8 @@ def setting_of(
       KeyError: the rules have no such field, or do not say what it means.
     """
     default = {field.name: field.default for field in dataclasses.fields(rules)}[name]
-    meaning = attributes(rules)[name].rstrip(".")
+    # A parameter is named without the _s of the rules: its text has the unit.
+    meaning = re.sub(r"\b(\w+)_s\b", r"\1", attributes(rules)[name].rstrip("."))
     text = f"{meaning}, s" if name.endswith("_s") else meaning
     return setting(default, text, minimum=minimum, maximum=maximum, choices=choices, live=live)
 

@@ -32,7 +32,7 @@ class ExperimentParameters:
     torque_limit_min: float = setting_of(GovernorSettings, "t_min", minimum=1e-3, maximum=1e3)
     torque_limit_max: float = setting_of(GovernorSettings, "t_max", minimum=1e-3, maximum=1e3)
     allow_unsafe_minimum: bool = setting_of(GovernorSettings, "allow_unsafe_minimum")
-    controller: str = setting("effort_controller", "Effort controller: commands go to <controller>/commands")
+    controller: str = setting("effort_controller", "Effort controller: commands go to CONTROLLER/commands")
     controller_joints: str = setting(
         "", "Joints in the order in which the controller takes their torques, separated by commas; empty: the robot's"
     )

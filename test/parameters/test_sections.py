@@ -74,7 +74,10 @@ def test_defaults_and_meanings_are_the_rules_own() -> None:
     ours, theirs = FilterParameters().rule_settings(state_period_s=0.005, lockstep=False), rules.FilterSettings()
     assert ours == theirs
     meaning = {field.name: field.metadata["description"] for field in dataclasses.fields(FilterParameters)}
-    assert meaning["trip_timeout"] == "Still none: TRIPPED; not shorter than action_timeout_s, s"
+    assert (
+        meaning["trip_timeout"]
+        == "Armed, still no fresh proposal after this long: TRIPPED; not shorter than action_timeout, s"
+    )
     live = {field.name for field in dataclasses.fields(FilterParameters) if field.metadata["live"]}
     assert {f"{name}_s" for name in live} == set(rules.TIGHTENABLE)
     assert ExperimentParameters().governor(MonitorParameters()) == GovernorSettings()
