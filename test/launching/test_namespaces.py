@@ -174,3 +174,24 @@ def test_what_is_for_every_node_is_enough_where_nothing_is_by_name(tmp_path: Pat
     with Launcher((one,), file, claimed, tmp_path, namespace="/left") as launcher:
         time.sleep(4.0)
         assert launcher.running(), "it did not refuse"
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("use_sim_tim:=true", "unknown parameter 'use_sim_tim'; did you mean 'use_sim_time'?"),
+        ("permission_leas:=0.1", "did you mean 'permission_lease'?"),
+        ("permission_lease:=0.0", "write off instead of 0"),
+    ],
+)
+def test_a_mistyped_parameter_is_refused_with_the_one_that_was_meant(
+    claimed: domain.Domain, word: str, expected: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "safe_transfer_ros.nodes.safety_filter", "--ros-args", "-p", word],
+        env=child_environment(claimed.number),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2 and expected in done.stderr

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`ros2 launch` of our launch files, where the launch packages are installed (not by pip: a ROS installation has them)."""
+"""`ros2 launch` of our launch files, where the launch packages are installed: a ROS installation brings them."""
 
 from __future__ import annotations
 
