@@ -45,6 +45,7 @@ HARDWARE = (
     "robot:=hardware",
     "allow_uncommissioned:=true",
     "safety_filter.permission_lease:=3.0",
+    "safety_filter.e_stop_lease:=off",
     "controller_supervisor.command_timeout:=1.0",
     "controller_supervisor.service_timeout:=5.0",
     "episode_reset.position_tolerance:=0.005",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ros2 launch safe_transfer_ros critic_training.launch.py out:=FOLDER [candidate:=CRITIC].
+"""ros2 launch safe_transfer_ros critic_training.launch.py out:=FOLDER [task:=TASK] [candidate:=CRITIC].
 
 Beside a running graph, or beside `ros2 bag play`: trains a safety critic from the filter's decisions; with candidate:=
 also judges them by that critic, without acting.
@@ -11,23 +11,34 @@ from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, PythonExpression
 from launch_ros.actions import Node
 
+from safe_transfer_ros.launching.ros_launch import only_declared
+
 
 def generate_launch_description() -> LaunchDescription:
     """critic_trainer, and critic_shadow where there is a candidate."""
-    out, candidate = LaunchConfiguration("out"), LaunchConfiguration("candidate")
+    out, candidate, task = (LaunchConfiguration(name) for name in ("out", "candidate", "task"))
+    arguments = [
+        DeclareLaunchArgument("out", description="folder for transitions, critic and model card"),
+        DeclareLaunchArgument("task", default_value="pr2_cup_swirl", description="task that the decisions are of"),
+        DeclareLaunchArgument("namespace", default_value="", description="ROS namespace of the graph"),
+        DeclareLaunchArgument("episodes", default_value="0", description="train after so many; 0: when stopped"),
+        DeclareLaunchArgument("conservative", default_value="false", description="CSC instead of SQRL"),
+        DeclareLaunchArgument("updates", default_value="20000", description="updates at most"),
+        DeclareLaunchArgument("candidate", default_value="", description="critic that judges without acting"),
+    ]
     return LaunchDescription(
         [
-            DeclareLaunchArgument("out", description="folder for transitions, critic and model card"),
-            DeclareLaunchArgument("episodes", default_value="0", description="train after so many; 0: when stopped"),
-            DeclareLaunchArgument("conservative", default_value="false", description="CSC instead of SQRL"),
-            DeclareLaunchArgument("updates", default_value="20000", description="updates at most"),
-            DeclareLaunchArgument("candidate", default_value="", description="critic that judges without acting"),
+            *arguments,
+            only_declared(arguments, "critic_training"),
             Node(
                 package="safe_transfer_ros",
                 executable="critic_trainer",
+                name="critic_trainer",
+                namespace=LaunchConfiguration("namespace"),
                 output="screen",
                 parameters=[
                     {
+                        "task": task,
                         "out": out,
                         "episodes": LaunchConfiguration("episodes"),
                         "conservative": LaunchConfiguration("conservative"),
@@ -40,8 +51,10 @@ def generate_launch_description() -> LaunchDescription:
             Node(
                 package="safe_transfer_ros",
                 executable="critic_shadow",
+                name="critic_shadow",
+                namespace=LaunchConfiguration("namespace"),
                 output="screen",
-                parameters=[{"candidate": candidate, "out": [out, "/shadow.csv"]}],
+                parameters=[{"task": task, "candidate": candidate, "out": [out, "/shadow.csv"]}],
                 condition=IfCondition(PythonExpression(["'", candidate, "' != ''"])),
             ),
         ]

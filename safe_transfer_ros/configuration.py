@@ -7,15 +7,23 @@ the setting (ROS parameters, launch arguments, `--help`, the YAML a person edits
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import difflib
+import inspect
 import math
+import re
+import sys
 import typing
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 Settings = TypeVar("Settings")
+
+OFF: Final = "off"
+Lease = float | Literal["off"]
+"""Seconds of silence that a protection bears, or the word that switches it off: a number never does."""
 
 
 class ConfigurationError(ValueError):
@@ -58,6 +66,47 @@ RENAMED: Final = MappingProxyType(
 """Names that parameters and launch arguments had in earlier versions, and what to write instead."""
 
 
+def setting_of(
+    rules: type,
+    name: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+    live: bool = False,
+) -> Any:
+    """Declare a field whose default and meaning are those of a field of a rule's own settings.
+
+    Args:
+      rules: Settings dataclass of the rules; its docstring tells each field under "Attributes:".
+      name: Field of it; a name that ends in _s is a time in seconds.
+      minimum: Smallest value that may be configured, for numbers; what the rules refuse is theirs.
+      maximum: Largest value that may be configured, for numbers.
+      choices: Values that may be configured, for strings.
+      live: See `setting`.
+
+    Raises:
+      KeyError: the rules have no such field, or do not say what it means.
+    """
+    default = {field.name: field.default for field in dataclasses.fields(rules)}[name]
+    # A parameter is named without the _s of the rules: its text has the unit.
+    meaning = re.sub(r"\b(\w+)_s\b", r"\1", attributes(rules)[name].rstrip("."))
+    text = f"{meaning}, s" if name.endswith("_s") else meaning
+    return setting(default, text, minimum=minimum, maximum=maximum, choices=choices, live=live)
+
+
+def attributes(documented: type) -> dict[str, str]:
+    """Attribute -> meaning, as one line, from the "Attributes:" of a class's docstring.
+
+    Where Python was told to drop docstrings (-OO), every meaning is empty.
+    """
+    if sys.flags.optimize > 1:
+        return collections.defaultdict(str)
+    section = inspect.cleandoc(documented.__doc__ or "").partition("Attributes:\n")[2].partition("\n\n")[0]
+    entries = re.findall(r"^  (\w+): (.*(?:\n    .*)*)", section, flags=re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The hint appended to an "unknown name" error: its new name, the nearest known name, or all of them."""
     if name in RENAMED:
@@ -67,13 +116,18 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
 
 
-def field_types(settings_type: type) -> dict[str, type]:
+def field_types(settings_type: type) -> dict[str, Any]:
     """Name -> type of every field of a settings dataclass."""
     hints = typing.get_type_hints(settings_type)
     return {field.name: hints[field.name] for field in dataclasses.fields(settings_type)}
 
 
-def parse(text: Any, kind: type, name: str) -> Any:
+def seconds(lease: Lease) -> float:
+    """Seconds of a lease, as the rules take it; 0: switched off."""
+    return 0.0 if lease == OFF else float(lease)
+
+
+def parse(text: Any, kind: Any, name: str) -> Any:
     """Read one value as a person types it (`key:=value`) or as YAML gives it.
 
     Raises:
@@ -88,6 +142,8 @@ def parse(text: Any, kind: type, name: str) -> Any:
         if lowered in ("false", "0", "no", "off"):
             return False
         raise ConfigurationError(f"{name} must be true or false, got '{text}'")
+    if kind == Lease:
+        return _lease(text, name)
     if isinstance(text, bool):
         raise ConfigurationError(f"{name} must be {_KIND_NAMES[kind]}, got {str(text).lower()}")
     try:
@@ -98,6 +154,15 @@ def parse(text: Any, kind: type, name: str) -> Any:
         raise ConfigurationError(f"{name} must be {_KIND_NAMES[kind]}, got '{text}'") from None
     if kind is float and math.isnan(value):
         raise ConfigurationError(f"{name} must be a number, got NaN")
+    return value
+
+
+def _lease(text: Any, name: str) -> Lease:
+    if text is False or str(text).strip().lower() == OFF:  # YAML and ROS read a bare `off` as false
+        return OFF
+    value = float(parse(text, float, name))
+    if value == 0.0:
+        raise ConfigurationError(f"{name} is a time in seconds, > 0; to switch it off, write off instead of 0")
     return value
 
 
@@ -141,6 +206,8 @@ def _check_range(label: str, value: Any, metadata: Mapping[str, Any]) -> None:
     if choices and value not in choices:
         raise ConfigurationError(f"{label} must be one of {', '.join(choices)}, got '{value}'")
     minimum, maximum = metadata.get("minimum"), metadata.get("maximum")
+    if value == OFF:
+        return
     if minimum is not None and value < minimum:
         raise ConfigurationError(f"{label} must be at least {minimum:g}, got {value:g}")
     if maximum is not None and value > maximum:

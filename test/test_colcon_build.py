@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from safe_transfer_ros.parameters.settings import NODE_SETTINGS
+from safe_transfer_ros.parameters import sections
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv-colcon"
-NODES = tuple(NODE_SETTINGS)
+NODES = tuple(sections.NODES)
 pytestmark = pytest.mark.timeout(900)  # the first run installs colcon and compiles
 
 

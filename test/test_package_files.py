@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 import safe_transfer_ros
-from safe_transfer_ros.parameters.settings import NODE_SETTINGS
+from safe_transfer_ros.parameters import sections
 from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 MESSAGES = ROOT / "safe_transfer_msgs"
-NODES = set(NODE_SETTINGS)
+NODES = set(sections.NODES)
 
 # Import name -> rosdep key of package.xml, where they differ.
 ROSDEP_KEYS = {

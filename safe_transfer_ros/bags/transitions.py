@@ -19,14 +19,15 @@ from numpy.typing import NDArray
 
 from safe_transfer_ros.bags.decisions import DecisionReader, joined, taken
 from safe_transfer_ros.bags.errors import BagError
+from safe_transfer_ros.bags.graph import namespace
 from safe_transfer_ros.bags.layout import FieldDefinitions
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.transition_store import Transitions, TransitionWriter, transition_dtype
 from safe_transfer_ros.safety.reasons import Verdict
 from safe_transfer_ros.tasks.deployment import TaskInGraph
 from safe_transfer_ros.tasks.task import Array, Outcome, Seen
+from safe_transfer_ros.topic_names import DECISIONS, in_bag
 
-DECISIONS = "/safety_filter/decision"
 # Decisions about a proposal that was refused, or made without one: the arm did something else than a step says.
 _NO_STEP = (int(Verdict.REJECTED), int(Verdict.STOPPED))
 _ACTIONS = ("proposed", "chosen", "applied")
@@ -293,7 +294,7 @@ def decision_rows(bag: Bag, graph: TaskInGraph) -> Iterator[tuple[NDArray[Any], 
       BagError: if the bag cannot be read, or is not of this task's arm.
     """
     readers: dict[int, DecisionReader] = {}
-    for topic, messages, _ in bag.batches((DECISIONS,)):
+    for topic, messages, _ in bag.batches((in_bag(DECISIONS, namespace(bag)),)):
         reader = readers.get(id(topic.definitions))
         if reader is None:
             reader = readers[id(topic.definitions)] = decision_reader(topic.definitions, topic.type_name, graph)
@@ -326,7 +327,7 @@ def write_transitions(bags: Iterable[Bag], graph: TaskInGraph, folder: Path | st
                 writer.add(builder.add(rows))
             builder.finish()
             if builder.counts.decisions == 0:
-                raise BagError(f"{bag.path} holds no {DECISIONS}: give a --mapping to read somebody else's recording")
+                raise BagError(f"{bag.path} holds no /{DECISIONS}: give a --mapping to read somebody else's recording")
             chain = builder.chain + 1
             total.add(builder.counts)
             sources.append({"bag": str(bag.path), "counts": dataclasses.asdict(builder.counts), "damage": bag.losses()})

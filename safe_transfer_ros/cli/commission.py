@@ -13,16 +13,15 @@ from safe_transfer_ros.cli.run import GRAPHS, arguments_text, parse_arguments, p
 from safe_transfer_ros.commissioning import report
 from safe_transfer_ros.commissioning.procedure import STEPS, commission
 from safe_transfer_ros.commissioning.step import Bench, Outcome, Timeouts
-from safe_transfer_ros.configuration import build
+from safe_transfer_ros.configuration import build, seconds
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
-from safe_transfer_ros.launching.graph import SHARED, Parameters, Process, write_parameters
-from safe_transfer_ros.parameters.settings import (
-    CommissionSettings,
-    ExperimentSettings,
-    FilterSettings,
-    SupervisorSettings,
-)
+from safe_transfer_ros.launching.graph import Parameters, Process, namespace, write_parameters
+from safe_transfer_ros.parameters.commission import CommissionParameters
+from safe_transfer_ros.parameters.controller_supervisor import SupervisorParameters
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
+from safe_transfer_ros.parameters.safety_filter import FilterParameters
+from safe_transfer_ros.parameters.sections import SHARED
 from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.untrusted import printable_lines
 
@@ -79,11 +78,11 @@ def run(options: argparse.Namespace) -> int:
     graph = pick_graph(options.graph)
     given = parse_arguments(options.arguments) | {"robot": "hardware"}
     parameters: Parameters = graph.hardware_parameters(given)
-    claimed = domain.claim(graph.default_domain(given))
+    claimed = domain.claim(graph.default_domain(given), namespace=namespace(given))
     folder = report.folder() / time.strftime("%Y%m%d-%H%M%S")
     folder.mkdir(parents=True)
     write_parameters(parameters, folder / "config.yaml")
-    experiment = build(ExperimentSettings, parameters[SHARED], where="configuration")
+    experiment = build(ExperimentParameters, parameters[SHARED], where="configuration")
     about = report.identity(in_graph(experiment.task).task.robot, experiment)
     print(
         f"commissioning {about['robot']} (ROS_DOMAIN_ID={claimed.number}); Ctrl-C stops the arm at any time", flush=True
@@ -93,10 +92,13 @@ def run(options: argparse.Namespace) -> int:
     try:
         with (
             Interrupts() as interrupts,
-            Launcher(PROCESSES, folder / "config.yaml", claimed, folder / "logs") as launcher,
+            Launcher(
+                PROCESSES, folder / "config.yaml", claimed, folder / "logs", namespace=namespace(given)
+            ) as launcher,
         ):
             steps = options.step or tuple(STEPS)
-            _walk(launcher, interrupts, parameters, experiment, claimed.number, steps, outcomes)
+            where = (claimed.number, namespace(given))
+            _walk(launcher, interrupts, parameters, experiment, where, steps, outcomes)
     except ProcessFailed as error:
         ended = str(error)
     except KeyboardInterrupt:
@@ -117,15 +119,15 @@ def _walk(
     launcher: Launcher,
     interrupts: Interrupts,
     parameters: Parameters,
-    experiment: ExperimentSettings,
-    number: int,
+    experiment: ExperimentParameters,
+    where: tuple[int, str],
     steps: Sequence[str],
     outcomes: list[Outcome],
 ) -> None:
     # Brings rclpy: not before the arguments are known to be right.
     link_of = importlib.import_module("safe_transfer_ros.commissioning.link").CommissioningLink
-    supervisor = build(SupervisorSettings, parameters["controller_supervisor"], where="controller_supervisor")
-    filter_ = build(FilterSettings, parameters["safety_filter"], where="safety_filter")
+    supervisor = build(SupervisorParameters, parameters["controller_supervisor"], where="controller_supervisor")
+    filter_ = build(FilterParameters, parameters["safety_filter"], where="safety_filter")
 
     def alive() -> None:
         interrupts.check()
@@ -134,20 +136,21 @@ def _walk(
     link = link_of(
         experiment,
         supervisor,
-        domain=number,
+        domain=where[0],
+        namespace=where[1],
         process_ids={process.node: launcher.process_id(process.node) for process in PROCESSES},
         alive=alive,
     )
     bench = Bench(
         arm=link,
         operator=Terminal(interrupts),
-        settings=build(CommissionSettings, parameters["commission"], where="commission"),
+        settings=build(CommissionParameters, parameters["commission"], where="commission"),
         timeouts=Timeouts(
             torque_limit=filter_.reset_torque_limit,
             action=filter_.action_timeout,
             trip=filter_.trip_timeout,
             joint_state=filter_.joint_state_timeout,
-            permission=filter_.permission_lease,
+            permission=seconds(filter_.permission_lease),
             command=supervisor.command_timeout,
         ),
     )

@@ -111,11 +111,11 @@ def _middleware(needed: str) -> Iterator[Finding]:
         verdict=GOOD,
         what=f"ROS_DOMAIN_ID {domain or 'is not set: robot:=hardware uses 0, a simulation takes a free one'}",
     )
-    reach = os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    reach = dds.beyond_this_machine()
     yield Finding(
-        verdict=GOOD if reach == "LOCALHOST" else WEAK,
-        what=f"discovery range {reach}",
-        mend="" if reach == "LOCALHOST" else "anybody in reach can publish proposals and commands: see SROS 2",
+        verdict=WEAK if reach else GOOD,
+        what=reach or "our processes hear this machine only",
+        mend="anybody in reach can publish proposals and commands: see SROS 2" if reach else "",
     )
 
 

@@ -8,7 +8,6 @@ red). What an operator acts on stands first and is the last to go on a small ter
 from __future__ import annotations
 
 import io
-import os
 from dataclasses import dataclass
 
 from rich import box
@@ -17,6 +16,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from safe_transfer_ros.cli.filter_view import LOST_SECONDS, ROUTINE, Contact, FilterView, Intervention
+from safe_transfer_ros.middleware import dds
 from safe_transfer_ros.middleware.operator_request import Request
 from safe_transfer_ros.safety.reasons import REASON_TEXT, Mode
 
@@ -46,8 +46,8 @@ class Listening:
 
     def __str__(self) -> str:
         """In one line."""
-        network = os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-        return f"ROS domain {self.domain}, namespace {self.namespace or '/'}, discovery {network}"
+        network = dds.beyond_this_machine() or "this machine only"
+        return f"ROS domain {self.domain}, namespace {self.namespace or '/'}, {network}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,9 @@ from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
 from safe_transfer_ros.launching.fine_tuning import ARGUMENTS, FineTuningGraph
-from safe_transfer_ros.launching.graph import SHARED
+from safe_transfer_ros.launching.graph import namespace
+from safe_transfer_ros.middleware import dds
+from safe_transfer_ros.parameters.sections import SHARED
 from safe_transfer_ros.registry import Registry
 from safe_transfer_ros.reporting.provenance import write_provenance
 from safe_transfer_ros.untrusted import printable
@@ -79,21 +81,24 @@ def run_and_compare(options: argparse.Namespace) -> int:
 
 def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
     """One graph from start to end; returns the exit status and the run directory."""
-    claimed = domain.claim(graph.default_domain(given))
+    claimed = domain.claim(graph.default_domain(given), namespace=namespace(given))
     plan = graph.plan(given)
     claimed.serves(plan.run_dir)
     shared = plan.parameters[SHARED]
     first = int(shared["first_iteration"])
     iterations = first + int(plan.parameters["trainer"]["iterations"])
     write_provenance(plan.provenance)
-    print(f"run directory {plan.run_dir}   (ROS_DOMAIN_ID={claimed.number}, localhost only)")
+    reach = dds.beyond_this_machine() or "this machine only"
+    print(f"run directory {plan.run_dir}   (ROS_DOMAIN_ID={claimed.number}, {reach})")
     print("live view, with a key to trip the filter, in another terminal: safe_transfer watch")
     exit_code = 0
     with RunProgress(plan.run_dir / "iterations.csv", iterations, float(shared["d_safe"]), done=first) as progress:
         try:
             with (
                 interrupt_on_sigterm(),
-                Launcher(plan.processes, plan.parameters_file, claimed, plan.log_dir) as launcher,
+                Launcher(
+                    plan.processes, plan.parameters_file, claimed, plan.log_dir, namespace=plan.namespace
+                ) as launcher,
             ):
                 while launcher.running():
                     progress.update()

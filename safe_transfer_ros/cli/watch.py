@@ -72,7 +72,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--domain", type=int, metavar="N", help="ROS domain of the filter, 0 to 232")
-    parser.add_argument("--namespace", default="", metavar="/NAME", help="namespace of the graph; default: the root")
+    parser.add_argument("--namespace", default="", metavar="/NAME", help="of the graph; default: the run's own")
     parser.add_argument("--once", action="store_true", help="print one snapshot and exit with what it says, see below")
     parser.add_argument(
         "--timeout", type=float, default=5.0, metavar="S", help="with --once: wait this long for a filter (default 5)"
@@ -97,7 +97,7 @@ class _Choice:
     """Which domain to listen on."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self.namespace: str = options.namespace
+        self._namespace: str = options.namespace
         if options.domain is not None and not 0 <= options.domain <= domain.HIGHEST:
             raise ConfigurationError(f"--domain must be a number from 0 to {domain.HIGHEST}, got {options.domain}")
         self._given: int | None = domain.from_environment() if options.domain is None else options.domain
@@ -107,12 +107,12 @@ class _Choice:
         self._next_look = time.monotonic() + DISCOVERY_PERIOD_S
 
     def look(self) -> bool:
-        """Look for runs that have started since; true when the domain to listen on is another now."""
-        now, before = time.monotonic(), self.number
+        """Look for runs that have started since; true when where to listen is another now."""
+        now, before = time.monotonic(), (self.number, self.namespace)
         if self._given is None and now >= self._next_look:
             self._next_look = now + DISCOVERY_PERIOD_S
             self._runs = domain.running()
-        return self.number != before
+        return (self.number, self.namespace) != before
 
     @property
     def number(self) -> int:
@@ -120,6 +120,11 @@ class _Choice:
         if self._given is not None:
             return self._given
         return self._runs[0].number if len(self._runs) == 1 else 0
+
+    @property
+    def namespace(self) -> str:
+        """The graph's namespace: as given, or that of the one run that is up."""
+        return self._namespace or (self._runs[0].namespace if len(self._runs) == 1 else "")
 
     @property
     def listening(self) -> Listening:

@@ -30,8 +30,9 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import SetBool, Trigger
 
-from safe_transfer_ros.middleware import dds, qos
-from safe_transfer_ros.parameters.settings import ExperimentSettings, SupervisorSettings
+from safe_transfer_ros.middleware import dds, qos, topics
+from safe_transfer_ros.parameters.controller_supervisor import SupervisorParameters
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.tasks.deployment import in_graph
 
 Array = npt.NDArray[np.float64]
@@ -48,10 +49,11 @@ class CommissioningLink:
 
     def __init__(
         self,
-        experiment: ExperimentSettings,
-        supervisor: SupervisorSettings,
+        experiment: ExperimentParameters,
+        supervisor: SupervisorParameters,
         *,
         domain: int,
+        namespace: str = "",
         process_ids: Mapping[str, int],
         alive: Callable[[], object] = lambda: None,
     ) -> None:
@@ -61,6 +63,7 @@ class CommissioningLink:
           experiment: What they were started with.
           supervisor: Likewise.
           domain: ROS domain.
+          namespace: Of the graph; empty: the root.
           process_ids: Of both, by node name.
           alive: Called now and then; raises when one of them has ended.
         """
@@ -80,14 +83,14 @@ class CommissioningLink:
         self._context = Context()
         dds.set_defaults()
         rclpy.init(args=_QUIET, context=self._context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
-        node = self._node = Node("commission", context=self._context, enable_rosout=False)
+        node = self._node = Node("commission", context=self._context, namespace=namespace, enable_rosout=False)
         self._action = PolicyAction(action_names=list(self.robot.joint_names), mean=[0.0] * n, stddev=[1e-3] * n)
-        self._actions = node.create_publisher(PolicyAction, "episode_reset/action", qos.STREAM)
-        node.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM)
-        node.create_subscription(Float64MultiArray, f"{experiment.controller}/commands", self._on_command, qos.COMMAND)
-        node.create_subscription(FilterStatus, "safety_filter/status", self._on_filter, qos.LATCHED)
-        node.create_subscription(DiagnosticStatus, "controller_supervisor/status", self._on_supervisor, qos.LATCHED)
-        node.create_subscription(String, "robot_description", self._on_description, qos.LATCHED)
+        self._actions = topics.RESET_PROPOSALS.advertise(node)
+        topics.JOINT_STATES.listen(node, self._on_joint_state)
+        topics.commands(experiment.controller).listen(node, self._on_command, qos.COMMAND)
+        topics.FILTER_STATUS.listen(node, self._on_filter)
+        topics.SUPERVISOR_STATUS.listen(node, self._on_supervisor)
+        topics.ROBOT_DESCRIPTION.listen(node, self._on_description)
         self._arm = node.create_client(SetBool, "safety_filter/arm_reset")
         self._reset = node.create_client(Trigger, "safety_filter/reset")
         self._trip = node.create_client(Trigger, "safety_filter/trip")

@@ -16,7 +16,7 @@ from safe_transfer_ros import __version__
 from safe_transfer_ros.commissioning.procedure import STEPS
 from safe_transfer_ros.commissioning.step import Outcome
 from safe_transfer_ros.files import write_atomically
-from safe_transfer_ros.parameters.settings import ExperimentSettings
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.robots.description import RobotDescription
 from safe_transfer_ros.untrusted import UntrustedError, read_yaml
 
@@ -35,7 +35,7 @@ def newest(robot: str) -> Path | None:
     return found[-1] if found else None
 
 
-def identity(robot: RobotDescription, experiment: ExperimentSettings) -> dict[str, Any]:
+def identity(robot: RobotDescription, experiment: ExperimentParameters) -> dict[str, Any]:
     """What a report is about: another arm, model, controller, joint order or program needs another report."""
     return {
         "robot": robot.name,

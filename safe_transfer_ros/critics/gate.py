@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.critics.safety_critic import LoadedCritic, critic_from_bytes
-from safe_transfer_ros.parameters.settings import FilterSettings
+from safe_transfer_ros.parameters.safety_filter import FilterParameters
 from safe_transfer_ros.policies.weights import WeightsError
 from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings
@@ -37,7 +37,7 @@ class CriticGate:
       scheduled: Whether epsilon follows the unsafety that is measured: then it wants to `hear` of it.
     """
 
-    def __init__(self, graph: TaskInGraph, settings: FilterSettings, *, seed: int) -> None:
+    def __init__(self, graph: TaskInGraph, settings: FilterParameters, *, seed: int) -> None:
         """Wait for a critic.
 
         Args:

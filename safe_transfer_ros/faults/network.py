@@ -11,8 +11,14 @@ import ctypes
 import os
 import subprocess
 
+from safe_transfer_ros.middleware import dds
+
 _CLONE_NEWNET = 0x40000000
-ENVIRONMENT = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}
+ENVIRONMENT = {
+    dds.RANGE: "SUBNET",
+    dds.PROFILES: dds.profiles(dds.NETWORK),
+    "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4",
+}
 
 
 class Cable:

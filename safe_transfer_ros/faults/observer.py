@@ -30,7 +30,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from safe_transfer_ros.faults.recorded import COMMANDS, DECISIONS, key
 from safe_transfer_ros.faults.stand_ins import INTRUDER_TORQUE
-from safe_transfer_ros.middleware import dds, qos
+from safe_transfer_ros.middleware import dds, qos, topics
 
 ANSWER_SECONDS = 20.0  # discovery can take three seconds a try
 
@@ -74,12 +74,10 @@ class Observer:
         self._context = Context()
         rclpy.init(context=self._context, domain_id=self._domain, signal_handler_options=SignalHandlerOptions.NO)
         self._node = node = Node("fault_observer", context=self._context)
-        node.create_subscription(
-            Float64MultiArray, "effort_controller/commands", self._on_command, qos.RECORD, raw=True
-        )
-        node.create_subscription(SafetyDecision, "safety_filter/decision", self._on_decision, qos.RECORD, raw=True)
-        node.create_subscription(FilterStatus, "safety_filter/status", self._on_status, qos.LATCHED_RECORD)
-        node.create_subscription(JointState, "joint_states", self._on_joint_state, qos.RECORD)
+        topics.COMMANDS.listen(node, self._on_command, qos.RECORD, raw=True)
+        topics.DECISIONS.listen(node, self._on_decision, raw=True)
+        topics.FILTER_STATUS.listen(node, self._on_status, qos.LATCHED_RECORD)
+        topics.JOINT_STATES.listen(node, self._on_joint_state, qos.RECORD)
         self._arm = node.create_client(SetBool, "safety_filter/arm")
         self._reset = node.create_client(Trigger, "safety_filter/reset")
         self._executor = EventsExecutor(context=self._context)

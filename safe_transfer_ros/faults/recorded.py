@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from safe_transfer_ros import topic_names as names
 from safe_transfer_ros.bags.read import Bag
 
-COMMANDS, DECISIONS = "/effort_controller/commands", "/safety_filter/decision"
-STATES, ACTIONS = "/joint_states", "/policy_server/action"
+COMMANDS, DECISIONS = names.in_bag(names.commands("effort_controller")), names.in_bag(names.DECISIONS)
+STATES, ACTIONS = names.in_bag(names.JOINT_STATES), names.in_bag(names.PROPOSALS)
 _STAMP = struct.Struct("<iI")  # a header's stamp, right behind the four bytes that begin every CDR message
 
 

@@ -30,7 +30,7 @@ from std_msgs.msg import Bool, Float64MultiArray
 
 from safe_transfer_ros.faults import proposals
 from safe_transfer_ros.faults.ledger import Kind, Ledger
-from safe_transfer_ros.middleware import qos, realtime
+from safe_transfer_ros.middleware import qos, realtime, topics
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.stamps import set_ns, to_ns
 from safe_transfer_ros.randomness import Purpose, stdlib_generator
@@ -140,8 +140,8 @@ class Robot(StandIn):
         limits = make("pr2_cup_swirl").robot.limits
         lower, upper = np.maximum(limits.soft_lower, -2.0), np.minimum(limits.soft_upper, 2.0)
         self._middle = (lower + upper) / 2.0
-        self._states = self.create_publisher(JointState, "joint_states", qos.RECORD)
-        self._clocks = self.create_publisher(ClockMsg, "clock", qos.RECORD)
+        self._states = topics.JOINT_STATES.advertise(self)
+        self._clocks = topics.CLOCK.advertise(self)
         self._clock_message = ClockMsg()
         self._start_ns = time.monotonic_ns() - _SECOND
         self._held: tuple[np.ndarray, np.ndarray, int] | None = None
@@ -204,8 +204,8 @@ class Policy(StandIn):
     def __init__(self, options: argparse.Namespace) -> None:
         """Answer the newest joint state heard."""
         super().__init__("policy", options, PROPOSAL_RATE_HZ)
-        self._actions = self.create_publisher(PolicyAction, "policy_server/action", qos.RECORD)
-        self.create_subscription(JointState, "joint_states", self._on_state, qos.STREAM)
+        self._actions = topics.PROPOSALS.advertise(self)
+        topics.JOINT_STATES.listen(self, self._on_state)
         self._stamp_ns = self._first_ns = 0
         self._step = 0
         self._not_before = 0.0
@@ -261,7 +261,7 @@ class Monitor(StandIn):
     def __init__(self, options: argparse.Namespace) -> None:
         """Renew four times a lease, as the real one does."""
         super().__init__("monitor", options, 4.0 / options.lease)
-        self._limits = self.create_publisher(TorqueLimit, "unsafety_monitor/torque_limit", qos.LATCHED)
+        self._limits = topics.TORQUE_LIMIT.advertise(self)
         self._iteration: int = options.iteration
         self._not_before = 0.0
 
@@ -306,7 +306,7 @@ class EStop(StandIn):
     def __init__(self, options: argparse.Namespace) -> None:
         """Tell its state at 50 Hz."""
         super().__init__("e_stop", options, 50.0)
-        self._publisher = self.create_publisher(Bool, "safety_filter/e_stop", qos.STREAM)
+        self._publisher = topics.EXTERNAL_STOP.advertise(self)
 
     def act(self) -> None:
         """Say whether it is pressed."""
@@ -331,8 +331,8 @@ class Intruder(StandIn):
         if self.behaviour == "behave":
             return
         topic, kind = {
-            "proposals": ("policy_server/action", PolicyAction),
-            "commands": ("effort_controller/commands", Float64MultiArray),
+            "proposals": (topics.PROPOSALS.name, PolicyAction),
+            "commands": (topics.COMMANDS.name, Float64MultiArray),
         }[self.behaviour]
         if self.behaviour not in self._joined:
             self.ledger.note(Kind.BAD)
@@ -352,7 +352,7 @@ class Witness(StandIn):
     def __init__(self, options: argparse.Namespace) -> None:
         """Listen."""
         super().__init__("witness", options, 1.0)
-        self.create_subscription(JointState, "joint_states", self._on_state, qos.RECORD)
+        topics.JOINT_STATES.listen(self, self._on_state, qos.RECORD)
 
     def act(self) -> None:
         """Nothing is due."""

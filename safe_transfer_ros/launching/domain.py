@@ -4,6 +4,8 @@
 A claim is two things. A name that the kernel gives to one process at a time, whoever's it is: an abstract socket, which
 is no file and ends with its process. And a file that tells this user's other commands what the domain is for, in a
 folder that nobody else can write to: in a shared one, a stranger's link would have its target overwritten.
+
+Runs that are told to may share one, in namespaces of their own: a domain is claimed together with a namespace.
 """
 
 from __future__ import annotations
@@ -56,13 +58,19 @@ class Running:
     number: int
     process: int
     run_dir: str  # empty while the run is being planned
+    namespace: str = ""
 
     def __str__(self) -> str:
-        return f"{self.number} ({printable(self.run_dir) or f'process {self.process}'})"
+        inside = f" {self.namespace}" if self.namespace else ""
+        return f"{self.number}{inside} ({printable(self.run_dir) or f'process {self.process}'})"
 
 
-def claim(default: int | None = None) -> Domain:
+def claim(default: int | None = None, *, namespace: str = "") -> Domain:
     """Claim the domain in ROS_DOMAIN_ID; when that is not set, `default`, or else the first free one.
+
+    Args:
+      default: See above.
+      namespace: Of the graph. A domain that is named may be shared by runs in different ones; a free one is nobody's.
 
     Raises:
       ConfigurationError: the domain is held by another run, is not a number, or none is free.
@@ -70,17 +78,19 @@ def claim(default: int | None = None) -> Domain:
     wanted = from_environment()
     wanted = default if wanted is None else wanted
     if wanted is not None:
-        claimed = _try(wanted)
+        claimed = _try(wanted, namespace)
         if claimed is None:
-            held = [run for run in running() if run.number == wanted]
+            held = [run for run in running() if (run.number, run.namespace) == (wanted, namespace)]
             holder = f"process {held[0].process}" if held else "another user's"
+            where = f"namespace {namespace} of ROS domain {wanted}" if namespace else f"ROS domain {wanted}"
             raise ConfigurationError(
-                f"ROS domain {wanted} is in use by another run ({holder}): stop that run, or unset "
-                "ROS_DOMAIN_ID to have a free domain chosen"
+                f"{where} is in use by another run ({holder}): stop that run, unset ROS_DOMAIN_ID to have a free "
+                "domain chosen, or give each a namespace:= of its own"
             )
         return claimed
+    taken = {run.number for run in running()}
     for number in _CHOICES:
-        claimed = _try(number)
+        claimed = None if number in taken else _try(number, namespace)
         if claimed is not None:
             return claimed
     raise ConfigurationError("all ROS domains from 1 to 101 are held by other runs: stop one of them")
@@ -105,17 +115,18 @@ def running() -> tuple[Running, ...]:
     found = []
     folder = _folder()
     for path in sorted(folder.glob("domain_*.lock")) if _is_ours(folder) else ():
-        number = path.stem.partition("_")[2]
+        number, dot, inside = path.stem.partition("_")[2].partition(".")
         if not number.isdigit():
             continue
         try:
             with _opened(path, os.O_RDONLY) as lock:
                 process, _, run_dir = lock.read(_MOST_CHARACTERS).partition("\n")
                 if _held(lock):
-                    found.append(Running(int(number), int(process or 0), run_dir.strip()))
+                    namespace = f"/{inside.replace('.', '/')}" if dot else ""
+                    found.append(Running(int(number), int(process or 0), run_dir.strip(), namespace))
         except (OSError, ValueError):  # it has just gone, or is not ours at all
             continue
-    return tuple(sorted(found, key=lambda run: run.number))
+    return tuple(sorted(found, key=lambda run: (run.number, run.namespace)))
 
 
 def _held(lock: IO[str]) -> bool:
@@ -128,12 +139,12 @@ def _held(lock: IO[str]) -> bool:
     return False
 
 
-def _try(number: int) -> Domain | None:
-    name = _name(number)
+def _try(number: int, namespace: str) -> Domain | None:
+    name = _name(number, namespace)
     if name is None:
         return None
     try:
-        lock = _locked(number)
+        lock = _locked(number, namespace)
     except BaseException:
         name.close()
         raise
@@ -146,19 +157,19 @@ def _try(number: int) -> Domain | None:
     return Domain(number, lock, name)
 
 
-def _name(number: int) -> socket.socket | None:
-    """The kernel's name for a domain, among all who share a temporary folder; None: another process has it."""
+def _name(number: int, namespace: str) -> socket.socket | None:
+    """The kernel's name for a namespace of a domain, among all who share a temporary folder; None: it is held."""
     shared = hashlib.sha256(os.fsencode(os.path.realpath(tempfile.gettempdir()))).hexdigest()[:16]
     name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
-        name.bind(f"\0safe_transfer_ros/{shared}/domain_{number}")
+        name.bind(f"\0safe_transfer_ros/{shared}/domain_{number}{namespace}")
     except OSError:
         name.close()
         return None
     return name
 
 
-def _locked(number: int) -> IO[str] | None:
+def _locked(number: int, namespace: str) -> IO[str] | None:
     """This user's file about a domain, locked; None: another process of theirs has it."""
     folder = _folder()
     with suppress(FileExistsError):
@@ -167,8 +178,9 @@ def _locked(number: int) -> IO[str] | None:
         raise ConfigurationError(
             f"{folder} must be a folder of this user's that nobody else can write to: remove it, or set TMPDIR"
         )
+    inside = namespace.replace("/", ".")  # no ROS name has a dot in it
     # Held open for the life of the process: with the name it is the claim.
-    lock = _opened(folder / f"domain_{number}.lock", os.O_RDWR | os.O_CREAT)
+    lock = _opened(folder / f"domain_{number}{inside}.lock", os.O_RDWR | os.O_CREAT)
     for _ in range(_LOOKS):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

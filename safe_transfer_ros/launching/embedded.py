@@ -48,7 +48,15 @@ class ProcessFailed(RuntimeError):
 class Launcher:
     """Starts, watches and stops the processes of one graph; use as a context manager."""
 
-    def __init__(self, processes: tuple[Process, ...], parameters_file: Path, domain: Domain, log_dir: Path) -> None:
+    def __init__(
+        self,
+        processes: tuple[Process, ...],
+        parameters_file: Path,
+        domain: Domain,
+        log_dir: Path,
+        *,
+        namespace: str = "",
+    ) -> None:
         """Nothing runs until the context is entered.
 
         Args:
@@ -56,10 +64,12 @@ class Launcher:
           parameters_file: ROS parameter file passed to each.
           domain: Claimed ROS domain.
           log_dir: Standard output and error of each process go to `<log_dir>/<node>.log`.
+          namespace: Of every node; empty: the root.
         """
         self._processes = processes
         self._domain = domain  # held: a claim that is forgotten is given up, and the next run would join ours
         self._arguments = ["--ros-args", "--params-file", str(parameters_file), "--disable-external-lib-logs"]
+        self._arguments += ["-r", f"__ns:={namespace}"] if namespace else []
         self._log_dir = log_dir
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self.environment = child_environment(domain.number)

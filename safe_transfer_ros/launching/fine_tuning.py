@@ -15,22 +15,25 @@ import yaml
 
 from safe_transfer_ros import resources
 from safe_transfer_ros.commissioning import report
-from safe_transfer_ros.configuration import ConfigurationError, build, parse
+from safe_transfer_ros.configuration import OFF, ConfigurationError, build, parse
 from safe_transfer_ros.critics.gate import CriticGate
 from safe_transfer_ros.critics.safety_critic import read_critic_file
 from safe_transfer_ros.launching.graph import (
-    SHARED,
     Argument,
     Parameters,
     Process,
     apply_arguments,
     complete,
+    namespace,
     on_top,
     read_parameters,
     write_parameters,
 )
 from safe_transfer_ros.learning.policy_file import load_policy
-from safe_transfer_ros.parameters.settings import ExperimentSettings, FilterSettings, MonitorSettings
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
+from safe_transfer_ros.parameters.safety_filter import FilterParameters
+from safe_transfer_ros.parameters.sections import SHARED
+from safe_transfer_ros.parameters.unsafety_monitor import MonitorParameters
 from safe_transfer_ros.record.resume import CONFIG, left_off, session_path, sessions
 from safe_transfer_ros.robots.simulation import perturbation
 from safe_transfer_ros.tasks.deployment import in_graph
@@ -98,6 +101,11 @@ ARGUMENTS = (
         default="false",
         choices=("true", "false"),
     ),
+    Argument(
+        name="namespace",
+        description="ROS namespace of every node and topic, such as left: graphs in different ones share a ROS domain",
+        default="",
+    ),
     Argument(name="run_dir", description="directory of this run; default: runs/<name>-<date>-<time>"),
     Argument(name="resume", description="directory of a run to go on with; only iterations:= may be given besides"),
     Argument(name="record", description="record a rosbag2", default="true", choices=("true", "false")),
@@ -115,6 +123,7 @@ class Plan:
     parameters_file: Path
     parameters: Parameters
     processes: tuple[Process, ...]
+    namespace: str
 
 
 class FineTuningGraph:
@@ -154,9 +163,10 @@ class FineTuningGraph:
           ConfigurationError, weights.WeightsError: one line, what is wrong and how to mend it; nothing was written.
         """
         given = self._translate(given)
+        namespace(given)
         if given.get("resume"):
             return self._resumed(Path(given["resume"]).absolute(), given)
-        parameters, own = apply_arguments(self._layers(given), given, self.arguments)
+        parameters, own = self._configured(given)
         run_dir = Path(own["run_dir"] or f"runs/{self.name}-{time.strftime('%Y%m%d-%H%M%S')}").absolute()
         parameters.setdefault("trainer", {})["run_dir"] = str(run_dir)
         parameters.setdefault("bag_recorder", {})["bag"] = str(run_dir / "bag")
@@ -166,7 +176,7 @@ class FineTuningGraph:
         _check_inputs(parameters)
         _create(run_dir)
         processes = _processes(simulated=simulated, record=own["record"] == "true")
-        return _session(run_dir, parameters, evidence, processes, session=0)
+        return _session(run_dir, parameters, evidence, processes, session=0, namespace=namespace(given))
 
     def hardware_parameters(self, given: Mapping[str, str]) -> Parameters:
         """What the nodes of `plan(given)` are given on hardware, for `safe_transfer commission`.
@@ -175,9 +185,19 @@ class FineTuningGraph:
           ConfigurationError: as `plan`, but for the report of a commissioning.
         """
         given = self._translate(given)
-        parameters = complete(apply_arguments(self._layers(given), given, self.arguments)[0])
+        parameters = complete(self._configured(given)[0])
         _check_strictness(parameters)
         return parameters
+
+    def _configured(self, given: Mapping[str, str]) -> tuple[Parameters, dict[str, str]]:
+        """Parameters as files and arguments give them, and the arguments that the graph handles itself."""
+        parameters, own = apply_arguments(self._layers(given), given, self.arguments)
+        if own["robot"] == "hardware" and "e_stop_lease" not in parameters.get("safety_filter", {}):
+            raise ConfigurationError(
+                "robot:=hardware needs safety_filter.e_stop_lease, and nothing sets it: seconds where a stop button "
+                "publishes safety_filter/e_stop, or off where it does not"
+            )
+        return parameters, own
 
     def _layers(self, given: Mapping[str, str]) -> Parameters:
         """The configuration file, on hardware with the robot's on top."""
@@ -190,7 +210,7 @@ class FineTuningGraph:
 
     def _resumed(self, run_dir: Path, given: Mapping[str, str]) -> Plan:
         """The session that goes on where the run in `run_dir` left off, under that run's own configuration."""
-        allowed = ("resume", "iterations", "robot", "commission", "allow_uncommissioned")
+        allowed = ("resume", "iterations", "robot", "commission", "allow_uncommissioned", "namespace")
         defaults = {argument.name: argument.default for argument in self.arguments}  # `ros2 launch` gives them all
         others = sorted(
             name for name, text in given.items() if text not in ("", defaults.get(name)) and name not in allowed
@@ -200,8 +220,10 @@ class FineTuningGraph:
         session = sessions(run_dir)
         parameters = complete(read_parameters(session_path(run_dir, CONFIG, max(session - 1, 0))))
         parameters = _moved(parameters, run_dir)
-        experiment = build(ExperimentSettings, parameters[SHARED], where=self.name)
-        monitor = build(MonitorSettings, parameters["unsafety_monitor"], where="unsafety_monitor")
+        experiment = build(ExperimentParameters, parameters[SHARED], where=self.name)
+        monitor = build(MonitorParameters, parameters["unsafety_monitor"], where="unsafety_monitor")
+        experiment = build(ExperimentParameters, parameters[SHARED], where=self.name)
+        monitor = build(MonitorParameters, parameters["unsafety_monitor"], where="unsafety_monitor")
         start = left_off(run_dir, experiment.governor(monitor))
         trainer = parameters["trainer"]
         planned = experiment.first_iteration + trainer["iterations"]
@@ -219,7 +241,7 @@ class FineTuningGraph:
         simulated = given.get("robot", "sim") == "sim"
         evidence = {} if simulated else _check_hardware(parameters, given)
         processes = _processes(simulated=simulated, record="bag_recorder" in experiment.nodes)
-        return _session(run_dir, parameters, evidence, processes, session=session)
+        return _session(run_dir, parameters, evidence, processes, session=session, namespace=namespace(given))
 
 
 def _moved(parameters: Parameters, run_dir: Path) -> Parameters:
@@ -249,7 +271,13 @@ def _with_critic(parameters: Parameters) -> Parameters:
 
 
 def _session(
-    run_dir: Path, parameters: Parameters, evidence: Mapping[str, Any], processes: tuple[Process, ...], *, session: int
+    run_dir: Path,
+    parameters: Parameters,
+    evidence: Mapping[str, Any],
+    processes: tuple[Process, ...],
+    *,
+    session: int,
+    namespace: str,
 ) -> Plan:
     parameters_file = session_path(run_dir, CONFIG, session)
     parameters["trainer"]["config_file"] = str(parameters_file)
@@ -264,6 +292,7 @@ def _session(
         parameters_file=parameters_file,
         parameters=parameters,
         processes=processes,
+        namespace=namespace,
     )
 
 
@@ -283,7 +312,7 @@ def _processes(*, simulated: bool, record: bool) -> tuple[Process, ...]:
 def _check_hardware(parameters: Parameters, given: Mapping[str, str]) -> dict[str, Any]:
     """Refuse what must not be laxer where a real arm moves; on what report, or against which refusal, it is driven."""
     _check_strictness(parameters)
-    experiment = build(ExperimentSettings, parameters[SHARED], where="configuration")
+    experiment = build(ExperimentParameters, parameters[SHARED], where="configuration")
     robot = in_graph(experiment.task).task.robot
     path = Path(given["commission"]).absolute() if given.get("commission") else report.newest(robot.name)
     refusal = report.refusal(path, report.identity(robot, experiment), parameters["commission"]["valid_days"])
@@ -304,9 +333,10 @@ def _check_strictness(parameters: Parameters) -> None:
             "out add_gravity: never"
         )
     filter_ = parameters["safety_filter"]
-    if not filter_["permission_lease"]:
+    if filter_["permission_lease"] == OFF:
         raise ConfigurationError(
-            "robot:=hardware needs safety_filter.permission_lease above 0, so that the arm stops with its supervisor"
+            "robot:=hardware needs safety_filter.permission_lease, s, so that the arm stops with its supervisor: it "
+            "must not be off"
         )
     if filter_["reset_torque_limit"] > parameters[SHARED]["torque_limit_max"]:
         raise ConfigurationError(
@@ -325,7 +355,7 @@ def _check_inputs(parameters: Parameters) -> None:
             "policies: learner:=none runs it as it is"
         )
     perturbation(parameters["mujoco_sim"]["perturbation"])
-    settings = build(FilterSettings, parameters["safety_filter"], where="safety_filter")
+    settings = build(FilterParameters, parameters["safety_filter"], where="safety_filter")
     gate = CriticGate(graph, settings, seed=0) if settings.critic == "required" else None
     if gate is not None and not learner.learns_critic:
         refusal = gate.offer(read_critic_file(parameters["trainer"]["critic"]), name=parameters["trainer"]["critic"])

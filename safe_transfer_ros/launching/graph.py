@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,9 @@ from typing import Any
 import yaml
 
 from safe_transfer_ros.configuration import ConfigurationError, build, field_types, nearest, parse
-from safe_transfer_ros.parameters.settings import SECTIONS, ExperimentSettings
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
+from safe_transfer_ros.parameters.sections import SECTIONS, SHARED, document, node_of
 from safe_transfer_ros.untrusted import UntrustedError, printable, read_yaml
-
-SHARED = "/**"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +41,25 @@ class Process:
 Parameters = dict[str, dict[str, Any]]
 
 
+_NAMESPACE = re.compile(r"(/[A-Za-z_][A-Za-z0-9_]*)+")
+
+
+def namespace(given: Mapping[str, str]) -> str:
+    """The graph's namespace among launch arguments, with a slash before it; empty: the root.
+
+    Raises:
+      ConfigurationError: it is no ROS namespace.
+    """
+    text = given.get("namespace", "").strip("/")
+    if text and not _NAMESPACE.fullmatch(f"/{text}"):
+        raise ConfigurationError(
+            f"namespace must be words of letters, digits and _ joined by /, such as left; got '{given['namespace']}'"
+        )
+    return f"/{text}" if text else ""
+
+
 def read_parameters(path: Path) -> Parameters:
-    """Read a ROS parameter file (`node: ros__parameters: {...}`).
+    """Read a ROS parameter file (`/**/node: ros__parameters: {...}`; `node:` alone means the same here).
 
     A section that is there twice is merged, as ROS does; a parameter that is there twice is refused.
 
@@ -50,15 +67,16 @@ def read_parameters(path: Path) -> Parameters:
       ConfigurationError: missing, unreadable, or of another layout; the text names the file and the place.
     """
     try:
-        document = read_yaml(path, merge_sections=2)
+        content = read_yaml(path, merge_sections=2)
     except OSError as error:
         raise ConfigurationError(f"cannot read configuration {path}: {error.strerror or error}") from error
     except UntrustedError as error:
         raise ConfigurationError(str(error)) from None
-    if not isinstance(document, dict):
-        raise ConfigurationError(f"{path}: expected 'node: ros__parameters: ...', got {type(document).__name__}")
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{path}: expected 'node: ros__parameters: ...', got {type(content).__name__}")
     parameters: Parameters = {}
-    for node, section in document.items():
+    for name, section in content.items():
+        node = node_of(str(name))
         values = section.get("ros__parameters") if isinstance(section, dict) else None
         if not isinstance(values, dict):
             raise ConfigurationError(f"{path}: section '{printable(node)}' must hold a 'ros__parameters:' mapping")
@@ -71,7 +89,7 @@ def read_parameters(path: Path) -> Parameters:
 
 
 def _check_names(path: Path, node: str, values: Mapping[Any, Any]) -> None:
-    known = field_types(ExperimentSettings if node == SHARED else SECTIONS[node])
+    known = field_types(ExperimentParameters if node == SHARED else SECTIONS[node])
     for name in values:
         if name == "use_sim_time":
             raise ConfigurationError(
@@ -97,8 +115,7 @@ def write_parameters(parameters: Parameters, path: Path) -> None:
 
 def parameters_text(parameters: Parameters) -> str:
     """The YAML text of a ROS parameter file."""
-    document = {node: {"ros__parameters": values} for node, values in parameters.items()}
-    return yaml.safe_dump(document, sort_keys=False)
+    return yaml.safe_dump(document(parameters), sort_keys=False)
 
 
 def apply_arguments(
@@ -136,7 +153,7 @@ def apply_arguments(
 
 
 def _typed(node: str, parameter: str, text: str) -> Any:
-    settings_type = ExperimentSettings if node == SHARED else SECTIONS.get(node)
+    settings_type = ExperimentParameters if node == SHARED else SECTIONS.get(node)
     if settings_type is None:
         raise ConfigurationError(f"unknown node '{node}'; {nearest(node, SECTIONS)}")
     kinds = field_types(settings_type)
@@ -151,7 +168,7 @@ def complete(parameters: Parameters) -> Parameters:
     Raises:
       ConfigurationError: see `configuration.build`.
     """
-    experiment = build(ExperimentSettings, parameters.get(SHARED, {}), where="configuration")
+    experiment = build(ExperimentParameters, parameters.get(SHARED, {}), where="configuration")
     result: Parameters = {SHARED: dataclasses.asdict(experiment)}
     for node, settings_type in SECTIONS.items():
         result[node] = dataclasses.asdict(build(settings_type, parameters.get(node, {}), where=node))

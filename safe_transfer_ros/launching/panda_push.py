@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from safe_transfer_ros.launching.fine_tuning import ARGUMENTS, FineTuningGraph
-from safe_transfer_ros.launching.graph import SHARED, Argument
+from safe_transfer_ros.launching.graph import Argument
+from safe_transfer_ros.parameters.sections import SHARED
 
 _TASK = Argument(
     name="task",

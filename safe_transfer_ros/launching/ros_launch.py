@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from launch import LaunchContext, LaunchDescription
@@ -22,11 +23,15 @@ from launch.events.process import SignalProcess
 from launch_ros.actions import Node
 
 from safe_transfer_ros import resources
+from safe_transfer_ros.configuration import nearest
 from safe_transfer_ros.interpreter import module_command
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.fine_tuning import FineTuningGraph
-from safe_transfer_ros.launching.graph import Argument, Parameters, Process, read_parameters
+from safe_transfer_ros.launching.graph import Argument, Parameters, Process, namespace, read_parameters
 from safe_transfer_ros.middleware import dds
+
+# What launch_ros keeps among the arguments: SetParameter, SetRemap, PushRosNamespace.
+_OF_ROS = ("global_params", "ros_remaps", "ros_namespace")
 
 
 def describe(graph: FineTuningGraph) -> LaunchDescription:
@@ -45,14 +50,10 @@ def describe(graph: FineTuningGraph) -> LaunchDescription:
 
 
 def _actions(context: LaunchContext, graph: FineTuningGraph) -> list[Any]:
-    given = {
-        argument.name: context.launch_configurations[argument.name]
-        for argument in graph.arguments
-        if context.launch_configurations.get(argument.name)
-    }
+    given = given_arguments(context, [argument.name for argument in graph.arguments])
     try:
         # The claim lives as long as the launch process: the context keeps it.
-        claimed = domain.claim(graph.default_domain(given))
+        claimed = domain.claim(graph.default_domain(given), namespace=namespace(given))
         context.extend_globals({"safe_transfer_domain": claimed})
         plan = graph.plan(given)
     except (ValueError, OSError) as error:
@@ -74,6 +75,7 @@ def _actions(context: LaunchContext, graph: FineTuningGraph) -> list[Any]:
             package="safe_transfer_ros",
             executable=process.node,
             name=process.node,
+            namespace=plan.namespace,
             parameters=[str(plan.parameters_file)],
             output="screen",
             sigterm_timeout="10",
@@ -106,6 +108,37 @@ def _actions(context: LaunchContext, graph: FineTuningGraph) -> list[Any]:
     done = EmitEvent(event=Shutdown(reason="the run is complete"))
     actions.append(RegisterEventHandler(OnProcessExit(target_action=report, on_exit=[done])))
     return actions
+
+
+def given_arguments(context: LaunchContext, declared: Collection[str]) -> dict[str, str]:
+    """Launch arguments as typed, those that nothing declares among them: `ros2 launch` drops these without a word.
+
+    Where another launch file includes ours, its own arguments come along: it has to include ours in a
+    `GroupAction(forwarding=False)`, with the arguments that are meant.
+
+    Args:
+      context: Of the launch.
+      declared: Names of the arguments that are declared; one of these that is empty was not given.
+    """
+    given = {
+        name: text
+        for name, text in context.launch_configurations.items()
+        if name not in _OF_ROS and (text or name not in declared)
+    }
+    pushed = context.launch_configurations.get("ros_namespace")
+    return given | {"namespace": f"{pushed}/{given.get('namespace', '')}"} if pushed else given
+
+
+def only_declared(arguments: Sequence[DeclareLaunchArgument], launch_file: str) -> OpaqueFunction:
+    """An action that ends the launch, naming the nearest known argument, where one was typed that nothing declares."""
+    declared = ["namespace", *(argument.name for argument in arguments)]
+
+    def check(context: LaunchContext) -> None:
+        for name in given_arguments(context, declared):
+            if name not in declared:
+                raise SystemExit(f"{launch_file}: unknown launch argument '{name}'; {nearest(name, declared)}")
+
+    return OpaqueFunction(function=check)
 
 
 def _from_configuration(argument: Argument, configured: Parameters) -> str:

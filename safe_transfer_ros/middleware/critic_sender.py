@@ -11,7 +11,7 @@ from pathlib import Path
 from rclpy.node import Node
 from safe_transfer_msgs.msg import CriticWeights, FilterStatus
 
-from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware import topics
 from safe_transfer_ros.middleware.filter_messages import CRITIC_REFUSED
 
 
@@ -25,7 +25,7 @@ class CriticSender:
     def __init__(self, node: Node) -> None:
         """Create the topic."""
         self._node = node
-        self._publisher = node.create_publisher(CriticWeights, "trainer/critic_weights", qos.LATCHED)
+        self._publisher = topics.CRITIC_WEIGHTS.advertise(node)
         self._stamp: tuple[int, int, int] | None = None
         self.version = ""
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How our processes talk, unless the user's environment says otherwise.
+"""How our processes talk, unless the user's environment says otherwise: with this machine only.
 
-The discovery range's default multicasts on every network interface; nothing of ours leaves this machine unasked.
-Under this range rmw_fastrtps brings its own transports, loopback UDP and shared memory: FASTDDS_BUILTIN_TRANSPORTS then
-changes nothing.
+ROS's default multicasts on every network interface. Its range LOCALHOST looks for nobody beyond this machine, but
+brings its own transports, whose sockets hear every interface: a peer that sends to them joins. So our profile has
+transports of its own, bound to the loopback, and the range that leaves them alone is SYSTEM_DEFAULT. A range that
+reaches further, SUBNET say, gets a profile without them.
 """
 
 from __future__ import annotations
@@ -12,16 +13,31 @@ import os
 
 from safe_transfer_ros import resources
 
+RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+PROFILES = "FASTRTPS_DEFAULT_PROFILES_FILE"
+LOCAL, LOCAL_UDP, NETWORK = "fastdds.xml", "fastdds_loopback.xml", "fastdds_network.xml"
+
+
+def profiles(name: str) -> str:
+    """Path of one of our files of profiles."""
+    return str(resources.path(f"config/{name}"))
+
 
 def environment() -> dict[str, str]:
     """The defaults, each replaced by what the environment says."""
-    defaults = {
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-        "FASTRTPS_DEFAULT_PROFILES_FILE": str(resources.path("config/fastdds.xml")),
-    }
-    return {name: os.environ.get(name, value) for name, value in defaults.items()}
+    wanted = os.environ.get(RANGE, "")
+    file = LOCAL if wanted in ("", "LOCALHOST") else NETWORK
+    return {RANGE: wanted or "SYSTEM_DEFAULT", PROFILES: os.environ.get(PROFILES) or profiles(file)}
 
 
 def set_defaults() -> None:
     """Put the defaults into this process's environment; to be called before rclpy loads the middleware."""
     os.environ.update(environment())
+
+
+def beyond_this_machine() -> str:
+    """What lets others than this machine's processes reach ours, in words; empty if nothing does."""
+    given = environment()
+    if given[PROFILES] in (profiles(LOCAL), profiles(LOCAL_UDP)):
+        return ""
+    return f"discovery range {given[RANGE]} with the profiles of {given[PROFILES]}"

@@ -11,32 +11,23 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 
-COMMANDS = "commands"  # of the effort controller, whatever its name
-
-# Who is lost without the first message. Those that look on, or belong to the hardware, are not waited for.
-LISTENERS: dict[str, tuple[str, ...]] = {
-    "joint_states": ("safety_filter", "policy_server", "unsafety_monitor", "bag_recorder"),
-    "object_pose": ("safety_filter", "policy_server", "unsafety_monitor", "bag_recorder"),
-    "policy_server/action": ("safety_filter", "bag_recorder"),
-    COMMANDS: ("mujoco_sim", "bag_recorder"),
-    "safety_filter/decision": ("unsafety_monitor", "trainer", "bag_recorder"),
-}
+from safe_transfer_ros.middleware.topics import Topic
 
 
 class Listeners:
     """Those of one publisher's topic."""
 
-    def __init__(self, node: Node, publisher: Publisher, topic: str, graph: tuple[str, ...]) -> None:
-        """Wait for the nodes of `graph` that LISTENERS has for `topic`.
+    def __init__(self, node: Node, publisher: Publisher, topic: Topic, graph: tuple[str, ...]) -> None:
+        """Wait for the nodes of `graph` that must hear `topic`.
 
         Args:
           node: That publishes.
           publisher: Of the topic.
-          topic: A key of LISTENERS.
+          topic: What it publishes.
           graph: Names of the graph's nodes; none are waited for if it is empty.
         """
-        self._node, self._publisher, self._topic = node, publisher, topic
-        self._wanted = frozenset(LISTENERS[topic]) & frozenset(graph)
+        self._node, self._publisher, self._topic = node, publisher, topic.name
+        self._wanted = frozenset(topic.must_hear) & frozenset(graph)
         self._complete = not self._wanted
 
     def missing(self) -> str:
@@ -45,14 +36,18 @@ class Listeners:
             return ""
         name = self._publisher.topic_name
         # As the middleware has it: a profile of ours leaves open what the middleware then fills in.
-        own = self._node.get_name()
-        offered = [p.qos_profile for p in self._node.get_publishers_info_by_topic(name) if p.node_name == own]
+        own, within = self._node.get_name(), self._node.get_namespace()
+        offered = [
+            publisher.qos_profile
+            for publisher in self._node.get_publishers_info_by_topic(name)
+            if publisher.node_name == own and publisher.node_namespace == within
+        ]
         known = [
-            listener.node_name
+            (listener.node_name, listener.node_namespace)
             for listener in self._node.get_subscriptions_info_by_topic(name)
             if all(qos_check_compatible(qos, listener.qos_profile)[0] != QoSCompatibility.ERROR for qos in offered)
         ]
-        absent = sorted(self._wanted.difference(known))
+        absent = sorted(self._wanted.difference(name for name, namespace in known if namespace == within))
         if absent:
             return f"{' and '.join(absent)} not listening to {self._topic} yet"
         if self._publisher.get_subscription_count() < len(known):  # somebody known is not yet sent to: which is unknown

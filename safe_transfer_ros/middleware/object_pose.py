@@ -9,8 +9,6 @@ from geometry_msgs.msg import Point, PoseStamped, Quaternion
 
 from safe_transfer_ros.middleware.stamps import set_ns
 
-TOPIC = "object_pose"
-
 
 def pose_of(message: PoseStamped) -> npt.NDArray[np.float64]:
     """Position x y z, m, and quaternion x y z w, shape (7,); any floats whatever."""

@@ -23,7 +23,7 @@ from rclpy.task import Future
 from safe_transfer_msgs.msg import FilterStatus, SafetyDecision, UnsafetyEstimate
 from std_srvs.srv import Trigger
 
-from safe_transfer_ros.middleware import dds, qos
+from safe_transfer_ros.middleware import dds, qos, topics
 from safe_transfer_ros.middleware.operator_request import Call, Request
 
 GRAPH_PERIOD_S = 0.5
@@ -89,17 +89,17 @@ class OperatorLink:
 
     def _listen(self) -> None:
         listener, clock = self._listener, time.monotonic
-        for kind, topic, profile, hear in (
-            (FilterStatus, "safety_filter/status", qos.LATCHED, listener.on_status),
-            (SafetyDecision, "safety_filter/decision", qos.VIEW, listener.on_decision),
-            (DiagnosticArray, "diagnostics", qos.VIEW, listener.on_diagnostics),
-            (UnsafetyEstimate, "unsafety_monitor/estimate", qos.LATCHED, listener.on_estimate),
+        for topic, profile, hear in (
+            (topics.FILTER_STATUS, qos.LATCHED, listener.on_status),
+            (topics.DECISIONS, qos.VIEW, listener.on_decision),
+            (topics.DIAGNOSTICS, qos.VIEW, listener.on_diagnostics),
+            (topics.UNSAFETY_ESTIMATE, qos.LATCHED, listener.on_estimate),
         ):
 
             def callback(message: Any, hear: Any = hear) -> None:
                 hear(message, clock())
 
-            self._node.create_subscription(kind, topic, callback, profile)
+            topic.listen(self._node, callback, profile)
 
     def close(self) -> None:
         """Leave the graph."""
@@ -114,7 +114,7 @@ class OperatorLink:
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + GRAPH_PERIOD_S
-            self._listener.on_filters(self._node.count_publishers("safety_filter/status"), now)
+            self._listener.on_filters(self._node.count_publishers(topics.FILTER_STATUS.name), now)
 
     def trip(self) -> Request:
         """Ask for stop torque, latched; poll the request, it asks again until it is answered."""

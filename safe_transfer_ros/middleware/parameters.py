@@ -6,12 +6,18 @@ declared live.
 from __future__ import annotations
 
 import dataclasses
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
 from safe_transfer_ros.configuration import ConfigurationError, build, field_types, nearest
+from safe_transfer_ros.parameters.sections import names_node, section_name, section_names
 
 Settings = TypeVar("Settings")
 
@@ -26,14 +32,47 @@ def declare(node: Node, *settings_types: type) -> list[Any]:
     override that belongs to none of the dataclasses is an error, where rclpy would silently ignore it.
 
     Raises:
-      ConfigurationError: unknown name, wrong type, out of range, or a rule between values broken.
+      ConfigurationError: parameter files were given and none has a section of this node's own; unknown name, wrong
+        type, out of range, or a rule between values broken.
     """
+    _require_own_section(node)
     kinds = {name: kind for each in settings_types for name, kind in field_types(each).items()}
     overrides = node._parameter_overrides  # rclpy offers no public way to see undeclared overrides
     for name in overrides:
         if name not in kinds and name.split(".")[0] not in BUILT_IN:
-            raise ConfigurationError(f"{node.get_name()}: unknown parameter '{name}'; {nearest(name, kinds)}")
+            raise ConfigurationError(
+                f"{node.get_name()}: unknown parameter '{name}'; {nearest(name, [*kinds, *BUILT_IN])}"
+            )
     return [_declare_one(node, each, overrides) for each in settings_types]
+
+
+def _require_own_section(node: Node) -> None:
+    """Refuse to run on defaults because of a section's name: ROS passes over what does not match without a word.
+
+    Files that hold nothing but what is for every node lack nothing.
+    """
+    files = parameter_files(sys.argv)
+    sections = [section for file in files for section in _sections(file)]
+    full_name = node.get_fully_qualified_name()
+    named = [section for section in sections if section.rsplit("/", 1)[-1] not in ("*", "**")]
+    if named and not any(names_node(section, full_name) for section in named):
+        raise ConfigurationError(
+            f"{node.get_name()}: no section for {full_name} in {', '.join(files)}, which has {', '.join(named)}: write "
+            f"it as {section_name(node.get_name())}, which holds in every namespace"
+        )
+
+
+def parameter_files(arguments: Sequence[str]) -> list[str]:
+    """The files that a process was given by `--params-file`."""
+    return [file for option, file in pairwise(arguments) if option == "--params-file"]
+
+
+def _sections(file: str) -> list[str]:
+    try:
+        content = yaml.safe_load(Path(file).read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"cannot read {file}: {str(error).splitlines()[0]}") from error
+    return list(section_names(content)) if isinstance(content, dict) else []
 
 
 def _declare_one(node: Node, settings_type: type[Settings], overrides: dict[str, Any]) -> Settings:

@@ -64,3 +64,19 @@ VIEW = QoSProfile(
     reliability=QoSReliabilityPolicy.BEST_EFFORT,
     durability=QoSDurabilityPolicy.VOLATILE,
 )
+
+CLASSES: dict[str, tuple[QoSProfile, str]] = {
+    "stream": (STREAM, "what is only true now: a late joiner must never act on an old command or joint state"),
+    "proposals": (PROPOSALS, "proposals as the filter hears them: each gets its decision, also after a stall"),
+    "record": (RECORD, "what must be seen whole, and whatever is published as a stream"),
+    "command": (COMMAND, "what is worth nothing late: commands as ros2_control hears them, permission"),
+    "latched": (LATCHED, "state and weights that a late joiner needs"),
+    "latched record": (LATCHED_RECORD, "the same with what came before it, for the recorder"),
+    "view": (VIEW, "`safe_transfer watch` on decisions and diagnostics: a slow viewer holds nobody up"),
+}
+"""Name -> profile, and what it is for."""
+
+
+def name_of(profile: QoSProfile) -> str:
+    """Name of a class of quality of service."""
+    return next(name for name, (known, _) in CLASSES.items() if known is profile)

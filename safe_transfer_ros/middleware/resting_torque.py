@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from rclpy.node import Node
-from sensor_msgs.msg import JointState
 
-from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware import topics
 from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader
 from safe_transfer_ros.robots.description import RobotDescription
 from safe_transfer_ros.robots.dynamics import ArmDynamics
@@ -32,7 +31,7 @@ class RestingTorque:
         self._commands = np.array([robot.joint_names.index(joint) for joint in joints])
         self._effort_limit = robot.limits.effort[self._commands]
         self._gravity: Array | None = None
-        node.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM, raw=True)
+        topics.JOINT_STATES.listen(node, self._on_joint_state, raw=True)
 
     def _on_joint_state(self, data: bytes) -> None:
         self._gravity = None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from rclpy.node import Node
 from std_msgs.msg import Bool
 
-from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware import topics
 from safe_transfer_ros.middleware.listeners import Listeners
 from safe_transfer_ros.safety.filter.external_stop import ExternalStop
 from safe_transfer_ros.safety.reasons import Reason
@@ -48,8 +48,8 @@ class StandingCauses:
           exclusive: Topics that one node at most may publish.
         """
         self._listeners, self._exclusive = listeners, exclusive
-        self._node.create_subscription(Bool, "safety_filter/e_stop", self._on_external_stop, qos.STREAM)
-        self._node.create_subscription(Bool, "controller_supervisor/permission", self._on_permission, qos.COMMAND)
+        topics.EXTERNAL_STOP.listen(self._node, self._on_external_stop)
+        topics.PERMISSION.listen(self._node, self._on_permission)
         self.unheard = self._missing()
 
     def heard_at_last(self) -> bool:

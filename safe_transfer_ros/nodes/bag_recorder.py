@@ -5,52 +5,18 @@ from __future__ import annotations
 
 import time
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
-from safe_transfer_msgs.msg import (
-    CriticWeights,
-    FilterStatus,
-    PolicyAction,
-    PolicyStatus,
-    PolicyWeights,
-    SafetyDecision,
-    TorqueLimit,
-    UnsafetyEstimate,
-)
-from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool, Float64MultiArray, String
 
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.qos import OfferedQos
 from safe_transfer_ros.bags.record import BagWriter
 from safe_transfer_ros.configuration import ConfigurationError
-from safe_transfer_ros.middleware import object_pose, qos
+from safe_transfer_ros.middleware import topics
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
-from safe_transfer_ros.parameters.settings import ExperimentSettings, RecorderSettings
-
-# Topic, type, what its publisher offers, and how deep to listen; besides these, the commands.
-TOPICS: tuple[tuple[str, type, QoSProfile, QoSProfile], ...] = (
-    ("joint_states", JointState, qos.RECORD, qos.RECORD),
-    (object_pose.TOPIC, PoseStamped, qos.RECORD, qos.RECORD),
-    ("policy_server/action", PolicyAction, qos.RECORD, qos.RECORD),
-    ("safety_filter/decision", SafetyDecision, qos.RECORD, qos.RECORD),
-    ("safety_filter/e_stop", Bool, qos.STREAM, qos.RECORD),
-    ("episode_reset/action", PolicyAction, qos.STREAM, qos.RECORD),
-    ("controller_supervisor/status", DiagnosticStatus, qos.LATCHED, qos.LATCHED_RECORD),
-    ("safety_filter/status", FilterStatus, qos.LATCHED, qos.LATCHED_RECORD),
-    ("unsafety_monitor/torque_limit", TorqueLimit, qos.LATCHED, qos.LATCHED_RECORD),
-    ("unsafety_monitor/estimate", UnsafetyEstimate, qos.LATCHED, qos.LATCHED_RECORD),
-    ("trainer/policy_weights", PolicyWeights, qos.LATCHED, qos.LATCHED_RECORD),
-    ("trainer/critic_weights", CriticWeights, qos.LATCHED, qos.LATCHED_RECORD),
-    ("trainer/run_config", String, qos.LATCHED, qos.LATCHED_RECORD),
-    ("policy_server/policy_status", PolicyStatus, qos.LATCHED, qos.LATCHED_RECORD),
-    ("diagnostics", DiagnosticArray, qos.STREAM, qos.RECORD),
-)
-
+from safe_transfer_ros.parameters.bag_recorder import RecorderParameters
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
 
 QUIET_SECONDS, QUIET_LOOKS = 0.5, 5  # longer than a writer takes to see that we lack something (config/fastdds.xml)
 
@@ -61,7 +27,7 @@ class BagRecorder(Node):
     def __init__(self, lifetime: Lifetime) -> None:
         """Open the bag, then listen."""
         super().__init__("bag_recorder")
-        experiment, settings = declare(self, ExperimentSettings, RecorderSettings)
+        experiment, settings = declare(self, ExperimentParameters, RecorderParameters)
         if not settings.bag:
             raise ConfigurationError("bag_recorder: parameter 'bag' is missing: name the directory to write")
         self._lifetime = lifetime
@@ -73,16 +39,14 @@ class BagRecorder(Node):
             split_bytes=settings.split_size * 1_000_000,
             split_s=settings.split_time,
         )
-        commands = (f"{experiment.controller}/commands", Float64MultiArray, qos.RECORD, qos.RECORD)
-        for name, kind, offered, listen in (*TOPICS, commands):
-            self._record(name, kind, offered, listen)
+        for topic in topics.of_controller(experiment.controller):
+            if topic.recorded:
+                self._record(topic)
         self.create_timer(0.25, self._flush, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
-    def _record(self, name: str, kind: type, offered: QoSProfile, listen: QoSProfile) -> None:
-        topic = self.resolve_topic_name(name)
-        package, message = kind.__module__.split(".")[0], kind.__name__
-        profile = [OfferedQos.from_profile(offered)]
-        topic_id = self._writer.register(topic, f"{package}/msg/{message}", profile)
+    def _record(self, topic: topics.Topic) -> None:
+        profile = [OfferedQos.from_profile(topic.offered)]
+        topic_id = self._writer.register(self.resolve_topic_name(topic.name), topic.type_name, profile)
         write, now = self._writer.write, time.time_ns
 
         # With the message info (publication sequence number) rclpy 7.1's EventsExecutor fails on raw subscriptions, so
@@ -96,7 +60,7 @@ class BagRecorder(Node):
             except BagError as error:
                 self._fail(error)
 
-        self.create_subscription(kind, name, on_message, listen, raw=True)
+        topic.listen(self, on_message, topic.recording, raw=True)
 
     def _flush(self) -> None:
         try:

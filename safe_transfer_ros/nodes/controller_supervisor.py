@@ -26,13 +26,14 @@ from safe_transfer_msgs.msg import FilterStatus, SafetyDecision
 from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import SetBool
 
-from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware import qos, topics
 from safe_transfer_ros.middleware.controller_manager import ControllerManager
 from safe_transfer_ros.middleware.lifecycle import ManagedNode
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.service_thread import ServiceThread
-from safe_transfer_ros.parameters.settings import ExperimentSettings, SupervisorSettings
+from safe_transfer_ros.parameters.controller_supervisor import SupervisorParameters
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.safety.supervisor.command_stream import CommandStream
 from safe_transfer_ros.safety.supervisor.controller_check import find, unfit
 from safe_transfer_ros.tasks.deployment import in_graph
@@ -78,7 +79,7 @@ class ControllerSupervisor(ManagedNode):
     def __init__(self) -> None:
         """Declare parameters."""
         super().__init__("controller_supervisor")
-        self._experiment, self._settings = declare(self, ExperimentSettings, SupervisorSettings)
+        self._experiment, self._settings = declare(self, ExperimentParameters, SupervisorParameters)
         self._robot = in_graph(self._experiment.task).task.robot
         self._joints = self._experiment.command_joints(self._robot.joint_names)
         self._rests: Callable[[Sequence[float]], bool] | None = None  # None: all zeros
@@ -102,15 +103,14 @@ class ControllerSupervisor(ManagedNode):
         name = settings.controller_manager
         self._manager = ControllerManager(self, name, settings.service_timeout)
         # Best effort: a reliable writer waits for a listener that was killed, and this loop must not wait.
-        self._permission = self.create_publisher(Bool, "controller_supervisor/permission", qos.COMMAND)
-        self._status = self.create_publisher(DiagnosticStatus, "controller_supervisor/status", qos.LATCHED)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.STREAM)
+        self._permission = topics.PERMISSION.advertise(self)
+        self._status = topics.SUPERVISOR_STATUS.advertise(self)
+        self._diagnostics = topics.DIAGNOSTICS.advertise(self)
         if self._experiment.adds_gravity(self._robot.gravity_compensated):
             resting = importlib.import_module("safe_transfer_ros.middleware.resting_torque")  # brings mujoco
             self._rests = resting.RestingTorque(self, self._robot, self._joints)
-        topic = f"{self._experiment.controller}/commands"
-        self.create_subscription(Float64MultiArray, topic, self._on_command, qos.COMMAND)
-        self.create_subscription(FilterStatus, "safety_filter/status", self._on_filter, qos.LATCHED)
+        topics.commands(self._experiment.controller).listen(self, self._on_command, qos.COMMAND)
+        topics.FILTER_STATUS.listen(self, self._on_filter)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(TICK_SECONDS, self._tick, clock=steady)
         self.create_timer(1.0, self._diagnose, clock=steady)

@@ -17,11 +17,12 @@ from safe_transfer_msgs.msg import SafetyDecision
 
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.critics.safety_critic import load_critic
-from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware import topics
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.stamps import to_ns
-from safe_transfer_ros.parameters.settings import CriticShadowSettings, ExperimentSettings
+from safe_transfer_ros.parameters.critic_shadow import CriticShadowParameters
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 from safe_transfer_ros.tasks.deployment import in_graph
 
@@ -34,7 +35,7 @@ class CriticShadow(Node):
     def __init__(self, lifetime: Lifetime) -> None:
         """Load the candidate, open the file, then listen."""
         super().__init__("critic_shadow")
-        experiment, settings = declare(self, ExperimentSettings, CriticShadowSettings)
+        experiment, settings = declare(self, ExperimentParameters, CriticShadowParameters)
         for name in ("candidate", "out"):
             if not getattr(settings, name):
                 raise ConfigurationError(f"critic_shadow: parameter '{name}' is missing")
@@ -47,7 +48,7 @@ class CriticShadow(Node):
         self._file = open(settings.out, "x", newline="", buffering=1)
         self._writer = csv.writer(self._file, lineterminator="\n")
         self._writer.writerow(COLUMNS)
-        self.create_subscription(SafetyDecision, "safety_filter/decision", self._on_decision, qos.RECORD)
+        topics.DECISIONS.listen(self, self._on_decision)
 
     def _on_decision(self, message: SafetyDecision) -> None:
         if not message.proposed_effort:

@@ -10,15 +10,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from rclpy.node import Node
-from safe_transfer_msgs.msg import SafetyDecision
 
 from safe_transfer_ros.bags.live import LiveTransitions
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.critics.training import Check, CriticSettings, TrainingSettings, train_critic
-from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware import topics
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
-from safe_transfer_ros.parameters.settings import CriticTrainerSettings, ExperimentSettings
+from safe_transfer_ros.parameters.critic_trainer import CriticTrainerParameters
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.tasks.deployment import in_graph
 
 _CHECK_EVERY_S = 0.5
@@ -30,14 +30,14 @@ class CriticTrainer(Node):
     def __init__(self, lifetime: Lifetime) -> None:
         """Open the folder, then listen."""
         super().__init__("critic_trainer")
-        experiment, self._settings = declare(self, ExperimentSettings, CriticTrainerSettings)
+        experiment, self._settings = declare(self, ExperimentParameters, CriticTrainerParameters)
         if not self._settings.out:
             raise ConfigurationError("critic_trainer: parameter 'out' is missing: name the folder to write")
         self._lifetime, self._seed = lifetime, experiment.seed
         self._out = Path(self._settings.out)
         self._collected = LiveTransitions(self._out / "transitions", in_graph(experiment.task))
         self._episodes = 0
-        self.create_subscription(SafetyDecision, "safety_filter/decision", self._collected.add, qos.RECORD, raw=True)
+        topics.DECISIONS.listen(self, self._collected.add, raw=True)
         self.create_timer(_CHECK_EVERY_S, self._look)
 
     def _look(self) -> None:

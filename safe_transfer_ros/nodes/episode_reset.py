@@ -19,16 +19,16 @@ from rclpy.node import Node
 from rclpy.task import Future
 from safe_transfer_msgs.msg import FilterStatus, PolicyAction, SafetyDecision
 from safe_transfer_msgs.srv import ResetEpisode
-from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
-from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware import topics
 from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader, ReadState
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.service_thread import ServiceThread
 from safe_transfer_ros.middleware.stamps import set_ns
-from safe_transfer_ros.parameters.settings import ExperimentSettings, ResetSettings
+from safe_transfer_ros.parameters.episode_reset import ResetParameters
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.robots.slow_move import SlowMove, following_torque
 from safe_transfer_ros.tasks.deployment import in_graph
@@ -59,7 +59,7 @@ class EpisodeReset(Node):
     def __init__(self, lifetime: Lifetime) -> None:
         """Declare parameters, create topics and services."""
         super().__init__("episode_reset")
-        experiment, self._settings = declare(self, ExperimentSettings, ResetSettings)
+        experiment, self._settings = declare(self, ExperimentParameters, ResetParameters)
         self._graph = in_graph(experiment.task)
         robot = self._graph.task.robot
         self._states = JointStateReader(robot.joint_names)
@@ -74,10 +74,10 @@ class EpisodeReset(Node):
         self._reset: Reset | None = None
         n = len(robot.joint_names)
         self._action = PolicyAction(action_names=list(robot.joint_names), stddev=[1e-3] * n)
-        self._actions = self.create_publisher(PolicyAction, "episode_reset/action", qos.STREAM)
-        self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM, raw=True)
-        self.create_subscription(FilterStatus, "safety_filter/status", self._on_filter, qos.LATCHED)
-        self.create_subscription(DiagnosticStatus, "controller_supervisor/status", self._on_supervisor, qos.LATCHED)
+        self._actions = topics.RESET_PROPOSALS.advertise(self)
+        topics.JOINT_STATES.listen(self, self._on_joint_state, raw=True)
+        topics.FILTER_STATUS.listen(self, self._on_filter)
+        topics.SUPERVISOR_STATUS.listen(self, self._on_supervisor)
         self._arm = self.create_client(SetBool, "safety_filter/arm_reset")
         self.create_service(Trigger, "episode_reset/confirm", self._on_confirm)
         self.create_service(Trigger, "episode_reset/cancel", self._on_cancel)

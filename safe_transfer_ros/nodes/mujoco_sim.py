@@ -12,7 +12,6 @@ import time
 from array import array
 
 import numpy as np
-from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock as ClockMsg
@@ -20,12 +19,13 @@ from safe_transfer_msgs.srv import ResetEpisode
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
-from safe_transfer_ros.middleware import object_pose, qos
+from safe_transfer_ros.middleware import object_pose, topics
 from safe_transfer_ros.middleware.listeners import Listeners
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
 from safe_transfer_ros.middleware.stamps import set_ns
-from safe_transfer_ros.parameters.settings import ExperimentSettings, SimulatorSettings
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
+from safe_transfer_ros.parameters.mujoco_sim import SimulatorParameters
 from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.robots.simulation import Perturbation, UnstableSimulationError, perturbation
 from safe_transfer_ros.safety.joint_order import JointOrder
@@ -40,7 +40,7 @@ class MujocoSim(Node):
         """Declare parameters, build the model, wait for the first reset."""
         super().__init__("mujoco_sim")
         self._lifetime = lifetime
-        experiment, settings = declare(self, ExperimentSettings, SimulatorSettings)
+        experiment, settings = declare(self, ExperimentParameters, SimulatorParameters)
         graph = in_graph(experiment.task)
         self._lockstep: bool = experiment.lockstep
         robot = graph.task.robot
@@ -61,16 +61,15 @@ class MujocoSim(Node):
         self._state = JointState(name=list(robot.joint_names))
         self._state.header.frame_id = "base_link"
         self._clock_message = ClockMsg()
-        self._states = self.create_publisher(JointState, "joint_states", qos.RECORD)
-        self._poses = self.create_publisher(PoseStamped, object_pose.TOPIC, qos.RECORD) if graph.tracks_object else None
+        self._states = topics.JOINT_STATES.advertise(self)
+        self._poses = topics.OBJECT_POSE.advertise(self) if graph.tracks_object else None
         self._base_link = robot.base_link
-        self._clock_publisher = self.create_publisher(ClockMsg, "clock", qos.RECORD)
-        commands = f"{experiment.controller}/commands"
+        self._clock_publisher = topics.CLOCK.advertise(self)
         self._command_order = JointOrder(robot.joint_names).indices(experiment.command_joints(robot.joint_names))
-        self.create_subscription(Float64MultiArray, commands, self._on_command, qos.STREAM)
-        self._listeners = [Listeners(self, self._states, "joint_states", experiment.nodes)]
+        topics.commands(experiment.controller).listen(self, self._on_command)
+        self._listeners = [Listeners(self, self._states, topics.JOINT_STATES, experiment.nodes)]
         if self._poses is not None:
-            self._listeners.append(Listeners(self, self._poses, object_pose.TOPIC, experiment.nodes))
+            self._listeners.append(Listeners(self, self._poses, topics.OBJECT_POSE, experiment.nodes))
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._offer = self.create_timer(0.02, self._offer_resets, clock=self._steady)
         self._simulated.place(generator(Purpose.INITIAL_STATE, experiment.seed, 0))
@@ -155,7 +154,7 @@ class MujocoSim(Node):
             self._clock_publisher.publish(self._clock_message)
 
 
-def _perturbation(settings: SimulatorSettings) -> Perturbation:
+def _perturbation(settings: SimulatorParameters) -> Perturbation:
     named = perturbation(settings.perturbation)
     return Perturbation(
         mass=named.mass * settings.mass,

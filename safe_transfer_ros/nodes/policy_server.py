@@ -21,11 +21,10 @@ from rclpy.task import Future
 from safe_transfer_msgs.action import Rollout
 from safe_transfer_msgs.msg import FilterStatus, PolicyAction, PolicyStatus, PolicyWeights, SafetyDecision
 from safe_transfer_msgs.srv import ResetEpisode
-from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool
 
 from safe_transfer_ros.learning.policy_file import check_fits, load_policy
-from safe_transfer_ros.middleware import object_pose, qos
+from safe_transfer_ros.middleware import object_pose, topics
 from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader, ReadState
 from safe_transfer_ros.middleware.lifecycle import ManagedNode
 from safe_transfer_ros.middleware.listeners import Listeners
@@ -33,7 +32,8 @@ from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.stamps import set_ns, to_ns
 from safe_transfer_ros.middleware.waiting import PeerTimeout, answer, sleep, until
-from safe_transfer_ros.parameters.settings import ExperimentSettings, PolicyServerSettings
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
+from safe_transfer_ros.parameters.policy_server import PolicyServerParameters
 from safe_transfer_ros.policies import weights
 from safe_transfer_ros.policies.policy import DETERMINISTIC, GAUSSIAN, TANH_GAUSSIAN, Policy, policy_from_bytes
 from safe_transfer_ros.randomness import Purpose, generator
@@ -73,7 +73,7 @@ class PolicyServer(ManagedNode):
     def __init__(self) -> None:
         """Declare parameters."""
         super().__init__("policy_server")
-        self._experiment, self._settings = declare(self, ExperimentSettings, PolicyServerSettings)
+        self._experiment, self._settings = declare(self, ExperimentParameters, PolicyServerParameters)
         self._graph = in_graph(self._experiment.task)
         self._task = self._graph.task
         self._view = self._graph.view(self._experiment.seed, lockstep=self._experiment.lockstep)
@@ -90,14 +90,14 @@ class PolicyServer(ManagedNode):
 
     def configure(self) -> None:
         """Create topics, services and the rollout action; load the policy file if one is given."""
-        self._actions = self.create_publisher(PolicyAction, "policy_server/action", qos.RECORD)
-        self._listeners = Listeners(self, self._actions, "policy_server/action", self._experiment.nodes)
-        self._status = self.create_publisher(PolicyStatus, "policy_server/policy_status", qos.LATCHED)
-        self.create_subscription(JointState, "joint_states", self._on_raw_joint_state, qos.STREAM, raw=True)
+        self._actions = topics.PROPOSALS.advertise(self)
+        self._listeners = Listeners(self, self._actions, topics.PROPOSALS, self._experiment.nodes)
+        self._status = topics.POLICY_STATUS.advertise(self)
+        topics.JOINT_STATES.listen(self, self._on_raw_joint_state, raw=True)
         if self._graph.tracks_object:
-            self.create_subscription(PoseStamped, object_pose.TOPIC, self._on_object_pose, qos.STREAM)
-        self.create_subscription(FilterStatus, "safety_filter/status", self._on_filter_status, qos.LATCHED)
-        self.create_subscription(PolicyWeights, "trainer/policy_weights", self._on_weights, qos.LATCHED)
+            topics.OBJECT_POSE.listen(self, self._on_object_pose)
+        topics.FILTER_STATUS.listen(self, self._on_filter_status)
+        topics.POLICY_WEIGHTS.listen(self, self._on_weights)
         self._reset = self.create_client(ResetEpisode, "reset_episode")
         self._arm = self.create_client(SetBool, "safety_filter/arm")
         self._server = ActionServer(

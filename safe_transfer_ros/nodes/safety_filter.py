@@ -26,35 +26,33 @@ from rclpy.clock import Clock, ClockType
 from rclpy.parameter import Parameter
 from safe_transfer_msgs.msg import (
     CriticWeights,
-    FilterStatus,
     PolicyAction,
-    SafetyDecision,
     TorqueLimit,
     UnsafetyEstimate,
 )
-from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
-from safe_transfer_ros.configuration import ConfigurationError, build
+from safe_transfer_ros.configuration import ConfigurationError, build, seconds
 from safe_transfer_ros.critics.gate import CriticGate
 from safe_transfer_ros.critics.time_bound_gate import TimeBoundGate
-from safe_transfer_ros.middleware import object_pose, qos, realtime
+from safe_transfer_ros.middleware import object_pose, realtime, topics
 from safe_transfer_ros.middleware.filter_health import FilterHealth
 from safe_transfer_ros.middleware.filter_messages import CRITIC_REFUSED, DecisionMessage, read_proposal, status_message
 from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader
 from safe_transfer_ros.middleware.lifecycle import ManagedNode
-from safe_transfer_ros.middleware.listeners import COMMANDS, Listeners
+from safe_transfer_ros.middleware.listeners import Listeners
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.stamps import to_ns
 from safe_transfer_ros.middleware.standing_causes import StandingCauses
-from safe_transfer_ros.parameters.settings import ExperimentSettings, FilterSettings
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
+from safe_transfer_ros.parameters.safety_filter import FilterParameters
 from safe_transfer_ros.safety.critic.gate import Gate
 from safe_transfer_ros.safety.filter.control_loop import ControlLoop, Decision
 from safe_transfer_ros.safety.filter.gravity_term import GravityTerm
 from safe_transfer_ros.safety.filter.safety_filter import SafetyFilter
-from safe_transfer_ros.safety.filter.settings import FilterSettings as RuleSettings
+from safe_transfer_ros.safety.filter.settings import FilterSettings
 from safe_transfer_ros.safety.joint_order import JointOrder
 from safe_transfer_ros.safety.limit.guard import TorqueLimitGuard
 from safe_transfer_ros.safety.reasons import Mode, Reason, describe
@@ -76,7 +74,7 @@ class SafetyFilterNode(ManagedNode):
             of its own and `critic_timeout` for an answer.
         """
         super().__init__("safety_filter")
-        experiment, settings = declare(self, ExperimentSettings, FilterSettings)
+        experiment, settings = declare(self, ExperimentParameters, FilterParameters)
         self._settings = settings
         self._graph = in_graph(experiment.task)
         self._task = self._graph.task
@@ -84,7 +82,7 @@ class SafetyFilterNode(ManagedNode):
         self._view = self._graph.view(experiment.seed, lockstep=self._lockstep)
         self._nominal_period = self._graph.state_period_s(lockstep=self._lockstep)
         self._nodes = experiment.nodes
-        self._commands_topic = f"{experiment.controller}/commands"
+        self._controller = experiment.controller
         gravity: GravityTerm | None = None
         if experiment.adds_gravity(self._task.robot.gravity_compensated):
             dynamics = importlib.import_module("safe_transfer_ros.robots.dynamics").ArmDynamics  # brings mujoco
@@ -133,8 +131,8 @@ class SafetyFilterNode(ManagedNode):
             )
         self._standing = StandingCauses(
             self,
-            e_stop_lease_s=settings.e_stop_lease,
-            permission_lease_s=settings.permission_lease,
+            e_stop_lease_s=seconds(settings.e_stop_lease),
+            permission_lease_s=seconds(settings.permission_lease),
             stop=self._on_forbidden,
         )
         self._active = False
@@ -143,26 +141,14 @@ class SafetyFilterNode(ManagedNode):
         self._published_ns = time.monotonic_ns()
         self.add_on_set_parameters_callback(self._on_parameters)
 
-    def _rule_settings(self, settings: FilterSettings) -> RuleSettings:
-        return RuleSettings(
-            action_timeout_s=settings.action_timeout,
-            trip_timeout_s=settings.trip_timeout,
-            joint_state_timeout_s=max(settings.joint_state_timeout, self._nominal_period * 2.5),
-            frozen_timeout_s=settings.frozen_timeout,
-            object_timeout_s=settings.object_timeout,
-            object_frozen_timeout_s=settings.object_frozen_timeout,
-            state_period_s=self._nominal_period,
-            torque_rate_limit=settings.torque_rate_limit,
-            clamp=settings.clamp,
-            stop_damping=0.0 if self._lockstep else settings.stop_damping,
-            stop_damping_time_s=settings.stop_damping_time,
-        )
+    def _rule_settings(self, parameters: FilterParameters) -> FilterSettings:
+        return parameters.rule_settings(state_period_s=self._nominal_period, lockstep=self._lockstep)
 
     def _on_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         """Shorter timeouts are taken at once, all or none; nothing can be made laxer while the filter runs."""
         values = dataclasses.asdict(self._settings) | {change.name: change.value for change in changes}
         try:
-            settings = build(FilterSettings, values, where=self.get_name())
+            settings = build(FilterParameters, values, where=self.get_name())
             refusal = self._filter.tighten(self._rule_settings(settings))
         except (ConfigurationError, ValueError) as error:
             refusal = str(error)
@@ -174,23 +160,25 @@ class SafetyFilterNode(ManagedNode):
 
     def configure(self) -> None:
         """Create topics, services and timers."""
-        self._commands = self.create_publisher(Float64MultiArray, self._commands_topic, qos.RECORD)
-        self._decisions = self.create_publisher(SafetyDecision, "safety_filter/decision", qos.RECORD)
-        self._status = self.create_publisher(FilterStatus, "safety_filter/status", qos.LATCHED_RECORD)
-        listeners = [Listeners(self, self._commands, COMMANDS, self._nodes)]
-        listeners.append(Listeners(self, self._decisions, "safety_filter/decision", self._nodes))
-        self._standing.watch(listeners, exclusive=(self._commands_topic, PROPOSALS, RESET_PROPOSALS))
-        self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.RECORD)
-        self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM, raw=True)
+        commands = topics.commands(self._controller)
+        self._commands = commands.advertise(self)
+        self._decisions = topics.DECISIONS.advertise(self)
+        self._status = topics.FILTER_STATUS.advertise(self)
+        listeners = [Listeners(self, self._commands, commands, self._nodes)]
+        listeners.append(Listeners(self, self._decisions, topics.DECISIONS, self._nodes))
+        exclusive = (commands.name, topics.PROPOSALS.name, topics.RESET_PROPOSALS.name)
+        self._standing.watch(listeners, exclusive=exclusive)
+        self._diagnostics = topics.DIAGNOSTICS.advertise(self)
+        topics.JOINT_STATES.listen(self, self._on_joint_state, raw=True)
         if self._graph.tracks_object:
-            self.create_subscription(PoseStamped, object_pose.TOPIC, self._on_object_pose, qos.STREAM)
-        self.create_subscription(PolicyAction, PROPOSALS, self._on_action, qos.PROPOSALS)
-        self.create_subscription(TorqueLimit, "unsafety_monitor/torque_limit", self._on_limit, qos.LATCHED)
+            topics.OBJECT_POSE.listen(self, self._on_object_pose)
         if self._critic is not None:
-            self.create_subscription(CriticWeights, "trainer/critic_weights", self._on_critic, qos.LATCHED)
+            topics.CRITIC_WEIGHTS.listen(self, self._on_critic)
+        topics.PROPOSALS.listen(self, self._on_action)
+        topics.TORQUE_LIMIT.listen(self, self._on_limit)
         if self._critic is not None and self._critic.scheduled:
-            self.create_subscription(UnsafetyEstimate, "unsafety_monitor/estimate", self._on_estimate, qos.LATCHED)
-        self.create_subscription(PolicyAction, RESET_PROPOSALS, self._on_reset_action, qos.PROPOSALS)
+            topics.UNSAFETY_ESTIMATE.listen(self, self._on_estimate)
+        topics.RESET_PROPOSALS.listen(self, self._on_reset_action)
         self.create_service(SetBool, "safety_filter/arm", self._on_arm)
         self.create_service(SetBool, "safety_filter/arm_reset", self._on_arm_reset)
         self.create_service(Trigger, "safety_filter/reset", self._on_reset)

@@ -7,6 +7,7 @@ before both have acknowledged: policy_server the weights, the filter the torque 
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import traceback
 from array import array
@@ -30,12 +31,14 @@ from std_msgs.msg import String
 
 from safe_transfer_ros.files import write_atomically
 from safe_transfer_ros.learning.policy_file import load_policy
-from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware import topics
 from safe_transfer_ros.middleware.critic_sender import CriticSender
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
 from safe_transfer_ros.middleware.waiting import PeerTimeout, answer, until
-from safe_transfer_ros.parameters.settings import ExperimentSettings, TrainerSettings, as_dict
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
+from safe_transfer_ros.parameters.sections import SHARED, document
+from safe_transfer_ros.parameters.trainer import TrainerParameters
 from safe_transfer_ros.policies import weights
 from safe_transfer_ros.record.episode import Episode, EpisodeError, count_interventions, episodes_from_decisions
 from safe_transfer_ros.record.iteration import IterationRecord, append, iteration_record, read
@@ -55,7 +58,7 @@ class Trainer(Node):
         """Load the policy, create the topics; with `autostart`, begin once the graph is complete."""
         super().__init__("trainer")
         self._lifetime = lifetime
-        self._experiment, self._settings = declare(self, ExperimentSettings, TrainerSettings)
+        self._experiment, self._settings = declare(self, ExperimentParameters, TrainerParameters)
         self._graph = in_graph(self._experiment.task)
         self._task = self._graph.task
         self._learning = self._start_learning()
@@ -71,13 +74,13 @@ class Trainer(Node):
         self._busy = False
         self._started = 0.0
 
-        self._weights = self.create_publisher(PolicyWeights, "trainer/policy_weights", qos.LATCHED)
+        self._weights = topics.POLICY_WEIGHTS.advertise(self)
         self._critic = CriticSender(self)
-        self._run_config = self.create_publisher(String, "trainer/run_config", qos.LATCHED)
-        self.create_subscription(SafetyDecision, "safety_filter/decision", self._on_decision, qos.RECORD)
-        self.create_subscription(PolicyStatus, "policy_server/policy_status", self._on_status, qos.LATCHED)
-        self.create_subscription(FilterStatus, "safety_filter/status", self._on_filter_status, qos.LATCHED)
-        self.create_subscription(UnsafetyEstimate, "unsafety_monitor/estimate", self._on_estimate, qos.LATCHED)
+        self._run_config = topics.RUN_CONFIG.advertise(self)
+        topics.DECISIONS.listen(self, self._on_decision)
+        topics.POLICY_STATUS.listen(self, self._on_status)
+        topics.FILTER_STATUS.listen(self, self._on_filter_status)
+        topics.UNSAFETY_ESTIMATE.listen(self, self._on_estimate)
         self._rollouts = ActionClient(self, Rollout, "policy_server/rollout")
         self._server = ActionServer(
             self,
@@ -211,8 +214,8 @@ class Trainer(Node):
         """The run's parameters as YAML, so that the bag alone says how it came about."""
         if self._settings.config_file:
             return Path(self._settings.config_file).read_text()
-        sections = {"/**": self._experiment, "trainer": self._settings}
-        return yaml.safe_dump({node: {"ros__parameters": as_dict(own)} for node, own in sections.items()})
+        own = {SHARED: self._experiment, "trainer": self._settings}
+        return yaml.safe_dump(document({node: dataclasses.asdict(values) for node, values in own.items()}))
 
     async def _iterate(self, iteration: int) -> IterationRecord:
         seconds = self._settings.peer_timeout

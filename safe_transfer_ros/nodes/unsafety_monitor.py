@@ -15,14 +15,14 @@ from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.node import Node
 from safe_transfer_msgs.msg import PolicyWeights, SafetyDecision, TorqueLimit, UnsafetyEstimate
-from sensor_msgs.msg import JointState
 
-from safe_transfer_ros.middleware import object_pose, qos
+from safe_transfer_ros.middleware import object_pose, qos, topics
 from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.stamps import to_ns
-from safe_transfer_ros.parameters.settings import ExperimentSettings, MonitorSettings
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
+from safe_transfer_ros.parameters.unsafety_monitor import MonitorParameters
 from safe_transfer_ros.record.iteration import iteration_estimate
 from safe_transfer_ros.record.recompute import account
 from safe_transfer_ros.safety.limit.torque_limit import TorqueLimitGovernor
@@ -36,7 +36,7 @@ class UnsafetyMonitor(Node):
     def __init__(self) -> None:
         """Publish the starting limit; from then on events drive it."""
         super().__init__("unsafety_monitor")
-        experiment, settings = declare(self, ExperimentSettings, MonitorSettings)
+        experiment, settings = declare(self, ExperimentParameters, MonitorParameters)
         self._graph = in_graph(experiment.task)
         self._states = JointStateReader(self._graph.task.robot.joint_names)
         self._unsafety = self._graph.unsafety_reader(experiment.seed)
@@ -54,13 +54,13 @@ class UnsafetyMonitor(Node):
         self._settings = settings
         self._closing: PolicyWeights | None = None  # the update whose iteration waits for its last data
         self._closing_since = 0.0
-        self._limits = self.create_publisher(TorqueLimit, "unsafety_monitor/torque_limit", qos.LATCHED)
-        self._estimates = self.create_publisher(UnsafetyEstimate, "unsafety_monitor/estimate", qos.LATCHED)
-        self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.RECORD, raw=True)
+        self._limits = topics.TORQUE_LIMIT.advertise(self)
+        self._estimates = topics.UNSAFETY_ESTIMATE.advertise(self)
+        topics.JOINT_STATES.listen(self, self._on_joint_state, qos.RECORD, raw=True)
         if self._graph.tracks_object:
-            self.create_subscription(PoseStamped, object_pose.TOPIC, self._on_object_pose, qos.RECORD)
-        self.create_subscription(SafetyDecision, "safety_filter/decision", self._on_decision, qos.RECORD)
-        self.create_subscription(PolicyWeights, "trainer/policy_weights", self._on_weights, qos.LATCHED)
+            topics.OBJECT_POSE.listen(self, self._on_object_pose, qos.RECORD)
+        topics.DECISIONS.listen(self, self._on_decision)
+        topics.POLICY_WEIGHTS.listen(self, self._on_weights)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(settings.lease / 4, self._publish_limit, clock=steady)
         self.create_timer(0.05, self._close_if_complete, clock=steady)

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safe_transfer_ros.bags.errors import BagError
+from safe_transfer_ros.bags.graph import messages
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bounds import JOINTS
 from safe_transfer_ros.record.episode import EpisodeAssembler, EpisodeError
-from safe_transfer_ros.record.recompute import DECISIONS, JOINT_STATES
+from safe_transfer_ros.topic_names import DECISIONS, JOINT_STATES
 
 # A pause of this many usual periods is a hole in the stream of joint states.
 _HOLE = 2.5
@@ -37,7 +38,7 @@ def gaps(bag: Bag) -> list[str]:
     states: dict[frozenset[str], array[int]] = {}  # stamps by joints: a gripper publishes its own on the same topic
     arm: frozenset[str] = frozenset()
     spans: list[tuple[str, NDArray[np.int64]]] = []
-    for topic, message, _ in bag.messages((JOINT_STATES, DECISIONS)):
+    for topic, message, _ in messages(bag, (JOINT_STATES, DECISIONS)):
         try:
             if topic == JOINT_STATES:
                 joints = frozenset(map(str, message.name[:JOINTS]))
@@ -64,10 +65,10 @@ def _state_gaps(streams: list[NDArray[np.int64]], spans: list[tuple[str, NDArray
     states = np.concatenate([np.empty(0, dtype=np.int64), *streams])
     backwards = sum(int(np.count_nonzero(np.diff(stream) < 0)) for stream in streams)
     if backwards:
-        found.append(f"{JOINT_STATES}: stamps go back {backwards} times (clock jump, or out of order)")
+        found.append(f"/{JOINT_STATES}: stamps go back {backwards} times (clock jump, or out of order)")
     repeated = len(states) - len(np.unique(states))
     if repeated:
-        found.append(f"{JOINT_STATES}: {repeated} stamps are repeated")
+        found.append(f"/{JOINT_STATES}: {repeated} stamps are repeated")
     ordered = np.unique(states)
     periods = [np.diff(ordered[(ordered >= stamps[0]) & (ordered <= stamps[-1])]) for _, stamps in spans]
     every = np.concatenate(periods) if periods else np.empty(0, dtype=np.int64)

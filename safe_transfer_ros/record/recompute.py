@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safe_transfer_ros.bags.errors import BagError
+from safe_transfer_ros.bags.graph import messages
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bounds import JOINTS
 from safe_transfer_ros.record.episode import Episode, EpisodeAssembler, EpisodeError
@@ -29,16 +30,10 @@ from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings, Torque
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
 from safe_transfer_ros.safety.reasons import Reason, Verdict, split
 from safe_transfer_ros.tasks.deployment import in_graph
+from safe_transfer_ros.topic_names import DECISIONS, JOINT_STATES, OBJECT_POSE, POLICY_WEIGHTS, RUN_CONFIG
 from safe_transfer_ros.untrusted import UntrustedError, load_yaml, printable
 
 Array = NDArray[np.float64]
-
-JOINT_STATES = "/joint_states"
-DECISIONS = "/safety_filter/decision"
-WEIGHTS = "/trainer/policy_weights"
-RUN_CONFIG = "/trainer/run_config"
-OBJECT_POSE = "/object_pose"
-TOPICS = (JOINT_STATES, OBJECT_POSE, DECISIONS, WEIGHTS, RUN_CONFIG)
 
 # Joint states are taken in by blocks: forward kinematics of many at once costs a twentieth of one by one.
 _BLOCK = 2048
@@ -112,10 +107,10 @@ def recompute(bag: Bag | Path | str) -> Recomputed:
     try:
         replay = _Replay(config)
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
-        told = printable(f"{RUN_CONFIG} in {bag.path} holds a value that cannot be used: {error}")
+        told = printable(f"/{RUN_CONFIG} in {bag.path} holds a value that cannot be used: {error}")
         raise BagError(told.splitlines()[0]) from error
     poses = (OBJECT_POSE,) if replay.tracks_object else ()
-    for topic, message, log_time_ns in bag.messages((JOINT_STATES, *poses, DECISIONS, WEIGHTS)):
+    for topic, message, log_time_ns in messages(bag, (JOINT_STATES, *poses, DECISIONS, POLICY_WEIGHTS)):
         try:
             if topic == JOINT_STATES:
                 replay.on_joint_state(message)
@@ -126,7 +121,7 @@ def recompute(bag: Bag | Path | str) -> Recomputed:
             else:
                 replay.on_weights(message, log_time_ns)
         except (AttributeError, TypeError) as error:
-            raise BagError(f"{topic} in {bag.path} is not what this package's graph publishes: {error}") from error
+            raise BagError(f"/{topic} in {bag.path} is not what this package's graph publishes: {error}") from error
     replay.finish()
     notes = bag.losses() + replay.notes
     return Recomputed(records=tuple(replay.records), details=tuple(replay.details()), config=config, notes=tuple(notes))
@@ -138,7 +133,7 @@ def parameters(config: Mapping[str, Any], node: str) -> dict[str, Any]:
     Names are today's, also where the run had older ones.
     """
     result: dict[str, Any] = {}
-    for section in ("/**", node):
+    for section in ("/**", node, f"/**/{node}"):  # a node's own without /** is how it was written up to 0.1.0
         values = config.get(section)
         if isinstance(values, Mapping) and isinstance(values.get("ros__parameters"), Mapping):
             result.update(values["ros__parameters"])
@@ -159,21 +154,21 @@ def governor(config: Mapping[str, Any]) -> TorqueLimitGovernor:
 
 
 def _run_config(bag: Bag) -> dict[str, Any]:
-    """The last configuration published on /trainer/run_config."""
+    """The last configuration published on trainer/run_config."""
     text = None
-    for _, message, _ in bag.messages((RUN_CONFIG,)):
+    for _, message, _ in messages(bag, (RUN_CONFIG,)):
         text = message.data
     if text is None:
         raise BagError(
-            f"{bag.path} has nothing on {RUN_CONFIG}, so it does not say how it came about: "
+            f"{bag.path} has nothing on /{RUN_CONFIG}, so it does not say how it came about: "
             "give a bag that bag_recorder wrote during fine-tuning"
         )
     try:
-        config = load_yaml(str(text), f"{RUN_CONFIG} in {bag.path}")
+        config = load_yaml(str(text), f"/{RUN_CONFIG} in {bag.path}")
     except UntrustedError as error:
         raise BagError(str(error)) from None
     if not isinstance(config, dict) or "task" not in parameters(config, "trainer"):
-        raise BagError(f"{RUN_CONFIG} in {bag.path} names no task: expected '/**: ros__parameters: task: ...'")
+        raise BagError(f"/{RUN_CONFIG} in {bag.path} names no task: expected '/**: ros__parameters: task: ...'")
     return config
 
 

@@ -93,7 +93,7 @@ def _differences(run: Run) -> tuple[str, float] | None:
 def _sections(run: Run) -> list[tuple[str, dict[str, Any]]]:
     """Parameters by node, as run."""
     return [
-        ("all nodes" if node == "/**" else node, dict(values["ros__parameters"]))
+        ("all nodes" if node == "/**" else node.removeprefix("/**/"), dict(values["ros__parameters"]))
         for node, values in run.config.items()
         if isinstance(values, Mapping) and isinstance(values.get("ros__parameters"), Mapping)
     ]

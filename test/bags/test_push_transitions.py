@@ -22,7 +22,7 @@ from safe_transfer_ros.critics.gate import CriticGate
 from safe_transfer_ros.learning.environment import environment
 from safe_transfer_ros.learning.policy_file import load_for
 from safe_transfer_ros.learning.rollouts import ConstrainedRollouts
-from safe_transfer_ros.parameters.settings import FilterSettings
+from safe_transfer_ros.parameters.safety_filter import FilterParameters
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.tasks.deployment import in_graph
 
@@ -136,7 +136,7 @@ def test_the_filter_takes_the_critic_that_was_trained_from_the_recording(
     # Also actions that were cut to their bound: the torque limit says nothing about them.
     assert found["steps"] > 0.9 * len(Transitions(folder)) - 30 * EPISODES and found["auroc"] > 0.8
 
-    gate = CriticGate(GRAPH, FilterSettings(critic_uncertified=True), seed=0)
+    gate = CriticGate(GRAPH, FilterParameters(critic_uncertified=True), seed=0)
     assert gate.offer(critic.read_bytes()) is None
     gate.refresh(0)
     before, action = recorded.rollouts.observations[0, 5], np.array([0.9, -0.9])

@@ -14,11 +14,11 @@ from safe_transfer_ros.commissioning.procedure import STEPS
 from safe_transfer_ros.commissioning.step import Outcome
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.launching import pr2_cup_swirl
-from safe_transfer_ros.parameters.settings import ExperimentSettings
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.robots.description import load
 
 ROBOT = load("pr2_left_arm")
-ABOUT = report.identity(ROBOT, ExperimentSettings())
+ABOUT = report.identity(ROBOT, ExperimentParameters())
 PASSED = [Outcome(name=name, passed=True, says="well") for name in STEPS]
 FAILED = [*PASSED[:2], Outcome(name=list(STEPS)[2], passed=False, says="it sags")]
 

@@ -13,7 +13,7 @@ from hand_made_critic import critic, version_of
 
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.critics.gate import CriticGate, NoCriticError
-from safe_transfer_ros.parameters.settings import FilterSettings
+from safe_transfer_ros.parameters.safety_filter import FilterParameters
 from safe_transfer_ros.safety.reasons import Verdict
 from safe_transfer_ros.tasks.deployment import in_graph
 
@@ -27,7 +27,7 @@ def judged(gate: CriticGate, first_torque: float) -> Verdict:
 
 
 def test_nothing_is_judged_before_a_critic_has_come_and_been_taken() -> None:
-    gate = CriticGate(GRAPH, FilterSettings(), seed=0)
+    gate = CriticGate(GRAPH, FilterParameters(), seed=0)
     assert "none has come on trainer/critic_weights" in (gate.missing or "") and gate.version == ""
     with pytest.raises(NoCriticError, match="none has come"):
         judged(gate, 0.0)
@@ -42,7 +42,7 @@ def test_nothing_is_judged_before_a_critic_has_come_and_been_taken() -> None:
 
 
 def test_a_new_critic_is_taken_between_episodes_and_a_bad_one_never() -> None:
-    gate = CriticGate(GRAPH, FilterSettings(), seed=0)
+    gate = CriticGate(GRAPH, FilterParameters(), seed=0)
     first, second = critic(threshold=0.05), critic(threshold=0.09)
     assert gate.offer(first, version_of(first) + "0" * 52) is not None, "not the hash that was told"
     assert gate.missing
@@ -59,7 +59,7 @@ def test_a_new_critic_is_taken_between_episodes_and_a_bad_one_never() -> None:
 
 def test_a_schedule_needs_the_gamma_of_the_card() -> None:
     data = critic(threshold=0.1, gamma=None)
-    settings = FilterSettings()
+    settings = FilterParameters()
     gate = CriticGate(GRAPH, settings, seed=0)
     assert gate.offer(data) is None
     gate.refresh(0)
@@ -70,7 +70,7 @@ def test_a_schedule_needs_the_gamma_of_the_card() -> None:
 
 def test_a_run_that_goes_on_draws_the_candidates_it_would_have_drawn() -> None:
     data = critic(threshold=0.1)
-    settings = FilterSettings()
+    settings = FilterParameters()
 
     def chosen(gate: CriticGate) -> np.ndarray:
         return gate.judge(np.zeros(18), np.zeros(7), np.full(7, 0.05), np.full(7, 0.9), 1.0)[0]
@@ -98,19 +98,19 @@ def test_a_run_that_goes_on_draws_the_candidates_it_would_have_drawn() -> None:
 )
 def test_a_critic_that_cannot_be_relied_on_is_refused(changes: dict, line: str) -> None:
     data = critic(threshold=0.1, **changes)
-    gate = CriticGate(GRAPH, FilterSettings(), seed=0)
+    gate = CriticGate(GRAPH, FilterParameters(), seed=0)
     assert re.search(line, gate.offer(data) or "")
     assert gate.missing and not gate.offered_version
 
 
 def test_a_clamp_that_the_critic_has_not_learned_from_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="has learned from torques clamped joint by joint"):
-        CriticGate(GRAPH, FilterSettings(clamp="scale"), seed=0)
+        CriticGate(GRAPH, FilterParameters(clamp="scale"), seed=0)
 
 
 def test_an_operator_may_take_an_uncertified_one_on_record() -> None:
     data = critic(threshold=0.5, certified=False)
-    settings = FilterSettings(critic_uncertified=True)
+    settings = FilterParameters(critic_uncertified=True)
     gate = CriticGate(GRAPH, settings, seed=0)
     assert gate.offer(data) is None
     gate.refresh(0)

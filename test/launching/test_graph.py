@@ -12,8 +12,8 @@ import yaml
 from safe_transfer_ros import resources
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.launching import fine_tuning, pr2_cup_swirl
-from safe_transfer_ros.launching.graph import SHARED, apply_arguments, complete, read_parameters, write_parameters
-from safe_transfer_ros.parameters.settings import SECTIONS
+from safe_transfer_ros.launching.graph import apply_arguments, complete, read_parameters, write_parameters
+from safe_transfer_ros.parameters.sections import SECTIONS, SHARED
 from safe_transfer_ros.policies.weights import Architecture
 from safe_transfer_ros.record.iteration import COLUMNS
 
@@ -63,7 +63,9 @@ def test_hardware_is_the_same_graph_with_a_supervisor_in_the_place_of_the_simula
 
 def test_settings_of_the_robot_go_on_top(tmp_path: Path) -> None:
     file = tmp_path / "arm.yaml"
-    write_parameters({"safety_filter": {"permission_lease": 0.3}, SHARED: {"mode": "realtime"}}, file)
+    write_parameters(
+        {"safety_filter": {"permission_lease": 0.3, "e_stop_lease": "off"}, SHARED: {"mode": "realtime"}}, file
+    )
     parameters = plan(tmp_path, robot="hardware", robot_config=str(file), allow_uncommissioned="true").parameters
     assert parameters["safety_filter"]["permission_lease"] == 0.3
     assert parameters["safety_filter"]["action_timeout"] == 0.1, "of the task's own configuration file"
@@ -84,7 +86,8 @@ def test_settings_of_the_robot_go_on_top(tmp_path: Path) -> None:
         ({"policy": "no_such_policy"}, "no policy file 'no_such_policy'"),
         ({"perturbation": "light_stick"}, "light_sticky"),
         ({"robot": "hardware", "mode": "lockstep"}, "leave out mode:=lockstep"),
-        ({"robot": "hardware", "safety_filter.permission_lease": "0"}, "permission_lease above 0"),
+        ({"robot": "hardware", "safety_filter.permission_lease": "0"}, "to switch it off, write off instead of 0"),
+        ({"robot": "hardware", "safety_filter.permission_lease": "off"}, "permission_lease, s, .* must not be off"),
         ({"robot": "hardware", "safety_filter.reset_torque_limit": "9"}, "above torque_limit_max"),
         ({"config": "no/such.yaml"}, "cannot read configuration"),
         ({"safety_filter.trip_timeout": "0.05"}, "trip_timeout"),
@@ -235,3 +238,30 @@ def test_paths_beside_a_run_stay_what_they_are(tmp_path: Path) -> None:
     result = fine_tuning._moved(moved, tmp_path / "b")
     assert result["trainer"]["critic"] == str(tmp_path / "a_critic.safetensors")
     assert result["safety_filter"]["frame"] == str(tmp_path / "b" / "inside")
+
+
+def test_hardware_needs_a_word_on_the_external_stop(tmp_path: Path) -> None:
+    """The shipped file requires a stop button; an arm's own file has to say what is with its own."""
+    shipped = plan(tmp_path, robot="hardware", allow_uncommissioned="true")
+    assert shipped.parameters["safety_filter"]["e_stop_lease"] == 0.3
+    arm = tmp_path / "arm.yaml"
+    write_parameters({SHARED: {"mode": "realtime"}, "safety_filter": {"permission_lease": 0.1}}, arm)
+    given = {"robot": "hardware", "robot_config": str(arm), "allow_uncommissioned": "true"}
+    with pytest.raises(ConfigurationError, match="needs safety_filter.e_stop_lease, and nothing sets it"):
+        pr2_cup_swirl.GRAPH.plan(given | {"run_dir": str(tmp_path / "refused")})
+    said = pr2_cup_swirl.GRAPH.plan(given | {"run_dir": str(tmp_path / "said"), "safety_filter.e_stop_lease": "off"})
+    assert said.parameters["safety_filter"]["e_stop_lease"] == "off"
+
+
+@pytest.mark.parametrize(("given", "expected"), [("left", "/left"), ("/cell/left/", "/cell/left"), ("", ""), ("/", "")])
+def test_a_namespace_is_of_every_node(tmp_path: Path, given: str, expected: str) -> None:
+    planned = plan(tmp_path, namespace=given)
+    assert planned.namespace == expected
+    assert set(yaml.safe_load(planned.parameters_file.read_text())) == {"/**", *(f"/**/{node}" for node in SECTIONS)}
+
+
+@pytest.mark.parametrize("wrong", ["2nd", "le-ft", "left//arm", "left arm", "{left}"])
+def test_what_is_no_namespace_is_refused(tmp_path: Path, wrong: str) -> None:
+    with pytest.raises(ConfigurationError, match="namespace must be words of letters"):
+        plan(tmp_path, namespace=wrong)
+    assert not (tmp_path / "run").exists()

@@ -11,7 +11,8 @@ import yaml
 from safe_transfer_ros import resources
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.launching import fine_tuning, pr2_cup_swirl
-from safe_transfer_ros.parameters.settings import ExperimentSettings, SupervisorSettings
+from safe_transfer_ros.parameters.controller_supervisor import SupervisorParameters
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.robots.description import load
 from safe_transfer_ros.safety.supervisor.controller_check import EFFORT_CONTROLLER
 
@@ -24,7 +25,7 @@ FR3 = tuple(f"fr3_joint{number}" for number in range(1, 8))
 def test_a_controller_manager_file_is_what_the_supervisor_asks_for(name: str, joints: tuple[str, ...]) -> None:
     document = yaml.safe_load(resources.path(f"config/ros2_control_{name}.yaml").read_text())
     sections = {node: section["ros__parameters"] for node, section in document.items()}
-    experiment, supervisor = ExperimentSettings(), SupervisorSettings()
+    experiment, supervisor = ExperimentParameters(), SupervisorParameters()
     assert set(sections) == {supervisor.controller_manager, experiment.controller}
     manager = sections[supervisor.controller_manager]
     # A word that controller_manager does not know is left out without a sound, and a limit then not enforced.

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from safe_transfer_ros import resources
+from safe_transfer_ros.faults import network
+from safe_transfer_ros.launching import domain
 from safe_transfer_ros.middleware import dds
 
 NODE = """
@@ -28,7 +30,7 @@ def complaints(profiles: Path) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", ["fastdds.xml", "fastdds_loopback.xml"])
+@pytest.mark.parametrize("name", [dds.LOCAL, dds.LOCAL_UDP, dds.NETWORK])
 def test_the_middleware_reads_our_profiles(name: str, tmp_path: Path) -> None:
     assert complaints(resources.path(f"config/{name}")) == ""
     wrong = tmp_path / name
@@ -36,10 +38,120 @@ def test_the_middleware_reads_our_profiles(name: str, tmp_path: Path) -> None:
     assert "heartbeats" in complaints(wrong), "a name that is not known would have been told"
 
 
-def test_the_users_environment_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", "/own.xml")
-    monkeypatch.delenv("ROS_AUTOMATIC_DISCOVERY_RANGE", raising=False)
-    assert dds.environment() == {
-        "FASTRTPS_DEFAULT_PROFILES_FILE": "/own.xml",
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-    }
+@pytest.fixture
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (dds.RANGE, dds.PROFILES, "ROS_LOCALHOST_ONLY", "ROS_STATIC_PEERS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected", "reach"),
+    [
+        ({}, {dds.RANGE: "SYSTEM_DEFAULT", dds.PROFILES: dds.profiles(dds.LOCAL)}, ""),
+        ({dds.RANGE: "LOCALHOST"}, {dds.RANGE: "LOCALHOST", dds.PROFILES: dds.profiles(dds.LOCAL)}, ""),
+        ({dds.RANGE: "SUBNET"}, {dds.RANGE: "SUBNET", dds.PROFILES: dds.profiles(dds.NETWORK)}, "range SUBNET"),
+        ({dds.PROFILES: "/own.xml"}, {dds.RANGE: "SYSTEM_DEFAULT", dds.PROFILES: "/own.xml"}, "profiles of /own.xml"),
+    ],
+)
+def test_the_users_environment_goes_first(
+    nothing_set: None, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], expected: dict[str, str], reach: str
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert dds.environment() == expected
+    assert reach in dds.beyond_this_machine() and bool(reach) is bool(dds.beyond_this_machine())
+
+
+# Says what it is until it is told to end, and then whom it heard and which sockets it has (what /proc/net/udp says).
+TALKER = """
+import os, sys, time, rclpy
+from std_msgs.msg import String
+rclpy.init()
+node = rclpy.create_node(f"talker_{sys.argv[1]}")
+heard = set()
+node.create_subscription(String, "talk", lambda message: heard.add(message.data), 10)
+publisher = node.create_publisher(String, "talk", 10)
+end = time.monotonic() + float(sys.argv[2])
+while time.monotonic() < end and not (len(sys.argv) > 3 and sys.argv[3] in heard):
+    publisher.publish(String(data=sys.argv[1]))
+    rclpy.spin_once(node, timeout_sec=0.05)
+for _ in range(20):
+    publisher.publish(String(data=sys.argv[1]))
+    rclpy.spin_once(node, timeout_sec=0.05)
+files = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+own = {os.readlink(file) for file in files if os.path.islink(file)}
+rows = [line.split() for line in open("/proc/net/udp").readlines()[1:]]
+sockets = sorted({row[1].split(":")[0] for row in rows if f"socket:[{row[9]}]" in own})
+print("heard", *sorted(heard))
+print("sockets", *sockets)
+"""
+LOOPBACK = "0100007F"
+
+
+def talk(
+    who: str, number: int, *until: str, seconds: float, environment: dict[str, str], within: tuple[str, ...] = ()
+) -> subprocess.Popen[str]:
+    """A process of its own; `within` is what enters another network."""
+    clean = {name: value for name, value in os.environ.items() if name not in (dds.RANGE, dds.PROFILES)}
+    return subprocess.Popen(
+        [*within, sys.executable, "-c", TALKER, who, str(seconds), *until],
+        env=clean | environment | {"ROS_DOMAIN_ID": str(number)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def said(process: subprocess.Popen[str]) -> dict[str, set[str]]:
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    return {line.split()[0]: set(line.split()[1:]) for line in output.splitlines()}
+
+
+@pytest.mark.parametrize("name", [dds.LOCAL, dds.LOCAL_UDP])
+@pytest.mark.parametrize("default", [{}, {dds.RANGE: "LOCALHOST"}], ids=["nothing_set", "localhost"])
+def test_every_socket_of_ours_is_bound_to_the_loopback_and_a_default_participant_of_this_machine_is_reached(
+    name: str, default: dict[str, str]
+) -> None:
+    """The default one is ros2_control, say, that somebody started in another terminal."""
+    claimed = domain.claim()
+    number = claimed.number
+    ours = talk(
+        "ours",
+        number,
+        "other",
+        seconds=40.0,
+        environment={dds.RANGE: "SYSTEM_DEFAULT", dds.PROFILES: dds.profiles(name)},
+    )
+    other = talk("other", number, "ours", seconds=40.0, environment=default)
+    us, them = said(ours), said(other)
+    assert us["heard"] == them["heard"] == {"ours", "other"}
+    assert us["sockets"] == {LOOPBACK}
+    assert them["sockets"] - {LOOPBACK}, "one of whom this is not true is seen"
+
+
+@pytest.mark.parametrize(
+    ("profile", "hears"),
+    [(dds.LOCAL, False), (dds.LOCAL_UDP, False), (dds.NETWORK, True)],
+    ids=lambda value: str(value),
+)
+def test_a_peer_on_the_network_that_sends_to_our_address_does_not_join(profile: str, hears: bool) -> None:
+    """With the profile for networks it does, under the range LOCALHOST too: so it could."""
+    refusal = network.why_not()
+    if refusal:
+        pytest.skip(f"no network namespaces here: {refusal}")
+    with network.Cable("safe_transfer_dds") as cable:
+        # LOCALHOST is what we said of ourselves before: it keeps nobody out who sends to us.
+        reach = "LOCALHOST" if profile == dds.NETWORK else "SYSTEM_DEFAULT"
+        ours = talk(
+            "ours", 98, "peer", seconds=12.0, environment={dds.RANGE: reach, dds.PROFILES: dds.profiles(profile)}
+        )
+        peer = talk(
+            "peer",
+            98,
+            "ours",
+            seconds=12.0,
+            environment={dds.RANGE: "SUBNET", "ROS_STATIC_PEERS": "10.77.0.1"},
+            within=cable.to_far,
+        )
+        us, them = said(ours), said(peer)
+    assert ("peer" in us["heard"], "ours" in them["heard"]) == (hears, hears)

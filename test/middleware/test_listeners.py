@@ -22,13 +22,16 @@ from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.configuration import ConfigurationError, build
 from safe_transfer_ros.launching import domain, pr2_cup_swirl
 from safe_transfer_ros.launching.embedded import child_environment
-from safe_transfer_ros.middleware import qos
-from safe_transfer_ros.middleware.listeners import COMMANDS, LISTENERS, Listeners
+from safe_transfer_ros.middleware import qos, topics
+from safe_transfer_ros.middleware.listeners import Listeners
 from safe_transfer_ros.middleware.stamps import to_ns
-from safe_transfer_ros.parameters.settings import ExperimentSettings
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
 
 # In the graph of a task without an object.
-LISTENING = {topic: set(nodes) for topic, nodes in LISTENERS.items() if topic != "object_pose"}
+LISTENING = {
+    topic.name: set(topic.must_hear) for topic in topics.TOPICS if topic.must_hear and topic is not topics.OBJECT_POSE
+}
+COMMANDS = topics.commands("controller")
 
 
 @pytest.fixture
@@ -44,11 +47,11 @@ def context() -> Iterator[Context]:
 def join(context: Context) -> Iterator[Callable[..., Node]]:
     nodes: list[Node] = []
 
-    def create(name: str, listen: QoSProfile | None = None) -> Node:
-        node = Node(name, context=context)
+    def create(name: str, listen: QoSProfile | None = None, namespace: str = "") -> Node:
+        node = Node(name, context=context, namespace=namespace)
         nodes.append(node)
         if listen is not None:
-            node.create_subscription(Float64MultiArray, "controller/commands", lambda message: None, listen)
+            node.create_subscription(Float64MultiArray, "/controller/commands", lambda message: None, listen)
         return node
 
     yield create
@@ -73,22 +76,23 @@ def test_those_who_must_hear_are_waited_for_by_name(join: Callable[..., Node]) -
     assert alone.missing() == ""
     join("somebody", listen=qos.STREAM)
     join("bag_recorder_of_another_kind", listen=qos.STREAM)
-    says(listeners, node, "bag_recorder and mujoco_sim not listening to commands yet")
+    says(listeners, node, "bag_recorder and mujoco_sim not listening to controller/commands yet")
+    join("bag_recorder", listen=qos.RECORD, namespace="/right")  # of another arm's graph
     join("mujoco_sim", listen=qos.STREAM)
-    says(listeners, node, "bag_recorder not listening to commands yet")
+    says(listeners, node, "bag_recorder not listening to controller/commands yet")
     join("viewer", listen=qos.LATCHED)  # never gets anything from a volatile publisher, and must not be waited for
     recorder = join("bag_recorder", listen=qos.RECORD)
     says(listeners, node, "")
-    assert publisher.get_subscription_count() == 4
+    assert publisher.get_subscription_count() == 5
     recorder.destroy_node()
     assert listeners.missing() == "", "who leaves later is the launcher's to notice"
 
 
 def test_a_list_of_nodes_that_is_none_is_refused() -> None:
-    assert build(ExperimentSettings, {"graph": "a, b"}, where="x").nodes == ("a", "b")
+    assert build(ExperimentParameters, {"graph": "a, b"}, where="x").nodes == ("a", "b")
     for graph in ("a,,b", "a,b,a", ","):
         with pytest.raises(ConfigurationError, match="graph must be"):
-            build(ExperimentSettings, {"graph": graph}, where="x")
+            build(ExperimentParameters, {"graph": graph}, where="x")
 
 
 @pytest.mark.parametrize("late", ["bag_recorder", "safety_filter"])
@@ -108,8 +112,7 @@ def test_a_run_begins_only_when_the_last_one_listens(tmp_path: Path, late: str) 
     observer = Node("observer", context=context)
 
     def listening(topic: str) -> set[str]:
-        name = "effort_controller/commands" if topic == COMMANDS else topic
-        return {endpoint.node_name for endpoint in observer.get_subscriptions_info_by_topic(f"/{name}")}
+        return {endpoint.node_name for endpoint in observer.get_subscriptions_info_by_topic(f"/{topic}")}
 
     try:
         for process in plan.processes:

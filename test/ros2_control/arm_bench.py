@@ -30,6 +30,7 @@ from safe_transfer_ros.middleware import qos
 FILTER = {
     "mode": "realtime",
     "permission_lease": 1.0,
+    "e_stop_lease": "off",
     "joint_state_timeout": 1.0,
     "frozen_timeout": 1.0,
     "action_timeout": 1.0,

@@ -30,7 +30,9 @@ from safe_transfer_ros.commissioning.link import CommissioningLink
 from safe_transfer_ros.commissioning.procedure import STEPS, commission
 from safe_transfer_ros.commissioning.step import Bench, Outcome, Timeouts
 from safe_transfer_ros.middleware import qos
-from safe_transfer_ros.parameters.settings import CommissionSettings, ExperimentSettings, SupervisorSettings
+from safe_transfer_ros.parameters.commission import CommissionParameters
+from safe_transfer_ros.parameters.controller_supervisor import SupervisorParameters
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -47,7 +49,7 @@ QUICK = {
     "latency_limit": 1.0,
     "watchdog_slack": 5.0,
 }
-SETTINGS = CommissionSettings(e_stop_wait=0.5, **QUICK)
+SETTINGS = CommissionParameters(e_stop_wait=0.5, **QUICK)
 TIMEOUTS = Timeouts(
     torque_limit=FILTER["reset_torque_limit"],
     action=FILTER["action_timeout"],
@@ -84,7 +86,7 @@ def arm() -> Iterator[ArmBench]:
 @pytest.fixture(scope="module")
 def link(arm: ArmBench) -> Iterator[CommissioningLink]:
     ids = {name: process.pid for name, process in arm.nodes.items()}
-    link = CommissioningLink(ExperimentSettings(), SupervisorSettings(), domain=arm.domain, process_ids=ids)
+    link = CommissioningLink(ExperimentParameters(), SupervisorParameters(), domain=arm.domain, process_ids=ids)
     yield link
     link.close()
 

@@ -30,6 +30,7 @@ SHORT = ("iterations:=1", "trainer.episodes_per_iteration:=1", "robot:=hardware"
 # Two cores shared with others are no real-time machine.
 PATIENT = (
     "safety_filter.permission_lease:=3.0",
+    "safety_filter.e_stop_lease:=off",
     "safety_filter.joint_state_timeout:=3.0",
     "safety_filter.frozen_timeout:=3.0",
     "safety_filter.action_timeout:=3.0",

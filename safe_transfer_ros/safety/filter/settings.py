@@ -26,7 +26,7 @@ class FilterSettings:
     Attributes:
       action_timeout_s: Armed without a fresh proposal for longer: HOLDING. Also the oldest state, by stamps,
         that a proposal may answer.
-      trip_timeout_s: Still none: TRIPPED; not shorter than action_timeout_s.
+      trip_timeout_s: Armed, still no fresh proposal after this long: TRIPPED; not shorter than action_timeout_s.
       joint_state_timeout_s: Armed without a joint state for longer: TRIPPED.
       frozen_timeout_s: Armed, torque applied, positions AND velocities bit-identical for longer: TRIPPED. A
         joint that friction holds still under a coarse encoder looks the same; allow for it on such an arm.
@@ -36,7 +36,8 @@ class FilterSettings:
       state_period_s: Nominal control period. The torque-rate limit counts the time since the torque before,
         but never more than this, so that a stall does not earn a jump.
       torque_rate_limit: Largest change of a joint's torque, N·m/s.
-      clamp: "joint" or "scale", see EnvelopeSettings.
+      clamp: joint: each torque is clamped by itself (PSPT Eq. 11); scale: all by one ratio, so that their direction
+        stays, see EnvelopeSettings.
       stop_damping: K_d of a stop torque -K_d dq while HOLDING or TRIPPED, N·m·s/rad; 0: stop torque is zero. Keep it
         below a joint's inertia over state_period_s, or the joint swings.
       stop_damping_time_s: After the last torque of a proposal, damping ends and the torque goes to zero for good.

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The controller supervisor's parameters, on hardware only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from safe_transfer_ros.configuration import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisorParameters:
+    """controller_supervisor, on hardware only."""
+
+    controller_manager: str = setting("controller_manager", "Node name of ros2_control's controller_manager")
+    joint_state_broadcaster: str = setting("joint_state_broadcaster", "Controller that publishes joint_states")
+    fallback_controller: str = setting(
+        "", "Controller to activate in the place of ours when that is stopped, where the arm has one; empty: none"
+    )
+    allow_holding_controller: bool = setting(
+        False, "Override: accept a ForwardCommandController, which holds its last torque even when deactivated"
+    )
+    command_timeout: float = setting(
+        0.05, "No command of the filter for this long: deactivate the controller, s", minimum=0.005, maximum=1.0
+    )
+    zero_timeout: float = setting(
+        0.2,
+        "On a trip, wait this long for the filter's commands to be zero before deactivation; longer than its "
+        "stop_damping_time where it damps, s",
+        minimum=0.0,
+        maximum=10.0,
+    )
+    service_timeout: float = setting(
+        1.0, "Wait this long for an answer of controller_manager, s", minimum=0.05, maximum=60.0
+    )
+    activation_timeout: float = setting(
+        5.0, "An operator's request to activate is refused when not done within this, s", minimum=0.1, maximum=60.0
+    )

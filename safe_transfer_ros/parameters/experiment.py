@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all nodes must agree on."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from safe_transfer_ros.configuration import ConfigurationError, setting, setting_of
+from safe_transfer_ros.parameters.unsafety_monitor import MonitorParameters
+from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentParameters:
+    """What all nodes must agree on."""
+
+    task: str = setting("pr2_cup_swirl", "Task: what is to be done and what is unsafe")
+    mode: str = setting(
+        "lockstep",
+        "lockstep: the next joint state comes only after the command for this one; realtime: wall-clock rates",
+        choices=("lockstep", "realtime"),
+    )
+    seed: int = setting(0, "Seed of initial states, action noise and updates", minimum=0, maximum=2**31 - 1)
+    limit: str = setting(
+        "adaptive",
+        "adaptive: the torque limit follows the measured unsafety rate (PSPT); fixed: torque_limit_max from the start "
+        "on, the paper's baseline, WITHOUT the damage bound",
+        choices=("adaptive", "fixed"),
+    )
+    d_safe: float = setting_of(GovernorSettings, "d_safe", minimum=1e-3, maximum=1e3)
+    initial_torque_limit: float = setting_of(GovernorSettings, "initial_torque_limit", minimum=1e-3, maximum=1e3)
+    torque_limit_floor: float = setting_of(GovernorSettings, "torque_limit_floor", minimum=0.0, maximum=1e3)
+    torque_limit_max: float = setting_of(GovernorSettings, "t_max", minimum=1e-3, maximum=1e3)
+    allow_unsafe_start: bool = setting_of(GovernorSettings, "allow_unsafe_start")
+    controller: str = setting("effort_controller", "Effort controller: commands go to CONTROLLER/commands")
+    controller_joints: str = setting(
+        "", "Joints in the order in which the controller takes their torques, separated by commas; empty: the robot's"
+    )
+    add_gravity: str = setting(
+        "auto",
+        "Whether g(q) is added to every command, within the effort limits: auto, where the robot's description says "
+        "that its hardware does not carry it; always; never",
+        choices=("auto", "always", "never"),
+    )
+    graph: str = setting(
+        "",
+        "Nodes of this graph, separated by commas (the launcher fills it in): nothing moves before those of them that "
+        "must hear a topic do; empty: a node by itself",
+    )
+    first_iteration: int = setting(
+        0, "Iteration this run starts at (above 0 when a run is resumed)", minimum=0, maximum=10**6
+    )
+    first_torque_limit: float = setting(
+        0.0, "Limit a resumed run goes on with, N·m; 0: initial_torque_limit", minimum=0.0, maximum=1e3
+    )
+
+    def __post_init__(self) -> None:
+        self.nodes  # noqa: B018 - refuses what is no list
+        self.governor()  # the rules between the limits and D_safe live there; the sentence comes from there
+        if self.first_torque_limit > 0.0 and self.first_iteration == 0:
+            raise ConfigurationError(
+                f"first_torque_limit {self.first_torque_limit:g} is for a run that goes on (first_iteration > 0): a "
+                "new run starts at initial_torque_limit"
+            )
+        if self.first_torque_limit > self.torque_limit_max:
+            raise ConfigurationError(
+                f"first_torque_limit {self.first_torque_limit:g} is above torque_limit_max {self.torque_limit_max:g}"
+            )
+
+    @property
+    def lockstep(self) -> bool:
+        """Whether simulated time is the only clock in the control loop."""
+        return self.mode == "lockstep"
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Names of the graph's nodes; empty for a node by itself."""
+        names = tuple(name.strip() for name in self.graph.split(",")) if self.graph else ()
+        if "" in names or len(set(names)) < len(names):
+            raise ConfigurationError(f"graph must be different node names separated by commas, got '{self.graph}'")
+        return names
+
+    def adds_gravity(self, gravity_compensated: bool) -> bool:
+        """Whether g(q) is added to commands, for a robot whose hardware carries it or does not."""
+        return self.add_gravity == "always" or (self.add_gravity == "auto" and not gravity_compensated)
+
+    def command_joints(self, joint_names: tuple[str, ...]) -> tuple[str, ...]:
+        """The robot's joints in the order of the controller's commands.
+
+        Raises:
+          ConfigurationError: controller_joints names others than the robot's, or leaves some out.
+        """
+        if not self.controller_joints:
+            return joint_names
+        given = tuple(name.strip() for name in self.controller_joints.split(","))
+        if sorted(given) != sorted(joint_names):
+            raise ConfigurationError(f"controller_joints must be {', '.join(joint_names)} in any order, got {given}")
+        return given
+
+    @property
+    def starting_limit(self) -> float:
+        """The torque limit in force when the run starts, N·m."""
+        if self.limit == "fixed":
+            return self.torque_limit_max
+        return self.first_torque_limit or self.initial_torque_limit
+
+    @property
+    def lowest_limit(self) -> float:
+        """The torque limit that the filter falls back to, N·m."""
+        return self.torque_limit_max if self.limit == "fixed" else self.governor().floor
+
+    def governor(self, monitor: MonitorParameters | None = None) -> GovernorSettings:
+        """The governor's settings for this experiment (PSPT Eq. 16, 32)."""
+        return GovernorSettings.of(dataclasses.asdict(self) | dataclasses.asdict(monitor or MonitorParameters()))

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The unsafety monitor's parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from safe_transfer_ros.configuration import setting, setting_of
+from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitorParameters:
+    """unsafety_monitor."""
+
+    joints: str = setting_of(GovernorSettings, "joints", choices=("mean", "any"))
+    kl: str = setting_of(GovernorSettings, "kl", choices=("bound", "measured"))
+    standstill: str = setting_of(GovernorSettings, "standstill", choices=("measured", "unsafe"))
+    growth: float = setting_of(GovernorSettings, "growth", minimum=1.0, maximum=1.05)
+    use_limit_change: bool = setting_of(GovernorSettings, "use_limit_change")
+    use_policy_change: bool = setting_of(GovernorSettings, "use_policy_change")
+    lease: float = setting(
+        5.0, "Each torque limit is valid this long unless renewed, s of wall clock", minimum=0.2, maximum=60.0
+    )
+    data_timeout: float = setting(
+        10.0, "Wait this long for missing joint states before they count as unsafe, s", minimum=0.1, maximum=60.0
+    )

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of topics: what other programs rely on stands as it is, and no second list of topics stands beside it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from rclpy.qos import QoSCompatibility, QoSDurabilityPolicy, QoSReliabilityPolicy, qos_check_compatible
+
+import safe_transfer_ros
+from safe_transfer_ros import topic_names
+from safe_transfer_ros.middleware import topics
+from safe_transfer_ros.parameters import sections
+
+PACKAGE = Path(safe_transfer_ros.__file__).parent
+# A rename breaks recorded bags and other people's nodes: it is a breaking change, see CHANGELOG.md.
+WIRE = {
+    "clock": "rosgraph_msgs/msg/Clock",
+    "controller_supervisor/permission": "std_msgs/msg/Bool",
+    "controller_supervisor/status": "diagnostic_msgs/msg/DiagnosticStatus",
+    "diagnostics": "diagnostic_msgs/msg/DiagnosticArray",
+    "effort_controller/commands": "std_msgs/msg/Float64MultiArray",
+    "episode_reset/action": "safe_transfer_msgs/msg/PolicyAction",
+    "joint_states": "sensor_msgs/msg/JointState",
+    "object_pose": "geometry_msgs/msg/PoseStamped",
+    "policy_server/action": "safe_transfer_msgs/msg/PolicyAction",
+    "policy_server/policy_status": "safe_transfer_msgs/msg/PolicyStatus",
+    "robot_description": "std_msgs/msg/String",
+    "safety_filter/decision": "safe_transfer_msgs/msg/SafetyDecision",
+    "safety_filter/e_stop": "std_msgs/msg/Bool",
+    "safety_filter/status": "safe_transfer_msgs/msg/FilterStatus",
+    "trainer/policy_weights": "safe_transfer_msgs/msg/PolicyWeights",
+    "trainer/run_config": "std_msgs/msg/String",
+    "unsafety_monitor/estimate": "safe_transfer_msgs/msg/UnsafetyEstimate",
+    "unsafety_monitor/torque_limit": "safe_transfer_msgs/msg/TorqueLimit",
+}
+# Words that are no topics: a key of a mapping file, a step's name for the description.
+NO_TOPICS = {("foreign.py", "joint_states"), ("at_rest.py", "robot_description")}
+NOT_RECORDED = {"clock", "controller_supervisor/permission", "robot_description"}
+
+
+def test_names_and_types_are_what_others_rely_on() -> None:
+    assert {topic.name: topic.type_name for topic in topics.TOPICS} == WIRE
+    assert {topic.name for topic in topics.TOPICS if not topic.recorded} == NOT_RECORDED
+
+
+@pytest.mark.parametrize("topic", topics.TOPICS, ids=lambda topic: topic.name)
+def test_who_listens_as_the_table_says_hears_who_publishes_as_it_says(topic: topics.Topic) -> None:
+    listening = [topic.heard, topic.recording] if topic.recorded else [topic.heard]
+    for profile in listening:
+        assert qos_check_compatible(topic.offered, profile)[0] != QoSCompatibility.ERROR
+
+
+def test_nothing_that_moves_an_arm_is_latched() -> None:
+    for topic in (topics.JOINT_STATES, topics.OBJECT_POSE, topics.PROPOSALS, topics.RESET_PROPOSALS, topics.COMMANDS):
+        for profile in (topic.offered, topic.heard):
+            assert profile.durability == QoSDurabilityPolicy.VOLATILE, topic.name
+    assert topics.PERMISSION.offered.reliability == QoSReliabilityPolicy.BEST_EFFORT, "a killed listener holds it up"
+
+
+def test_who_must_hear_is_a_node_that_there_is() -> None:
+    for topic in topics.TOPICS:
+        assert set(topic.must_hear) <= set(sections.NODES), topic.name
+
+
+def test_the_commands_go_by_the_controllers_name() -> None:
+    assert topics.commands("arm").name == "arm/commands" and topics.commands("arm").kind is topics.COMMANDS.kind
+    named = {topic.name for topic in topics.of_controller("arm")}
+    assert named == set(WIRE) - {"effort_controller/commands"} | {"arm/commands"}
+
+
+def test_the_package_names_a_topic_in_one_place_only() -> None:
+    known = set(WIRE) | {f"/{name}" for name in WIRE}
+    for file in sorted(PACKAGE.rglob("*.py")):
+        if file.name == "topic_names.py":
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Constant) and node.value in known:
+                # Words that are no topics: a mapping's key, a parameter of the robot's description.
+                assert (file.name, node.value) in {
+                    ("foreign.py", "joint_states"),
+                    ("at_rest.py", "robot_description"),
+                }, f"{file}:{node.lineno} says '{node.value}': take it from topic_names or middleware/topics"
+
+
+def test_a_bag_has_the_whole_name() -> None:
+    assert topic_names.in_bag(topic_names.JOINT_STATES) == "/joint_states"
+    assert topic_names.in_bag(topic_names.JOINT_STATES, "/left") == "/left/joint_states"
