@@ -85,7 +85,8 @@ def _docstrings(tree: ast.Module) -> Iterator[tuple[str, str]]:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
                 name = f"{prefix}.{child.name}".lstrip(".")
-                yield name, ast.get_docstring(child) or ""
+                if "dataclass" not in " ".join(map(ast.unparse, child.decorator_list)):  # those tell, and do nothing
+                    yield name, ast.get_docstring(child) or ""
                 if isinstance(child, ast.ClassDef):
                     yield from walk(child, name)
 
