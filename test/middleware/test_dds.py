@@ -62,22 +62,25 @@ def test_the_users_environment_goes_first(
     assert reach in dds.beyond_this_machine() and bool(reach) is bool(dds.beyond_this_machine())
 
 
-# Says what it is until it is told to end, and then whom it heard and which sockets it has (what /proc/net/udp says).
+# From the word to go on it says who it is, with a ! once it has heard the other; until the other says so too. Then it
+# tells whom it heard, and which sockets it has (from /proc/net/udp).
 TALKER = """
 import os, sys, time, rclpy
 from std_msgs.msg import String
+who, seconds, other = sys.argv[1:]
 rclpy.init()
-node = rclpy.create_node(f"talker_{sys.argv[1]}")
+node = rclpy.create_node(f"talker_{who}")
 heard = set()
 node.create_subscription(String, "talk", lambda message: heard.add(message.data), 10)
 publisher = node.create_publisher(String, "talk", 10)
-end = time.monotonic() + float(sys.argv[2])
-while time.monotonic() < end and not (len(sys.argv) > 3 and sys.argv[3] in heard):
-    publisher.publish(String(data=sys.argv[1]))
+print("ready", flush=True)
+input()
+end, more = time.monotonic() + float(seconds), 20
+while time.monotonic() < end and more:
+    publisher.publish(String(data=who + "!" * bool({other, f"{other}!"} & heard)))
     rclpy.spin_once(node, timeout_sec=0.05)
-for _ in range(20):
-    publisher.publish(String(data=sys.argv[1]))
-    rclpy.spin_once(node, timeout_sec=0.05)
+    more -= f"{other}!" in heard
+heard = {name.rstrip("!") for name in heard}
 files = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
 own = {os.readlink(file) for file in files if os.path.islink(file)}
 rows = [line.split() for line in open("/proc/net/udp").readlines()[1:]]
@@ -89,22 +92,33 @@ LOOPBACK = "0100007F"
 
 
 def talk(
-    who: str, number: int, *until: str, seconds: float, environment: dict[str, str], within: tuple[str, ...] = ()
+    who: str, number: int, until: str, *, seconds: float, environment: dict[str, str], within: tuple[str, ...] = ()
 ) -> subprocess.Popen[str]:
-    """A process of its own; `within` is what enters another network."""
+    """A process of its own in domain `number`; `within` is what enters another network."""
     clean = {name: value for name, value in os.environ.items() if name not in (dds.RANGE, dds.PROFILES)}
     return subprocess.Popen(
-        [*within, sys.executable, "-c", TALKER, who, str(seconds), *until],
+        [*within, sys.executable, "-c", TALKER, who, str(seconds), until],
         env=clean | environment | {"ROS_DOMAIN_ID": str(number)},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
 
 
-def said(process: subprocess.Popen[str]) -> dict[str, set[str]]:
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 0
-    return {line.split()[0]: set(line.split()[1:]) for line in output.splitlines()}
+def said(*processes: subprocess.Popen[str]) -> list[dict[str, set[str]]]:
+    """What each has heard and its sockets, once all were there at the same time."""
+    for process in processes:
+        assert process.stdout and process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin
+        process.stdin.write("\n")
+        process.stdin.flush()
+    answers = []
+    for process in processes:
+        output, _ = process.communicate(timeout=100)
+        assert process.returncode == 0
+        answers.append({line.split()[0]: set(line.split()[1:]) for line in output.splitlines()})
+    return answers
 
 
 @pytest.mark.parametrize("name", [dds.LOCAL, dds.LOCAL_UDP])
@@ -123,7 +137,7 @@ def test_every_socket_of_ours_is_bound_to_the_loopback_and_a_default_participant
         environment={dds.RANGE: "SYSTEM_DEFAULT", dds.PROFILES: dds.profiles(name)},
     )
     other = talk("other", number, "ours", seconds=40.0, environment=default)
-    us, them = said(ours), said(other)
+    us, them = said(ours, other)
     assert us["heard"] == them["heard"] == {"ours", "other"}
     assert us["sockets"] == {LOOPBACK}
     assert them["sockets"] - {LOOPBACK}, "one of whom this is not true is seen"
@@ -140,18 +154,19 @@ def test_a_peer_on_the_network_that_sends_to_our_address_does_not_join(profile: 
     if refusal:
         pytest.skip(f"no network namespaces here: {refusal}")
     with network.Cable("safe_transfer_dds") as cable:
+        seconds = 60.0 if hears else 8.0
         # LOCALHOST is what we said of ourselves before: it keeps nobody out who sends to us.
         reach = "LOCALHOST" if profile == dds.NETWORK else "SYSTEM_DEFAULT"
         ours = talk(
-            "ours", 98, "peer", seconds=12.0, environment={dds.RANGE: reach, dds.PROFILES: dds.profiles(profile)}
+            "ours", 98, "peer", seconds=seconds, environment={dds.RANGE: reach, dds.PROFILES: dds.profiles(profile)}
         )
         peer = talk(
             "peer",
             98,
             "ours",
-            seconds=12.0,
+            seconds=seconds,
             environment={dds.RANGE: "SUBNET", "ROS_STATIC_PEERS": "10.77.0.1"},
             within=cable.to_far,
         )
-        us, them = said(ours), said(peer)
+        us, them = said(ours, peer)
     assert ("peer" in us["heard"], "ours" in them["heard"]) == (hears, hears)
