@@ -139,9 +139,10 @@ def _check(text: str, what: str) -> None:
     values = 0
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.AliasEvent):
-            size = sizes.get(event.anchor, 0)
+            size = sizes.get(str(event.anchor), 0)
             if size is None:
-                raise OutOfBoundsError(f"{what} holds itself at line {event.start_mark.line + 1}: take the alias out")
+                line = "?" if event.start_mark is None else event.start_mark.line + 1
+                raise OutOfBoundsError(f"{what} holds itself at line {line}: take the alias out")
             values += size
         elif isinstance(event, yaml.CollectionStartEvent):
             opened.append((event.anchor, values))
@@ -164,7 +165,7 @@ def _check(text: str, what: str) -> None:
             raise OutOfBoundsError(f"{what} holds more than {YAML_VALUES} values, its aliases written out")
 
 
-class _UniqueKeys(_Loader):  # type: ignore[misc]
+class _UniqueKeys(_Loader):
     """PyYAML lets the last of two equal keys win, in silence; YAML forbids them."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
