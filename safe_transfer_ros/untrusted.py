@@ -141,7 +141,7 @@ def _check(text: str, what: str) -> None:
         if isinstance(event, yaml.AliasEvent):
             size = sizes.get(str(event.anchor), 0)
             if size is None:
-                line = "?" if event.start_mark is None else event.start_mark.line + 1
+                line = event.start_mark.line + 1 if event.start_mark else 0
                 raise OutOfBoundsError(f"{what} holds itself at line {line}: take the alias out")
             values += size
         elif isinstance(event, yaml.CollectionStartEvent):

@@ -16,11 +16,12 @@ from rich.console import Console
 from safe_transfer_ros.cli.bars import progress_bar
 from safe_transfer_ros.cli.run import EXIT_INTERRUPTED
 from safe_transfer_ros.configuration import build
+from safe_transfer_ros.files import write_atomically
 from safe_transfer_ros.reporting.learning_curve import draw_learning_curves
 from safe_transfer_ros.reporting.provenance import provenance
 from safe_transfer_ros.tasks import task as tasks
 from safe_transfer_ros.transfer.pspt.pretraining import BatchRecord, PretrainSettings, pretrain
-from safe_transfer_ros.transfer.pspt.pretraining_run import CONFIG, POLICY, PretrainRun
+from safe_transfer_ros.transfer.pspt.pretraining_run import CONFIG, NOT_SETTINGS, POLICY, PretrainRun
 from safe_transfer_ros.untrusted import read_yaml
 
 PLOT = "learning_curve.png"
@@ -95,7 +96,9 @@ def _settings(options: argparse.Namespace, task_name: str) -> tuple[PretrainSett
     earlier: dict[str, Any] = {}
     if options.resume and (folder / CONFIG).exists():
         read = read_yaml(folder / CONFIG)
-        earlier = {key: value for key, value in read.items() if key != "task"} if isinstance(read, dict) else {}
+        earlier = (
+            {key: value for key, value in read.items() if key not in NOT_SETTINGS} if isinstance(read, dict) else {}
+        )
     return build(PretrainSettings, earlier | given, where="pretrain"), folder
 
 
@@ -122,7 +125,7 @@ def _finish(training: PretrainRun, task: tasks.Task, settings: PretrainSettings)
         "machine": made_by["machine"],
         "versions": made_by["versions"],
     }
-    (training.folder / PROVENANCE).write_text(yaml.safe_dump(about, sort_keys=False), encoding="utf-8")
+    write_atomically(training.folder / PROVENANCE, yaml.safe_dump(about, sort_keys=False))
     plot = draw_learning_curves({f"seed {settings.seed}": records}, task.unsafety_limit, training.folder / PLOT)
     print(f"policy: {training.folder / POLICY}\nlearning curve: {plot}")
 

@@ -12,14 +12,14 @@ from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.critics.safety_critic import LoadedCritic, critic_from_bytes
 from safe_transfer_ros.parameters.settings import FilterSettings
 from safe_transfer_ros.policies.weights import WeightsError
+from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings
 from safe_transfer_ros.safety.critic.schedule import CscSchedule
+from safe_transfer_ros.safety.filter.proposal import Distribution
 from safe_transfer_ros.safety.reasons import Reason, Verdict
 from safe_transfer_ros.tasks.deployment import TaskInGraph
 
 Array = npt.NDArray[np.float64]
-
-_GATE_STREAM = 5  # of the run's seed; 0 to 2 are initial states, action noise and updates
 
 
 class NoCriticError(RuntimeError):
@@ -123,7 +123,14 @@ class CriticGate:
         return {"critic": self.version, "critic_epsilon": f"{self.epsilon:.6g}", "critic_schedule": rule}
 
     def judge(
-        self, observation: Array, mean: Array, stddev: Array, sample: Array, torque_limit: float
+        self,
+        observation: Array,
+        mean: Array,
+        stddev: Array,
+        sample: Array,
+        torque_limit: float,
+        distribution: Distribution = Distribution.GAUSSIAN,
+        bound: Array | None = None,
     ) -> tuple[Array, float, Verdict, Reason]:
         """See `MaskedPolicyGate.judge`.
 
@@ -133,7 +140,8 @@ class CriticGate:
         if self._gate is None:
             raise NoCriticError(self.missing or "the critic is taken when the filter is armed")
         self._asked = True
-        return self._gate.judge(observation, mean, stddev, sample, self._graph.gate_limit(torque_limit))
+        limit = self._graph.gate_limit(torque_limit)
+        return self._gate.judge(observation, mean, stddev, sample, limit, distribution, bound)
 
     def _begin_episode(self, iteration: int | None) -> None:
         """Each episode draws its own candidates: a run that is resumed draws what it would have drawn."""
@@ -143,7 +151,7 @@ class CriticGate:
         elif self._asked:  # not where arming is tried again
             self._episodes += 1
         self._asked = False
-        self._candidates = np.random.default_rng([self._seed, _GATE_STREAM, number + 1, self._episodes])
+        self._candidates = generator(Purpose.GATE, self._seed, number + 1, self._episodes)
 
     def _noise(self, size: tuple[int, ...]) -> Array:
         return self._candidates.standard_normal(size)

@@ -13,11 +13,11 @@ from safe_transfer_ros.algorithms.critic_advantage import critic_advantages
 from safe_transfer_ros.algorithms.safety_critic import CriticBatch, CriticLearner, CriticSettings, initial_critic
 from safe_transfer_ros.critics.safety_critic import CriticParameters, SafetyCritic, Support
 from safe_transfer_ros.learning.rollouts import ConstrainedRollouts
+from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.tasks.vector import Policy
 
 Array = NDArray[np.float64]
 _FIELDS = ("observation", "applied", "cost", "terminated", "following")
-_STREAM = 12
 _BLOCK = 4096
 
 
@@ -96,7 +96,7 @@ class OnlineCritic:
         if at_most is not None and at_most < len(rows):
             failed = np.flatnonzero(fresh["cost"] > 0.5)[: at_most // 2]
             others = np.flatnonzero(fresh["cost"] < 0.5)
-            rng = np.random.default_rng([self._seed, _STREAM])
+            rng = generator(Purpose.CRITIC_LABELLED_TUPLES, self._seed)
             rows = np.concatenate([failed, rng.choice(others, at_most - len(failed), replace=False)])
         for name in _FIELDS:
             column = fresh[name][rows].astype(np.float32)
@@ -121,7 +121,7 @@ class OnlineCritic:
     def learn(self, policy: Policy, updates: int) -> None:
         """Update on random transitions of all seen, with next actions of this policy, unmasked."""
         for _ in range(updates):
-            rng = np.random.default_rng([self._seed, _STREAM, self._learner.updates])
+            rng = generator(Purpose.CRITIC_ONLINE_UPDATE, self._seed, self._learner.updates)
             rows = rng.integers(0, len(self._seen["cost"]), self._batch)
             observation, following = self._seen["observation"][rows], self._seen["following"][rows]
             self._learner.update(
@@ -135,9 +135,9 @@ class OnlineCritic:
             )
         self._refresh()
 
-    def advantages(self, rollouts: ConstrainedRollouts, policy: Policy, *, samples: int, seed: list[int]) -> Array:
-        """A_C of the steps taken, shape (steps,); see `critic_advantages`."""
-        valid, rng = rollouts.valid, np.random.default_rng(seed)
+    def advantages(self, rollouts: ConstrainedRollouts, policy: Policy, *, samples: int, epoch: int) -> Array:
+        """A_C of the steps taken in an epoch, shape (steps,); see `critic_advantages`."""
+        valid, rng = rollouts.valid, generator(Purpose.COST_ADVANTAGES, self._seed, epoch)
         observations, applied = rollouts.observations[:, :-1][valid], rollouts.applied[valid]
         drawn = np.stack([self._drawn(policy, observations, rng) for _ in range(samples)])
         starts = range(0, len(observations), _BLOCK)

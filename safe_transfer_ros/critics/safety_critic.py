@@ -20,7 +20,8 @@ import safetensors.numpy
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
-from safe_transfer_ros.policies.weights import MAX_BYTES, WeightsError, read_metadata, sha256_of, write_whole
+from safe_transfer_ros.files import write_atomically
+from safe_transfer_ros.policies.weights import MAX_BYTES, WeightsError, read_metadata, sha256_of
 
 Array = NDArray[np.float64]
 CriticParameters = dict[str, NDArray[np.float32]]
@@ -182,7 +183,7 @@ def save_critic(path: str | os.PathLike[str], parameters: CriticParameters, card
       The sha256 of the file; its first 12 digits are the critic's version.
     """
     data = critic_to_bytes(parameters, card)
-    write_whole(Path(path), data)
+    write_atomically(Path(path), data)
     return sha256_of(data)
 
 

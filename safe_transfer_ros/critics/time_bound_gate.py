@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from safe_transfer_ros.safety.critic.gate import Gate
+from safe_transfer_ros.safety.filter.proposal import Distribution
 from safe_transfer_ros.safety.reasons import Reason, Verdict
 
 Array = npt.NDArray[np.float64]
@@ -40,7 +41,16 @@ class TimeBoundGate:
         self._answers: SimpleQueue[tuple[int, Answer | Exception]] = SimpleQueue()
         threading.Thread(target=self._work, name="critic", daemon=True).start()
 
-    def judge(self, observation: Array, mean: Array, stddev: Array, sample: Array, torque_limit: float) -> Answer:
+    def judge(
+        self,
+        observation: Array,
+        mean: Array,
+        stddev: Array,
+        sample: Array,
+        torque_limit: float,
+        distribution: Distribution = Distribution.GAUSSIAN,
+        bound: Array | None = None,
+    ) -> Answer:
         """The critic's answer; see Gate.
 
         Raises:
@@ -52,7 +62,7 @@ class TimeBoundGate:
         if self._answered < self._asked:
             raise TimeoutError("the critic is still busy with an earlier proposal")
         self._asked += 1
-        self._questions.put((self._asked, observation, mean, stddev, sample, torque_limit))
+        self._questions.put((self._asked, observation, mean, stddev, sample, torque_limit, distribution, bound))
         answer = self._collect(deadline - time.monotonic())
         if answer is None:
             raise TimeoutError(f"the critic did not answer within {self._timeout_s:g} s")

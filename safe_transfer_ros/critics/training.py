@@ -23,6 +23,8 @@ from safe_transfer_ros.algorithms.safety_critic import CriticBatch, CriticLearne
 from safe_transfer_ros.critics.calibration import Calibration, calibration
 from safe_transfer_ros.critics.data import DataSet, TransitionColumns, action_bound, blocks, bounded, data_set
 from safe_transfer_ros.critics.safety_critic import CriticParameters, SafetyCritic, Support, save_critic
+from safe_transfer_ros.files import replaced, write_atomically
+from safe_transfer_ros.randomness import SCHEME, Purpose, generator
 
 __all__ = ["CriticSettings", "CriticTraining", "TrainingSettings", "data_set", "judge", "model_card", "train_critic"]
 
@@ -150,9 +152,8 @@ class CriticTraining:
         """Write all that `restore` needs."""
         state = {"key": self.key(), "learner": self._learner.state(), "waited": self._waited}
         state |= {"best": {name: torch.from_numpy(array) for name, array in self._best.items()}}
-        partial = path.with_name(f".{path.name}.partial")
-        torch.save(state | {"best_brier": self._best_brier}, partial)
-        partial.replace(path)
+        with replaced(path) as beside:
+            torch.save(state | {"best_brier": self._best_brier}, beside)
 
     def restore(self, path: Path) -> None:
         """Go on from a file of `save`.
@@ -168,11 +169,11 @@ class CriticTraining:
         self._best_brier, self._waited = float(state["best_brier"]), int(state["waited"])
 
     def key(self) -> str:
-        """What decides the numbers: settings and data."""
-        return json.dumps([dataclasses.asdict(self.settings), self.data.digest], sort_keys=True)
+        """What decides the numbers: settings, data and how streams are named."""
+        return json.dumps([dataclasses.asdict(self.settings), self.data.digest, SCHEME], sort_keys=True)
 
     def _batch(self, update: int) -> CriticBatch:
-        rng = np.random.default_rng([self.settings.seed, update])
+        rng = generator(Purpose.CRITIC_TRAINING, self.settings.seed, update)
         columns, data = self.data.columns, self.data
         rows = np.sort(data.training[rng.integers(0, len(data.training), self.settings.batch)])
         observation = columns["observation"][rows]
@@ -311,7 +312,7 @@ def train_critic(
     found = judge(parameters, data, settings.critic.gamma)
     card = model_card(training, found, training.support(parameters), about)
     card["sha256"] = save_critic(out / "critic.safetensors", parameters, card)
-    (out / "model_card.json").write_text(json.dumps(card, indent=1) + "\n")
+    write_atomically(out / "model_card.json", json.dumps(card, indent=1) + "\n")
     return card
 
 

@@ -29,12 +29,12 @@ from safe_transfer_ros.launching.graph import (
     read_parameters,
     write_parameters,
 )
-from safe_transfer_ros.learning.policy_file import load_for
+from safe_transfer_ros.learning.policy_file import load_policy
 from safe_transfer_ros.parameters.settings import ExperimentSettings, FilterSettings, MonitorSettings
 from safe_transfer_ros.record.resume import CONFIG, left_off, session_path, sessions
 from safe_transfer_ros.robots.simulation import perturbation
 from safe_transfer_ros.tasks.deployment import in_graph
-from safe_transfer_ros.transfer.graph_learners import LEARNERS, graph_learner
+from safe_transfer_ros.transfer.graph_learners import LEARNERS
 
 ARGUMENTS = (
     Argument(
@@ -57,7 +57,16 @@ ARGUMENTS = (
         choices=("adaptive", "fixed"),
     ),
     Argument(name="d_safe", description="D_safe, N·m", parameter=f"{SHARED}.d_safe"),
-    Argument(name="t_min", description="T_min, N·m", parameter=f"{SHARED}.torque_limit_min"),
+    Argument(
+        name="initial_torque_limit",
+        description="limit of the first iteration, N·m",
+        parameter=f"{SHARED}.initial_torque_limit",
+    ),
+    Argument(
+        name="torque_limit_floor",
+        description="lowest limit, N·m; 0: the smaller of the initial limit and D_safe",
+        parameter=f"{SHARED}.torque_limit_floor",
+    ),
     Argument(name="t_max", description="T_max, N·m", parameter=f"{SHARED}.torque_limit_max"),
     Argument(name="policy", description="policy file, or the name of a shipped one", parameter="trainer.policy"),
     Argument(
@@ -232,7 +241,7 @@ def _moved(parameters: Parameters, run_dir: Path) -> Parameters:
 
 def _with_critic(parameters: Parameters) -> Parameters:
     """The filter has to ask a critic where the trainer sends one; a learner's own no training could have certified."""
-    if graph_learner(parameters["trainer"]["learner"]).learns_critic:
+    if LEARNERS[parameters["trainer"]["learner"]].learns_critic:
         parameters["safety_filter"].update(critic="required", critic_uncertified=True)
     elif parameters["trainer"]["critic"]:
         parameters["safety_filter"]["critic"] = "required"
@@ -308,11 +317,17 @@ def _check_strictness(parameters: Parameters) -> None:
 
 def _check_inputs(parameters: Parameters) -> None:
     graph = in_graph(parameters[SHARED]["task"])
-    load_for(graph.task, parameters["trainer"]["policy"])
+    name, learner = parameters["trainer"]["policy"], LEARNERS[parameters["trainer"]["learner"]]
+    policy, _ = load_policy(graph.task, name)
+    if policy.kind != "gaussian" and not learner.any_kind:
+        raise ConfigurationError(
+            f"policy {name} is a '{policy.kind}' one, and learner {parameters['trainer']['learner']} takes Gaussian "
+            "policies: learner:=none runs it as it is"
+        )
     perturbation(parameters["mujoco_sim"]["perturbation"])
     settings = build(FilterSettings, parameters["safety_filter"], where="safety_filter")
     gate = CriticGate(graph, settings, seed=0) if settings.critic == "required" else None
-    if gate is not None and not graph_learner(parameters["trainer"]["learner"]).learns_critic:
+    if gate is not None and not learner.learns_critic:
         refusal = gate.offer(read_critic_file(parameters["trainer"]["critic"]), name=parameters["trainer"]["critic"])
         if refusal:
             raise ConfigurationError(f"trainer.critic: {refusal}")

@@ -10,11 +10,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from safe_transfer_ros.configuration import nearest
 from safe_transfer_ros.learning.rollouts import ConstrainedRollouts
+from safe_transfer_ros.randomness import Purpose, generator
+from safe_transfer_ros.registry import Registry
 from safe_transfer_ros.tasks.push.environment import PushVectorEnv
 from safe_transfer_ros.tasks.push.task import PushTask
-from safe_transfer_ros.tasks.streams import action_rng
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.vector import BatchGate, Policy, VectorTorqueEnv
 
@@ -173,7 +173,7 @@ class PushTaskEnvironment:
             self._close()
             self._scenes = PushVectorEnv(self._task, episodes, threads=1, autoreset=False)
         horizon, bound = self._task.horizon, self.action_bound
-        streams = [action_rng(seed, first_episode + row) for row in range(episodes)]
+        streams = [generator(Purpose.ACTION_NOISE, seed, first_episode + row) for row in range(episodes)]
         observations = np.zeros((episodes, horizon + 1, self.observation_size))
         actions = np.zeros((episodes, horizon, len(bound)))
         rewards, costs = np.zeros((2, episodes, horizon))
@@ -223,18 +223,20 @@ class PushTaskEnvironment:
             self._scenes = None
 
 
-ENVIRONMENTS: dict[str, Callable[[], ConstrainedEnvironment]] = {
+ENVIRONMENTS: Registry[Callable[[], ConstrainedEnvironment]] = Registry("task")
+_ours: dict[str, Callable[[], ConstrainedEnvironment]] = {
     "pr2_cup_swirl": lambda: TorqueTaskEnvironment("pr2_cup_swirl"),
     "panda_push_topple": lambda: PushTaskEnvironment("panda_push_topple"),
     "panda_push_boundary": lambda: PushTaskEnvironment("panda_push_boundary"),
     # Sparse, every step away from the goal costs 1: an episode that a failure cuts short would be the better one.
     "panda_push_obstacle": lambda: PushTaskEnvironment("panda_push_obstacle", reward="dense", failure_cost=5.0),
 }
+for _name, _make in _ours.items():
+    ENVIRONMENTS.add(_name, _make)
 
 
 def environment(task: str) -> ConstrainedEnvironment:
     """Make the environment of a task; see `check_task`."""
-    check_task(task)
     return ENVIRONMENTS[task]()
 
 
@@ -244,5 +246,4 @@ def check_task(task: str) -> None:
     Raises:
       ValueError: if there is none; names the nearest known one.
     """
-    if task not in ENVIRONMENTS:
-        raise ValueError(f"unknown task '{task}': {nearest(task, ENVIRONMENTS)}")
+    ENVIRONMENTS[task]

@@ -9,6 +9,7 @@ import numpy as np
 
 from safe_transfer_ros import resources
 from safe_transfer_ros.configuration import nearest
+from safe_transfer_ros.policies.policy import Policy, policy_from_bytes
 from safe_transfer_ros.policies.weights import Architecture, Parameters, WeightsError, from_bytes
 from safe_transfer_ros.tasks.task import RobotTask
 
@@ -50,6 +51,22 @@ def load_for(task: RobotTask, name: str) -> tuple[Parameters, bytes]:
     return parameters, data
 
 
+def load_policy(task: RobotTask, name: str) -> tuple[Policy, bytes]:
+    """Load a policy of any kind and check that it fits the task; see `load_for`, which takes Gaussian ones.
+
+    Returns:
+      The policy and the bytes it came from.
+    """
+    path = find(name)
+    data = path.read_bytes()
+    try:
+        policy, _ = policy_from_bytes(data)
+        check_fits(policy, task)
+    except WeightsError as error:
+        raise WeightsError(f"policy {path}: {error}") from error
+    return policy, data
+
+
 def with_stddev_scaled(parameters: Parameters, factor: float) -> Parameters:
     """The same policy with its standard deviation, N·m, multiplied by `factor` > 0; the mean is untouched."""
     return {**parameters, "log_std": parameters["log_std"] + np.float32(np.log(factor))}
@@ -62,13 +79,17 @@ def with_torque_scaled(parameters: Parameters, factor: float) -> Parameters:
 
 
 def check_sizes(parameters: Parameters, task: RobotTask) -> None:
+    """Check that a Gaussian policy takes the task's observations and gives its actions; see `check_fits`."""
+    check_fits(Architecture.of(parameters), task)
+
+
+def check_fits(policy: Policy | Architecture, task: RobotTask) -> None:
     """Check that a policy takes the task's observations and gives its actions.
 
     Raises:
       WeightsError: naming both pairs of sizes.
     """
-    architecture = Architecture.of(parameters)
-    has = (architecture.observation_size, architecture.action_size)
+    has = (policy.observation_size, policy.action_size)
     wants = (task.observation_size, task.action_size)
     if has != wants:
         raise WeightsError(

@@ -38,9 +38,11 @@ class FilterHealth:
         if reasons:
             self._combinations[reasons] += 1
 
-    def time(self, nanoseconds: int) -> None:
-        """One joint state answered by a command this much later, ns."""
-        self._latencies[self._timed % _KEPT] = nanoseconds
+    def time_since(self, arrival_ns: int, published_ns: int) -> None:
+        """A message that arrived at `arrival_ns` was answered by the command of `published_ns`, if that is later."""
+        if published_ns < arrival_ns:
+            return
+        self._latencies[self._timed % _KEPT] = published_ns - arrival_ns
         self._timed += 1
 
     def reasons(self) -> Counter[Reason]:

@@ -28,7 +28,8 @@ from safe_transfer_msgs.msg import (
 )
 from std_msgs.msg import String
 
-from safe_transfer_ros.learning.policy_file import load_for, with_stddev_scaled
+from safe_transfer_ros.files import write_atomically
+from safe_transfer_ros.learning.policy_file import load_policy
 from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.middleware.critic_sender import CriticSender
 from safe_transfer_ros.middleware.parameters import declare
@@ -40,7 +41,7 @@ from safe_transfer_ros.record.episode import Episode, EpisodeError, count_interv
 from safe_transfer_ros.record.iteration import IterationRecord, append, iteration_record, read
 from safe_transfer_ros.record.resume import CHECKPOINTS
 from safe_transfer_ros.tasks.deployment import in_graph
-from safe_transfer_ros.transfer.graph_learners import Beginning, PolicyUpdates, graph_learner
+from safe_transfer_ros.transfer.graph_learners import LEARNERS, Beginning, PolicyUpdates
 
 
 class FineTuningStopped(RuntimeError):
@@ -89,13 +90,12 @@ class Trainer(Node):
 
     def _start_learning(self) -> PolicyUpdates:
         settings, seed = self._settings, self._experiment.seed
-        policy, _ = load_for(self._task, settings.policy)
-        if self._experiment.first_iteration == 0:
-            policy = with_stddev_scaled(policy, settings.stddev_factor)
-        return graph_learner(settings.learner).begin(
+        _, policy = load_policy(self._task, settings.policy)
+        return LEARNERS[settings.learner].begin(
             Beginning(
                 graph=self._graph,
-                parameters=policy,
+                policy=policy,
+                stddev_factor=settings.stddev_factor if self._experiment.first_iteration == 0 else 1.0,
                 max_kl=settings.max_kl,
                 leave_one_out=settings.leave_one_out,
                 seed=seed,
@@ -282,7 +282,7 @@ class Trainer(Node):
             return
         self._critic.send(learned, self._version)
         if self._run_dir is not None:
-            weights.write_whole(self._checkpoints() / f"critic_{self._version:05d}.safetensors", learned)
+            write_atomically(self._checkpoints() / f"critic_{self._version:05d}.safetensors", learned)
 
     def _checkpoints(self) -> Path:
         assert self._run_dir is not None
@@ -292,8 +292,7 @@ class Trainer(Node):
 
     def _publish_weights(self, *, iteration: int, steps: int, kl: float) -> None:
         metadata = {"task": self._task.name, "version": str(self._version), "policy": self._settings.policy}
-        policy = self._learning.parameters
-        data = weights.to_bytes(policy, metadata)
+        data = self._learning.policy(metadata)
         message = PolicyWeights(
             version=self._version,
             iteration=iteration,
@@ -306,7 +305,7 @@ class Trainer(Node):
         message.header.stamp = self.get_clock().now().to_msg()
         self._weights.publish(message)
         if self._run_dir is not None:
-            weights.save(self._checkpoints() / f"policy_{self._version:05d}.safetensors", policy, metadata)
+            write_atomically(self._checkpoints() / f"policy_{self._version:05d}.safetensors", data)
 
     def _keep(self, iteration: int, episodes: list[Episode]) -> IterationRecord:
         record = iteration_record(

@@ -10,7 +10,7 @@ before it went on, and the episode has a row less.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -186,7 +186,7 @@ class EpisodeAssembler:
             velocity=columns(rows, "velocity", joint_order),
             observation=observation,
             mean=columns(steps, "proposed_mean", action_order),
-            stddev=columns(steps, "proposed_stddev", action_order),
+            stddev=_spread(steps, columns, action_order),
             proposed=columns(steps, "chosen", action_order),
             applied=columns(steps, "applied_effort", joint_order),
             torque_limit=np.array([row.torque_limit for row in steps], dtype=np.float64),
@@ -196,6 +196,15 @@ class EpisodeAssembler:
             policy_version=int(first.policy_version),
             terminated=bool(rows[-1].terminated),
         )
+
+
+def _spread(
+    steps: list[Any], columns: Callable[[list[Any], str, NDArray[np.intp]], Array], order: NDArray[np.intp]
+) -> Array:
+    """Standard deviations; 0 of a deterministic policy, which tells none."""
+    if all(len(row.proposed_stddev) == 0 for row in steps):
+        return np.zeros((len(steps), len(order)))
+    return columns(steps, "proposed_stddev", order)
 
 
 def _order(names: Sequence[str] | None) -> JointOrder | None:

@@ -8,15 +8,15 @@ numbers can differ only where their data do.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from safe_transfer_ros.files import CsvTable
 from safe_transfer_ros.record.episode import Episode
-from safe_transfer_ros.safety.limit.torque_limit import LimitStep
+from safe_transfer_ros.safety.limit.limit_step import IterationRisk, LimitStep
 from safe_transfer_ros.safety.limit.unsafety import LedgerTotals
 from safe_transfer_ros.tasks.task import RobotTask
 
@@ -26,72 +26,64 @@ class IterationsError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class IterationRecord:
-    """One iteration of Algorithm 1 (PSPT). Fields are the columns of iterations.csv, in this order.
+class IterationMeasures:
+    """What an iteration showed besides the numbers its limit follows from.
 
     Attributes:
-      iteration: Its number, from 0.
-      mean_return: Mean over episodes of the undiscounted sum of rewards, tilt penalty included (PSPT Eq. 4).
-      unsafety_rate: p_u, share of joint states beyond the unsafety limit.
-      limit_change_risk: dp_u1, PSPT Eq. 22-23.
-      policy_change_risk: dp_u2, PSPT Eq. 28-31.
-      predicted_unsafety_rate: p'_u for the next iteration, PSPT Eq. 32.
-      torque_limit: Limit in force, N·m.
-      expected_damage: unsafety_rate * torque_limit, bounded by D_safe, N·m.
-      interventions: Decisions of the filter with any reason set, refused ones included.
       policy_version: Version of the weights rolled out.
-      wall_time_s: Time since the run's first weights, s.
-      mean_task_return: Like mean_return without the tilt penalty.
+      steps: Steps taken.
       kl: Divergence of the update that followed, summed over action dimensions.
       unsafety_mean: Mean of the unsafety function over joint states, in its unit (deg for a tilt).
       unsafety_max: Its largest value.
-      steps: Steps taken.
     """
 
-    iteration: int
-    mean_return: float
-    unsafety_rate: float
-    limit_change_risk: float
-    policy_change_risk: float
-    predicted_unsafety_rate: float
-    torque_limit: float
-    expected_damage: float
-    interventions: int
     policy_version: int
-    wall_time_s: float
-    mean_task_return: float
+    steps: int
     kl: float
     unsafety_mean: float
     unsafety_max: float
-    steps: int
-
-    def as_dict(self) -> dict[str, int | float]:
-        """Column name to value, in column order."""
-        return dataclasses.asdict(self)
-
-
-COLUMNS: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(IterationRecord))
-_WHOLE = frozenset(field.name for field in dataclasses.fields(IterationRecord) if field.type == "int")
 
 
 @dataclass(frozen=True, kw_only=True)
-class IterationEstimate:
-    """What the unsafety monitor says about an iteration: the fields of an UnsafetyEstimate message."""
+class IterationEstimate(LimitStep, IterationMeasures):
+    """What the unsafety monitor says about an iteration: the fields of an UnsafetyEstimate message.
 
-    iteration: int
-    policy_version: int
-    steps: int
+    Attributes:
+      missing: Joint states expected and never received; each is counted as unsafe.
+    """
+
     missing: int
-    unsafety_rate: float
-    limit_change_risk: float
-    policy_change_risk: float
-    predicted_unsafety_rate: float
-    torque_limit: float
-    next_torque_limit: float
-    expected_damage: float
-    kl: float
-    unsafety_mean: float
-    unsafety_max: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class IterationRecord(IterationRisk, IterationMeasures):
+    """One iteration of Algorithm 1 (PSPT), a row of iterations.csv.
+
+    Attributes:
+      mean_return: Mean over episodes of the undiscounted sum of rewards, tilt penalty included (PSPT Eq. 4).
+      mean_task_return: Like mean_return without the tilt penalty.
+      interventions: Decisions of the filter with any reason set, refused ones included.
+      wall_time_s: Time since the run's first weights, s.
+    """
+
+    mean_return: float
+    mean_task_return: float
+    interventions: int
+    wall_time_s: float
+
+    def as_dict(self) -> dict[str, int | float]:
+        """Column name to value, in column order."""
+        return {name: getattr(self, name) for name in COLUMNS}
+
+
+# Runs are resumed, so the columns keep their places; what is added to the record comes behind them.
+_ORDER = (
+    "iteration", "mean_return", "unsafety_rate", "limit_change_risk", "policy_change_risk", "predicted_unsafety_rate",
+    "torque_limit", "expected_damage", "interventions", "policy_version", "wall_time_s", "mean_task_return", "kl",
+    "unsafety_mean", "unsafety_max", "steps",
+)  # fmt: skip
+_TABLE = CsvTable(IterationRecord, IterationsError, first=_ORDER)
+COLUMNS = _TABLE.columns
 
 
 def iteration_estimate(
@@ -110,17 +102,10 @@ def iteration_estimate(
       What the monitor publishes as UnsafetyEstimate.
     """
     return IterationEstimate(
-        iteration=step.iteration,
+        **dataclasses.asdict(step),
         policy_version=policy_version,
         steps=steps,
         missing=totals.missing,
-        unsafety_rate=step.unsafety_rate,
-        limit_change_risk=step.limit_change_risk,
-        policy_change_risk=step.policy_change_risk,
-        predicted_unsafety_rate=step.predicted_unsafety_rate,
-        torque_limit=step.torque_limit,
-        next_torque_limit=step.next_torque_limit,
-        expected_damage=step.expected_damage,
         kl=kl,
         unsafety_mean=totals.unsafety_mean,
         unsafety_max=totals.unsafety_max,
@@ -158,23 +143,17 @@ def iteration_record(
             + (f", some of iteration {strangers[0]}" if strangers else "")
         )
     returns = [episode_returns(episode, task) for episode in episodes]
+    estimated = {
+        field.name: _TABLE.kinds[field.name](getattr(estimate, field.name))
+        for part in (IterationRisk, IterationMeasures)
+        for field in dataclasses.fields(part)
+    }
     return IterationRecord(
-        iteration=iteration,
+        **estimated,  # each by its own kind
         mean_return=float(np.mean([total for total, _ in returns])),
-        unsafety_rate=float(estimate.unsafety_rate),
-        limit_change_risk=float(estimate.limit_change_risk),
-        policy_change_risk=float(estimate.policy_change_risk),
-        predicted_unsafety_rate=float(estimate.predicted_unsafety_rate),
-        torque_limit=float(estimate.torque_limit),
-        expected_damage=float(estimate.expected_damage),
-        interventions=int(interventions),
-        policy_version=int(estimate.policy_version),
-        wall_time_s=float(wall_time_s),
         mean_task_return=float(np.mean([task_only for _, task_only in returns])),
-        kl=float(estimate.kl),
-        unsafety_mean=float(estimate.unsafety_mean),
-        unsafety_max=float(estimate.unsafety_max),
-        steps=int(estimate.steps),
+        interventions=int(interventions),
+        wall_time_s=float(wall_time_s),
     )
 
 
@@ -202,28 +181,15 @@ def append(path: Path | str, record: IterationRecord) -> None:
       OSError: if it cannot be written.
     """
     path = Path(path)
-    line = ",".join(_text(name, value) for name, value in record.as_dict().items()) + "\n"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    with os.fdopen(descriptor, "r+b", buffering=0) as file:
-        content = file.read()
-        end = content.rfind(b"\n") + 1
-        if end == 0:
-            line = ",".join(COLUMNS) + "\n" + line
-        else:
-            rows = _parse(content[:end].decode("utf-8", "replace"), path, exact=True)
-            if rows and rows[-1].iteration >= record.iteration:
-                raise IterationsError(
-                    f"{path} already has iteration {rows[-1].iteration}, row {record.iteration} does not "
-                    "follow it: resume behind it, or choose another run_dir"
-                )
-        file.seek(end)
-        file.truncate(end)
-        try:
-            _write_all(file.fileno(), line.encode())
-        except OSError:
-            file.truncate(end)
-            raise
-        os.fsync(file.fileno())
+
+    def follows(rows: Sequence[IterationRecord]) -> None:
+        if rows and rows[-1].iteration >= record.iteration:
+            raise IterationsError(
+                f"{path} already has iteration {rows[-1].iteration}, row {record.iteration} does not "
+                "follow it: resume behind it, or choose another run_dir"
+            )
+
+    _TABLE.append(path, [record], check=follows)
 
 
 def read(path: Path | str) -> list[IterationRecord]:
@@ -238,48 +204,4 @@ def read(path: Path | str) -> list[IterationRecord]:
     Raises:
       IterationsError: if it is missing, lacks a column, or a value is not a number; names the line.
     """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise IterationsError(f"cannot read {path}: {error.strerror or error}") from error
-    return _parse(text[: text.rfind("\n") + 1], path, exact=False)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
-
-
-def _text(name: str, value: int | float) -> str:
-    # repr is the shortest text that reads back as the same number.
-    return repr(int(value)) if name in _WHOLE else repr(float(value))
-
-
-def _parse(text: str, path: Path, *, exact: bool) -> list[IterationRecord]:
-    lines = text.splitlines()
-    if not lines:
-        return []
-    header = lines[0].split(",")
-    missing = [name for name in COLUMNS if name not in header]
-    if missing or (exact and tuple(header) != COLUMNS):
-        what = f"lacks the columns {', '.join(missing)}" if missing else f"has the columns {', '.join(header)}"
-        raise IterationsError(f"{path} {what}: expected a file that starts with {','.join(COLUMNS)}")
-    where = [header.index(name) for name in COLUMNS]
-    rows = []
-    for number, line in enumerate(lines[1:], start=2):
-        values = line.split(",")
-        try:
-            if len(values) != len(header):
-                raise ValueError(f"{len(values)} values for {len(header)} columns")
-            rows.append(
-                IterationRecord(
-                    **{  # type: ignore[arg-type]
-                        name: int(values[at]) if name in _WHOLE else float(values[at])
-                        for name, at in zip(COLUMNS, where, strict=True)
-                    }
-                )
-            )
-        except ValueError as error:
-            raise IterationsError(f"{path}, line {number}: {error}") from None
-    return rows
+    return _TABLE.read(Path(path), extra_columns=True)

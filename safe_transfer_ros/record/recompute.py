@@ -22,12 +22,16 @@ from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bounds import JOINTS
 from safe_transfer_ros.record.episode import Episode, EpisodeAssembler, EpisodeError
 from safe_transfer_ros.record.iteration import IterationRecord, iteration_estimate, iteration_record
+from safe_transfer_ros.safety.filter.proposal import LAWS, Distribution
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
+from safe_transfer_ros.safety.limit.torque_law import gaussian_stand_in
 from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings, TorqueLimitGovernor
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
 from safe_transfer_ros.safety.reasons import Reason, Verdict, split
 from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.untrusted import UntrustedError, load_yaml, printable
+
+Array = NDArray[np.float64]
 
 JOINT_STATES = "/joint_states"
 DECISIONS = "/safety_filter/decision"
@@ -38,6 +42,10 @@ TOPICS = (JOINT_STATES, OBJECT_POSE, DECISIONS, WEIGHTS, RUN_CONFIG)
 
 # Joint states are taken in by blocks: forward kinematics of many at once costs a twentieth of one by one.
 _BLOCK = 2048
+
+# Bags are read for longer than configurations are run. The old minimum was start and floor in one; where it was above
+# D_safe the limit may differ from the recorded one, and a note says so.
+_RENAMED = {"torque_limit_min": "initial_torque_limit", "allow_unsafe_minimum": "allow_unsafe_start"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,12 +133,18 @@ def recompute(bag: Bag | Path | str) -> Recomputed:
 
 
 def parameters(config: Mapping[str, Any], node: str) -> dict[str, Any]:
-    """A node's own parameters on top of the shared ones (`/**`), from the ROS parameter-file layout."""
+    """A node's own parameters on top of the shared ones (`/**`), from the ROS parameter-file layout.
+
+    Names are today's, also where the run had older ones.
+    """
     result: dict[str, Any] = {}
     for section in ("/**", node):
         values = config.get(section)
         if isinstance(values, Mapping) and isinstance(values.get("ros__parameters"), Mapping):
             result.update(values["ros__parameters"])
+    for old, new in _RENAMED.items():
+        if old in result:
+            result.setdefault(new, result.pop(old))
     return result
 
 
@@ -345,14 +359,25 @@ def account(ledger: UnsafetyLedger, decision: Any) -> None:
     """Enters a SafetyDecision into the ledger, as the unsafety monitor does."""
     stamp = decision.header.stamp
     refused = decision.verdict in (Verdict.REJECTED, Verdict.STOPPED)  # what it proposed was never applied
+    mean, stddev = (np.empty(0), np.empty(0)) if refused or decision.last else _torque_law(decision)
     ledger.add_step(
         int(decision.iteration),
         int(decision.episode),
         stamp.sec * 1_000_000_000 + stamp.nanosec,
         bool(decision.last),
-        np.asarray(() if refused else decision.proposed_mean, dtype=np.float64),
-        np.asarray(() if refused else decision.proposed_stddev, dtype=np.float64),
+        mean,
+        stddev,
         float(decision.torque_limit),
         int(decision.step),
         bool(decision.reasons & Reason.CLAMPED_TORQUE_LIMIT),
     )
+
+
+def _torque_law(decision: Any) -> tuple[Array, Array]:
+    """Mean and standard deviation of the torque proposed, or of the Gaussian that stands in for its law."""
+    mean = np.asarray(decision.proposed_mean, dtype=np.float64)
+    stddev = np.asarray(decision.proposed_stddev, dtype=np.float64)
+    law = LAWS[getattr(decision, "distribution", 0)]  # before actions told their law all were Gaussian
+    if law is Distribution.GAUSSIAN:
+        return mean, stddev
+    return gaussian_stand_in(law, mean, stddev, np.asarray(decision.proposed_bound), float(decision.torque_limit))

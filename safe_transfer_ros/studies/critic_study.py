@@ -21,7 +21,9 @@ import numpy as np
 
 from safe_transfer_ros.critics.gated_rollouts import CriticLimit, GatedRollouts
 from safe_transfer_ros.critics.pretrained import LearningCritic, columns_of, critic_settings
+from safe_transfer_ros.files import write_rows
 from safe_transfer_ros.learning.policy_file import load_for, with_stddev_scaled
+from safe_transfer_ros.randomness import SCHEME, Purpose, generator
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
 from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings, csc_threshold
 from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings
@@ -30,7 +32,6 @@ from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.vector import VectorTorqueEnv
 from safe_transfer_ros.transfer.pspt.fine_tuning import PsptSettings, fine_tune
 
-_GATE_STREAM = 5  # 0 to 2 are initial states, action noise and updates
 _EPISODES = 5
 COLUMNS = (
     "iteration",
@@ -55,7 +56,7 @@ class CriticRun:
       seed: Of everything random.
       iterations: Of Algorithm 1, five episodes each.
       d_safe: D_safe, N·m.
-      t_min: Lowest limit, N·m.
+      initial_torque_limit: Limit of the first iteration, and the lowest one, N·m.
       t_max: Highest limit, N·m.
       epsilon: SQRL's threshold.
       chi: CSC's accepted failures an episode.
@@ -67,7 +68,7 @@ class CriticRun:
     seed: int = 0
     iterations: int = 15
     d_safe: float = 0.5
-    t_min: float = 0.3
+    initial_torque_limit: float = 0.3
     t_max: float = 3.0
     epsilon: float = 0.1
     chi: float = 0.05
@@ -118,13 +119,16 @@ def compute(run: CriticRun) -> Iterator[dict[str, float]]:
     parameters, _ = load_for(task, task.name)
     parameters = with_stddev_scaled(parameters, 0.5**0.5)
     governor = GovernorSettings(
-        d_safe=run.d_safe, t_min=run.t_min, t_max=run.t_max, rule="fixed" if run.limit == "fixed" else "adaptive"
+        d_safe=run.d_safe,
+        initial_torque_limit=run.initial_torque_limit,
+        t_max=run.t_max,
+        rule="fixed" if run.limit == "fixed" else "adaptive",
     )
     kind = run.gate if run.gate != "none" else "sqrl"
     critic = LearningCritic(kind, run.source, run.seed) if run.gate != "none" or run.limit == "critic" else None
     gate = None
     if run.gate != "none" and critic is not None:
-        noise = np.random.default_rng([run.seed, _GATE_STREAM]).standard_normal
+        noise = generator(Purpose.GATE_OF_STUDY, run.seed).standard_normal
         epsilon = run.epsilon if run.gate == "sqrl" else _csc_epsilon(run, 0.0)
         gate = MaskedPolicyGate(critic, task.robot.limits.effort, MaskSettings(epsilon=epsilon), noise)
     with VectorTorqueEnv(task, PERTURBATIONS["light_sticky"], threads=1) as environment:
@@ -175,16 +179,10 @@ def load_or_compute(run: CriticRun, folder: Path) -> list[dict[str, float]]:
         return known
     rows = list(compute(run))
     folder.mkdir(parents=True, exist_ok=True)
-    path = _path(run, folder)
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(COLUMNS), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    partial.replace(path)
+    write_rows(_path(run, folder), rows)
     return rows
 
 
 def _path(run: CriticRun, folder: Path) -> Path:
-    text = json.dumps(dataclasses.asdict(run), sort_keys=True)
+    text = json.dumps([dataclasses.asdict(run), SCHEME], sort_keys=True)
     return folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.csv"

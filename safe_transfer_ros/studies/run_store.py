@@ -10,7 +10,6 @@ import csv
 import dataclasses
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import safe_transfer_ros
+from safe_transfer_ros.files import write_atomically
+from safe_transfer_ros.randomness import SCHEME
 
 Array = NDArray[np.float64]
 Columns = dict[str, list[float]]
@@ -107,9 +108,9 @@ class RunStore(Generic[Run]):
         self.folder.mkdir(parents=True, exist_ok=True)
         table, about = self._paths(run)
         made = {"settings": self._settings(run), "code": code_digest(), "versions": versions()}
-        _write_whole(about, json.dumps(made, indent=1) + "\n")
+        write_atomically(about, json.dumps(made, indent=1) + "\n")
         rows = [",".join(columns), *(",".join(map(repr, row)) for row in zip(*columns.values(), strict=True))]
-        _write_whole(table, "\n".join(rows) + "\n")
+        write_atomically(table, "\n".join(rows) + "\n")
         return Curves(run=run, columns={name: np.array(values) for name, values in columns.items()})
 
     def progress_file(self, run: Run) -> Path:
@@ -151,8 +152,8 @@ def differences(given: Any, default: Any) -> dict[str, Any]:
 
 
 def hashed(*parts: Any) -> str:
-    """Twenty digits of the hash of things that JSON can write, and of the versions of what computes."""
-    return hashlib.sha256(json.dumps([*parts, versions()], sort_keys=True).encode()).hexdigest()[:20]
+    """Twenty digits of the hash of things that JSON can write, of the versions of what computes and of the streams."""
+    return hashlib.sha256(json.dumps([*parts, versions(), SCHEME], sort_keys=True).encode()).hexdigest()[:20]
 
 
 @lru_cache
@@ -160,18 +161,14 @@ def code_digest() -> str:
     """Hash of the code that decides a run's numbers."""
     package = Path(safe_transfer_ros.__file__).parent
     digest = hashlib.sha256()
-    for room in _ROOMS:
-        for file in sorted((package / room).rglob("*.py")):
-            digest.update(file.name.encode() + file.read_bytes())
+    for file in (
+        *sorted(package.glob("*.py")),
+        *(file for room in _ROOMS for file in sorted((package / room).rglob("*.py"))),
+    ):
+        digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()[:20]
 
 
 def versions() -> dict[str, str]:
     """Of the libraries that decide a run's numbers."""
     return {name: version(name) for name in ("mujoco", "numpy", "torch")}
-
-
-def _write_whole(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(text)
-    partial.replace(path)

@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from safe_transfer_ros.configuration import nearest
-from safe_transfer_ros.policies.weights import Parameters
+from safe_transfer_ros.learning.policy_file import with_stddev_scaled
+from safe_transfer_ros.policies.weights import Parameters, from_bytes
 from safe_transfer_ros.record.episode import Episode
+from safe_transfer_ros.registry import Registry
 from safe_transfer_ros.tasks.deployment import TaskInGraph
 
 
@@ -21,7 +22,8 @@ class Beginning:
 
     Attributes:
       graph: The task.
-      parameters: The policy to go on from.
+      policy: The policy to go on from, the bytes of its file.
+      stddev_factor: Factor on the standard deviation of that policy.
       max_kl: Largest KL divergence of one update, summed over action dimensions.
       leave_one_out: Whether an episode's own returns are left out of the baseline it is compared with.
       seed: Seed of the run.
@@ -30,20 +32,29 @@ class Beginning:
     """
 
     graph: TaskInGraph
-    parameters: Parameters
+    policy: bytes
     max_kl: float
     leave_one_out: bool
     seed: int
+    stddev_factor: float = 1.0
     checkpoints: Path | None = None
     first_iteration: int = 0
+
+    def gaussian(self) -> Parameters:
+        """The policy as a learner of Gaussian policies begins with it.
+
+        Raises:
+          WeightsError: if it is of another kind.
+        """
+        parameters, _ = from_bytes(self.policy)
+        return parameters if self.stddev_factor == 1.0 else with_stddev_scaled(parameters, self.stddev_factor)
 
 
 class PolicyUpdates(Protocol):
     """A learner under way: what the trainer asks of it."""
 
-    @property
-    def parameters(self) -> Parameters:
-        """The policy as it is now."""
+    def policy(self, metadata: Mapping[str, str]) -> bytes:
+        """The policy as it is now, with metadata of the run, as `policies.policy.policy_from_bytes` reads it."""
         ...
 
     @property
@@ -71,11 +82,13 @@ class GraphLearner:
     Attributes:
       factory: "module:name" of a callable that makes `PolicyUpdates` of a `Beginning`.
       description: One line for --help.
+      any_kind: Whether it takes policies of any kind, and not only Gaussian ones.
       learns_critic: Whether it sends the filter a critic of its own, which no training could have certified.
     """
 
     factory: str
     description: str
+    any_kind: bool = False
     learns_critic: bool = False
 
     def begin(self, beginning: Beginning) -> PolicyUpdates:
@@ -89,24 +102,28 @@ class GraphLearner:
         return made
 
 
-LEARNERS: dict[str, GraphLearner] = {
-    "pspt": GraphLearner(
+LEARNERS: Registry[GraphLearner] = Registry("learner", group="safe_transfer_ros.learners")
+"""Learners by name; another package adds one by an entry point whose value is a `GraphLearner`."""
+
+LEARNERS.add(
+    "pspt",
+    GraphLearner(
         factory="safe_transfer_ros.transfer.policy_updates:PsptUpdates", description="TRPO on the rewards (PSPT)"
     ),
-    "csc": GraphLearner(
+)
+LEARNERS.add(
+    "csc",
+    GraphLearner(
         factory="safe_transfer_ros.transfer.policy_updates:CscUpdates",
         description="a conservative critic learns in the run and refuses proposals; a step that minds failures (CSC)",
         learns_critic=True,
     ),
-}
-
-
-def graph_learner(name: str) -> GraphLearner:
-    """Look up a learner.
-
-    Raises:
-      ValueError: if there is none of that name; names the nearest.
-    """
-    if name not in LEARNERS:
-        raise ValueError(f"unknown learner '{name}': {nearest(name, LEARNERS)}")
-    return LEARNERS[name]
+)
+LEARNERS.add(
+    "none",
+    GraphLearner(
+        factory="safe_transfer_ros.transfer.policy_updates:NoUpdates",
+        description="the policy, of any kind, acts as it is and learns nothing",
+        any_kind=True,
+    ),
+)

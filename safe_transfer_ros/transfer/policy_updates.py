@@ -4,22 +4,47 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
 from safe_transfer_ros.critics.safety_critic import critic_to_bytes
 from safe_transfer_ros.learning.environment import environment
 from safe_transfer_ros.learning.rollouts import constrained_from_episodes
-from safe_transfer_ros.policies.weights import Parameters
+from safe_transfer_ros.policies.policy import policy_to_bytes
+from safe_transfer_ros.policies.tensors import read
+from safe_transfer_ros.policies.weights import Parameters, to_bytes
+from safe_transfer_ros.randomness import Purpose, integer_seed
 from safe_transfer_ros.record.episode import Episode
 from safe_transfer_ros.transfer.constrained.checkpoints import CheckpointError, CscCheckpoints
 from safe_transfer_ros.transfer.constrained.learner import Learner
 from safe_transfer_ros.transfer.constrained.method import LearnerSettings, method
 from safe_transfer_ros.transfer.graph_learners import Beginning
-from safe_transfer_ros.transfer.pspt.fine_tuning import PsptSettings, improve, update_seed
+from safe_transfer_ros.transfer.pspt.fine_tuning import PsptSettings, improve
 
 _SETTINGS = LearnerSettings()
+
+
+class NoUpdates:
+    """A policy that acts as it is."""
+
+    kl_bound = 0.0
+
+    def __init__(self, beginning: Beginning) -> None:
+        """Keep a policy of any kind."""
+        self._tensors, self._about = read(beginning.policy)
+
+    def policy(self, metadata: Mapping[str, str]) -> bytes:
+        """See `PolicyUpdates.policy`."""
+        return policy_to_bytes(self._tensors, self._about | dict(metadata))
+
+    def update(self, episodes: Sequence[Episode], iteration: int) -> float:
+        """See `PolicyUpdates.update`: nothing changes."""
+        return 0.0
+
+    def critic(self) -> None:
+        """See `PolicyUpdates.critic`: none."""
+        return None
 
 
 class PsptUpdates:
@@ -31,11 +56,15 @@ class PsptUpdates:
         self._settings = PsptSettings(
             max_kl=beginning.max_kl, gamma=self._task.gamma, leave_one_out=beginning.leave_one_out
         )
-        self.parameters, self.kl_bound = beginning.parameters, beginning.max_kl
+        self.parameters, self.kl_bound = beginning.gaussian(), beginning.max_kl
+
+    def policy(self, metadata: Mapping[str, str]) -> bytes:
+        """See `PolicyUpdates.policy`."""
+        return to_bytes(self.parameters, metadata)
 
     def update(self, episodes: Sequence[Episode], iteration: int) -> float:
         """See `PolicyUpdates.update`."""
-        seed = update_seed(self._seed, iteration)
+        seed = integer_seed(Purpose.POLICY_UPDATE, self._seed, iteration)
         found = improve(self.parameters, episodes, self._task, self._settings, seed)
         self.parameters = found.parameters
         return found.kl
@@ -69,7 +98,7 @@ class CscUpdates:
             dataclasses.replace(settings, region=region),
             episodes=0,
             seed=beginning.seed,
-            parameters=beginning.parameters,
+            parameters=beginning.gaussian(),
         )
         self._checkpoints = None if beginning.checkpoints is None else CscCheckpoints(beginning.checkpoints)
         self._learned_from = beginning.first_iteration
@@ -80,8 +109,12 @@ class CscUpdates:
 
     @property
     def parameters(self) -> Parameters:
-        """See `PolicyUpdates.parameters`."""
+        """The policy as it is now."""
         return self._learner.parameters
+
+    def policy(self, metadata: Mapping[str, str]) -> bytes:
+        """See `PolicyUpdates.policy`."""
+        return to_bytes(self.parameters, metadata)
 
     def update(self, episodes: Sequence[Episode], iteration: int) -> float:
         """See `PolicyUpdates.update`."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A bag recorded before actions had a distribution and critics were sent is still read, to the numbers of its run.
 
-recorded_0_1/ is the bag of `safe_transfer up pr2_cup_swirl iterations:=1 trainer.episodes_per_iteration:=1` of 2026-11-28,
+recorded_0_1/ is the bag of a run of 2026-11-28 (`pr2_cup_swirl iterations:=1 trainer.episodes_per_iteration:=1`),
 compressed, and the iterations.csv of that run.
 """
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from safe_transfer_ros.critics.safety_critic import critic_to_bytes
-from safe_transfer_ros.policies.weights import sha256_of, write_whole
+from safe_transfer_ros.files import write_atomically
+from safe_transfer_ros.policies.weights import sha256_of
 from safe_transfer_ros.tasks.deployment import in_graph
 
 TASK = in_graph("pr2_cup_swirl").task
@@ -44,5 +45,5 @@ def version_of(data: bytes) -> str:
 def critic_file(path: Path, **about: object) -> str:
     """The critic as a file; its version."""
     data = critic(**about)  # type: ignore[arg-type]
-    write_whole(path, data)
+    write_atomically(path, data)
     return version_of(data)

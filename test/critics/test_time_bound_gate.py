@@ -25,7 +25,9 @@ class Critic:
         self.error: Exception | None = None
         self.asked = 0
 
-    def judge(self, observation: Any, mean: Any, stddev: Any, sample: Any, torque_limit: float) -> Any:
+    def judge(
+        self, observation: Any, mean: Any, stddev: Any, sample: Any, torque_limit: float, distribution: Any, bound: Any
+    ) -> Any:
         self.asked += 1
         assert self.gate.wait(30.0)
         if self.error:

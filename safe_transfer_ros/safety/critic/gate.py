@@ -11,20 +11,27 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from safe_transfer_ros.safety.filter.proposal import Proposal, all_finite
+from safe_transfer_ros.safety.filter.proposal import Distribution, Proposal, all_finite
 from safe_transfer_ros.safety.reasons import Reason, Verdict
 
 Array = npt.NDArray[np.float64]
 Observe: TypeAlias = Callable[[Array, Array, float], Array]
 
-_VERDICTS = (Verdict.ACCEPTED, Verdict.RESAMPLED, Verdict.LEAST_RISKY)
+_VERDICTS = (Verdict.ACCEPTED, Verdict.RESAMPLED, Verdict.LEAST_RISKY, Verdict.REJECTED)
 
 
 class Gate(Protocol):
     """A safety critic's judgement of a proposal. It may raise: the filter then refuses the proposal."""
 
     def judge(
-        self, observation: Array, mean: Array, stddev: Array, sample: Array, torque_limit: float
+        self,
+        observation: Array,
+        mean: Array,
+        stddev: Array,
+        sample: Array,
+        torque_limit: float,
+        distribution: Distribution = Distribution.GAUSSIAN,
+        bound: Array | None = None,
     ) -> tuple[Array, float, Verdict, Reason]:
         """Accept the sample or choose another torque.
 
@@ -34,10 +41,12 @@ class Gate(Protocol):
           stddev: Its standard deviation, shape (n_joints,), N·m.
           sample: The sample proposed, shape (n_joints,), N·m.
           torque_limit: Limit in force, N·m.
+          distribution: Law of the sample, by which others may be drawn.
+          bound: Largest |action| of a tanh Gaussian, shape (n_joints,), N·m; else None.
 
         Returns:
-          The torque to use, shape (n_joints,), N·m; its risk, finite; ACCEPTED, RESAMPLED or LEAST_RISKY;
-          why.
+          The torque to use, shape (n_joints,), N·m; its risk, finite; ACCEPTED, RESAMPLED or LEAST_RISKY, or
+          REJECTED where none may be used; why.
         """
         ...
 
@@ -49,7 +58,7 @@ class Judgement:
     Attributes:
       effort: Torque to use, shape (n_joints,), N·m, finite.
       risk: Its risk, finite.
-      verdict: ACCEPTED, RESAMPLED or LEAST_RISKY.
+      verdict: ACCEPTED, RESAMPLED or LEAST_RISKY; REJECTED where no torque may be used.
       reasons: Why; with CRITIC_RISK whenever the sample was not used.
     """
 
@@ -78,7 +87,13 @@ def ask(
     try:
         observation = observe(position, velocity, torque_limit)
         effort, risk, verdict, reasons = gate.judge(
-            observation, proposal.mean, proposal.stddev, proposal.effort, torque_limit
+            observation,
+            proposal.mean,
+            proposal.stddev,
+            proposal.effort,
+            torque_limit,
+            proposal.distribution,
+            proposal.bound,
         )
         usable = effort.shape == proposal.effort.shape and all_finite(effort) and isfinite(risk)
         if not usable or verdict not in _VERDICTS:

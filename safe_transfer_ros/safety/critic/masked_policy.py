@@ -15,6 +15,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from safe_transfer_ros.safety.filter.proposal import Distribution
 from safe_transfer_ros.safety.limit.torque_limit import clamp
 from safe_transfer_ros.safety.reasons import Reason, Verdict
 
@@ -49,18 +50,16 @@ class MaskSettings:
     Attributes:
       epsilon: Largest acceptable risk, in (0, 1).
       max_samples: Candidates drawn when the proposal is refused (CSC: 100).
-      squash: Scale of a tanh-squashed policy, N·m: candidates are squash * tanh(mean + stddev * noise); 0: Gaussian.
     """
 
     epsilon: float = 0.1
     max_samples: int = 100
-    squash: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0.0 < self.epsilon < 1.0:
             raise ValueError(f"epsilon must be in (0, 1), got {self.epsilon}")
-        if self.max_samples < 1 or not self.squash >= 0.0:
-            raise ValueError(f"expected max_samples >= 1 and squash >= 0, got {self.max_samples} and {self.squash}")
+        if self.max_samples < 1:
+            raise ValueError(f"max_samples must be >= 1, got {self.max_samples}")
 
 
 class MaskedPolicyGate:
@@ -83,9 +82,18 @@ class MaskedPolicyGate:
         self.settings = settings
 
     def judge(
-        self, observation: Array, mean: Array, stddev: Array, sample: Array, torque_limit: float
+        self,
+        observation: Array,
+        mean: Array,
+        stddev: Array,
+        sample: Array,
+        torque_limit: float,
+        distribution: Distribution = Distribution.GAUSSIAN,
+        bound: Array | None = None,
     ) -> tuple[Array, float, Verdict, Reason]:
         """Take the sample if it is safe; else the first safe one of further samples; else the least risky of all.
+
+        There are no further samples of a deterministic policy: one whose action is not safe is REJECTED.
 
         Returns:
           See `Gate.judge`. The torque is not bounded here: that is the envelope's work.
@@ -96,10 +104,19 @@ class MaskedPolicyGate:
         risk = float(self.risks(observation, sample[None], torque_limit)[0])
         if risk <= self.settings.epsilon:
             return sample, risk, Verdict.ACCEPTED, Reason.NONE
-        return self.resample(observation, mean, stddev, sample, risk, torque_limit)
+        if distribution is Distribution.DETERMINISTIC:
+            return sample, min(risk, 1.0), Verdict.REJECTED, Reason.CRITIC_RISK
+        return self.resample(observation, mean, stddev, sample, risk, torque_limit, distribution, bound)
 
     def judge_batch(
-        self, observation: Array, mean: Array, stddev: Array, sample: Array, torque_limit: Array
+        self,
+        observation: Array,
+        mean: Array,
+        stddev: Array,
+        sample: Array,
+        torque_limit: Array,
+        distribution: Distribution = Distribution.GAUSSIAN,
+        bound: Array | None = None,
     ) -> tuple[Array, npt.NDArray[np.uint32]]:
         """`judge` for many robots at once.
 
@@ -109,9 +126,14 @@ class MaskedPolicyGate:
           stddev: Same shape, N·m.
           sample: Samples proposed, same shape, N·m.
           torque_limit: Limit in force, shape (m,), N·m.
+          distribution: Law of the samples; one that others can be drawn from.
+          bound: Largest |action| of a tanh Gaussian, shape (n_joints,), N·m; else None.
 
         Returns:
           Torques to use, shape (m, n_joints), and reason bits, shape (m,).
+
+        Raises:
+          ValueError: if a sample that is not safe is of a deterministic policy, or a risk is not a number.
         """
         risks = self.risks(observation, sample, torque_limit)
         rejected = np.flatnonzero(~(risks <= self.settings.epsilon))
@@ -119,17 +141,27 @@ class MaskedPolicyGate:
         reasons[rejected] = int(Reason.CRITIC_RISK)
         if rejected.size:
             chosen[rejected], _ = self._resampled(
+                (distribution, bound),
                 _growing_blocks(self.settings.max_samples),
                 *(values[rejected] for values in (observation, mean, stddev, sample, risks, torque_limit)),
             )
         return chosen, reasons
 
     def resample(
-        self, observation: Array, mean: Array, stddev: Array, sample: Array, risk: float, torque_limit: float
+        self,
+        observation: Array,
+        mean: Array,
+        stddev: Array,
+        sample: Array,
+        risk: float,
+        torque_limit: float,
+        distribution: Distribution = Distribution.GAUSSIAN,
+        bound: Array | None = None,
     ) -> tuple[Array, float, Verdict, Reason]:
         """What `judge` does with a sample whose risk was found too high."""
         first = min(_FIRST_BLOCK, self.settings.max_samples)
         chosen, risks = self._resampled(
+            (distribution, bound),
             (first, self.settings.max_samples - first),
             *(np.asarray(values)[None] for values in (observation, mean, stddev, sample, risk, torque_limit)),
         )
@@ -139,6 +171,7 @@ class MaskedPolicyGate:
 
     def _resampled(
         self,
+        law: tuple[Distribution, Array | None],
         blocks: Iterable[int],
         observation: Array,
         mean: Array,
@@ -154,7 +187,7 @@ class MaskedPolicyGate:
             if not (count and open_rows.size):
                 break
             rows = np.repeat(open_rows, count)
-            candidates = self._candidates(mean[rows], stddev[rows])
+            candidates = self._candidates(law, mean[rows], stddev[rows])
             risks = self.risks(observation[rows], candidates, torque_limit[rows]).reshape(-1, count)
             candidates = candidates.reshape(-1, count, sample.shape[1])
             safe = risks <= self.settings.epsilon
@@ -188,9 +221,18 @@ class MaskedPolicyGate:
             )
         return risks
 
-    def _candidates(self, mean: Array, stddev: Array) -> Array:
+    def _candidates(self, law: tuple[Distribution, Array | None], mean: Array, stddev: Array) -> Array:
+        """Further samples of the law that the proposal says; shape (m, n_joints)."""
+        distribution, bound = law
+        if distribution is Distribution.DETERMINISTIC:
+            raise ValueError("a deterministic policy has no further samples: judge its actions one by one")
         drawn = mean + stddev * self._noise((len(mean), mean.shape[1]))
-        return drawn if self.settings.squash == 0.0 else self.settings.squash * np.tanh(drawn)
+        if distribution is Distribution.GAUSSIAN:
+            return drawn
+        if bound is None:
+            raise ValueError("a tanh Gaussian needs its bound to be resampled")
+        squashed: Array = bound * np.tanh(drawn)
+        return squashed
 
 
 def _growing_blocks(samples: int) -> Iterator[int]:

@@ -187,6 +187,7 @@ class Envelope:
             out[:] = applied
         return _REASONS[bits]
 
+    # Unrolled, the two soft bounds one after the other: a call per bound and joint would double the envelope's time.
     def _clamp(
         self, wanted: list[float], position: list[float] | None, velocity: list[float]
     ) -> tuple[list[float], int]:

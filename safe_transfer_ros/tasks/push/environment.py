@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from safe_transfer_ros.randomness import Purpose, fresh_seed, generator
 from safe_transfer_ros.robots.simulation import NOMINAL, Perturbation
 from safe_transfer_ros.tasks.push.frames import Camera
 from safe_transfer_ros.tasks.push.simulation import PushSimulation
 from safe_transfer_ros.tasks.push.task import Array, Flags, PushScene, PushTask
-from safe_transfer_ros.tasks.streams import initial_state_rng
 from safe_transfer_ros.tasks.task import make
 
 ENVIRONMENT_IDS = {
@@ -112,7 +112,7 @@ class PushVectorEnv(VectorEnv[Array, Array, Array]):
         if isinstance(seed, list):
             raise ValueError("give one seed for all rows: each episode's number makes its start its own")
         if seed is not None or self._seed is None:
-            self._seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
+            self._seed = fresh_seed() if seed is None else int(seed)
             self._next_episode = 0
         if first is not None:
             self._next_episode = int(first)
@@ -173,7 +173,7 @@ class PushVectorEnv(VectorEnv[Array, Array, Array]):
         self._episode[row] = self._next_episode
         self._steps[row] = 0
         self._terminated[row] = self._truncated[row] = False
-        self.simulation.place(row, self.task.start(initial_state_rng(self._seed, self._next_episode)))
+        self.simulation.place(row, self.task.start(generator(Purpose.INITIAL_STATE, self._seed, self._next_episode)))
         self._next_episode += 1
 
     def _info(self, scene: PushScene) -> dict[str, Any]:

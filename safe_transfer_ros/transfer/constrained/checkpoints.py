@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from safe_transfer_ros.configuration import ConfigurationError
-from safe_transfer_ros.policies.weights import write_whole
+from safe_transfer_ros.files import write_atomically
 from safe_transfer_ros.transfer.constrained.learner import Learner
 
 
@@ -43,8 +43,8 @@ class CscCheckpoints:
         fresh, state = io.BytesIO(), io.BytesIO()
         np.savez(fresh, **{name: column[self._kept :] for name, column in seen.items()})  # type: ignore[arg-type]
         torch.save(learner.state(), state)
-        write_whole(self._path(version, "npz"), fresh.getvalue())
-        write_whole(self._path(version, "pt"), state.getvalue())
+        write_atomically(self._path(version, "npz"), fresh.getvalue())
+        write_atomically(self._path(version, "pt"), state.getvalue())
         self._kept = len(seen["cost"])
 
     def restore(self, learner: Learner, version: int) -> None:

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from safe_transfer_ros.safety.filter.proposal import Distribution
 from safe_transfer_ros.safety.filter.safety_filter import FilterSettings, SafetyFilter
 from safe_transfer_ros.safety.limit.guard import TorqueLimitGuard
 from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict
@@ -20,7 +21,7 @@ class Critic:
         self.answer = answer
         self.asked = None
 
-    def judge(self, observation, mean, stddev, sample, torque_limit):
+    def judge(self, observation, mean, stddev, sample, torque_limit, distribution, bound=None):
         self.asked = (observation, mean.copy(), stddev.copy(), sample.copy(), torque_limit)
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -54,6 +55,34 @@ def test_the_torque_the_critic_chose_is_applied_and_the_reason_told(rig, verdict
     np.testing.assert_array_equal(arm.cycle(), CHOSEN)
     assert (arm.filter.verdict, arm.filter.risk) == (verdict, 0.2)
     assert arm.filter.last_reasons == Reason.CRITIC_RISK
+
+
+def test_a_refusal_by_the_critic_refuses_the_proposal_whole_and_tells_the_risk(rig):
+    critic = Critic(CALM)
+    arm = rig(gate=critic, observe=observe).arm()
+    law = {"distribution": Distribution.DETERMINISTIC, "stddev": np.zeros(3)}
+    assert arm.propose([0.1, 0.1, 0.1], mean=np.full(3, 0.1), **law) is Reason.NONE
+    np.testing.assert_array_equal(arm.cycle(), CHOSEN)
+    critic.answer = (CHOSEN, 0.9, Verdict.REJECTED, Reason.NONE)
+    arm.state()
+    assert arm.propose([0.3, 0.3, 0.3], mean=np.full(3, 0.3), **law) is Reason.CRITIC_RISK
+    assert (arm.filter.verdict, arm.filter.risk) == (Verdict.REJECTED, 0.9)
+    np.testing.assert_array_equal(arm.cycle(), CHOSEN, err_msg="the one before stands until it is too old")
+    assert arm.filter.last_reasons == Reason.CRITIC_RISK
+    arm.wait(105)
+    assert arm.filter.mode is Mode.HOLDING
+
+
+def test_the_critic_is_told_the_law_of_the_sample(rig):
+    class Asked(Critic):
+        def judge(self, *arguments):
+            self.law, self.bound = arguments[-2:]
+            return super().judge(*arguments)
+
+    critic = Asked(CALM)
+    arm = rig(gate=critic, observe=observe).arm()
+    assert arm.propose([0.1, 0.1, 0.1], distribution=Distribution.TANH_GAUSSIAN, bound=np.full(3, 2.0)) is Reason.NONE
+    assert critic.law is Distribution.TANH_GAUSSIAN and list(critic.bound) == [2.0, 2.0, 2.0]
 
 
 def test_a_calm_critic_intervenes_in_nothing(rig):
@@ -90,7 +119,8 @@ def test_the_envelope_stands_behind_the_critic(rig):
         (CHOSEN, math.nan, Verdict.ACCEPTED, Reason.NONE),
         (CHOSEN, math.inf, Verdict.ACCEPTED, Reason.NONE),
         (CHOSEN, None, Verdict.ACCEPTED, Reason.NONE),
-        (CHOSEN, 0.1, Verdict.REJECTED, Reason.NONE),
+        (CHOSEN, 0.1, Verdict.STOPPED, Reason.NONE),
+        (CHOSEN, 0.1, Verdict.EPISODE_END, Reason.NONE),
         (CHOSEN, 0.1, None, Reason.NONE),
         (CHOSEN, 0.1, Verdict.ACCEPTED, "why"),
     ],

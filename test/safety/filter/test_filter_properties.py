@@ -47,7 +47,7 @@ class Wild:
     def __init__(self):
         self.answer = None
 
-    def judge(self, observation, mean, stddev, sample, torque_limit):
+    def judge(self, observation, mean, stddev, sample, torque_limit, distribution, bound=None):
         if self.answer is None:
             return sample, 0.0, Verdict.ACCEPTED, Reason.NONE
         if isinstance(self.answer, Exception):

@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pytest
 
+from safe_transfer_ros.safety.filter.proposal import Distribution
 from safe_transfer_ros.safety.filter.safety_filter import FilterSettings, SafetyFilter
 from safe_transfer_ros.safety.filter.soft_limits import SoftLimits
 from safe_transfer_ros.safety.limit.guard import TorqueLimitGuard
@@ -140,6 +141,33 @@ def test_a_standard_deviation_that_is_none_refuses_it_too(rig, stddev):
     assert rig().run().propose(stamp_ns=10**15, stddev=np.array([1.0, stddev, 1.0])) is Reason.PROPOSAL_FROM_FUTURE
     arm = rig().arm()
     assert arm.propose(stddev=np.array([1.0, stddev, 1.0])) is Reason.PROPOSAL_NOT_FINITE
+
+
+@pytest.mark.parametrize("stddev", [np.zeros(3), np.empty(0)])
+def test_a_policy_without_noise_may_propose_if_it_says_so(rig, stddev):
+    law = {"distribution": Distribution.DETERMINISTIC, "stddev": stddev}
+    arm = rig().arm()
+    assert arm.propose([0.1, 0.2, 0.3], mean=np.array([0.1, 0.2, 0.3]), **law) is Reason.NONE
+    np.testing.assert_array_equal(arm.cycle(), [0.1, 0.2, 0.3])
+    arm.state()
+    assert arm.propose(stddev=stddev), "one that does not say so is no Gaussian"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"stddev": np.array([0.0, 1e-9, 0.0])}, Reason.PROPOSAL_NOT_FINITE),
+        ({"stddev": np.array([0.0, math.nan, 0.0])}, Reason.PROPOSAL_NOT_FINITE),
+        ({"mean": np.array([0.1, 0.1, 0.2])}, Reason.PROPOSAL_NOT_FINITE),
+        ({"mean": np.array([0.1, 0.1, math.nan])}, Reason.PROPOSAL_NOT_FINITE),
+        ({"stddev": np.zeros(2)}, Reason.PROPOSAL_WRONG_LENGTH),
+        ({"mean": np.empty(0)}, Reason.PROPOSAL_WRONG_LENGTH),
+    ],
+)
+def test_a_deterministic_proposal_that_contradicts_itself_is_refused(rig, changes, reason):
+    arm = rig().arm()
+    law = {"distribution": Distribution.DETERMINISTIC, "stddev": np.zeros(3), "mean": np.full(3, 0.1)}
+    assert arm.propose(**law | changes) is reason
 
 
 @pytest.mark.parametrize("field", ["effort", "mean", "stddev"])

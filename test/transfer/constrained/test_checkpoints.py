@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from safe_transfer_ros.learning.policy_file import load_for
+from safe_transfer_ros.policies.weights import to_bytes
 from safe_transfer_ros.record.episode import Episode
 from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.transfer.constrained.checkpoints import CheckpointError
@@ -55,7 +56,7 @@ def _updates(folder: Path, parameters: Any, first_iteration: int = 0) -> CscUpda
     return CscUpdates(
         Beginning(
             graph=GRAPH,
-            parameters=parameters,
+            policy=to_bytes(parameters),
             max_kl=0.01,
             leave_one_out=False,
             seed=2,
