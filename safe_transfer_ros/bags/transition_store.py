@@ -96,8 +96,8 @@ class TransitionWriter:
             os.close(self._lock)
             raise BagError(f"{self.folder} is being written by another process: choose another folder") from None
         # Columns without an about.json are of a writer that was killed: worth nothing to anybody.
-        unfinished = {f"{name}.npy" for name in dtype.names or ()} | {f".{ABOUT}"}
-        if any(entry.name not in unfinished for entry in self.folder.iterdir()):
+        unfinished = {f"{name}.npy" for name in dtype.names or ()}
+        if any(entry.is_symlink() or entry.name not in unfinished for entry in self.folder.iterdir()):
             os.close(self._lock)
             raise BagError(f"{self.folder} already holds something: choose another folder for the transitions")
         self._files: dict[str, BinaryIO] = {}
@@ -141,7 +141,6 @@ class TransitionWriter:
         """Take away what was written."""
         for name in self._files:
             (self.folder / f"{name}.npy").unlink(missing_ok=True)
-        (self.folder / f".{ABOUT}").unlink(missing_ok=True)
         if self._created:
             with suppress(OSError):  # somebody else has put something there
                 self.folder.rmdir()

@@ -24,7 +24,8 @@ from rclpy.experimental import EventsExecutor
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
-from safe_transfer_ros.middleware import dds
+from safe_transfer_ros.middleware import dds, printable_logs
+from safe_transfer_ros.untrusted import printable_lines
 
 EXIT_BAD_INPUT = 2
 DELIVERY_SECONDS = 1.0
@@ -58,7 +59,7 @@ class Lifetime:
             return
         self.exit_code = exit_code
         if message:
-            print(message, file=sys.stderr, flush=True)
+            print(printable_lines(message), file=sys.stderr, flush=True)
         self.over.set_result(None)
         self._wake()
 
@@ -80,6 +81,7 @@ def run(name: str, create: Callable[[Lifetime], Closable], *, niceness: int = 0)
     lifetime = Lifetime()
     _end_on_signals(lifetime)
     dds.set_defaults()
+    printable_logs.escape_control_characters()
     rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     node: Closable | None = None
     executor = EventsExecutor()
@@ -97,10 +99,10 @@ def run(name: str, create: Callable[[Lifetime], Closable], *, niceness: int = 0)
             executor.spin_until_future_complete(lifetime.over, timeout_sec=1.0)
     except (ValueError, OSError) as error:
         if node is not None:
-            traceback.print_exc()
+            print(printable_lines(traceback.format_exc()), file=sys.stderr, flush=True)
         lifetime.end(EXIT_BAD_INPUT, f"{name}: {error}")
     except Exception:
-        traceback.print_exc()
+        print(printable_lines(traceback.format_exc()), file=sys.stderr, flush=True)
         lifetime.end(1, f"{name}: stopped by a defect, see above")
     finally:
         if node is not None:
