@@ -342,6 +342,31 @@ def test_moved_falls_to_the_floor_where_no_step_of_its_grid_keeps_the_bound() ->
     assert done.limit_change_risk == limit_move_risk(shown.mean, shown.stddev, 3.0, 0.1)
 
 
+def test_moved_tries_its_grid_to_the_end_and_what_is_just_allowed_is_allowed() -> None:
+    shown = evidence(np.random.default_rng(8), rate=1.0)
+    lowest = 3.0 - 2.9 * 63 / 64  # .145 N·m, the last before the floor
+    governor = TorqueLimitGovernor(GovernorSettings(joints="moved", d_safe=0.15), torque_limit=3.0)
+    step(governor, shown)
+    assert governor.torque_limit == pytest.approx(lowest, rel=1e-12)
+    governor = TorqueLimitGovernor(GovernorSettings(joints="moved", growth=1.0), torque_limit=0.5)
+    step(governor, shown)
+    assert governor.torque_limit == 0.5, "p' = 1 at D_safe itself"
+
+
+def test_moved_stays_below_the_highest_limit_and_leaves_out_what_is_not_counted() -> None:
+    calm = evidence(np.random.default_rng(8))
+    rule = {"joints": "moved", "use_policy_change": False, "use_limit_change": False}
+    governor = TorqueLimitGovernor(GovernorSettings(**rule), torque_limit=2.95)
+    step(governor, calm)
+    assert governor.torque_limit == 3.0
+    # 2.1 x .238 = .4998: allowed, but not with anything added.
+    governor = TorqueLimitGovernor(GovernorSettings(**rule), torque_limit=2.0)
+    governor.update(
+        iteration=0, unsafety_rate=0.238, mean=calm.mean, stddev=calm.stddev, visited_torque_limit=2.0, kl=0, kl_bound=0
+    )
+    assert governor.torque_limit == 2.1
+
+
 def test_the_betting_rate_is_told_of_both_drifts() -> None:
     """What an iteration showed counts for the next one only with dp_u1 + dp_u2 added, counted by the rule or not."""
     told = []
@@ -352,11 +377,13 @@ def test_the_betting_rate_is_told_of_both_drifts() -> None:
             super().drifted(drift)
 
     for version in ({}, {"use_limit_change": False, "use_policy_change": False}):
-        governor = TorqueLimitGovernor(GovernorSettings(rate="betting", **version), torque_limit=0.5)
-        governor._rate = Listener()
-        done = step(governor, evidence(np.random.default_rng(9)))
-        assert 0.0 < done.limit_change_risk and 0.0 < done.policy_change_risk
-        assert told.pop() == min(1.0, done.limit_change_risk + done.policy_change_risk)
+        for limit, certain in ((0.5, False), (0.1, True)):
+            governor = TorqueLimitGovernor(GovernorSettings(rate="betting", **version), torque_limit=limit)
+            governor._rate = Listener()
+            done = step(governor, evidence(np.random.default_rng(9)))
+            assert 0.0 < done.limit_change_risk and 0.0 < done.policy_change_risk
+            drift = done.limit_change_risk + done.policy_change_risk
+            assert told.pop() == (1.0 if certain else drift) and (drift > 1.0) == certain
 
 
 def test_a_rate_is_never_below_what_was_measured_nor_its_bound() -> None:
