@@ -98,6 +98,17 @@ def test_per_state_is_the_mean_of_each_states_shift_plus_that_of_the_noise_and_a
     assert policy_change_risk_per_state(mean, stddev, after, wider) == pytest.approx(np.mean(expected))
 
 
+def test_rounding_below_zero_is_no_change_of_the_noise() -> None:
+    for change in 1e-9 * np.arange(1.0, 200.0):
+        one = np.zeros((1, 3))
+        assert 0.0 <= policy_change_risk_per_state(one, one + 0.3, one, one + 0.3 * (1.0 + change)) < 1e-6
+
+
+def test_per_state_takes_small_spreads() -> None:
+    one = np.zeros((1, 1))
+    assert policy_change_risk_per_state(one, one + 0.001, one, one + 0.001) == 0.0
+
+
 ONE = np.ones((2, 2))
 BAD = np.array([[1.0, np.nan], [1.0, 1.0]])
 ZERO = np.array([[1.0, 0.0], [1.0, 1.0]])
@@ -213,11 +224,27 @@ def test_benefit_steps_back_to_the_best_window_once_a_fall_is_significant_and_tw
     # two are (6 against 10, 3.3).
     assert caps([10.0] * 5 + [0.0]) == [np.inf] * 6
     assert caps([0.0]) == [3.0]
-    assert caps([5.0] * 3) == [3.0] * 3, "held for the patience"
-    # What is reached from there on is what later raises are held against: 5, at limits 1, 2, 3, 1 and 2.
-    assert caps([5.0, 5.0]) == [np.inf] * 2
+    assert caps([4.0] * 3) == [3.0] * 3, "held for the patience"
+    # What is reached from there on, and no mixture with what was before, is what later raises are held against: 4, at
+    # limits 1, 2, 3, 1 and 2.
+    assert caps([4.0, 4.0]) == [np.inf] * 2
     assert caps([-100.0] * 4) == [np.inf] + [pytest.approx(1.8)] * 3
-    assert caps([5.0] * 5) == [pytest.approx(1.8)] * 4 + [np.inf], "six iterations, twice as many as before"
+    assert caps([4.0] * 5) == [pytest.approx(1.8)] * 4 + [np.inf], "six iterations, twice as many as before"
+
+
+@pytest.mark.parametrize(
+    ("held", "best"),
+    [([7.0, 7.0, 3.0], 1.5), ([7.0, 7.0, 7.0], 2.5), ([5.0, 5.0, 9.0], 2.5), ([9.0, 5.0, 5.0], 1.5)],
+)
+def test_what_is_reached_while_the_limit_is_held_counts_the_newest_of_equals(held, best) -> None:
+    benefit = Benefit(window=2, patience=3)
+    for limit, value in ((10.0, 10.0), (11.0, 10.0), (12.0, 10.0), (13.0, 0.0)):
+        assert benefit.cap(limit, np.array([value, value])) == np.inf
+    assert benefit.cap(14.0, np.zeros(2)) == 11.5, "the newest window of 10"
+    for limit, value in enumerate(held, start=1):
+        assert benefit.cap(float(limit), np.array([value, value])) == 11.5
+    benefit.cap(4.0, np.full(2, -50.0))
+    assert benefit.cap(5.0, np.full(2, -50.0)) == best
 
 
 def test_a_fall_that_is_small_beside_the_scatter_is_none_and_z_says_what_small_is() -> None:

@@ -351,6 +351,32 @@ def test_what_overflowed_later_in_an_earlier_iteration_does_not_make_the_later_o
     assert totals.overflowed and totals.unsafety_rate == 1.0
 
 
+def test_closing_forgets_all_up_to_the_end_of_the_last_episode():
+    ledger = UnsafetyLedger(LIMIT)
+    for episode in (0, 1):
+        run_episode(ledger, [0.0, 0.0, 0.0], start=1000 * episode, period=10, episode=episode)
+        ledger.add_position(1000 * episode + 10, np.zeros(2))
+    ledger.close(0)
+    assert not ledger._states and not ledger._travel._positions
+
+
+def test_an_iteration_that_ends_before_an_earlier_one_brings_nothing_back():
+    ledger = UnsafetyLedger(LIMIT)
+    run_episode(ledger, [0.0, 0.0], start=1000, period=10, iteration=0)
+    ledger.close(0)
+    run_episode(ledger, [0.0, 0.0], start=500, period=10, iteration=1)  # a clock that was set back
+    assert ledger.close(1).unsafety_rate == 1.0, "its states were of a time that is closed"
+    ledger.add_state(900, 99.0)
+    assert not ledger._states
+
+
+def test_the_older_half_goes_when_there_is_no_room():
+    ledger = UnsafetyLedger(LIMIT, capacity=10)
+    for stamp in range(11):
+        ledger.add_state(stamp, 0.0)
+    assert sorted(ledger._states) == [6, 7, 8, 9, 10]
+
+
 def test_an_arm_of_one_joint_proposes_too():
     ledger = UnsafetyLedger(LIMIT)
     ledger.add_step(0, 0, 10, False, np.ones(1), np.ones(1), 0.5)
