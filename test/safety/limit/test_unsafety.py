@@ -377,6 +377,14 @@ def test_the_older_half_goes_when_there_is_no_room():
     assert sorted(ledger._states) == [6, 7, 8, 9, 10]
 
 
+def test_a_step_that_is_not_numbered_is_the_first_and_felt_no_limit():
+    ledger = UnsafetyLedger(LIMIT)
+    ledger.add_step(0, 0, 10, False, np.ones(2), np.ones(2), 0.5)
+    ledger.add_step(0, 0, 10, False, np.ones(2), np.ones(2), 0.5, 0)
+    totals = ledger.close(0)
+    assert len(totals.mean) == 1 and not totals.limited.any()
+
+
 def test_an_arm_of_one_joint_proposes_too():
     ledger = UnsafetyLedger(LIMIT)
     ledger.add_step(0, 0, 10, False, np.ones(1), np.ones(1), 0.5)
