@@ -281,6 +281,16 @@ def test_a_lost_lease_falls_back_to_the_lowest_limit(bench: Bench) -> None:
     assert bench.status.torque_limit == 0.1
 
 
+@with_parameters(initial_torque_limit=1.8, d_safe=1.3, allow_unsafe_start=True)
+def test_a_start_above_d_safe_falls_to_d_safe_once_its_lease_is_lost(bench: Bench) -> None:
+    assert (bench.status.iteration, bench.status.torque_limit) == (0, 1.8)
+    message = TorqueLimit(iteration=0, torque_limit=1.8)
+    message.lease.nanosec = 300_000_000
+    bench.limits.publish(message)
+    bench.until(lambda: bench.status.lease_lost, "the lease to run out", seconds=5.0)
+    assert bench.status.torque_limit == 1.3
+
+
 def test_sigterm_publishes_stop_torque_first(bench: Bench, filter_process: subprocess.Popen[str]) -> None:
     bench.state()
     assert bench.armed().success

@@ -32,7 +32,6 @@ class CommandStream:
         if not 0.0 < timeout_s < math.inf:
             raise ValueError(f"timeout_s must be a positive number of seconds, got {timeout_s}")
         self._n_joints = n_joints
-        self._timeout_s = timeout_s
         self._timeout_ns = round(timeout_s * 1e9)
         self._heard_ns: int | None = None
         self._fault = ""

@@ -84,7 +84,7 @@ def test_the_floor_is_the_smaller_of_start_and_what_d_safe_allows_unless_it_is_l
 
 @pytest.mark.parametrize(
     "floor, start, d_safe",
-    [(0.11, 0.1, 0.5), (1.31, 1.8, 1.3), (-0.1, 0.1, 0.5), (math.nan, 0.1, 0.5), (math.inf, 0.1, 0.5)],
+    [(0.11, 0.1, 0.5), (1.31, 1.8, 1.3), (-0.001, 0.1, 0.5), (math.nan, 0.1, 0.5), (math.inf, 0.1, 0.5)],
 )
 def test_a_floor_that_hides_the_bound_or_the_start_is_refused(floor, start, d_safe):
     with pytest.raises(ValueError, match="torque_limit_floor must be in"):

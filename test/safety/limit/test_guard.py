@@ -138,26 +138,75 @@ def test_a_fixed_limit_is_one_whose_lowest_is_its_ceiling():
 
 
 @pytest.mark.parametrize(
-    "change",
+    "change, text",
     [
-        {"floor": 0.0},
-        {"floor": 4.0},
-        {"floor": math.nan},
-        {"ceiling": math.inf},
-        {"growth": 1.06},
-        {"growth": 0.9},
-        {"growth": math.nan},
-        {"max_lease_s": math.inf},
-        {"max_lease_s": 0.0},
-        {"torque_limit": 0.05},
-        {"torque_limit": 3.5},
-        {"torque_limit": math.nan},
-        {"iteration": -1},
+        ({"floor": 0.0}, "expected 0 < floor <= ceiling"),
+        ({"floor": 3.001}, "expected 0 < floor <= ceiling"),
+        ({"floor": math.nan}, "expected 0 < floor <= ceiling"),
+        ({"ceiling": math.inf}, "expected 0 < floor <= ceiling"),
+        ({"growth": 1.051}, "growth must be in"),
+        ({"growth": 0.999}, "growth must be in"),
+        ({"growth": math.nan}, "growth must be in"),
+        ({"max_lease_s": math.inf}, "max_lease_s must be finite and > 0"),
+        ({"max_lease_s": math.nan}, "max_lease_s must be finite and > 0"),
+        ({"max_lease_s": 0.0}, "max_lease_s must be finite and > 0"),
+        ({"torque_limit": 0.099}, "cannot start at iteration 0 with 0.099"),
+        ({"torque_limit": 3.001}, "cannot start at iteration 0 with 3.001"),
+        ({"torque_limit": math.nan}, "cannot start at iteration 0 with nan"),
+        ({"iteration": -1}, "cannot start at iteration -1"),
     ],
 )
-def test_settings_are_checked(change):
-    with pytest.raises(ValueError):
+def test_settings_are_checked(change, text):
+    with pytest.raises(ValueError, match=text):
         guard(**change)
+
+
+def test_settings_at_the_edge_will_do_and_what_is_built_in_is_documented():
+    assert guard(floor=3.0, growth=1.0, max_lease_s=0.001, torque_limit=3.0).growth == 1.0
+    assert guard(floor=0.001, torque_limit=0.001).in_force == 0.001
+    built_in = guard()
+    assert (built_in.growth, built_in._max_lease_s) == (1.05, 60.0)
+    assert built_in.offer(1, 0.1, 60.0, 0) is None and "is not in (0, 60]" in built_in.offer(2, 0.1, 60.001, 0)
+
+
+def test_the_floor_and_the_ceiling_themselves_are_accepted():
+    g = guard(ceiling=0.104)
+    assert g.offer(1, 0.104, 5.0, 0) is None
+    assert g.offer(2, 0.1, 5.0, 0) is None
+    assert (g.iteration, g.current(0)) == (2, 0.1)
+
+
+def test_a_growth_of_its_own_is_kept_and_named():
+    g = guard(growth=1.02)
+    assert "more than 2 % above 0.1, the last accepted" in g.offer(1, 0.103, 5.0, 0)
+    assert g.offer(1, 0.102, 5.0, 0) is None
+
+
+def test_a_lease_is_counted_from_when_it_was_given_to_the_nanosecond():
+    g = guard()
+    g.offer(1, 0.105, 0.5, 7 * S)
+    assert g.current(7 * S + S // 2) == 0.105
+    assert g.current(7 * S + S // 2 + 1) == 0.1
+    assert g.in_force == 0.1
+
+
+def test_a_clock_that_stands_still_is_no_clock_that_goes_back():
+    g = guard()
+    g.offer(1, 0.105, 5.0, 10 * S)
+    assert g.current(10 * S) == g.current(10 * S) == 0.105
+    assert g.current(12 * S) == 0.105
+    assert g.current(12 * S - 1) == 0.1, "by a nanosecond, after a later look"
+
+
+def test_the_floor_can_be_lost_only_with_a_lease():
+    g = guard()
+    for now in (5 * S, 3 * S, 400 * S):
+        assert (g.current(now), g.lost) == (0.1, False)
+    # After a loss nothing is given a lease by looking.
+    g.offer(1, 0.105, 1.0, 400 * S)
+    assert g.lease_lost(402 * S) and g.lease_lost(403 * S)
+    assert "was lost" in g.offer(1, 0.105, 1.0, 403 * S)
+    assert (g.current(404 * S), g.accepted) == (0.1, 0.105)
 
 
 class AnyOffers(RuleBasedStateMachine):

@@ -98,6 +98,17 @@ def test_per_state_is_the_mean_of_each_states_shift_plus_that_of_the_noise_and_a
     assert policy_change_risk_per_state(mean, stddev, after, wider) == pytest.approx(np.mean(expected))
 
 
+def test_rounding_below_zero_is_no_change_of_the_noise() -> None:
+    for change in 1e-9 * np.arange(1.0, 200.0):
+        one = np.zeros((1, 3))
+        assert 0.0 <= policy_change_risk_per_state(one, one + 0.3, one, one + 0.3 * (1.0 + change)) < 1e-6
+
+
+def test_per_state_takes_small_spreads() -> None:
+    one = np.zeros((1, 1))
+    assert policy_change_risk_per_state(one, one + 0.001, one, one + 0.001) == 0.0
+
+
 ONE = np.ones((2, 2))
 BAD = np.array([[1.0, np.nan], [1.0, 1.0]])
 ZERO = np.array([[1.0, 0.0], [1.0, 1.0]])
@@ -213,11 +224,27 @@ def test_benefit_steps_back_to_the_best_window_once_a_fall_is_significant_and_tw
     # two are (6 against 10, 3.3).
     assert caps([10.0] * 5 + [0.0]) == [np.inf] * 6
     assert caps([0.0]) == [3.0]
-    assert caps([5.0] * 3) == [3.0] * 3, "held for the patience"
-    # What is reached from there on is what later raises are held against: 5, at limits 1, 2, 3, 1 and 2.
-    assert caps([5.0, 5.0]) == [np.inf] * 2
+    assert caps([4.0] * 3) == [3.0] * 3, "held for the patience"
+    # What is reached from there on, and no mixture with what was before, is what later raises are held against: 4, at
+    # limits 1, 2, 3, 1 and 2.
+    assert caps([4.0, 4.0]) == [np.inf] * 2
     assert caps([-100.0] * 4) == [np.inf] + [pytest.approx(1.8)] * 3
-    assert caps([5.0] * 5) == [pytest.approx(1.8)] * 4 + [np.inf], "six iterations, twice as many as before"
+    assert caps([4.0] * 5) == [pytest.approx(1.8)] * 4 + [np.inf], "six iterations, twice as many as before"
+
+
+@pytest.mark.parametrize(
+    ("held", "best"),
+    [([7.0, 7.0, 3.0], 1.5), ([7.0, 7.0, 7.0], 2.5), ([5.0, 5.0, 9.0], 2.5), ([9.0, 5.0, 5.0], 1.5)],
+)
+def test_what_is_reached_while_the_limit_is_held_counts_the_newest_of_equals(held, best) -> None:
+    benefit = Benefit(window=2, patience=3)
+    for limit, value in ((10.0, 10.0), (11.0, 10.0), (12.0, 10.0), (13.0, 0.0)):
+        assert benefit.cap(limit, np.array([value, value])) == np.inf
+    assert benefit.cap(14.0, np.zeros(2)) == 11.5, "the newest window of 10"
+    for limit, value in enumerate(held, start=1):
+        assert benefit.cap(float(limit), np.array([value, value])) == 11.5
+    benefit.cap(4.0, np.full(2, -50.0))
+    assert benefit.cap(5.0, np.full(2, -50.0)) == best
 
 
 def test_a_fall_that_is_small_beside_the_scatter_is_none_and_z_says_what_small_is() -> None:
@@ -342,6 +369,31 @@ def test_moved_falls_to_the_floor_where_no_step_of_its_grid_keeps_the_bound() ->
     assert done.limit_change_risk == limit_move_risk(shown.mean, shown.stddev, 3.0, 0.1)
 
 
+def test_moved_tries_its_grid_to_the_end_and_what_is_just_allowed_is_allowed() -> None:
+    shown = evidence(np.random.default_rng(8), rate=1.0)
+    lowest = 3.0 - 2.9 * 63 / 64  # .145 N·m, the last before the floor
+    governor = TorqueLimitGovernor(GovernorSettings(joints="moved", d_safe=0.15), torque_limit=3.0)
+    step(governor, shown)
+    assert governor.torque_limit == pytest.approx(lowest, rel=1e-12)
+    governor = TorqueLimitGovernor(GovernorSettings(joints="moved", growth=1.0), torque_limit=0.5)
+    step(governor, shown)
+    assert governor.torque_limit == 0.5, "p' = 1 at D_safe itself"
+
+
+def test_moved_stays_below_the_highest_limit_and_leaves_out_what_is_not_counted() -> None:
+    calm = evidence(np.random.default_rng(8))
+    rule = {"joints": "moved", "use_policy_change": False, "use_limit_change": False}
+    governor = TorqueLimitGovernor(GovernorSettings(**rule), torque_limit=2.95)
+    step(governor, calm)
+    assert governor.torque_limit == 3.0
+    # 2.1 x .238 = .4998: allowed, but not with anything added.
+    governor = TorqueLimitGovernor(GovernorSettings(**rule), torque_limit=2.0)
+    governor.update(
+        iteration=0, unsafety_rate=0.238, mean=calm.mean, stddev=calm.stddev, visited_torque_limit=2.0, kl=0, kl_bound=0
+    )
+    assert governor.torque_limit == 2.1
+
+
 def test_the_betting_rate_is_told_of_both_drifts() -> None:
     """What an iteration showed counts for the next one only with dp_u1 + dp_u2 added, counted by the rule or not."""
     told = []
@@ -352,11 +404,13 @@ def test_the_betting_rate_is_told_of_both_drifts() -> None:
             super().drifted(drift)
 
     for version in ({}, {"use_limit_change": False, "use_policy_change": False}):
-        governor = TorqueLimitGovernor(GovernorSettings(rate="betting", **version), torque_limit=0.5)
-        governor._rate = Listener()
-        done = step(governor, evidence(np.random.default_rng(9)))
-        assert 0.0 < done.limit_change_risk and 0.0 < done.policy_change_risk
-        assert told.pop() == min(1.0, done.limit_change_risk + done.policy_change_risk)
+        for limit, certain in ((0.5, False), (0.1, True)):
+            governor = TorqueLimitGovernor(GovernorSettings(rate="betting", **version), torque_limit=limit)
+            governor._rate = Listener()
+            done = step(governor, evidence(np.random.default_rng(9)))
+            assert 0.0 < done.limit_change_risk and 0.0 < done.policy_change_risk
+            drift = done.limit_change_risk + done.policy_change_risk
+            assert told.pop() == (1.0 if certain else drift) and (drift > 1.0) == certain
 
 
 def test_a_rate_is_never_below_what_was_measured_nor_its_bound() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from safe_transfer_ros.safety.limit.standstill import ASKED_SHARE, MOVED_RAD, Travel, asked_joints, stood_still
+from safe_transfer_ros.safety.limit.standstill import ASKED_SHARE, MOVED_RAD, Travel, asked_joints, marked, stood_still
 from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings, TorqueLimitGovernor
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
 
@@ -88,6 +88,7 @@ def test_a_policy_asks_from_its_share_of_the_limit_on_of_each_step():
     # Root mean square of .06 and .08 is .1 of each step's own limit.
     assert asked_joints(np.array([[0.06]]), np.array([[0.08]]), np.array([1.0 - 1e-9])).all()
     assert not asked_joints(np.array([[0.06]]), np.array([[0.08]]), np.array([1.0 + 1e-9])).any()
+    assert asked_joints(np.array([[ASKED_SHARE]]), np.zeros((1, 1)), np.ones(1)).all(), "the share itself is asking"
     # Over two steps, one of which asks for nothing: .2 of a limit of 2 and 0 are .1 x sqrt 2 in the mean square.
     for asked, expected in ((0.2829, True), (0.2828, False)):
         assert asked_joints(np.array([[asked], [0.0]]), np.zeros((2, 1)), 2.0 * one)[0] == expected
@@ -105,12 +106,42 @@ def test_the_span_between_two_times_is_of_both_ends_and_of_each_joint():
 
 
 def test_room_for_so_many_positions_is_room_for_all_of_them_and_the_newer_half_stays():
-    travel = Travel(4)
-    for stamp in range(4):
+    travel = Travel(7)
+    for stamp in range(7):
         travel.add(stamp, np.array([float(stamp)]))
-    assert travel.between(0, 3) == 3.0, "as many as there is room for"
-    travel.add(4, np.array([4.0]))
-    assert sorted(travel._positions) == [3, 4]
+    assert travel.between(0, 6) == 6.0, "as many as there is room for"
+    travel.add(7, np.array([7.0]))
+    assert sorted(travel._positions) == [5, 6, 7]
+
+
+def test_a_limit_felt_at_one_step_asks_every_joint():
+    ledger = UnsafetyLedger(LIMIT, torque_actions=False)
+    for number, felt in enumerate((False, True, False)):
+        ledger.add_step(0, 0, 10 * number, False, np.ones(2), np.ones(2), 0.5, number, felt)
+        ledger.add_position(10 * number, np.zeros(2))
+    assert ledger.close(0).stood_still == (True,)
+
+
+def test_an_episode_in_which_nothing_was_proposed_shows_nothing():
+    ledger = UnsafetyLedger(LIMIT, torque_actions=False)
+    for episode, mean in ((0, np.ones(2)), (1, np.empty(0))):
+        for number in range(3):
+            stamp = 100 * episode + 10 * number
+            ledger.add_step(0, episode, stamp, False, mean, mean, 0.5, number)
+            ledger.add_position(stamp, np.full(2, float(number)))
+            ledger.add_state(stamp, 0.0)
+    totals = ledger.close(0)
+    assert totals.stood_still == (False, True)
+    assert (totals.unsafety_rate, totals.standstill_rate) == (0.0, 0.5)
+
+
+def test_every_state_of_an_episode_that_stood_still_is_marked_and_of_the_others_none():
+    flags = [np.array([True, False]), np.array([False, True, False])]
+    same, whole = marked(flags, [False, True])
+    np.testing.assert_array_equal(same, [True, False])
+    np.testing.assert_array_equal(whole, [True, True, True])
+    with pytest.raises(ValueError, match="zip"):
+        marked(flags, [False])
 
 
 def test_positions_handed_in_may_be_reused_by_the_caller():

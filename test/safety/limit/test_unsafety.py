@@ -46,12 +46,24 @@ def test_registry_knows_its_functions_and_names_the_nearest():
     assert unsafety.get("tilt_from_vertical") is tilt_from_vertical
     with pytest.raises(ValueError, match="did you mean 'tilt_from_vertical'"):
         unsafety.get("tilt_from_verticl")
+    with pytest.raises(ValueError, match="unknown unsafety function 'zzz', known: .*tilt_from_vertical$"):
+        unsafety.get("zzz")
     with pytest.raises(ValueError, match="registered already"):
         unsafety.register("tilt_from_vertical")(lambda rotation: rotation)
 
 
+def test_what_is_registered_is_found_and_stays_what_it_was(monkeypatch):
+    monkeypatch.setattr(unsafety, "_FUNCTIONS", dict(unsafety._FUNCTIONS))
+
+    def height(rotation):
+        return rotation
+
+    assert unsafety.register("height")(height) is height
+    assert unsafety.get("height") is height
+
+
 def test_rate_counts_above_the_limit_only_and_nan_as_unsafe():
-    assert unsafety_rate(np.array([15.0, 15.1, 3.0, math.nan]), 15.0) == 0.5
+    assert unsafety_rate(np.array([15.0, 15.1, 3.0, 2.0, math.nan]), 15.0) == 0.4
     assert unsafety_rate(np.array([[math.inf, 0.0]]), 15.0) == 0.5
     with pytest.raises(ValueError, match="at least one state"):
         unsafety_rate(np.array([]), 15.0)
@@ -163,7 +175,7 @@ def test_each_thing_that_is_missing_alone_keeps_an_iteration_from_being_complete
             made.add_state(stamp, 0.0)
         return made
 
-    assert ledger().complete(0, 2)
+    assert ledger().complete(0, 2) is True and ledger(steps=1).complete(0, 2) is False
     assert not ledger(end=False).complete(0, 2), "every step and state is there, the episode's end is not"
     assert not ledger(steps=1).complete(0, 2), "ended, every state is there, a step is not"
     assert not ledger(states=(50,)).complete(0, 2), "ended, every step is there, the last state is not"
@@ -270,6 +282,8 @@ def test_closed_iterations_are_forgotten_and_what_comes_late_is_counted_as_late(
     step(ledger, 7, iteration=49)
     ledger.add_state(7, 99.0)
     assert ledger.late == 1
+    step(ledger, 8, iteration=3)
+    assert ledger.late == 2
     assert not ledger._states and not ledger._episodes
 
 
@@ -327,6 +341,54 @@ def test_decisions_that_were_dropped_mark_every_iteration_they_may_have_been_of(
     assert ledger.close(1).overflowed
     whole = ledger.close(2)
     assert (whole.overflowed, whole.unsafety_rate) == (False, 0.0)
+
+
+def test_what_overflowed_later_in_an_earlier_iteration_does_not_make_the_later_one_whole():
+    ledger = UnsafetyLedger(LIMIT, capacity=2)
+    run_episode(ledger, [0.0, 0.0, 0.0], start=2000, period=10, iteration=2)  # the third does not fit
+    step(ledger, 1000, iteration=1)  # nor does this
+    totals = ledger.close(2)
+    assert totals.overflowed and totals.unsafety_rate == 1.0
+
+
+def test_closing_forgets_all_up_to_the_end_of_the_last_episode():
+    ledger = UnsafetyLedger(LIMIT)
+    for episode in (0, 1):
+        run_episode(ledger, [0.0, 0.0, 0.0], start=1000 * episode, period=10, episode=episode)
+        ledger.add_position(1000 * episode + 10, np.zeros(2))
+    ledger.close(0)
+    assert not ledger._states and not ledger._travel._positions
+
+
+def test_an_iteration_that_ends_before_an_earlier_one_brings_nothing_back():
+    ledger = UnsafetyLedger(LIMIT)
+    run_episode(ledger, [0.0, 0.0], start=1000, period=10, iteration=0)
+    ledger.close(0)
+    run_episode(ledger, [0.0, 0.0], start=500, period=10, iteration=1)  # a clock that was set back
+    assert ledger.close(1).unsafety_rate == 1.0, "its states were of a time that is closed"
+    ledger.add_state(900, 99.0)
+    assert not ledger._states
+
+
+def test_the_older_half_goes_when_there_is_no_room():
+    ledger = UnsafetyLedger(LIMIT, capacity=10)
+    for stamp in range(11):
+        ledger.add_state(stamp, 0.0)
+    assert sorted(ledger._states) == [6, 7, 8, 9, 10]
+
+
+def test_a_step_that_is_not_numbered_is_the_first_and_felt_no_limit():
+    ledger = UnsafetyLedger(LIMIT)
+    ledger.add_step(0, 0, 10, False, np.ones(2), np.ones(2), 0.5)
+    ledger.add_step(0, 0, 10, False, np.ones(2), np.ones(2), 0.5, 0)
+    totals = ledger.close(0)
+    assert len(totals.mean) == 1 and not totals.limited.any()
+
+
+def test_an_arm_of_one_joint_proposes_too():
+    ledger = UnsafetyLedger(LIMIT)
+    ledger.add_step(0, 0, 10, False, np.ones(1), np.ones(1), 0.5)
+    assert ledger.close(0).mean.shape == (1, 1)
 
 
 def test_a_state_dropped_is_enough_though_every_decision_is_held_but_the_first_does_not_count():

@@ -37,6 +37,13 @@ def test_zeros_are_counted_from_the_last_torque_on() -> None:
     assert stream.zero_count == 3
 
 
+def test_the_first_command_of_rest_is_one() -> None:
+    stream = CommandStream(2, 0.05)
+    assert stream.zero_count == 0
+    stream.hear(ZERO, 0)
+    assert stream.zero_count == 1
+
+
 def test_rest_is_not_zero_for_an_arm_that_has_to_be_carried() -> None:
     stream = CommandStream(2, 0.05)
     for time, rests in enumerate([True, False, True, True]):

@@ -43,8 +43,14 @@ def test_ours_will_do(ours: Listed) -> None:
             [replace(OURS, required_command_interfaces=["b/effort", "a/effort"]), STATES],
             "controller_joints to b, a",
         ),
-        ([replace(OURS, required_command_interfaces=["a/effort"]), STATES], "lacks b"),
-        ([replace(OURS, required_command_interfaces=["a/effort", "b/effort", "c/effort"]), STATES], "drives c as well"),
+        (
+            [replace(OURS, required_command_interfaces=["a/effort"]), STATES],
+            "effort_controller lacks b: its joints must be exactly ours",
+        ),
+        (
+            [replace(OURS, required_command_interfaces=["a/effort", "b/effort", "c/effort"]), STATES],
+            "effort_controller drives c as well: its joints must be exactly ours",
+        ),
         (
             [replace(OURS, required_command_interfaces=["a/position", "b/effort"]), STATES],
             "lacks a and drives a/pos",

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The monitor as a process: what it says of a start that may break the bound."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import graph_runs
+
+from safe_transfer_ros.launching import domain
+
+
+def said_at_the_start(*parameters: str) -> str:
+    """What a monitor writes to its log until its limit's first renewal, and its exit status where it ends by itself."""
+    claimed = domain.claim()
+    arguments = [word for parameter in parameters for word in ("-p", parameter)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "safe_transfer_ros.nodes.unsafety_monitor", "--ros-args", *arguments],
+        env=graph_runs.environment(ROS_DOMAIN_ID=str(claimed.number)),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        return process.communicate(timeout=10.0)[1]
+    except subprocess.TimeoutExpired:
+        process.terminate()
+        return process.communicate(timeout=20.0)[1]
+
+
+def test_a_start_above_d_safe_is_refused_unless_overridden_and_then_told() -> None:
+    unsafe = ("initial_torque_limit:=1.8", "d_safe:=1.3")
+    assert "must not be above D_safe (1.3)" in said_at_the_start(*unsafe)
+    told = said_at_the_start(*unsafe, "allow_unsafe_start:=true")
+    assert "allow_unsafe_start: begins with 1.8 N·m, above D_safe 1.3" in told
+    resumed = ("first_iteration:=3", "first_torque_limit:=2.0")
+    assert "allow_unsafe_start" not in said_at_the_start(*unsafe, "allow_unsafe_start:=true", *resumed)
+
+
+def test_the_old_name_of_the_limit_is_refused_and_names_the_new_ones() -> None:
+    said = said_at_the_start("torque_limit_min:=0.1")
+    assert "unknown parameter 'torque_limit_min'; it is now initial_torque_limit" in said
+    assert "torque_limit_floor" in said and "Traceback" not in said
