@@ -32,6 +32,7 @@ from safe_transfer_ros import middleware
 from safe_transfer_ros.faults.recorded import COMMANDS, DECISIONS, key
 from safe_transfer_ros.faults.stand_ins import INTRUDER_TORQUE
 from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.nodes.state_publisher import history_of
 
 ANSWER_SECONDS = 20.0  # discovery can take three seconds a try
 
@@ -79,7 +80,8 @@ class Observer:
             Float64MultiArray, "effort_controller/commands", self._on_command, qos.RECORD, raw=True
         )
         node.create_subscription(SafetyDecision, "safety_filter/decision", self._on_decision, qos.RECORD, raw=True)
-        node.create_subscription(FilterStatus, "safety_filter/status", self._on_status, qos.LATCHED_RECORD)
+        history = history_of("safety_filter/status")
+        node.create_subscription(FilterStatus, history, self._on_status, qos.LATCHED_RECORD)
         node.create_subscription(JointState, "joint_states", self._on_joint_state, qos.RECORD)
         self._arm = node.create_client(SetBool, "safety_filter/arm")
         self._reset = node.create_client(Trigger, "safety_filter/reset")

@@ -30,8 +30,10 @@ from safe_transfer_ros.nodes import object_pose, qos
 from safe_transfer_ros.nodes.parameters import declare
 from safe_transfer_ros.nodes.process import EXIT_BAD_INPUT, Lifetime, run
 from safe_transfer_ros.nodes.settings import ExperimentSettings, RecorderSettings
+from safe_transfer_ros.nodes.state_publisher import history_of
 
-# Topic, type, what its publisher offers, and how deep to listen; besides these, the commands.
+# Topic, type, what its publisher offers, and how deep to listen; besides these, the commands. States that have a
+# history are recorded from there: their own topic keeps the newest only, which a stalled recorder could miss.
 TOPICS: tuple[tuple[str, type, QoSProfile, QoSProfile], ...] = (
     ("joint_states", JointState, qos.RECORD, qos.RECORD),
     (object_pose.TOPIC, PoseStamped, qos.RECORD, qos.RECORD),
@@ -48,7 +50,7 @@ TOPICS: tuple[tuple[str, type, QoSProfile, QoSProfile], ...] = (
     ("policy_server/policy_status", PolicyStatus, qos.LATCHED, qos.LATCHED_RECORD),
     ("diagnostics", DiagnosticArray, qos.STREAM, qos.RECORD),
 )
-
+WITH_HISTORY = ("controller_supervisor/status", "safety_filter/status")
 
 QUIET_SECONDS, QUIET_LOOKS = 0.5, 5  # longer than a writer takes to see that we lack something (config/fastdds.xml)
 
@@ -94,7 +96,8 @@ class BagRecorder(Node):
             except BagError as error:
                 self._fail(error)
 
-        self.create_subscription(kind, name, on_message, listen, raw=True)
+        heard = history_of(name) if name in WITH_HISTORY else name
+        self.create_subscription(kind, heard, on_message, listen, raw=True)
 
     def _flush(self) -> None:
         try:

@@ -47,6 +47,7 @@ from safe_transfer_ros.nodes.process import Lifetime, run
 from safe_transfer_ros.nodes.settings import ExperimentSettings, FilterSettings
 from safe_transfer_ros.nodes.stamps import to_ns
 from safe_transfer_ros.nodes.standing_causes import StandingCauses
+from safe_transfer_ros.nodes.state_publisher import StatePublisher
 from safe_transfer_ros.safety import filter as rules
 from safe_transfer_ros.safety.critic_gate import Gate
 from safe_transfer_ros.safety.gravity_term import GravityTerm
@@ -174,7 +175,7 @@ class SafetyFilter(ManagedNode):
         """Create topics, services and timers."""
         self._commands = self.create_publisher(Float64MultiArray, self._commands_topic, qos.RECORD)
         self._decisions = self.create_publisher(SafetyDecision, "safety_filter/decision", qos.RECORD)
-        self._status = self.create_publisher(FilterStatus, "safety_filter/status", qos.LATCHED_RECORD)
+        self._status = StatePublisher(self, FilterStatus, "safety_filter/status")
         listeners = [Listeners(self, self._commands, COMMANDS, self._nodes)]
         listeners.append(Listeners(self, self._decisions, "safety_filter/decision", self._nodes))
         self._standing.watch(listeners, exclusive=(self._commands_topic, PROPOSALS, RESET_PROPOSALS))
