@@ -62,6 +62,7 @@ def _actions(context: LaunchContext, graph: FineTuningGraph) -> list[Any]:
         SetEnvironmentVariable("ROS_DOMAIN_ID", str(number)),
         *(SetEnvironmentVariable(name, value) for name, value in middleware.environment().items()),
         SetEnvironmentVariable("OMP_NUM_THREADS", "1"),
+        SetEnvironmentVariable("ROS_LOG_DIR", str(plan.log_dir)),  # what each node's logger says, as `up` keeps it
         LogInfo(msg=f"run directory {plan.run_dir}; to look inside: export ROS_DOMAIN_ID={number}"),
     ]
     report = ExecuteProcess(
@@ -73,7 +74,7 @@ def _actions(context: LaunchContext, graph: FineTuningGraph) -> list[Any]:
             executable=process.node,
             name=process.node,
             parameters=[str(plan.parameters_file)],
-            output="screen",
+            output="both",  # the screen, and launch's own log
             sigterm_timeout="10",
         )
         for process in plan.processes

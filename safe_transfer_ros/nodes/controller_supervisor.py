@@ -367,7 +367,7 @@ class ControllerSupervisor(ManagedNode):
         return Told(
             phase=self._phase,
             why=why,
-            rest=self._rest.verdict(now) if watched else Rest.EFFORT_UNKNOWN,
+            rest=self._rest.verdict(now) if watched else Rest.UNTOLD,
             held=self._rest.describe(now) if watched else "",
             last_stop=self._last_stop,
         )

@@ -26,6 +26,7 @@ class Rest(enum.Enum):
     PENDING = "PENDING"  # it has time to end
     TORQUE_HELD = "TORQUE_HELD"
     EFFORT_UNKNOWN = "EFFORT_UNKNOWN"
+    UNTOLD = "UNTOLD"  # an override says that the arm cannot tell: nobody watches
 
 
 class RestEffort:

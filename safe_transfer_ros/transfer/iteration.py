@@ -69,6 +69,14 @@ class IterationRecord:
         """Column name to value, in column order."""
         return dataclasses.asdict(self)
 
+    def summary(self, d_safe: float) -> str:
+        """What a person watches a run for, in one line; OVER where the expected damage is above `d_safe`, N·m."""
+        over = "  OVER" if self.expected_damage > d_safe else ""
+        return (
+            f"return {self.mean_return:7.2f}  p_u {self.unsafety_rate:.3f}  T_lim {self.torque_limit:.3f} N·m  "
+            f"damage {self.expected_damage:.3f}/{d_safe:g}{over}  interventions {self.interventions}"
+        )
+
 
 COLUMNS: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(IterationRecord))
 _WHOLE = frozenset(field.name for field in dataclasses.fields(IterationRecord) if field.type == "int")

@@ -276,6 +276,7 @@ def test_an_arm_that_tells_no_effort_is_refused_unless_that_is_said() -> None:
         arm.nodes["controller_supervisor"].wait()
         arm.start("controller_supervisor", **(SUPERVISOR | {"rest_effort": "untold"}))
         arm.until(lambda: "ready" in arm.supervisor.message, "ready")
+        assert arm.told("torque") == "UNTOLD"
         assert arm.activate().success
 
 
