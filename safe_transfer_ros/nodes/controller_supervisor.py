@@ -76,7 +76,7 @@ class ControllerSupervisor(ManagedNode):
         self._rest = RestEffort(self._robot.joint_names, self._settings.rest_tolerance, self._settings.rest_timeout)
         self._filter = FilterStatus(mode=SafetyDecision.MODE_TRIPPED, message="the filter has not been heard")
         self._phase = Phase.STOPPING
-        self._why = "the controller is not known to be inactive yet"
+        self._why = "at the start"
         self._since_ns = time.monotonic_ns()  # when the phase began
         self._order: _Order | None = None
         self._fallback = ""  # to be activated with the next deactivation

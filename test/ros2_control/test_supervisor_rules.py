@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("controller_manager_msgs")
 
 from arm_bench import SUPERVISOR, ArmBench, bench
+from client import LATCHED
 from descriptions import with_safety_controllers
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
@@ -22,7 +23,7 @@ from lifecycle_msgs.srv import ChangeState
 from safe_transfer_msgs.msg import SafetyDecision
 from stand_in import JOINTS, configuration
 from stand_in_filter import ZERO, StandInFilter
-from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import SetBool
 
 from safe_transfer_ros.launching import domain
@@ -264,6 +265,15 @@ def test_a_description_under_which_a_stop_may_hold_a_torque_is_refused(
         arm.until(lambda: says in arm.supervisor.message, "being told so")
         refused = arm.activate()
         assert not refused.success and says in refused.message
+
+
+def test_two_descriptions_are_refused_until_there_is_one(arm: ArmBench, stand_in: StandInFilter) -> None:
+    second = arm.create_publisher(String, "robot_description", LATCHED)
+    second.publish(String(data=load("pr2_left_arm").urdf))
+    arm.until(lambda: "2 publish robot_description" in arm.supervisor.message, "being told so")
+    assert not arm.activate().success
+    arm.destroy_publisher(second)
+    arm.ready()
 
 
 def test_an_arm_that_tells_no_effort_is_refused_unless_that_is_said() -> None:
