@@ -103,6 +103,6 @@ class RestEffort:
         if verdict is Rest.EFFORT_UNKNOWN:
             return (
                 "EFFORT_UNKNOWN: joint_states tell no effort, so nobody knows whether the torque has ended with the "
-                "controller: be ready with the hardware emergency stop"
+                "controller: keep the hardware emergency stop in hand"
             )
         return ""
