@@ -61,8 +61,11 @@ class CommandStream:
             self._fault = ""
         if self._fault:
             self._steady_ns = now_ns
+        if self._fault:  # looked at no further: it may be of any length
+            self.zero_count = 0
+            return
         moves = any(effort) if rests is None else not rests
-        self.zero_count = 0 if self._fault or moves else self.zero_count + 1
+        self.zero_count = 0 if moves else self.zero_count + 1
 
     def problem(self, now_ns: int) -> str | None:
         """Why the stream cannot be trusted at steady time `now_ns`; None when it can."""
