@@ -31,9 +31,9 @@ from safe_transfer_ros.algorithms.safety_critic import CriticBatch, CriticLearne
 from safe_transfer_ros.bags.layout import LayoutReader  # noqa: E402
 from safe_transfer_ros.bags.read import Bag  # noqa: E402
 from safe_transfer_ros.bags.transitions import write_transitions  # noqa: E402
-from safe_transfer_ros.policies.critic import SafetyCritic, Support  # noqa: E402
-from safe_transfer_ros.safety.masked_policy import MaskedPolicyGate, MaskSettings  # noqa: E402
-from safe_transfer_ros.tasks.in_graph import in_graph  # noqa: E402
+from safe_transfer_ros.critics.safety_critic import SafetyCritic, Support  # noqa: E402
+from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings  # noqa: E402
+from safe_transfer_ros.tasks.deployment import in_graph  # noqa: E402
 
 GRAPH = in_graph("pr2_cup_swirl")
 TASK = GRAPH.task

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
+from safe_transfer_ros.learning.policy_file import load_for
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.robots.simulation import perturbation
-from safe_transfer_ros.safety.unsafety import unsafety_rate
-from safe_transfer_ros.tasks.cup_swirl import CupSwirl
+from safe_transfer_ros.safety.limit.unsafety import unsafety_rate
+from safe_transfer_ros.tasks.cup_swirl.task import CupSwirl
 from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
-from safe_transfer_ros.transfer.policy_file import load_for
 
 ARRIVED = 50  # steps
 

@@ -16,11 +16,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from safe_transfer_ros.safety.envelope import Envelope, EnvelopeSettings, bound_torque
-from safe_transfer_ros.safety.filter import FilterSettings, Proposal, SafetyFilter
-from safe_transfer_ros.safety.limit_guard import TorqueLimitGuard
+from safe_transfer_ros.safety.filter.envelope import Envelope, EnvelopeSettings, bound_torque
+from safe_transfer_ros.safety.filter.safety_filter import FilterSettings, Proposal, SafetyFilter
+from safe_transfer_ros.safety.filter.soft_limits import SoftLimits
+from safe_transfer_ros.safety.limit.guard import TorqueLimitGuard
 from safe_transfer_ros.safety.reasons import Reason
-from safe_transfer_ros.safety.soft_limits import SoftLimits
 
 EFFORT = np.array([30.0] * 5 + [10.0] * 2)
 SOFT = SoftLimits(

@@ -38,11 +38,11 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool
 
-from safe_transfer_ros import middleware
+from safe_transfer_ros.interpreter import module_command, program_command
 from safe_transfer_ros.launching import domain
-from safe_transfer_ros.nodes import qos
-from safe_transfer_ros.nodes.process import Lifetime, run
-from safe_transfer_ros.nodes.stamps import set_ns, to_ns
+from safe_transfer_ros.middleware import dds, qos
+from safe_transfer_ros.middleware.process import Lifetime, run
+from safe_transfer_ros.middleware.stamps import set_ns, to_ns
 from safe_transfer_ros.tasks.task import make
 
 JOINTS = list(make("pr2_cup_swirl").robot.joint_names)
@@ -103,7 +103,7 @@ class Driver(Node):
         self._proposals = self.create_publisher(PolicyAction, PROPOSALS, qos.RECORD)
         self.create_subscription(Float64MultiArray, COMMANDS, self._on_command, qos.STREAM)
         self.arm = self.create_client(SetBool, "safety_filter/arm")
-        self._proposal = PolicyAction(joint_names=JOINTS)
+        self._proposal = PolicyAction(action_names=JOINTS)
         self._proposal.mean = self._proposal.effort = array("d", bytes(8 * len(JOINTS)))
         self._proposal.stddev = array("d", [0.3] * len(JOINTS))
         self._sent: list[int] = []
@@ -210,13 +210,13 @@ def spin_wait_set(node: Node) -> None:
 def measure(what: str, rate: float, seconds: float, number: int) -> tuple[list[float], list[float], float, int]:
     """One round: latencies µs of states and of proposals, share of a core, states unanswered."""
     if what == FILTER:
-        module = ["-m", "safe_transfer_ros.nodes.safety_filter", "--ros-args", "-p", "mode:=realtime"]
+        command = module_command("safe_transfer_ros.nodes.safety_filter", "--ros-args", "-p", "mode:=realtime")
         for timeout in ("joint_state_timeout", "action_timeout", "trip_timeout"):  # a stall is to be timed, not to trip
-            module += ["-p", f"{timeout}:=1.0"]
+            command += ["-p", f"{timeout}:=1.0"]
     else:
-        module = [__file__, "--as-relay", what]
-    environment = os.environ | middleware.environment() | {"ROS_DOMAIN_ID": str(number), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([sys.executable, *module], env=environment)
+        command = [sys.executable, __file__, "--as-relay", what]
+    environment = os.environ | dds.environment() | {"ROS_DOMAIN_ID": str(number), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment)
     rclpy.init(domain_id=number)
     driver, executor = Driver(rate), EventsExecutor()
     executor.add_node(driver)
@@ -271,12 +271,12 @@ def main() -> None:
             relay(options.as_relay)
         raise SystemExit(run("safety_filter", Relay))
     competitors = EXECUTORS if options.executors else (RELAY, FILTER)
-    middleware.set_defaults()
+    dds.set_defaults()
     claimed = domain.claim()
     busy = None
     if options.busy:
         program = "import torch; torch.set_num_threads(1); a = torch.randn(400, 400)\nwhile True: a = torch.tanh(a @ a)"
-        busy = subprocess.Popen(["nice", "-n", "5", sys.executable, "-c", program])
+        busy = subprocess.Popen(["nice", "-n", "5", *program_command(program)])
     results: dict[str, list[list[float]]] = defaultdict(lambda: [[], []])
     shares: dict[str, list[float]] = defaultdict(list)
     lost: dict[str, int] = defaultdict(int)

@@ -22,7 +22,7 @@ import numpy as np
 from safe_transfer_ros.bags.read import messages
 from safe_transfer_ros.launching import domain, pr2_cup_swirl
 from safe_transfer_ros.launching.embedded import Launcher
-from safe_transfer_ros.transfer.iteration import read
+from safe_transfer_ros.record.iteration import read
 
 STATES, ACTIONS, COMMANDS = "/joint_states", "/policy_server/action", "/effort_controller/commands"
 

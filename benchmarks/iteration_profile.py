@@ -14,14 +14,14 @@ from itertools import islice
 
 import numpy as np
 
+from safe_transfer_ros.learning.policy_file import load_for
+from safe_transfer_ros.learning.rollouts import from_batch
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
-from safe_transfer_ros.safety.torque_limit import GovernorSettings
+from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.vector import VectorTorqueEnv, _BatchPhysics
-from safe_transfer_ros.transfer.policy_file import load_for
-from safe_transfer_ros.transfer.pspt import PsptSettings, fine_tune, improve_from_rollouts
-from safe_transfer_ros.transfer.rollouts import from_batch
+from safe_transfer_ros.transfer.pspt.fine_tuning import PsptSettings, fine_tune, improve_from_rollouts
 
 REPEATS = 5
 

@@ -23,8 +23,8 @@ from pathlib import Path
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.record import BagWriter
 from safe_transfer_ros.bags.transitions import write_transitions
-from safe_transfer_ros.tasks.in_graph import in_graph
-from safe_transfer_ros.transfer.critic_training import CriticSettings, TrainingSettings, train_critic
+from safe_transfer_ros.critics.training import CriticSettings, TrainingSettings, train_critic
+from safe_transfer_ros.tasks.deployment import in_graph
 
 TOPIC, TYPE, TASK = "/safety_filter/decision", "safe_transfer_msgs/msg/SafetyDecision", "pr2_cup_swirl"
 STAMP = struct.Struct("<iI")  # right behind the four bytes that every serialised message begins with
@@ -33,7 +33,7 @@ SECOND = 10**9
 
 def write_bag(run: Path, folder: Path, size: float) -> int:
     """A bag of at least so many bytes; returns its decisions."""
-    decisions = [bytearray(raw.data) for _, batch in Bag(run).batches((TOPIC,)) for raw in batch]
+    decisions = [bytearray(raw.data) for _, batch, _ in Bag(run).batches((TOPIC,)) for raw in batch]
     stamps = [seconds * SECOND + nanoseconds for seconds, nanoseconds in (STAMP.unpack_from(d, 4) for d in decisions)]
     span = max(stamps) - min(stamps) + SECOND
     written = count = 0

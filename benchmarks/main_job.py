@@ -9,9 +9,7 @@ Runs that are there already are not repeated, so an interrupted study goes on wh
 from __future__ import annotations
 
 import argparse
-import csv
 import subprocess
-import sys
 from pathlib import Path
 
 import matplotlib
@@ -20,7 +18,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from safe_transfer_ros.transfer.iteration import IterationRecord, read
+from safe_transfer_ros.files import write_rows
+from safe_transfer_ros.interpreter import module_command
+from safe_transfer_ros.record.iteration import IterationRecord, read
 
 ENDS = 5  # iterations averaged at the start and at the end
 
@@ -28,7 +28,7 @@ ENDS = 5  # iterations averaged at the start and at the end
 def run(run_dir: Path, iterations: int, arguments: list[str]) -> list[IterationRecord]:
     if not (run_dir / "iterations.csv").exists() or len(read(run_dir / "iterations.csv")) < iterations:
         subprocess.run(["rm", "-rf", str(run_dir)], check=True)
-        command = [sys.executable, "-m", "safe_transfer_ros.cli.main", "up", "pr2_cup_swirl"]
+        command = module_command("safe_transfer_ros.cli.main", "up", "pr2_cup_swirl")
         subprocess.run([*command, f"run_dir:={run_dir}", f"iterations:={iterations}", *arguments], check=True)
     return read(run_dir / "iterations.csv")
 
@@ -101,10 +101,7 @@ def main() -> None:
                 records = run(options.out / f"{name}-{seed}", options.iterations, arguments)
                 runs.setdefault(name, []).append(records)
                 rows.append(summary(name, seed, records, options.d_safe))
-    with (options.out / "summary.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(options.out / "summary.csv", rows)
     print((options.out / "summary.csv").read_text())
     draw(runs, options.d_safe, options.out / "main_job.png")
 

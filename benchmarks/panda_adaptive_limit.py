@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import argparse
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 
 from safe_transfer_ros.bags.read import messages
-from safe_transfer_ros.tasks.in_graph import in_graph
-from safe_transfer_ros.transfer.episode import Episode, episodes_from_decisions
-from safe_transfer_ros.transfer.iteration import read
+from safe_transfer_ros.interpreter import module_command
+from safe_transfer_ros.record.episode import Episode, episodes_from_decisions
+from safe_transfer_ros.record.iteration import read
+from safe_transfer_ros.tasks.deployment import in_graph
 
 TASK = in_graph("panda_push_boundary").task
 
@@ -79,7 +79,7 @@ def main() -> None:
                     "run_dir": run,
                 }
                 words = [f"{name}:={value}" for name, value in arguments.items()]
-                command = [sys.executable, "-m", "safe_transfer_ros.cli.main", "up", "panda_push", *words]
+                command = module_command("safe_transfer_ros.cli.main", "up", "panda_push", *words)
                 subprocess.run(command, check=True)
     print("| learner | limit | failures per episode | success | return, last 2 iterations | last limit, N·m |")
     print("|---|---|---|---|---|---|")

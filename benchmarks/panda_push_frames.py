@@ -16,10 +16,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from safe_transfer_ros.reporting.plots import STYLE
-from safe_transfer_ros.tasks.push_environment import PushVectorEnv
-from safe_transfer_ros.tasks.push_frames import Camera
-from safe_transfer_ros.tasks.push_task import PushTask
-from safe_transfer_ros.tasks.scripted_push import ScriptedPush, past_obstacle
+from safe_transfer_ros.tasks.push.environment import PushVectorEnv
+from safe_transfer_ros.tasks.push.frames import Camera
+from safe_transfer_ros.tasks.push.scripted import ScriptedPush, past_obstacle
+from safe_transfer_ros.tasks.push.task import PushTask
 from safe_transfer_ros.tasks.task import make
 
 # Label, task, script, and when to look (periods of 40 ms).

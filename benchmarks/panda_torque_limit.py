@@ -14,9 +14,9 @@ import argparse
 import numpy as np
 
 from safe_transfer_ros.robots.simulation import PERTURBATIONS, perturbation
-from safe_transfer_ros.tasks.push_environment import PushVectorEnv
-from safe_transfer_ros.tasks.push_task import PushTask
-from safe_transfer_ros.tasks.scripted_push import ScriptedPush
+from safe_transfer_ros.tasks.push.environment import PushVectorEnv
+from safe_transfer_ros.tasks.push.scripted import ScriptedPush
+from safe_transfer_ros.tasks.push.task import PushTask
 from safe_transfer_ros.tasks.task import make
 
 LIMITS = (1.0, 1.5, 2.0, 3.0, 5.0, 8.0, None)

@@ -18,12 +18,12 @@ import mujoco
 import mujoco.rollout
 import numpy as np
 
+from safe_transfer_ros.learning.policy_file import load_for
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.robots.simulation import NOMINAL, build_model
 from safe_transfer_ros.tasks.task import Task, make
 from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
-from safe_transfer_ros.transfer.policy_file import load_for
-from safe_transfer_ros.transfer.pretrain import PretrainSettings, Progress, pretrain
+from safe_transfer_ros.transfer.pspt.pretraining import PretrainSettings, Progress, pretrain
 
 
 def bare_seconds(task: Task, model: mujoco.MjModel, batch: EpisodeBatch, threads: int) -> float:

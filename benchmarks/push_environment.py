@@ -22,8 +22,8 @@ import mujoco
 import mujoco.rollout
 import numpy as np
 
-from safe_transfer_ros.tasks.push_environment import PushVectorEnv
-from safe_transfer_ros.tasks.push_task import PushTask
+from safe_transfer_ros.tasks.push.environment import PushVectorEnv
+from safe_transfer_ros.tasks.push.task import PushTask
 from safe_transfer_ros.tasks.task import available, make
 
 Clock = Callable[[], float]

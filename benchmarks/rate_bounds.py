@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from safe_transfer_ros.safety.confidence import betting_upper, effective_binomial_upper
+from safe_transfer_ros.safety.limit.confidence import betting_upper, effective_binomial_upper
 
 BATCHES = 200
 

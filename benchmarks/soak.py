@@ -27,12 +27,12 @@ from pathlib import Path
 
 import numpy as np
 
-from safe_transfer_ros import middleware
 from safe_transfer_ros.faults import promises, recorded, repeat
 from safe_transfer_ros.faults.fault import Fault, Safe
 from safe_transfer_ros.faults.stage import Setting, Stage
 from safe_transfer_ros.faults.table import FAULTS
 from safe_transfer_ros.launching import domain
+from safe_transfer_ros.middleware import dds
 
 SETTING = Setting(e_stop=True, intruder=True, simulated_clock=True, parameters={"safety_filter": {"e_stop_lease": 0.2}})
 # The filter must live on, and a process that was killed stays in the graph for twenty seconds: those have their rows in
@@ -68,7 +68,7 @@ def main() -> int:
         return train_for_ever()
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
         signal.signal(number, signal.default_int_handler)
-    middleware.set_defaults()
+    dds.set_defaults()
     samples, lost = soak(options)
     return report(samples, lost, options)
 
@@ -128,7 +128,7 @@ def soak(options: argparse.Namespace) -> tuple[list[Sample], int]:
                     stage.forget()
             except KeyboardInterrupt:
                 print("\ninterrupted: what was seen until now is reported")
-    claimed.lock.close()
+    claimed.release()
     return samples, sum(recorded.missing(stage.bags, published))
 
 

@@ -16,15 +16,15 @@ import matplotlib.pyplot as plt
 import mujoco
 import numpy as np
 
+from safe_transfer_ros.learning.policy_file import load_for
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.reporting.plots import STYLE
 from safe_transfer_ros.robots import almond_cup
 from safe_transfer_ros.robots.almond_cup import LOST_BEYOND, AlmondCup, cup_poses
 from safe_transfer_ros.robots.simulation import PERTURBATIONS, ArmSimulation, build_model
+from safe_transfer_ros.studies.spill import tool_path
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.vector import VectorTorqueEnv
-from safe_transfer_ros.transfer.policy_file import load_for
-from safe_transfer_ros.transfer.spill import tool_path
 
 TIMES_S = (0.0, 0.1, 0.25, 0.4, 0.55)
 LIMITS = (("limited to .25 N·m", 0.25), ("not limited (3 N·m)", 3.0))

@@ -21,13 +21,13 @@ from collections.abc import Callable
 import numpy as np
 
 from safe_transfer_ros import resources
+from safe_transfer_ros.learning.policy_file import load_for
+from safe_transfer_ros.learning.rollout_workers import WorkerRollouts
+from safe_transfer_ros.learning.workers import LocalWorkers, RayWorkers, Workers
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
-from safe_transfer_ros.transfer.policy_file import load_for
-from safe_transfer_ros.transfer.rollout_workers import WorkerRollouts
-from safe_transfer_ros.transfer.workers import LocalWorkers, RayWorkers, Workers
 
 TASK, ROBOT = "pr2_cup_swirl", PERTURBATIONS["light_sticky"]
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from safe_transfer_ros import middleware
+from safe_transfer_ros.middleware import dds
 
-middleware.set_defaults()  # the tests' own nodes talk as ours do
+dds.set_defaults()  # the tests' own nodes talk as ours do
 
 PROCESSES = tuple(f"test/{folder}/" for folder in ("faults", "launching", "nodes", "ros2_control"))
 STAND_BACK = 15  # niceness

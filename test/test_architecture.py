@@ -14,35 +14,37 @@ import safe_transfer_ros
 
 PACKAGE = Path(safe_transfer_ros.__file__).parent
 
-# Room -> the rooms it may import from; `configuration`, `resources` and `middleware` serve all.
+# The rooms from the ground up: each may import from those in the sets named, and from nothing above.
+TASKS = {"tasks", "robots", "safety"}
+RECORD = {"record", "bags"} | TASKS
+LEARNING = {"learning", "algorithms", "policies"} | RECORD
+METHODS = {"transfer", "critics"} | LEARNING
+PLUMBING = {"middleware", "parameters"}
+
+# Room -> the rooms it may import from; the modules at the package's root serve all.
 MAY_IMPORT = {
     "safety": set(),
     "robots": set(),
     "policies": set(),
-    "algorithms": set(),
-    "tasks": {"robots", "safety"},
-    "bags": {"tasks", "robots", "safety"},
-    "transfer": {"bags", "tasks", "robots", "safety", "policies", "algorithms"},
-    "reporting": {"transfer", "bags", "tasks", "robots", "safety", "policies"},
-    "nodes": {"transfer", "bags", "tasks", "robots", "safety", "policies"},
-    "commissioning": {"nodes", "robots", "safety"},
-    "launching": {"commissioning", "nodes", "transfer", "tasks", "robots", "policies"},
-    "faults": {"launching", "nodes", "bags", "tasks", "safety"},
-    "cli": {
-        "commissioning",
-        "faults",
-        "launching",
-        "nodes",
-        "reporting",
-        "transfer",
-        "bags",
-        "tasks",
-        "robots",
-        "safety",
-        "policies",
-    },
+    "algorithms": {"policies"},
+    "tasks": TASKS,
+    "bags": TASKS,
+    "record": RECORD,
+    "learning": LEARNING,
+    "critics": LEARNING | {"parameters"},
+    "transfer": METHODS,
+    "studies": METHODS,
+    "parameters": TASKS,
+    "middleware": PLUMBING | TASKS,
+    "reporting": {"studies"} | METHODS,
+    "nodes": METHODS | PLUMBING,
+    "commissioning": PLUMBING | TASKS,
+    "launching": {"commissioning", "nodes"} | METHODS | PLUMBING,
+    "faults": {"launching", "nodes", "bags"} | TASKS | PLUMBING,
+    "cli": {"commissioning", "faults", "launching", "nodes", "reporting", "studies"} | METHODS | PLUMBING,
 }
-NO_ROS = set(MAY_IMPORT) - {"nodes", "launching", "faults"}
+MAY_KNOW_ROS = {"nodes", "middleware", "commissioning", "launching", "faults"}
+NO_ROS = set(MAY_IMPORT) - MAY_KNOW_ROS
 ROS = ("rclpy", "rcl_interfaces", "launch", "launch_ros", "safe_transfer_msgs", "sensor_msgs", "std_msgs")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from safe_transfer_ros.nodes.settings import NODE_SETTINGS
+from safe_transfer_ros.parameters.settings import NODE_SETTINGS
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv-colcon"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from safe_transfer_ros.configuration import ConfigurationError, build, parse, setting
-from safe_transfer_ros.nodes.settings import ExperimentSettings
+from safe_transfer_ros.parameters.settings import ExperimentSettings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import safe_transfer_ros
-from safe_transfer_ros.nodes.settings import NODE_SETTINGS
+from safe_transfer_ros.parameters.settings import NODE_SETTINGS
 from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,13 +42,15 @@ OPTIONAL = {"h5py", "lz4", "minari", "ray"}  # for an export, a bag compressed w
 
 POLICY_ACTION = """
     std_msgs/Header header; uint32 iteration; uint32 episode; uint32 step; bool last; bool terminated;
-    uint64 policy_version; string[] joint_names; float64[] mean; float64[] stddev; float64[] effort
+    uint64 policy_version; string actor; string[] action_names; uint8 distribution; float64[] mean; float64[] stddev;
+    float64[] bound; float64[] effort
 """
 SAFETY_DECISION = """
     std_msgs/Header header; uint32 iteration; uint32 episode; uint32 step; bool last; bool terminated;
     uint8 mode; uint8 verdict; uint32 reasons; string[] joint_names; float64[] position; float64[] velocity;
-    float64[] object_pose; float64[] observation; string[] action_names; float64[] proposed_mean;
-    float64[] proposed_stddev; float64[] proposed_effort; float64[] chosen; float64[] applied_effort;
+    float64[] object_pose; float64[] observation; string actor; string[] action_names; uint8 distribution;
+    float64[] proposed_mean; float64[] proposed_stddev; float64[] proposed_bound; float64[] proposed_effort;
+    float64[] chosen; float64[] applied_effort;
     float64 torque_limit; uint32 limit_iteration; float64 risk; uint64 policy_version; string critic_version
 """
 ROLLOUT = """
@@ -70,7 +72,7 @@ INTERFACES = {
     """,
     "msg/FilterStatus.msg": """
         std_msgs/Header header; uint8 mode; uint32 cause; uint32 iteration; float64 torque_limit;
-        bool accepted; bool lease_lost; bool connected; string message
+        bool accepted; bool lease_lost; string critic_version; bool connected; string message
     """,
     "msg/UnsafetyEstimate.msg": """
         std_msgs/Header header; uint32 iteration; uint64 policy_version; uint32 steps; uint32 missing;
@@ -81,6 +83,9 @@ INTERFACES = {
     "msg/PolicyWeights.msg": """
         std_msgs/Header header; uint64 version; uint32 iteration; uint32 steps; float64 kl; float64 kl_bound;
         uint8[] data; string sha256
+    """,
+    "msg/CriticWeights.msg": """
+        std_msgs/Header header; uint32 iteration; uint8[] data; string sha256
     """,
     "msg/PolicyStatus.msg": """
         std_msgs/Header header; uint64 version; string sha256; bool accepted; string message

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.layout import Bytes, FieldDefinitions, Layout, LayoutReader
+from safe_transfer_ros.safety.filter.proposal import LAWS, Distribution
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 
 _SAME = ("iteration", "episode", "step", "last", "terminated", "verdict", "reasons", "torque_limit", "risk")
@@ -145,6 +146,7 @@ class DecisionReader:
         rows["applied"] = _ordered(layout, block, "applied_effort", joint_order)
         for name, short in _ACTIONS.items():
             rows[short] = _ordered(layout, block, name, action_order)
+        self._apply_law(layout, block, rows)
         observation = layout.column(block, "observation")
         if observation.shape[1] != self._k:
             raise BagError(
@@ -153,6 +155,16 @@ class DecisionReader:
             )
         rows["observation"] = observation
         return rows
+
+    def _apply_law(self, layout: Layout, block: Bytes, rows: NDArray[Any]) -> None:
+        """Hold to what mean and stddev mean in a row: a Gaussian's, of spread 0 where the action was deterministic."""
+        if "distribution" not in layout.columns:
+            return  # before actions told their law all were Gaussian
+        law = layout.column(block, "distribution")
+        if (law == LAWS.index(Distribution.TANH_GAUSSIAN)).any():
+            raise BagError("the recording holds actions of a tanh Gaussian, and transitions have Gaussian ones only")
+        deterministic = (law == LAWS.index(Distribution.DETERMINISTIC)) & ~np.isnan(rows["mean"]).any(axis=1)
+        rows["stddev"][deterministic] = 0.0
 
     def _critic(self, version: str) -> int:
         if version not in self.critics:

@@ -119,7 +119,7 @@ class LayoutReader:
             walk = _Walk(message, self._definitions)
             walk.message(self._type_name, "")
             return walk.layout()
-        except (struct.error, IndexError, KeyError, UnicodeDecodeError, _Misfit) as error:
+        except (struct.error, IndexError, KeyError, UnicodeDecodeError, RecursionError, _Misfit) as error:
             raise BagError(f"a message does not fit its definition {self._type_name}: {error or 'cut off'}") from error
 
 

@@ -11,7 +11,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from safe_transfer_ros.bags.definitions import MessageDefinitions
 from safe_transfer_ros.bags.transition_store import Transitions, TransitionWriter, transition_dtype
 from safe_transfer_ros.bags.transitions import Counts, about_task, decision_reader, transition_builder
-from safe_transfer_ros.tasks.in_graph import TaskInGraph
+from safe_transfer_ros.tasks.deployment import TaskInGraph
 
 DECISION_TYPE = "safe_transfer_msgs/msg/SafetyDecision"
 _BLOCK = 256

@@ -7,25 +7,24 @@ for topic, message, log_time_ns in messages("runs/first/bag", ["/safety_filter/d
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from mcap.records import Channel, Schema
 from rosbags.serde import SerdeError
-from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
+from safe_transfer_ros.bags.clock import RecordingClock
 from safe_transfer_ros.bags.errors import BagError
-from safe_transfer_ros.bags.record import METADATA_NAME
+from safe_transfer_ros.bags.folder import bag_files, bag_folder
+from safe_transfer_ros.bags.message_types import type_store
 from safe_transfer_ros.bags.scan import Contents, Damage, RawMessage, scan
 from safe_transfer_ros.bags.sqlite_file import scan_sqlite
+from safe_transfer_ros.untrusted import printable
 
+__all__ = ["Bag", "Batch", "Recorded", "Topic", "TopicSummary", "bag_files", "messages"]
 _BATCH = 8192
 _KINDS = {".mcap": scan, ".db3": scan_sqlite}
 
@@ -71,6 +70,20 @@ class Topic(NamedTuple):
     definitions: Mapping[str, Any]  # field definitions by type name
 
 
+class Batch(NamedTuple):
+    """Some of a topic's messages.
+
+    Attributes:
+      topic: The topic.
+      messages: The next of them, in the order of recording.
+      clock: How often the recording's clock had jumped before them; times compare only within one number.
+    """
+
+    topic: Topic
+    messages: list[RawMessage]
+    clock: int
+
+
 class Bag:
     """A recording: a rosbag2 folder, or a single .mcap or .db3 file.
 
@@ -79,8 +92,10 @@ class Bag:
 
     Attributes:
       path: Same.
-      files: Its files in order.
-      damage: One entry a file, filled while reading and final once a reading has come to its end.
+      files: Its files in order, those that are there.
+      damage: One entry a file, those that are missing behind those that are there; filled while reading and final
+        once a reading has come to its end.
+      clock: Where the recording's clock jumped; final once `summary` or `batches` has come to its end.
 
     Raises:
       BagError: if there is no bag, or one of a kind that cannot be read here.
@@ -88,8 +103,50 @@ class Bag:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self.files = bag_files(self.path)
+        self._folder = bag_folder(self.path)
+        self.files = self._folder.files
         self.damage: list[Damage] = []
+        self.clock = RecordingClock()
+        self._counted: int | None = None  # messages met by the last reading that came to its end
+        self._by_topic: dict[str, int] | None = None  # the same, by the last summary
+
+    def losses(self) -> list[str]:
+        """What of the recording is known to be lost, a line each; complete once a reading has come to its end.
+
+        Its own files and counts are held against each other: what metadata.yaml names and is not there, what a
+        file's closing records count and its chunks do not give, what was lost before the recording was repaired.
+        """
+        found = [damage.describe() for damage in self.damage if not damage.whole]
+        told, counted = self._folder.messages, self._counted
+        if told is not None and counted is not None and counted != told:
+            found += self._count_differs(told, counted)
+        return found + [printable(note) for note in self._folder.notes]
+
+    def _count_differs(self, told: int, counted: int) -> list[str]:
+        where = f"metadata.yaml tells of {told:,} messages, {counted:,} can be read"
+        if counted > told:
+            # That of a recording that was cut off is older than its last messages.
+            whole = all(damage.closed for damage in self.damage)
+            return [f"{where}: is there a file of another recording?"] if whole else []
+        lines = [f"{where}: {told - counted:,} are lost"]
+        for name, count in self._folder.topics.items() if self._by_topic is not None else ():
+            lost = count - (self._by_topic or {}).get(name, 0)
+            if lost > 0:
+                lines.append(f"{printable(name)}: {lost:,} of {count:,} messages are lost")
+        return lines
+
+    def _walk(self, topics: Collection[str] | None = None) -> Iterator[tuple[Contents, list[RawMessage], Path]]:
+        """Every file's messages, a chunk at a time, with the file's definitions so far."""
+        self.damage = [Damage(path=path) for path in self.files]
+        self.damage += [Damage(path=path, missing=True) for path in self._folder.missing]
+        self.clock, self._counted, self._by_topic = RecordingClock(), None, None
+        counted = 0
+        for path, damage in zip(self.files, self.damage, strict=False):
+            contents = Contents()
+            for chunk in _KINDS[path.suffix](path, contents, damage, topics):
+                yield contents, chunk, path
+            counted += contents.messages
+        self._counted = counted
 
     def recorded(self, topics: Collection[str] | None = None) -> Iterator[Recorded]:
         """Messages as recorded, in the order of recording.
@@ -103,10 +160,8 @@ class Bag:
         Raises:
           BagError: if a file cannot be opened.
         """
-        self.damage = [Damage(path=path) for path in self.files]
-        for path, damage in zip(self.files, self.damage, strict=True):
-            contents = Contents()
-            for raw in chain.from_iterable(_KINDS[path.suffix](path, contents, damage, topics)):
+        for contents, chunk, _ in self._walk(topics):
+            for raw in chunk:
                 yield self._named(raw, contents)
 
     def messages(self, topics: Collection[str] | None = None) -> Iterator[tuple[str, Any, int]]:
@@ -122,11 +177,12 @@ class Bag:
         Raises:
           BagError: if a file cannot be opened, or a message does not fit its definition.
         """
-        self.damage = [Damage(path=path) for path in self.files]
-        for path, damage in zip(self.files, self.damage, strict=True):
-            contents = Contents()
-            decoders: dict[int, tuple[str, Callable[[bytes], Any]]] = {}
-            for raw in chain.from_iterable(_KINDS[path.suffix](path, contents, damage, topics)):
+        file: Contents | None = None
+        decoders: dict[int, tuple[str, Callable[[bytes], Any]]] = {}
+        for contents, chunk, path in self._walk(topics):
+            if contents is not file:
+                file, decoders = contents, {}
+            for raw in chunk:
                 known = decoders.get(raw.channel)
                 if known is None:
                     known = decoders[raw.channel] = _decoder(raw.channel, contents, path)
@@ -135,18 +191,17 @@ class Bag:
 
     def described(self) -> Iterator[tuple[Channel, Schema | None, RawMessage]]:
         """Serialised messages with all that the file says of their topic; for copying a bag."""
-        self.damage = [Damage(path=path) for path in self.files]
-        for path, damage in zip(self.files, self.damage, strict=True):
-            contents = Contents()
-            for raw in chain.from_iterable(_KINDS[path.suffix](path, contents, damage)):
+        for contents, chunk, _ in self._walk():
+            for raw in chunk:
                 channel = contents.channels[raw.channel]
                 yield channel, contents.schemas.get(channel.schema_id), raw
 
-    def batches(self, topics: Collection[str]) -> Iterator[tuple[Topic, list[RawMessage]]]:
+    def batches(self, topics: Collection[str]) -> Iterator[Batch]:
         """Serialised messages by the thousand, for decoding them in blocks; each topic's in the order of recording.
 
         Args:
-          topics: Topics to give. Two topics are interleaved only from batch to batch.
+          topics: Topics to give. Two topics are interleaved only from batch to batch; no batch goes over a jump of
+            the recording's clock.
 
         Yields:
           A topic and the next of its messages.
@@ -154,25 +209,34 @@ class Bag:
         Raises:
           BagError: if a file cannot be opened, or a topic has no usable message definition.
         """
-        self.damage = [Damage(path=path) for path in self.files]
-        for path, damage in zip(self.files, self.damage, strict=True):
-            contents = Contents()
-            known: dict[int, Topic] = {}
-            held: dict[int, list[RawMessage]] = {}
-            count = 0
-            for chunk in _KINDS[path.suffix](path, contents, damage, topics):
-                channels = {raw.channel for raw in chunk}
+        file: Contents | None = None
+        known: dict[int, Topic] = {}
+        held: dict[int, list[RawMessage]] = {}
+        count = jumps = 0
+
+        def given() -> Iterator[Batch]:
+            yield from (Batch(known[channel], batch, jumps) for channel, batch in held.items() if batch)
+
+        for contents, chunk, path in self._walk(topics):
+            if contents is not file:
+                yield from given()
+                file, known, held, count = contents, {}, {}, 0
+            for place, piece in enumerate(self.clock.unbroken(chunk)):
+                if place:
+                    yield from given()
+                    jumps, held, count = jumps + 1, {channel: [] for channel in held}, 0
+                channels = {raw.channel for raw in piece}
                 for channel in channels - known.keys():
                     known[channel], held[channel] = _topic(channel, contents, path), []
                 for channel in channels:
                     # One channel is the rule, and a list is taken over faster than its messages one by one.
                     alone = len(channels) == 1
-                    held[channel].extend(chunk if alone else [raw for raw in chunk if raw.channel == channel])
-                count += len(chunk)
-                if count >= _BATCH:
-                    yield from ((known[channel], batch) for channel, batch in held.items() if batch)
-                    held, count = {channel: [] for channel in held}, 0
-            yield from ((known[channel], batch) for channel, batch in held.items() if batch)
+                    held[channel].extend(piece if alone else [raw for raw in piece if raw.channel == channel])
+                count += len(piece)
+            if count >= _BATCH:
+                yield from given()
+                held, count = {channel: [] for channel in held}, 0
+        yield from given()
 
     def summary(self) -> list[TopicSummary]:
         """Every topic with its counts, from one pass over the bag; fills `damage`."""
@@ -182,6 +246,10 @@ class Bag:
             if tally is None:
                 tally = found[topic, type_name] = _Tally(first=log_time)
             tally.add(log_time, sequence)
+            self.clock.jumped(topic, log_time)
+        self._by_topic = {}
+        for (topic, _), tally in found.items():
+            self._by_topic[topic] = self._by_topic.get(topic, 0) + tally.count
         return [
             TopicSummary(
                 topic=topic,
@@ -212,53 +280,6 @@ def messages(bag: Bag | Path | str, topics: Collection[str] | None = None) -> It
     return (bag if isinstance(bag, Bag) else Bag(bag)).messages(topics)
 
 
-def bag_files(path: Path) -> tuple[Path, ...]:
-    """The files of a bag, in order of recording.
-
-    Args:
-      path: A rosbag2 folder (its metadata.yaml may be missing) or one of its files.
-
-    Raises:
-      BagError: if there is none, or they are of a kind that is not read here.
-    """
-    if path.is_file():
-        if path.suffix not in _KINDS:
-            raise BagError(f"{path} is neither an .mcap nor a .db3 file")
-        return (path,)
-    if not path.is_dir():
-        raise BagError(f"there is no bag at {path}")
-    information = _information(path / METADATA_NAME)
-    if information.get("compression_mode"):
-        raise BagError(
-            f"{path} is compressed by {information['compression_mode']}, which is not read here: "
-            "convert it with `ros2 bag convert` to mcap without compression_mode"
-        )
-    listed = [path / Path(str(name)).name for name in information.get("relative_file_paths") or ()]
-    files = [file for file in listed if file.suffix in _KINDS and file.is_file()]
-    # metadata.yaml may be older than the last file of a recording that was cut off.
-    found = sorted((file for kind in _KINDS for file in path.glob(f"*{kind}")), key=_natural)
-    files += [file for file in found if file not in files]
-    if not files:
-        kinds = ", ".join(sorted({file.suffix or file.name for file in path.iterdir()})) or "nothing"
-        raise BagError(f"no .mcap or .db3 file in {path} (it holds {kinds}): give the bag folder or one of its files")
-    return tuple(files)
-
-
-def _information(metadata: Path) -> dict[str, Any]:
-    """metadata.yaml's content; nothing if it is missing or half written, the files tell enough."""
-    try:
-        loaded = yaml.safe_load(metadata.read_text(encoding="utf-8"))
-        information = loaded["rosbag2_bagfile_information"]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
-        return {}
-    return information if isinstance(information, dict) else {}
-
-
-def _natural(path: Path) -> list[int | str]:
-    """Sort key that puts bag_10 behind bag_9."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
-
-
 def _topic(channel_id: int, contents: Contents, path: Path) -> Topic:
     store, type_name, topic = _described(channel_id, contents, path)
     return Topic(topic, type_name, store.fielddefs)
@@ -270,47 +291,30 @@ def _decoder(channel_id: int, contents: Contents, path: Path) -> tuple[str, Call
     def decode(data: bytes) -> Any:
         try:
             return store.deserialize_cdr(data, name)
-        except (SerdeError, AssertionError, ValueError, IndexError) as error:
-            raise BagError(f"a message on {topic} in {path} does not fit its definition {name}: {error}") from error
+        except _MISFITS as error:
+            detail = (str(error).splitlines() or [type(error).__name__])[0]
+            told = printable(f"a message on {topic} in {path} does not fit its definition {name}: {detail[:200]}")
+            raise BagError(told) from None
 
     return topic, decode
+
+
+_MISFITS = (SerdeError, AssertionError, ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError)
+_MISFITS += (MemoryError,)  # type: ignore[assignment]
 
 
 def _described(channel_id: int, contents: Contents, path: Path) -> tuple[Typestore, str, str]:
     """The type store made from a channel's own definition, its type and its topic."""
     channel = contents.channels[channel_id]
     schema = contents.schemas.get(channel.schema_id)
-    where = f"{channel.topic} in {path}"
+    where = printable(f"{channel.topic} in {path}")
     if schema is None or channel.message_encoding != "cdr":
         raise BagError(f"{where} carries no ROS 2 message definition: record it with rosbag2's mcap storage")
     try:
-        store = _type_store(schema.encoding, schema.name, schema.data)
-    except (TypesysError, UnicodeDecodeError) as error:
-        raise BagError(f"the message definition of {where} cannot be understood: {error}") from error
-    if store is None:
-        raise BagError(f"{where} is described in {schema.encoding!r}; only ros2msg and ros2idl are read")
+        store = type_store(schema.encoding, schema.name, schema.data)
+    except BagError as error:
+        raise BagError(printable(f"the message definition of {where} cannot be used: {error}")) from None
     return store, schema.name, channel.topic
-
-
-@lru_cache(maxsize=64)
-def _type_store(encoding: str, name: str, definition: bytes) -> Typestore | None:
-    """Types of a definition; None if the definition's language is not known.
-
-    Each definition has a type store of its own: what stands in the file decides, not what this machine knows,
-    and two files may hold two versions of one type.
-    """
-    text = definition.decode()
-    if encoding == "ros2msg":
-        types = get_types_from_msg(text, name)
-    elif encoding in ("ros2idl", "omgidl"):
-        types = {}
-        for part in re.split(r"^=+\nIDL: .*\n", text, flags=re.MULTILINE):
-            types.update(get_types_from_idl(part))
-    else:
-        return None
-    store = get_typestore(Stores.EMPTY)
-    store.register(types)
-    return store
 
 
 class _Tally:

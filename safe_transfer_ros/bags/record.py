@@ -8,7 +8,6 @@ chunk in hand. Serialised messages come in and go out unchanged: nothing is deco
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -22,9 +21,12 @@ from safe_transfer_ros.bags.definitions import Definition, MessageDefinitions
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.mcap_file import McapFile
 from safe_transfer_ros.bags.qos import OfferedQos
+from safe_transfer_ros.files import write_atomically
 
 FILE_NAME = "bag_{}.mcap"
 METADATA_NAME = "metadata.yaml"
+# Entry of its custom_data that says what the recording lacks that this one was repaired from.
+LOST = "lost"
 # Version of rosbag2's metadata.yaml that ROS 2 Jazzy writes.
 _METADATA_VERSION = 9
 _DISTRO = "jazzy"
@@ -79,17 +81,22 @@ class BagWriter:
         self._begun_ns = 0
         self._closed = False
         try:
+            self.check_empty(self.folder)
             self.folder.mkdir(parents=True, exist_ok=True)
-            if any(self.folder.iterdir()):
-                raise BagError(
-                    f"{self.folder} already has something in it and is not overwritten: "
-                    "choose another run_dir, or move the old bag away"
-                )
             self._begin()
             self._write_metadata()
         except OSError as error:
             raise self._explained(error) from error
         self._flushed_ns = time.monotonic_ns()
+
+    @staticmethod
+    def check_empty(folder: Path) -> None:
+        """Raise BagError if a folder has something in it, or is none."""
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise BagError(
+                f"{folder} already has something in it and is not overwritten: "
+                "choose another run_dir, or move the old bag away"
+            )
 
     @property
     def path(self) -> Path:
@@ -170,6 +177,11 @@ class BagWriter:
                 self.flush()
         except OSError as error:
             raise self._explained(error) from error
+
+    def note(self, name: str, text: str) -> None:
+        """Put a line of custom data into metadata.yaml when it is next written; an empty text is left out."""
+        if text:
+            self._custom_data[name] = text
 
     def flush_if_due(self) -> None:
         """Flushes when the flush period is over; for a timer, so that a silent graph loses nothing."""
@@ -300,15 +312,7 @@ class BagWriter:
     def _write_metadata(self) -> None:
         """Replaces metadata.yaml in one step: a reader sees the old one or the new one."""
         text = _yaml({"rosbag2_bagfile_information": self._metadata()})
-        path = self.folder / METADATA_NAME
-        beside = path.with_suffix(".yaml.tmp")
-        try:
-            beside.write_text(text, encoding="utf-8")
-            os.replace(beside, path)
-        except OSError:
-            with suppress(OSError):
-                beside.unlink()
-            raise
+        write_atomically(self.folder / METADATA_NAME, text)
 
     def _explained(self, error: OSError) -> BagError:
         return BagError(

@@ -3,15 +3,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import yaml
+from mcap.records import Channel
 
 from safe_transfer_ros.bags.definitions import Definition
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.read import Bag
-from safe_transfer_ros.bags.record import BagWriter
+from safe_transfer_ros.bags.record import FILE_NAME, LOST, METADATA_NAME, BagWriter
+from safe_transfer_ros.untrusted import UntrustedError, load_yaml, printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +25,7 @@ class Repaired:
 
     Attributes:
       messages: Messages that are in the new bag.
-      lost: What could not be read, a line a damaged file.
+      lost: What is known to be lost, a line each; it also stands in the new bag, and whoever checks that is told.
     """
 
     messages: int
@@ -38,24 +43,54 @@ def repair(source: Path | str, target: Path | str, *, compression: str = "none")
       compression: See `BagWriter`.
 
     Raises:
-      BagError: if there is nothing to read, or the new bag cannot be written.
+      BagError: if there is nothing to read, or the new bag cannot be written; then nothing is left of it.
     """
-    bag = Bag(source)
+    bag, target = Bag(source), Path(target)
+    BagWriter.check_empty(target)
+    existed = target.exists()
+    undefined: Counter[str] = Counter()
+    try:
+        with BagWriter(target, compression=compression, custom_data={"repaired_from": str(source)}) as writer:
+            _copy(bag, writer, undefined)
+            count = writer.message_count
+            lost = [*bag.losses(), *(f"{topic}: {n} messages have no definition" for topic, n in undefined.items())]
+            # In the new bag for good: it is whole, and nothing else would tell that it lacks something.
+            writer.note(LOST, "\n".join(lost))
+        if not count:
+            raise BagError(f"nothing can be read of {source}, so that no new bag is made: {'; '.join(lost) or 'empty'}")
+    except BaseException:
+        for name in (METADATA_NAME, FILE_NAME.format(0)):
+            (target / name).unlink(missing_ok=True)
+        if not existed:
+            with suppress(OSError):
+                target.rmdir()
+        raise
+    return Repaired(messages=count, lost=tuple(lost))
+
+
+def _copy(bag: Bag, writer: BagWriter, undefined: Counter[str]) -> None:
     ids: dict[tuple[str, str], int] = {}
-    with BagWriter(target, compression=compression, custom_data={"repaired_from": str(source)}) as writer:
-        for channel, schema, raw in bag.described():
-            if schema is None:
-                raise BagError(f"{channel.topic} in {bag.path} has no message definition: nothing could read it")
-            key = (channel.topic, schema.name)
-            if key not in ids:
-                definition = Definition(
-                    type_name=schema.name,
-                    text=schema.data.decode(errors="replace"),
-                    type_hash=channel.metadata.get("topic_type_hash", ""),
-                    encoding=schema.encoding,
-                )
-                profiles = yaml.safe_load(channel.metadata.get("offered_qos_profiles") or "[]")
-                ids[key] = writer.register(channel.topic, schema.name, profiles or [], definition=definition)
-            writer.write(ids[key], raw.data, raw.log_time_ns, raw.publish_time_ns, raw.sequence)
-        count = writer.message_count
-    return Repaired(messages=count, lost=tuple(one.describe() for one in bag.damage if not one.whole))
+    for channel, schema, raw in bag.described():
+        if schema is None:  # nothing could ever read it
+            undefined[printable(channel.topic)] += 1
+            continue
+        key = (channel.topic, schema.name)
+        if key not in ids:
+            definition = Definition(
+                type_name=schema.name,
+                text=schema.data.decode(errors="replace"),
+                type_hash=channel.metadata.get("topic_type_hash", ""),
+                encoding=schema.encoding,
+            )
+            ids[key] = writer.register(channel.topic, schema.name, _offered_qos(channel), definition=definition)
+        writer.write(ids[key], raw.data, raw.log_time_ns, raw.publish_time_ns, raw.sequence)
+
+
+def _offered_qos(channel: Channel) -> list[Mapping[str, Any]]:
+    """As the source has it; none where that cannot be read: players then offer the default."""
+    try:
+        profiles = load_yaml(channel.metadata.get("offered_qos_profiles") or "[]", "offered_qos_profiles")
+    except UntrustedError:
+        return []
+    known = isinstance(profiles, list) and all(isinstance(one, dict) for one in profiles)
+    return profiles if known else []

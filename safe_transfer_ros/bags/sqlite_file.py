@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Container, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from mcap.records import Channel, Schema
@@ -13,9 +15,11 @@ from rosbags.typesys import Stores, TypesysError, get_typestore
 from safe_transfer_ros.bags.definitions import MessageDefinitions
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.scan import Contents, Damage, RawMessage
+from safe_transfer_ros.bounds import LATEST_NS, RECORD_BYTES, TOPICS
 
 _MAGIC = b"SQLite format 3\0"
 _AT_ONCE = 256
+_MESSAGE = ("id", "topic_id", "timestamp", "data")
 
 
 def scan_sqlite(
@@ -23,13 +27,14 @@ def scan_sqlite(
 ) -> Iterator[list[RawMessage]]:
     """Messages of one .db3 file in the order they were recorded, some at a time; see `scan.scan`.
 
-    Definitions stand in the file since ROS 2 Iron; in older ones they are taken from this machine.
+    Definitions stand in the file since ROS 2 Iron; in older ones they are taken from this machine. The order is that of
+    the rows, not of their times: a clock that was set back must not lay what came after over what came before.
 
     Raises:
       BagError: if the file cannot be opened or is no rosbag2 database.
     """
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file:  # a regular file: see `folder`
             start = file.read(len(_MAGIC))
     except OSError as error:
         raise BagError(f"cannot open the bag {path}: {error.strerror or error}") from error
@@ -39,40 +44,82 @@ def scan_sqlite(
     database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
     found: list[RawMessage] = []
     try:
+        _bound(database)
         topics = _topics(database, contents, path)
-        rows = database.execute("SELECT topic_id, timestamp, data FROM messages ORDER BY timestamp, id")
+        rows = database.execute("SELECT topic_id, timestamp, data FROM messages ORDER BY id")
         for topic_id, time_ns, data in rows:
-            if wanted is None or topics.get(topic_id) in wanted:
-                if topic_id not in topics or not isinstance(data, bytes):
-                    damage.messages_lost += 1
-                else:
-                    found.append(RawMessage(topic_id, 0, time_ns, time_ns, data))
+            whole = type(topic_id) is int and topic_id in topics and isinstance(data, bytes)
+            if not whole or type(time_ns) is not int or not 0 <= time_ns <= LATEST_NS:
+                damage.messages_lost += 1
+                continue
+            contents.messages += 1
+            if wanted is None or topics[topic_id] in wanted:
+                found.append(RawMessage(topic_id, 0, time_ns, time_ns, data))
             if len(found) == _AT_ONCE:
                 yield found
                 found = []
-        damage.closed = damage.indexed = True
+        # What a recorder that was killed had written beside its file is not played back, and so is lost to us.
+        beside = [path.with_name(path.name + suffix) for suffix in ("-wal", "-journal")]
+        damage.closed = damage.indexed = not any(file.exists() and file.stat().st_size for file in beside)
     except sqlite3.DatabaseError:
         # Pages that are missing or torn; sqlite does not say how much was on them.
         damage.chunks_lost += 1
+    except (sqlite3.Error, OverflowError, UnicodeError) as error:
+        raise BagError(f"{path} cannot be read: {error}") from None
     finally:
         database.close()
     yield found  # also what came before a torn page
 
 
+def _bound(database: sqlite3.Connection) -> None:
+    """Let no value be longer than a record may be, and none be made up while it is read."""
+    database.execute("PRAGMA trusted_schema = OFF")
+    database.execute("PRAGMA cell_size_check = ON")
+    if sys.version_info >= (3, 11):
+        database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, RECORD_BYTES)
+
+
+def _columns(database: sqlite3.Connection, path: Path) -> dict[str, set[str]]:
+    """Tables that hold what was stored and nothing that is computed, with their columns.
+
+    A generated column, a view or a virtual table gives as much data as its formula says, whatever the file's size.
+    """
+    tables: dict[str, set[str]] = {}
+    for name in ("topics", "messages", "message_definitions"):
+        query = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?"
+        declared = database.execute(query, (name,)).fetchone()
+        if declared is None:
+            continue
+        columns = database.execute("SELECT name, hidden FROM pragma_table_xinfo(?)", (name,)).fetchall()
+        if any(hidden for _, hidden in columns) or str(declared[0]).lstrip()[:14].upper() == "CREATE VIRTUAL":
+            raise BagError(f"{path}: the table {name} has computed columns, as no recorder makes them")
+        tables[name] = {str(column) for column, _ in columns}
+    return tables
+
+
 def _topics(database: sqlite3.Connection, contents: Contents, path: Path) -> dict[int, str]:
-    tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if not {"topics", "messages"} <= tables:
+    tables = _columns(database, path)
+    lacking = [
+        f"{table}.{column}"
+        for table, names in (("topics", ("id", "name", "type", "serialization_format")), ("messages", _MESSAGE))
+        for column in names
+        if column not in tables.get(table, ())
+    ]
+    if not {"topics", "messages"} <= set(tables):
         raise BagError(f"{path} is not a rosbag2 database: it lacks the tables topics and messages")
+    if lacking:
+        raise BagError(f"{path} is not a rosbag2 database: it lacks {', '.join(lacking)}")
     described: dict[str, tuple[str, str]] = {}
-    if "message_definitions" in tables:
-        for name, encoding, text in database.execute(
-            "SELECT topic_type, encoding, encoded_message_definition FROM message_definitions"
-        ):
-            described[name] = (encoding, text)
+    if {"topic_type", "encoding", "encoded_message_definition"} <= tables.get("message_definitions", set()):
+        query = "SELECT topic_type, encoding, encoded_message_definition FROM message_definitions LIMIT ?"
+        for name, encoding, text in database.execute(query, (TOPICS,)):
+            if all(isinstance(value, str) for value in (name, encoding, text)):
+                described[name] = (encoding, text)
     topics: dict[int, str] = {}
-    for topic_id, name, type_name, encoding in database.execute(
-        "SELECT id, name, type, serialization_format FROM topics"
-    ):
+    query = "SELECT id, name, type, serialization_format FROM topics LIMIT ?"
+    for topic_id, name, type_name, encoding in database.execute(query, (TOPICS,)):
+        if type(topic_id) is not int or not all(isinstance(value, str) for value in (name, type_name, encoding)):
+            raise BagError(f"{path}: a topic's id is no number, or its name, type or format no text")
         language, text = described.get(type_name) or ("ros2msg", _definition(type_name))
         if text:
             contents.schemas[topic_id] = Schema(id=topic_id, data=text.encode(), encoding=language, name=type_name)
@@ -83,6 +130,7 @@ def _topics(database: sqlite3.Connection, contents: Contents, path: Path) -> dic
     return topics
 
 
+@lru_cache(maxsize=256)
 def _definition(type_name: str) -> str:
     """A definition that the file lacks: an installed one, else the one of ROS 2 Jazzy's common messages."""
     try:

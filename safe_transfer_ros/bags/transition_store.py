@@ -7,9 +7,12 @@ knows numpy's format. Without its about.json a folder was not finished, and is r
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -18,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safe_transfer_ros.bags.errors import BagError
+from safe_transfer_ros.files import write_atomically
+from safe_transfer_ros.untrusted import read_text
 
 ABOUT = "about.json"
 _FORMAT = 1
@@ -69,8 +74,10 @@ def transition_dtype(n_actions: int, n_observations: int) -> np.dtype[Any]:
 class TransitionWriter:
     """Appends transitions to a new folder; finished by `close`.
 
+    Use as a context manager: left by an error, nothing stays behind that would stand in the way of another try.
+
     Args:
-      folder: Folder to create; must not exist or be empty.
+      folder: Folder to create; must not exist or be empty, but for what an unfinished writer left there.
       dtype: See `transition_dtype`.
 
     Raises:
@@ -79,8 +86,19 @@ class TransitionWriter:
 
     def __init__(self, folder: Path | str, dtype: np.dtype[Any]) -> None:
         self.folder, self._dtype, self.count = Path(folder), dtype, 0
+        self._created = not self.folder.exists()
+        self._closed = False
         self.folder.mkdir(parents=True, exist_ok=True)
-        if any(self.folder.iterdir()):
+        self._lock = os.open(self.folder, os.O_RDONLY)  # gone with the process, however it ends
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._lock)
+            raise BagError(f"{self.folder} is being written by another process: choose another folder") from None
+        # Columns without an about.json are of a writer that was killed: worth nothing to anybody.
+        unfinished = {f"{name}.npy" for name in dtype.names or ()} | {f".{ABOUT}"}
+        if any(entry.name not in unfinished for entry in self.folder.iterdir()):
+            os.close(self._lock)
             raise BagError(f"{self.folder} already holds something: choose another folder for the transitions")
         self._files: dict[str, BinaryIO] = {}
         for name in dtype.names or ():
@@ -101,9 +119,9 @@ class TransitionWriter:
             file.write(_header(self._dtype[name], self.count))
             file.close()
         text = json.dumps({"format": _FORMAT, "count": self.count} | dict(about), indent=1)
-        beside = self.folder / f".{ABOUT}"
-        beside.write_text(text + "\n", encoding="utf-8")
-        beside.replace(self.folder / ABOUT)
+        write_atomically(self.folder / ABOUT, text + "\n")
+        self._closed = True
+        os.close(self._lock)
 
     def __enter__(self) -> TransitionWriter:
         return self
@@ -113,6 +131,20 @@ class TransitionWriter:
     ) -> None:
         for file in self._files.values():
             file.close()
+        if not self._closed:
+            self._closed = True
+            if kind is not None:
+                self._remove()
+            os.close(self._lock)
+
+    def _remove(self) -> None:
+        """Take away what was written."""
+        for name in self._files:
+            (self.folder / f"{name}.npy").unlink(missing_ok=True)
+        (self.folder / f".{ABOUT}").unlink(missing_ok=True)
+        if self._created:
+            with suppress(OSError):  # somebody else has put something there
+                self.folder.rmdir()
 
 
 def _header(column: np.dtype[Any], count: int) -> bytes:
@@ -139,14 +171,18 @@ class Transitions:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
+        damaged = f"{self.folder / ABOUT} is damaged: run safe_transfer bag to-transitions again"
         try:
-            self.about: dict[str, Any] = json.loads((self.folder / ABOUT).read_text(encoding="utf-8"))
+            about = json.loads(read_text(self.folder / ABOUT))
         except OSError as error:
             raise BagError(
                 f"{self.folder} holds no finished transitions (no {ABOUT}): run safe_transfer bag to-transitions again"
             ) from error
-        except ValueError as error:
-            raise BagError(f"{self.folder / ABOUT} is damaged: run safe_transfer bag to-transitions again") from error
+        except (ValueError, RecursionError) as error:
+            raise BagError(damaged) from error
+        if not isinstance(about, dict) or type(about.get("count")) is not int or about["count"] < 0:
+            raise BagError(damaged)
+        self.about: dict[str, Any] = about
         self._columns: dict[str, NDArray[Any]] = {}
 
     def __len__(self) -> int:

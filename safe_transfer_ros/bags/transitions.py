@@ -23,7 +23,7 @@ from safe_transfer_ros.bags.layout import FieldDefinitions
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.transition_store import Transitions, TransitionWriter, transition_dtype
 from safe_transfer_ros.safety.reasons import Verdict
-from safe_transfer_ros.tasks.in_graph import TaskInGraph
+from safe_transfer_ros.tasks.deployment import TaskInGraph
 from safe_transfer_ros.tasks.task import Array, Outcome, Seen
 
 DECISIONS = "/safety_filter/decision"
@@ -50,11 +50,14 @@ class Counts:
       missing: Steps missing there, and before the first step that was recorded of an episode.
       duplicated: Decisions that came twice.
       out_of_order: Decisions that came after a later one of their episode; left out.
-      clock_jumps: Steps in order whose stamps are not about a control period apart.
+      clock_jumps: Steps in order whose stamps are not about a control period apart; in somebody else's recording,
+        jumps of its clock, either way.
       interrupted: Steps between which something was refused or stopped.
       policy_changes: Steps of one episode under two policies.
       not_finite: Steps with NaN or infinity in them.
       unfinished: Episodes without a last decision.
+      unusable_states: Joint states, of somebody else's recording, left out: other joints, or numbers missing.
+      unusable_commands: Commands left out there: another number of values.
     """
 
     decisions: int = 0
@@ -72,6 +75,8 @@ class Counts:
     policy_changes: int = 0
     not_finite: int = 0
     unfinished: int = 0
+    unusable_states: int = 0
+    unusable_commands: int = 0
 
     def add(self, other: Counts) -> None:
         """Sum of both, in place."""
@@ -288,7 +293,7 @@ def decision_rows(bag: Bag, graph: TaskInGraph) -> Iterator[tuple[NDArray[Any], 
       BagError: if the bag cannot be read, or is not of this task's arm.
     """
     readers: dict[int, DecisionReader] = {}
-    for topic, messages in bag.batches((DECISIONS,)):
+    for topic, messages, _ in bag.batches((DECISIONS,)):
         reader = readers.get(id(topic.definitions))
         if reader is None:
             reader = readers[id(topic.definitions)] = decision_reader(topic.definitions, topic.type_name, graph)
@@ -324,7 +329,6 @@ def write_transitions(bags: Iterable[Bag], graph: TaskInGraph, folder: Path | st
                 raise BagError(f"{bag.path} holds no {DECISIONS}: give a --mapping to read somebody else's recording")
             chain = builder.chain + 1
             total.add(builder.counts)
-            damage = [one.describe() for one in bag.damage if not one.whole]
-            sources.append({"bag": str(bag.path), "counts": dataclasses.asdict(builder.counts), "damage": damage})
+            sources.append({"bag": str(bag.path), "counts": dataclasses.asdict(builder.counts), "damage": bag.losses()})
         writer.close(about_task(graph) | {"critics": critics, "counts": dataclasses.asdict(total), "sources": sources})
     return Transitions(folder), total

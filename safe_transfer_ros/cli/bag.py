@@ -7,6 +7,8 @@ import argparse
 import time
 from pathlib import Path
 
+from safe_transfer_ros.untrusted import printable
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand and its own subcommands."""
@@ -16,8 +18,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     check = actions.add_parser(
         "check", help="the same, and what is missing: messages, steps, joint states, the end; status 1 if anything is"
     )
-    mend = actions.add_parser("repair", help="a new, whole bag of what can be read of a damaged one")
-    transitions = actions.add_parser("to-transitions", help="(s, a, r, c, s') as memory-mapped arrays, for training")
+    mend = actions.add_parser(
+        "repair", help="a new, whole bag of what can be read of a damaged one; status 1 if something is lost"
+    )
+    transitions = actions.add_parser(
+        "to-transitions",
+        help="(s, a, r, c, s') as memory-mapped arrays, for training; status 1 if something of the recording is lost",
+    )
     for action, what in ((info, _info), (check, _info), (mend, _repair)):
         action.add_argument("path", type=Path, metavar="BAG", help="bag folder, .mcap or .db3 file")
         action.set_defaults(run=what)
@@ -38,7 +45,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _info(options: argparse.Namespace) -> int:
     """Print what was asked for; 1 if a check found something missing."""
     from safe_transfer_ros.bags.read import Bag
-    from safe_transfer_ros.transfer.continuity import gaps
+    from safe_transfer_ros.record.continuity import gaps
 
     bag = Bag(options.path)
     summaries = bag.summary()
@@ -46,20 +53,19 @@ def _info(options: argparse.Namespace) -> int:
     print(f"{bag.path}: {len(bag.files)} file{'s' * (len(bag.files) != 1)}, {size / 1e6:.1f} MB")
     if summaries:
         start, end = min(s.first_ns for s in summaries), max(s.last_ns for s in summaries)
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(start / 1e9))
-        print(f"from {stamp}, {(end - start) / 1e9:.1f} s, {sum(s.count for s in summaries):,} messages")
+        print(f"from {_date(start)}, {(end - start) / 1e9:.1f} s, {sum(s.count for s in summaries):,} messages")
     for s in summaries:
         seconds = (s.last_ns - s.first_ns) / 1e9
         rate = f"{(s.count - 1) / seconds:8.1f} Hz" if seconds > 0 else " " * 11
-        print(f"  {s.topic:34}{s.count:>10,} {rate}  {s.type_name}")
-    found = [damage.describe() for damage in bag.damage if not damage.whole]
+        print(f"  {printable(s.topic):34}{s.count:>10,} {rate}  {printable(s.type_name)}")
+    found = bag.losses() + [bag.clock.describe()] * bool(bag.clock.jumps)
     found += [
-        f"{s.topic}: {s.lost_before_recording} messages were sent that the recorder never got"
+        f"{printable(s.topic)}: {s.lost_before_recording} messages were sent that the recorder never got"
         for s in summaries
         if s.lost_before_recording
     ]
     if options.action == "check":
-        found += gaps(bag)
+        found += [printable(text) for text in gaps(bag)]
     for text in found:
         print(f"  ! {text}")
     if options.action == "info":
@@ -69,23 +75,30 @@ def _info(options: argparse.Namespace) -> int:
     return 1 if found else 0
 
 
+def _date(time_ns: int) -> str:
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_ns / 1e9))
+    except (OverflowError, OSError, ValueError):  # a clock that was never set
+        return f"{time_ns / 1e9:.0f} s after 1970"
+
+
 def _repair(options: argparse.Namespace) -> int:
-    """Write the new bag and say what could not be saved."""
+    """Write the new bag and say what could not be saved; 1 if that is anything."""
     from safe_transfer_ros.bags.repair import repair
 
     repaired = repair(options.path, options.out)
     for text in repaired.lost:
         print(f"  ! {text}")
     print(f"{options.out}: {repaired.messages:,} messages")
-    return 0
+    return 1 if repaired.lost else 0
 
 
 def _transitions(options: argparse.Namespace) -> int:
-    """Write the folder of transitions and say what was left out."""
+    """Write the folder of transitions and say what was left out; 1 if something of the recordings is lost."""
     from safe_transfer_ros.bags.foreign import read_mapping, write_foreign_transitions
     from safe_transfer_ros.bags.read import Bag
     from safe_transfer_ros.bags.transitions import write_transitions
-    from safe_transfer_ros.tasks.in_graph import in_graph
+    from safe_transfer_ros.tasks.deployment import in_graph
 
     bags = [Bag(path) for path in options.paths]
     if options.mapping is None:
@@ -94,12 +107,11 @@ def _transitions(options: argparse.Namespace) -> int:
         _, counts = write_foreign_transitions(bags[0], read_mapping(options.mapping), options.out)
     else:
         raise ValueError(f"--mapping takes one recording at a time, got {len(bags)}")
-    for bag in bags:
-        for damage in bag.damage:
-            if not damage.whole:
-                print(f"  ! {damage.describe()}")
+    lost = [text for bag in bags for text in bag.losses()]
+    for text in lost:
+        print(f"  ! {text}")
     print(f"{options.out}: {counts.describe()}")
-    return 0
+    return 1 if lost else 0
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -17,8 +17,14 @@ from safe_transfer_ros.configuration import build
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
 from safe_transfer_ros.launching.graph import SHARED, Parameters, Process, write_parameters
-from safe_transfer_ros.nodes.settings import CommissionSettings, ExperimentSettings, FilterSettings, SupervisorSettings
-from safe_transfer_ros.tasks.in_graph import in_graph
+from safe_transfer_ros.parameters.settings import (
+    CommissionSettings,
+    ExperimentSettings,
+    FilterSettings,
+    SupervisorSettings,
+)
+from safe_transfer_ros.tasks.deployment import in_graph
+from safe_transfer_ros.untrusted import printable_lines
 
 START_SECONDS = 30.0
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
@@ -37,7 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=arguments_text(),
     )
-    parser.add_argument("graph", help=f"one of: {', '.join(GRAPHS)}")
+    parser.add_argument("graph", help=f"one of: {', '.join(GRAPHS.names())}")
     parser.add_argument("arguments", nargs="*", metavar="key:=value", help="launch arguments, as for the run to come")
     parser.add_argument(
         "--step",
@@ -57,7 +63,7 @@ class Terminal:
 
     def confirm(self, text: str) -> bool:
         """Ask until the answer is a yes or a no; no terminal is a no."""
-        question = f"  {text}\n  Is the cell clear? Type yes to go on, no to end: "
+        question = f"  {printable_lines(text)}\n  Is the cell clear? Type yes to go on, no to end: "
         while True:
             try:
                 with self._interrupts.at_once():
@@ -70,7 +76,7 @@ class Terminal:
 
     def tell(self, text: str) -> None:
         """Ask for something to be done now."""
-        print(f"  {text}", flush=True)
+        print(f"  {printable_lines(text)}", flush=True)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -102,7 +108,8 @@ def run(options: argparse.Namespace) -> int:
         ended = "interrupted by the operator"
     passed = report.write(folder / report.NAME, about, outcomes, ended)
     valid = float(parameters["commission"]["valid_days"])
-    print(f"{'PASSED' if passed else 'NOT PASSED'}{f' ({ended})' if ended else ''}: {folder / report.NAME}")
+    verdict = "PASSED" if passed else "NOT PASSED"
+    print(f"{verdict}{f' ({printable_lines(ended)})' if ended else ''}: {folder / report.NAME}")
     print(
         f"robot:=hardware accepts it for {valid:g} days"
         if passed
@@ -121,7 +128,7 @@ def _walk(
     outcomes: list[Outcome],
 ) -> None:
     # Brings rclpy: not before the arguments are known to be right.
-    link_of = importlib.import_module("safe_transfer_ros.nodes.commissioning_link").CommissioningLink
+    link_of = importlib.import_module("safe_transfer_ros.commissioning.link").CommissioningLink
     supervisor = build(SupervisorSettings, parameters["controller_supervisor"], where="controller_supervisor")
     filter_ = build(FilterSettings, parameters["safety_filter"], where="safety_filter")
 
@@ -153,7 +160,7 @@ def _walk(
         link.until(lambda: link.up, START_SECONDS)  # what is wrong when they are not, the steps tell
         for outcome in commission(bench, steps, begun=lambda name: print(f"{name}:", flush=True)):
             outcomes.append(outcome)
-            print(f"  {'pass' if outcome.passed else 'FAIL'}  {outcome.says}", flush=True)
+            print(f"  {'pass' if outcome.passed else 'FAIL'}  {printable_lines(outcome.says)}", flush=True)
     except BaseException:
         link.trip()  # at once; what the processes do when they are stopped comes on top
         raise

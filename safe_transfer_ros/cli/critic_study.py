@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
       ValueError: wrong arguments, or --table-only with nothing finished.
     """
     from safe_transfer_ros.reporting.critic_study import draw, summary, table
-    from safe_transfer_ros.transfer.critic_study import ARMS, ASIDE, finished, load_or_compute
+    from safe_transfer_ros.studies.critic_study import ARMS, ASIDE, finished, load_or_compute
 
     if options.seeds < 1 or (options.iterations or 1) < 1:
         raise ValueError("--seeds and --iterations must be at least 1")

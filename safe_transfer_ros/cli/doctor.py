@@ -11,13 +11,14 @@ import platform
 import resource
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from safe_transfer_ros import middleware
+from safe_transfer_ros.interpreter import program_command, safe_environment
+from safe_transfer_ros.middleware import dds
+from safe_transfer_ros.untrusted import printable
 
 GOOD, WEAK, BAD = "ok", "warn", "FAIL"
 
@@ -31,7 +32,7 @@ class Finding:
     mend: str = ""
 
     def __str__(self) -> str:
-        return f"{self.verdict:5}{self.what}" + (f": {self.mend}" if self.mend else "")
+        return printable(f"{self.verdict:5}{self.what}" + (f": {self.mend}" if self.mend else ""))
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -141,8 +142,8 @@ def _discovery() -> Iterator[Finding]:
     if importlib.util.find_spec("rclpy") is None:
         return
     done = subprocess.run(
-        [sys.executable, "-c", _DISCOVERY],
-        env=os.environ | middleware.environment(),
+        program_command(_DISCOVERY),
+        env=safe_environment(os.environ) | dds.environment(),
         capture_output=True,
         text=True,
         timeout=60,

@@ -17,7 +17,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from safe_transfer_ros.cli.filter_view import LOST_SECONDS, ROUTINE, Contact, FilterView, Intervention
-from safe_transfer_ros.nodes.operator_request import Request
+from safe_transfer_ros.middleware.operator_request import Request
 from safe_transfer_ros.safety.reasons import REASON_TEXT, Mode
 
 ANSWER_SHOWN_SECONDS = 10.0

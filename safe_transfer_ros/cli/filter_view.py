@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any
 
 from safe_transfer_ros.safety.reasons import MODE_TEXT, Mode, Reason, describe, split
+from safe_transfer_ros.untrusted import printable
 
 LOST_SECONDS = 2.5
 """Diagnostics come once a second: two missed in a row, and half a second for a busy machine."""
@@ -22,6 +23,7 @@ ROUTINE = Reason.CLAMPED_TORQUE_LIMIT | Reason.CLAMPED_EFFORT_LIMIT | Reason.CLA
 
 _STOPPED = (Mode.HOLDING, Mode.TRIPPED)
 _REASON_KEY = "reason "
+_MOST_PARTS, _MOST_FIGURES, _MOST_CHARACTERS = 16, 200, 1000  # of one message
 
 
 class Contact(Enum):
@@ -104,7 +106,7 @@ class FilterView:
         self._status_stamp = _nanoseconds(message.header.stamp)
         self.torque_limit, self.limit_iteration = float(message.torque_limit), int(message.iteration)
         self.lease_lost = bool(message.lease_lost)
-        self.refusal = "" if message.accepted else str(message.message)
+        self.refusal = "" if message.accepted else _told(message.message)
         self.cause = describe(int(message.cause))
         if self.mode in _STOPPED and before is not self.mode:
             for reason in split(int(message.cause)):
@@ -124,17 +126,18 @@ class FilterView:
         if not ours:
             return
         self._hear(now)
-        figures = {str(pair.key): str(pair.value) for status in ours for pair in status.values}
+        pairs = [pair for status in ours for pair in status.values][:_MOST_FIGURES]
+        figures = {_told(pair.key): _told(pair.value) for pair in pairs}
         if _number(figures.get("decisions", "")) < _number(self.figures.get("decisions", "")):
             self._forget()  # its counters began anew: another process
-        self.robot = str(ours[0].hardware_id) or self.robot
-        self.warning = "; ".join(str(status.message) for status in ours if _level(status.level) > 0)
+        self.robot = _told(ours[0].hardware_id) or self.robot
+        self.warning = "; ".join(_told(status.message) for status in ours[:_MOST_PARTS] if _level(status.level) > 0)
         self._count(figures, now)
         self.figures, self.figures_at = figures, now
         # A filter that is deactivated publishes no status any more. Only from newer diagnostics: the two topics can
         # overtake each other, and a trip must not look undone for a second.
         if _nanoseconds(message.header.stamp) > self._status_stamp:
-            self._believe(figures, str(ours[0].message))
+            self._believe(figures, _told(ours[0].message))
 
     def on_estimate(self, message: Any, now: float) -> None:
         """Take in an UnsafetyEstimate. It comes from the monitor and is no sign of life of the filter."""
@@ -203,7 +206,7 @@ class FilterView:
     def _count(self, figures: dict[str, str], now: float) -> None:
         for key, text in figures.items():
             name = key.removeprefix(_REASON_KEY)
-            if name == key or name not in Reason.__members__ or not text.isdigit():
+            if name == key or name not in Reason.__members__ or not _whole(text):
                 continue
             tally = self._tallies.setdefault(Reason[name], _Tally())
             if tally.count < int(text) and self.figures_at is not None:
@@ -218,10 +221,19 @@ class FilterView:
         limit = _number(figures.get("torque_limit", ""))
         if math.isfinite(limit):
             self.torque_limit = limit
-        if figures.get("limit_iteration", "").isdigit():
+        if _whole(figures.get("limit_iteration", "")):
             self.limit_iteration = int(figures["limit_iteration"])
         if "limit_lease_lost" in figures:
             self.lease_lost = figures["limit_lease_lost"].lower() == "true"
+
+
+def _told(text: Any) -> str:
+    """A text from outside as the screen may show it: anybody may publish what looks like the filter's."""
+    return printable(str(text)[:_MOST_CHARACTERS])
+
+
+def _whole(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 20
 
 
 def _is_filter(name: str) -> bool:

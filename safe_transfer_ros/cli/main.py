@@ -9,6 +9,7 @@ import signal
 import sys
 
 from safe_transfer_ros import __version__
+from safe_transfer_ros.untrusted import printable_lines
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
@@ -75,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("safe_transfer: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except (ValueError, OSError) as error:
-        print(f"safe_transfer: {error}", file=sys.stderr)
+        print(f"safe_transfer: {printable_lines(error)}", file=sys.stderr)
         return EXIT_BAD_INPUT
 
 

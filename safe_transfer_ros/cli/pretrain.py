@@ -16,11 +16,13 @@ from rich.console import Console
 from safe_transfer_ros.cli.bars import progress_bar
 from safe_transfer_ros.cli.run import EXIT_INTERRUPTED
 from safe_transfer_ros.configuration import build
+from safe_transfer_ros.files import write_atomically
 from safe_transfer_ros.reporting.learning_curve import draw_learning_curves
 from safe_transfer_ros.reporting.provenance import provenance
 from safe_transfer_ros.tasks import task as tasks
-from safe_transfer_ros.transfer.pretrain import BatchRecord, PretrainSettings, pretrain
-from safe_transfer_ros.transfer.pretrain_run import CONFIG, POLICY, PretrainRun
+from safe_transfer_ros.transfer.pspt.pretraining import BatchRecord, PretrainSettings, pretrain
+from safe_transfer_ros.transfer.pspt.pretraining_run import CONFIG, NOT_SETTINGS, POLICY, PretrainRun
+from safe_transfer_ros.untrusted import read_yaml
 
 PLOT = "learning_curve.png"
 PROVENANCE = "policy.yaml"
@@ -93,8 +95,10 @@ def _settings(options: argparse.Namespace, task_name: str) -> tuple[PretrainSett
     folder = options.out or Path("runs") / f"pretrain-{task_name}-seed{seed}"
     earlier: dict[str, Any] = {}
     if options.resume and (folder / CONFIG).exists():
-        read = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-        earlier = {key: value for key, value in read.items() if key != "task"} if isinstance(read, dict) else {}
+        read = read_yaml(folder / CONFIG)
+        earlier = (
+            {key: value for key, value in read.items() if key not in NOT_SETTINGS} if isinstance(read, dict) else {}
+        )
     return build(PretrainSettings, earlier | given, where="pretrain"), folder
 
 
@@ -121,7 +125,7 @@ def _finish(training: PretrainRun, task: tasks.Task, settings: PretrainSettings)
         "machine": made_by["machine"],
         "versions": made_by["versions"],
     }
-    (training.folder / PROVENANCE).write_text(yaml.safe_dump(about, sort_keys=False), encoding="utf-8")
+    write_atomically(training.folder / PROVENANCE, yaml.safe_dump(about, sort_keys=False))
     plot = draw_learning_curves({f"seed {settings.seed}": records}, task.unsafety_limit, training.folder / PLOT)
     print(f"policy: {training.folder / POLICY}\nlearning curve: {plot}")
 
@@ -164,6 +168,6 @@ class _Display:
 
 
 def _known_tasks() -> tuple[str, ...]:
-    import safe_transfer_ros.tasks.cup_swirl  # noqa: F401 - registers itself
+    import safe_transfer_ros.tasks.cup_swirl.task  # noqa: F401 - registers itself
 
     return tasks.available()

@@ -9,7 +9,8 @@ from types import TracebackType
 from rich.console import Console
 
 from safe_transfer_ros.cli.bars import progress_bar
-from safe_transfer_ros.transfer.iteration import read
+from safe_transfer_ros.record.iteration import read
+from safe_transfer_ros.untrusted import printable
 
 
 class RunProgress:
@@ -57,5 +58,4 @@ class RunProgress:
 
     def say(self, text: str) -> None:
         """A line above the bar, of a process that was told things from outside: nothing in it steers the terminal."""
-        shown = "".join(character if character.isprintable() else "?" for character in text)
-        self._console.print(shown, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)

@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from safe_transfer_ros.untrusted import printable
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
@@ -25,9 +27,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(options: argparse.Namespace) -> int:
     """Write the report and say where it is."""
     # matplotlib takes a second to import: only who asks for a report pays for it.
+    from safe_transfer_ros.record.iteration import read
     from safe_transfer_ros.reporting.report import write
     from safe_transfer_ros.reporting.run import ROWS, is_bag, largest_differences, load, whole_bag
-    from safe_transfer_ros.transfer.iteration import read
 
     loaded = load(options.path)
     compare = None if options.compare is None else load(options.compare)
@@ -39,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
             differences = largest_differences(read(live), loaded.records)
             _print_differences(live, differences)
     for note in loaded.notes:
-        print(f"note: {note}")
+        print(f"note: {printable(note)}")
     print(f"report: {write(loaded, compare, out=options.out)}")
     return 0
 

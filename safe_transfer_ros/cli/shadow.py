@@ -10,6 +10,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from safe_transfer_ros.files import write_atomically
+from safe_transfer_ros.untrusted import printable
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add both subcommands."""
@@ -33,9 +36,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _report(options: argparse.Namespace) -> int:
     """Judge both on the same steps; status 1 if the candidate may not be promoted."""
-    from safe_transfer_ros.policies.critic import load_critic
-    from safe_transfer_ros.transfer.critic_data import action_bound
-    from safe_transfer_ros.transfer.shadow import objections, shadow_report
+    from safe_transfer_ros.critics.data import action_bound
+    from safe_transfer_ros.critics.safety_critic import load_critic
+    from safe_transfer_ros.critics.shadow import objections, shadow_report
 
     candidate = load_critic(options.candidate)
     active = load_critic(options.active) if options.active else None
@@ -50,7 +53,7 @@ def _report(options: argparse.Namespace) -> int:
         ]
     against = objections(reports[0], reports[1] if active else None, certified=bool(candidate.card.get("certified")))
     document = {"candidate": reports[0].as_dict(), "active": reports[1].as_dict() if active else None}
-    options.out.write_text(json.dumps(document | {"against": against}, indent=1) + "\n")
+    write_atomically(options.out, json.dumps(document | {"against": against}, indent=1) + "\n")
     for name, one in zip(("candidate", "active"), reports, strict=False):
         print(
             f"{name} {one.version}: {one.steps:,} steps, {one.failures:,} within {horizon} steps of a failure; "
@@ -59,7 +62,7 @@ def _report(options: argparse.Namespace) -> int:
             f"latency {one.latency_us[0]:.0f} us, 99 % {one.latency_us[1]:.0f} us"
         )
     for text in against:
-        print(f"  ! not to be promoted: {text}")
+        print(f"  ! not to be promoted: {printable(text)}")
     print(options.out)
     return 1 if against else 0
 
@@ -68,7 +71,7 @@ def _columns(options: argparse.Namespace, folder: Path) -> Any:
     from safe_transfer_ros.bags.read import Bag
     from safe_transfer_ros.bags.transition_store import ABOUT, Transitions
     from safe_transfer_ros.bags.transitions import write_transitions
-    from safe_transfer_ros.tasks.in_graph import in_graph
+    from safe_transfer_ros.tasks.deployment import in_graph
 
     if len(options.bags) == 1 and (options.bags[0] / ABOUT).exists():
         return Transitions(options.bags[0])
@@ -81,8 +84,7 @@ def _promote(options: argparse.Namespace) -> int:
     Raises:
       ValueError: if the report is of another critic, or stands against it and nothing was forced.
     """
-    from safe_transfer_ros.policies.critic import load_critic
-    from safe_transfer_ros.policies.weights import write_whole
+    from safe_transfer_ros.critics.safety_critic import load_critic
 
     candidate = load_critic(options.candidate)
     try:
@@ -108,6 +110,6 @@ def _promote(options: argparse.Namespace) -> int:
     log = options.active.with_name(f"{options.active.name}.promotions.jsonl")
     with log.open("a") as file:  # before the file changes: no promotion without its record
         file.write(json.dumps(entry) + "\n")
-    write_whole(options.active, options.candidate.read_bytes())
+    write_atomically(options.active, options.candidate.read_bytes())
     print(f"{options.active}: critic {candidate.version} from the next episode on; recorded in {log}")
     return 0

@@ -12,9 +12,9 @@ from typing import Generic
 from rich.console import Console
 
 from safe_transfer_ros.cli.bars import progress_bar
-from safe_transfer_ros.transfer import run_store
-from safe_transfer_ros.transfer.run_store import Columns, Curves, Run, RunStore, WorkItem
-from safe_transfer_ros.transfer.workers import Workers
+from safe_transfer_ros.learning.workers import Workers
+from safe_transfer_ros.studies import run_store
+from safe_transfer_ros.studies.run_store import Columns, Curves, Run, RunStore, WorkItem
 
 
 def complete(

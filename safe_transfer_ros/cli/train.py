@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from safe_transfer_ros.transfer.learners.method import LearnerSettings, Method
+    from safe_transfer_ros.transfer.constrained.method import LearnerSettings, Method
 
 _DESCRIPTION = """\
 Learn a task from nothing while failing as seldom as may be.
@@ -95,12 +95,12 @@ def run(options: argparse.Namespace) -> int:
       OSError: the folder cannot be written.
     """
     from safe_transfer_ros.cli.study import complete
+    from safe_transfer_ros.learning.environment import check_task
+    from safe_transfer_ros.learning.imitation import RULES
+    from safe_transfer_ros.learning.workers import LocalWorkers
     from safe_transfer_ros.reporting import learners
-    from safe_transfer_ros.transfer.learners.environment import check_task
-    from safe_transfer_ros.transfer.learners.imitation import RULES
-    from safe_transfer_ros.transfer.learners.method import METHODS, method
-    from safe_transfer_ros.transfer.learners.run import LearnerRun, LearnerStore, compute
-    from safe_transfer_ros.transfer.workers import LocalWorkers
+    from safe_transfer_ros.studies.learner_run import LearnerRun, LearnerStore, compute
+    from safe_transfer_ros.transfer.constrained.method import METHODS, method
 
     for name in ("seeds", "epochs", "episodes", "jobs"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
@@ -149,7 +149,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _settings(method: Method, options: argparse.Namespace) -> list[LearnerSettings]:
     """Every combination of what was asked for, as far as it concerns the method."""
-    from safe_transfer_ros.transfer.learners.method import LearnerSettings
+    from safe_transfer_ros.transfer.constrained.method import LearnerSettings
 
     usual = LearnerSettings(seed_tuples=options.seed_tuples, own_target=options.own_target and method.alpha > 0.0)
     constrained, multiplied = method.update != "reward", method.update == "lagrangian"

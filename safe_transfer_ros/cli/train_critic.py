@@ -43,8 +43,8 @@ def run(options: argparse.Namespace) -> int:
     Raises:
       ValueError: what cannot be read or trained from.
     """
+    from safe_transfer_ros.critics.training import CriticSettings, TrainingSettings, train_critic
     from safe_transfer_ros.reporting.reliability import draw_reliability
-    from safe_transfer_ros.transfer.critic_training import CriticSettings, TrainingSettings, train_critic
 
     settings = TrainingSettings(
         critic=CriticSettings(
@@ -86,7 +86,7 @@ def _transitions(options: argparse.Namespace) -> Any:
     from safe_transfer_ros.bags.read import Bag
     from safe_transfer_ros.bags.transition_store import ABOUT, Transitions
     from safe_transfer_ros.bags.transitions import write_transitions
-    from safe_transfer_ros.tasks.in_graph import in_graph
+    from safe_transfer_ros.tasks.deployment import in_graph
 
     if len(options.bags) == 1 and (options.bags[0] / ABOUT).exists():
         return Transitions(options.bags[0])

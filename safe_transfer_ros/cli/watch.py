@@ -21,10 +21,10 @@ from safe_transfer_ros.cli.filter_view import Contact, FilterView
 from safe_transfer_ros.cli.keys import KeyReader, in_front
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.launching import domain
-from safe_transfer_ros.nodes.operator_request import Request
+from safe_transfer_ros.middleware.operator_request import Request
 
 if TYPE_CHECKING:
-    from safe_transfer_ros.nodes.operator_link import OperatorLink
+    from safe_transfer_ros.middleware.operator_link import OperatorLink
 
 EXIT_FINE, EXIT_TRIPPED, EXIT_NO_FILTER, EXIT_NOT_CONFIRMED = 0, 1, 3, 4
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
@@ -279,7 +279,7 @@ class _Lines:
 
 def _join(view: FilterView, listening: Listening) -> OperatorLink:
     try:
-        from safe_transfer_ros.nodes.operator_link import OperatorLink  # brings ROS: only now
+        from safe_transfer_ros.middleware.operator_link import OperatorLink  # brings ROS: only now
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"watch needs ROS 2 and safe_transfer_msgs ({error}): `make setup`, or source a ROS 2 workspace"

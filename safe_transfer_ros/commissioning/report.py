@@ -15,8 +15,10 @@ import yaml
 from safe_transfer_ros import __version__
 from safe_transfer_ros.commissioning.procedure import STEPS
 from safe_transfer_ros.commissioning.step import Outcome
-from safe_transfer_ros.nodes.settings import ExperimentSettings
+from safe_transfer_ros.files import write_atomically
+from safe_transfer_ros.parameters.settings import ExperimentSettings
 from safe_transfer_ros.robots.description import RobotDescription
+from safe_transfer_ros.untrusted import UntrustedError, read_yaml
 
 NAME = "report.yaml"
 MEND = "run `safe_transfer commission`"
@@ -67,7 +69,7 @@ def write(path: Path, about: dict[str, Any], outcomes: Sequence[Outcome], ended:
         "broken_off": ended,
         "steps": steps,
     }
-    path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    write_atomically(path, yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
     return passed
 
 
@@ -82,10 +84,10 @@ def refusal(path: Path | None, about: dict[str, Any], valid_days: float) -> str 
     if path is None:
         return f"no commissioning report for {about['robot']} in {folder()}: {MEND}"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
         age_days = (time.time() - float(content["unix_time"])) / 86400.0
         steps = {str(one["name"]): one for one in content["steps"]}
-    except (OSError, yaml.YAMLError, TypeError, KeyError, ValueError, AttributeError):
+    except (OSError, TypeError, KeyError, ValueError, AttributeError, OverflowError):
         return f"{path} is no readable commissioning report: {MEND}"
     for name, wanted in about.items():
         if content.get(name) != wanted:
@@ -104,7 +106,7 @@ def refusal(path: Path | None, about: dict[str, Any], valid_days: float) -> str 
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        content = read_yaml(path)
+    except (OSError, UntrustedError):
         return {}
     return content if isinstance(content, dict) else {}

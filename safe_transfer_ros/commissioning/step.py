@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from safe_transfer_ros.nodes.settings import CommissionSettings
+from safe_transfer_ros.parameters.settings import CommissionSettings
 from safe_transfer_ros.robots.description import RobotDescription
 
 Array = npt.NDArray[np.float64]

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from safe_transfer_ros.faults.ledger import Kind, Ledger
-from safe_transfer_ros.nodes.process import Lifetime, run
-from safe_transfer_ros.nodes.safety_filter import SafetyFilter
+from safe_transfer_ros.middleware.process import Lifetime, run
+from safe_transfer_ros.nodes.safety_filter import SafetyFilterNode
+from safe_transfer_ros.safety.filter.proposal import Distribution
 from safe_transfer_ros.safety.reasons import Reason, Verdict
 
 Array = npt.NDArray[np.float64]
@@ -36,7 +37,14 @@ class StubCritic:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def judge(
-        self, observation: Array, mean: Array, stddev: Array, sample: Array, torque_limit: float
+        self,
+        observation: Array,
+        mean: Array,
+        stddev: Array,
+        sample: Array,
+        torque_limit: float,
+        distribution: Distribution = Distribution.GAUSSIAN,
+        bound: Array | None = None,
     ) -> tuple[Array, float, Verdict, Reason]:
         """As safety/critic_gate.Gate has it."""
         behaviour = self._behaviour
@@ -64,8 +72,8 @@ def main() -> None:
     parser.add_argument("--ledger", required=True, help="file to append to")
     options, _ = parser.parse_known_args()
 
-    def create(lifetime: Lifetime) -> SafetyFilter:
-        node = SafetyFilter(gate=StubCritic(Ledger(options.ledger)))
+    def create(lifetime: Lifetime) -> SafetyFilterNode:
+        node = SafetyFilterNode(gate=StubCritic(Ledger(options.ledger)))
         node.bring_up()
         return node
 

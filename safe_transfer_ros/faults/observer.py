@@ -28,11 +28,10 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
-from safe_transfer_ros import middleware
 from safe_transfer_ros.faults.recorded import COMMANDS, DECISIONS, key
 from safe_transfer_ros.faults.stand_ins import INTRUDER_TORQUE
-from safe_transfer_ros.nodes import qos
-from safe_transfer_ros.nodes.state_publisher import history_of
+from safe_transfer_ros.middleware import dds, qos
+from safe_transfer_ros.middleware.state_publisher import history_of
 
 ANSWER_SECONDS = 20.0  # discovery can take three seconds a try
 
@@ -72,7 +71,7 @@ class Observer:
 
     def __enter__(self) -> Observer:
         """Join the graph."""
-        middleware.set_defaults()
+        dds.set_defaults()
         self._context = Context()
         rclpy.init(context=self._context, domain_id=self._domain, signal_handler_options=SignalHandlerOptions.NO)
         self._node = node = Node("fault_observer", context=self._context)

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from safe_transfer_ros.faults.ledger import Kind
 from safe_transfer_ros.faults.network import Cable
 from safe_transfer_ros.faults.observer import NotSo, Observer, until
 from safe_transfer_ros.faults.promises import Bounds, Grants
+from safe_transfer_ros.interpreter import module_command
 from safe_transfer_ros.launching.embedded import child_environment
 from safe_transfer_ros.launching.graph import SHARED, Parameters, complete, write_parameters
 from safe_transfer_ros.safety.reasons import Mode
@@ -180,7 +180,7 @@ class Stage:
 
     def start(self, role: str) -> None:
         """Start a process that is not running."""
-        command = [sys.executable, "-m", *self._command(role)]
+        command = module_command(*self._command(role))
         if self.setting.robot_beyond and role in ("mujoco_sim", "witness"):
             command = [*self.cable.to_far, *command]
         log = open(self.folder / f"{role}.log", "ab")

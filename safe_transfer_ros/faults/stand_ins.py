@@ -10,7 +10,6 @@ of the role, kept until the next line, or `extra KIND`: one message of that kind
 from __future__ import annotations
 
 import argparse
-import random
 import sys
 import threading
 import time
@@ -31,9 +30,10 @@ from std_msgs.msg import Bool, Float64MultiArray
 
 from safe_transfer_ros.faults import proposals
 from safe_transfer_ros.faults.ledger import Kind, Ledger
-from safe_transfer_ros.nodes import qos, realtime
-from safe_transfer_ros.nodes.process import Lifetime, run
-from safe_transfer_ros.nodes.stamps import set_ns, to_ns
+from safe_transfer_ros.middleware import qos, realtime
+from safe_transfer_ros.middleware.process import Lifetime, run
+from safe_transfer_ros.middleware.stamps import set_ns, to_ns
+from safe_transfer_ros.randomness import Purpose, stdlib_generator
 from safe_transfer_ros.tasks.task import make
 
 STATE_RATE_HZ = 200.0
@@ -52,7 +52,7 @@ class StandIn(Node):
         self.ledger = Ledger(options.ledger)
         self.behaviour = "behave"
         self._heard = False
-        self.random = random.Random(options.seed)
+        self.random = stdlib_generator(Purpose.FAULTY_PROCESS, options.seed)
         robot = make("pr2_cup_swirl").robot
         self.joints = list(robot.joint_names)
         self.n_joints = len(self.joints)
@@ -244,7 +244,7 @@ class Policy(StandIn):
         elif kind == "future_stamps":
             stamp_ns += _SECOND // 2
         set_ns(message.header.stamp, stamp_ns)
-        message.joint_names, effort = proposals.make(kind, self.joints, self._step)
+        message.action_names, effort = proposals.make(kind, self.joints, self._step)
         message.mean, message.stddev, message.effort = effort, [0.3] * len(effort), effort
         good = kind not in proposals.BAD
         if kind == "garbage":
@@ -340,7 +340,7 @@ class Intruder(StandIn):
             return
         torque = [INTRUDER_TORQUE] * self.n_joints
         if kind is PolicyAction:
-            message = PolicyAction(joint_names=self.joints, mean=torque, stddev=torque, effort=torque)
+            message = PolicyAction(action_names=self.joints, mean=torque, stddev=torque, effort=torque)
         else:
             message = Float64MultiArray(data=torque)
         self._joined[self.behaviour].publish(message)

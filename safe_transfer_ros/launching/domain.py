@@ -1,22 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A ROS domain of its own for every run, so that two runs on one machine never hear each other."""
+"""A ROS domain of its own for every run, so that two runs on one machine never hear each other.
+
+A claim is two things. A name that the kernel gives to one process at a time, whoever's it is: an abstract socket, which
+is no file and ends with its process. And a file that tells this user's other commands what the domain is for, in a
+folder that nobody else can write to: in a shared one, a stranger's link would have its target overwritten.
+"""
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
+import socket
+import stat
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from safe_transfer_ros.configuration import ConfigurationError
+from safe_transfer_ros.untrusted import printable
 
 # Domain 0 is everybody's default; above 101 the UDP ports collide with Linux's ephemeral ones.
 _CHOICES = range(1, 102)
 HIGHEST = 232
 _LOOKS = 3  # attempts at a lock, some milliseconds in all
+_MOST_CHARACTERS = 8192  # of what a claim says of its run
 
 
 @dataclass(frozen=True)
@@ -25,6 +36,12 @@ class Domain:
 
     number: int
     lock: IO[str]
+    name: socket.socket
+
+    def release(self) -> None:
+        """Give the domain up before the process ends."""
+        self.lock.close()
+        self.name.close()
 
     def serves(self, run_dir: Path) -> None:
         """Note what the domain is for, so that `running` can tell a person which run is which."""
@@ -41,7 +58,7 @@ class Running:
     run_dir: str  # empty while the run is being planned
 
     def __str__(self) -> str:
-        return f"{self.number} ({self.run_dir or f'process {self.process}'})"
+        return f"{self.number} ({printable(self.run_dir) or f'process {self.process}'})"
 
 
 def claim(default: int | None = None) -> Domain:
@@ -55,9 +72,10 @@ def claim(default: int | None = None) -> Domain:
     if wanted is not None:
         claimed = _try(wanted)
         if claimed is None:
-            holder = (_path(wanted).read_text().splitlines() or ["unknown"])[0]
+            held = [run for run in running() if run.number == wanted]
+            holder = f"process {held[0].process}" if held else "another user's"
             raise ConfigurationError(
-                f"ROS domain {wanted} is in use by another run (process {holder}): stop that run, or unset "
+                f"ROS domain {wanted} is in use by another run ({holder}): stop that run, or unset "
                 "ROS_DOMAIN_ID to have a free domain chosen"
             )
         return claimed
@@ -83,18 +101,19 @@ def from_environment() -> int | None:
 
 
 def running() -> tuple[Running, ...]:
-    """The domains that runs on this machine hold now, lowest first."""
+    """The domains that this user's runs on this machine hold now, lowest first."""
     found = []
-    for path in sorted(_path(0).parent.glob("domain_*.lock")):
+    folder = _folder()
+    for path in sorted(folder.glob("domain_*.lock")) if _is_ours(folder) else ():
         number = path.stem.partition("_")[2]
         if not number.isdigit():
             continue
         try:
-            with open(path) as lock:
-                process, _, run_dir = lock.read().partition("\n")
+            with _opened(path, os.O_RDONLY) as lock:
+                process, _, run_dir = lock.read(_MOST_CHARACTERS).partition("\n")
                 if _held(lock):
                     found.append(Running(int(number), int(process or 0), run_dir.strip()))
-        except (OSError, ValueError):  # it has just gone, or is another user's, or not ours at all
+        except (OSError, ValueError):  # it has just gone, or is not ours at all
             continue
     return tuple(sorted(found, key=lambda run: run.number))
 
@@ -110,26 +129,78 @@ def _held(lock: IO[str]) -> bool:
 
 
 def _try(number: int) -> Domain | None:
-    path = _path(number)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = open(path, "a+")  # held open for the life of the process: it is the claim
-    except PermissionError:  # another user's
+    name = _name(number)
+    if name is None:
         return None
-    for _ in range(_LOOKS):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except OSError:
-            time.sleep(0.002)  # perhaps somebody was only looking, see `_held`
-    else:
-        lock.close()
+    try:
+        lock = _locked(number)
+    except BaseException:
+        name.close()
+        raise
+    if lock is None:
+        name.close()
         return None
     lock.truncate(0)
     lock.write(str(os.getpid()))
     lock.flush()
-    return Domain(number, lock)
+    return Domain(number, lock, name)
 
 
-def _path(number: int) -> Path:
-    return Path(tempfile.gettempdir()) / "safe_transfer_ros" / f"domain_{number}.lock"
+def _name(number: int) -> socket.socket | None:
+    """The kernel's name for a domain, among all who share a temporary folder; None: another process has it."""
+    shared = hashlib.sha256(os.fsencode(os.path.realpath(tempfile.gettempdir()))).hexdigest()[:16]
+    name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        name.bind(f"\0safe_transfer_ros/{shared}/domain_{number}")
+    except OSError:
+        name.close()
+        return None
+    return name
+
+
+def _locked(number: int) -> IO[str] | None:
+    """This user's file about a domain, locked; None: another process of theirs has it."""
+    folder = _folder()
+    with suppress(FileExistsError):
+        os.mkdir(folder, 0o700)
+    if not _is_ours(folder):
+        raise ConfigurationError(
+            f"{folder} must be a folder of this user's that nobody else can write to: remove it, or set TMPDIR"
+        )
+    # Held open for the life of the process: with the name it is the claim.
+    lock = _opened(folder / f"domain_{number}.lock", os.O_RDWR | os.O_CREAT)
+    for _ in range(_LOOKS):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+        except OSError:
+            time.sleep(0.002)  # perhaps somebody was only looking, see `_held`
+    lock.close()
+    return None
+
+
+def _opened(path: Path, flags: int) -> IO[str]:
+    """A regular file with one name, never what a link points to, and never waited for.
+
+    Raises:
+      OSError: if it is anything else.
+    """
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_uid != os.geteuid():
+        os.close(descriptor)
+        raise OSError(f"{path} is no file of ours")
+    return open(descriptor, "r+" if flags & os.O_RDWR else "r", encoding="utf-8", errors="replace")
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether it is a folder, not a link to one, that this user alone may use."""
+    try:
+        found = os.lstat(folder)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+
+
+def _folder() -> Path:
+    return Path(tempfile.gettempdir()) / f"safe_transfer_ros-{os.geteuid()}"

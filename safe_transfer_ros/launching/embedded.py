@@ -15,18 +15,20 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from safe_transfer_ros import middleware
+from safe_transfer_ros.interpreter import module_command, safe_environment
 from safe_transfer_ros.launching.domain import Domain
 from safe_transfer_ros.launching.graph import Process
+from safe_transfer_ros.middleware import dds
+from safe_transfer_ros.untrusted import printable
 
 STOP_SECONDS = 10.0  # a process that has not ended this long after SIGINT is killed, and that is reported
 
 
 def child_environment(domain: int) -> dict[str, str]:
     """Environment of a node's process in a ROS domain: localhost only, bound to the life of this process."""
-    return os.environ | {
+    return safe_environment(os.environ) | {
         "ROS_DOMAIN_ID": str(domain),
-        **middleware.environment(),
+        **dds.environment(),
         "SAFE_TRANSFER_LAUNCHER_PID": str(os.getpid()),
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": "1",  # one process a role, two cores: threads inside them only get in each other's way
@@ -117,7 +119,7 @@ class Launcher:
         log = open(self._log_dir / f"{node}.log", "wb")
         with log:
             self._children[node] = subprocess.Popen(
-                [sys.executable, "-m", f"safe_transfer_ros.nodes.{node}", *self._arguments],
+                module_command(f"safe_transfer_ros.nodes.{node}", *self._arguments),
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -127,7 +129,7 @@ class Launcher:
 
     def _last_line(self, node: str) -> str:
         text = (self._log_dir / f"{node}.log").read_text(errors="replace").strip()
-        return text.splitlines()[-1] if text else "it said nothing"
+        return printable(text.splitlines()[-1]) if text else "it said nothing"
 
 
 def wait(launcher: Launcher, period: float = 0.1) -> None:

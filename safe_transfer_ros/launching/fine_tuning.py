@@ -16,6 +16,8 @@ import yaml
 from safe_transfer_ros import resources
 from safe_transfer_ros.commissioning import report
 from safe_transfer_ros.configuration import ConfigurationError, build, parse
+from safe_transfer_ros.critics.gate import CriticGate
+from safe_transfer_ros.critics.safety_critic import read_critic_file
 from safe_transfer_ros.launching.graph import (
     SHARED,
     Argument,
@@ -27,12 +29,12 @@ from safe_transfer_ros.launching.graph import (
     read_parameters,
     write_parameters,
 )
-from safe_transfer_ros.nodes.critic_file import CriticFileGate
-from safe_transfer_ros.nodes.settings import ExperimentSettings, FilterSettings, MonitorSettings
+from safe_transfer_ros.learning.policy_file import load_policy
+from safe_transfer_ros.parameters.settings import ExperimentSettings, FilterSettings, MonitorSettings
+from safe_transfer_ros.record.resume import CONFIG, left_off, session_path, sessions
 from safe_transfer_ros.robots.simulation import perturbation
-from safe_transfer_ros.tasks.in_graph import in_graph
-from safe_transfer_ros.transfer.policy_file import load_for
-from safe_transfer_ros.transfer.resume import CHECKPOINTS, CONFIG, left_off, session_path, sessions
+from safe_transfer_ros.tasks.deployment import in_graph
+from safe_transfer_ros.transfer.graph_learners import LEARNERS
 
 ARGUMENTS = (
     Argument(
@@ -61,13 +63,13 @@ ARGUMENTS = (
     Argument(
         name="critic",
         description="safety critic (safetensors) that may refuse proposals; empty: none",
-        parameter="safety_filter.critic",
+        parameter="trainer.critic",
     ),
     Argument(
         name="learner",
-        description="pspt; or csc, whose critic learns in the run and refuses proposals",
+        description="; ".join(f"{name}: {learner.description}" for name, learner in LEARNERS.items()),
         parameter="trainer.learner",
-        choices=("pspt", "csc"),
+        choices=tuple(LEARNERS),
     ),
     Argument(name="perturbation", description="the simulated arm's difference", parameter="mujoco_sim.perturbation"),
     Argument(name="seed", description="seed of everything random", parameter=f"{SHARED}.seed"),
@@ -149,12 +151,11 @@ class FineTuningGraph:
         run_dir = Path(own["run_dir"] or f"runs/{self.name}-{time.strftime('%Y%m%d-%H%M%S')}").absolute()
         parameters.setdefault("trainer", {})["run_dir"] = str(run_dir)
         parameters.setdefault("bag_recorder", {})["bag"] = str(run_dir / "bag")
-        parameters = _with_critic(complete(parameters), run_dir)
+        parameters = _with_critic(complete(parameters))
         simulated = own["robot"] == "sim"
         evidence = {} if simulated else _check_hardware(parameters, given)
         _check_inputs(parameters)
         _create(run_dir)
-        _write_critic(parameters)
         processes = _processes(simulated=simulated, record=own["record"] == "true")
         return _session(run_dir, parameters, evidence, processes, session=0)
 
@@ -193,6 +194,7 @@ class FineTuningGraph:
             raise ConfigurationError(f"resume:= goes on with the run as it was: leave out {', '.join(others)}")
         session = sessions(run_dir)
         parameters = complete(read_parameters(session_path(run_dir, CONFIG, max(session - 1, 0))))
+        parameters = _moved(parameters, run_dir)
         experiment = build(ExperimentSettings, parameters[SHARED], where=self.name)
         monitor = build(MonitorSettings, parameters["unsafety_monitor"], where="unsafety_monitor")
         start = left_off(run_dir, experiment.governor(monitor))
@@ -209,43 +211,36 @@ class FineTuningGraph:
         parameters = complete(parameters)
         _check_inputs(parameters)
         _check_room(run_dir)
-        _write_critic(parameters)
         simulated = given.get("robot", "sim") == "sim"
         evidence = {} if simulated else _check_hardware(parameters, given)
         processes = _processes(simulated=simulated, record="bag_recorder" in experiment.nodes)
         return _session(run_dir, parameters, evidence, processes, session=session)
 
 
-def _with_critic(parameters: Parameters, run_dir: Path) -> Parameters:
-    """CSC: the critic that the trainer writes is the one that the filter asks; no training could have certified it."""
-    if parameters["trainer"]["learner"] == "csc":
-        path = str(run_dir / "critic.safetensors")
-        parameters["trainer"]["critic"] = path
-        parameters["safety_filter"].update(critic=path, critic_uncertified=True)
-    return parameters
+def _moved(parameters: Parameters, run_dir: Path) -> Parameters:
+    """The parameters with every path inside the run's directory where that directory is now.
 
-
-def _write_critic(parameters: Parameters) -> None:
-    """CSC: the filter will not start without a critic, and the trainer has not started either.
-
-    Of a run that goes on it is the one behind its last finished iteration: the file may be of one that was cut.
+    It may have been copied or moved since they were written; what the copy goes on with is the copy's.
     """
-    trainer, shared = parameters["trainer"], parameters[SHARED]
-    if trainer["learner"] == "csc":
-        # Here only: it brings torch along, which would keep whoever starts a graph waiting for two seconds.
-        from safe_transfer_ros.transfer.policy_updates import CscUpdates
+    before = Path(parameters["trainer"]["run_dir"])
 
-        graph = in_graph(shared["task"])
-        policy, _ = load_for(graph.task, trainer["policy"])
-        CscUpdates(
-            graph,
-            policy,
-            max_kl=trainer["max_kl"],
-            seed=shared["seed"],
-            critic=Path(trainer["critic"]),
-            checkpoints=Path(trainer["run_dir"]) / CHECKPOINTS,
-            first_iteration=shared["first_iteration"],
-        )
+    def here(value: Any) -> Any:
+        if not isinstance(value, str) or not before.is_absolute():
+            return value
+        return str(run_dir / Path(value).relative_to(before)) if Path(value).is_relative_to(before) else value
+
+    moved = {node: {name: here(value) for name, value in own.items()} for node, own in parameters.items()}
+    moved["trainer"]["run_dir"] = str(run_dir)
+    return moved
+
+
+def _with_critic(parameters: Parameters) -> Parameters:
+    """The filter has to ask a critic where the trainer sends one; a learner's own no training could have certified."""
+    if LEARNERS[parameters["trainer"]["learner"]].learns_critic:
+        parameters["safety_filter"].update(critic="required", critic_uncertified=True)
+    elif parameters["trainer"]["critic"]:
+        parameters["safety_filter"]["critic"] = "required"
+    return parameters
 
 
 def _session(
@@ -317,11 +312,20 @@ def _check_strictness(parameters: Parameters) -> None:
 
 def _check_inputs(parameters: Parameters) -> None:
     graph = in_graph(parameters[SHARED]["task"])
-    load_for(graph.task, parameters["trainer"]["policy"])
+    name, learner = parameters["trainer"]["policy"], LEARNERS[parameters["trainer"]["learner"]]
+    policy, _ = load_policy(graph.task, name)
+    if policy.kind != "gaussian" and not learner.any_kind:
+        raise ConfigurationError(
+            f"policy {name} is a '{policy.kind}' one, and learner {parameters['trainer']['learner']} takes Gaussian "
+            "policies: learner:=none runs it as it is"
+        )
     perturbation(parameters["mujoco_sim"]["perturbation"])
     settings = build(FilterSettings, parameters["safety_filter"], where="safety_filter")
-    if settings.critic and parameters["trainer"]["learner"] != "csc":
-        CriticFileGate(graph, settings, seed=0)
+    gate = CriticGate(graph, settings, seed=0) if settings.critic == "required" else None
+    if gate is not None and not learner.learns_critic:
+        refusal = gate.offer(read_critic_file(parameters["trainer"]["critic"]), name=parameters["trainer"]["critic"])
+        if refusal:
+            raise ConfigurationError(f"trainer.critic: {refusal}")
 
 
 def _create(run_dir: Path) -> None:

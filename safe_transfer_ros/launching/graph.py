@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from safe_transfer_ros.configuration import ConfigurationError, build, field_types, nearest, parse
-from safe_transfer_ros.nodes.settings import SECTIONS, ExperimentSettings
+from safe_transfer_ros.parameters.settings import SECTIONS, ExperimentSettings
+from safe_transfer_ros.untrusted import UntrustedError, printable, read_yaml
 
 SHARED = "/**"
 
@@ -43,26 +44,44 @@ Parameters = dict[str, dict[str, Any]]
 def read_parameters(path: Path) -> Parameters:
     """Read a ROS parameter file (`node: ros__parameters: {...}`).
 
+    A section that is there twice is merged, as ROS does; a parameter that is there twice is refused.
+
     Raises:
       ConfigurationError: missing, unreadable, or of another layout; the text names the file and the place.
     """
     try:
-        document = yaml.safe_load(path.read_text())
+        document = read_yaml(path, merge_sections=2)
     except OSError as error:
-        raise ConfigurationError(f"cannot read configuration {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path} is not YAML: {str(error).splitlines()[0]}") from error
+        raise ConfigurationError(f"cannot read configuration {path}: {error.strerror or error}") from error
+    except UntrustedError as error:
+        raise ConfigurationError(str(error)) from None
     if not isinstance(document, dict):
         raise ConfigurationError(f"{path}: expected 'node: ros__parameters: ...', got {type(document).__name__}")
     parameters: Parameters = {}
     for node, section in document.items():
         values = section.get("ros__parameters") if isinstance(section, dict) else None
         if not isinstance(values, dict):
-            raise ConfigurationError(f"{path}: section '{node}' must hold a 'ros__parameters:' mapping")
+            raise ConfigurationError(f"{path}: section '{printable(node)}' must hold a 'ros__parameters:' mapping")
         if node != SHARED and node not in SECTIONS:
-            raise ConfigurationError(f"{path}: unknown node '{node}'; {nearest(node, [SHARED, *SECTIONS])}")
+            known = [SHARED, *SECTIONS]
+            raise ConfigurationError(f"{path}: unknown node '{printable(node)}'; {nearest(str(node), known)}")
+        _check_names(path, str(node), values)
         parameters[str(node)] = dict(values)
     return parameters
+
+
+def _check_names(path: Path, node: str, values: Mapping[Any, Any]) -> None:
+    known = field_types(ExperimentSettings if node == SHARED else SECTIONS[node])
+    for name in values:
+        if name == "use_sim_time":
+            raise ConfigurationError(
+                f"{path}: {node}: use_sim_time is not taken: ages are measured on the steady clock, and all else is "
+                "told by the robot's own stamps; leave it out"
+            )
+        if name not in known:
+            raise ConfigurationError(
+                f"{path}: {node} has no parameter '{printable(name)}'; {nearest(str(name), known)}"
+            )
 
 
 def on_top(parameters: Parameters, layer: Parameters) -> Parameters:

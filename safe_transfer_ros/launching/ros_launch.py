@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from typing import Any
 
 from launch import LaunchContext, LaunchDescription
@@ -22,10 +21,12 @@ from launch.events import Shutdown, matches_action
 from launch.events.process import SignalProcess
 from launch_ros.actions import Node
 
-from safe_transfer_ros import middleware, resources
+from safe_transfer_ros import resources
+from safe_transfer_ros.interpreter import module_command
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.fine_tuning import FineTuningGraph
 from safe_transfer_ros.launching.graph import Argument, Parameters, Process, read_parameters
+from safe_transfer_ros.middleware import dds
 
 
 def describe(graph: FineTuningGraph) -> LaunchDescription:
@@ -60,13 +61,14 @@ def _actions(context: LaunchContext, graph: FineTuningGraph) -> list[Any]:
     number = claimed.number
     actions: list[Any] = [
         SetEnvironmentVariable("ROS_DOMAIN_ID", str(number)),
-        *(SetEnvironmentVariable(name, value) for name, value in middleware.environment().items()),
+        *(SetEnvironmentVariable(name, value) for name, value in dds.environment().items()),
         SetEnvironmentVariable("OMP_NUM_THREADS", "1"),
         SetEnvironmentVariable("ROS_LOG_DIR", str(plan.log_dir)),  # what each node's logger says, as `up` keeps it
+        SetEnvironmentVariable("PYTHONSAFEPATH", "1"),  # nothing is imported from the folder we are started in
         LogInfo(msg=f"run directory {plan.run_dir}; to look inside: export ROS_DOMAIN_ID={number}"),
     ]
     report = ExecuteProcess(
-        cmd=[sys.executable, "-m", "safe_transfer_ros.cli.main", "report", str(plan.run_dir)], output="screen"
+        cmd=module_command("safe_transfer_ros.cli.main", "report", str(plan.run_dir)), output="screen"
     )
     nodes = {
         process.node: Node(

@@ -11,6 +11,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from safe_transfer_msgs.msg import (
+    CriticWeights,
     FilterStatus,
     PolicyAction,
     PolicyStatus,
@@ -26,11 +27,11 @@ from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.qos import OfferedQos
 from safe_transfer_ros.bags.record import BagWriter
 from safe_transfer_ros.configuration import ConfigurationError
-from safe_transfer_ros.nodes import object_pose, qos
-from safe_transfer_ros.nodes.parameters import declare
-from safe_transfer_ros.nodes.process import EXIT_BAD_INPUT, Lifetime, run
-from safe_transfer_ros.nodes.settings import ExperimentSettings, RecorderSettings
-from safe_transfer_ros.nodes.state_publisher import history_of
+from safe_transfer_ros.middleware import object_pose, qos
+from safe_transfer_ros.middleware.parameters import declare
+from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
+from safe_transfer_ros.middleware.state_publisher import history_of
+from safe_transfer_ros.parameters.settings import ExperimentSettings, RecorderSettings
 
 # Topic, type, what its publisher offers, and how deep to listen; besides these, the commands. States that have a
 # history are recorded from there: their own topic keeps the newest only, which a stalled recorder could miss.
@@ -46,6 +47,7 @@ TOPICS: tuple[tuple[str, type, QoSProfile, QoSProfile], ...] = (
     ("unsafety_monitor/torque_limit", TorqueLimit, qos.LATCHED, qos.LATCHED_RECORD),
     ("unsafety_monitor/estimate", UnsafetyEstimate, qos.LATCHED, qos.LATCHED_RECORD),
     ("trainer/policy_weights", PolicyWeights, qos.LATCHED, qos.LATCHED_RECORD),
+    ("trainer/critic_weights", CriticWeights, qos.LATCHED, qos.LATCHED_RECORD),
     ("trainer/run_config", String, qos.LATCHED, qos.LATCHED_RECORD),
     ("policy_server/policy_status", PolicyStatus, qos.LATCHED, qos.LATCHED_RECORD),
     ("diagnostics", DiagnosticArray, qos.STREAM, qos.RECORD),

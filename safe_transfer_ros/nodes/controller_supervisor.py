@@ -26,23 +26,23 @@ from safe_transfer_msgs.msg import FilterStatus, SafetyDecision
 from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import SetBool
 
-from safe_transfer_ros.nodes import qos
-from safe_transfer_ros.nodes.managed import ManagedNode
-from safe_transfer_ros.nodes.measured_effort import MeasuredEffort
-from safe_transfer_ros.nodes.parameters import declare
-from safe_transfer_ros.nodes.process import Lifetime, run
-from safe_transfer_ros.nodes.published_description import PublishedDescription
-from safe_transfer_ros.nodes.service_thread import ServiceThread
-from safe_transfer_ros.nodes.settings import ExperimentSettings, SupervisorSettings
-from safe_transfer_ros.nodes.supervisor_report import Phase, SupervisorReport, Told
-from safe_transfer_ros.safety.command_stream import CommandStream
-from safe_transfer_ros.safety.controller_check import drivers, find, unfit, wrong_feeders
+from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware.lifecycle import ManagedNode
+from safe_transfer_ros.middleware.measured_effort import MeasuredEffort
+from safe_transfer_ros.middleware.parameters import declare
+from safe_transfer_ros.middleware.process import Lifetime, run
+from safe_transfer_ros.middleware.published_description import PublishedDescription
+from safe_transfer_ros.middleware.service_thread import ServiceThread
+from safe_transfer_ros.middleware.supervisor_report import Phase, SupervisorReport, Told
+from safe_transfer_ros.parameters.settings import ExperimentSettings, SupervisorSettings
 from safe_transfer_ros.safety.reasons import Reason
-from safe_transfer_ros.safety.rest_effort import Rest, RestEffort
-from safe_transfer_ros.tasks.in_graph import in_graph
+from safe_transfer_ros.safety.supervisor.command_stream import CommandStream
+from safe_transfer_ros.safety.supervisor.controller_check import drivers, find, unfit, wrong_feeders
+from safe_transfer_ros.safety.supervisor.rest_effort import Rest, RestEffort
+from safe_transfer_ros.tasks.deployment import in_graph
 
 if TYPE_CHECKING:
-    from safe_transfer_ros.nodes.ros2_control import ControllerManager
+    from safe_transfer_ros.middleware.controller_manager import ControllerManager
 
 TICK_SECONDS = 0.01
 ZERO_COMMANDS = 3  # in a row, before the controller may become active
@@ -92,7 +92,7 @@ class ControllerSupervisor(ManagedNode):
         settings = self._settings
         name = settings.controller_manager
         # Brings controller_manager_msgs, which only a machine with a real arm has.
-        ros2_control = importlib.import_module("safe_transfer_ros.nodes.ros2_control")
+        ros2_control = importlib.import_module("safe_transfer_ros.middleware.controller_manager")
         self._manager: ControllerManager = ros2_control.ControllerManager(self, name, settings.service_timeout)
         # Best effort: a reliable writer waits for a listener that was killed, and this loop must not wait.
         self._permission = self.create_publisher(Bool, "controller_supervisor/permission", qos.COMMAND)
@@ -104,7 +104,7 @@ class ControllerSupervisor(ManagedNode):
         self._description = PublishedDescription(self, settings.robot_description, self._joints)
         self._effort = MeasuredEffort(self, self._robot, with_gravity=settings.rest_effort == "gravity")
         if self._experiment.adds_gravity(self._robot.gravity_compensated):
-            resting = importlib.import_module("safe_transfer_ros.nodes.resting_torque")  # brings mujoco
+            resting = importlib.import_module("safe_transfer_ros.middleware.resting_torque")  # brings mujoco
             self._rests = resting.RestingTorque(self, self._robot, self._joints)
         self._commands = self.resolve_topic_name(f"{self._experiment.controller}/commands")
         self._feeder = f"{self.get_namespace().rstrip('/')}/safety_filter"

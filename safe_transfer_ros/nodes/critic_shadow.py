@@ -16,14 +16,14 @@ from rclpy.node import Node
 from safe_transfer_msgs.msg import SafetyDecision
 
 from safe_transfer_ros.configuration import ConfigurationError
-from safe_transfer_ros.nodes import qos
-from safe_transfer_ros.nodes.parameters import declare
-from safe_transfer_ros.nodes.process import Lifetime, run
-from safe_transfer_ros.nodes.settings import CriticShadowSettings, ExperimentSettings
-from safe_transfer_ros.nodes.stamps import to_ns
-from safe_transfer_ros.policies.critic import load_critic
+from safe_transfer_ros.critics.safety_critic import load_critic
+from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware.parameters import declare
+from safe_transfer_ros.middleware.process import Lifetime, run
+from safe_transfer_ros.middleware.stamps import to_ns
+from safe_transfer_ros.parameters.settings import CriticShadowSettings, ExperimentSettings
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
-from safe_transfer_ros.tasks.in_graph import in_graph
+from safe_transfer_ros.tasks.deployment import in_graph
 
 COLUMNS = ("stamp_ns", "iteration", "episode", "step", "risk", "refuses", "active_risk", "active_version", "latency_us")
 

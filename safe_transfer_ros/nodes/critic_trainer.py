@@ -14,12 +14,12 @@ from safe_transfer_msgs.msg import SafetyDecision
 
 from safe_transfer_ros.bags.live import LiveTransitions
 from safe_transfer_ros.configuration import ConfigurationError
-from safe_transfer_ros.nodes import qos
-from safe_transfer_ros.nodes.parameters import declare
-from safe_transfer_ros.nodes.process import Lifetime, run
-from safe_transfer_ros.nodes.settings import CriticTrainerSettings, ExperimentSettings
-from safe_transfer_ros.tasks.in_graph import in_graph
-from safe_transfer_ros.transfer.critic_training import Check, CriticSettings, TrainingSettings, train_critic
+from safe_transfer_ros.critics.training import Check, CriticSettings, TrainingSettings, train_critic
+from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware.parameters import declare
+from safe_transfer_ros.middleware.process import Lifetime, run
+from safe_transfer_ros.parameters.settings import CriticTrainerSettings, ExperimentSettings
+from safe_transfer_ros.tasks.deployment import in_graph
 
 _CHECK_EVERY_S = 0.5
 

@@ -22,16 +22,16 @@ from safe_transfer_msgs.srv import ResetEpisode
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
-from safe_transfer_ros.nodes import qos
-from safe_transfer_ros.nodes.joint_state_reader import JointStateError, JointStateReader, ReadState
-from safe_transfer_ros.nodes.parameters import declare
-from safe_transfer_ros.nodes.process import Lifetime, run
-from safe_transfer_ros.nodes.service_thread import ServiceThread
-from safe_transfer_ros.nodes.settings import ExperimentSettings, ResetSettings
-from safe_transfer_ros.nodes.stamps import set_ns
+from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader, ReadState
+from safe_transfer_ros.middleware.parameters import declare
+from safe_transfer_ros.middleware.process import Lifetime, run
+from safe_transfer_ros.middleware.service_thread import ServiceThread
+from safe_transfer_ros.middleware.stamps import set_ns
+from safe_transfer_ros.parameters.settings import ExperimentSettings, ResetSettings
+from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.robots.slow_move import SlowMove, following_torque
-from safe_transfer_ros.tasks.in_graph import in_graph
-from safe_transfer_ros.tasks.streams import initial_state_rng
+from safe_transfer_ros.tasks.deployment import in_graph
 
 ANSWER_SECONDS = 2.0
 CONFIRM = "ros2 service call /episode_reset/confirm std_srvs/srv/Trigger"
@@ -73,7 +73,7 @@ class EpisodeReset(Node):
         self._lock = threading.Lock()
         self._reset: Reset | None = None
         n = len(robot.joint_names)
-        self._action = PolicyAction(joint_names=list(robot.joint_names), stddev=[1e-3] * n)
+        self._action = PolicyAction(action_names=list(robot.joint_names), stddev=[1e-3] * n)
         self._actions = self.create_publisher(PolicyAction, "episode_reset/action", qos.STREAM)
         self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM, raw=True)
         self.create_subscription(FilterStatus, "safety_filter/status", self._on_filter, qos.LATCHED)
@@ -190,7 +190,7 @@ class EpisodeReset(Node):
         state = self._state
         if state is None:
             raise ResetFailed(self._unreadable)
-        goal = self._graph.start_position(initial_state_rng(reset.seed, reset.episode))
+        goal = self._graph.start_position(generator(Purpose.INITIAL_STATE, reset.seed, reset.episode))
         self._armed(True)
         try:
             reset.began = time.monotonic()

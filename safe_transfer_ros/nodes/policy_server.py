@@ -24,23 +24,28 @@ from safe_transfer_msgs.srv import ResetEpisode
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool
 
-from safe_transfer_ros.nodes import object_pose, qos
-from safe_transfer_ros.nodes.joint_state_reader import JointStateError, JointStateReader, ReadState
-from safe_transfer_ros.nodes.listeners import Listeners
-from safe_transfer_ros.nodes.managed import ManagedNode
-from safe_transfer_ros.nodes.parameters import declare
-from safe_transfer_ros.nodes.process import Lifetime, run
-from safe_transfer_ros.nodes.settings import ExperimentSettings, PolicyServerSettings
-from safe_transfer_ros.nodes.stamps import set_ns, to_ns
-from safe_transfer_ros.nodes.waiting import PeerTimeout, answer, sleep, until
+from safe_transfer_ros.learning.policy_file import check_fits, load_policy
+from safe_transfer_ros.middleware import object_pose, qos
+from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader, ReadState
+from safe_transfer_ros.middleware.lifecycle import ManagedNode
+from safe_transfer_ros.middleware.listeners import Listeners
+from safe_transfer_ros.middleware.parameters import declare
+from safe_transfer_ros.middleware.process import Lifetime, run
+from safe_transfer_ros.middleware.stamps import set_ns, to_ns
+from safe_transfer_ros.middleware.waiting import PeerTimeout, answer, sleep, until
+from safe_transfer_ros.parameters.settings import ExperimentSettings, PolicyServerSettings
 from safe_transfer_ros.policies import weights
-from safe_transfer_ros.policies.forward import GaussianPolicy
-from safe_transfer_ros.tasks.in_graph import in_graph
-from safe_transfer_ros.tasks.streams import action_rng
-from safe_transfer_ros.transfer.policy_file import check_sizes, load_for
+from safe_transfer_ros.policies.policy import DETERMINISTIC, GAUSSIAN, TANH_GAUSSIAN, Policy, policy_from_bytes
+from safe_transfer_ros.randomness import Purpose, generator
+from safe_transfer_ros.tasks.deployment import in_graph
 
 RETRY_SECONDS = 3.0  # after which a service that has not answered is asked again
 ARMING_SECONDS = 2.0  # how long a refusal to arm may last before the rollout ends
+_DISTRIBUTIONS = {
+    GAUSSIAN: PolicyAction.DISTRIBUTION_GAUSSIAN,
+    TANH_GAUSSIAN: PolicyAction.DISTRIBUTION_TANH_GAUSSIAN,
+    DETERMINISTIC: PolicyAction.DISTRIBUTION_DETERMINISTIC,
+}
 _MOVING = (SafetyDecision.MODE_ARMED, SafetyDecision.MODE_HOLDING)
 
 
@@ -74,7 +79,7 @@ class PolicyServer(ManagedNode):
         self._view = self._graph.view(self._experiment.seed, lockstep=self._experiment.lockstep)
         self._period_ns = round(self._task.control_period_s * 1e9)
         self._states = JointStateReader(self._task.robot.joint_names)
-        self._policy: GaussianPolicy | None = None
+        self._policy: Policy | None = None
         self._version = 0
         self._sha256 = ""
         self._offered: PolicyWeights | None = None  # arrived during an episode: taken up when it ends
@@ -103,9 +108,9 @@ class PolicyServer(ManagedNode):
             goal_callback=self._on_goal,
             cancel_callback=self._on_cancel,
         )
-        self._action = PolicyAction(joint_names=list(self._graph.action_names))
+        self._action = PolicyAction(action_names=list(self._graph.action_names))
         if self._settings.policy:
-            _, data = load_for(self._task, self._settings.policy)
+            _, data = load_policy(self._task, self._settings.policy)
             self._install(0, data, weights.sha256_of(data))
 
     def deactivate(self) -> None:
@@ -131,9 +136,9 @@ class PolicyServer(ManagedNode):
             self._report(accepted=False, message=f"version {message.version} refused, {self._version} stays: {error}")
 
     def _install(self, version: int, data: bytes, sha256: str) -> None:
-        parameters, _ = weights.from_bytes(data, sha256=sha256)
-        check_sizes(parameters, self._task)
-        self._policy = GaussianPolicy(parameters)
+        policy, _ = policy_from_bytes(data, sha256=sha256)
+        check_fits(policy, self._task)
+        self._policy = policy
         self._version, self._sha256 = version, sha256
         self._action.policy_version = version
         self._report(accepted=True, message="")
@@ -211,10 +216,12 @@ class PolicyServer(ManagedNode):
         self._action.iteration, self._action.episode = goal.iteration, index
         episode = RunningEpisode(
             index=index,
-            noise=action_rng(self._experiment.seed, index),
+            noise=generator(Purpose.ACTION_NOISE, self._experiment.seed, index),
             due_ns=to_ns(response.stamp),
             done=Future(),
         )
+        assert self._policy is not None
+        self._policy.begin()
         self._view.begin(index, episode.due_ns)
         self._episode = episode
         if self._latest is not None:  # in lockstep the first state may have come before the service's answer
@@ -309,17 +316,18 @@ class PolicyServer(ManagedNode):
             episode.over = episode.step > 0 and self._view.over(state.position, state.velocity)
         if episode.over or episode.step == self._task.horizon:
             action.last, action.terminated = True, episode.over
-            action.mean, action.stddev, action.effort = array("d"), array("d"), array("d")
+            action.mean = action.stddev = action.bound = action.effort = array("d")
             self._actions.publish(action)
             episode.ended, episode.ended_ns = True, state.stamp_ns
             return
         observation = self._view.observe(state.position, state.velocity, self._filter.torque_limit)
-        mean, stddev = self._policy.distribution(observation)
-        effort = mean + stddev * episode.noise.standard_normal(len(mean))
+        act = self._policy.act(observation, episode.noise.standard_normal(self._policy.noise_size))
         action.last = action.terminated = False
-        action.mean = array("d", mean.tobytes())
-        action.stddev = array("d", stddev.tobytes())
-        action.effort = array("d", effort.tobytes())
+        action.actor, action.distribution = act.actor, _DISTRIBUTIONS[act.distribution]
+        action.mean = array("d", act.mean.tobytes())
+        action.stddev = array("d") if act.stddev is None else array("d", act.stddev.tobytes())
+        action.bound = array("d") if act.bound is None else array("d", act.bound.tobytes())
+        action.effort = array("d", act.action.tobytes())
         self._actions.publish(action)
         episode.step += 1
 

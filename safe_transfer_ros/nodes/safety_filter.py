@@ -1,13 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """safety_filter: the only node that commands torques.
 
-Thin on purpose: every rule is in safety/filter.py, safety/envelope.py and safety/limit_guard.py. Here messages are
-matched to joints by name, handed to those rules with a time, and what they answer is published.
-
-Lockstep: the time is the robot's own (joint state stamps), and one command answers one joint state, as soon as the
-proposal for that very state is here. Real time: the time is this machine's steady clock, and every joint state is
-answered at once with the newest accepted proposal. A proposal that overtook the joint state it answers waits for it, no
-longer than the action timeout, and its age counts from receipt all the same.
+Thin on purpose: every rule is in safety/filter/ (which proposal is judged when: control_loop.py) and
+safety/limit/guard.py. Here messages are matched to joints by name, handed to those rules with a time, and what they
+answer is published.
 
 In the steady state nothing here logs or builds what lives longer than the call.
 """
@@ -28,50 +24,57 @@ from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.parameter import Parameter
-from safe_transfer_msgs.msg import FilterStatus, PolicyAction, SafetyDecision, TorqueLimit, UnsafetyEstimate
+from safe_transfer_msgs.msg import (
+    CriticWeights,
+    FilterStatus,
+    PolicyAction,
+    SafetyDecision,
+    TorqueLimit,
+    UnsafetyEstimate,
+)
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from safe_transfer_ros.configuration import ConfigurationError, build
-from safe_transfer_ros.nodes import object_pose, qos, realtime
-from safe_transfer_ros.nodes.critic_file import CriticFileGate
-from safe_transfer_ros.nodes.critic_worker import TimeBoundGate
-from safe_transfer_ros.nodes.filter_health import FilterHealth
-from safe_transfer_ros.nodes.filter_messages import DecisionMessage, read_proposal, status_message
-from safe_transfer_ros.nodes.joint_state_reader import JointStateError, JointStateReader
-from safe_transfer_ros.nodes.listeners import COMMANDS, Listeners
-from safe_transfer_ros.nodes.managed import ManagedNode
-from safe_transfer_ros.nodes.parameters import declare
-from safe_transfer_ros.nodes.process import Lifetime, run
-from safe_transfer_ros.nodes.settings import ExperimentSettings, FilterSettings
-from safe_transfer_ros.nodes.stamps import to_ns
-from safe_transfer_ros.nodes.standing_causes import StandingCauses
-from safe_transfer_ros.nodes.state_publisher import StatePublisher
-from safe_transfer_ros.safety import filter as rules
-from safe_transfer_ros.safety.critic_gate import Gate
-from safe_transfer_ros.safety.gravity_term import GravityTerm
+from safe_transfer_ros.critics.gate import CriticGate
+from safe_transfer_ros.critics.time_bound_gate import TimeBoundGate
+from safe_transfer_ros.middleware import object_pose, qos, realtime
+from safe_transfer_ros.middleware.filter_health import FilterHealth
+from safe_transfer_ros.middleware.filter_messages import CRITIC_REFUSED, DecisionMessage, read_proposal, status_message
+from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader
+from safe_transfer_ros.middleware.lifecycle import ManagedNode
+from safe_transfer_ros.middleware.listeners import COMMANDS, Listeners
+from safe_transfer_ros.middleware.parameters import declare
+from safe_transfer_ros.middleware.process import Lifetime, run
+from safe_transfer_ros.middleware.stamps import to_ns
+from safe_transfer_ros.middleware.standing_causes import StandingCauses
+from safe_transfer_ros.middleware.state_publisher import StatePublisher
+from safe_transfer_ros.parameters.settings import ExperimentSettings, FilterSettings
+from safe_transfer_ros.safety.critic.gate import Gate
+from safe_transfer_ros.safety.filter.control_loop import ControlLoop, Decision
+from safe_transfer_ros.safety.filter.gravity_term import GravityTerm
+from safe_transfer_ros.safety.filter.safety_filter import SafetyFilter
+from safe_transfer_ros.safety.filter.settings import FilterSettings as RuleSettings
 from safe_transfer_ros.safety.joint_order import JointOrder
-from safe_transfer_ros.safety.limit_guard import TorqueLimitGuard
-from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict, describe
-from safe_transfer_ros.tasks.in_graph import in_graph
+from safe_transfer_ros.safety.limit.guard import TorqueLimitGuard
+from safe_transfer_ros.safety.reasons import Mode, Reason, describe
+from safe_transfer_ros.tasks.deployment import in_graph
 
 Array = npt.NDArray[np.float64]
 
-_STOPPING = (Mode.HOLDING, Mode.TRIPPED)
-_MOVING = (Mode.ARMED, Mode.HOLDING)
 PROPOSALS, RESET_PROPOSALS = "policy_server/action", "episode_reset/action"
 
 
-class SafetyFilter(ManagedNode):
+class SafetyFilterNode(ManagedNode):
     """Proposals and joint states in; bounded torques and decisions out."""
 
     def __init__(self, gate: Gate | None = None) -> None:
         """Declare parameters.
 
         Args:
-          gate: Safety critic; by default the one of parameter `critic`, if any. It gets a thread of its own and
-            `critic_timeout` for an answer.
+          gate: Safety critic; by default the one that is sent, where parameter `critic` requires one. It gets a thread
+            of its own and `critic_timeout` for an answer.
         """
         super().__init__("safety_filter")
         experiment, settings = declare(self, ExperimentSettings, FilterSettings)
@@ -81,18 +84,16 @@ class SafetyFilter(ManagedNode):
         self._lockstep: bool = experiment.lockstep
         self._view = self._graph.view(experiment.seed, lockstep=self._lockstep)
         self._nominal_period = self._graph.state_period_s(lockstep=self._lockstep)
-        self._control_period_ns = round(self._task.control_period_s * 1e9)
         self._nodes = experiment.nodes
         self._commands_topic = f"{experiment.controller}/commands"
-        self._gravity: GravityTerm | None = None
-        self._carried_ns = 0  # when it last followed the arm
+        gravity: GravityTerm | None = None
         if experiment.adds_gravity(self._task.robot.gravity_compensated):
             dynamics = importlib.import_module("safe_transfer_ros.robots.dynamics").ArmDynamics  # brings mujoco
             limits = self._task.robot.limits.effort
-            self._gravity = GravityTerm(dynamics(self._task.robot).gravity_torque, limits, settings.torque_rate_limit)
-        self._critic: CriticFileGate | None = None
-        if gate is None and settings.critic:
-            gate = self._critic = CriticFileGate(self._graph, settings, seed=experiment.seed)
+            gravity = GravityTerm(dynamics(self._task.robot).gravity_torque, limits, settings.torque_rate_limit)
+        self._critic: CriticGate | None = None
+        if gate is None and settings.critic == "required":
+            gate = self._critic = CriticGate(self._graph, settings, seed=experiment.seed)
         # In lockstep the robot's time stands still while the critic thinks: a busy machine must not change the run.
         patience = max(settings.critic_timeout, settings.lockstep_timeout if self._lockstep else 0.0)
         robot = self._task.robot
@@ -101,7 +102,7 @@ class SafetyFilter(ManagedNode):
         self._states = JointStateReader(robot.joint_names)
         self._command_order = JointOrder(experiment.command_joints(robot.joint_names)).indices(robot.joint_names)
         self._n_joints = len(robot.joint_names)
-        self._filter = rules.SafetyFilter(
+        self._filter = SafetyFilter(
             robot.joint_names,
             robot.limits.effort,
             self._rule_settings(settings),
@@ -115,7 +116,16 @@ class SafetyFilter(ManagedNode):
             observe=self._view.observe,
             soft_limits=self._task.soft_limits if settings.soft_limits_hold(self._lockstep) else None,
             drive=self._graph.drive(),
+            gravity=gravity,
             tracks_object=self._graph.tracks_object,
+        )
+        self._loop = ControlLoop(
+            self._filter,
+            self._view,
+            self._publish,
+            lockstep=self._lockstep,
+            control_period_s=self._task.control_period_s,
+            lockstep_timeout_s=settings.lockstep_timeout,
         )
         if self._lockstep and experiment.torque_limit_max > settings.torque_rate_limit * self._task.control_period_s:
             raise ConfigurationError(
@@ -129,21 +139,13 @@ class SafetyFilter(ManagedNode):
             stop=self._on_forbidden,
         )
         self._active = False
-        self._state_stamp: int | None = None  # of the newest joint state, ns
-        self._answered_ns: int | None = None  # lockstep: stamp of the proposal that is being acted on
-        self._waiting: PolicyAction | None = None  # a proposal whose joint state is not here yet
-        self._waiting_since = 0
-        self._judged: PolicyAction | None = None  # a proposal whose decision waits for the torque of the next cycle
-        self._proposal: rules.Proposal | None = None  # its content; None if that was not whole
         self._unreadable = ""  # why the newest joint state could not be used
         self._told = (Mode.DISARMED, Reason.NONE, -1, 0.0)  # mode, cause, limit iteration and limit last published
-        self._recorded_mode = Mode.DISARMED  # of the last cycle; a stop is recorded where something could move
-        self._unrecorded = 0  # reasons of the cycles since the last decision
-        self._arrival_ns = self._published_ns = time.monotonic_ns()
+        self._published_ns = time.monotonic_ns()
         self.add_on_set_parameters_callback(self._on_parameters)
 
-    def _rule_settings(self, settings: FilterSettings) -> rules.FilterSettings:
-        return rules.FilterSettings(
+    def _rule_settings(self, settings: FilterSettings) -> RuleSettings:
+        return RuleSettings(
             action_timeout_s=settings.action_timeout,
             trip_timeout_s=settings.trip_timeout,
             joint_state_timeout_s=max(settings.joint_state_timeout, self._nominal_period * 2.5),
@@ -185,6 +187,8 @@ class SafetyFilter(ManagedNode):
             self.create_subscription(PoseStamped, object_pose.TOPIC, self._on_object_pose, qos.STREAM)
         self.create_subscription(PolicyAction, PROPOSALS, self._on_action, qos.PROPOSALS)
         self.create_subscription(TorqueLimit, "unsafety_monitor/torque_limit", self._on_limit, qos.LATCHED)
+        if self._critic is not None:
+            self.create_subscription(CriticWeights, "trainer/critic_weights", self._on_critic, qos.LATCHED)
         if self._critic is not None and self._critic.scheduled:
             self.create_subscription(UnsafetyEstimate, "unsafety_monitor/estimate", self._on_estimate, qos.LATCHED)
         self.create_subscription(PolicyAction, RESET_PROPOSALS, self._on_reset_action, qos.PROPOSALS)
@@ -213,8 +217,7 @@ class SafetyFilter(ManagedNode):
     def deactivate(self) -> None:
         """Stop torque first, then silence."""
         if self._active:
-            self._filter.trip(Reason.SHUTDOWN, self._now())
-            self._stop()
+            self._trip(Reason.SHUTDOWN)
             self._active = False
             gc.enable()
 
@@ -224,133 +227,54 @@ class SafetyFilter(ManagedNode):
 
     def _stop(self) -> None:
         """Publish torques until they are zero; the rate limit makes that a few milliseconds at most."""
-        period = round(self._filter.settings.state_period_s * 1e9)
-        now = self._now()
-        for _ in range(20):
-            self._cycle(now)
-            if self._filter.stopped or self._filter.damping:  # damping needs the joint states to come
+        for turn in range(20):
+            pause_s = self._loop.stop(time.monotonic_ns(), turn)
+            if pause_s is None:
                 return
-            if self._lockstep:
-                now += period  # the robot's time stands still until it gets a command
-            else:
-                least = float(np.abs(self._filter.applied).max()) / self._settings.torque_rate_limit
-                time.sleep(min(period * 1e-9, least + 1e-4))  # no longer than the rate asks for
-                now = self._now()
+            time.sleep(pause_s)
 
     # What arrives ----------------------------------------------------------------------------------------------------
 
     def _now(self) -> int:
         """Nanoseconds on the clock that the rules go by: the robot's in lockstep, this machine's otherwise."""
-        if not self._lockstep:
-            return time.monotonic_ns()
-        return self._state_stamp or 0
+        return self._loop.time(time.monotonic_ns())
 
     def _on_joint_state(self, data: bytes) -> None:
         if not self._active:
             return
-        self._arrival_ns = time.monotonic_ns()
+        arrival_ns = time.monotonic_ns()
         try:
             state = self._states.read(data)
         except JointStateError as error:
-            if error.stamp_ns is not None:
-                self._state_stamp = error.stamp_ns
-            now = self._now()
             self._unreadable = f"joint states cannot be used: {error}"
             self.get_logger().error(self._unreadable, throttle_duration_sec=1.0)
-            self._filter.reject(Reason.JOINT_STATE_WRONG_JOINTS, now)
+            self._loop.unusable_joint_state(error.stamp_ns, arrival_ns)
         else:
-            self._state_stamp = state.stamp_ns
-            now = self._now()
             self._unreadable = ""
-            self._filter.observe_state(state.stamp_ns, state.position, state.velocity, now)
-        if not self._lockstep:
-            self._judge_waiting(now)
-        elif not self._under_way():
-            self._pair()
-            return
-        self._cycle(now)
-        self._health.time(self._published_ns - self._arrival_ns)
-
-    def _under_way(self) -> bool:
-        """Lockstep: whether the newest joint state comes before the one that the next proposal will answer."""
-        since, state = self._answered_ns, self._state_stamp
-        return since is not None and state is not None and since < state < since + self._control_period_ns
+            self._loop.joint_state(state.stamp_ns, state.position, state.velocity, arrival_ns)
+        self._health.time_since(arrival_ns, self._published_ns)
 
     def _on_object_pose(self, message: PoseStamped) -> None:
         if not self._active:
             return
+        now = time.monotonic_ns()
         stamp_ns, pose = to_ns(message.header.stamp), object_pose.pose_of(message)
-        if self._filter.observe_object(stamp_ns, pose, self._now()) is Reason.NONE:
+        if self._loop.object_pose(stamp_ns, pose, now) is Reason.NONE:
             self._view.see(stamp_ns, pose)
-        if self._lockstep:
-            self._pair()
+        self._loop.sighted(now)
 
     def _on_action(self, message: PolicyAction) -> None:
         if not self._active:
             return
-        if self._filter.own_limit is not None:  # a reset move is under way, and the policy has no say in it
-            self._filter.reject(Reason.NOT_ARMED, self._now())
-            return
-        self._arrival_ns = time.monotonic_ns()
+        arrival_ns = time.monotonic_ns()
+        self._loop.propose(read_proposal(message, self._action_order), arrival_ns)
         if self._lockstep:
-            self._waiting = message
-            self._pair()
-        else:
-            self._take(message)
+            self._health.time_since(arrival_ns, self._published_ns)
 
     def _on_reset_action(self, message: PolicyAction) -> None:
         """The slow move to the start of an episode: bounded like any proposal, and no part of the policy's record."""
-        if self._active and self._filter.own_limit is not None:
-            self._take(message)
-
-    def _take(self, message: PolicyAction) -> None:
-        """Real time: judge a proposal, or let it wait for the joint state it answers."""
-        now = self._now()
-        self._judge_waiting(now, at_once=True)
-        if self._judged is not None:  # two between two joint states: each gets its decision
-            self._cycle(now)
-        self._waiting, self._waiting_since = message, now
-        self._judge_waiting(now)
-
-    def _judge_waiting(self, now: int, *, at_once: bool = False) -> None:
-        """Real time: judge the proposal that waits, if its joint state has come or it must not wait any longer.
-
-        A busy machine may well deliver a joint state to the policy sooner than to the filter. Refusing what comes then
-        would lose a step of the episode, or its end; acting on it would be acting blindly.
-        """
-        message, since = self._waiting, self._waiting_since
-        if message is None:
-            return
-        late = (now - since) * 1e-9 > self._settings.action_timeout
-        if at_once or late or not self._filter.early(to_ns(message.header.stamp)):
-            self._waiting = None
-            self._judge(message, now, since)
-
-    def _pair(self) -> None:
-        """Lockstep: answer a joint state once its own proposal is here, whichever came first."""
-        state, proposal = self._state_stamp, self._waiting
-        if state is None or proposal is None or to_ns(proposal.header.stamp) > state or not self._view.ready(state):
-            return
-        self._waiting = None
-        self._answered_ns = state
-        now = self._now()
-        self._judge(proposal, now)
-        self._cycle(now)
-        self._health.time(self._published_ns - self._arrival_ns)
-
-    def _judge(self, message: PolicyAction, now: int, received: int | None = None) -> None:
-        """Hand one proposal to the rules, its joints matched by name."""
-        resetting = self._filter.own_limit is not None
-        self._judged = None if resetting else message
-        read = read_proposal(message, self._order if resetting else self._action_order)
-        if isinstance(read, Reason):
-            self._proposal = None
-            self._filter.reject(read, now)
-        else:
-            self._proposal = read
-            if read.step == 0 and not resetting:
-                self._view.begin(read.episode, read.stamp_ns)
-            self._filter.propose(read, now, received)
+        if self._active:
+            self._loop.propose_motion(read_proposal(message, self._order), time.monotonic_ns())
 
     def _on_limit(self, message: TorqueLimit) -> None:
         lease = message.lease.sec + message.lease.nanosec * 1e-9
@@ -362,6 +286,17 @@ class SafetyFilter(ManagedNode):
             self._tell(accepted=False, message=refusal)
         else:
             self._tell_changes()
+
+    def _on_critic(self, message: CriticWeights) -> None:
+        """Check a critic now; it is taken when the filter is armed next."""
+        assert self._critic is not None  # who else would listen
+        refusal = self._critic.offer(bytes(message.data), message.sha256)
+        if refusal:
+            text = f"{CRITIC_REFUSED}, {self._critic.offered_version or 'none'} stays: {refusal}"
+            self.get_logger().error(text)
+        else:
+            text = describe(self._filter.cause)
+        self._tell(accepted=not refusal, message=text)
 
     def _on_estimate(self, message: UnsafetyEstimate) -> None:
         assert self._critic is not None  # who else would listen
@@ -381,19 +316,18 @@ class SafetyFilter(ManagedNode):
     ) -> SetBool.Response:
         if not self._active:
             return _answer(response, "the filter is not active")
-        self._waiting = self._waiting if self._lockstep else None  # of a motion that is over
-        self._answered_ns = None
         if request.data:
-            if self._critic and self._filter.mode is Mode.DISARMED:
-                guard = self._filter.guard
-                critic_problem = self._critic.refresh(None if guard.lost else guard.iteration)
-                if critic_problem:
-                    self.get_logger().error(f"new critic refused: {critic_problem}")
-            problem = self._standing.refusal() or self._unreadable
-            refusal = problem or self._filter.arm(self._now(), self._standing.reasons(), own_limit)
+            problem: str | None = self._standing.refusal() or self._unreadable
+            if self._critic:
+                if self._filter.mode is Mode.DISARMED:
+                    guard = self._filter.guard
+                    self._critic.refresh(None if guard.lost else guard.iteration)
+                if own_limit is None:  # a move to the start is no policy's: no critic judges it
+                    problem = problem or self._critic.missing
+            refusal = problem or self._loop.arm(time.monotonic_ns(), self._standing.reasons(), own_limit)
         else:
             refusal = None
-            self._filter.disarm(self._now())
+            self._loop.disarm(time.monotonic_ns())
             self._stop()
         self._tell_changes()
         return _answer(response, refusal)
@@ -410,31 +344,22 @@ class SafetyFilter(ManagedNode):
 
     def _on_forbidden(self, reason: Reason) -> None:
         """A stop was pressed, which is latched whatever the mode; or permission was withdrawn, which is for motion."""
-        moving = self._filter.mode in _MOVING
+        moving = self._filter.moving
         if self._active and (moving if reason is Reason.NO_PERMISSION else not self._filter.cause & reason):
             self._trip(reason)
 
     # What goes out ---------------------------------------------------------------------------------------------------
 
-    def _cycle(self, now: int) -> None:
-        """One control cycle: the torque; a decision if a proposal came since the last one or the arm was stopped."""
-        torque = self._filter.cycle(now, time.monotonic_ns())
-        if self._gravity is not None and self._filter.state_stamp_ns >= 0:
-            period_s = min((now - self._carried_ns) * 1e-9, self._filter.settings.state_period_s)
-            self._gravity.move(self._filter.position, period_s)
-            self._carried_ns = now
-            torque = self._gravity.carry(torque)
-        self._publish_command(torque)
+    def _publish(self, command: Array, decision: Decision | None) -> None:
+        """What the rules say: a torque, and a decision where there is one."""
+        self._command.data = array("d", command[self._command_order].tobytes())
+        self._commands.publish(self._command)
         self._published_ns = time.monotonic_ns()
-        mode, reasons = self._filter.mode, int(self._filter.last_reasons)
-        self._health.count(reasons)
-        self._unrecorded |= reasons
-        if self._judged is not None:
-            self._publish_decision(self._filter.verdict, self._proposal)
-            self._judged = None
-        elif mode is not self._recorded_mode and mode in _STOPPING and self._recorded_mode in _MOVING:
-            self._publish_decision(Verdict.STOPPED, None)
-        self._recorded_mode = mode
+        self._health.count(int(self._filter.last_reasons))
+        if decision is not None:
+            version = self._critic.version if self._critic else ""
+            self._decisions.publish(self._decision.fill(self._filter, decision, version))
+            self._health.decisions += 1
         self._tell_changes()
 
     def _trip(self, reason: Reason) -> None:
@@ -447,44 +372,14 @@ class SafetyFilter(ManagedNode):
             return
         if self._standing.heard_at_last():
             self._tell(accepted=True)
-        silent = (time.monotonic_ns() - self._arrival_ns) * 1e-9
-        moving = self._filter.mode in _MOVING
-        standing = self._standing.reasons()
+        standing, cause = self._standing.reasons(), self._filter.cause
         # In DISARMED a silent stop button only forbids arming: nothing moves that would have to be stopped.
-        new = standing & ~self._filter.cause if moving else standing & ~self._filter.cause & Reason.SECOND_PUBLISHER
+        new = standing & ~cause if self._filter.moving else standing & ~cause & Reason.SECOND_PUBLISHER
+        new = new or self._loop.watch(time.monotonic_ns())
         if new:
             self._trip(new)
-        elif self._lockstep:
-            if moving and silent > self._settings.lockstep_timeout:
-                blind = not self._under_way() and not self._view.ready(self._now())
-                missing = Reason.OBJECT_POSE_STALE if blind else Reason.JOINT_STATE_STALE
-                self._trip(Reason.PROPOSAL_TIMEOUT | missing)
-        else:
-            now = self._now()
-            self._judge_waiting(now)
-            if silent > 2.0 * self._filter.settings.state_period_s:
-                self._cycle(now)
         self._filter.guard.current(time.monotonic_ns())
         self._tell_changes()
-
-    def _publish_command(self, torque: Array) -> None:
-        self._command.data = array("d", torque[self._command_order].tobytes())
-        self._commands.publish(self._command)
-
-    def _publish_decision(self, verdict: Verdict, proposal: rules.Proposal | None) -> None:
-        self._decisions.publish(
-            self._decision.fill(
-                self._filter,
-                verdict,
-                self._unrecorded,
-                self._state_stamp or 0,
-                answers=self._judged,
-                proposal=proposal,
-                critic_version=self._critic.version if self._critic else "",
-            )
-        )
-        self._unrecorded = 0
-        self._health.decisions += 1
 
     def _tell_changes(self) -> None:
         """Publish the status if the mode, its cause or the limit has changed since it was last published."""
@@ -494,7 +389,13 @@ class SafetyFilter(ManagedNode):
 
     def _tell(self, *, accepted: bool, message: str = "") -> None:
         guard, mode = self._filter.guard, self._filter.mode
-        status = status_message(self._filter, accepted=accepted, unheard=self._standing.unheard, text=message)
+        status = status_message(
+            self._filter,
+            accepted=accepted,
+            unheard=self._standing.unheard,
+            critic_version=self._critic.offered_version if self._critic else "",
+            text=message,
+        )
         status.header.stamp = self.get_clock().now().to_msg()
         self._status.publish(status)
         if mode is Mode.TRIPPED and self._told[0] is not Mode.TRIPPED:
@@ -522,8 +423,8 @@ def _answer(response: Any, refusal: str | None) -> Any:
 def main() -> None:
     """Console entry point."""
 
-    def create(lifetime: Lifetime) -> SafetyFilter:
-        node = SafetyFilter()
+    def create(lifetime: Lifetime) -> SafetyFilterNode:
+        node = SafetyFilterNode()
         node.bring_up()
         return node
 

@@ -19,22 +19,29 @@ from rclpy.action.client import ClientGoalHandle
 from rclpy.action.server import ServerGoalHandle
 from rclpy.node import Node
 from safe_transfer_msgs.action import FineTune, Rollout
-from safe_transfer_msgs.msg import FilterStatus, PolicyStatus, PolicyWeights, SafetyDecision, UnsafetyEstimate
+from safe_transfer_msgs.msg import (
+    FilterStatus,
+    PolicyStatus,
+    PolicyWeights,
+    SafetyDecision,
+    UnsafetyEstimate,
+)
 from std_msgs.msg import String
 
-from safe_transfer_ros.nodes import qos
-from safe_transfer_ros.nodes.parameters import declare
-from safe_transfer_ros.nodes.process import EXIT_BAD_INPUT, Lifetime, run
-from safe_transfer_ros.nodes.settings import ExperimentSettings, TrainerSettings, as_dict
-from safe_transfer_ros.nodes.waiting import PeerTimeout, answer, until
+from safe_transfer_ros.files import write_atomically
+from safe_transfer_ros.learning.policy_file import load_policy
+from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware.critic_sender import CriticSender
+from safe_transfer_ros.middleware.parameters import declare
+from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
+from safe_transfer_ros.middleware.waiting import PeerTimeout, answer, until
+from safe_transfer_ros.parameters.settings import ExperimentSettings, TrainerSettings, as_dict
 from safe_transfer_ros.policies import weights
-from safe_transfer_ros.tasks.in_graph import in_graph
-from safe_transfer_ros.transfer.episode import Episode, EpisodeError, count_interventions, episodes_from_decisions
-from safe_transfer_ros.transfer.iteration import IterationRecord, append, iteration_record, read
-from safe_transfer_ros.transfer.policy_file import load_for, with_stddev_scaled
-from safe_transfer_ros.transfer.policy_updates import CscUpdates, PolicyUpdates, PsptUpdates
-from safe_transfer_ros.transfer.pspt import PsptSettings
-from safe_transfer_ros.transfer.resume import CHECKPOINTS
+from safe_transfer_ros.record.episode import Episode, EpisodeError, count_interventions, episodes_from_decisions
+from safe_transfer_ros.record.iteration import IterationRecord, append, iteration_record, read
+from safe_transfer_ros.record.resume import CHECKPOINTS
+from safe_transfer_ros.tasks.deployment import in_graph
+from safe_transfer_ros.transfer.graph_learners import LEARNERS, Beginning, PolicyUpdates
 
 
 class FineTuningStopped(RuntimeError):
@@ -65,6 +72,7 @@ class Trainer(Node):
         self._started = 0.0
 
         self._weights = self.create_publisher(PolicyWeights, "trainer/policy_weights", qos.LATCHED)
+        self._critic = CriticSender(self)
         self._run_config = self.create_publisher(String, "trainer/run_config", qos.LATCHED)
         self.create_subscription(SafetyDecision, "safety_filter/decision", self._on_decision, qos.RECORD)
         self.create_subscription(PolicyStatus, "policy_server/policy_status", self._on_status, qos.LATCHED)
@@ -82,21 +90,19 @@ class Trainer(Node):
 
     def _start_learning(self) -> PolicyUpdates:
         settings, seed = self._settings, self._experiment.seed
-        policy, _ = load_for(self._task, settings.policy)
-        if self._experiment.first_iteration == 0:
-            policy = with_stddev_scaled(policy, settings.stddev_factor)
-        if settings.learner == "csc":
-            return CscUpdates(
-                self._graph,
-                policy,
+        _, policy = load_policy(self._task, settings.policy)
+        return LEARNERS[settings.learner].begin(
+            Beginning(
+                graph=self._graph,
+                policy=policy,
+                stddev_factor=settings.stddev_factor if self._experiment.first_iteration == 0 else 1.0,
                 max_kl=settings.max_kl,
+                leave_one_out=settings.leave_one_out,
                 seed=seed,
-                critic=Path(settings.critic),
                 checkpoints=Path(settings.run_dir) / CHECKPOINTS if settings.run_dir else None,
                 first_iteration=self._experiment.first_iteration,
             )
-        learning = PsptSettings(max_kl=settings.max_kl, gamma=self._task.gamma, leave_one_out=settings.leave_one_out)
-        return PsptUpdates(self._graph, policy, learning, seed)
+        )
 
     def close(self) -> None:
         """Cancel the rollout under way: the policy server then stops the arm through the filter."""
@@ -170,6 +176,7 @@ class Trainer(Node):
         try:
             await self._complete_graph()
             self._started = time.monotonic() - self._earlier_sessions_s()
+            self._send_critic()
             self._publish_weights(iteration=0, steps=0, kl=0.0)
             first = self._version
             for iteration in range(first, first + iterations):
@@ -229,9 +236,16 @@ class Trainer(Node):
                 f"torque limit of iteration {iteration} at the filter ({self._filter_status.message or 'no answer'})"
             ),
         )
+        await until(
+            self,
+            lambda: not self._critic.version or self._critic.settled(self._filter_status),
+            seconds,
+            lambda: f"critic {self._critic.version} at the filter ({self._filter_status.message or 'no answer'})",
+        )
         episodes = await self._roll_out(iteration)
         kl = self._learning.update(episodes, iteration)
         self._version = iteration + 1
+        self._send_critic()
         steps = sum(len(episode.proposed) for episode in episodes)
         self._publish_weights(iteration=iteration, steps=steps, kl=kl)
         await until(
@@ -263,10 +277,26 @@ class Trainer(Node):
         await until(self, lambda: self._episodes_seen >= count, seconds, what)
         return episodes_from_decisions(self._decisions)
 
+    def _send_critic(self) -> None:
+        """Send the filter the critic that the next episodes are to be judged by, if it is another than the last."""
+        learned = self._learning.critic()
+        if learned is None:
+            if self._settings.critic:
+                self._critic.send_file(Path(self._settings.critic), self._version)
+            return
+        self._critic.send(learned, self._version)
+        if self._run_dir is not None:
+            write_atomically(self._checkpoints() / f"critic_{self._version:05d}.safetensors", learned)
+
+    def _checkpoints(self) -> Path:
+        assert self._run_dir is not None
+        folder = self._run_dir / CHECKPOINTS
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     def _publish_weights(self, *, iteration: int, steps: int, kl: float) -> None:
         metadata = {"task": self._task.name, "version": str(self._version), "policy": self._settings.policy}
-        policy = self._learning.parameters
-        data = weights.to_bytes(policy, metadata)
+        data = self._learning.policy(metadata)
         message = PolicyWeights(
             version=self._version,
             iteration=iteration,
@@ -279,9 +309,7 @@ class Trainer(Node):
         message.header.stamp = self.get_clock().now().to_msg()
         self._weights.publish(message)
         if self._run_dir is not None:
-            checkpoints = self._run_dir / CHECKPOINTS
-            checkpoints.mkdir(parents=True, exist_ok=True)
-            weights.save(checkpoints / f"policy_{self._version:05d}.safetensors", policy, metadata)
+            write_atomically(self._checkpoints() / f"policy_{self._version:05d}.safetensors", data)
 
     def _keep(self, iteration: int, episodes: list[Episode]) -> IterationRecord:
         record = iteration_record(

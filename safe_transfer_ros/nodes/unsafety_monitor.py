@@ -17,17 +17,17 @@ from rclpy.node import Node
 from safe_transfer_msgs.msg import PolicyWeights, SafetyDecision, TorqueLimit, UnsafetyEstimate
 from sensor_msgs.msg import JointState
 
-from safe_transfer_ros.nodes import object_pose, qos
-from safe_transfer_ros.nodes.joint_state_reader import JointStateError, JointStateReader
-from safe_transfer_ros.nodes.parameters import declare
-from safe_transfer_ros.nodes.process import Lifetime, run
-from safe_transfer_ros.nodes.settings import ExperimentSettings, MonitorSettings
-from safe_transfer_ros.nodes.stamps import to_ns
-from safe_transfer_ros.safety.torque_limit import TorqueLimitGovernor
-from safe_transfer_ros.safety.unsafety import UnsafetyLedger
-from safe_transfer_ros.tasks.in_graph import in_graph
-from safe_transfer_ros.transfer.iteration import iteration_estimate
-from safe_transfer_ros.transfer.recompute import account
+from safe_transfer_ros.middleware import object_pose, qos
+from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader
+from safe_transfer_ros.middleware.parameters import declare
+from safe_transfer_ros.middleware.process import Lifetime, run
+from safe_transfer_ros.middleware.stamps import to_ns
+from safe_transfer_ros.parameters.settings import ExperimentSettings, MonitorSettings
+from safe_transfer_ros.record.iteration import iteration_estimate
+from safe_transfer_ros.record.recompute import account
+from safe_transfer_ros.safety.limit.torque_limit import TorqueLimitGovernor
+from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
+from safe_transfer_ros.tasks.deployment import in_graph
 
 
 class UnsafetyMonitor(Node):

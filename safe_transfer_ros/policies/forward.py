@@ -11,11 +11,13 @@ propose the same torques.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from safe_transfer_ros.policies import weights
+from safe_transfer_ros.policies.policy import GAUSSIAN, Act
 
 Array = NDArray[np.float64]
 
@@ -33,11 +35,20 @@ class GaussianPolicy:
 
     Attributes:
       architecture: Sizes.
+      observation_size: Length of an observation.
+      action_size: Length of an action.
+      noise_size: As action_size.
       stddev: Standard deviation per action, shape (n_actions,), N·m; read-only.
     """
 
-    def __init__(self, parameters: Mapping[str, NDArray[np.float32]]) -> None:
+    kind: ClassVar[str] = "gaussian"
+
+    def __init__(
+        self, parameters: Mapping[str, NDArray[np.float32]], metadata: Mapping[str, str] | None = None
+    ) -> None:
         self.architecture = weights.check(parameters)
+        self.observation_size, self.action_size = self.architecture.observation_size, self.architecture.action_size
+        self.noise_size = self.action_size
         names = [f"hidden.{layer}" for layer in range(len(self.architecture.hidden))]
         # Transposed once and kept contiguous: `row @ matrix` is then the fast path for a single observation.
         self._hidden = [
@@ -74,6 +85,15 @@ class GaussianPolicy:
     def distribution(self, observation: ArrayLike) -> tuple[Array, Array]:
         """Mean, shape (..., action_size), and standard deviation, shape (action_size,), both N·m."""
         return self.mean(observation), self.stddev
+
+    def begin(self) -> None:
+        """Do nothing: it remembers nothing."""
+
+    def act(self, observation: Array, noise: Array) -> Act:
+        """See `policies.policy.Policy.act`."""
+        mean = self.mean(observation)
+        action = mean + self.stddev * np.asarray(noise, dtype=np.float64)
+        return Act(action=action, distribution=GAUSSIAN, mean=mean, stddev=np.broadcast_to(self.stddev, mean.shape))
 
     def sample(self, observation: ArrayLike, noise: ArrayLike) -> Array:
         """Torque proposed: mean + stddev * noise.

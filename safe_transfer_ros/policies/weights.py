@@ -1,15 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Policy parameters as bytes: safetensors with everything checked on the way in, never pickle.
-
-A policy that commands motors is only as trustworthy as the bytes it came from, so reading is one function
-that either returns parameters of exactly the expected names, shapes and dtype, all finite, or raises a
-`WeightsError` saying what was expected, what came and what to do.
-"""
+"""Parameters of a Gaussian MLP policy: names and shapes, checked, to and from bytes and files."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -17,25 +10,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 from numpy.typing import NDArray
 
-Parameters = dict[str, NDArray[np.float32]]
+from safe_transfer_ros.files import write_atomically
+from safe_transfer_ros.policies.tensors import (
+    LOG_STD_BOUND,
+    MAX_BYTES,
+    Tensors,
+    WeightsError,
+    check_shapes,
+    listed,
+    read,
+    read_metadata,
+    sha256_of,
+    write,
+)
+
+__all__ = ["MAX_BYTES", "Architecture", "Parameters", "WeightsError", "check", "from_bytes", "load", "read_metadata"]
+__all__ += ["save", "sha256_of", "to_bytes"]
+
+Parameters = Tensors
 """Policy parameters by name; see `Architecture.shapes`."""
 
-MAX_BYTES = 64 * 1024 * 1024
-"""Nothing this package calls a policy comes near this; a larger message is refused before it is parsed."""
-
-LOG_STD_BOUND = 20.0
-"""|log_std| above this is a diverged policy: its standard deviation would over- or underflow."""
-
-_METADATA_KEY = "safe_transfer_ros"
 _HIDDEN = re.compile(r"hidden\.(\d+)\.weight")
-
-
-class WeightsError(ValueError):
-    """The bytes are not a policy of the expected architecture. The message says which rule they break."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +79,7 @@ class Architecture:
         if first is None or last is None or first.ndim != 2 or last.ndim != 2:
             raise WeightsError(
                 "expected a policy with matrices 'hidden.0.weight' and 'mean.weight', "
-                f"got the tensors {_listed(parameters)}; is this file another kind of network?"
+                f"got the tensors {listed(parameters)}; is this file another kind of network?"
             )
         if hidden != list(range(len(hidden))):
             raise WeightsError(f"expected hidden layers numbered 0, 1, 2, ... without a gap, got {hidden}")
@@ -110,23 +107,7 @@ def check(parameters: Mapping[str, NDArray[np.float32]], architecture: Architect
       WeightsError: if a name is missing or unknown, or a shape, a dtype or a value is wrong.
     """
     architecture = Architecture.of(parameters) if architecture is None else architecture
-    shapes = architecture.shapes()
-    missing, unknown = shapes.keys() - parameters.keys(), parameters.keys() - shapes.keys()
-    if missing or unknown:
-        raise WeightsError(
-            f"expected the tensors of {architecture}; missing: {_listed(missing)}; unknown: {_listed(unknown)}"
-        )
-    for name, shape in shapes.items():
-        array = parameters[name]
-        if array.shape != shape:
-            raise WeightsError(
-                f"expected {name!r} of shape {shape}, got {array.shape}; "
-                "the policy was made for another task or network"
-            )
-        if array.dtype != np.float32:
-            raise WeightsError(f"expected {name!r} as float32, got {array.dtype}")
-        if not np.isfinite(array).all():
-            raise WeightsError(f"{name!r} holds NaN or infinite values: the policy diverged or the file is damaged")
+    check_shapes(parameters, architecture.shapes(), architecture)
     if np.abs(parameters["log_std"]).max() > LOG_STD_BOUND:
         raise WeightsError(
             f"expected log standard deviations within +-{LOG_STD_BOUND:g}, got {parameters['log_std'].tolist()}"
@@ -141,11 +122,7 @@ def to_bytes(parameters: Mapping[str, NDArray[np.float32]], metadata: Mapping[st
       WeightsError: if the parameters would not be accepted by `from_bytes`.
     """
     architecture = check(parameters)
-    ordered = {name: np.ascontiguousarray(parameters[name]) for name in architecture.shapes()}
-    # safetensors writes its metadata in random order; one sorted JSON entry keeps the hash of equal policies
-    # equal.
-    entry = json.dumps(dict(metadata or {}), sort_keys=True, ensure_ascii=True)
-    return safetensors.numpy.save(ordered, metadata={_METADATA_KEY: entry})
+    return write(parameters, metadata or {}, architecture.shapes())
 
 
 def from_bytes(
@@ -164,20 +141,13 @@ def from_bytes(
     Raises:
       WeightsError: on any deviation.
     """
-    data = bytes(data)
-    if sha256 is not None and sha256_of(data) != sha256.lower():
+    tensors, metadata = read(data, sha256=sha256)
+    if (kind := metadata.get("kind", "gaussian")) != "gaussian":
         raise WeightsError(
-            f"expected policy bytes with sha256 {sha256}, got {sha256_of(data)}: damaged on the way, send them again"
+            f"expected a Gaussian policy, which is what can be learned from here; this is a '{kind}' one"
         )
-    if len(data) > MAX_BYTES:
-        raise WeightsError(f"expected a policy of at most {MAX_BYTES} bytes, got {len(data)}")
-    try:
-        arrays = safetensors.numpy.load(data)
-        metadata = read_metadata(data)
-    except Exception as error:  # the library raises its own, KeyError (unknown dtype), ValueError, ...
-        raise WeightsError(f"expected a safetensors policy, got {len(data)} bytes that are none: {error}") from error
-    check(arrays, architecture)
-    return {name: np.array(array, dtype=np.float32) for name, array in arrays.items()}, metadata
+    check(tensors, architecture)
+    return tensors, metadata
 
 
 def save(
@@ -192,21 +162,8 @@ def save(
       The sha256 of the file.
     """
     data = to_bytes(parameters, metadata)
-    write_whole(Path(path), data)
+    write_atomically(Path(path), data)
     return sha256_of(data)
-
-
-def write_whole(target: Path, data: bytes) -> None:
-    """Write a file so that whatever happens the old content or the new one is there."""
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load(
@@ -225,24 +182,3 @@ def load(
         return from_bytes(data, architecture=architecture, sha256=sha256)
     except WeightsError as error:
         raise WeightsError(f"policy file {os.fspath(path)}: {error}") from error
-
-
-def sha256_of(data: bytes) -> str:
-    """Hexadecimal sha256 of the bytes."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def read_metadata(data: bytes) -> dict[str, str]:
-    """The metadata that `to_bytes` put into a safetensors file; anything may be raised where it did not."""
-    length = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + length])
-    entry = json.loads(header.get("__metadata__", {}).get(_METADATA_KEY, "{}"))
-    if not isinstance(entry, dict) or not all(isinstance(value, str) for value in entry.values()):
-        raise ValueError(f"metadata entry {_METADATA_KEY!r} is not an object of strings")
-    return entry
-
-
-def _listed(names: object) -> str:
-    listed = sorted(names)  # type: ignore[call-overload]
-    shown = ", ".join(map(repr, listed[:6])) + (f" and {len(listed) - 6} more" if len(listed) > 6 else "")
-    return shown or "none"

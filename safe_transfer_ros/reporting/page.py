@@ -11,11 +11,11 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
+from safe_transfer_ros.record.recompute import parameters
 from safe_transfer_ros.reporting.figures import iterations_over_bound, key_numbers
 from safe_transfer_ros.reporting.plots import Plot, ordered_reasons, reason_name
 from safe_transfer_ros.reporting.run import Run
 from safe_transfer_ros.safety.reasons import REASON_TEXT
-from safe_transfer_ros.transfer.recompute import parameters
 
 
 def render(run: Run, compare: Run | None, plots: Sequence[Plot], provenance: Mapping[str, Any]) -> str:

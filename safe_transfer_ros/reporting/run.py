@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from safe_transfer_ros.bags.read import bag_files
+from safe_transfer_ros.record.iteration import COLUMNS, IterationRecord, IterationsError, read
+from safe_transfer_ros.record.recompute import IterationDetail, Recomputed, parameters, recompute
+from safe_transfer_ros.record.resume import CONFIG, session_path, sessions
 from safe_transfer_ros.safety.reasons import Reason
-from safe_transfer_ros.tasks.in_graph import in_graph
+from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.tasks.task import RobotTask
-from safe_transfer_ros.transfer.iteration import COLUMNS, IterationRecord, IterationsError, read
-from safe_transfer_ros.transfer.recompute import IterationDetail, Recomputed, parameters, recompute
-from safe_transfer_ros.transfer.resume import CONFIG, session_path, sessions
+from safe_transfer_ros.untrusted import UntrustedError, read_yaml
 
 ROWS = "iterations.csv"
 BAG = "bag"
@@ -263,8 +263,8 @@ def _told_by_bags(run_dir: Path, notes: list[str]) -> Recomputed | None:
 
 def _mapping(path: Path, notes: list[str]) -> dict[str, Any]:
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        loaded = read_yaml(path)
+    except (OSError, UntrustedError) as error:
         notes.append(f"{path.name} cannot be read: {str(error).splitlines()[0]}")
         return {}
     return loaded if isinstance(loaded, dict) else {}
@@ -280,4 +280,7 @@ def _interruption(records: Sequence[IterationRecord], config: Mapping[str, Any])
 def _planned(config: Mapping[str, Any]) -> int | None:
     own = parameters(config, "trainer")
     planned = own.get("iterations")
-    return None if planned is None else int(own.get("first_iteration", 0)) + int(planned)
+    try:
+        return None if planned is None else int(own.get("first_iteration", 0)) + int(planned)
+    except (TypeError, ValueError, OverflowError):  # somebody else's file
+        return None

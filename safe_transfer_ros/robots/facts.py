@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SoftJointLimits:
-    """What URDF's <safety_controller> says of a joint, kept out of the URDF; see safety/soft_limits.py.
+    """What URDF's <safety_controller> says of a joint, kept out of the URDF; see safety/filter/soft_limits.py.
 
     controller_manager reads the same URDF, and with the tag in it a deactivated controller may hold a torque
     (docs/hardware.md). So the soft limits are our filter's alone.

@@ -45,6 +45,8 @@ class Reason(IntFlag):
     OBJECT_POSE_STALE = 1 << 25
     OBJECT_POSE_FROZEN = 1 << 26
     OBJECT_POSE_NOT_FINITE = 1 << 27
+    GRAVITY_FAILED = 1 << 28
+    JOINT_STATE_IMPLAUSIBLE = 1 << 29
 
 
 class Mode(IntEnum):
@@ -74,7 +76,7 @@ REASON_TEXT: Final = MappingProxyType(
         Reason.CLAMPED_EFFORT_LIMIT: "a torque was above the joint's own effort limit and was cut to it",
         Reason.CLAMPED_TORQUE_RATE: "a torque would have changed faster than the rate limit and was slowed",
         Reason.PROPOSAL_NOT_FINITE: "a proposed torque, mean or standard deviation was NaN or infinite, or a "
-        "standard deviation was not positive",
+        "standard deviation did not fit the distribution",
         Reason.PROPOSAL_WRONG_LENGTH: "a proposal had the wrong number of values",
         Reason.PROPOSAL_WRONG_JOINTS: "a proposal's joint names were missing, repeated or not this robot's",
         Reason.PROPOSAL_STALE: "a proposal answered a joint state no newer than the last one answered, or one too old",
@@ -99,6 +101,8 @@ REASON_TEXT: Final = MappingProxyType(
         Reason.OBJECT_POSE_STALE: "no new pose of the task's object came in time, or one with an old stamp",
         Reason.OBJECT_POSE_FROZEN: "poses of the object kept coming with identical values while torque was applied",
         Reason.OBJECT_POSE_NOT_FINITE: "a pose of the object held NaN or infinity, or no rotation",
+        Reason.GRAVITY_FAILED: "the torque that carries the arm, g(q), could not be told; the last one stands",
+        Reason.JOINT_STATE_IMPLAUSIBLE: "a joint was far outside its range, or faster than any arm of its kind can be",
     }
 )
 """One line a reason, for people."""

@@ -13,6 +13,7 @@ import mujoco.rollout
 import numpy as np
 import numpy.typing as npt
 
+from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.robots.simulation import (
     NOMINAL,
     Perturbation,
@@ -21,8 +22,7 @@ from safe_transfer_ros.robots.simulation import (
     check_stable,
     joint_addresses,
 )
-from safe_transfer_ros.safety.envelope import EnvelopeSettings, bound_torque
-from safe_transfer_ros.tasks.streams import action_rng, initial_state_rng
+from safe_transfer_ros.safety.filter.envelope import EnvelopeSettings, bound_torque
 from safe_transfer_ros.tasks.task import Array, Task
 
 
@@ -167,9 +167,9 @@ class VectorTorqueEnv:
         noise = np.empty((steps, episodes, n))
         for row in range(episodes):
             numbered = first_episode + row
-            position[0, row], velocity[0, row] = task.initial_state(initial_state_rng(seed, numbered))
+            position[0, row], velocity[0, row] = task.initial_state(generator(Purpose.INITIAL_STATE, seed, numbered))
             # The same numbers as one draw per step.
-            noise[:, row] = action_rng(seed, numbered).standard_normal((steps, n))
+            noise[:, row] = generator(Purpose.ACTION_NOISE, seed, numbered).standard_normal((steps, n))
         physics = _BatchPhysics(self._model, self._data, self._pool, task, position[0], velocity[0])
         previous = np.zeros((episodes, n))
         for step in range(steps):

@@ -4,140 +4,134 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
-from safe_transfer_ros.policies.critic import save_critic
-from safe_transfer_ros.policies.weights import Parameters
-from safe_transfer_ros.tasks.in_graph import TaskInGraph
-from safe_transfer_ros.transfer.csc_checkpoints import CheckpointError, CscCheckpoints
-from safe_transfer_ros.transfer.episode import Episode
-from safe_transfer_ros.transfer.learners.environment import environment
-from safe_transfer_ros.transfer.learners.learner import Learner
-from safe_transfer_ros.transfer.learners.method import LearnerSettings, method
-from safe_transfer_ros.transfer.pspt import PsptSettings, improve, update_seed
-from safe_transfer_ros.transfer.rollouts import constrained_from_episodes
+from safe_transfer_ros.critics.safety_critic import critic_to_bytes
+from safe_transfer_ros.learning.environment import environment
+from safe_transfer_ros.learning.rollouts import constrained_from_episodes
+from safe_transfer_ros.policies.policy import policy_to_bytes
+from safe_transfer_ros.policies.tensors import read
+from safe_transfer_ros.policies.weights import Parameters, to_bytes
+from safe_transfer_ros.randomness import Purpose, integer_seed
+from safe_transfer_ros.record.episode import Episode
+from safe_transfer_ros.transfer.constrained.checkpoints import CheckpointError, CscCheckpoints
+from safe_transfer_ros.transfer.constrained.learner import Learner
+from safe_transfer_ros.transfer.constrained.method import LearnerSettings, method
+from safe_transfer_ros.transfer.graph_learners import Beginning
+from safe_transfer_ros.transfer.pspt.fine_tuning import PsptSettings, improve
 
 _SETTINGS = LearnerSettings()
 
 
-class PolicyUpdates(Protocol):
-    """What the trainer asks."""
+class NoUpdates:
+    """A policy that acts as it is."""
 
-    @property
-    def parameters(self) -> Parameters:
-        """The policy as it is now."""
-        ...
+    kl_bound = 0.0
 
-    @property
-    def kl_bound(self) -> float:
-        """What the divergence of an update is held under."""
-        ...
+    def __init__(self, beginning: Beginning) -> None:
+        """Keep a policy of any kind."""
+        self._tensors, self._about = read(beginning.policy)
+
+    def policy(self, metadata: Mapping[str, str]) -> bytes:
+        """See `PolicyUpdates.policy`."""
+        return policy_to_bytes(self._tensors, self._about | dict(metadata))
 
     def update(self, episodes: Sequence[Episode], iteration: int) -> float:
-        """Learn from an iteration's episodes.
+        """See `PolicyUpdates.update`: nothing changes."""
+        return 0.0
 
-        Returns:
-          KL divergence old || new, summed over action dimensions.
-        """
-        ...
+    def critic(self) -> None:
+        """See `PolicyUpdates.critic`: none."""
+        return None
 
 
 class PsptUpdates:
     """PSPT: TRPO on the rewards."""
 
-    def __init__(self, graph: TaskInGraph, parameters: Parameters, settings: PsptSettings, seed: int) -> None:
+    def __init__(self, beginning: Beginning) -> None:
         """Start from a policy."""
-        self._task, self._settings, self._seed = graph.task, settings, seed
-        self.parameters = parameters
+        self._task, self._seed = beginning.graph.task, beginning.seed
+        self._settings = PsptSettings(
+            max_kl=beginning.max_kl, gamma=self._task.gamma, leave_one_out=beginning.leave_one_out
+        )
+        self.parameters, self.kl_bound = beginning.gaussian(), beginning.max_kl
 
-    @property
-    def kl_bound(self) -> float:
-        """See `PolicyUpdates.kl_bound`."""
-        return self._settings.max_kl
+    def policy(self, metadata: Mapping[str, str]) -> bytes:
+        """See `PolicyUpdates.policy`."""
+        return to_bytes(self.parameters, metadata)
 
     def update(self, episodes: Sequence[Episode], iteration: int) -> float:
         """See `PolicyUpdates.update`."""
-        seed = update_seed(self._seed, iteration)
+        seed = integer_seed(Purpose.POLICY_UPDATE, self._seed, iteration)
         found = improve(self.parameters, episodes, self._task, self._settings, seed)
         self.parameters = found.parameters
         return found.kl
 
+    def critic(self) -> None:
+        """See `PolicyUpdates.critic`: none."""
+        return None
+
 
 class CscUpdates:
-    """CSC: a conservative critic learns from all episodes so far and is written to a file, which the filter takes
-    between episodes; the policy learns along A_R - lambda' A_C.
+    """CSC: a conservative critic learns from all episodes so far, which the filter takes between episodes; the policy
+    learns along A_R - lambda' A_C.
     """
 
-    def __init__(
-        self,
-        graph: TaskInGraph,
-        parameters: Parameters,
-        *,
-        max_kl: float,
-        seed: int,
-        critic: Path,
-        settings: LearnerSettings = _SETTINGS,
-        checkpoints: Path | None = None,
-        first_iteration: int = 0,
-    ) -> None:
+    def __init__(self, beginning: Beginning, settings: LearnerSettings = _SETTINGS) -> None:
         """Start from a policy, with a critic that has learned nothing and lets everything pass, or go on with a run.
 
         Args:
-          graph: The task.
-          parameters: The policy.
-          max_kl: Trust region of an update.
-          seed: Of everything random.
-          critic: File of the critic.
-          settings: Of the learner; the region is that of `max_kl`.
-          checkpoints: Folder to keep what a resumed run needs in; None keeps nothing.
-          first_iteration: Above 0 it goes on behind so many iterations, kept in `checkpoints`.
+          beginning: Policy, task and trust region.
+          settings: Of the learner; the region is that of `beginning`.
 
         Raises:
           ValueError: if there is no environment of this task for the learners.
           CheckpointError: if what was kept is missing or damaged.
         """
-        region = TrustRegionSettings(max_kl=max_kl, backtrack_ratio=0.7, backtrack_steps=20)
-        self._graph, self._path = graph, critic
+        region = TrustRegionSettings(max_kl=beginning.max_kl, backtrack_ratio=0.7, backtrack_steps=20)
+        self._graph, self.kl_bound = beginning.graph, beginning.max_kl
         self._learner = Learner(
-            environment(graph.task.name),
+            environment(beginning.graph.task.name),
             method("csc"),
             dataclasses.replace(settings, region=region),
             episodes=0,
-            seed=seed,
-            parameters=parameters,
+            seed=beginning.seed,
+            parameters=beginning.gaussian(),
         )
-        self.kl_bound = max_kl
-        self._checkpoints = None if checkpoints is None else CscCheckpoints(checkpoints)
-        if first_iteration:
+        self._checkpoints = None if beginning.checkpoints is None else CscCheckpoints(beginning.checkpoints)
+        self._learned_from = beginning.first_iteration
+        if self._learned_from:
             if self._checkpoints is None:
                 raise CheckpointError("a run of CSC that goes on needs the folder of its checkpoints")
-            self._checkpoints.restore(self._learner, first_iteration)
-        self._save(first_iteration)
+            self._checkpoints.restore(self._learner, self._learned_from)
 
     @property
     def parameters(self) -> Parameters:
-        """See `PolicyUpdates.parameters`."""
+        """The policy as it is now."""
         return self._learner.parameters
 
+    def policy(self, metadata: Mapping[str, str]) -> bytes:
+        """See `PolicyUpdates.policy`."""
+        return to_bytes(self.parameters, metadata)
+
     def update(self, episodes: Sequence[Episode], iteration: int) -> float:
-        """See `PolicyUpdates.update`; the critic's file is replaced before this returns."""
+        """See `PolicyUpdates.update`."""
         rollouts = constrained_from_episodes(episodes, self._graph.task, self._graph.action_bound)
         kl = self._learner.learn(rollouts, iteration)
         if self._checkpoints is not None:
             self._checkpoints.keep(self._learner, iteration + 1)
-        self._save(iteration + 1)
+        self._learned_from = iteration + 1
         return kl
 
-    def _save(self, learned_from: int) -> None:
-        """Write the critic, whole or not at all."""
+    def critic(self) -> bytes:
+        """See `PolicyUpdates.critic`."""
         critic = self._learner.critic
         assert critic is not None
-        save_critic(self._path, critic.parameters(), self._card(learned_from))
+        return critic_to_bytes(critic.parameters(), self._card())
 
-    def _card(self, learned_from: int) -> dict[str, Any]:
+    def _card(self) -> dict[str, Any]:
         """What the filter has to know. It was certified by nobody: it is learning."""
         return {
             "task": self._graph.task.name,
@@ -147,6 +141,6 @@ class CscUpdates:
             "support": {"rule": "off", "limit": 1.0},
             "certified": False,
             "against": ["it learns while the policy does (CSC)"],
-            "iterations": learned_from,
+            "iterations": self._learned_from,
             "multiplier": self._learner.multiplier,
         }

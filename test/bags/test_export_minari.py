@@ -16,7 +16,7 @@ from safe_transfer_ros.bags.export_minari import export_minari
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.transitions import write_transitions
 from safe_transfer_ros.cli.main import main
-from safe_transfer_ros.tasks.in_graph import in_graph
+from safe_transfer_ros.tasks.deployment import in_graph
 
 GRAPH, STEPS = in_graph("pr2_cup_swirl"), 12
 TASK = GRAPH.task

@@ -133,3 +133,55 @@ def test_an_sqlite_recording_cut_at_any_page_never_crashes(tmp_path):
             assert not cut.damage[0].whole
         except BagError as error:
             assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("entries", "line"),
+    [
+        ({"joints": "shoulder"}, r"joints must be a list of joint names, each once.*got 'shoulder'"),
+        ({"joints": "[shoulder, shoulder]"}, "joints must be a list"),
+        ({"joints": "[1, 2]"}, "joints must be a list"),
+        ({"unsafe": "joint_speed_above"}, r"unsafe must be \{name: bound\}.*got 'joint_speed_above'"),
+        ({"unsafe": "{joint_speed_above: fast}"}, "unsafe must be"),
+        ({"unsafe": "{joint_speed_above: .nan}"}, "unsafe must be"),
+        ({"unsafe": "{joint_speed_above: 0}"}, "unsafe must be"),
+        ({"unsafe": "{joint_speed: 1.0}"}, "unsafe must be .* joint_speed_above"),
+        ({"rate": "fast"}, "rate must be a number above 0, decisions a second, got 'fast'"),
+        ({"rate": ".inf"}, "rate must be"),
+        ({"rate": "true"}, "rate must be"),
+        ({"rate": 0}, "rate must be"),
+        ({"torque_limit": -1}, "torque_limit must be"),
+        ({"torque_limit": ".nan"}, "torque_limit must be"),
+        ({"joint_states": "[/a, /b]"}, "joint_states must be a topic's name"),
+        ({"rate": 5000}, r"the mapping's rate 5000 is above that of /arm/effort, which comes 50 times a second"),
+        ({"rate": 200}, r"the mapping's rate 200 is above that of /arm/effort"),
+    ],
+)
+def test_a_mistake_in_a_mapping_is_one_line_that_names_the_entry(tmp_path, entries, line):
+    with pytest.raises(BagError, match=line) as error:
+        convert(tmp_path, arm(), **entries)
+    assert "\n" not in str(error.value) and str(tmp_path) in str(error.value)
+
+
+def test_another_nodes_joint_states_are_left_out_and_counted(tmp_path):
+    finger = [joint_state(t + 0.0005, ("finger",), (0.02,), (0.0,)) for t in np.arange(0.0, 2.0, 0.05)]
+    first = [joint_state(0.0, (), (), ()), joint_state(0.0, ("elbow", "gripper", "shoulder"), (0.0,) * 3, ())]
+    odd = [command(0.5001, (1.0,)), command(0.7001, (1.0, 2.0, 3.0))]
+    transitions, counts = convert(tmp_path, [*first, *arm(), *finger, *odd])
+    assert counts.unusable_states == len(finger) + 2 and counts.unusable_commands == 2
+    assert counts.transitions == 19 and "unusable states" in counts.describe()
+    t = 0.1 * np.arange(len(transitions))
+    np.testing.assert_allclose(transitions["observation"][:, 0], t, atol=1e-6)
+
+
+def test_an_arms_joint_states_are_missed_where_only_another_nodes_come(tmp_path):
+    finger = [joint_state(t, ("finger",), (0.02,), (0.0,)) for t in np.arange(0.6, 1.0, 0.01)]
+    messages = [m for m in arm() if not (m[1] == "/arm/state" and 0.55e9 < m[0] < 0.95e9)]
+    transitions, counts = convert(tmp_path, [*messages, *finger])
+    assert counts.episodes == 2 and not ((t := transitions["observation"][:, 0]) > 0.55)[t < 0.95].any()
+
+
+def test_states_slower_than_the_rate_are_used_once_each_across_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr("safe_transfer_ros.bags.read._BATCH", 7)
+    _, counts = convert(tmp_path, arm(), rate=10.0)
+    assert counts.transitions == 19 and counts.duplicated == 0

@@ -18,13 +18,13 @@ from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.transition_store import Transitions
 from safe_transfer_ros.bags.transitions import write_transitions
 from safe_transfer_ros.cli.main import main
-from safe_transfer_ros.nodes.critic_file import CriticFileGate
-from safe_transfer_ros.nodes.settings import FilterSettings
+from safe_transfer_ros.critics.gate import CriticGate
+from safe_transfer_ros.learning.environment import environment
+from safe_transfer_ros.learning.policy_file import load_for
+from safe_transfer_ros.learning.rollouts import ConstrainedRollouts
+from safe_transfer_ros.parameters.settings import FilterSettings
 from safe_transfer_ros.policies.forward import GaussianPolicy
-from safe_transfer_ros.tasks.in_graph import in_graph
-from safe_transfer_ros.transfer.learners.environment import environment
-from safe_transfer_ros.transfer.policy_file import load_for
-from safe_transfer_ros.transfer.rollouts import ConstrainedRollouts
+from safe_transfer_ros.tasks.deployment import in_graph
 
 GRAPH, EPISODES, LIMIT, SEED = in_graph("panda_push_boundary"), 30, 0.4, 3
 TASK = GRAPH.task
@@ -136,7 +136,9 @@ def test_the_filter_takes_the_critic_that_was_trained_from_the_recording(
     # Also actions that were cut to their bound: the torque limit says nothing about them.
     assert found["steps"] > 0.9 * len(Transitions(folder)) - 30 * EPISODES and found["auroc"] > 0.8
 
-    gate = CriticFileGate(GRAPH, FilterSettings(critic=str(critic), critic_uncertified=True), seed=0)
+    gate = CriticGate(GRAPH, FilterSettings(critic_uncertified=True), seed=0)
+    assert gate.offer(critic.read_bytes()) is None
+    gate.refresh(0)
     before, action = recorded.rollouts.observations[0, 5], np.array([0.9, -0.9])
     chosen, risk, _, _ = gate.judge(before, action, np.full(2, 0.1), action, LIMIT)
     assert 0.0 <= risk < 1.0 and np.abs(chosen).max() > 0.5

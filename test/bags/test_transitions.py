@@ -18,7 +18,7 @@ from safe_transfer_ros.bags.layout import LayoutReader
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.transition_store import Transitions
 from safe_transfer_ros.bags.transitions import write_transitions
-from safe_transfer_ros.tasks.in_graph import in_graph
+from safe_transfer_ros.tasks.deployment import in_graph
 
 GRAPH = in_graph("pr2_cup_swirl")
 TASK = GRAPH.task

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from safe_transfer_ros.cli.filter_screen import HARDWARE_STOP, FilterScreen, Listening, notice, one_line
 from safe_transfer_ros.cli.filter_view import LOST_SECONDS, FilterView
-from safe_transfer_ros.nodes.operator_request import Request
+from safe_transfer_ros.middleware.operator_request import Request
 from safe_transfer_ros.safety.reasons import MODE_TEXT, REASON_TEXT, Mode, Reason
 
 LISTENING = Listening(domain=7, namespace="", hint="a hint")

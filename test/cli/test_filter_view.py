@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import io
 import math
+from types import SimpleNamespace
 
 import pytest
 from filter_messages import decision, diagnostics, estimate, status
+from rich.console import Console
 
+from safe_transfer_ros.cli.filter_screen import FilterScreen, Listening, one_line
 from safe_transfer_ros.cli.filter_view import LOST_SECONDS, Contact, FilterView
+from safe_transfer_ros.middleware.operator_request import Request
 from safe_transfer_ros.safety.reasons import MODE_TEXT, Mode, Reason
 
 
@@ -162,3 +167,42 @@ def test_damage_is_the_unsafety_rate_times_the_limit_it_was_measured_under() -> 
     view = heard(torque_limit=3.0)
     view.on_estimate(estimate(0.5, torque_limit=0.1, d_safe=0.2), 0.0)
     assert view.estimate is not None and math.isclose(view.estimate.damage, 0.05)
+
+
+RAW = "\x1b[2J\x1b]0;owned\x07 all is well \u202e"
+
+
+def test_what_anybody_may_publish_reaches_the_terminal_without_control_characters() -> None:
+    """Escape codes clear the screen, rename the window, or write an alarm over."""
+    view = FilterView()
+    view.on_status(status(Mode.TRIPPED, message=RAW, accepted=False), 0.0)
+    view.on_diagnostics(diagnostics(level=b"\2", message=RAW, mode="HOLDING", **{f"key{RAW}": RAW}), 1.0)
+    view.robot = view.robot or RAW
+    listening = Listening(domain=3, namespace="")
+    console = Console(file=io.StringIO(), width=100, force_terminal=False)
+    console.print(FilterScreen(view=view, now=1.0, listening=listening))
+    answer = Request(name="reset", send=lambda: Answered(), since=0.0, insistent=False)
+    answer.poll(0.0)
+    answer.poll(1.0)
+    for text in (console.file.getvalue(), one_line(view, 1.0, listening, answer)):
+        assert not set(text) & set("\x1b\x07\u202e"), text
+        assert "\\x1b[2J" in text
+
+
+class Answered:
+    """A call of a service that answers with escape codes."""
+
+    def done(self) -> bool:
+        return True
+
+    def result(self) -> object:
+        return SimpleNamespace(success=False, message=RAW)
+
+
+def test_figures_that_no_filter_sends_are_cut_short_and_do_no_harm() -> None:
+    view = heard()
+    figures = {f"key {number}": "x" * 100_000 for number in range(1000)}
+    view.on_diagnostics(diagnostics(**figures), 1.0)
+    assert len(view.figures) == 200 and max(map(len, view.figures.values())) == 1000
+    view.on_diagnostics(diagnostics(limit_iteration="\u00b2", reason__PROPOSAL_STALE="9" * 5000), 2.0)
+    assert view.limit_iteration == 3 and counts(view) == {}

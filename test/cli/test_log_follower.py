@@ -37,4 +37,4 @@ def test_nothing_from_outside_steers_the_terminal(tmp_path: Path, capsys: pytest
     with RunProgress(tmp_path / "iterations.csv", 1, 0.2) as progress:
         progress.say("stopping: /evil\x1b[2J\x07 [bold]publishes")
     out = capsys.readouterr().out
-    assert "/evil?[2J? [bold]publishes" in out
+    assert r"/evil\x1b[2J\x07 [bold]publishes" in out

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from safe_transfer_ros.cli.main import main
-from safe_transfer_ros.policies.critic import load_critic, save_critic
-from safe_transfer_ros.transfer.shadow import objections, shadow_report
+from safe_transfer_ros.critics.safety_critic import load_critic, save_critic
+from safe_transfer_ros.critics.shadow import objections, shadow_report
 
 
 def critic(path, *, gain=1e3, threshold=0.5, certified=True):

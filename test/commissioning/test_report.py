@@ -14,7 +14,7 @@ from safe_transfer_ros.commissioning.procedure import STEPS
 from safe_transfer_ros.commissioning.step import Outcome
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.launching import pr2_cup_swirl
-from safe_transfer_ros.nodes.settings import ExperimentSettings
+from safe_transfer_ros.parameters.settings import ExperimentSettings
 from safe_transfer_ros.robots.description import load
 
 ROBOT = load("pr2_left_arm")

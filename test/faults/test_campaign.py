@@ -49,7 +49,7 @@ def test_a_filter_that_stops_too_late_and_does_not_trip_is_found_out(tmp_path: P
     claimed = domain.claim()
     with Stage(fault.setting, tmp_path, claimed.number) as stage:
         outcome = repeat.run(fault, stage, random.Random(0))
-    claimed.lock.close()
+    claimed.release()
     assert outcome.kept == "no"
     assert any("TRIPPED" in text for text in outcome.broken), outcome
     assert any("to safe torque, allowed 120" in text for text in outcome.late), outcome

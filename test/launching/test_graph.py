@@ -2,6 +2,7 @@
 """Launch arguments and parameter files: applied where they belong, or refused before anything is written."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from safe_transfer_ros import resources
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.launching import fine_tuning, pr2_cup_swirl
 from safe_transfer_ros.launching.graph import SHARED, apply_arguments, complete, read_parameters, write_parameters
-from safe_transfer_ros.nodes.settings import SECTIONS
+from safe_transfer_ros.parameters.settings import SECTIONS
 from safe_transfer_ros.policies.weights import Architecture
+from safe_transfer_ros.record.iteration import COLUMNS
 
 SHIPPED = "config/pr2_cup_swirl.yaml"
 
@@ -178,3 +180,84 @@ def test_resume_may_come_with_every_default_as_ros2_launch_gives_them(tmp_path: 
     assert "leave out" not in str(refused.value)
     with pytest.raises(ConfigurationError, match="leave out record"):
         pr2_cup_swirl.GRAPH.plan(defaults | {"resume": str(tmp_path / "nothing"), "record": "false"})
+
+
+TWICE = """\
+/**:
+  ros__parameters: {mode: realtime, torque_limit_max: 0.5}
+safety_filter:
+  ros__parameters: {action_timeout: 0.3}
+/**:
+  ros__parameters: {seed: 3}
+safety_filter:
+  ros__parameters: {stop_damping: 0.1}
+"""
+
+
+def test_sections_given_twice_are_merged_as_ros_does(tmp_path: Path) -> None:
+    path = tmp_path / "twice.yaml"
+    path.write_text(TWICE)
+    read = read_parameters(path)
+    assert read[SHARED] == {"mode": "realtime", "torque_limit_max": 0.5, "seed": 3}
+    assert read["safety_filter"] == {"action_timeout": 0.3, "stop_damping": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (TWICE.replace("{seed: 3}", "{torque_limit_max: 3.0}"), "'torque_limit_max' is given twice"),
+        ("/**:\n  ros__parameters: {use_sim_time: true}\n", r"use_sim_time is not taken.*leave it out"),
+        ("safety_filter:\n  ros__parameters: {trip_timeot: 1.0}\n", "did you mean 'trip_timeout'"),
+        ("safety_filter:\n  ros__parameters: {3: 1.0}\n", "no parameter '3'"),
+        ("safety_filter: [ros__parameters]\n", "must hold a 'ros__parameters:' mapping"),
+        ("3:\n  ros__parameters: {}\n", "unknown node '3'"),
+        ("a: &a {b: *a}\n", "holds itself"),
+        ("# N·m", r"is not UTF-8 text: byte \d+ is 0xb7; save it as UTF-8"),
+    ],
+)
+def test_a_mistake_in_a_configuration_is_one_line_that_names_the_file(tmp_path: Path, text: str, line: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ConfigurationError, match=line) as error:
+        read_parameters(path)
+    assert "\n" not in str(error.value) and str(path) in str(error.value)
+
+
+def finished_run(folder: Path, **given: str) -> fine_tuning.Plan:
+    """A run of one iteration, as far as going on with it needs."""
+    run = pr2_cup_swirl.GRAPH.plan({"run_dir": str(folder), "iterations": "1", **given})
+    row = {name: "0" for name in COLUMNS} | {"torque_limit": "0.1", "policy_version": "1"}
+    (folder / "iterations.csv").write_text(f"{','.join(row)}\n{','.join(row.values())}\n")
+    (folder / "checkpoints").mkdir()
+    shutil.copy(resources.path("weights/pr2_cup_swirl.safetensors"), folder / "checkpoints/policy_00001.safetensors")
+    return run
+
+
+def test_a_copied_run_goes_on_in_the_copy(tmp_path: Path) -> None:
+    finished_run(tmp_path / "a", critic="")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    before = {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()}
+    again = pr2_cup_swirl.GRAPH.plan({"resume": str(tmp_path / "b"), "iterations": "2"})
+    for node, own in again.parameters.items():
+        for name, value in own.items():
+            assert str(tmp_path / "a") not in str(value), f"{node}.{name}"
+    assert again.parameters["trainer"]["run_dir"] == str(tmp_path / "b")
+    assert again.parameters["bag_recorder"]["bag"] == str(tmp_path / "b" / "bag_1")
+    assert str(tmp_path / "a") not in again.parameters_file.read_text()
+    assert before == {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()}
+    shutil.rmtree(tmp_path / "a")
+    shutil.rmtree(tmp_path / "b" / "logs_1", ignore_errors=True)
+    third = pr2_cup_swirl.GRAPH.plan({"resume": str(tmp_path / "b"), "iterations": "3"})
+    assert third.parameters["trainer"]["run_dir"] == str(tmp_path / "b"), "with the original gone as well"
+
+
+def test_paths_beside_a_run_stay_what_they_are(tmp_path: Path) -> None:
+    finished_run(tmp_path / "a")
+    config = tmp_path / "a" / "config.yaml"
+    moved = read_parameters(config)
+    moved["trainer"]["critic"] = str(tmp_path / "a_critic.safetensors")
+    moved["safety_filter"]["frame"] = str(tmp_path / "a" / "inside")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    result = fine_tuning._moved(moved, tmp_path / "b")
+    assert result["trainer"]["critic"] == str(tmp_path / "a_critic.safetensors")
+    assert result["safety_filter"]["frame"] == str(tmp_path / "b" / "inside")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from safe_transfer_ros.nodes.settings import CriticShadowSettings, CriticTrainerSettings, ExperimentSettings
+from safe_transfer_ros.parameters.settings import CriticShadowSettings, CriticTrainerSettings, ExperimentSettings
 
 LAUNCH = Path(__file__).parents[2] / "launch"
 

@@ -11,9 +11,9 @@ import yaml
 from safe_transfer_ros import resources
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.launching import fine_tuning, pr2_cup_swirl
-from safe_transfer_ros.nodes.settings import ExperimentSettings, SupervisorSettings
+from safe_transfer_ros.parameters.settings import ExperimentSettings, SupervisorSettings
 from safe_transfer_ros.robots.description import load
-from safe_transfer_ros.safety.controller_check import EFFORT_CONTROLLER
+from safe_transfer_ros.safety.supervisor.controller_check import EFFORT_CONTROLLER
 
 FR3 = tuple(f"fr3_joint{number}" for number in range(1, 8))
 

@@ -17,8 +17,8 @@ from sensor_msgs.msg import JointState
 
 from safe_transfer_ros.bags.read import messages
 from safe_transfer_ros.launching import domain
-from safe_transfer_ros.nodes import qos
-from safe_transfer_ros.nodes.state_publisher import StatePublisher, history_of
+from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware.state_publisher import StatePublisher, history_of
 
 COUNT = 3000
 STATES = 300

@@ -16,20 +16,20 @@ import numpy as np
 import pytest
 import rclpy
 from decision_bags import decision, write
+from hand_made_critic import critic_file
 from rclpy.context import Context
 from rclpy.node import Node
 from safe_transfer_msgs.msg import SafetyDecision
 from synthetic_run import Messages
-from test_critic_gate_node import critic
 
 from safe_transfer_ros.bags.live import LiveTransitions
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.transitions import write_transitions
+from safe_transfer_ros.critics.safety_critic import load_critic
+from safe_transfer_ros.critics.training import CriticSettings, TrainingSettings, train_critic
 from safe_transfer_ros.launching import domain
-from safe_transfer_ros.nodes import qos
-from safe_transfer_ros.policies.critic import load_critic
-from safe_transfer_ros.tasks.in_graph import in_graph
-from safe_transfer_ros.transfer.critic_training import CriticSettings, TrainingSettings, train_critic
+from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.tasks.deployment import in_graph
 
 GRAPH, MESSAGES = in_graph("pr2_cup_swirl"), Messages()
 TASK = GRAPH.task
@@ -53,7 +53,7 @@ def processes(tmp_path: Path) -> Iterator[list[subprocess.Popen[str]]]:
     claimed = domain.claim()
     environment = graph_runs.environment(ROS_DOMAIN_ID=str(claimed.number))
     os.environ["ROS_DOMAIN_ID"] = str(claimed.number)
-    critic(tmp_path / "candidate.safetensors", threshold=0.26)
+    critic_file(tmp_path / "candidate.safetensors", threshold=0.26)
     given = {
         "critic_trainer": {"out": tmp_path / "out", "episodes": EPISODES, "updates": 60, "gamma": 0.5},
         "critic_shadow": {"candidate": tmp_path / "candidate.safetensors", "out": tmp_path / "new" / "shadow.csv"},

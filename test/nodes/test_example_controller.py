@@ -16,7 +16,7 @@ from rclpy.node import Node
 from safe_transfer_msgs.msg import SafetyDecision
 
 from safe_transfer_ros.launching import domain
-from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.middleware import qos
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_controller.py"
 # A machine shared with others.

@@ -8,14 +8,14 @@ from pathlib import Path
 import graph_runs
 import numpy as np
 import pytest
-from test_critic_gate_node import critic
+from hand_made_critic import critic_file
 
 from safe_transfer_ros.bags.read import Bag, messages
 from safe_transfer_ros.bags.transitions import write_transitions
+from safe_transfer_ros.record.iteration import read
+from safe_transfer_ros.record.recompute import iteration_records
 from safe_transfer_ros.safety.reasons import Reason, Verdict
-from safe_transfer_ros.tasks.in_graph import in_graph
-from safe_transfer_ros.transfer.iteration import read
-from safe_transfer_ros.transfer.recompute import iteration_records
+from safe_transfer_ros.tasks.deployment import in_graph
 
 THRESHOLD, GRAPH = 0.05, in_graph("pr2_cup_swirl")
 # The first iteration has no estimate: the floor, below the least risk this critic ever tells (1.2e-4). The second has
@@ -27,7 +27,7 @@ SCHEDULE = ("critic_schedule:=csc", "critic_chi:=1000", "critic_floor:=1e-5")
 @pytest.mark.timeout(300)  # a whole run, on a machine that may be busy
 def test_a_run_under_a_critic(tmp_path: Path) -> None:
     run, file = tmp_path / "run", tmp_path / "critic.safetensors"
-    version = critic(file, threshold=THRESHOLD)
+    version = critic_file(file, threshold=THRESHOLD)
     schedule = [f"safety_filter.{parameter}" for parameter in SCHEDULE]
     finished = graph_runs.up(run, f"critic:={file}", *schedule, *SHORT, report=True)
     assert finished.returncode == 0, finished.stderr

@@ -17,20 +17,20 @@ from test_safety_filter import Bench, bench, filter_process, parameters, with_pa
 
 from safe_transfer_ros.bags.read import Bag, messages
 from safe_transfer_ros.bags.transitions import write_transitions
-from safe_transfer_ros.nodes import qos
-from safe_transfer_ros.nodes.object_pose import pose_message
-from safe_transfer_ros.nodes.stamps import set_ns, to_ns
+from safe_transfer_ros.critics.safety_critic import load_critic
+from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware.object_pose import pose_message
+from safe_transfer_ros.middleware.stamps import set_ns, to_ns
 from safe_transfer_ros.policies import weights
-from safe_transfer_ros.policies.critic import load_critic
 from safe_transfer_ros.policies.forward import GaussianPolicy
-from safe_transfer_ros.safety.filter import FilterSettings, Proposal, SafetyFilter
-from safe_transfer_ros.safety.limit_guard import TorqueLimitGuard
+from safe_transfer_ros.randomness import Purpose, generator
+from safe_transfer_ros.record.iteration import read
+from safe_transfer_ros.record.recompute import iteration_records
+from safe_transfer_ros.safety.filter.safety_filter import FilterSettings, Proposal, SafetyFilter
+from safe_transfer_ros.safety.limit.guard import TorqueLimitGuard
 from safe_transfer_ros.safety.reasons import Mode, Reason
-from safe_transfer_ros.tasks.in_graph import in_graph
+from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.tasks.simulated import simulated
-from safe_transfer_ros.tasks.streams import action_rng, initial_state_rng
-from safe_transfer_ros.transfer.iteration import read
-from safe_transfer_ros.transfer.recompute import iteration_records
 
 SEED = 5
 GRAPH = in_graph("panda_push_boundary")
@@ -97,8 +97,12 @@ def test_the_filter_asks_the_critic_that_the_trainer_has_retrained(run: Path) ->
             assert 0.0 < decision.risk < 1.0 and len(decision.chosen) == 2
     first, second = by_iteration.values()
     assert len(first) == len(second) == 1 and first != second
-    latest = load_critic(run / "critic.safetensors", observation_size=21, action_size=2)
-    assert latest.card["iterations"] == 2 and latest.version not in first | second
+    kept = [load_critic(path, observation_size=21, action_size=2) for path in sorted(run.glob("checkpoints/critic_*"))]
+    assert [critic.card["iterations"] for critic in kept] == [0, 1, 2]
+    assert [{critic.version} for critic in kept[:2]] == [first, second]
+    # The critics that judged are in the bag, byte for byte.
+    sent = [message.sha256[:12] for message in _all(run, "/trainer/critic_weights")]
+    assert sent == [critic.version for critic in kept]
 
 
 def test_the_bag_gives_transitions_with_the_runs_rewards_and_the_actions_taken(run: Path, tmp_path: Path) -> None:
@@ -125,7 +129,7 @@ def test_the_same_objects_in_one_process_give_the_same_numbers_to_the_last_bit(r
 def _in_process(policy: GaussianPolicy, steps: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Torque in the cycle of each decision, and what was observed: what the graph does, without it."""
     task, robot = GRAPH.task, simulated(GRAPH)
-    robot.place(initial_state_rng(SEED, 0))
+    robot.place(generator(Purpose.INITIAL_STATE, SEED, 0))
     view = GRAPH.view(SEED, lockstep=True)
     rules = SafetyFilter(
         task.robot.joint_names,
@@ -136,7 +140,7 @@ def _in_process(policy: GaussianPolicy, steps: int) -> tuple[list[np.ndarray], l
         drive=GRAPH.drive(),
         tracks_object=True,
     )
-    noise, applied, observations, now = action_rng(SEED, 0), [], [], 0
+    noise, applied, observations, now = generator(Purpose.ACTION_NOISE, SEED, 0), [], [], 0
     for step in range(steps + 1):
         for substep in range(20):
             now += 2_000_000

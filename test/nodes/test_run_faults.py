@@ -14,8 +14,8 @@ import graph_runs
 import pytest
 
 from safe_transfer_ros.bags.read import Bag, messages
-from safe_transfer_ros.transfer.continuity import gaps
-from safe_transfer_ros.transfer.iteration import read
+from safe_transfer_ros.record.continuity import gaps
+from safe_transfer_ros.record.iteration import read
 
 # Starting six processes takes seconds on a quiet machine and a minute on a busy one.
 pytestmark = pytest.mark.timeout(300)

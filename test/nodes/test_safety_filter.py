@@ -28,8 +28,8 @@ from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from safe_transfer_ros.launching import domain
-from safe_transfer_ros.nodes import qos
-from safe_transfer_ros.nodes.stamps import set_ns
+from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware.stamps import set_ns
 from safe_transfer_ros.tasks.task import make
 
 JOINTS = list(make("pr2_cup_swirl").robot.joint_names)
@@ -78,7 +78,7 @@ class Bench(Node):
         self.states.publish(message)
 
     def propose(self, step: int, effort: list[float], names: list[str] | None = None, offset_ns: int = 0) -> None:
-        message = PolicyAction(joint_names=names or JOINTS, step=step, effort=effort)
+        message = PolicyAction(action_names=names or JOINTS, step=step, effort=effort)
         message.mean, message.stddev = [0.0] * len(effort), [0.3] * len(effort)
         set_ns(message.header.stamp, self.time_ns + offset_ns)
         self.actions.publish(message)

@@ -21,7 +21,7 @@ from safe_transfer_msgs.msg import FilterStatus
 from terminal import Terminal
 
 from safe_transfer_ros.launching import domain
-from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.safety.reasons import Mode, Reason
 
 CTRL_C, CTRL_S, CTRL_Z, CURSOR_UP = "\x03", "\x13", "\x1a", "\x1b[A"
@@ -46,7 +46,7 @@ class Witness(Node):
 def number() -> Iterator[int]:
     claimed = domain.claim()
     yield claimed.number
-    claimed.lock.close()
+    claimed.release()
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_a_trip_before_there_is_a_run_follows_to_the_first_that_starts(
                 terminal.until(lambda: terminal.shows("LOST", "told to end"), "a filter that has ended is LOST as well")
             finally:
                 late.kill()
-        claimed.lock.close()
+        claimed.release()
 
 
 def test_quitting_with_a_trip_unconfirmed_says_so(number: int) -> None:
@@ -217,14 +217,14 @@ def test_the_run_that_is_up_is_found(number: int, tmp_path: Path, monkeypatch: p
     finished = once()
     assert finished.returncode == 2
     assert f"{number} ({tmp_path / 'first'}), 232 (process" in finished.stderr
-    first.lock.close()
-    second.lock.close()
+    first.release()
+    second.release()
     assert "ROS domain 0," in once().stdout
 
 
 def test_output_is_ours_alone(number: int) -> None:
     program = (
-        "import os, sys; from safe_transfer_ros.nodes import operator_link as link; "
+        "import os, sys; from safe_transfer_ros.middleware import operator_link as link; "
         "link.OperatorLink.spin = lambda *_: os.write(1, b'a library speaks'); "
         "from safe_transfer_ros.cli.main import main; sys.exit(main(sys.argv[1:]))"
     )

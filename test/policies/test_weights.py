@@ -10,7 +10,7 @@ import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safe_transfer_ros.policies import weights
+from safe_transfer_ros.policies import tensors, weights
 from safe_transfer_ros.policies.weights import Architecture, WeightsError
 
 SMALL = Architecture(observation_size=4, hidden=(5, 3), action_size=2)
@@ -124,7 +124,7 @@ def test_a_diverged_standard_deviation_is_refused(value: float) -> None:
 
 def test_bytes_that_are_too_many_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     data = weights.to_bytes(parameters())
-    monkeypatch.setattr(weights, "MAX_BYTES", len(data) - 1)
+    monkeypatch.setattr(tensors, "MAX_BYTES", len(data) - 1)
     refused(data, "at most")
 
 

@@ -8,9 +8,9 @@ import pytest
 import synthetic_run as synthetic
 import yaml
 
+from safe_transfer_ros.record.iteration import append
+from safe_transfer_ros.record.recompute import recompute
 from safe_transfer_ros.reporting import report
-from safe_transfer_ros.transfer.iteration import append
-from safe_transfer_ros.transfer.recompute import recompute
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from safe_transfer_ros.reporting.evidence import draw, violations, violations_text
-from safe_transfer_ros.safety.torque_limit import GovernorSettings
-from safe_transfer_ros.transfer.study import StudyCurves, StudyRun
+from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings
+from safe_transfer_ros.studies.study import StudyCurves, StudyRun
 
 
 def made_up(damage: list[float], limit: list[float], returns: list[float], rule: str = "adaptive") -> StudyCurves:

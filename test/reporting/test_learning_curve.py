@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from safe_transfer_ros.reporting.learning_curve import draw_learning_curves
-from safe_transfer_ros.transfer.pretrain import BatchRecord
+from safe_transfer_ros.transfer.pspt.pretraining import BatchRecord
 
 
 def records(count: int) -> list[BatchRecord]:

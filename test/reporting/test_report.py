@@ -9,12 +9,12 @@ import pytest
 import yaml
 from PIL import Image
 
+from safe_transfer_ros.record.iteration import read
 from safe_transfer_ros.reporting.page import headline
 from safe_transfer_ros.reporting.plots import PLOTS, save
 from safe_transfer_ros.reporting.provenance import write_provenance
 from safe_transfer_ros.reporting.report import report
 from safe_transfer_ros.reporting.run import load
-from safe_transfer_ros.transfer.iteration import read
 
 NAMES = {plot.name for plot in PLOTS}
 

@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
+from safe_transfer_ros.record.iteration import read
 from safe_transfer_ros.reporting.run import is_bag, largest_differences, load
-from safe_transfer_ros.transfer.iteration import read
 
 
 def test_a_whole_run(make_run):

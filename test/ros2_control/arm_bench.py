@@ -24,7 +24,7 @@ from stand_in import JOINTS, StandIn, configuration
 from std_srvs.srv import SetBool, Trigger
 
 from safe_transfer_ros.launching import domain
-from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.middleware import qos
 
 # Two cores shared with others are no real-time machine, and these tests are not about time.
 FILTER = {
@@ -81,7 +81,7 @@ class ArmBench(Client):
     def _propose(self, state: JointState) -> None:
         if self.driving:
             n = len(JOINTS)
-            action = PolicyAction(joint_names=JOINTS, mean=[0.0] * n, stddev=[0.3] * n, effort=TORQUES)
+            action = PolicyAction(action_names=JOINTS, mean=[0.0] * n, stddev=[0.3] * n, effort=TORQUES)
             action.header.stamp = state.header.stamp
             self.actions.publish(action)
 
@@ -169,4 +169,4 @@ def bench(
         finally:
             bench.close()
             rclpy.shutdown(context=context)
-            claimed.lock.close()
+            claimed.release()

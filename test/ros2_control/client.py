@@ -138,7 +138,7 @@ def _to_share() -> Iterator[int]:
 def _claimed() -> Iterator[int]:
     claimed = domain.claim()
     yield claimed.number
-    claimed.lock.close()
+    claimed.release()
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def with_blocks(robot: RobotDescription) -> str:
 def with_safety_controllers(robot: RobotDescription) -> str:
     """The same with <safety_controller> tags, as it was published upstream and as franka_ros2's is."""
     urdf = with_blocks(robot)
-    for name, soft in description._ROBOTS[robot.name].soft_limits.items():
+    for name, soft in description.ROBOTS[robot.name].soft_limits.items():
         position = (
             f' k_position="{soft.k_position}" soft_lower_limit="{soft.lower}" soft_upper_limit="{soft.upper}"'
             if math.isfinite(soft.upper)

@@ -49,7 +49,7 @@ from std_msgs.msg import Float64MultiArray, String
 
 from safe_transfer_ros.robots import description
 from safe_transfer_ros.robots.description import JointLimits, RobotDescription, load
-from safe_transfer_ros.safety.soft_limits import SoftLimits, soft_effort_bounds, soft_velocity_bounds
+from safe_transfer_ros.safety.filter.soft_limits import SoftLimits, soft_effort_bounds, soft_velocity_bounds
 
 LATCHED = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 COMMANDS = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
@@ -103,7 +103,7 @@ class CommandLimits:
 
     def __init__(self, robot: RobotDescription, urdf: str) -> None:
         self._joints = list(robot.joint_names)
-        facts = dataclasses.replace(description._ROBOTS[robot.name], soft_limits={})
+        facts = dataclasses.replace(description.ROBOTS[robot.name], soft_limits={})
         try:
             limits: JointLimits = description.describe(facts, urdf).limits
         except ValueError:  # tests publish descriptions that no manager would have started with

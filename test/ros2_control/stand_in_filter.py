@@ -17,8 +17,8 @@ from safe_transfer_msgs.msg import FilterStatus, SafetyDecision
 from stand_in import JOINTS
 from std_msgs.msg import Bool, Float64MultiArray
 
-from safe_transfer_ros.nodes import qos
-from safe_transfer_ros.nodes.state_publisher import StatePublisher
+from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware.state_publisher import StatePublisher
 
 ZERO = [0.0] * len(JOINTS)
 PERIOD = 0.01

@@ -27,11 +27,11 @@ from stand_in import JOINTS, configuration
 from std_msgs.msg import Bool
 
 from safe_transfer_ros import resources
+from safe_transfer_ros.commissioning.link import CommissioningLink
 from safe_transfer_ros.commissioning.procedure import STEPS, commission
 from safe_transfer_ros.commissioning.step import Bench, Outcome, Timeouts
-from safe_transfer_ros.nodes import qos
-from safe_transfer_ros.nodes.commissioning_link import CommissioningLink
-from safe_transfer_ros.nodes.settings import CommissionSettings, ExperimentSettings, SupervisorSettings
+from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.parameters.settings import CommissionSettings, ExperimentSettings, SupervisorSettings
 from safe_transfer_ros.robots.description import load
 
 pytestmark = pytest.mark.timeout(300)

@@ -18,7 +18,7 @@ from stand_in import JOINTS, configuration
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool
 
-from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.robots.description import load
 from safe_transfer_ros.robots.dynamics import ArmDynamics
 from safe_transfer_ros.safety.reasons import Reason

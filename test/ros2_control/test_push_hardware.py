@@ -18,11 +18,11 @@ from std_srvs.srv import SetBool
 from test_hardware_run import PATIENT, SHORT
 
 from safe_transfer_ros.bags.read import messages
-from safe_transfer_ros.nodes import qos
-from safe_transfer_ros.nodes.object_pose import pose_message
-from safe_transfer_ros.nodes.stamps import to_ns
-from safe_transfer_ros.tasks.in_graph import in_graph
-from safe_transfer_ros.transfer.iteration import read
+from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware.object_pose import pose_message
+from safe_transfer_ros.middleware.stamps import to_ns
+from safe_transfer_ros.record.iteration import read
+from safe_transfer_ros.tasks.deployment import in_graph
 
 pytestmark = pytest.mark.timeout(300)
 GRAPH = in_graph("panda_push_boundary")

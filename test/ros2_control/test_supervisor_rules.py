@@ -27,7 +27,7 @@ from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import SetBool
 
 from safe_transfer_ros.launching import domain
-from safe_transfer_ros.nodes import qos
+from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.robots.description import load
 from safe_transfer_ros.safety.reasons import Reason
 

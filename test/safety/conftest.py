@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from safe_transfer_ros.safety.filter import FilterSettings, Proposal, SafetyFilter
-from safe_transfer_ros.safety.limit_guard import TorqueLimitGuard
+from safe_transfer_ros.safety.filter.gravity_term import GravityTerm
+from safe_transfer_ros.safety.filter.safety_filter import FilterSettings, Proposal, SafetyFilter
+from safe_transfer_ros.safety.limit.guard import TorqueLimitGuard
 
 # A shared machine may stall any example; nothing here is about time that a wall clock shows.
 settings.register_profile("safety", deadline=None, database=None)
@@ -31,6 +32,7 @@ class Rig:
         observe=None,
         soft_limits=None,
         drive=None,
+        gravity=None,
         tracks_object=False,
         **changes,
     ):
@@ -44,6 +46,7 @@ class Rig:
             observe,
             soft_limits,
             drive,
+            gravity=None if gravity is None else GravityTerm(gravity, EFFORT, 1000.0),
             tracks_object=tracks_object,
         )
         self.now = 1_000 * MS

@@ -27,7 +27,7 @@ ALLOWED = {
     "types",
     "typing",
 }
-FILES = sorted(ROOM.glob("*.py"))
+FILES = sorted(ROOM.rglob("*.py"))
 
 
 def imported(tree):
@@ -39,7 +39,7 @@ def imported(tree):
             yield node.module
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOM)))
 def test_a_rule_imports_nothing_that_could_read_a_clock_or_a_file(file):
     tree = ast.parse(file.read_text())
     for name in imported(tree):
@@ -53,7 +53,8 @@ def test_a_rule_imports_nothing_that_could_read_a_clock_or_a_file(file):
 
 
 def test_the_filters_process_stays_light():
-    modules = [f"safe_transfer_ros.safety.{file.stem}" for file in FILES if file.stem != "__init__"]
+    parts = [file.relative_to(ROOM).with_suffix("").parts for file in FILES if file.stem != "__init__"]
+    modules = [".".join(("safe_transfer_ros", "safety", *part)) for part in parts]
     heavy = ["torch", "mujoco", "gymnasium", "rclpy", "matplotlib"]
     code = f"import sys, {', '.join(modules)}\nprint([name for name in {heavy} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

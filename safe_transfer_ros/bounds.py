@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much is read of what strangers wrote: every bound on depth, count and size in one place.
+
+Each is far above what an honest file holds, and low enough that refusing takes a moment and no memory to speak of.
+"""
+
+from __future__ import annotations
+
+YAML_BYTES = 8 * 2**20
+"""Length of a YAML text: metadata.yaml of a recording in 10,000 files has 3 MB."""
+
+YAML_DEPTH = 40
+"""Sequences and mappings inside each other."""
+
+YAML_VALUES = 200_000
+"""Scalars, sequences and mappings, with what an alias repeats counted again."""
+
+YAML_PLAIN_SCALAR = 4096
+"""Characters of an unquoted scalar: reading a number takes time that grows with the square of its digits."""
+
+RECORD_BYTES = 256 * 2**20
+"""A chunk of a recording as it is worked on, uncompressed; also any other record that is read at all."""
+
+CHUNK_EXPANSION = 1000
+"""How many times as long as stored a chunk may be; recorded numbers shrink to a tenth at most."""
+
+CHUNK_ALWAYS = 16 * 2**20
+"""Uncompressed bytes up to which a chunk may be as small as it likes: one black picture."""
+
+DEFINITION_BYTES = 256 * 2**10
+"""A message definition with all it uses; the largest of the common ones has 50 kB."""
+
+DEFINITION_DEPTH = 32
+"""Types inside each other."""
+
+DEFINITION_FIELDS = 20_000
+"""Fields of a message with those of the types inside it, elements of fixed arrays counted one by one."""
+
+TOPICS = 10_000
+"""Topics, and message types, of one file."""
+
+JOINTS = 1000
+"""Joint names of one message: finding ours among them must not take longer than a message may."""
+
+LATEST_NS = 2**63 - 1
+"""Latest receipt time, ns since the epoch: what a signed number of 64 bits holds, as all arrays here do."""

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The safety critic that is sent to the filter as its gate; another takes its place between two episodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from safe_transfer_ros.configuration import ConfigurationError
+from safe_transfer_ros.critics.safety_critic import LoadedCritic, critic_from_bytes
+from safe_transfer_ros.parameters.settings import FilterSettings
+from safe_transfer_ros.policies.weights import WeightsError
+from safe_transfer_ros.randomness import Purpose, generator
+from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings
+from safe_transfer_ros.safety.critic.schedule import CscSchedule
+from safe_transfer_ros.safety.filter.proposal import Distribution
+from safe_transfer_ros.safety.reasons import Reason, Verdict
+from safe_transfer_ros.tasks.deployment import TaskInGraph
+
+Array = npt.NDArray[np.float64]
+
+
+class NoCriticError(RuntimeError):
+    """A proposal is to be judged, and no critic has come yet."""
+
+
+class CriticGate:
+    """A Gate made from the critics that are offered; see `safety.critic.gate.Gate`.
+
+    Until one has been accepted every proposal is refused, and the filter is not to be armed.
+
+    Attributes:
+      version: First digits of the hash of the critic in use; goes into every decision. Empty before the first.
+      offered_version: The same of the newest one accepted, in use from the next `refresh` on.
+      scheduled: Whether epsilon follows the unsafety that is measured: then it wants to `hear` of it.
+    """
+
+    def __init__(self, graph: TaskInGraph, settings: FilterSettings, *, seed: int) -> None:
+        """Wait for a critic.
+
+        Args:
+          graph: The task that it must fit.
+          settings: What begins with critic_.
+          seed: Of the candidates drawn.
+
+        Raises:
+          ConfigurationError: if the settings contradict a critic.
+        """
+        if settings.clamp == "scale" and graph.torques:
+            raise ConfigurationError(
+                "safety_filter: a critic of torques has learned from torques clamped joint by joint: leave out clamp: "
+                "scale, or the critic"
+            )
+        self._graph, self._settings = graph, settings
+        self.scheduled = settings.critic_schedule == "csc"
+        self._schedule = CscSchedule(
+            chi=settings.critic_chi, floor=settings.critic_floor, episode_steps=graph.task.horizon
+        )
+        self._seed, self._iteration, self._episodes, self._asked = seed, -1, 0, False
+        self._gate: MaskedPolicyGate | None = None
+        self._card: dict[str, Any] = {}
+        self._waiting: LoadedCritic | None = None
+        self.version = self.offered_version = ""
+        self._begin_episode(None)
+
+    @property
+    def epsilon(self) -> float:
+        """Largest acceptable risk in force; 0 without a critic."""
+        return self._gate.settings.epsilon if self._gate else 0.0
+
+    @property
+    def missing(self) -> str | None:
+        """Why nothing can be judged yet; None once a critic was accepted."""
+        return (
+            None if self.offered_version else "a safety critic is required, and none has come on trainer/critic_weights"
+        )
+
+    def offer(self, data: bytes, sha256: str | None = None, *, name: str = "the critic sent") -> str | None:
+        """Check a critic, and keep it for the next `refresh`.
+
+        Args:
+          data: Its bytes.
+          sha256: Hexadecimal hash they must have; None skips that check.
+          name: Where they come from, for the refusal.
+
+        Returns:
+          None, or why it is refused; the one before stays.
+        """
+        try:
+            loaded = self._checked(data, sha256, name)
+        except (WeightsError, ValueError) as error:
+            return str(error)
+        self._waiting, self.offered_version = loaded, loaded.version
+        return None
+
+    def hear(self, iteration: int, unsafety_rate: float) -> None:
+        """What was measured in an iteration; counts from the next `refresh` on."""
+        self._schedule.hear(iteration, unsafety_rate)
+
+    def refresh(self, iteration: int | None) -> None:
+        """Take the newest critic accepted, and the epsilon that is due; only while no episode runs.
+
+        Args:
+          iteration: Whose episodes begin; None if it cannot be told.
+        """
+        self._begin_episode(iteration)
+        if self._waiting is not None:
+            loaded, self._waiting = self._waiting, None
+            self._card, self.version = loaded.card, loaded.version
+            settings = MaskSettings(epsilon=self._due(loaded.card, iteration))
+            self._gate = MaskedPolicyGate(loaded.critic, self._graph.action_bound, settings, self._noise)
+        elif self._gate is not None:
+            self._gate.settings = MaskSettings(epsilon=self._due(self._card, iteration))
+
+    def diagnosis(self) -> dict[str, str]:
+        """For /diagnostics: which critic, what it lets pass, and from what that follows."""
+        rule = self._settings.critic_schedule
+        if self.scheduled:
+            failures = self._schedule.failures
+            rule += ", no estimate: the floor" if failures is None else f", {failures:.4g} failures an episode"
+        return {"critic": self.version, "critic_epsilon": f"{self.epsilon:.6g}", "critic_schedule": rule}
+
+    def judge(
+        self,
+        observation: Array,
+        mean: Array,
+        stddev: Array,
+        sample: Array,
+        torque_limit: float,
+        distribution: Distribution = Distribution.GAUSSIAN,
+        bound: Array | None = None,
+    ) -> tuple[Array, float, Verdict, Reason]:
+        """See `MaskedPolicyGate.judge`.
+
+        Raises:
+          NoCriticError: before the first critic.
+        """
+        if self._gate is None:
+            raise NoCriticError(self.missing or "the critic is taken when the filter is armed")
+        self._asked = True
+        limit = self._graph.gate_limit(torque_limit)
+        return self._gate.judge(observation, mean, stddev, sample, limit, distribution, bound)
+
+    def _begin_episode(self, iteration: int | None) -> None:
+        """Each episode draws its own candidates: a run that is resumed draws what it would have drawn."""
+        number = -1 if iteration is None else iteration
+        if number != self._iteration:
+            self._iteration, self._episodes = number, 0
+        elif self._asked:  # not where arming is tried again
+            self._episodes += 1
+        self._asked = False
+        self._candidates = generator(Purpose.GATE, self._seed, number + 1, self._episodes)
+
+    def _noise(self, size: tuple[int, ...]) -> Array:
+        return self._candidates.standard_normal(size)
+
+    def _checked(self, data: bytes, sha256: str | None, name: str) -> LoadedCritic:
+        task = self._graph.task
+        loaded = critic_from_bytes(
+            data, name=name, sha256=sha256, observation_size=task.observation_size, action_size=task.action_size
+        )
+        trained_on = loaded.card.get("task", "")
+        if trained_on and trained_on != task.name:
+            raise WeightsError(f"{name} was trained on task {trained_on}, not {task.name}")
+        if not loaded.card.get("certified") and not self._settings.critic_uncertified:
+            against = "; ".join(loaded.card.get("against", [])) or "its card does not say so"
+            raise WeightsError(f"{name} is not certified ({against}); critic_uncertified: true takes it all the same")
+        MaskSettings(epsilon=self._due(loaded.card, None))
+        return loaded
+
+    def _due(self, card: dict[str, Any], iteration: int | None) -> float:
+        """Largest acceptable risk in the iteration's episodes."""
+        highest = self._settings.critic_epsilon or _number(card, "epsilon")
+        return self._schedule.epsilon(highest, _number(card, "gamma_safe"), iteration) if self.scheduled else highest
+
+
+def _number(card: dict[str, Any], name: str) -> float:
+    try:
+        return float(card[name])
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"the model card tells no {name}: {card.get(name)!r}") from error

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A safety critic that learns while the policy does, from every transition so far (CSC Algorithm 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from safe_transfer_ros.algorithms.critic_advantage import critic_advantages
+from safe_transfer_ros.algorithms.safety_critic import CriticBatch, CriticLearner, CriticSettings, initial_critic
+from safe_transfer_ros.critics.safety_critic import CriticParameters, SafetyCritic, Support
+from safe_transfer_ros.learning.rollouts import ConstrainedRollouts
+from safe_transfer_ros.randomness import Purpose, generator
+from safe_transfer_ros.tasks.vector import Policy
+
+Array = NDArray[np.float64]
+_FIELDS = ("observation", "applied", "cost", "terminated", "following")
+_BLOCK = 4096
+
+
+class OnlineCritic:
+    """A critic and the transitions it learns from; a `safety.masked_policy.RiskModel`.
+
+    Its inputs are taken as they are: the environments' observations and actions are of order one.
+
+    Attributes:
+      learned: Whether it has learned from anything yet.
+    """
+
+    def __init__(
+        self,
+        observation_size: int,
+        action_bound: Array,
+        settings: CriticSettings,
+        *,
+        batch: int,
+        pessimism: float,
+        first_risk: float,
+        seed: int,
+    ) -> None:
+        """Start with nothing seen.
+
+        Args:
+          observation_size: Length of an observation.
+          action_bound: Bound of the actions applied, shape (n,).
+          settings: Of the critic.
+          batch: Transitions an update.
+          pessimism: Standard deviations of the ensemble added to its mean.
+          first_risk: What it says of everything before it has learned, in (0, 1).
+          seed: Of everything random.
+        """
+        self._bound, self._batch, self._pessimism, self._seed = action_bound, batch, pessimism, seed
+        self._observations = observation_size
+        size = observation_size + len(action_bound)
+        self._inputs = {
+            "input.mean": np.zeros(size, np.float32),
+            "input.scale": np.ones(size, np.float32),
+            "support.factor": np.eye(size, dtype=np.float32),
+        }
+        self._learner = CriticLearner(initial_critic(size, settings, seed, first_risk=first_risk), settings)
+        self._seen: dict[str, NDArray[np.float32]] = {}
+        self._refresh()
+
+    @property
+    def learned(self) -> bool:
+        """Whether it has learned from anything yet."""
+        return self._learner.updates > 0
+
+    def parameters(self) -> CriticParameters:
+        """Its arrays, as a file of a critic holds them."""
+        return {**self._inputs, **self._learner.parameters()}
+
+    def risk(self, observation: ArrayLike, torque: ArrayLike) -> Array:
+        """Q_C in [0, 1], shape (m,), of observations (m, k) and bounded actions (m, n)."""
+        members = self._critic.probabilities(observation, torque)
+        return np.minimum(members.mean(axis=0) + self._pessimism * members.std(axis=0), 1.0)
+
+    def add(self, rollouts: ConstrainedRollouts, *, at_most: int | None = None) -> int:
+        """Take in transitions: all, or so many of which up to half failed (CSC's labelled tuples).
+
+        Returns:
+          How many of them failed.
+        """
+        valid = rollouts.valid
+        fresh = {
+            "observation": rollouts.observations[:, :-1][valid],
+            "applied": rollouts.applied[valid],
+            "cost": rollouts.costs[valid],
+            "terminated": rollouts.terminated[valid].astype(np.float64),
+            "following": rollouts.observations[:, 1:][valid],
+        }
+        rows = np.arange(int(valid.sum()))
+        if at_most is not None and at_most < len(rows):
+            failed = np.flatnonzero(fresh["cost"] > 0.5)[: at_most // 2]
+            others = np.flatnonzero(fresh["cost"] < 0.5)
+            rng = generator(Purpose.CRITIC_LABELLED_TUPLES, self._seed)
+            rows = np.concatenate([failed, rng.choice(others, at_most - len(failed), replace=False)])
+        for name in _FIELDS:
+            column = fresh[name][rows].astype(np.float32)
+            self._seen[name] = np.concatenate([self._seen[name], column]) if name in self._seen else column
+        return int(fresh["cost"][rows].sum())
+
+    @property
+    def seen(self) -> dict[str, NDArray[np.float32]]:
+        """All transitions so far by column, each of as many rows."""
+        return self._seen
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs beside the transitions."""
+        return self._learner.state()
+
+    def restore(self, state: Mapping[str, Any], seen: Mapping[str, NDArray[np.float32]]) -> None:
+        """Go on exactly, from `state` and `seen`."""
+        self._learner.restore(state)
+        self._seen = dict(seen)
+        self._refresh()
+
+    def learn(self, policy: Policy, updates: int) -> None:
+        """Update on random transitions of all seen, with next actions of this policy, unmasked."""
+        for _ in range(updates):
+            rng = generator(Purpose.CRITIC_ONLINE_UPDATE, self._seed, self._learner.updates)
+            rows = rng.integers(0, len(self._seen["cost"]), self._batch)
+            observation, following = self._seen["observation"][rows], self._seen["following"][rows]
+            self._learner.update(
+                CriticBatch(
+                    inputs=_inputs(observation, self._seen["applied"][rows]),
+                    cost=self._seen["cost"][rows],
+                    terminated=self._seen["terminated"][rows],
+                    next_inputs=_inputs(following, self._drawn(policy, following, rng)),
+                    policy_inputs=_inputs(observation, self._drawn(policy, observation, rng)),
+                )
+            )
+        self._refresh()
+
+    def advantages(self, rollouts: ConstrainedRollouts, policy: Policy, *, samples: int, epoch: int) -> Array:
+        """A_C of the steps taken in an epoch, shape (steps,); see `critic_advantages`."""
+        valid, rng = rollouts.valid, generator(Purpose.COST_ADVANTAGES, self._seed, epoch)
+        observations, applied = rollouts.observations[:, :-1][valid], rollouts.applied[valid]
+        drawn = np.stack([self._drawn(policy, observations, rng) for _ in range(samples)])
+        starts = range(0, len(observations), _BLOCK)
+        return np.concatenate(
+            [
+                critic_advantages(
+                    self.risk,
+                    observations[at : at + _BLOCK],
+                    applied[at : at + _BLOCK],
+                    drawn[:, at : at + _BLOCK],
+                )
+                for at in starts
+            ]
+        )
+
+    def _drawn(self, policy: Policy, observation: Array | NDArray[np.float32], rng: np.random.Generator) -> Array:
+        mean, stddev = policy.distribution(np.asarray(observation, dtype=np.float64))
+        return np.clip(mean + stddev * rng.standard_normal(mean.shape), -self._bound, self._bound)
+
+    def _refresh(self) -> None:
+        off = Support(rule="off", limit=1.0)
+        self._critic = SafetyCritic(self.parameters(), self._observations, off)
+
+
+def _inputs(observation: Array | NDArray[np.float32], action: Array | NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.concatenate([observation, action], axis=1, dtype=np.float32)

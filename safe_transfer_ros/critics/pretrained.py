@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A critic pre-trained in simulation that learns on from what happens on the target arm.
+
+Pre-trained on the nominal arm alone it knows nothing of a light one: the torques that fail there never failed at home.
+Pre-trained on arms of many weights, without the target's friction, it does. Both can be had, to see the difference.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from safe_transfer_ros.algorithms.safety_critic import CriticBatch, CriticLearner, CriticSettings
+from safe_transfer_ros.critics.data import data_set
+from safe_transfer_ros.critics.safety_critic import CriticParameters, SafetyCritic, Support
+from safe_transfer_ros.critics.training import CriticTraining, TrainingSettings
+from safe_transfer_ros.learning.policy_file import load_for, with_stddev_scaled
+from safe_transfer_ros.policies.forward import GaussianPolicy
+from safe_transfer_ros.randomness import FirstEpisode, Purpose, generator
+from safe_transfer_ros.robots.simulation import Perturbation
+from safe_transfer_ros.tasks.task import Task, make
+from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
+
+Array = NDArray[np.float64]
+Columns = dict[str, NDArray[Any]]
+
+SOURCES: dict[str, tuple[float, ...]] = {"nominal": (1.0,), "randomised": (1.0, 0.5, 0.25, 0.1)}
+"""Factors on mass, damping, inertia and armature of the arms that a critic is pre-trained on."""
+
+_SOURCE_EPISODES, _SOURCE_STDDEV, _SOURCE_UPDATES = 160, 2.0, 4000
+_OUTSIDE = Support(rule="off", limit=1.0)
+
+
+def critic_settings(kind: str) -> CriticSettings:
+    """Of the study's critics: small, as it trains a hundred of them on a desk. CSC sees further, as in its paper."""
+    if kind == "csc":
+        return CriticSettings(gamma=0.95, alpha=0.5, hidden=(64, 64), learning_rate=1e-3, target_rate=0.01)
+    return CriticSettings(gamma=0.7, hidden=(64, 64), learning_rate=1e-3, target_rate=0.01)
+
+
+def columns_of(batch: EpisodeBatch, task: Task, iteration: int = 0) -> Columns:
+    """Transitions of simulated episodes, with the names that recorded ones have; episode after episode."""
+    count, steps = batch.reward.shape
+    episode = np.repeat(batch.first_episode + np.arange(count), steps)
+
+    def flat(values: NDArray[Any]) -> NDArray[Any]:
+        return values.reshape(count * steps, *values.shape[2:]).astype(np.float32)
+
+    def following(values: Array) -> NDArray[Any]:
+        after = np.full_like(values, np.nan)
+        after[:, :-1] = values[:, 1:]
+        return flat(after)
+
+    return {
+        "iteration": np.full(count * steps, iteration, dtype=np.uint32),
+        "episode": episode.astype(np.uint32),
+        "chain": episode.astype(np.int64),
+        "observation": flat(batch.observation[:, :-1]),
+        "applied": flat(batch.applied),
+        "mean": flat(batch.mean),
+        "stddev": flat(batch.stddev),
+        "torque_limit": flat(batch.torque_limit),
+        "cost": flat(~(batch.unsafety[:, 1:] <= task.unsafety_limit)),
+        "terminated": np.zeros(count * steps, dtype=np.bool_),
+        "next_observation": flat(batch.observation[:, 1:]),
+        "next_mean": following(batch.mean),
+        "next_stddev": following(batch.stddev),
+        "next_torque_limit": flat(batch.torque_limit),
+    }
+
+
+@lru_cache(maxsize=2)
+def source_columns(source: str, seed: int, task_name: str = "pr2_cup_swirl") -> Columns:
+    """Episodes on the source's arms, exploring more than the policy does, at limits over the training range."""
+    task = make(task_name)
+    parameters, _ = load_for(task, task_name)
+    policy = GaussianPolicy(with_stddev_scaled(parameters, _SOURCE_STDDEV))
+    arms = SOURCES[source]
+    each = _SOURCE_EPISODES // len(arms)
+    low, high = np.log(task.torque_limit_range)
+    parts = []
+    for number, factor in enumerate(arms):
+        arm = Perturbation(mass=factor, damping=factor, inertia=factor, armature=factor)
+        limits = np.exp(generator(Purpose.SOURCE_TORQUE_LIMITS, seed, number).uniform(low, high, each))
+        with VectorTorqueEnv(task, arm, threads=1) as environment:
+            batch = environment.rollout(
+                policy, torque_limits=limits, seed=seed, first_episode=FirstEpisode.CRITIC_SOURCE + number * each
+            )
+        parts.append(columns_of(batch, task))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+@lru_cache(maxsize=4)
+def pretrained(kind: str, source: str, seed: int) -> CriticParameters:
+    """A critic of the source's arms."""
+    settings = critic_settings(kind)
+    training = CriticTraining(
+        data_set(source_columns(source, seed), settings.gamma),
+        TrainingSettings(critic=settings, updates=_SOURCE_UPDATES, check_every=500, patience=3, batch=128, seed=seed),
+    )
+    for _ in training.checks():
+        pass
+    return training.parameters()
+
+
+class LearningCritic:
+    """A critic pre-trained on a source, that learns on from the target; see `safety.masked_policy.RiskModel`."""
+
+    def __init__(self, kind: str, source: str, seed: int, per_iteration: int = 200) -> None:
+        """Pre-train.
+
+        Args:
+          kind: "sqrl" or "csc".
+          source: One of `SOURCES`.
+          seed: Of everything random.
+          per_iteration: Updates at each `learn`.
+        """
+        self._seed, self._per_iteration = seed, per_iteration
+        self._source = source_columns(source, seed)
+        self._fixed = pretrained(kind, source, seed)
+        self._learner = CriticLearner(
+            {name: array for name, array in self._fixed.items() if name.startswith("layer.")}, critic_settings(kind)
+        )
+        self._target: Columns = {}
+        self._refresh()
+
+    def risk(self, observation: ArrayLike, torque: ArrayLike) -> Array:
+        """Q of the critic as it is now."""
+        return self._critic.risk(observation, torque)
+
+    def learn(self, columns: Columns) -> None:
+        """Take in an iteration: half of each batch from the target arm, half from the source."""
+        self._target = {
+            name: np.concatenate([self._target[name], column]) if self._target else column
+            for name, column in columns.items()
+        }
+        usable = [_usable(columns) for columns in (self._target, self._source)]
+        for _ in range(self._per_iteration):
+            rng = generator(Purpose.CRITIC_ONLINE_UPDATE, self._seed, self._learner.updates)
+            halves = [
+                self._sample(columns, rows[rng.integers(0, len(rows), 64)], rng)
+                for columns, rows in zip((self._target, self._source), usable, strict=True)
+            ]
+            fields = {
+                part.name: np.concatenate([getattr(half, part.name) for half in halves])
+                for part in dataclasses.fields(CriticBatch)
+            }
+            self._learner.update(CriticBatch(**fields))
+        self._refresh()
+
+    def _refresh(self) -> None:
+        parameters: CriticParameters = {**self._fixed, **self._learner.parameters()}
+        self._critic = SafetyCritic(parameters, self._source["observation"].shape[1], _OUTSIDE)
+
+    def _sample(self, columns: Columns, rows: NDArray[np.int64], rng: np.random.Generator) -> CriticBatch:
+        def torque(prefix: str) -> Array:
+            mean, stddev = (np.nan_to_num(columns[f"{prefix}{name}"][rows]) for name in ("mean", "stddev"))
+            bound = columns[f"{prefix}torque_limit"][rows][:, None]
+            return np.clip(mean + stddev * rng.standard_normal(mean.shape), -bound, bound)
+
+        observation = columns["observation"][rows]
+        return CriticBatch(
+            inputs=self._inputs(observation, columns["applied"][rows]),
+            cost=columns["cost"][rows],
+            terminated=np.zeros(len(rows), dtype=np.float32),
+            # From the policy without the gate (SQRL App. D).
+            next_inputs=self._inputs(columns["next_observation"][rows], torque("next_")),
+            policy_inputs=self._inputs(observation, torque("")),
+        )
+
+    def _inputs(self, observation: NDArray[Any], torque: NDArray[Any]) -> NDArray[np.float32]:
+        inputs = np.concatenate([observation, torque], axis=1)
+        return ((inputs - self._fixed["input.mean"]) / self._fixed["input.scale"]).astype(np.float32)
+
+
+def _usable(columns: Columns) -> NDArray[np.int64]:
+    # Cut at its horizon, nobody knows the torque that would have come next; see `critic_data.data_set`.
+    return np.flatnonzero(np.isfinite(columns["next_mean"][:, 0]))

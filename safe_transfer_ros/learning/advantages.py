@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Advantages of a batch of rollouts, for its rewards or for its costs: linear baseline, then GAE."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safe_transfer_ros.algorithms.gae import generalized_advantages
+from safe_transfer_ros.algorithms.linear_baseline import fitted_values
+from safe_transfer_ros.learning.rollouts import Rollouts
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdvantageSettings:
+    """How advantages are estimated.
+
+    Attributes:
+      gamma: Discount.
+      lam: Lambda of GAE.
+      ridge: Regularisation of the value function.
+      leave_one_out: Fit each episode's values to the other episodes; wants more than a few of them.
+    """
+
+    gamma: float
+    lam: float
+    ridge: float = 1e-3
+    leave_one_out: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Advantages:
+    """Of the steps taken, padding left out; shape (steps,) each.
+
+    Attributes:
+      values: GAE.
+      returns: What they and the value function add up to.
+    """
+
+    values: Array
+    returns: Array
+
+    @property
+    def explained_variance(self) -> float:
+        """Share of the returns' variance that the value function predicted; may be negative."""
+        return 1.0 - float(np.var(self.values)) / max(float(np.var(self.returns)), 1e-12)
+
+
+def estimate(rollouts: Rollouts, signal: Array, settings: AdvantageSettings) -> Advantages:
+    """Estimate the advantages of a signal, the rewards or the costs, shape (E, T)."""
+    valid = rollouts.valid
+    values = fitted_values(
+        rollouts.observations,
+        signal,
+        rollouts.terminated,
+        settings.gamma,
+        ridge=settings.ridge,
+        lengths=rollouts.lengths,
+        leave_one_out=settings.leave_one_out,
+    )
+    advantages = generalized_advantages(
+        signal, values, rollouts.terminated, settings.gamma, settings.lam, rollouts.lengths
+    )[valid]
+    return Advantages(values=advantages, returns=advantages + values[:, :-1][valid])
+
+
+def standardised(advantages: Array) -> Array:
+    """Mean 0, standard deviation 1: a step of the trust region does not depend on the reward's unit."""
+    return np.asarray((advantages - advantages.mean()) / max(float(advantages.std()), 1e-8))

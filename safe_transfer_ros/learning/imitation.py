@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A policy to start learning from that imitates a rule (DAgger, Ross et al. 2011).
+
+The rule is asked in the states that its imitator comes to, not only in its own: an error of the imitation leads where
+the rule alone never was. Nothing of it counts as an episode of the run that follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from safe_transfer_ros.algorithms.single_thread import one_thread
+from safe_transfer_ros.policies.forward import GaussianPolicy
+from safe_transfer_ros.policies.gaussian import distribution, from_tensors, initial_parameters, to_tensors
+from safe_transfer_ros.policies.weights import Architecture, Parameters
+from safe_transfer_ros.randomness import FirstEpisode, Purpose, generator
+from safe_transfer_ros.tasks.push.environment import PushVectorEnv
+from safe_transfer_ros.tasks.push.scripted import past_obstacle
+from safe_transfer_ros.tasks.push.task import PushScene, PushTask
+from safe_transfer_ros.tasks.task import make
+
+Array = NDArray[np.float64]
+
+RULES: dict[str, Callable[[PushTask, PushScene], Array]] = {"panda_push_obstacle": past_obstacle}
+"""Tasks for which there is a rule that a policy can imitate: it looks at the scene alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImitationSettings:
+    """How a rule is imitated.
+
+    Attributes:
+      rounds: Batches of episodes; the first is acted by the rule, the others by the imitator.
+      episodes: A round.
+      updates: Of the imitator after each round, on all states so far.
+      batch: States an update.
+      learning_rate: Of Adam.
+      noise: Standard deviation of what is added to every action, so that it sees how to get back.
+      stddev: Of the policy that comes of it.
+    """
+
+    rounds: int = 20
+    episodes: int = 40
+    updates: int = 1500
+    batch: int = 256
+    learning_rate: float = 1e-3
+    noise: float = 0.06
+    stddev: float = 0.05
+
+
+def imitated(
+    task_name: str, seed: int, *, hidden: tuple[int, ...], settings: ImitationSettings | None = None
+) -> Parameters:
+    """A policy that acts as the rule of its task does.
+
+    Args:
+      task_name: Name of the task, one of `RULES`.
+      seed: Of everything random.
+      hidden: Hidden layers of the policy.
+      settings: The defaults if not given.
+
+    Raises:
+      ValueError: if there is no rule for the task.
+    """
+    if task_name not in RULES:
+        raise ValueError(f"there is no rule to imitate for {task_name}, only for {', '.join(RULES)}")
+    task, rule, settings = make(task_name, PushTask), RULES[task_name], settings or ImitationSettings()
+    architecture = Architecture(observation_size=task.observation_size, hidden=hidden, action_size=task.action_size)
+    start = initial_parameters(architecture, seed, log_std=float(np.log(settings.stddev)))
+    tensors = to_tensors(start, requires_grad=True)
+    optimiser = torch.optim.Adam(
+        [tensor for name, tensor in tensors.items() if name != "log_std"], lr=settings.learning_rate
+    )
+    rng = generator(Purpose.IMITATION, seed)
+    seen: list[NDArray[np.float32]] = []
+    wanted: list[NDArray[np.float32]] = []
+    scenes = PushVectorEnv(task, settings.episodes, threads=1, autoreset=False)
+    for number in range(settings.rounds):
+        policy = GaussianPolicy(from_tensors(tensors)) if number else None
+        first = FirstEpisode.IMITATION + number * settings.episodes
+        observation, _ = scenes.reset(seed=seed, options={"first_episode": first})
+        failed = np.zeros(settings.episodes, dtype=np.bool_)
+        for _ in range(task.horizon):
+            right = rule(task, scenes.simulation.scenes())
+            seen.append(observation[~failed].astype(np.float32))
+            wanted.append(right[~failed].astype(np.float32))
+            action = right if policy is None else policy.distribution(observation)[0]
+            observation, _, _, _, info = scenes.step(action + settings.noise * rng.standard_normal(action.shape))
+            failed |= info["failure"]  # what follows a failure is not to be imitated
+        inputs, targets = torch.from_numpy(np.concatenate(seen)), torch.from_numpy(np.concatenate(wanted))
+        with one_thread():
+            for _ in range(settings.updates):
+                rows = torch.from_numpy(rng.integers(0, len(inputs), settings.batch))
+                loss = (distribution(tensors, inputs[rows]).mean - targets[rows]).square().mean()
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+    scenes.close()
+    return from_tensors(tensors)

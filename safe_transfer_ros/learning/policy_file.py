@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A policy for a task: a file on disk or one that is shipped, checked against the task's sizes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from safe_transfer_ros import resources
+from safe_transfer_ros.configuration import nearest
+from safe_transfer_ros.policies.policy import Policy, policy_from_bytes
+from safe_transfer_ros.policies.weights import Architecture, Parameters, WeightsError, from_bytes
+from safe_transfer_ros.tasks.task import RobotTask
+
+
+def find(name: str) -> Path:
+    """Path of a policy given as a file, or by the name of a shipped one.
+
+    Raises:
+      WeightsError: there is neither such a file nor such a shipped policy.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    shipped = {path.stem: path for path in resources.path("weights").glob("*.safetensors")}
+    if name in shipped:
+        return shipped[name]
+    raise WeightsError(f"no policy file '{name}', and none is shipped under that name; {nearest(name, shipped)}")
+
+
+def load_for(task: RobotTask, name: str) -> tuple[Parameters, bytes]:
+    """Load a policy and check that it fits the task.
+
+    Args:
+      task: The task it is to act in.
+      name: File, or name of a shipped policy.
+
+    Returns:
+      Parameters and the bytes they came from.
+
+    Raises:
+      WeightsError: not found, corrupt, or of other sizes than the task's.
+    """
+    path = find(name)
+    data = path.read_bytes()
+    try:
+        parameters, _ = from_bytes(data)
+        check_sizes(parameters, task)
+    except WeightsError as error:
+        raise WeightsError(f"policy {path}: {error}") from error
+    return parameters, data
+
+
+def load_policy(task: RobotTask, name: str) -> tuple[Policy, bytes]:
+    """Load a policy of any kind and check that it fits the task; see `load_for`, which takes Gaussian ones.
+
+    Returns:
+      The policy and the bytes it came from.
+    """
+    path = find(name)
+    data = path.read_bytes()
+    try:
+        policy, _ = policy_from_bytes(data)
+        check_fits(policy, task)
+    except WeightsError as error:
+        raise WeightsError(f"policy {path}: {error}") from error
+    return policy, data
+
+
+def with_stddev_scaled(parameters: Parameters, factor: float) -> Parameters:
+    """The same policy with its standard deviation, N·m, multiplied by `factor` > 0; the mean is untouched."""
+    return {**parameters, "log_std": parameters["log_std"] + np.float32(np.log(factor))}
+
+
+def with_torque_scaled(parameters: Parameters, factor: float) -> Parameters:
+    """The same policy with its mean torque multiplied by `factor` > 0; the standard deviation is untouched."""
+    scaled = {name: parameters[name] * np.float32(factor) for name in ("mean.weight", "mean.bias")}
+    return {**parameters, **scaled}
+
+
+def check_sizes(parameters: Parameters, task: RobotTask) -> None:
+    """Check that a Gaussian policy takes the task's observations and gives its actions; see `check_fits`."""
+    check_fits(Architecture.of(parameters), task)
+
+
+def check_fits(policy: Policy | Architecture, task: RobotTask) -> None:
+    """Check that a policy takes the task's observations and gives its actions.
+
+    Raises:
+      WeightsError: naming both pairs of sizes.
+    """
+    has = (policy.observation_size, policy.action_size)
+    wants = (task.observation_size, task.action_size)
+    if has != wants:
+        raise WeightsError(
+            f"{task.name} has {wants[0]} observations and {wants[1]} actions, this policy is for {has[0]} and {has[1]}"
+        )

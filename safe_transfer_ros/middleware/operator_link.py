@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operator's side of the filter: listens to what it says, and asks it to trip or to reset.
+
+A guest in the graph: it publishes nothing, has no parameters, and where it can its subscriptions are best effort, so
+that a viewer that is stopped or slow does not burden the filter. Everything runs on the caller's thread in `spin`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Protocol
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.client import Client
+from rclpy.context import Context
+from rclpy.exceptions import InvalidNamespaceException
+from rclpy.experimental import EventsExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
+from safe_transfer_msgs.msg import FilterStatus, SafetyDecision, UnsafetyEstimate
+from std_srvs.srv import Trigger
+
+from safe_transfer_ros.middleware import dds, qos
+from safe_transfer_ros.middleware.operator_request import Call, Request
+
+GRAPH_PERIOD_S = 0.5
+_REMEMBERED = 20  # calls kept while nothing answers
+_QUIET = ["--ros-args", "--disable-external-lib-logs", "--disable-stdout-logs", "--disable-rosout-logs"]
+
+
+class Listener(Protocol):
+    """Who is told what arrives; `now` is the steady clock, s."""
+
+    def on_status(self, message: FilterStatus, now: float) -> None:
+        """safety_filter/status."""
+
+    def on_decision(self, message: SafetyDecision, now: float) -> None:
+        """safety_filter/decision."""
+
+    def on_diagnostics(self, message: DiagnosticArray, now: float) -> None:
+        """diagnostics, of whichever node."""
+
+    def on_estimate(self, message: UnsafetyEstimate, now: float) -> None:
+        """unsafety_monitor/estimate."""
+
+    def on_filters(self, count: int, now: float) -> None:
+        """How many filters the graph announces; a killed one stays announced for some 20 s."""
+
+
+class OperatorLink:
+    """One operator's connection to the filter on one ROS domain, until it is closed."""
+
+    def __init__(self, listener: Listener, *, domain: int, namespace: str = "") -> None:
+        """Join the graph.
+
+        Args:
+          listener: Told everything that arrives.
+          domain: ROS domain.
+          namespace: The graph's namespace; empty: the root.
+
+        Raises:
+          ValueError: the namespace is no ROS name.
+        """
+        self._listener = listener
+        self._context = Context()
+        dds.set_defaults()
+        rclpy.init(args=_QUIET, context=self._context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
+        try:
+            self._node = Node(
+                f"operator_{os.getpid()}",
+                context=self._context,
+                namespace=namespace,
+                enable_rosout=False,
+                start_parameter_services=False,
+            )
+        except InvalidNamespaceException as error:
+            rclpy.shutdown(context=self._context)
+            raise ValueError(f"no ROS namespace: '{namespace}' (letters, digits, _ and /)") from error
+        self._listen()
+        self._clients = {name: self._node.create_client(Trigger, f"safety_filter/{name}") for name in ("trip", "reset")}
+        self._calls: dict[str, list[Future]] = {"trip": [], "reset": []}
+        self._executor = EventsExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self._never = Future(executor=self._executor)
+        self._next_look = 0.0
+
+    def _listen(self) -> None:
+        listener, clock = self._listener, time.monotonic
+        for kind, topic, profile, hear in (
+            (FilterStatus, "safety_filter/status", qos.LATCHED, listener.on_status),
+            (SafetyDecision, "safety_filter/decision", qos.VIEW, listener.on_decision),
+            (DiagnosticArray, "diagnostics", qos.VIEW, listener.on_diagnostics),
+            (UnsafetyEstimate, "unsafety_monitor/estimate", qos.LATCHED, listener.on_estimate),
+        ):
+
+            def callback(message: Any, hear: Any = hear) -> None:
+                hear(message, clock())
+
+            self._node.create_subscription(kind, topic, callback, profile)
+
+    def close(self) -> None:
+        """Leave the graph."""
+        self._executor.shutdown()
+        self._node.destroy_node()
+        rclpy.try_shutdown(context=self._context)
+
+    def spin(self, seconds: float) -> None:
+        """Let messages in for `seconds`."""
+        # Never without a timeout, and on a future that never comes: see middleware/process.py.
+        self._executor.spin_until_future_complete(self._never, timeout_sec=seconds)
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + GRAPH_PERIOD_S
+            self._listener.on_filters(self._node.count_publishers("safety_filter/status"), now)
+
+    def trip(self) -> Request:
+        """Ask for stop torque, latched; poll the request, it asks again until it is answered."""
+        return Request(name="trip", send=lambda: self._call("trip"), since=time.monotonic(), insistent=True)
+
+    def reset(self) -> Request:
+        """Ask to leave TRIPPED, once; the filter refuses while the cause stands."""
+        return Request(name="reset", send=lambda: self._call("reset"), since=time.monotonic(), insistent=False)
+
+    def _call(self, name: str) -> Call | None:
+        client: Client = self._clients[name]
+        if not client.service_is_ready():
+            return None
+        calls = self._calls[name]
+        if len(calls) >= _REMEMBERED:
+            client.remove_pending_request(calls.pop(0))
+        calls.append(client.call_async(Trigger.Request()))
+        return calls[-1]

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Quality of service per kind of topic; docs/interfaces.md states it per topic.
+
+Commands and joint states are never latched: a late subscriber must not act on an old one.
+"""
+
+from rclpy.qos import QoSDurabilityPolicy, QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
+
+# Listening to joint states, proposals, commands: delivered in order, the newest few kept, never latched.
+STREAM = QoSProfile(
+    history=QoSHistoryPolicy.KEEP_LAST,
+    depth=10,
+    reliability=QoSReliabilityPolicy.RELIABLE,
+    durability=QoSDurabilityPolicy.VOLATILE,
+)
+
+# Listening to proposals: each gets its decision, so a listener that was not scheduled for seconds must still find all.
+PROPOSALS = QoSProfile(
+    history=QoSHistoryPolicy.KEEP_LAST,
+    depth=100,
+    reliability=QoSReliabilityPolicy.RELIABLE,
+    durability=QoSDurabilityPolicy.VOLATILE,
+)
+
+# Everything that is published as a stream, and those who must see all of it (the recorder, the trainer, the monitor):
+# deep enough for a whole iteration. A publisher forgets what it keeps no room for, even if a busy listener lacks it:
+# with ten, a recorder that was not scheduled for a tenth of a second lost joint states.
+RECORD = QoSProfile(
+    history=QoSHistoryPolicy.KEEP_LAST,
+    depth=5000,
+    reliability=QoSReliabilityPolicy.RELIABLE,
+    durability=QoSDurabilityPolicy.VOLATILE,
+)
+
+# Commands as ros2_control's controllers hear them: what is late is worth nothing.
+COMMAND = QoSProfile(
+    history=QoSHistoryPolicy.KEEP_LAST,
+    depth=10,
+    reliability=QoSReliabilityPolicy.BEST_EFFORT,
+    durability=QoSDurabilityPolicy.VOLATILE,
+)
+
+# State that a late joiner needs: the limit in force, the policy in force, weights, the run's configuration.
+LATCHED = QoSProfile(
+    history=QoSHistoryPolicy.KEEP_LAST,
+    depth=1,
+    reliability=QoSReliabilityPolicy.RELIABLE,
+    durability=QoSDurabilityPolicy.TRANSIENT_LOCAL,
+)
+
+# A recorder of latched topics, and the history that a state has beside it (state_publisher.py): what was there before, and
+# every change since. Never the state itself: a late listener would get the old ones first.
+LATCHED_RECORD = QoSProfile(
+    history=QoSHistoryPolicy.KEEP_LAST,
+    depth=1000,
+    reliability=QoSReliabilityPolicy.RELIABLE,
+    durability=QoSDurabilityPolicy.TRANSIENT_LOCAL,
+)
+
+# Looking on without being waited for: best effort, so that a stopped or slow viewer costs the filter nothing.
+VIEW = QoSProfile(
+    history=QoSHistoryPolicy.KEEP_LAST,
+    depth=100,
+    reliability=QoSReliabilityPolicy.BEST_EFFORT,
+    durability=QoSDurabilityPolicy.VOLATILE,
+)

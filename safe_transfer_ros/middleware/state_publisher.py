@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A state as people and nodes want it, latched one deep, and its history as the recorder needs it.
+
+A latched publisher that keeps a hundred states sends a late listener the old ones first, and `ros2 topic echo --once`
+shows the oldest as if it were now. One that keeps a single state forgets what a stalled recorder still lacked: of 60
+states sent while a listener stood still for 3 s it got 30. So there are two topics.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rclpy.node import Node
+
+from safe_transfer_ros.middleware import qos
+
+
+def history_of(topic: str) -> str:
+    """The topic on which the recorder hears every state of `topic`."""
+    return f"{topic}_history"
+
+
+class StatePublisher:
+    """Publishes a state on its topic, latched, and on its history."""
+
+    def __init__(self, node: Node, kind: type, topic: str) -> None:
+        """Create both publishers.
+
+        Args:
+          node: Whose state it is.
+          kind: Type of the message.
+          topic: Of the newest state.
+        """
+        self._newest = node.create_publisher(kind, topic, qos.LATCHED)
+        self._history = node.create_publisher(kind, history_of(topic), qos.LATCHED_RECORD)
+
+    def publish(self, message: Any) -> None:
+        """Send one state."""
+        self._newest.publish(message)
+        self._history.publish(message)

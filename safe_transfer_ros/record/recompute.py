@@ -1,0 +1,373 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every number of a run once more, from its bag alone.
+
+The joint states, the filter's decisions and the policy updates in the bag go through the same ledger,
+governor and rewards as in the run. What comes out must equal the run's iterations.csv; where it does not,
+one of the two is wrong.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safe_transfer_ros.bags.errors import BagError
+from safe_transfer_ros.bags.read import Bag
+from safe_transfer_ros.bounds import JOINTS
+from safe_transfer_ros.record.episode import Episode, EpisodeAssembler, EpisodeError
+from safe_transfer_ros.record.iteration import IterationRecord, iteration_estimate, iteration_record
+from safe_transfer_ros.safety.filter.proposal import LAWS, Distribution
+from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
+from safe_transfer_ros.safety.limit.torque_law import gaussian_stand_in
+from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings, TorqueLimitGovernor
+from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
+from safe_transfer_ros.safety.reasons import Reason, Verdict, split
+from safe_transfer_ros.tasks.deployment import in_graph
+from safe_transfer_ros.untrusted import UntrustedError, load_yaml, printable
+
+Array = NDArray[np.float64]
+
+JOINT_STATES = "/joint_states"
+DECISIONS = "/safety_filter/decision"
+WEIGHTS = "/trainer/policy_weights"
+RUN_CONFIG = "/trainer/run_config"
+OBJECT_POSE = "/object_pose"
+TOPICS = (JOINT_STATES, OBJECT_POSE, DECISIONS, WEIGHTS, RUN_CONFIG)
+
+# Joint states are taken in by blocks: forward kinematics of many at once costs a twentieth of one by one.
+_BLOCK = 2048
+
+
+@dataclass(frozen=True, kw_only=True)
+class IterationDetail:
+    """What the filter and the arm did in one iteration, beyond its row.
+
+    Attributes:
+      iteration: Its number.
+      unsafety: u of every state a step led to, shape (steps,), in the task's unit.
+      reasons: Decisions per reason; one decision may have several.
+      decisions: Decisions made, refused ones included.
+      episodes: Whole episodes.
+      unsafe_episodes: Those with an unsafe state.
+      succeeded: Those that the task's rule ended without one.
+    """
+
+    iteration: int
+    unsafety: NDArray[np.float64]
+    reasons: Mapping[Reason, int]
+    decisions: int
+    episodes: int = 0
+    unsafe_episodes: int = 0
+    succeeded: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recomputed:
+    """A run as its bag tells it.
+
+    Attributes:
+      records: A row per iteration that was learned from.
+      details: As many, plus one for an iteration that was interrupted.
+      config: The run's parameters by node, ROS parameter-file layout.
+      notes: What a reader should know: damage of the bag, missing data, iterations left out.
+    """
+
+    records: tuple[IterationRecord, ...]
+    details: tuple[IterationDetail, ...]
+    config: Mapping[str, Any]
+    notes: tuple[str, ...]
+
+
+def iteration_records(bag: Bag | Path | str) -> tuple[list[IterationRecord], dict[str, Any]]:
+    """Rows and configuration of a run, from its bag alone; see `recompute`."""
+    result = recompute(bag)
+    return list(result.records), dict(result.config)
+
+
+def recompute(bag: Bag | Path | str) -> Recomputed:
+    """Recomputes a run from its bag.
+
+    Args:
+      bag: A bag of this package's graph.
+
+    Returns:
+      The rows and what else the bag tells. wall_time_s is from the first to each following policy update, by
+      time of receipt; every other column equals the live run's.
+
+    Raises:
+      BagError: if the bag cannot be read or lacks a topic this needs.
+    """
+    bag = bag if isinstance(bag, Bag) else Bag(bag)
+    config = _run_config(bag)
+    try:
+        replay = _Replay(config)
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+        told = printable(f"{RUN_CONFIG} in {bag.path} holds a value that cannot be used: {error}")
+        raise BagError(told.splitlines()[0]) from error
+    poses = (OBJECT_POSE,) if replay.tracks_object else ()
+    for topic, message, log_time_ns in bag.messages((JOINT_STATES, *poses, DECISIONS, WEIGHTS)):
+        try:
+            if topic == JOINT_STATES:
+                replay.on_joint_state(message)
+            elif topic == OBJECT_POSE:
+                replay.on_object_pose(message)
+            elif topic == DECISIONS:
+                replay.on_decision(message)
+            else:
+                replay.on_weights(message, log_time_ns)
+        except (AttributeError, TypeError) as error:
+            raise BagError(f"{topic} in {bag.path} is not what this package's graph publishes: {error}") from error
+    replay.finish()
+    notes = bag.losses() + replay.notes
+    return Recomputed(records=tuple(replay.records), details=tuple(replay.details()), config=config, notes=tuple(notes))
+
+
+def parameters(config: Mapping[str, Any], node: str) -> dict[str, Any]:
+    """A node's own parameters on top of the shared ones (`/**`), from the ROS parameter-file layout."""
+    result: dict[str, Any] = {}
+    for section in ("/**", node):
+        values = config.get(section)
+        if isinstance(values, Mapping) and isinstance(values.get("ros__parameters"), Mapping):
+            result.update(values["ros__parameters"])
+    return result
+
+
+def governor(config: Mapping[str, Any]) -> TorqueLimitGovernor:
+    """The governor a run had, as the unsafety monitor makes it from the same parameters."""
+    own = parameters(config, "unsafety_monitor")
+    return TorqueLimitGovernor(
+        GovernorSettings.of(own),
+        iteration=int(own.get("first_iteration", 0)),
+        torque_limit=own.get("first_torque_limit") or None,  # 0 means: where the settings say
+    )
+
+
+def _run_config(bag: Bag) -> dict[str, Any]:
+    """The last configuration published on /trainer/run_config."""
+    text = None
+    for _, message, _ in bag.messages((RUN_CONFIG,)):
+        text = message.data
+    if text is None:
+        raise BagError(
+            f"{bag.path} has nothing on {RUN_CONFIG}, so it does not say how it came about: "
+            "give a bag that bag_recorder wrote during fine-tuning"
+        )
+    try:
+        config = load_yaml(str(text), f"{RUN_CONFIG} in {bag.path}")
+    except UntrustedError as error:
+        raise BagError(str(error)) from None
+    if not isinstance(config, dict) or "task" not in parameters(config, "trainer"):
+        raise BagError(f"{RUN_CONFIG} in {bag.path} names no task: expected '/**: ros__parameters: task: ...'")
+    return config
+
+
+class _Replay:
+    """Takes a bag's messages in the order of recording and does what monitor and trainer did with them."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.records: list[IterationRecord] = []
+        self.notes: list[str] = []
+        shared = parameters(config, "trainer")
+        self._graph = in_graph(str(shared["task"]))
+        self._task = self._graph.task
+        self._reader = self._graph.unsafety_reader(int(shared.get("seed", 0)))
+        self._order = JointOrder(self._task.robot.joint_names)
+        self._ledger = UnsafetyLedger(self._task.unsafety_limit, torque_actions=self._graph.torques)
+        self._governor = governor(config)
+        self._assembler = EpisodeAssembler(self._task.robot.joint_names, action_names=self._graph.action_names)
+        self._episodes: dict[int, list[Episode]] = defaultdict(list)
+        self._reasons: dict[int, Counter[int]] = defaultdict(Counter)  # by combination of bits
+        self._decisions: Counter[int] = Counter()
+        self._unsafety: dict[int, list[NDArray[np.float64]]] = defaultdict(list)
+        self._ends: dict[int, list[tuple[bool, bool]]] = defaultdict(list)  # whether unsafe, whether it succeeded
+        self._stamps: list[int] = []
+        self._positions: list[NDArray[np.float64]] = []
+        self._unreadable_states = 0
+        self._updates: list[tuple[Any, float]] = []
+        self._started_ns: int | None = None
+
+    def on_joint_state(self, message: Any) -> None:
+        try:
+            if len(message.name) > JOINTS:
+                raise JointOrderError(f"more than {JOINTS} joint names")
+            position = message.position[self._order.indices(tuple(message.name))]
+        except (JointOrderError, IndexError):
+            self._unreadable_states += 1
+            return
+        stamp = message.header.stamp
+        self._stamps.append(stamp.sec * 1_000_000_000 + stamp.nanosec)
+        self._positions.append(position)
+        self._ledger.add_position(self._stamps[-1], position)
+        if len(self._stamps) >= _BLOCK:
+            self._account_states()
+        self._close_complete()
+
+    @property
+    def tracks_object(self) -> bool:
+        return self._graph.tracks_object
+
+    def on_object_pose(self, message: Any) -> None:
+        at, turned, stamp = message.pose.position, message.pose.orientation, message.header.stamp
+        pose = np.array([at.x, at.y, at.z, turned.x, turned.y, turned.z, turned.w])
+        self._account(self._reader.pose(stamp.sec * 1_000_000_000 + stamp.nanosec, pose))
+        self._close_complete()
+
+    def on_decision(self, message: Any) -> None:
+        iteration = int(message.iteration)
+        self._decisions[iteration] += 1
+        self._reasons[iteration][int(message.reasons)] += 1
+        account(self._ledger, message)
+        stamp = message.header.stamp
+        self._account(self._reader.decision(stamp.sec * 1_000_000_000 + stamp.nanosec, int(message.episode)))
+        try:
+            episode = self._assembler.add(message)
+        except EpisodeError as error:
+            self.notes.append(f"left out: {error}")
+            return
+        if episode is not None:
+            self._episodes[iteration].append(episode)
+            unsafety = self._task.outcome_of(episode).unsafety
+            unsafe = bool((~(unsafety <= self._task.unsafety_limit)).any())
+            self._unsafety[iteration].append(unsafety)
+            self._ends[iteration].append((unsafe, episode.terminated and not unsafe))
+            self._close_complete()
+
+    def on_weights(self, message: Any, log_time_ns: int) -> None:
+        if self._started_ns is None:
+            self._started_ns = log_time_ns
+        # The weights a run starts from, which a late recorder may see twice: no iteration is behind them.
+        if message.version <= self._governor.iteration + len(self._updates):
+            return
+        while self._updates:  # the monitor gave up waiting for its data, so it does not matter what comes now
+            self._account_states()
+            self._close()
+        self._updates.append((message, (log_time_ns - self._started_ns) / 1e9))
+        self._close_complete()
+
+    def finish(self) -> None:
+        """Closes what the end of the bag leaves open."""
+        self._account_states()
+        while self._updates:
+            self._close()
+        if self._assembler.unfinished or self._episodes:
+            self.notes.append(
+                f"iteration {max(self._decisions)} was interrupted: its decisions are in the bag, no update "
+                "came of them"
+            )
+        if self._unreadable_states:
+            self.notes.append(f"{self._unreadable_states} joint states lack a joint of the robot; left out")
+
+    def details(self) -> list[IterationDetail]:
+        """Details of every iteration of which a whole episode is there."""
+        return [
+            IterationDetail(
+                iteration=iteration,
+                unsafety=np.concatenate(self._unsafety[iteration]),
+                reasons=_by_reason(self._reasons[iteration]),
+                decisions=self._decisions[iteration],
+                episodes=len(self._ends[iteration]),
+                unsafe_episodes=sum(unsafe for unsafe, _ in self._ends[iteration]),
+                succeeded=sum(succeeded for _, succeeded in self._ends[iteration]),
+            )
+            for iteration in sorted(self._unsafety)
+        ]
+
+    def _account_states(self) -> None:
+        if self._stamps:
+            self._account(self._reader.states(self._stamps, np.stack(self._positions)))
+            self._stamps.clear()
+            self._positions.clear()
+
+    def _account(self, told: list[tuple[int, float]]) -> None:
+        for stamp_ns, unsafety in told:
+            self._ledger.add_state(stamp_ns, unsafety)
+
+    def _close_complete(self) -> None:
+        """Closes iterations as the monitor did: once the update is there and all its data."""
+        while self._updates:
+            self._account_states()
+            update, _ = self._updates[0]
+            if not self._ledger.complete(int(update.iteration), int(update.steps)):
+                return
+            self._close()
+
+    def _close(self) -> None:
+        update, wall_time_s = self._updates.pop(0)
+        iteration = int(update.iteration)
+        episodes = self._episodes.pop(iteration, [])
+        try:
+            totals = self._ledger.close(iteration)
+            step = self._governor.take(
+                totals,
+                kl=float(update.kl),
+                kl_bound=float(update.kl_bound),
+                limit_change=self._graph.limit_change(totals.limited),
+            )
+            estimate = iteration_estimate(
+                step,
+                totals,
+                policy_version=int(update.version) - 1,
+                steps=int(update.steps),
+                kl=float(update.kl),
+            )
+            record = iteration_record(
+                episodes,
+                estimate,
+                self._task,
+                interventions=self._assembler.interventions[iteration],
+                wall_time_s=wall_time_s,
+            )
+        except ValueError as error:
+            self.notes.append(f"iteration {iteration} left out: {error}")
+            return
+        if totals.missing:
+            self.notes.append(f"iteration {iteration}: {totals.missing} joint states missing, counted as unsafe")
+        in_force = float(np.median(totals.torque_limit))
+        if abs(in_force - step.torque_limit) > 1e-9:
+            self.notes.append(
+                f"iteration {iteration}: the filter worked with {in_force:.4g} N·m, the rule gives "
+                f"{step.torque_limit:.4g} N·m"
+            )
+        self.records.append(record)
+
+
+def _by_reason(combinations: Counter[int]) -> dict[Reason, int]:
+    """Counts of single reasons from counts of their combinations."""
+    result: Counter[Reason] = Counter()
+    for combination, count in combinations.items():
+        result.update(dict.fromkeys(split(combination), count))
+    return dict(result)
+
+
+def account(ledger: UnsafetyLedger, decision: Any) -> None:
+    """Enters a SafetyDecision into the ledger, as the unsafety monitor does."""
+    stamp = decision.header.stamp
+    refused = decision.verdict in (Verdict.REJECTED, Verdict.STOPPED)  # what it proposed was never applied
+    mean, stddev = (np.empty(0), np.empty(0)) if refused or decision.last else _torque_law(decision)
+    ledger.add_step(
+        int(decision.iteration),
+        int(decision.episode),
+        stamp.sec * 1_000_000_000 + stamp.nanosec,
+        bool(decision.last),
+        mean,
+        stddev,
+        float(decision.torque_limit),
+        int(decision.step),
+        bool(decision.reasons & Reason.CLAMPED_TORQUE_LIMIT),
+    )
+
+
+def _torque_law(decision: Any) -> tuple[Array, Array]:
+    """Mean and standard deviation of the torque proposed, or of the Gaussian that stands in for its law."""
+    mean = np.asarray(decision.proposed_mean, dtype=np.float64)
+    stddev = np.asarray(decision.proposed_stddev, dtype=np.float64)
+    law = LAWS[getattr(decision, "distribution", 0)]  # before actions told their law all were Gaussian
+    if law is Distribution.GAUSSIAN:
+        return mean, stddev
+    return gaussian_stand_in(law, mean, stddev, np.asarray(decision.proposed_bound), float(decision.torque_limit))

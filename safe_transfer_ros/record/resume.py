@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a run left off: what it takes to go on as if it had never stopped.
+
+A run is a sequence of sessions in one directory. The first writes `config.yaml`, `run.yaml`, `bag/` and `logs/`; the
+one that goes on after it `config_1.yaml`, `run_1.yaml`, `bag_1/` and `logs_1/`, and so on. `iterations.csv` and
+`checkpoints/` are one for all. An iteration that was under way when the run stopped is done again, with the same seeds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from safe_transfer_ros.configuration import ConfigurationError
+from safe_transfer_ros.record.iteration import read
+from safe_transfer_ros.safety.limit.damage import DAMAGE_MODELS
+from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings, next_torque_limit
+
+ROWS = "iterations.csv"
+CONFIG = "config.yaml"
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOff:
+    """The state after the last finished iteration.
+
+    Attributes:
+      iteration: The next one.
+      torque_limit: Its limit, N·m, as the monitor had derived it.
+      policy: Weights it starts from.
+      wall_time_s: Time the finished iterations took.
+    """
+
+    iteration: int
+    torque_limit: float
+    policy: Path
+    wall_time_s: float
+
+
+def session_path(run_dir: Path, name: str, session: int) -> Path:
+    """A session's own file or folder: "config.yaml" of the first, session 0, is "config_1.yaml" of the next."""
+    path = run_dir / name
+    return path.with_stem(f"{path.stem}_{session}") if session else path
+
+
+def sessions(run_dir: Path) -> int:
+    """How many sessions a run has had so far."""
+    count = 0
+    while session_path(run_dir, CONFIG, count).exists():
+        count += 1
+    return count
+
+
+def left_off(run_dir: Path, settings: GovernorSettings) -> LeftOff:
+    """Where a run can go on.
+
+    Args:
+      run_dir: Its directory.
+      settings: Its governor's; the paper's rule needs no memory beyond the last row.
+
+    Raises:
+      ConfigurationError: there is nothing to go on from; says what is missing.
+      IterationsError: its iterations.csv cannot be read.
+    """
+    rows = read(run_dir / ROWS) if (run_dir / ROWS).exists() else []
+    if not rows:
+        raise ConfigurationError(f"{run_dir} has no finished iteration to go on from: start a run with a new run_dir")
+    last = rows[-1]
+    policy = run_dir / CHECKPOINTS / f"policy_{last.iteration + 1:05d}.safetensors"
+    if not policy.exists():
+        raise ConfigurationError(f"{policy} is missing: iteration {last.iteration + 1} cannot start without it")
+    torque_limit = settings.t_max
+    if settings.rule == "adaptive":
+        torque_limit = next_torque_limit(
+            last.torque_limit,
+            last.predicted_unsafety_rate,
+            d_safe=settings.d_safe,
+            t_min=settings.t_min,
+            t_max=settings.t_max,
+            growth=settings.growth,
+            damage=DAMAGE_MODELS[settings.damage],
+        )
+    return LeftOff(iteration=last.iteration + 1, torque_limit=torque_limit, policy=policy, wall_time_s=last.wall_time_s)

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ingredients of a torque-limit rule beyond the paper's, each behind one small interface.
+
+PSPT's rule is: measured rate + effect of the new limit + effect of the new policy, times the limit, at most
+D_safe. Each of the three terms, and the wish for a higher limit itself, can be had in other ways. They are
+chosen by name in `GovernorSettings`; what each assumes is in its docstring.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy
+
+from safe_transfer_ros.safety.limit.confidence import betting_upper, effective_binomial_upper
+
+Array = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What an iteration showed beyond the paper's three numbers.
+
+    Attributes:
+      unsafe: Whether each state was unsafe, one series per episode.
+      mean: Policy mean torque per visited state, shape (n_steps, n_joints), N·m.
+      stddev: Standard deviation, same shape, N·m.
+      mean_after: Mean torque of the updated policy in the same states, same shape, N·m.
+      stddev_after: Its standard deviation, same shape, N·m.
+      returns: Return of each episode, shape (episodes,).
+    """
+
+    unsafe: Sequence[Flags]
+    mean: Array
+    stddev: Array
+    mean_after: Array
+    stddev_after: Array
+    returns: Array
+
+
+# p_u ------------------------------------------------------------------------------------------------------------------
+
+
+class EmpiricalRate:
+    """The share of unsafe states (PSPT). Assumes that the batch is large."""
+
+    def upper(self, measured: float, evidence: Evidence | None) -> float:
+        """The rate to count with, in [0, 1].
+
+        Args:
+          measured: Share of unsafe states of the iteration.
+          evidence: Of the iteration; may be missing for the paper's rule alone.
+        """
+        return measured
+
+    def drifted(self, drift: float) -> None:
+        """Take note by how much the rate may differ in the iteration to come."""
+
+
+class EffectiveSampleRate(EmpiricalRate):
+    """Clopper-Pearson with an effective number of states; see `effective_binomial_upper` for what it assumes."""
+
+    def upper(self, measured: float, evidence: Evidence | None) -> float:
+        """See `EmpiricalRate.upper`."""
+        if evidence is None:
+            return 1.0
+        return max(measured, effective_binomial_upper(evidence.unsafe))
+
+
+class BettingRate(EmpiricalRate):
+    """`betting_upper` over the episodes of this iteration and the one before, the latter's rates raised by its drift.
+
+    Assumes that episodes are independent given the policy and the limit, and that the drift bounds hold.
+    """
+
+    def __init__(self, window: int = 2) -> None:
+        """Pool the episodes of `window` iterations."""
+        self._batches: deque[Array] = deque(maxlen=window)
+
+    def upper(self, measured: float, evidence: Evidence | None) -> float:
+        """See `EmpiricalRate.upper`."""
+        if evidence is None:
+            return 1.0
+        self._batches.append(np.array([float(np.mean(episode)) for episode in evidence.unsafe]))
+        return max(measured, min(betting_upper(np.concatenate(list(self._batches)[-n:])) for n in self._sizes()))
+
+    def drifted(self, drift: float) -> None:
+        """See `EmpiricalRate.drifted`."""
+        for batch in self._batches:
+            np.minimum(batch + drift, 1.0, out=batch)
+
+    def _sizes(self) -> range:
+        # This iteration alone (no drift) or all that is kept: the choice of the smaller costs a little coverage.
+        return range(1, len(self._batches) + 1)
+
+
+RATES = {"empirical": EmpiricalRate, "effective_sample": EffectiveSampleRate, "betting": BettingRate}
+
+
+# dp_u2 ----------------------------------------------------------------------------------------------------------------
+
+
+def policy_change_risk_per_state(mean: Array, stddev: Array, mean_after: Array, stddev_after: Array) -> float:
+    """dp_u2 as the mean over states of the exact shift of the action's distribution.
+
+    E_s[TV] <= E_s[erf(d(s) / (2 sqrt 2))] + sqrt(KL_sigma / 2): the overlap of two Gaussians of equal covariance
+    a Mahalanobis distance d apart is exact, the change of the covariance is added by Pinsker's inequality. Never
+    above PSPT Eq. 28-31 at the measured KL but for that second term: erf(sqrt(x)) is concave, so few states
+    that change much weigh less than in the KL's mean.
+
+    Args:
+      mean: Before the update, shape (n_steps, n_joints), N·m.
+      stddev: Same shape, N·m, > 0.
+      mean_after: After it, same shape.
+      stddev_after: Same shape, > 0.
+
+    Returns:
+      In [0, 1].
+
+    Raises:
+      ValueError: if shapes differ, or a value is not finite or not positive where it must be.
+    """
+    arrays = [np.asarray(array, dtype=np.float64) for array in (mean, stddev, mean_after, stddev_after)]
+    before, spread, after, spread_after = arrays
+    if len({array.shape for array in arrays}) != 1 or before.ndim != 2 or before.size == 0:
+        raise ValueError(f"expected four arrays of one shape (n_steps, n_joints), got {[a.shape for a in arrays]}")
+    if not all(np.isfinite(array).all() for array in arrays) or not ((spread > 0.0) & (spread_after > 0.0)).all():
+        raise ValueError("means must be finite, standard deviations finite and > 0")
+    distance = np.sqrt(np.square((after - before) / spread).sum(axis=1))
+    ratio = np.square(spread / spread_after)
+    kl_sigma = 0.5 * (ratio - 1.0 - np.log(ratio)).sum(axis=1)
+    shifted = scipy.special.erf(distance / (2.0 * math.sqrt(2.0))) + np.sqrt(np.maximum(kl_sigma, 0.0) / 2.0)
+    return float(np.mean(np.minimum(shifted, 1.0)))
+
+
+# dp_u1 ----------------------------------------------------------------------------------------------------------------
+
+
+def beyond_limit(mean: Array, stddev: Array, torque_limit: float | Array) -> Array:
+    """P(|T_j| > T_lim) of each torque, 1 - F(T) + F(-T) with F the CDF of N(mean, stddev^2) (PSPT Eq. 22).
+
+    Args:
+      mean: Any shape, N·m.
+      stddev: Same shape, N·m, > 0.
+      torque_limit: A scalar, or what can be broadcast to that shape, N·m.
+    """
+    # Both tails as upper tails: 1 - F(T) would lose all digits where it is small.
+    return np.asarray(
+        scipy.special.ndtr((mean - torque_limit) / stddev) + scipy.special.ndtr((-torque_limit - mean) / stddev)
+    )
+
+
+def limit_move_risk(mean: Array, stddev: Array, torque_limit: float, next_limit: float) -> float:
+    """dp_u1 for a limit that moves by a known, small step: E_s[erf(d(s) / (2 sqrt 2))].
+
+    The paper counts every state in which a joint saturates as changed, though its torque changes by the step
+    of the limit only. Here a shift of the applied torque by e_j = |T' - T| counts as a shift of the proposal's
+    mean by e_j would: d(s)^2 = sum_j P_j(s) (e_j / sigma_j)^2, with P_j the probability that joint j saturates.
+
+    ASSUMPTION, which the paper does not need: what a shift of a saturated torque does to safety is no more than
+    what an equal shift of an unsaturated one does through a policy whose noise blurs it. It fails for a robot on
+    which a few per cent of torque decide (static friction that just holds), and was tested only here.
+
+    Args:
+      mean: Policy mean torque per visited state, shape (n_steps, n_joints), N·m.
+      stddev: Standard deviation, same shape, N·m, > 0.
+      torque_limit: T, under which the states were visited, N·m, > 0.
+      next_limit: T', N·m, > 0.
+
+    Returns:
+      In [0, 1].
+    """
+    low = min(torque_limit, next_limit)
+    outside = beyond_limit(mean, stddev, low)
+    step = abs(next_limit - torque_limit)
+    distance = step * np.sqrt((np.minimum(outside, 1.0) / np.square(stddev)).sum(axis=1))
+    return float(np.mean(scipy.special.erf(distance / (2.0 * math.sqrt(2.0)))))
+
+
+# Benefit --------------------------------------------------------------------------------------------------------------
+
+
+class Benefit:
+    """Raises the limit only while it pays: holds, then steps back, once returns have fallen below the best seen.
+
+    Returns are smoothed over the last `window` iterations. While their mean is not significantly below the best
+    window so far, the limit may rise. Once it is, the limit goes back to the mean limit of that best window and
+    stays for `patience` iterations; each time it happens again the patience doubles. Assumes that learning at a
+    given limit does not by itself make returns fall; where it does, the limit is lower than it need be, which
+    costs return and not safety: this rule can only lower the limit that the bound allows.
+    """
+
+    def __init__(self, window: int = 5, patience: int = 10, z: float = 2.0) -> None:
+        """Start without history."""
+        self._window, self._patience, self._z = window, patience, z
+        self._recent: deque[tuple[float, Array]] = deque(maxlen=window)
+        self._best: tuple[float, float, float] | None = None  # mean return, its variance, limit
+        self._cap = math.inf
+        self._left = 0
+
+    def cap(self, torque_limit: float, returns: Array) -> float:
+        """Highest limit that is wanted next, N·m; infinity: as high as is safe.
+
+        Args:
+          torque_limit: Limit in force, N·m.
+          returns: Return of each episode under it, shape (episodes,).
+        """
+        self._recent.append((torque_limit, np.asarray(returns, dtype=np.float64)))
+        if self._left > 0:
+            self._left -= 1
+            self._remember()
+            return self._cap
+        self._cap = math.inf
+        if len(self._recent) == self._window:
+            mean, variance, _ = now = self._summary()
+            if self._best is None or mean >= self._best[0]:
+                self._best = now
+            elif self._best[0] - mean > self._z * math.sqrt(variance + self._best[1]):
+                self._cap, self._left = self._best[2], self._patience
+                self._patience *= 2
+                self._best = None  # what is reached there from now on is what later raises are held against
+                self._recent.clear()
+        return self._cap
+
+    def _remember(self) -> None:
+        if len(self._recent) == self._window:
+            now = self._summary()
+            if self._best is None or now[0] >= self._best[0]:
+                self._best = now
+
+    def _summary(self) -> tuple[float, float, float]:
+        returns = np.concatenate([values for _, values in self._recent])
+        limit = float(np.mean([torque_limit for torque_limit, _ in self._recent]))
+        return float(returns.mean()), float(returns.var(ddof=1) / len(returns)), limit

@@ -1,0 +1,450 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How high the torque limit may be: PSPT's formulas as pure functions, and the governor that applies them.
+
+Everything here refuses what is not a number: a limit computed from a NaN would be no limit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy  # scipy.special loads at its first use: most processes need no more of this file than its settings
+
+from safe_transfer_ros.safety.limit.damage import DAMAGE_MODELS, DamageModel
+from safe_transfer_ros.safety.limit.rules import (
+    RATES,
+    Benefit,
+    Evidence,
+    beyond_limit,
+    limit_move_risk,
+    policy_change_risk_per_state,
+)
+from safe_transfer_ros.safety.limit.unsafety import LedgerTotals
+
+Array = npt.NDArray[np.float64]
+
+
+def clamp(torque: Array, torque_limit: float | Array) -> Array:
+    """T' = max(min(T, T_lim), -T_lim) (PSPT Eq. 11). Any bounded quantity, a velocity say, fits as well.
+
+    Args:
+      torque: Shape (..., n_joints), N·m, finite.
+      torque_limit: One limit for all joints, N·m, >= 0: a scalar, or shape (...) with one per vector.
+
+    Returns:
+      Clamped torque, same shape, N·m.
+
+    Raises:
+      ValueError: if a value is not finite, or a limit negative.
+    """
+    limit = np.asarray(torque_limit, dtype=np.float64)[..., None]
+    if not np.isfinite(torque).all() or not (limit >= 0.0).all():
+        raise ValueError("clamp needs finite torques and limits >= 0 N·m; a NaN is refused, not clamped")
+    return np.asarray(np.maximum(np.minimum(torque, limit), -limit))
+
+
+def limit_change_risk(mean: Array, stddev: Array, torque_limit: float | Array, joints: str = "mean") -> float:
+    """dp_u1: probability that changing the limit changes the applied torque (PSPT Eq. 22-23).
+
+    For one joint 1 - F(T) + F(-T), with F the CDF of N(mean, stddev^2); used for lower limits as for higher
+    ones.
+
+    Args:
+      mean: Policy mean torque per visited state, shape (n_steps, n_joints), N·m.
+      stddev: Standard deviation, same shape, N·m, > 0.
+      torque_limit: Limit the states were visited under, N·m, > 0: a scalar, or shape (n_steps,).
+      joints: "any": the action changes if ANY joint lies outside, 1 - prod_j P(|T_j| < T), the exact union.
+        "mean": P(outside) averaged over joints, the paper's scalar reading; smaller than the union.
+
+    Returns:
+      Mean over states, in [0, 1].
+
+    Raises:
+      ValueError: if shapes differ, there is no state, or a value is not finite or not positive where it must
+        be.
+    """
+    mean = np.asarray(mean, dtype=np.float64)
+    stddev = np.asarray(stddev, dtype=np.float64)
+    limit = np.asarray(torque_limit, dtype=np.float64)
+    if mean.ndim != 2 or mean.size == 0 or mean.shape != stddev.shape or limit.shape not in ((), mean.shape[:1]):
+        raise ValueError(
+            "expected mean and stddev of one shape (n_steps, n_joints), not empty, and a torque_limit that "
+            f"is a scalar or (n_steps,); got {mean.shape}, {stddev.shape} and {limit.shape}"
+        )
+    _require(bool(np.isfinite(mean).all()), "every mean must be finite")
+    _require(bool((np.isfinite(stddev) & (stddev > 0.0)).all()), "every stddev must be finite and > 0")
+    _require(bool((np.isfinite(limit) & (limit > 0.0)).all()), "every torque_limit must be finite and > 0")
+    outside = beyond_limit(mean, stddev, limit[..., None])
+    if joints == "mean":
+        return float(np.mean(outside))
+    if joints == "any":
+        with np.errstate(divide="ignore"):  # log(0) where a joint is outside for certain: the product is then 0
+            return float(np.mean(-np.expm1(np.log1p(-np.minimum(outside, 1.0)).sum(axis=1))))
+    raise ValueError(f"joints must be 'mean' or 'any', got {joints!r}")
+
+
+def policy_change_risk(kl: float) -> float:
+    """dp_u2: probability that a policy update changes the action (PSPT Eq. 24, 28-31).
+
+    1 - AI with AI = 2 Phi(-sqrt(kl / 2)), the overlap of two Gaussians of equal covariance in any dimension.
+
+    Args:
+      kl: KL divergence SUMMED over action dimensions, nats, >= 0. Rounding below zero (-1e-9) counts as 0.
+
+    Returns:
+      Total variation distance, in [0, 1): kl 0.05 gives 0.1256.
+
+    Raises:
+      ValueError: if kl is not finite or negative.
+    """
+    _require(math.isfinite(kl) and kl >= -1e-9, f"kl must be finite and >= 0, got {kl}")
+    # 1 - 2 Phi(-x) = erf(x / sqrt 2), without the difference of nearly equal numbers.
+    return float(scipy.special.erf(math.sqrt(max(kl, 0.0)) / 2.0))
+
+
+def predicted_unsafety_rate(unsafety_rate: float, limit_change: float, policy_change: float) -> float:
+    """p'_u = min(1, p_u + dp_u1 + dp_u2) (PSPT Eq. 32).
+
+    Args:
+      unsafety_rate: p_u measured over the iteration's rollouts, in [0, 1].
+      limit_change: dp_u1, in [0, 1]; 0 in ablation v2.
+      policy_change: dp_u2, in [0, 1]; 0 in ablation v3.
+
+    Raises:
+      ValueError: if one is not in [0, 1].
+    """
+    rates = {"unsafety_rate": unsafety_rate, "limit_change": limit_change, "policy_change": policy_change}
+    for name, rate in rates.items():
+        _require(0.0 <= rate <= 1.0, f"{name} must be in [0, 1], got {rate}")
+    return min(1.0, unsafety_rate + limit_change + policy_change)
+
+
+def next_torque_limit(
+    torque_limit: float,
+    predicted_rate: float,
+    *,
+    d_safe: float,
+    t_min: float,
+    t_max: float,
+    growth: float = 1.05,
+    damage: DamageModel = DAMAGE_MODELS["linear"],
+) -> float:
+    """T = D_safe / p'_u, at most `growth` times the limit in force, within [t_min, t_max] (PSPT Eq. 16).
+
+    Decreases are immediate.
+
+    Args:
+      torque_limit: Limit in force, N·m, in [t_min, t_max].
+      predicted_rate: p'_u, in [0, 1].
+      d_safe: Bound on the expected damage p'_u * d(T), > 0.
+      t_min: Lowest limit, N·m, > 0.
+      t_max: Highest limit, N·m.
+      growth: Largest factor per iteration, >= 1.
+      damage: d_max(T); linear by default.
+
+    Returns:
+      Limit of the next iteration, N·m.
+
+    Raises:
+      ValueError: if an argument is not finite or out of its range.
+    """
+    _require(0.0 <= predicted_rate <= 1.0, f"predicted_rate must be in [0, 1], got {predicted_rate}")
+    _require(0.0 < d_safe < math.inf, f"d_safe must be finite and > 0, got {d_safe}")
+    _require(0.0 < t_min <= t_max < math.inf, f"expected 0 < t_min <= t_max, got {t_min} and {t_max} N·m")
+    _require(1.0 <= growth < math.inf, f"growth must be finite and >= 1, got {growth}")
+    _require(t_min <= torque_limit <= t_max, f"torque_limit {torque_limit} is not in [{t_min}, {t_max}] N·m")
+    wanted = min(growth * torque_limit, t_max)
+    if predicted_rate * damage.damage(wanted) > d_safe:  # so predicted_rate > 0
+        wanted = min(wanted, damage.torque_limit(d_safe / predicted_rate))
+    return max(wanted, t_min)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GovernorSettings:
+    """How the limit follows the unsafety rate. Checked as a whole.
+
+    Attributes:
+      d_safe: D_safe, bound on the expected damage p_u * d(T_lim); N·m with linear damage.
+      t_min: Lowest limit, N·m; d(t_min) < d_safe, so that even p_u = 1 stays within the bound.
+      t_max: Highest limit, N·m.
+      growth: Largest factor per iteration, in [1, 1.05].
+      joints: "mean" or "any", see `limit_change_risk`; or "moved", see `limit_move_risk`.
+      rule: "adaptive" (PSPT), or "fixed": t_max always, the paper's baseline without a bound.
+      use_limit_change: Count dp_u1; False is ablation v2.
+      use_policy_change: Count dp_u2; False is ablation v3, both False v4.
+      kl: Divergence that dp_u2 is computed from: "bound", the update's own limit (or the measured one where
+        that is larger), "measured", after the line search, or "per_state", see
+        `policy_change_risk_per_state`.
+      rate: p_u to count with: "empirical" (PSPT), or an upper bound, "effective_sample" or "betting"; see
+        `limit_rules`.
+      standstill: What an episode is worth in which a joint was asked for torque and stood still (`safety.standstill`):
+        "measured", what was measured (PSPT); or "unsafe", nothing: all its states count as unsafe, so that the limit
+        passes the T with d(T) = d_safe only as far as episodes show the arm in motion. Assumes that a joint which
+        moved by `MOVED_RAD` shows what it does when loose, and that one hardly asked for torque stays as it is. An
+        arm whose friction is above that T stays there.
+      benefit: Raise the limit only while returns do not fall, see `limit_rules.Benefit`.
+      damage: Name in `damage.DAMAGE_MODELS`.
+      allow_unsafe_minimum: The operator's explicit override of d(t_min) < d_safe; to be logged and recorded.
+    """
+
+    d_safe: float = 0.5
+    t_min: float = 0.1
+    t_max: float = 3.0
+    growth: float = 1.05
+    joints: str = "mean"
+    rule: str = "adaptive"
+    use_limit_change: bool = True
+    use_policy_change: bool = True
+    kl: str = "bound"
+    rate: str = "empirical"
+    standstill: str = "measured"
+    benefit: bool = False
+    damage: str = "linear"
+    allow_unsafe_minimum: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in (("d_safe", self.d_safe), ("t_min", self.t_min), ("t_max", self.t_max)):
+            _require(0.0 < value < math.inf, f"{name} must be finite and > 0, got {value}")
+        _require(self.t_min <= self.t_max, f"t_min ({self.t_min:g} N·m) is above t_max ({self.t_max:g} N·m)")
+        _require(1.0 <= self.growth <= 1.05, f"growth must be in [1, 1.05], got {self.growth}")
+        for name, choice, known in (
+            ("joints", self.joints, ("mean", "any", "moved")),
+            ("rule", self.rule, ("adaptive", "fixed")),
+            ("kl", self.kl, ("bound", "measured", "per_state")),
+            ("rate", self.rate, tuple(RATES)),
+            ("standstill", self.standstill, ("measured", "unsafe")),
+            ("damage", self.damage, tuple(DAMAGE_MODELS)),
+        ):
+            _require(choice in known, f"{name} must be one of {', '.join(known)}; got {choice!r}")
+        _require(
+            not self.minimum_is_unsafe or self.allow_unsafe_minimum,
+            f"t_min ({self.t_min:g} N·m) must be below D_safe ({self.d_safe:g}): if every step were unsafe, "
+            "even the lowest limit would exceed the damage bound. Lower t_min, raise D_safe, or set "
+            "allow_unsafe_minimum to accept it on record",
+        )
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> GovernorSettings:
+        """The settings among a run's parameters, by the names they have there; other parameters are passed over."""
+        names = {field.name: field.name for field in fields(cls)}
+        names |= {"torque_limit_min": "t_min", "torque_limit_max": "t_max", "limit": "rule"}
+        return cls(**{names[key]: value for key, value in parameters.items() if key in names})
+
+    @property
+    def needs_evidence(self) -> bool:
+        """Whether the rule asks for more than the paper's three numbers."""
+        return self.rate != "empirical" or self.kl == "per_state" or self.benefit
+
+    @property
+    def minimum_is_unsafe(self) -> bool:
+        """Whether the lowest limit can exceed the bound: needs the override; rule fixed has no bound."""
+        return self.rule == "adaptive" and not DAMAGE_MODELS[self.damage].damage(self.t_min) < self.d_safe
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitStep:
+    """What one iteration's evidence said and what followed from it.
+
+    Attributes:
+      iteration: The iteration the evidence is from.
+      unsafety_rate: p_u.
+      limit_change_risk: dp_u1, also where an ablation does not count it.
+      policy_change_risk: dp_u2, also where an ablation does not count it.
+      predicted_unsafety_rate: p'_u.
+      torque_limit: Limit in force during the iteration, N·m.
+      next_torque_limit: Limit of the next iteration, N·m.
+      expected_damage: p_u * d(torque_limit), to be held against D_safe.
+    """
+
+    iteration: int
+    unsafety_rate: float
+    limit_change_risk: float
+    policy_change_risk: float
+    predicted_unsafety_rate: float
+    torque_limit: float
+    next_torque_limit: float
+    expected_damage: float
+
+
+class TorqueLimitGovernor:
+    """Walks the limit from iteration to iteration (PSPT Algorithm 1).
+
+    Attributes:
+      settings: As given.
+      iteration: Iteration whose limit is in force.
+      torque_limit: That limit, N·m.
+    """
+
+    def __init__(self, settings: GovernorSettings, *, iteration: int = 0, torque_limit: float | None = None) -> None:
+        """Start at t_min (rule fixed: t_max), or where a run to be resumed left off.
+
+        Raises:
+          ValueError: if the starting limit is not within [t_min, t_max], or the iteration is negative.
+        """
+        self.settings = settings
+        start = settings.t_max if settings.rule == "fixed" else settings.t_min
+        if torque_limit is not None and settings.rule == "adaptive":
+            start = torque_limit
+        _require(iteration >= 0, f"iteration must be >= 0, got {iteration}")
+        _require(
+            settings.t_min <= start <= settings.t_max,
+            f"starting limit {start} is not in [{settings.t_min}, {settings.t_max}] N·m",
+        )
+        self.iteration = iteration
+        self.torque_limit = start
+        self._rate = RATES[settings.rate]()
+        self._benefit = Benefit() if settings.benefit else None
+
+    def take(
+        self,
+        totals: LedgerTotals,
+        *,
+        kl: float,
+        kl_bound: float,
+        evidence: Evidence | None = None,
+        limit_change: float | None = None,
+    ) -> LimitStep:
+        """`update`, from what the ledger says of an iteration."""
+        return self.update(
+            iteration=totals.iteration,
+            unsafety_rate=totals.unsafety_rate,
+            mean=totals.mean,
+            stddev=totals.stddev,
+            visited_torque_limit=totals.torque_limit,
+            kl=kl,
+            kl_bound=kl_bound,
+            evidence=evidence,
+            limit_change=limit_change,
+            standstill_rate=totals.standstill_rate,
+        )
+
+    def update(
+        self,
+        *,
+        iteration: int,
+        unsafety_rate: float,
+        mean: Array,
+        stddev: Array,
+        visited_torque_limit: float | Array,
+        kl: float,
+        kl_bound: float,
+        evidence: Evidence | None = None,
+        limit_change: float | None = None,
+        standstill_rate: float | None = None,
+    ) -> LimitStep:
+        """Take in one iteration's evidence and move to the next limit.
+
+        Args:
+          iteration: The iteration it is from; must be the current one.
+          unsafety_rate: p_u over its rollouts.
+          mean: Policy mean torque per visited state, shape (n_steps, n_joints), N·m.
+          stddev: Standard deviation, same shape, N·m, > 0.
+          visited_torque_limit: Limit the states were visited under, N·m: a scalar, or shape (n_steps,).
+          kl: Divergence of the policy update made from these rollouts, measured, summed over dimensions.
+          kl_bound: The update's own limit on it.
+          evidence: What else is known; needed where the settings' `needs_evidence`.
+          limit_change: dp_u1 where the policy's actions are no torques and the limit's effect was measured instead: the
+            share of steps at which it was felt. `mean` and `stddev` are not used then.
+          standstill_rate: p_u with all states of episodes in which an asked joint stood still counted as unsafe; needed
+            where the settings' `standstill` is "unsafe". `evidence` is to be marked alike (`standstill.marked`).
+
+        Returns:
+          What was concluded; `torque_limit` and `iteration` now are the next iteration's.
+
+        Raises:
+          ValueError: if anything is not finite or out of range, or the iteration is not the current one. The
+            limit stays as it was then.
+        """
+        s = self.settings
+        _require(iteration == self.iteration, f"expected evidence of iteration {self.iteration}, got {iteration}")
+        _require(evidence is not None or not s.needs_evidence, "this rule needs `evidence` of the iteration")
+        rate = self._rate.upper(self._counted(unsafety_rate, standstill_rate), evidence)
+        policy_change = self._policy_change(kl, kl_bound, evidence)
+        counted = policy_change if s.use_policy_change else 0.0
+        if limit_change is not None:
+            following = self._next(rate, limit_change if s.use_limit_change else 0.0, counted)
+        elif s.joints == "moved":
+            following, limit_change = self._largest_step(rate, mean, stddev, counted)
+        else:
+            limit_change = limit_change_risk(mean, stddev, visited_torque_limit, s.joints)
+            following = self._next(rate, limit_change if s.use_limit_change else 0.0, counted)
+        if s.rule == "fixed":
+            following = self.torque_limit
+        elif self._benefit is not None and evidence is not None:
+            following = max(s.t_min, min(following, self._benefit.cap(self.torque_limit, evidence.returns)))
+        predicted = predicted_unsafety_rate(rate, limit_change if s.use_limit_change else 0.0, counted)
+        self._rate.drifted(min(1.0, limit_change + policy_change))
+        damage = DAMAGE_MODELS[s.damage]
+        step = LimitStep(
+            iteration=iteration,
+            unsafety_rate=unsafety_rate,
+            limit_change_risk=limit_change,
+            policy_change_risk=policy_change,
+            predicted_unsafety_rate=predicted,
+            torque_limit=self.torque_limit,
+            next_torque_limit=following,
+            expected_damage=unsafety_rate * damage.damage(self.torque_limit),
+        )
+        self.iteration = iteration + 1
+        self.torque_limit = following
+        return step
+
+    def may_break_loose(self, standstill_rate: float) -> bool:
+        """Whether D_safe is at stake now should joints break loose that have stood still, which no rate predicted.
+
+        Args:
+          standstill_rate: See `update`, of the newest iteration.
+        """
+        s = self.settings
+        return s.rule == "adaptive" and standstill_rate * DAMAGE_MODELS[s.damage].damage(self.torque_limit) > s.d_safe
+
+    def _counted(self, unsafety_rate: float, standstill_rate: float | None) -> float:
+        if self.settings.standstill == "measured":
+            return unsafety_rate
+        if standstill_rate is None or not unsafety_rate <= standstill_rate <= 1.0:
+            raise ValueError(f"expected a standstill_rate in [unsafety_rate, 1], got {standstill_rate}")
+        return standstill_rate
+
+    def _policy_change(self, kl: float, kl_bound: float, evidence: Evidence | None) -> float:
+        # Both are checked whichever is used. A measured divergence above its bound would make the bound a
+        # lie.
+        measured, bound = policy_change_risk(kl), policy_change_risk(kl_bound)
+        if self.settings.kl == "per_state" and evidence is not None:
+            return policy_change_risk_per_state(
+                evidence.mean, evidence.stddev, evidence.mean_after, evidence.stddev_after
+            )
+        return max(measured, bound) if self.settings.kl == "bound" else measured
+
+    def _next(self, rate: float, limit_change: float, policy_change: float) -> float:
+        s = self.settings
+        return next_torque_limit(
+            self.torque_limit,
+            predicted_unsafety_rate(rate, limit_change, policy_change),
+            d_safe=s.d_safe,
+            t_min=s.t_min,
+            t_max=s.t_max,
+            growth=s.growth,
+            damage=DAMAGE_MODELS[s.damage],
+        )
+
+    def _largest_step(self, rate: float, mean: Array, stddev: Array, policy_change: float) -> tuple[float, float]:
+        """The highest limit whose own step keeps the bound, and dp_u1 of that step (joints "moved")."""
+        s, now = self.settings, self.torque_limit
+        damage = DAMAGE_MODELS[s.damage]
+        highest = min(s.growth * now, s.t_max)
+        for limit in (highest, *(highest + (s.t_min - highest) * np.arange(1, 64) / 64.0)):
+            limit_change = limit_move_risk(mean, stddev, now, float(limit))
+            counted = limit_change if s.use_limit_change else 0.0
+            if predicted_unsafety_rate(rate, counted, policy_change) * damage.damage(float(limit)) <= s.d_safe:
+                return float(limit), limit_change
+        return s.t_min, limit_move_risk(mean, stddev, now, s.t_min)
+
+
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise ValueError(otherwise)

@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is unsafe, and how often it was: safety functions u(s), and the unsafety rate p_u of an iteration
+(PSPT).
+
+A safety function is registered under a name and maps poses to a number that must stay at or below a limit.
+The ledger counts over an iteration's rollouts, from joint states and decisions that may arrive in any order,
+and fails closed: what should have been seen and was not counts as unsafe.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from safe_transfer_ros.safety.limit.standstill import Travel, asked_joints, stood_still
+
+Array = npt.NDArray[np.float64]
+UnsafetyFunction: TypeAlias = Callable[[Array], Array]
+
+_FUNCTIONS: Final[dict[str, UnsafetyFunction]] = {}
+
+
+def register(name: str) -> Callable[[UnsafetyFunction], UnsafetyFunction]:
+    """Decorator: make a safety function known under `name`.
+
+    Raises:
+      ValueError: if the name is taken.
+    """
+
+    def add(function: UnsafetyFunction) -> UnsafetyFunction:
+        if name in _FUNCTIONS:
+            raise ValueError(f"unsafety function {name!r} is registered already; choose another name")
+        _FUNCTIONS[name] = function
+        return function
+
+    return add
+
+
+def get(name: str) -> UnsafetyFunction:
+    """The safety function registered under `name`.
+
+    Raises:
+      ValueError: if there is none; the message names the nearest one.
+    """
+    if name not in _FUNCTIONS:
+        near = difflib.get_close_matches(name, _FUNCTIONS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"unknown unsafety function {name!r}, known: {', '.join(sorted(_FUNCTIONS))}{hint}")
+    return _FUNCTIONS[name]
+
+
+@register("tilt_from_vertical")
+def tilt_from_vertical(rotation: Array) -> Array:
+    """Angle between the tool's +x axis and straight down (PSPT, cup swirl).
+
+    Args:
+      rotation: Tool orientation in a frame whose +z points up, shape (..., 3, 3).
+
+    Returns:
+      Degrees in [0, 180], shape (...); 0 when the cup hangs straight down. NaN where the rotation is.
+    """
+    # atan2 stays accurate near 0, where acos loses half of its digits.
+    sideways = np.hypot(rotation[..., 0, 0], rotation[..., 1, 0])
+    return np.asarray(np.degrees(np.arctan2(sideways, -rotation[..., 2, 0])), dtype=np.float64)
+
+
+def unsafety_rate(unsafety: Array, limit: float) -> float:
+    """Fraction of states with u(s) > limit (PSPT p_u).
+
+    Args:
+      unsafety: u of each visited state, any shape, not empty. NaN counts as unsafe.
+      limit: u_lim, in the unit of u.
+
+    Returns:
+      Rate in [0, 1].
+
+    Raises:
+      ValueError: if there is no state, or the limit is NaN.
+    """
+    values = np.asarray(unsafety, dtype=np.float64)
+    if values.size == 0:
+        raise ValueError("unsafety_rate needs at least one state, got none")
+    if limit != limit:
+        raise ValueError("unsafety_rate needs a limit, got NaN")
+    return float(np.mean(~(values <= limit)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerTotals:
+    """What one iteration's rollouts showed.
+
+    Attributes:
+      iteration: The iteration.
+      unsafety_rate: p_u in [0, 1].
+      standstill_rate: p_u with all states of episodes that stood still counted as unsafe; at least unsafety_rate.
+      stood_still: Whether a joint stood still though asked for torque, or its motion was not seen; by episode.
+      states: Joint states counted, with the missing ones.
+      missing: Decision stamps without a joint state; each counted as one unsafe state.
+      overflowed: Some evidence had to be dropped for lack of room; p_u is then 1.
+      unsafety_mean: Mean u over the states seen; NaN where none was, or one was NaN.
+      unsafety_max: Largest u over the states seen; NaN likewise.
+      mean: Policy mean torque per step, shape (n_steps, n_joints), N·m, ordered by episode and stamp.
+      stddev: Standard deviation, same shape, N·m.
+      torque_limit: Limit each step was taken under, shape (n_steps,), N·m.
+      limited: Whether a torque was cut to it since the step before, shape (n_steps,).
+    """
+
+    iteration: int
+    unsafety_rate: float
+    standstill_rate: float
+    stood_still: tuple[bool, ...]
+    states: int
+    missing: int
+    overflowed: bool
+    unsafety_mean: float
+    unsafety_max: float
+    mean: Array
+    stddev: Array
+    torque_limit: Array
+    limited: npt.NDArray[np.bool_]
+
+
+@dataclass(kw_only=True)
+class _Episode:
+    """Decisions of one episode by stamp and step; None where the decision carries no proposal.
+
+    The stamp alone will not do: two proposals that come between two joint states are decided on the same one.
+    """
+
+    steps: dict[tuple[int, int], tuple[Array, Array, float, bool] | None]
+    ended: bool = False
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Stamps of the first and of the last decision."""
+        return min(self.steps)[0], max(self.steps)[0]
+
+
+class UnsafetyLedger:
+    """Counts unsafe states per iteration from joint states and decisions in any order of arrival.
+
+    A state counts when its stamp lies in (first decision, last decision] of an episode, whatever the
+    joint-state rate: in lockstep those are exactly the states the episode's torques led to. A decision stamp
+    (but the first) whose joint state never came counts as one unsafe state. Two values for one stamp: the
+    worse one counts.
+
+    Memory is bounded: at most `capacity` states and as many decisions are held. What does not fit makes the
+    iterations it may have belonged to `overflowed`, with an unsafety rate of 1. One ledger serves one run,
+    whose iterations are closed in rising order.
+
+    Attributes:
+      late: Decisions that came for an iteration already closed; not counted.
+    """
+
+    def __init__(self, limit: float, *, capacity: int = 200_000, torque_actions: bool = True) -> None:
+        """Start empty.
+
+        Args:
+          limit: u_lim, in the unit of u, finite.
+          capacity: Most states, positions and decisions held at a time, > 0.
+          torque_actions: Whether actions are the joints' torques. Where not, a policy's distribution does not tell
+            which joints are asked: all count, in an episode in which the limit was felt.
+
+        Raises:
+          ValueError: if the limit is not finite or the capacity not positive.
+        """
+        if not np.isfinite(limit) or capacity <= 0:
+            raise ValueError(f"expected a finite limit and a capacity > 0, got {limit} and {capacity}")
+        self.limit = float(limit)
+        self.late = 0
+        self._capacity = capacity
+        self._torque_actions = torque_actions
+        self._travel = Travel(capacity)
+        self._states: dict[int, float] = {}
+        self._episodes: dict[int, dict[int, _Episode]] = {}
+        self._held_steps = 0
+        self._overflowed_through = -1  # iterations up to this one lost decisions
+        self._evicted_through = -1  # states up to this stamp may have been dropped
+        self._closed_iteration = -1
+        self._closed_through = -1
+
+    def add_state(self, stamp_ns: int, unsafety: float) -> None:
+        """Record u of the joint state stamped `stamp_ns`."""
+        if stamp_ns <= self._closed_through:
+            return
+        known = self._states.get(stamp_ns)
+        if known is None or unsafety > known or unsafety != unsafety:
+            self._states[stamp_ns] = unsafety
+        if len(self._states) > self._capacity:
+            self._evict_older_half()
+
+    def add_position(self, stamp_ns: int, position: Array) -> None:
+        """Record the joint positions of the state stamped `stamp_ns`, shape (n_joints,), rad."""
+        if stamp_ns > self._closed_through:
+            self._travel.add(stamp_ns, position)
+
+    def add_step(
+        self,
+        iteration: int,
+        episode: int,
+        stamp_ns: int,
+        last: bool,
+        mean: Array,
+        stddev: Array,
+        torque_limit: float,
+        step: int = 0,
+        limited: bool = False,
+    ) -> None:
+        """Record one decision.
+
+        Args:
+          iteration: Iteration it belongs to.
+          episode: Episode within the run.
+          stamp_ns: Stamp of the joint state it answers.
+          last: It ends the episode and carries no proposal; `mean` and `stddev` are ignored.
+          mean: Policy mean torque, shape (n_joints,), N·m; copied. Empty where the filter stopped the arm
+            without a proposal: the states still count.
+          stddev: Standard deviation, shape (n_joints,), N·m; copied.
+          torque_limit: Limit in force, N·m.
+          step: Its number in the episode, where two decisions may be on the same state.
+          limited: Whether a torque was cut to the limit since the decision before.
+        """
+        if iteration <= self._closed_iteration:
+            self.late += 1
+            return
+        if self._held_steps >= self._capacity:
+            self._overflowed_through = max(self._overflowed_through, iteration)
+            return
+        record = self._episodes.setdefault(iteration, {}).setdefault(episode, _Episode(steps={}))
+        record.ended |= last
+        carries = not last and len(mean) > 0
+        # The same step on the same state again counts only where it was refused before, and carried no proposal.
+        key = (stamp_ns, step)
+        known = key in record.steps
+        if known and (record.steps[key] is not None or not carries):
+            return
+        self._held_steps += not known
+        record.steps[key] = (np.array(mean), np.array(stddev), float(torque_limit), limited) if carries else None
+
+    def complete(self, iteration: int, steps: int) -> bool:
+        """Whether everything of an iteration has arrived.
+
+        Args:
+          iteration: The iteration.
+          steps: Decisions with a proposal it consists of, over all its episodes.
+
+        Returns:
+          True when that many were seen, every episode seen has ended, and each decision but an episode's
+          first has its joint state. An iteration that lost evidence for lack of room may never get complete;
+          close it all the same.
+        """
+        episodes = self._episodes.get(iteration, {})
+        seen = sum(step is not None for episode in episodes.values() for step in episode.steps.values())
+        if seen < steps or not all(episode.ended for episode in episodes.values()):
+            return False
+        return bool(episodes) and not any(self._missing(episode) for episode in episodes.values())
+
+    def close(self, iteration: int) -> LedgerTotals:
+        """Count an iteration and forget it, every earlier one, and all states up to its end.
+
+        Raises:
+          ValueError: if the iteration has no decision with a proposal; nothing is forgotten then.
+        """
+        episodes = self._episodes.get(iteration, {})
+        rows = [step for key in sorted(episodes) for _, step in sorted(episodes[key].steps.items()) if step is not None]
+        if not rows:
+            raise ValueError(f"iteration {iteration} has no decision with a proposal; nothing to close")
+        stamps = np.array(sorted(self._states), dtype=np.int64)
+        unsafety = np.array([self._states[stamp] for stamp in stamps.tolist()], dtype=np.float64)
+        inside, unshown = np.zeros((2, len(stamps)), dtype=np.bool_)
+        missing = 0
+        overflowed = iteration <= self._overflowed_through
+        still = tuple(self._stood_still(episodes[key]) for key in sorted(episodes))
+        for key, stands in zip(sorted(episodes), still, strict=True):
+            episode = episodes[key]
+            first, end = episode.span
+            within = (stamps > first) & (stamps <= end)
+            inside |= within
+            unshown |= within & stands
+            missing += self._missing(episode)
+            overflowed |= first < self._evicted_through
+        seen = unsafety[inside]
+        states = len(seen) + missing
+        above = ~(seen <= self.limit)
+        # No state at all (a single decision): nothing was shown to be safe.
+        rate, standstill_rate = (
+            1.0 if overflowed or states == 0 else (int(np.count_nonzero(flags)) + missing) / states
+            for flags in (above, above | unshown[inside])
+        )
+        totals = LedgerTotals(
+            iteration=iteration,
+            unsafety_rate=rate,
+            standstill_rate=standstill_rate,
+            stood_still=still,
+            states=states,
+            missing=missing,
+            overflowed=overflowed,
+            unsafety_mean=float(seen.mean()) if len(seen) else float("nan"),
+            unsafety_max=float(seen.max()) if len(seen) else float("nan"),
+            mean=np.stack([row[0] for row in rows]),
+            stddev=np.stack([row[1] for row in rows]),
+            torque_limit=np.array([row[2] for row in rows], dtype=np.float64),
+            limited=np.array([row[3] for row in rows], dtype=np.bool_),
+        )
+        self._forget(iteration, max(episode.span[1] for episode in episodes.values()))
+        return totals
+
+    def _evict_older_half(self) -> None:
+        # Half at a time: finding the oldest of 200,000 for every new state would cost milliseconds each.
+        stamps = sorted(self._states)
+        self._evicted_through = stamps[len(stamps) // 2]
+        for stamp in stamps[: len(stamps) // 2 + 1]:
+            del self._states[stamp]
+
+    def _stood_still(self, episode: _Episode) -> bool:
+        rows = [row for row in episode.steps.values() if row is not None]
+        travel = self._travel.between(*episode.span)
+        if not rows:
+            return True  # nothing was asked of any joint, so nothing was shown
+        if self._torque_actions:
+            mean, stddev, limit = (np.array([row[part] for row in rows], dtype=np.float64) for part in range(3))
+            return stood_still(travel, asked_joints(mean, stddev, limit))
+        return stood_still(travel, np.full(len(travel), any(row[3] for row in rows)))
+
+    def _missing(self, episode: _Episode) -> int:
+        """Decision stamps, but the first, without a joint state."""
+        first, _ = episode.span
+        return sum(stamp != first and stamp not in self._states for stamp in {stamp for stamp, _ in episode.steps})
+
+    def _forget(self, iteration: int, end_ns: int) -> None:
+        self._closed_iteration = max(self._closed_iteration, iteration)
+        self._closed_through = max(self._closed_through, end_ns)
+        for old in [key for key in self._episodes if key <= iteration]:
+            self._held_steps -= sum(len(episode.steps) for episode in self._episodes.pop(old).values())
+        self._states = {stamp: u for stamp, u in self._states.items() if stamp > end_ns}
+        self._travel.forget(end_ns)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cup swirl of the PR2 (PSPT)."""

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pushing scenes in MuJoCo, many at once: `mujoco.rollout` steps them on all cores."""
+
+from __future__ import annotations
+
+import mujoco
+import mujoco.rollout
+import numpy as np
+
+from safe_transfer_ros.robots.inverse_kinematics import joint_position_at
+from safe_transfer_ros.robots.simulation import NOMINAL, Perturbation, UnstableSimulationError, check_stable
+from safe_transfer_ros.robots.task_space import TaskSpaceController
+from safe_transfer_ros.robots.task_space_motors import MOTORS, motor_controls
+from safe_transfer_ros.tasks.push.scene import BLOCK, push_model
+from safe_transfer_ros.tasks.push.task import Array, Flags, PushScene, PushStart, PushTask, motion_between
+
+
+class PushSimulation:
+    """E scenes of one task, each a function of its start and its actions alone, whatever the others do.
+
+    Attributes:
+      task: The task.
+      model: The model stepped.
+      count: E.
+      state: Full physics state of every scene, shape (E, size), in MuJoCo's order.
+      control: What drives each physics step of a control period, shape (E, substeps, size): motors, then the obstacle.
+      inputs: What `control` is made of, as MuJoCo's mjtState bits.
+      goal: Goals, shape (E, 2), m, table frame.
+    """
+
+    def __init__(
+        self,
+        task: PushTask,
+        count: int,
+        perturbed: Perturbation = NOMINAL,
+        *,
+        torque_limit: float | None = None,
+        threads: int = 1,
+    ) -> None:
+        """Build the scenes; `place` each before stepping.
+
+        Args:
+          task: The task.
+          count: Number of scenes.
+          perturbed: How the robots differ from their description.
+          torque_limit: Bound on every joint's torque beside its own effort limit, N·m.
+          threads: Physics threads.
+
+        Raises:
+          ValueError: if count, threads or the torque limit is not positive.
+        """
+        if count < 1 or threads < 1:
+            raise ValueError(f"count and threads must be at least 1, got {count} and {threads}")
+        self.task, self.count = task, count
+        self.model = push_model(task, perturbed, torque_limit=torque_limit)
+        self._models = [self.model] * count
+        self._data = [mujoco.MjData(self.model) for _ in range(threads)]
+        self._pool = mujoco.rollout.Rollout(nthread=threads if threads > 1 else 0)
+        self._centre = np.array(task.table_centre)
+        self._leash = task.leash
+        self._block_height = 0.5 * task.block_size[2]
+        self._joints = joint_position_at(
+            TaskSpaceController(task.robot), task.robot, np.add(task.tool_start, task.table_centre)
+        )
+        model, n, substeps = self.model, task.robot.joint_count, task.substeps
+        size = mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS)
+        self.state, self._states = np.zeros((count, size)), np.empty((count, substeps, size))
+        self._sensors = np.zeros((count, substeps, model.nsensordata))
+        self.inputs = mujoco.mjtState.mjSTATE_CTRL
+        if model.nmocap:
+            self.inputs |= mujoco.mjtState.mjSTATE_MOCAP_POS
+        self.control = np.zeros((count, substeps, mujoco.mj_stateSize(model, self.inputs)))
+        block = model.body(BLOCK)
+        at = int(model.jnt_qposadr[block.jntadr[0]])
+        # The arm's joints come first in the model; the state is time, positions, velocities.
+        self._q, self._v = slice(1, 1 + n), slice(1 + model.nq, 1 + model.nq + n)
+        self._block, self._orientation = slice(1 + at, 4 + at), slice(4 + at, 8 + at)
+        # Where in its way through the period the set-point is at each physics step: half-way through the step.
+        self._way = ((np.arange(substeps) + 0.5) / substeps)[None, :, None]
+        self._set_point = np.zeros((count, 3))
+        self._before = (np.zeros((count, 3)), np.zeros((count, 4)))
+        self._touched: Flags = np.zeros(count, dtype=np.bool_)
+        self.goal, self._obstacle = np.zeros((count, 2)), np.zeros((count, 2))
+
+    @property
+    def position(self) -> Array:
+        """Joint positions, shape (E, n_joints), rad; a copy."""
+        return self.state[:, self._q].copy()
+
+    @property
+    def velocity(self) -> Array:
+        """Joint velocities, shape (E, n_joints), rad/s; a copy."""
+        return self.state[:, self._v].copy()
+
+    def close(self) -> None:
+        """End the physics threads."""
+        self._pool.close()
+
+    def place(self, row: int, start: PushStart) -> None:
+        """Put one scene at the start of an episode, everything at rest."""
+        state = self.state[row]
+        state[:] = 0.0
+        state[self._q] = self._joints
+        state[self._block] = self._centre + (*start.block, self._block_height)
+        state[self._orientation] = (1.0, 0.0, 0.0, 0.0)
+        self._set_point[row] = self.task.tool_start + self._centre
+        for array, part in zip(self._before, (self._block, self._orientation), strict=True):
+            array[row] = state[part]
+        self._touched[row] = False
+        self.goal[row] = start.goal
+        if start.obstacle is not None:
+            assert self.task.obstacle_size is not None
+            self._obstacle[row] = start.obstacle
+            self.control[row, :, len(MOTORS) :] = self._centre + (*start.obstacle, 0.5 * self.task.obstacle_size)
+
+    def step(self, actions: Array, moving: Flags | None = None) -> None:
+        """Act for one control period.
+
+        Args:
+          actions: Shape (E, action_size), finite.
+          moving: Which scenes go on, shape (E,); the others stay as they are and cost nothing. All by default.
+
+        Raises:
+          UnstableSimulationError: if the physics diverged.
+        """
+        task, state = self.task, self.state
+        rows = slice(None) if moving is None or moving.all() else np.flatnonzero(moving)
+        for array, part in zip(self._before, (self._block, self._orientation), strict=True):
+            array[rows] = state[rows, part]
+        tool = task.chain.tool_position(state[:, self._q])
+        there = self._leash.advanced(self._set_point, task.increment(actions, self._set_point), tool)
+        way = (there - self._set_point)[:, None]
+        self.control[:, :, : len(MOTORS)] = motor_controls(
+            task.robot, self._set_point[:, None] + self._way * way, way / task.control_period_s
+        )
+        self._set_point = there
+        started = state[rows]
+        count = len(started)
+        if count == 0:
+            return
+        self._pool.rollout(
+            self._models[:count],
+            self._data,
+            started,
+            self.control[rows],
+            control_spec=self.inputs,
+            skip_checks=True,
+            nstep=task.substeps,
+            state=self._states[:count],
+            sensordata=self._sensors[:count],
+        )
+        reached = self._states[:count, -1]
+        # A rollout that went bad stops where it is and says nothing.
+        if not (reached[:, 0] > started[:, 0] + (task.substeps - 0.5) * task.timestep_s).all():
+            raise UnstableSimulationError("the simulation diverged; use a milder perturbation or a shorter timestep")
+        check_stable(reached[:, self._v], task.timestep_s)
+        state[rows] = reached
+        self._touched[rows] = self._sensors[:count].any(axis=(1, 2))
+
+    def scenes(self) -> PushScene:
+        """What the tasks look at, every field with E rows."""
+        state, task = self.state, self.task
+        tool, _, tool_velocity = task.chain.tool_motion(state[:, self._q], state[:, self._v])
+        pose = (state[:, self._block], state[:, self._orientation])
+        velocity, spin = motion_between(self._before, pose, task.control_period_s)
+        return PushScene(
+            tool=tool - self._centre,
+            tool_velocity=tool_velocity,
+            block=pose[0] - self._centre,
+            orientation=pose[1].copy(),
+            block_velocity=velocity,
+            block_spin=spin,
+            goal=self.goal.copy(),
+            obstacle=self._obstacle.copy(),
+            touched=self._touched.copy(),
+        )
+
+    def show(self, row: int, model: mujoco.MjModel, data: mujoco.MjData) -> None:
+        """Bring one scene into a MjData of this or another `push_model` of the task, for rendering."""
+        mujoco.mj_setState(model, data, self.state[row], mujoco.mjtState.mjSTATE_FULLPHYSICS)
+        mujoco.mj_setState(model, data, self.control[row, -1], self.inputs)
+        mujoco.mj_forward(model, data)

@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loop that every learner goes through: roll out, behind a critic if it has one; learn; count.
+
+CSC is the loop with a conservative critic that rejects actions and a policy step along A_R - lambda' A_C (Bharadhwaj
+et al. 2021, Algorithm 1). Without critic and multiplier it is TRPO; the others lie between.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safe_transfer_ros.algorithms.cpo import cpo_update
+from safe_transfer_ros.algorithms.gaussian_network import probability_ratios
+from safe_transfer_ros.algorithms.lagrange import csc_violation, next_multiplier, penalised_advantages
+from safe_transfer_ros.algorithms.trpo import TrpoBatch, trpo_update
+from safe_transfer_ros.critics.online import OnlineCritic
+from safe_transfer_ros.learning.advantages import AdvantageSettings, estimate, standardised
+from safe_transfer_ros.learning.environment import ConstrainedEnvironment
+from safe_transfer_ros.learning.rollouts import ConstrainedRollouts
+from safe_transfer_ros.policies.forward import GaussianPolicy
+from safe_transfer_ros.policies.gaussian import initial_parameters
+from safe_transfer_ros.policies.weights import Architecture, Parameters
+from safe_transfer_ros.randomness import FirstEpisode, Purpose, generator, integer_seed
+from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings, csc_threshold
+from safe_transfer_ros.transfer.constrained.method import LearnerSettings, Method
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRecord:
+    """One epoch; the fields are the columns of a run's CSV.
+
+    Attributes:
+      epoch: Its number, from 0.
+      episodes: So far, this epoch included.
+      steps: So far.
+      mean_return: Mean over its episodes of the undiscounted sum of rewards, as collected, before the update.
+      failures_per_episode: Share of its episodes that failed.
+      cumulative_failures: So far.
+      success_rate: Share of its episodes that reached the goal; NaN where the task has none.
+      gated: Share of its steps at which the critic chose another action.
+      epsilon: Threshold of rejection it was collected with; NaN without a critic.
+      multiplier: lambda after it; 0 where there is none.
+      kl: Of the update that followed.
+      cost_bias: Mean Q_C of its first actions less the discounted failures that followed; NaN without a critic.
+      wall_time_s: Since the run began, s.
+    """
+
+    epoch: int
+    episodes: int
+    steps: int
+    mean_return: float
+    failures_per_episode: float
+    cumulative_failures: int
+    success_rate: float
+    gated: float
+    epsilon: float
+    multiplier: float
+    kl: float
+    cost_bias: float
+    wall_time_s: float
+
+
+COLUMNS = tuple(field.name for field in dataclasses.fields(EpochRecord))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """A policy, and its gate, in episodes that nothing is learned from."""
+
+    mean_return: float
+    failures_per_episode: float
+    success_rate: float
+
+
+class Learner:
+    """One run of a method in an environment; iterate `epochs`.
+
+    Attributes:
+      parameters: The policy as it is now.
+      multiplier: lambda.
+    """
+
+    def __init__(
+        self,
+        environment: ConstrainedEnvironment,
+        method: Method,
+        settings: LearnerSettings,
+        *,
+        episodes: int,
+        seed: int,
+        parameters: Parameters | None = None,
+    ) -> None:
+        """Start from the seed.
+
+        Args:
+          environment: Where to learn.
+          method: How.
+          settings: See `LearnerSettings`.
+          episodes: An epoch.
+          seed: Of everything random.
+          parameters: The policy to start from; a new one by default.
+        """
+        self._environment, self._method, self._settings = environment, method, settings
+        self._episodes, self._seed = episodes, seed
+        architecture = Architecture(
+            observation_size=environment.observation_size,
+            hidden=settings.hidden,
+            action_size=len(environment.action_bound),
+        )
+        if parameters is None:
+            parameters = initial_parameters(architecture, seed, log_std=settings.log_std)
+        self.parameters = parameters
+        self.multiplier = 0.0
+        self._failure_rate = settings.chi  # nothing is known yet: the threshold is its floor (CSC: eps = 0)
+        self._critic: OnlineCritic | None = None
+        if method.members:
+            self._critic = OnlineCritic(
+                environment.observation_size,
+                environment.action_bound,
+                settings.critic(method),
+                batch=settings.critic_batch,
+                pessimism=method.pessimism,
+                # With gamma near 1 a first guess is long in going: one that just passes the gate.
+                first_risk=settings.epsilon_floor,
+                seed=seed,
+            )
+            if settings.seed_tuples:
+                self._seed_critic(self._critic)
+
+    def epochs(self) -> Iterator[EpochRecord]:
+        """Learn without end.
+
+        Yields:
+          Each epoch, after its update.
+        """
+        began = time.monotonic()
+        epoch = episodes = steps = failures = 0
+        while True:
+            gate = self._gate(generator(Purpose.GATE_OF_EPOCH, self._seed, epoch))
+            rollouts = self._environment.rollout(
+                GaussianPolicy(self.parameters),
+                episodes=self._episodes,
+                seed=self._seed,
+                first_episode=episodes,
+                gate=gate,
+            )
+            bias = self._bias(rollouts)
+            kl = self.learn(rollouts, epoch)
+            episodes, steps, failures = (
+                episodes + self._episodes,
+                steps + rollouts.steps,
+                failures + rollouts.failures,
+            )
+            judged = _judged(rollouts)
+            yield EpochRecord(
+                epoch=epoch,
+                episodes=episodes,
+                steps=steps,
+                mean_return=judged.mean_return,
+                failures_per_episode=judged.failures_per_episode,
+                cumulative_failures=failures,
+                success_rate=judged.success_rate,
+                gated=float(rollouts.gated.sum()) / rollouts.steps,
+                epsilon=float("nan") if gate is None else gate.settings.epsilon,
+                multiplier=self.multiplier,
+                kl=kl,
+                cost_bias=bias,
+                wall_time_s=time.monotonic() - began,
+            )
+            epoch += 1
+
+    def learn(self, rollouts: ConstrainedRollouts, epoch: int) -> float:
+        """Learn from an epoch's rollouts: critic, multiplier, policy.
+
+        Returns:
+          KL divergence of the policy's step.
+        """
+        self._failure_rate = rollouts.failures / len(rollouts.lengths)
+        return self._learn(rollouts, epoch)
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs beside the policy and the critic's transitions."""
+        critic = {} if self._critic is None else self._critic.state()
+        return {"multiplier": self.multiplier, "failure_rate": self._failure_rate, "critic": critic}
+
+    def restore(self, state: Mapping[str, Any], seen: Mapping[str, NDArray[np.float32]]) -> None:
+        """Go on exactly: `learn` then does what it would have done."""
+        self.multiplier, self._failure_rate = float(state["multiplier"]), float(state["failure_rate"])
+        if self._critic is not None:
+            self._critic.restore(state["critic"], seen)
+
+    @property
+    def critic(self) -> OnlineCritic | None:
+        """The critic, if the method has one."""
+        return self._critic
+
+    @property
+    def cost_gamma(self) -> float:
+        """Discount of costs: how far ahead the critic sees."""
+        return self._settings.cost_gamma
+
+    @property
+    def epsilon(self) -> float:
+        """Largest risk that is let pass now; next to 1 while the critic has learned nothing."""
+        if self._critic is None or not self._critic.learned:
+            return 0.999
+        settings = self._settings
+        return csc_threshold(
+            self._failure_rate, gamma=settings.cost_gamma, chi=settings.chi, floor=settings.epsilon_floor
+        )
+
+    def evaluate(self, episodes: int) -> Judgement:
+        """Judge the policy as it is now, behind its gate, by episodes that it does not learn from."""
+        rollouts = self._environment.rollout(
+            GaussianPolicy(self.parameters),
+            episodes=episodes,
+            seed=self._seed,
+            first_episode=FirstEpisode.EVALUATION,
+            gate=self._gate(generator(Purpose.GATE_OF_EVALUATION, self._seed)),
+        )
+        return _judged(rollouts)
+
+    def _seed_critic(self, critic: OnlineCritic) -> None:
+        """Labelled tuples of the first policy, not counted as episodes of the run."""
+        policy = GaussianPolicy(self.parameters)
+        rollouts = self._environment.rollout(
+            policy, episodes=2 * self._episodes, seed=self._seed, first_episode=FirstEpisode.CRITIC_LABELLED
+        )
+        critic.add(rollouts, at_most=self._settings.seed_tuples)
+        critic.learn(policy, self._settings.critic_updates)
+
+    def _gate(self, noise: np.random.Generator) -> MaskedPolicyGate | None:
+        """Rejection by the critic; none before it has learned anything: its choice would be a chance one."""
+        if self._critic is None or not self._critic.learned:
+            return None
+        mask = MaskSettings(epsilon=self.epsilon, max_samples=self._settings.max_samples)
+        return MaskedPolicyGate(self._critic, self._environment.action_bound, mask, noise.standard_normal)
+
+    def _learn(self, rollouts: ConstrainedRollouts, epoch: int) -> float:
+        """Critic, multiplier, policy; gives the KL of the policy's step."""
+        settings, update = self._settings, self._method.update
+        rewards = standardised(
+            estimate(
+                rollouts, rollouts.rewards, AdvantageSettings(gamma=self._environment.gamma, lam=settings.lam)
+            ).values
+        )
+        seed, before = integer_seed(Purpose.POLICY_UPDATE, self._seed, epoch), self.parameters
+        if update == "reward":
+            return self._step(_batch(rollouts, rewards), seed)
+        costs = self._cost_advantages(rollouts, epoch)
+        if update == "cpo":
+            excess = (self._failure_rate - settings.chi) / float(rollouts.lengths.mean())
+            found = cpo_update(
+                before, _batch(rollouts, rewards), costs.astype(np.float32), excess, settings.region, seed
+            )
+            self.parameters = found.parameters
+            return found.kl
+        penalised = penalised_advantages(rewards, costs, self.multiplier, settings.cost_gamma)
+        batch = _batch(rollouts, standardised(penalised))
+        kl = self._step(batch, seed)
+        # The actions were the gate's, not the policy's: what counts is how much more the new policy would take the
+        # risky ones. E[A_C] itself would say how much the gate lowers the risk, and lambda would stay 0.
+        change = (probability_ratios(before, self.parameters, batch.observations, batch.actions) - 1.0) * costs
+        violation = csc_violation(change, failure_rate=self._failure_rate, chi=settings.chi, gamma=settings.cost_gamma)
+        self.multiplier = next_multiplier(self.multiplier, violation, settings.multiplier_rate)
+        return kl
+
+    def _cost_advantages(self, rollouts: ConstrainedRollouts, epoch: int) -> Array:
+        settings = self._settings
+        if self._critic is None:
+            found = estimate(rollouts, rollouts.costs, AdvantageSettings(gamma=settings.cost_gamma, lam=settings.lam))
+            return np.asarray(found.values - found.values.mean())
+        policy = GaussianPolicy(self.parameters)
+        self._critic.add(rollouts)
+        self._critic.learn(policy, settings.critic_updates)
+        return self._critic.advantages(rollouts, policy, samples=settings.cost_samples, epoch=epoch)
+
+    def _step(self, batch: TrpoBatch, seed: int) -> float:
+        found = trpo_update(self.parameters, batch, self._settings.region, seed)
+        self.parameters = found.parameters
+        return found.kl
+
+    def _bias(self, rollouts: ConstrainedRollouts) -> float:
+        """How far the critic foretold more failures than came, from the episodes' first actions."""
+        if self._critic is None or not self._critic.learned:
+            return float("nan")
+        foretold = self._critic.risk(rollouts.observations[:, 0], rollouts.applied[:, 0])
+        discount = self._settings.cost_gamma ** np.arange(rollouts.costs.shape[1])
+        return float(foretold.mean() - (rollouts.costs @ discount).mean())
+
+
+def _batch(rollouts: ConstrainedRollouts, advantages: Array) -> TrpoBatch:
+    valid = rollouts.valid
+    return TrpoBatch(
+        observations=rollouts.observations[:, :-1][valid].astype(np.float32),
+        actions=rollouts.actions[valid].astype(np.float32),
+        advantages=advantages.astype(np.float32),
+    )
+
+
+def _judged(rollouts: ConstrainedRollouts) -> Judgement:
+    return Judgement(
+        mean_return=float((rollouts.rewards * rollouts.valid).sum(axis=1).mean()),
+        failures_per_episode=rollouts.failures / len(rollouts.lengths),
+        success_rate=float(rollouts.succeeded.mean()),
+    )

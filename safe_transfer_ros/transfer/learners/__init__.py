@@ -1,2 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-"""Learning under a constraint on failures: CSC and what it is compared with, all through one loop."""

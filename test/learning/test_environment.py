@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tasks as learners see them: where episodes end, what counts as failed, what the gate's choice leaves behind."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from safe_transfer_ros.learning.environment import ENVIRONMENTS, environment
+from safe_transfer_ros.safety.reasons import Reason
+from safe_transfer_ros.tasks.push.environment import PushEnv
+from safe_transfer_ros.tasks.push.task import PushTask
+from safe_transfer_ros.tasks.task import make
+
+EPISODES, FIRST = 3, 3
+
+
+class Shove:
+    """Behind the block and straight on: to a goal that lies ahead, else over the boundary; within seconds."""
+
+    def distribution(self, observation):
+        mean = np.zeros((len(observation), 2))
+        mean[:, 0] = 0.6
+        mean[:, 1] = np.clip(8.0 * (observation[:, 7] - observation[:, 1]), -1.0, 1.0)
+        return mean, np.full(2, 0.05)
+
+
+class Halt:
+    """Chooses to stand still in every third step."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def judge_batch(self, observation, mean, stddev, sample, torque_limit):
+        self.asked += 1
+        if self.asked % 3:
+            return sample, np.zeros(len(sample), dtype=np.uint32)
+        return np.zeros_like(sample), np.full(len(sample), int(Reason.CRITIC_RISK), dtype=np.uint32)
+
+
+@pytest.fixture(scope="module")
+def shoved():
+    with environment("panda_push_boundary") as where:
+        yield where.rollout(Shove(), episodes=EPISODES, seed=1, first_episode=FIRST)
+
+
+def test_an_episode_is_the_single_environments(shoved) -> None:
+    """Replayed action by action in the Gymnasium environment, to its last step."""
+    single = PushEnv(make("panda_push_boundary", PushTask))
+    for row in range(EPISODES):
+        observation, _ = single.reset(seed=1, options={"episode": FIRST + row})
+        for step in range(shoved.lengths[row]):
+            np.testing.assert_allclose(shoved.observations[row, step], observation, atol=1e-9)
+            observation, reward, terminated, _, info = single.step(shoved.actions[row, step])
+            assert shoved.rewards[row, step] == pytest.approx(reward, abs=1e-9)
+            assert shoved.terminated[row, step] == terminated
+            assert shoved.costs[row, step] == info["failure"]
+        assert shoved.succeeded[row] == info["success"]
+        np.testing.assert_allclose(shoved.observations[row, shoved.lengths[row]], observation, atol=1e-9)
+    single.close()
+
+
+def test_failures_and_successes_end_episodes_and_nothing_comes_after(shoved) -> None:
+    ended = [bool(shoved.terminated[row, shoved.lengths[row] - 1]) for row in range(EPISODES)]
+    assert all(ended) and shoved.steps == shoved.lengths.sum()
+    assert shoved.failures + shoved.succeeded.sum() == EPISODES and 0 < shoved.failures < EPISODES
+    beyond = ~shoved.valid
+    for values in (shoved.rewards, shoved.costs, shoved.terminated, shoved.gated):
+        assert not values[beyond].any()
+
+
+def test_the_gates_actions_are_those_on_record_and_applied() -> None:
+    with environment("panda_push_boundary") as where:
+        rolled = where.rollout(Shove(), episodes=2, seed=1, gate=Halt())
+    third = np.arange(rolled.rewards.shape[1]) % 3 == 2
+    np.testing.assert_array_equal(rolled.gated, rolled.valid & third)
+    assert (rolled.actions[rolled.gated] == 0.0).all() and (rolled.actions[rolled.valid & ~third, 0] > 0.3).all()
+    assert np.abs(rolled.applied).max() <= 1.0
+
+
+def test_past_the_obstacle_a_failure_costs_more_than_the_steps_it_saves() -> None:
+    class Straight:
+        """Behind the cube and straight on, through the obstacle."""
+
+        def distribution(self, observation):
+            mean = np.zeros((len(observation), 3))
+            mean[:, 0] = 0.3
+            mean[:, 1] = np.clip(8.0 * 0.1 * (observation[:, 7] - observation[:, 1]), -0.3, 0.3)
+            return mean, np.full(3, 0.01)
+
+    dense = make("panda_push_obstacle", PushTask, reward="dense")
+    with environment("panda_push_obstacle") as where:
+        rolled = where.rollout(Straight(), episodes=3, seed=0)
+    assert rolled.failures > 0 and (rolled.lengths[rolled.costs.any(axis=1)] < dense.horizon).all()
+    for row, steps in enumerate(rolled.lengths):
+        before, after = (dense.scene_of(rolled.observations[row, part]) for part in (slice(steps), slice(1, steps + 1)))
+        expected = dense.reward(before, after) - 5.0 * rolled.costs[row, :steps]
+        np.testing.assert_allclose(rolled.rewards[row, :steps], expected, atol=1e-9)
+
+
+def test_torque_tasks_end_with_their_first_unsafe_state() -> None:
+    class Fling:
+        def distribution(self, observation):
+            return np.full((len(observation), 7), 1.0), np.full(7, 0.5)
+
+    class Nothing:
+        def judge_batch(self, observation, mean, stddev, sample, torque_limit):
+            return 0.0 * sample, np.ones(len(sample), dtype=np.uint32)
+
+    with environment("pr2_cup_swirl") as where:
+        wild = where.rollout(Fling(), episodes=3, seed=0)
+        calm = where.rollout(Fling(), episodes=3, seed=0, gate=Nothing())
+    assert wild.failures == 3 and (wild.lengths < 200).all()
+    assert (wild.costs.argmax(axis=1) == wild.lengths - 1).all() and wild.terminated.sum() == 3
+    assert calm.failures == 0 and (calm.lengths == 200).all() and not calm.terminated.any()
+    assert calm.gated.all() and (calm.actions == 0.0).all()
+
+
+def test_every_task_is_known_and_a_wrong_name_finds_the_nearest() -> None:
+    for name in ENVIRONMENTS:
+        with environment(name) as where:
+            assert where.observation_size > 0 and (where.action_bound > 0.0).all()
+    with pytest.raises(ValueError, match="unknown task 'panda_push_tople'.*panda_push_topple"):
+        environment("panda_push_tople")

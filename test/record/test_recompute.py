@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows recomputed from a bag against rows worked out another way."""
+
+import numpy as np
+import pytest
+import synthetic_run as synthetic
+
+from safe_transfer_ros.bags.errors import BagError
+from safe_transfer_ros.bags.read import Bag
+from safe_transfer_ros.bags.record import BagWriter
+from safe_transfer_ros.record.iteration import COLUMNS
+from safe_transfer_ros.record.recompute import governor, iteration_records, recompute
+from safe_transfer_ros.safety.reasons import Reason
+
+
+def assert_rows(records, rows):
+    assert len(records) == len(rows)
+    for record, row in zip(records, rows, strict=True):
+        for name in COLUMNS:
+            assert getattr(record, name) == pytest.approx(row[name], rel=1e-12, abs=1e-9), name
+
+
+@pytest.mark.parametrize("limit", ["adaptive", "fixed"])
+def test_every_column_equals_what_the_formulas_give(tmp_path, limit):
+    expected = synthetic.write_run(tmp_path / "bag", iterations=6, limit=limit)
+    records, config = iteration_records(tmp_path / "bag")
+    assert_rows(records, expected.rows)
+    assert config == expected.config
+    # The data are such that every rule is at work.
+    rates = [row["unsafety_rate"] for row in expected.rows]
+    assert 0.0 < min(rates) and max(rates) < 1.0
+    assert all(row["interventions"] > 0 for row in expected.rows)
+
+
+def test_updates_recorded_before_the_last_joint_states(tmp_path):
+    expected = synthetic.write_run(tmp_path / "bag", weights_first=True)
+    records, _ = iteration_records(tmp_path / "bag")
+    assert_rows(records, expected.rows)
+
+
+def test_monitor_parameters_are_taken_from_the_run(tmp_path):
+    synthetic.write_run(tmp_path / "bag", kl="measured", use_limit_change=False)
+    records, _ = iteration_records(tmp_path / "bag")
+    for record in records:
+        sum_without = record.unsafety_rate + record.policy_change_risk
+        assert record.predicted_unsafety_rate == pytest.approx(sum_without)
+        assert record.policy_change_risk < 0.1256  # measured, below the bound of kl .05
+
+
+def test_episodes_that_stood_still_are_told_from_the_bag_too(tmp_path):
+    rule = {"standstill": "unsafe", "use_limit_change": False}  # without dp_u1 p'_u stays below 1, where all are equal
+    expected = synthetic.write_run(tmp_path / "bag", iterations=3, spread=0.04, held=True, **rule)
+    assert all(0.6 < row["predicted_unsafety_rate"] < 1.0 for row in expected.rows)
+    assert_rows(iteration_records(tmp_path / "bag")[0], expected.rows)
+
+
+def test_details_hold_the_tilt_of_every_step_and_decisions_by_reason(tmp_path):
+    expected = synthetic.write_run(tmp_path / "bag", iterations=3, episodes=2, steps=20)
+    details = recompute(tmp_path / "bag").details
+    assert [detail.iteration for detail in details] == [0, 1, 2]
+    for detail, tilts in zip(details, expected.tilts, strict=True):
+        np.testing.assert_allclose(detail.unsafety, tilts, atol=1e-9)
+        assert detail.decisions == 2 * (20 + 1 + 1)  # steps, the last decision, the refused one
+        assert detail.reasons[Reason.PROPOSAL_STALE] == 2
+        assert detail.reasons[Reason.CLAMPED_TORQUE_RATE] == 2
+        assert 0 < detail.reasons[Reason.CLAMPED_TORQUE_LIMIT] <= 40
+
+
+def test_an_interrupted_iteration_is_left_out_and_said(tmp_path):
+    expected = synthetic.write_run(tmp_path / "bag", iterations=2, unfinished_steps=7)
+    result = recompute(tmp_path / "bag")
+    assert_rows(result.records, expected.rows)
+    assert any("iteration 2 was interrupted" in note for note in result.notes)
+
+
+def test_a_cut_bag_gives_the_iterations_that_are_whole(tmp_path):
+    expected = synthetic.write_run(tmp_path / "bag", iterations=6, steps=40)
+    path = tmp_path / "bag" / "bag_0.mcap"
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.7)])
+    result = recompute(tmp_path / "bag")
+    assert 1 <= len(result.records) < 6
+    assert_rows(result.records, expected.rows[: len(result.records)])
+    assert any("not closed" in note for note in result.notes)
+
+
+def test_missing_joint_states_count_as_unsafe(tmp_path):
+    expected = synthetic.write_run(tmp_path / "bag", iterations=1)
+    copy_without(tmp_path / "bag", tmp_path / "holes", "/joint_states", range(8, 18))
+    result = recompute(tmp_path / "holes")
+    assert result.records[0].unsafety_rate > expected.rows[0]["unsafety_rate"]
+    assert any("10 joint states missing, counted as unsafe" in note for note in result.notes)
+
+
+def test_a_missing_decision_leaves_its_iteration_out_by_name(tmp_path):
+    synthetic.write_run(tmp_path / "bag", iterations=1)
+    # Of each episode: one decision gone.
+    copy_without(tmp_path / "bag", tmp_path / "holes", "/safety_filter/decision", (10, 30))
+    result = recompute(tmp_path / "holes")
+    assert not result.records
+    assert any("iteration 0, episode 0: step 9 is missing" in note for note in result.notes)
+
+
+def copy_without(source, target, topic, left_out):
+    """A copy of a bag without some messages of a topic, by number."""
+    seen = 0
+    with BagWriter(target, definitions=synthetic.definitions()) as writer:
+        ids = {}
+        for message in Bag(source).recorded():
+            if message.topic not in ids:
+                ids[message.topic] = writer.register(message.topic, message.type_name)
+            if message.topic == topic:
+                seen += 1
+                if seen - 1 in left_out:
+                    continue
+            writer.write(ids[message.topic], message.data, message.log_time_ns, message.publish_time_ns)
+
+
+def test_a_bag_that_is_not_of_a_run_says_so(tmp_path):
+    with BagWriter(tmp_path / "bag") as writer:
+        writer.register("/joint_states", "sensor_msgs/msg/JointState")
+    with pytest.raises(BagError, match="nothing on /trainer/run_config"):
+        recompute(tmp_path / "bag")
+
+
+def test_a_resumed_run_starts_where_it_left_off():
+    config = {"/**": {"ros__parameters": {"first_iteration": 7, "first_torque_limit": 0.4, "d_safe": 0.3}}}
+    resumed = governor(config)
+    assert (resumed.iteration, resumed.torque_limit, resumed.settings.d_safe) == (7, 0.4, 0.3)
+    fixed = governor({"/**": {"ros__parameters": {"limit": "fixed", "torque_limit_max": 2.0}}})
+    assert fixed.torque_limit == 2.0

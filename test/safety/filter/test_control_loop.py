@@ -1,0 +1,451 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which proposal is judged when, whatever order messages come in; what goes out is what the rules say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from safe_transfer_ros.safety.filter.control_loop import ControlLoop
+from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict
+
+MS = 1_000_000
+S = 1000 * MS
+TAKEN = (Verdict.ACCEPTED, Verdict.BOUNDED)
+# The fixtures make loops: nothing of one example is left in the next.
+anew = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+class Sight:
+    """A view that lacks what a test says; remembers which episodes began."""
+
+    def __init__(self):
+        self.blind, self.begun = False, []
+
+    def begin(self, episode, stamp_ns):
+        self.begun.append((episode, stamp_ns))
+
+    def ready(self, stamp_ns):
+        return not self.blind
+
+
+class Loop:
+    """A control loop around a rig's filter, with everything that it published."""
+
+    def __init__(self, rig, *, lockstep=False, control_period_s=0.05, **changes):
+        self.rig = rig(**changes)
+        self.filter, self.sight = self.rig.filter, Sight()
+        self.now, self.stamp, self.step = self.rig.now, self.rig.stamp, 0
+        self.out = []
+        self.loop = ControlLoop(
+            self.filter,
+            self.sight,
+            self.publish,
+            lockstep=lockstep,
+            control_period_s=control_period_s,
+            lockstep_timeout_s=20.0,
+        )
+
+    def publish(self, command, decision):
+        self.out.append((self.now, command.copy(), decision))
+        np.testing.assert_array_equal(command, self.filter.command)
+
+    @property
+    def decisions(self):
+        return [decision for _, _, decision in self.out if decision is not None]
+
+    def state(self, ms=5, stamp_ms=None):
+        self.now += ms * MS
+        self.stamp += (ms if stamp_ms is None else stamp_ms) * MS
+        position = np.full(3, self.stamp * 1e-12)
+        self.loop.joint_state(self.stamp, position, position + 1.0, self.now)
+
+    def proposal(self, ahead_ms=0, effort=0.1, **changes):
+        made = self.rig.proposal(np.full(3, effort), stamp_ns=self.stamp + ahead_ms * MS, step=self.step, **changes)
+        self.step += 1
+        return made
+
+    def propose(self, ahead_ms=0, effort=0.1, **changes):
+        made = self.proposal(ahead_ms, effort, **changes)
+        self.loop.propose(made, self.now)
+        return made
+
+    def watch(self, ms=10):
+        self.now += ms * MS
+        return self.loop.watch(self.now)
+
+    def armed(self):
+        self.state()
+        assert self.loop.arm(self.now) is None
+        return self
+
+
+@pytest.fixture
+def realtime(rig):
+    return lambda **changes: Loop(rig, **changes)
+
+
+@pytest.fixture
+def lockstep(rig):
+    return lambda **changes: Loop(rig, lockstep=True, **changes)
+
+
+# Real time
+
+
+def test_every_joint_state_is_answered_at_once(realtime):
+    loop = realtime().armed()
+    loop.propose()
+    assert len(loop.out) == 1
+    for count in range(2, 6):
+        loop.state()
+        assert len(loop.out) == count
+    np.testing.assert_array_equal(loop.out[-1][1], 0.1)
+    assert [decision.proposal.step for decision in loop.decisions] == [0]
+
+
+def test_an_early_proposal_waits_does_nothing_meanwhile_and_is_as_old_as_its_receipt(realtime):
+    loop = realtime().armed()
+    received = loop.now
+    loop.propose(ahead_ms=60)
+    for _ in range(9):
+        loop.state()
+        assert not loop.out[-1][1].any() and not loop.decisions
+    loop.state()  # 50 ms: within the tolerance of 10
+    assert loop.out[-1][1].any() and loop.decisions[-1].verdict in TAKEN
+    while loop.filter.mode is Mode.ARMED:
+        loop.state()
+    assert 100 * MS < loop.now - received <= 105 * MS, "not 100 ms after it was judged"
+
+
+def test_one_that_waits_is_refused_on_record_when_it_is_too_late(realtime):
+    loop = realtime(action_timeout_s=0.2, joint_state_timeout_s=1.0).armed()
+    loop.propose(ahead_ms=1000)
+    for _ in range(20):
+        loop.watch()
+        assert not loop.decisions
+    loop.watch()
+    [refused] = loop.decisions
+    assert refused.verdict is Verdict.REJECTED and refused.reasons & Reason.PROPOSAL_FROM_FUTURE
+
+
+def test_one_that_waits_is_judged_before_the_next_and_each_has_its_decision(realtime):
+    loop = realtime().armed()
+    loop.propose(ahead_ms=1000)
+    loop.propose()
+    loop.propose(ahead_ms=5)
+    loop.state()
+    assert [decision.proposal.step for decision in loop.decisions] == [0, 1, 2]
+    assert loop.decisions[0].reasons & Reason.PROPOSAL_FROM_FUTURE
+    assert [decision.verdict in TAKEN for decision in loop.decisions] == [False, True, True]
+
+
+@pytest.mark.parametrize("between", ["disarm", "trip"])
+def test_one_that_waits_is_not_acted_on_in_the_next_motion(realtime, between):
+    loop = realtime().armed()
+    loop.propose(ahead_ms=40)
+    loop.loop.disarm(loop.now) if between == "disarm" else loop.filter.trip(Reason.OPERATOR_STOP, loop.now)
+    loop.state()
+    loop.filter.reset(loop.now)
+    assert loop.loop.arm(loop.now) is None
+    for _ in range(12):
+        loop.state()
+        assert not loop.out[-1][1].any()
+    assert not loop.decisions or between == "trip"
+
+
+def test_silence_is_answered_by_the_watch_so_that_a_timeout_stops_the_arm(realtime):
+    loop = realtime().armed()
+    loop.propose()
+    loop.state()
+    assert not loop.watch(10) and len(loop.out) == 2, "two periods: nothing is missing yet"
+    for _ in range(5):
+        assert loop.watch() is Reason.NONE
+    assert loop.filter.mode is Mode.TRIPPED and not loop.out[-1][1].any()
+    assert (loop.decisions[-1].verdict, loop.decisions[-1].proposal) == (Verdict.STOPPED, None)
+    assert loop.decisions[-1].reasons & Reason.JOINT_STATE_STALE
+
+
+def test_before_anything_is_heard_the_watch_commands_zero(realtime):
+    loop = realtime()
+    loop.watch()
+    assert len(loop.out) == 1 and not loop.out[0][1].any()
+
+
+EVENTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("state"), st.sampled_from([1, 5, 5, 20, 60])),
+        st.tuples(st.just("propose"), st.sampled_from([0, 0, 0, -5, 5, 11, 30, 90, 500])),
+        st.tuples(st.just("last"), st.sampled_from([0, 0, 30])),
+        st.tuples(st.just("watch"), st.sampled_from([1, 10, 10, 40, 120])),
+        st.tuples(st.just("disarm"), st.just(0)),
+        st.tuples(st.just("arm"), st.just(0)),
+        st.tuples(st.just("trip"), st.just(0)),
+        st.tuples(st.just("reset"), st.just(0)),
+    ),
+    max_size=40,
+)
+
+
+def play(loop, events):
+    """Let things happen; when each proposal that was handed over was received, by its step."""
+    received = {}
+    for kind, value in events:
+        if kind == "state":
+            loop.state(value)
+        elif kind in ("propose", "last"):
+            received[loop.step] = loop.now
+            loop.propose(value, last=kind == "last")
+        elif kind == "watch":
+            loop.watch(value)
+        elif kind == "disarm":
+            loop.loop.disarm(loop.now)
+        elif kind == "arm":
+            loop.loop.arm(loop.now)
+        elif kind == "trip":
+            loop.filter.trip(Reason.OPERATOR_STOP, loop.now)
+        else:
+            loop.filter.reset(loop.now)
+        yield received
+
+
+@anew
+@given(EVENTS)
+def test_in_real_time_any_order_of_messages_keeps_the_promises(realtime, events):
+    loop = realtime().armed()
+    taken_ns, seen = -S, 0
+    for received in play(loop, events):
+        for now, torque, decision in loop.out[seen:]:
+            if decision is not None and decision.verdict in TAKEN:
+                proposal = decision.proposal
+                assert proposal.stamp_ns <= decision.stamp_ns + 10 * MS, "nothing blind"
+                assert received[proposal.step] >= taken_ns
+                taken_ns = received[proposal.step]
+            if torque.any():
+                assert now - taken_ns <= 100 * MS, "nothing old, however long it waited"
+        seen = len(loop.out)
+    steps = [decision.proposal.step for decision in loop.decisions if decision.proposal is not None]
+    assert steps == sorted(set(steps)), "each at most once, in the order they came"
+
+
+@anew
+@given(st.lists(st.tuples(st.sampled_from([0, 1, 2, 3]), st.sampled_from([0, 0, 5, 30, 90])), max_size=12))
+def test_in_real_time_every_proposal_has_its_decision(realtime, rounds):
+    """However many come between two joint states, and however early."""
+    loop = realtime(trip_timeout_s=9.0).armed()
+    for count, ahead in rounds:
+        for _ in range(count):
+            loop.propose(ahead)
+        loop.state()
+    for _ in range(30):
+        loop.state()
+    assert [one.proposal.step for one in loop.decisions if one.proposal] == list(range(loop.step))
+
+
+# A motion under its own limit
+
+
+def test_a_policy_has_no_say_in_a_reset_move_and_no_critic_is_asked(rig):
+    class Refuses:
+        def judge(self, *arguments):
+            raise AssertionError("asked")
+
+    loop = Loop(rig, t_min=0.1, gate=Refuses(), observe=lambda position, velocity, limit: position)
+    loop.state()
+    assert loop.loop.arm(loop.now, own_limit=0.4) is None
+    loop.propose(effort=0.3)
+    loop.state()
+    assert not loop.out[-1][1].any() and not loop.decisions
+    assert loop.filter.last_reasons & Reason.NOT_ARMED
+    loop.loop.propose_motion(loop.proposal(effort=0.3), loop.now)
+    loop.state()
+    np.testing.assert_array_equal(loop.out[-1][1], 0.3)
+    assert not loop.decisions and not loop.sight.begun, "no part of the policy's record"
+    loop.propose(effort=0.2)
+    loop.state()
+    np.testing.assert_array_equal(loop.out[-1][1], 0.3)
+
+
+def test_a_reset_moves_proposals_do_nothing_outside_one(realtime):
+    loop = realtime().armed()
+    loop.loop.propose_motion(loop.proposal(effort=0.3), loop.now)
+    loop.state()
+    assert not loop.out[-1][1].any() and not loop.decisions
+
+
+# Lockstep
+
+
+def test_a_joint_state_is_answered_when_its_own_proposal_is_here_whichever_came_first(lockstep):
+    loop = lockstep(control_period_s=0.005).armed()
+    assert not loop.out
+    loop.propose()
+    assert len(loop.out) == len(loop.decisions) == 1
+    loop.propose(ahead_ms=5)
+    assert len(loop.out) == 1
+    loop.state()
+    assert len(loop.out) == 2 and loop.decisions[-1].proposal.step == 1
+    loop.watch(10_000)
+    assert len(loop.out) == 2, "the wall clock has no say"
+
+
+def test_joint_states_between_two_proposals_are_answered_at_once(lockstep):
+    loop = lockstep(control_period_s=0.02).armed()
+    loop.propose()
+    for count in (2, 3, 4):
+        loop.state()
+        assert len(loop.out) == count
+    loop.state()  # 20 ms: the next proposal's
+    assert len(loop.out) == 4
+    loop.propose()
+    assert len(loop.out) == 5
+
+
+def test_a_joint_state_waits_for_the_sight_of_the_object(lockstep):
+    loop = lockstep().armed()
+    loop.sight.blind = True
+    loop.propose()
+    assert not loop.out
+    loop.sight.blind = False
+    loop.loop.sighted(loop.now)
+    assert len(loop.out) == 1
+
+
+def test_a_new_arming_answers_no_state_by_the_motion_before(lockstep):
+    loop = lockstep(control_period_s=0.02).armed()
+    loop.propose()
+    loop.loop.disarm(loop.now)
+    loop.loop.stop(loop.now, 0)
+    loop.state()
+    before = len(loop.out)
+    assert loop.loop.arm(loop.now) is None
+    loop.state()
+    assert len(loop.out) == before
+
+
+@pytest.mark.parametrize("blind", [False, True])
+def test_silence_in_lockstep_trips_on_the_wall_clock(lockstep, blind):
+    loop = lockstep().armed()
+    loop.sight.blind = blind
+    assert loop.watch(20_000) is Reason.NONE
+    missing = Reason.OBJECT_POSE_STALE if blind else Reason.JOINT_STATE_STALE
+    assert loop.watch(1) == Reason.PROPOSAL_TIMEOUT | missing
+    loop.loop.disarm(loop.now)
+    assert loop.watch(1) is Reason.NONE, "nothing moves that would have to be stopped"
+
+
+@anew
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["state", "state", "propose"]), st.sampled_from([0, 0, 0, 5, 10, -5])), max_size=40
+    )
+)
+def test_in_lockstep_no_proposal_is_judged_before_its_state_and_none_is_answered_twice(lockstep, events):
+    loop = lockstep(control_period_s=0.005, action_timeout_s=9.0, trip_timeout_s=9.0).armed()
+    waiting = None
+    for kind, value in events:
+        if kind == "propose":
+            waiting = loop.propose(value)
+        before = len(loop.out)
+        if kind == "state":
+            loop.state()
+        for _, _, decision in loop.out[before:]:
+            assert decision.proposal.stamp_ns <= decision.stamp_ns == loop.stamp
+        if waiting is not None and waiting.stamp_ns <= loop.stamp:
+            assert loop.decisions[-1].proposal is waiting, "the newest, as soon as it can be"
+            waiting = None
+    steps = [decision.proposal.step for decision in loop.decisions]
+    assert steps == sorted(set(steps)) and len(steps) == len(loop.out)
+
+
+# What is recorded
+
+
+def test_reasons_of_all_cycles_since_the_decision_before_are_in_the_next(realtime):
+    loop = realtime().armed()
+    loop.propose()
+    loop.filter.reject(Reason.JOINT_STATE_WRONG_JOINTS, loop.now)
+    loop.state()
+    loop.filter.reject(Reason.LIMIT_REFUSED, loop.now)
+    loop.state()
+    loop.propose()
+    loop.state()
+    assert loop.decisions[0].reasons == Reason.JOINT_STATE_WRONG_JOINTS
+    assert loop.decisions[1].reasons == Reason.LIMIT_REFUSED
+
+
+def test_a_stop_has_a_decision_of_its_own_once_and_only_where_something_could_move(realtime):
+    loop = realtime()
+    loop.filter.trip(Reason.OPERATOR_STOP, loop.now)
+    loop.state()
+    assert not loop.decisions
+    loop.filter.reset(loop.now)
+    loop.armed()
+    for _ in range(30):
+        loop.state()
+    [stop] = loop.decisions
+    assert (stop.verdict, stop.proposal, stop.stamp_ns) == (Verdict.STOPPED, None, stop.stamp_ns)
+    assert stop.reasons & Reason.PROPOSAL_TIMEOUT
+
+
+def test_a_proposal_that_could_not_be_read_is_refused_on_record_with_why(realtime):
+    loop = realtime().armed()
+    broken = loop.propose(fault=Reason.PROPOSAL_WRONG_JOINTS, mean=np.empty(0))
+    loop.state()
+    [decision] = loop.decisions
+    assert decision.proposal is broken and decision.verdict is Verdict.REJECTED
+    assert decision.reasons == Reason.PROPOSAL_WRONG_JOINTS
+    assert not loop.sight.begun
+
+
+def test_an_episode_begins_with_its_first_proposal(realtime):
+    loop = realtime().armed()
+    loop.propose(episode=3)
+    loop.state()
+    loop.propose(episode=3)
+    assert loop.sight.begun == [(3, loop.stamp - 5 * MS)]
+
+
+def test_a_joint_state_that_could_not_be_matched_is_answered_and_told(realtime):
+    loop = realtime().armed()
+    loop.propose()
+    loop.loop.unusable_joint_state(None, loop.now + 5 * MS)
+    assert len(loop.out) == 2 and loop.filter.last_reasons == Reason.JOINT_STATE_WRONG_JOINTS
+    assert loop.loop.state_stamp_ns == loop.stamp
+    loop.loop.unusable_joint_state(loop.stamp + MS, loop.now + 6 * MS)
+    assert loop.loop.state_stamp_ns == loop.stamp + MS
+
+
+# Stopping
+
+
+def test_a_stop_waits_no_longer_than_the_rate_asks_for(realtime):
+    loop = realtime(torque_rate_limit=1000.0).armed()
+    loop.propose(effort=0.5)
+    loop.state()
+    loop.now += MS // 10
+    loop.filter.trip(Reason.OPERATOR_STOP, loop.now)
+    pauses = []
+    for turn in range(20):
+        pause = loop.loop.stop(loop.now, turn)
+        if pause is None:
+            break
+        pauses.append(pause)
+        loop.now += round(pause * 1e9)
+    assert loop.filter.stopped and pauses and max(pauses) <= 0.5e-3 + 1e-4 + 1e-12
+
+
+def test_a_stop_in_lockstep_does_not_wait_for_a_clock_that_stands_still(lockstep):
+    loop = lockstep(torque_rate_limit=40.0, t_min=0.5, ceiling=0.5).armed()
+    loop.propose(effort=0.5)
+    for _ in range(2):
+        loop.propose(effort=0.5)
+        loop.state()
+        loop.propose(effort=0.5)
+    loop.filter.trip(Reason.OPERATOR_STOP, loop.stamp)
+    turn = 0
+    while loop.loop.stop(loop.now, turn) == 0.0:
+        turn += 1
+    assert 0 < turn < 20 and loop.filter.stopped

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a proposal's numbers must be under the law it says; nothing is repaired."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from safe_transfer_ros.safety.filter.proposal import Distribution, Proposal, fault_of
+from safe_transfer_ros.safety.reasons import Reason
+
+WHOLE: dict[Distribution, dict] = {
+    Distribution.GAUSSIAN: {"stddev": np.array([0.1, 0.2])},
+    Distribution.TANH_GAUSSIAN: {"stddev": np.array([0.1, 0.2]), "bound": np.array([1.0, 2.0])},
+    Distribution.DETERMINISTIC: {"stddev": np.empty(0)},
+}
+
+
+def made(law: Distribution, **changes: object) -> Proposal:
+    fields = {"stamp_ns": 0, "iteration": 0, "episode": 0, "step": 0, "last": False, "policy_version": 0}
+    arrays = {"mean": np.array([0.5, -0.5]), "effort": np.array([0.5, -0.5])}
+    return Proposal(**(fields | arrays | WHOLE[law] | {"distribution": law} | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("law", Distribution)
+def test_whole_ones_have_no_fault(law: Distribution) -> None:
+    assert fault_of(made(law), 2) is Reason.NONE
+
+
+@pytest.mark.parametrize(
+    ("law", "changes", "fault"),
+    [
+        (Distribution.GAUSSIAN, {"stddev": np.array([0.1, 0.0])}, Reason.PROPOSAL_NOT_FINITE),
+        (Distribution.GAUSSIAN, {"stddev": np.empty(0)}, Reason.PROPOSAL_WRONG_LENGTH),
+        (Distribution.GAUSSIAN, {"bound": np.ones(2)}, Reason.PROPOSAL_WRONG_LENGTH),
+        (Distribution.GAUSSIAN, {"effort": np.array([0.5, np.nan])}, Reason.PROPOSAL_NOT_FINITE),
+        (Distribution.TANH_GAUSSIAN, {"bound": None}, Reason.PROPOSAL_WRONG_LENGTH),
+        (Distribution.TANH_GAUSSIAN, {"bound": np.ones(3)}, Reason.PROPOSAL_NOT_FINITE),
+        (Distribution.TANH_GAUSSIAN, {"bound": np.array([1.0, 0.0])}, Reason.PROPOSAL_NOT_FINITE),
+        (Distribution.TANH_GAUSSIAN, {"bound": np.array([1.0, np.inf])}, Reason.PROPOSAL_NOT_FINITE),
+        (Distribution.TANH_GAUSSIAN, {"effort": np.array([0.5, -2.1])}, Reason.PROPOSAL_NOT_FINITE),
+        (Distribution.TANH_GAUSSIAN, {"stddev": np.array([0.0, 0.2])}, Reason.PROPOSAL_NOT_FINITE),
+        (Distribution.DETERMINISTIC, {"stddev": np.array([0.0, 0.1])}, Reason.PROPOSAL_NOT_FINITE),
+        (Distribution.DETERMINISTIC, {"effort": np.array([0.5, -0.4])}, Reason.PROPOSAL_NOT_FINITE),
+        (Distribution.DETERMINISTIC, {"bound": np.ones(2)}, Reason.PROPOSAL_WRONG_LENGTH),
+    ],
+)
+def test_numbers_that_contradict_the_law_are_refused(law: Distribution, changes: dict, fault: Reason) -> None:
+    assert fault_of(made(law, **changes), 2) is fault

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Promise 4: the filter takes nobody's word for the torque limit."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from safe_transfer_ros.safety.limit.guard import TorqueLimitGuard
+
+S = 1_000_000_000
+
+
+def guard(**changes):
+    return TorqueLimitGuard(**{"t_min": 0.1, "ceiling": 3.0} | changes)
+
+
+def test_the_first_limit_is_the_lowest_and_needs_no_lease():
+    fresh = guard()
+    assert fresh.current(0) == fresh.current(10**6 * S) == 0.1
+    assert (fresh.iteration, fresh.lost) == (0, False)
+
+
+def test_newer_iterations_raise_it_by_five_percent_at_most():
+    g = guard()
+    assert g.offer(1, 1.05 * 0.1, 5.0, 0) is None
+    assert g.current(0) == 1.05 * 0.1
+    refusal = g.offer(2, 1.0500001 * 1.05 * 0.1, 5.0, 0)
+    assert "more than 5 % above" in refusal
+    assert g.offer(2, 1.05 * 1.05 * 0.1, 5.0, 0) is None
+    assert (g.iteration, g.current(0)) == (2, 1.05 * 1.05 * 0.1)
+    assert g.offer(7, 0.1, 5.0, 0) is None  # a lower one at once, and iterations may be skipped
+
+
+@pytest.mark.parametrize(
+    "iteration, limit, lease, text",
+    [
+        (4, 0.5, 5.0, "older than 5"),
+        (5, 0.6, 5.0, "has the limit 0.5 N·m already"),
+        (5, 0.4, 5.0, "has the limit 0.5 N·m already"),
+        (6, 0.6, 5.0, "more than 5 %"),  # + 20 %
+        (6, math.nan, 5.0, "not finite"),
+        (6, math.inf, 5.0, "not finite"),
+        (6, -math.inf, 5.0, "not finite"),
+        (6, 3.1, 5.0, "above the ceiling"),
+        (6, 0.09, 5.0, "below the lowest"),
+        (6, -0.5, 5.0, "below the lowest"),
+        (6, 0.5, 0.0, "lease"),
+        (6, 0.5, -1.0, "lease"),
+        (6, 0.5, math.nan, "lease"),
+        (6, 0.5, math.inf, "lease"),
+        (6, 0.5, 61.0, "lease"),
+    ],
+)
+def test_a_message_that_breaks_a_rule_changes_nothing_and_renews_nothing(iteration, limit, lease, text):
+    g = guard(iteration=4, torque_limit=0.49)
+    assert g.offer(5, 0.5, 5.0, 0) is None
+    assert text in g.offer(iteration, limit, lease, 1 * S)
+    assert (g.iteration, g.accepted, g.current(5 * S)) == (5, 0.5, 0.5)
+    assert g.current(5 * S + 1) == 0.1
+
+
+def test_the_ceiling_holds_where_the_growth_would_allow_more():
+    g = guard(iteration=4, torque_limit=0.49, ceiling=0.51)
+    assert "above the ceiling 0.51" in g.offer(5, 0.512, 5.0, 0)
+    assert g.offer(5, 0.51, 5.0, 0) is None
+
+
+def test_a_live_lease_is_renewed_by_the_same_iteration_and_value():
+    g = guard()
+    g.offer(1, 0.105, 5.0, 0)
+    assert g.offer(1, 0.105, 5.0, 4 * S) is None
+    assert g.current(9 * S) == 0.105
+    assert not g.lease_lost(9 * S)
+    assert g.lease_lost(9 * S + 1)
+
+
+def test_a_lost_lease_falls_to_the_lowest_limit_at_once_until_a_newer_iteration():
+    g = guard()
+    g.offer(1, 0.105, 1.0, 0)
+    assert g.current(1 * S + 1) == 0.1
+    assert "lost" in g.offer(1, 0.105, 1.0, 2 * S)  # whoever comes back needs new evidence
+    assert g.current(2 * S) == 0.1
+    # The next rise counts from the last ACCEPTED limit.
+    assert g.offer(2, 1.05 * 0.105, 1.0, 3 * S) is None
+    assert (g.current(3 * S), g.lost) == (1.05 * 0.105, False)
+
+
+def test_a_lease_noticed_late_is_lost_all_the_same():
+    g = guard()
+    g.offer(1, 0.105, 1.0, 0)
+    assert "lost" in g.offer(1, 0.105, 1.0, 2 * S)  # nobody had looked in between
+
+
+def test_a_clock_that_goes_back_does_not_stretch_the_lease():
+    g = guard()
+    g.offer(1, 0.105, 5.0, 10 * S)
+    assert g.current(9 * S) == 0.1
+    assert g.lost
+
+
+def test_the_first_iteration_can_be_leased_and_lost_too():
+    g = guard()
+    assert g.offer(0, 0.1, 1.0, 0) is None
+    assert "has the limit 0.1" in g.offer(0, 0.105, 1.0, 0)
+    assert g.lease_lost(2 * S)
+    assert g.current(2 * S) == 0.1
+
+
+def test_a_resumed_limit_stands_for_one_lease_only():
+    g = guard(iteration=20, torque_limit=0.27, max_lease_s=10.0)
+    assert g.current(100 * S) == 0.27
+    assert g.current(110 * S) == 0.27
+    assert g.current(110 * S + 1) == 0.1
+    renewed = guard(iteration=20, torque_limit=0.27)
+    assert renewed.offer(20, 0.27, 5.0, 0) is None
+    assert renewed.offer(21, 1.05 * 0.27, 5.0, 0) is None
+
+
+def test_a_fixed_limit_is_one_whose_lowest_is_its_ceiling():
+    g = guard(t_min=3.0)
+    assert g.offer(1, 3.0, 1.0, 0) is None
+    assert g.current(5 * S) == 3.0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"t_min": 0.0},
+        {"t_min": 4.0},
+        {"t_min": math.nan},
+        {"ceiling": math.inf},
+        {"growth": 1.06},
+        {"growth": 0.9},
+        {"growth": math.nan},
+        {"max_lease_s": math.inf},
+        {"max_lease_s": 0.0},
+        {"torque_limit": 0.05},
+        {"torque_limit": 3.5},
+        {"torque_limit": math.nan},
+        {"iteration": -1},
+    ],
+)
+def test_settings_are_checked(change):
+    with pytest.raises(ValueError):
+        guard(**change)
+
+
+class AnyOffers(RuleBasedStateMachine):
+    """Whatever is offered whenever: in bounds, each accepted limit at most 5 % above the one before."""
+
+    def __init__(self):
+        super().__init__()
+        self.guard = guard()
+        self.now = 0
+        self.until = None
+
+    @rule(
+        iteration=st.integers(0, 12),
+        factor=st.one_of(st.floats(0.0, 1.3), st.sampled_from([1.0, 1.05, math.nan, math.inf, -1.0])),
+        lease=st.one_of(st.floats(0.0, 70.0), st.sampled_from([math.nan, math.inf, 5.0])),
+    )
+    def offer(self, iteration, factor, lease):
+        before = (self.guard.iteration, self.guard.accepted)
+        lost = self.guard.lease_lost(self.now)
+        refused = self.guard.offer(iteration, factor * before[1], lease, self.now)
+        if refused:
+            assert (self.guard.iteration, self.guard.accepted) == before
+            assert self.guard.lost == lost
+            return
+        assert (iteration > before[0] and self.guard.accepted <= 1.05 * before[1]) or (
+            (iteration, factor * before[1]) == before and not lost
+        )
+        self.until = self.now + round(lease * S)
+
+    @rule(seconds=st.floats(0.0, 40.0))
+    def wait(self, seconds):
+        self.now += round(seconds * S)
+
+    @precondition(lambda self: self.until is not None)
+    @invariant()
+    def a_limit_stands_no_longer_than_its_lease(self):
+        if self.now > self.until:
+            assert self.guard.current(self.now) == 0.1
+
+    @invariant()
+    def bounded(self):
+        assert 0.1 <= self.guard.current(self.now) <= 3.0
+
+
+TestAnyOffers = AnyOffers.TestCase
+TestAnyOffers.settings = settings(max_examples=50, stateful_step_count=40, deadline=None, database=None)

@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What counts as unsafe, and the ledger that counts it whatever the order of arrival."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from safe_transfer_ros.safety.limit import unsafety
+from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger, tilt_from_vertical, unsafety_rate
+
+LIMIT = 15.0
+MS = 1_000_000
+
+
+# Safety functions
+
+
+@pytest.mark.parametrize("degrees", [0.0, 1e-7, 5.0, 90.0, 179.0, 180.0])
+@pytest.mark.parametrize("about", ["y", "z"])
+def test_tilt_is_the_angle_by_which_the_cup_was_turned_from_straight_down(degrees, about):
+    upright = Rotation.from_euler("y", 90, degrees=True)  # tool +x is world -z
+    assert np.allclose(upright.as_matrix()[:, 0], [0, 0, -1])
+    # Any turn about a horizontal world axis tilts by its angle, whatever the cup's own spin about its axis.
+    axis = Rotation.from_euler("z", 37.0, degrees=True).apply([1.0, 0.0, 0.0])
+    spin = Rotation.from_euler("x", 50.0 if about == "y" else -120.0, degrees=True)
+    tilted = Rotation.from_rotvec(np.radians(degrees) * axis) * upright * spin
+    np.testing.assert_allclose(tilt_from_vertical(tilted.as_matrix()), degrees, atol=2e-6, rtol=1e-9)
+
+
+def test_tilt_takes_batches_and_agrees_with_the_dot_product():
+    rotations = Rotation.random(200, random_state=0).as_matrix().reshape(20, 10, 3, 3)
+    tilt = tilt_from_vertical(rotations)
+    assert tilt.shape == (20, 10)
+    np.testing.assert_allclose(tilt, np.degrees(np.arccos(rotations[..., :, 0] @ [0.0, 0.0, -1.0])), rtol=1e-9)
+    np.testing.assert_array_equal(tilt[3, 4], tilt_from_vertical(rotations[3, 4]))
+
+
+def test_registry_knows_its_functions_and_names_the_nearest():
+    assert unsafety.get("tilt_from_vertical") is tilt_from_vertical
+    with pytest.raises(ValueError, match="did you mean 'tilt_from_vertical'"):
+        unsafety.get("tilt_from_verticl")
+    with pytest.raises(ValueError, match="registered already"):
+        unsafety.register("tilt_from_vertical")(lambda rotation: rotation)
+
+
+def test_rate_counts_above_the_limit_only_and_nan_as_unsafe():
+    assert unsafety_rate(np.array([15.0, 15.1, 3.0, math.nan]), 15.0) == 0.5
+    assert unsafety_rate(np.array([[math.inf, 0.0]]), 15.0) == 0.5
+    with pytest.raises(ValueError, match="at least one state"):
+        unsafety_rate(np.array([]), 15.0)
+    with pytest.raises(ValueError, match="NaN"):
+        unsafety_rate(np.array([1.0]), math.nan)
+
+
+# The ledger
+
+
+def step(ledger, stamp, *, iteration=0, episode=0, last=False, limit=0.5):
+    mean = np.zeros(0) if last else np.full(2, stamp / 1e9)
+    ledger.add_step(iteration, episode, stamp, last, mean, mean + 1.0, limit)
+
+
+def run_episode(ledger, values, *, start=0, period=50 * MS, iteration=0, episode=0):
+    """Decisions at s_0 .. s_T with the unsafety of s_0 .. s_T; the last one carries no proposal."""
+    for index, value in enumerate(values):
+        ledger.add_state(start + index * period, value)
+        last = index == len(values) - 1
+        step(ledger, start + index * period, iteration=iteration, episode=episode, last=last)
+
+
+def test_lockstep_counts_the_states_after_the_first_and_up_to_the_last():
+    ledger = UnsafetyLedger(LIMIT)
+    run_episode(ledger, [99.0, 20.0, 10.0, 5.0, 40.0])
+    ledger.add_state(-1 + 0, 99.0)  # before the episode
+    ledger.add_state(5 * 50 * MS, 99.0)  # after it
+    assert ledger.complete(0, 4)
+    totals = ledger.close(0)
+    assert (totals.unsafety_rate, totals.states, totals.missing) == (0.5, 4, 0)
+    assert totals.unsafety_mean == pytest.approx((20 + 10 + 5 + 40) / 4)
+    assert totals.unsafety_max == 40.0
+    assert totals.mean.shape == totals.stddev.shape == (4, 2)
+    np.testing.assert_allclose(totals.mean[:, 0], [0.0, 0.05, 0.1, 0.15])
+    np.testing.assert_allclose(totals.stddev - totals.mean, 1.0)
+    np.testing.assert_array_equal(totals.torque_limit, 0.5)
+
+
+def test_states_between_decisions_count_each():
+    ledger = UnsafetyLedger(LIMIT)
+    for stamp in range(0, 101, 5):
+        ledger.add_state(stamp * MS, 20.0 if stamp in (55, 60) else 1.0)
+    for stamp, last in ((0, False), (50, False), (100, True)):
+        step(ledger, stamp * MS, last=last)
+    totals = ledger.close(0)
+    assert totals.states == 20
+    assert totals.unsafety_rate == pytest.approx(2 / 20)
+
+
+def test_a_decision_without_its_joint_state_counts_as_unsafe_but_an_episodes_first():
+    ledger = UnsafetyLedger(LIMIT)
+    for stamp, last in ((0, False), (50, False), (100, False), (150, True)):
+        step(ledger, stamp, last=last)
+    ledger.add_state(50, 1.0)
+    ledger.add_state(150, 1.0)
+    assert not ledger.complete(0, 3)
+    totals = ledger.close(0)
+    assert (totals.states, totals.missing) == (3, 1)
+    assert totals.unsafety_rate == pytest.approx(1 / 3)
+
+
+def test_nothing_seen_at_all_is_wholly_unsafe():
+    ledger = UnsafetyLedger(LIMIT)
+    step(ledger, 10)
+    step(ledger, 20)
+    totals = ledger.close(0)
+    assert (totals.unsafety_rate, totals.missing) == (1.0, 1)
+    assert math.isnan(totals.unsafety_mean) and math.isnan(totals.unsafety_max)
+    step(ledger, 30, iteration=1)
+    assert ledger.close(1).unsafety_rate == 1.0  # a single decision shows nothing either
+
+
+def test_two_values_for_one_stamp_the_worse_one_counts_and_nan_is_the_worst():
+    for values in ([1.0, 20.0], [20.0, 1.0], [1.0, math.nan], [math.nan, 1.0], [math.nan, 20.0, 1.0]):
+        ledger = UnsafetyLedger(LIMIT)
+        step(ledger, 10)
+        step(ledger, 20, last=True)
+        for value in values:
+            ledger.add_state(20, value)
+        assert ledger.close(0).unsafety_rate == 1.0, values
+
+
+def test_complete_waits_for_every_step_every_end_and_every_state():
+    ledger = UnsafetyLedger(LIMIT)
+    assert not ledger.complete(0, 0)
+    run_episode(ledger, [0.0, 0.0, 0.0])
+    assert ledger.complete(0, 2)
+    assert not ledger.complete(0, 3)
+    step(ledger, 1000 * MS, episode=1)
+    step(ledger, 1050 * MS, episode=1)
+    assert not ledger.complete(0, 4)  # the last decision of episode 1 is missing
+    step(ledger, 1100 * MS, episode=1, last=True)
+    ledger.add_state(1050 * MS, 0.0)
+    assert not ledger.complete(0, 4)  # the last state is missing
+    ledger.add_state(1100 * MS, 0.0)
+    assert ledger.complete(0, 4)  # the first state of the episode is not needed
+    assert not ledger.complete(1, 0)
+
+
+def test_a_decision_without_a_proposal_is_no_row_but_its_states_count():
+    ledger = UnsafetyLedger(LIMIT)
+    step(ledger, 10)
+    ledger.add_step(0, 0, 20, False, np.zeros(0), np.zeros(0), 0.5)
+    ledger.add_state(20, 99.0)
+    totals = ledger.close(0)
+    assert (len(totals.mean), totals.unsafety_rate) == (1, 1.0)
+
+
+def test_the_same_decision_twice_is_one():
+    ledger = UnsafetyLedger(LIMIT)
+    run_episode(ledger, [0.0, 0.0, 0.0])
+    run_episode(ledger, [0.0, 0.0, 0.0])
+    assert ledger._held_steps == 3
+    totals = ledger.close(0)
+    assert (totals.states, len(totals.mean)) == (2, 2)
+
+
+def test_two_decisions_on_one_state_are_two():
+    ledger = UnsafetyLedger(LIMIT)
+    for stamp, number in ((10, 0), (10, 1), (20, 2)):
+        ledger.add_step(0, 0, stamp, False, np.full(2, number), np.ones(2), 0.5, number)
+    ledger.add_step(0, 0, 30, True, np.zeros(0), np.zeros(0), 0.5, 3)
+    ledger.add_state(20, 0.0)
+    assert not ledger.complete(0, 3), "the last state"
+    ledger.add_state(30, 20.0)
+    assert ledger.complete(0, 3) and not ledger.complete(0, 4)
+    totals = ledger.close(0)
+    np.testing.assert_array_equal(totals.mean[:, 0], [0, 1, 2])
+    assert (totals.states, totals.missing, totals.unsafety_rate) == (2, 0, 0.5)
+
+
+def test_arrays_handed_in_may_be_reused_by_the_caller():
+    ledger = UnsafetyLedger(LIMIT)
+    mean = np.ones(2)
+    ledger.add_step(0, 0, 10, False, mean, mean, 0.5)
+    mean[:] = 7.0
+    np.testing.assert_array_equal(ledger.close(0).mean, 1.0)
+
+
+def test_closing_an_iteration_nobody_saw_is_an_error_and_forgets_nothing():
+    ledger = UnsafetyLedger(LIMIT)
+    run_episode(ledger, [0.0, 0.0])
+    with pytest.raises(ValueError, match="iteration 3 has no decision"):
+        ledger.close(3)
+    assert ledger.complete(0, 1)
+
+
+@given(
+    st.lists(
+        st.lists(st.one_of(st.floats(0, 180), st.just(math.nan)), min_size=3, max_size=6),
+        min_size=1,
+        max_size=4,
+    ),
+    st.data(),
+)
+def test_any_order_of_arrival_gives_the_same_totals(episodes, data):
+    calls, start = [], 0
+    for episode, values in enumerate(episodes):
+        for index, value in enumerate(values):
+            stamp, last = start + index * 50, index == len(values) - 1
+            mean = np.full(2, value if value == value else 0.0)
+            if not data.draw(st.booleans()):  # a state that never comes
+                calls.append(lambda led, s=stamp, v=value: led.add_state(s, v))
+            calls.append(lambda led, e=episode, s=stamp, la=last, m=mean: led.add_step(0, e, s, la, m, m + 1, 0.5))
+        start += 50 * len(values)
+    shuffled = list(calls)
+    random.Random(data.draw(st.integers(0, 2**31))).shuffle(shuffled)
+    totals = []
+    for order in (calls, shuffled):
+        ledger = UnsafetyLedger(LIMIT)
+        for call in order:
+            call(ledger)
+        complete = ledger.complete(0, sum(len(values) - 1 for values in episodes))
+        totals.append((complete, ledger.close(0)))
+    (complete, first), (complete_too, second) = totals
+    assert complete == complete_too == (first.missing == 0)
+    for name in first.__dataclass_fields__:
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name), err_msg=name)
+    assert 0.0 <= first.unsafety_rate <= 1.0
+
+
+def test_closed_iterations_are_forgotten_and_what_comes_late_is_counted_as_late():
+    ledger = UnsafetyLedger(LIMIT)
+    for iteration in range(50):
+        run_episode(ledger, [0.0] * 20, start=iteration * 10_000 * MS, iteration=iteration)
+        assert ledger.close(iteration).unsafety_rate == 0.0
+        assert len(ledger._states) == 0 and len(ledger._episodes) == 0 and ledger._held_steps == 0
+    step(ledger, 7, iteration=49)
+    ledger.add_state(7, 99.0)
+    assert ledger.late == 1
+    assert not ledger._states and not ledger._episodes
+
+
+def test_an_idle_robot_does_not_fill_the_memory():
+    ledger = UnsafetyLedger(LIMIT, capacity=1000)
+    for stamp in range(10_000):
+        ledger.add_state(stamp, 0.0)
+        assert len(ledger._states) <= 1000
+    # An episode wholly after what was dropped is counted as ever.
+    run_episode(ledger, [0.0, 0.0, 20.0], start=10_000)
+    totals = ledger.close(0)
+    assert not totals.overflowed
+    assert totals.unsafety_rate == 0.5
+
+
+def test_states_dropped_from_an_episode_make_it_wholly_unsafe():
+    ledger = UnsafetyLedger(LIMIT, capacity=100)
+    step(ledger, 0)
+    for stamp in range(1, 500):
+        ledger.add_state(stamp, 0.0)
+    step(ledger, 499, last=True)
+    totals = ledger.close(0)
+    assert totals.overflowed
+    assert totals.unsafety_rate == 1.0
+
+
+def test_decisions_that_do_not_fit_make_their_iteration_wholly_unsafe():
+    ledger = UnsafetyLedger(LIMIT, capacity=100)
+    for stamp in range(200):
+        step(ledger, stamp)
+        ledger.add_state(stamp, 0.0)
+    assert ledger._held_steps == 100
+    totals = ledger.close(0)
+    assert totals.overflowed and totals.unsafety_rate == 1.0
+    run_episode(ledger, [0.0, 0.0], start=1000, iteration=1)
+    assert ledger.close(1).unsafety_rate == 0.0
+
+
+@pytest.mark.parametrize("limit, capacity", [(math.nan, 10), (math.inf, 10), (1.0, 0)])
+def test_a_ledger_without_a_limit_or_room_is_refused(limit, capacity):
+    with pytest.raises(ValueError, match="expected a finite limit"):
+        UnsafetyLedger(limit, capacity=capacity)
+
+
+def test_a_refused_proposal_does_not_hide_the_accepted_one_on_the_same_state() -> None:
+    ledger = UnsafetyLedger(15.0)
+    nothing, one = np.empty(0), np.ones(7)
+    for stamp in (0, 10, 20):
+        ledger.add_state(stamp, 1.0)
+    ledger.add_step(0, 0, 0, False, one, one, 0.1)
+    ledger.add_step(0, 0, 10, False, nothing, nothing, 0.1)
+    assert not ledger.complete(0, 2)
+    ledger.add_step(0, 0, 10, False, one, one, 0.1)
+    ledger.add_step(0, 0, 20, True, nothing, nothing, 0.1)
+    assert ledger.complete(0, 2)
+    assert len(ledger.close(0).mean) == 2

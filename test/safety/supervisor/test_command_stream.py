@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The supervisor's view of the filter's commands: silence and nonsense are problems, and nothing clears by itself."""
+
+import pytest
+
+from safe_transfer_ros.safety.supervisor.command_stream import CommandStream
+
+MS = 1_000_000
+ZERO = [0.0, 0.0]
+
+
+def test_silence_is_a_problem_from_the_timeout_on() -> None:
+    stream = CommandStream(2, 0.05)
+    assert stream.problem(0) == "the filter sends no commands"
+    stream.hear(ZERO, 10 * MS)
+    assert stream.problem(60 * MS) is None
+    assert "stopped (none for 50 ms)" in str(stream.problem(60 * MS + 1))
+    assert stream.problem(9 * MS) is not None, "a clock that went back tells no age"
+
+
+@pytest.mark.parametrize(
+    ("effort", "says"), [([0.0], "1 values instead of 2"), ([0.0, float("nan")], "not finite"), ([], "0 values")]
+)
+def test_a_command_that_cannot_be_right(effort: list[float], says: str) -> None:
+    stream = CommandStream(2, 0.05)
+    stream.hear(ZERO, 0)
+    stream.hear(effort, MS)
+    assert says in str(stream.problem(MS)) and stream.zero_count == 0
+    stream.hear(ZERO, 2 * MS)
+    assert stream.problem(2 * MS) is None
+
+
+def test_zeros_are_counted_from_the_last_torque_on() -> None:
+    stream = CommandStream(2, 0.05)
+    for time, effort in enumerate([ZERO, ZERO, [0.0, 1e-9], ZERO, ZERO, ZERO]):
+        stream.hear(effort, time * MS)
+    assert stream.zero_count == 3
+
+
+def test_rest_is_not_zero_for_an_arm_that_has_to_be_carried() -> None:
+    stream = CommandStream(2, 0.05)
+    for time, rests in enumerate([True, False, True, True]):
+        stream.hear([8.0, 1.0], time * MS, rests)
+    assert stream.zero_count == 2
+    stream.hear(ZERO, 5 * MS, rests=False)
+    assert stream.zero_count == 0
+
+
+def test_steady_is_the_time_since_the_last_pause_or_fault() -> None:
+    stream = CommandStream(2, 0.05)
+    assert stream.steady_s(0) == 0.0
+    for time in range(0, 200, 10):
+        stream.hear(ZERO, time * MS)
+    assert stream.steady_s(200 * MS) == pytest.approx(0.2)
+    assert stream.steady_s(300 * MS) == 0.0, "silent now"
+    stream.hear(ZERO, 300 * MS)
+    assert stream.steady_s(320 * MS) == pytest.approx(0.02), "a pause of 110 ms"
+    stream.hear([0.0], 330 * MS)
+    stream.hear(ZERO, 340 * MS)
+    assert stream.steady_s(340 * MS) == pytest.approx(0.01), "one of them was wrong"
+    stream.hear(ZERO, 335 * MS)
+    assert stream.steady_s(336 * MS) == pytest.approx(0.001), "the clock went back"
+
+
+def test_rhythm() -> None:
+    stream = CommandStream(2, 0.05)
+    assert stream.rhythm() is None
+    for time in (0, 10, 20, 40):
+        stream.hear(ZERO, time * MS)
+    rate, spread, longest = stream.rhythm()  # type: ignore[misc]
+    assert rate == pytest.approx(75.0)
+    assert spread == pytest.approx(0.004714, rel=1e-3)  # of .01, .01, .02 s
+    assert longest == pytest.approx(0.02)
+    assert stream.rhythm() is None, "only what came since it was last asked"
+
+
+@pytest.mark.parametrize("timeout", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_timeout_that_never_comes_is_refused(timeout: float) -> None:
+    with pytest.raises(ValueError, match="positive"):
+        CommandStream(2, timeout)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which controllers may be given torques: exactly ours, in our order, of the kind that zeroes."""
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from safe_transfer_ros.safety.supervisor.controller_check import FORWARD_CONTROLLER, drivers, unfit, wrong_feeders
+
+
+@dataclass
+class Listed:
+    name: str = "effort_controller"
+    state: str = "inactive"
+    type: str = "effort_controllers/JointGroupEffortController"
+    claimed_interfaces: list[str] = field(default_factory=list)
+    required_command_interfaces: list[str] = field(default_factory=lambda: ["a/effort", "b/effort"])
+
+
+OURS = Listed()
+STATES = Listed(name="joint_state_broadcaster", state="active", required_command_interfaces=[])
+ACTIVE = replace(OURS, state="active", claimed_interfaces=["b/effort", "a/effort"])
+
+
+def judge(*controllers: Listed, joints: tuple[str, ...] = ("a", "b"), holds: bool = False) -> str | None:
+    return unfit(controllers, "effort_controller", joints, "joint_state_broadcaster", holds=holds)
+
+
+@pytest.mark.parametrize("ours", [OURS, ACTIVE])
+def test_ours_will_do(ours: Listed) -> None:
+    assert judge(ours, STATES) is None
+
+
+@pytest.mark.parametrize(
+    ("controllers", "says"),
+    [
+        ([STATES], "effort_controller is not loaded"),
+        ([replace(OURS, state="unconfigured"), STATES], "is unconfigured"),
+        ([replace(OURS, type=FORWARD_CONTROLLER), STATES], "holds its last torque"),
+        ([OURS], "joint_state_broadcaster is not loaded"),
+        ([OURS, replace(STATES, state="inactive")], "joint_state_broadcaster is inactive"),
+        (
+            [replace(OURS, required_command_interfaces=["b/effort", "a/effort"]), STATES],
+            "controller_joints to b, a",
+        ),
+        ([replace(OURS, required_command_interfaces=["a/effort"]), STATES], "lacks b"),
+        ([replace(OURS, required_command_interfaces=["a/effort", "b/effort", "c/effort"]), STATES], "drives c as well"),
+        (
+            [replace(OURS, required_command_interfaces=["a/position", "b/effort"]), STATES],
+            "lacks a and drives a/pos",
+        ),
+        ([replace(ACTIVE, claimed_interfaces=["a/effort"]), STATES], "not what it needs"),
+    ],
+)
+def test_anything_else_will_not(controllers: list[Listed], says: str) -> None:
+    assert says in str(judge(*controllers))
+
+
+def test_another_order_will_do_when_commands_are_sent_in_it() -> None:
+    assert judge(OURS, STATES, joints=("b", "a")) is not None
+    assert judge(replace(OURS, required_command_interfaces=["b/effort", "a/effort"]), STATES, joints=("b", "a")) is None
+
+
+def test_a_holding_controller_has_to_be_asked_for() -> None:
+    assert judge(replace(OURS, type=FORWARD_CONTROLLER), STATES, holds=True) is None
+
+
+@pytest.mark.parametrize(
+    ("publishers", "says"),
+    [
+        (["/safety_filter"], None),
+        ([], "/safety_filter does not publish"),
+        (["/safety_filter", "/stranger"], "/stranger publishes on /c/commands"),
+        (["/stranger"], "/stranger publishes on /c/commands"),
+        (["/other/safety_filter"], "/other/safety_filter publishes"),
+        (["/safety_filter", "/safety_filter"], "there 2 times"),
+    ],
+)
+def test_the_filter_alone_feeds_the_controller(publishers: list[str], says: str | None) -> None:
+    found = wrong_feeders("/c/commands", publishers, "/safety_filter")
+    assert found is None if says is None else says in str(found)
+
+
+def test_who_drives_a_joint() -> None:
+    ours = replace(Listed(), state="active", claimed_interfaces=["a/effort", "b/effort"])
+    other = replace(Listed(), name="other", state="active", claimed_interfaces=["b/position"])
+    elsewhere = replace(Listed(), name="elsewhere", state="active", claimed_interfaces=["c/effort"])
+    inactive = replace(Listed(), name="inactive", claimed_interfaces=["a/effort"])
+    assert drivers([ours, other, elsewhere, inactive], ["a", "b"]) == ("effort_controller", "other")
+    assert drivers([elsewhere, inactive], ["a", "b"]) == ()

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every learner against the linear programme of a small CMDP, and the loop that they share."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import islice
+
+import numpy as np
+import pytest
+from small_cmdp import STAGES, SmallCmdp, exact, optimum
+
+from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
+from safe_transfer_ros.policies.forward import GaussianPolicy
+from safe_transfer_ros.transfer.constrained.learner import EpochRecord, Learner
+from safe_transfer_ros.transfer.constrained.method import METHODS, LearnerSettings, method
+
+CHI = 0.2
+SETTINGS = LearnerSettings(
+    chi=CHI,
+    cost_gamma=0.9,
+    multiplier_rate=1.0,
+    region=TrustRegionSettings(max_kl=0.01, backtrack_steps=20, fisher_fraction=1.0),
+    epsilon_floor=0.01,
+    max_samples=20,
+    critic_hidden=(16,),
+    critic_rate=3e-3,
+    critic_updates=60,
+    critic_batch=128,
+    hidden=(16,),
+)
+
+
+def learned(
+    name: str, epochs: int, *, episodes: int = 300, seed: int = 0, **changes
+) -> tuple[Learner, list[EpochRecord]]:
+    settings = dataclasses.replace(SETTINGS, **changes)
+    learner = Learner(SmallCmdp(), method(name), settings, episodes=episodes, seed=seed)
+    return learner, list(islice(learner.epochs(), epochs))
+
+
+def test_the_linear_programme_is_the_best_of_all_policies_on_a_grid() -> None:
+    grid = [exact(np.array(np.unravel_index(i, (6,) * STAGES)) / 5.0) for i in range(6**STAGES)]
+    best = max(total for total, failed in grid if failed <= CHI)
+    total, failed = optimum(CHI)
+    assert total >= best > total - 0.06 and failed == pytest.approx(CHI)
+    assert optimum(None)[0] == pytest.approx(max(total for total, _ in grid))
+    assert optimum(0.0) == (pytest.approx(1.6), pytest.approx(0.0))
+
+
+# Return and failures an episode, both within a tolerance of the linear programme's.
+@pytest.mark.parametrize(
+    ("name", "chi", "epochs", "return_within", "failures_within"),
+    [("trpo", None, 50, 0.02, 0.02), ("trpo-lagrangian", CHI, 70, 0.08, 0.04), ("cpo", CHI, 50, 0.05, 0.03)],
+)
+def test_the_learners_without_a_critic_find_the_optimum(name, chi, epochs, return_within, failures_within) -> None:
+    learner, _ = learned(name, epochs)
+    # Worked out exactly, not counted.
+    total, failed = exact(bold_probabilities(learner))
+    best, allowed = optimum(chi)
+    assert total == pytest.approx(best, abs=return_within)
+    assert failed == pytest.approx(allowed, abs=failures_within)
+
+
+@pytest.mark.parametrize("name", ["csc", "q-ensemble"])
+def test_the_learners_with_a_critic_keep_the_constraint_and_earn_more_than_caution(name) -> None:
+    """Rejection makes them more careful than the constraint asks; less than the unconstrained policy in any case."""
+    judgements = []
+    for seed in range(4):  # one tells little: of eight, CSC's returns lay between 1.6 and 2.4
+        learner, records = learned(name, 25, episodes=150, seed=seed)
+        assert records[0].gated == 0.0, "a critic that has learned nothing rejects nothing"
+        assert np.mean([record.gated for record in records[1:]]) > 0.3
+        judgements.append(learner.evaluate(1500))
+        assert judgements[-1].failures_per_episode <= CHI + 0.06
+        assert optimum(0.0)[0] < judgements[-1].mean_return <= optimum(CHI + 0.06)[0]
+    assert np.mean([judged.failures_per_episode for judged in judgements]) <= CHI
+    assert np.mean([judged.mean_return for judged in judgements]) > optimum(0.0)[0] + 0.3
+
+
+def bold_probabilities(learner: Learner) -> np.ndarray:
+    from scipy.stats import norm
+
+    mean, stddev = GaussianPolicy(learner.parameters).distribution(np.eye(STAGES + 1)[:STAGES])
+    return norm.cdf(mean[:, 0] / stddev[0])
+
+
+# The loop ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_equal_seeds_give_equal_runs_and_other_seeds_others(name) -> None:
+    def numbers(seed: int) -> list[tuple]:
+        settings = dataclasses.replace(SETTINGS, critic_updates=5)
+        learner = Learner(SmallCmdp(), method(name), settings, episodes=20, seed=seed)
+        return [repr(dataclasses.replace(r, wall_time_s=0.0)) for r in islice(learner.epochs(), 3)]
+
+    assert numbers(4) == numbers(4) != numbers(5)
+
+
+def test_everything_is_counted() -> None:
+    _, records = learned("trpo", 4, episodes=50)
+    assert [record.episodes for record in records] == [50, 100, 150, 200]
+    failures = np.array([record.failures_per_episode for record in records]) * 50
+    np.testing.assert_allclose(np.cumsum(failures), [record.cumulative_failures for record in records])
+    steps = np.diff([0, *(record.steps for record in records)])
+    assert (steps <= 50 * STAGES).all() and (steps < 50 * STAGES).any(), "a failure ends its episode"
+
+
+def test_the_multiplier_grows_while_too_much_fails_and_is_zero_where_nothing_does() -> None:
+    _, strict = learned("trpo-lagrangian", 6, chi=0.01)
+    multipliers = [record.multiplier for record in strict]
+    assert multipliers[0] > 0.0 and multipliers == sorted(multipliers)
+    _, lax = learned("trpo-lagrangian", 6, chi=1.0)
+    assert [record.multiplier for record in lax] == [0.0] * 6
+
+
+def test_the_threshold_follows_the_failures_of_the_epoch_before() -> None:
+    _, records = learned("csc", 6, episodes=50, epsilon_floor=1e-3, chi=0.4)
+    assert np.isnan(records[0].epsilon)
+    for before, after in zip(records, records[1:], strict=False):
+        expected = max(1e-3, (1.0 - 0.9) * (0.4 - before.failures_per_episode))
+        assert after.epsilon == pytest.approx(expected)
+    assert len({record.epsilon for record in records[1:]}) > 2
+
+
+def test_labelled_tuples_let_the_critic_speak_from_the_first_epoch() -> None:
+    _, records = learned("csc", 1, seed_tuples=400, episodes=200, epsilon_floor=0.05)
+    assert records[0].gated > 0.0 and records[0].epsilon == 0.05
+    assert records[0].episodes == 200, "those of the tuples are not the run's"
+
+
+def test_names_and_settings_are_checked() -> None:
+    with pytest.raises(ValueError, match="unknown method 'csk'.*csc"):
+        method("csk")
+    for wrong in ({"chi": 0.0}, {"cost_gamma": 1.0}, {"multiplier_rate": 0.0}, {"epsilon_floor": 0.0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            LearnerSettings(**wrong)
