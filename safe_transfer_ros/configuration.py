@@ -12,7 +12,8 @@ import difflib
 import math
 import typing
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
 
 Settings = TypeVar("Settings")
 
@@ -44,8 +45,23 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+_TWO_LIMITS = (
+    "it is now initial_torque_limit (of the first iteration) and torque_limit_floor (the lowest, at most d_safe)"
+)
+RENAMED: Final = MappingProxyType(
+    {
+        "torque_limit_min": _TWO_LIMITS,
+        "t_min": _TWO_LIMITS,
+        "allow_unsafe_minimum": "it is now allow_unsafe_start, for an initial_torque_limit above d_safe",
+    }
+)
+"""Names that parameters and launch arguments had in earlier versions, and what to write instead."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The hint appended to an "unknown name" error: the nearest known name, or all of them."""
+    """The hint appended to an "unknown name" error: its new name, the nearest known name, or all of them."""
+    if name in RENAMED:
+        return RENAMED[name]
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"

@@ -114,23 +114,26 @@ class CsvTable(Generic[Row]):
 
     Attributes:
       columns: Names of the columns, in order.
+      kinds: Type of each column: int, float or str.
       header: First line of a file, without its end.
     """
 
-    def __init__(self, row: type[Row], error: type[ValueError] = TableError) -> None:
+    def __init__(self, row: type[Row], error: type[ValueError] = TableError, *, first: Sequence[str] = ()) -> None:
         """Describe the files.
 
         Args:
           row: A dataclass whose fields are int, float or str.
           error: Raised where a file is not such a table.
+          first: Fields that stand first, where files that exist already have them; the others follow.
         """
         kinds = typing.get_type_hints(row)
         self._row, self._error = row, error
-        self._kinds: dict[str, Any] = {field.name: kinds[field.name] for field in dataclasses.fields(row)}  # type: ignore[arg-type]
-        for name, kind in self._kinds.items():
+        names = [field.name for field in dataclasses.fields(row)]  # type: ignore[arg-type]
+        self.kinds: dict[str, Any] = {name: kinds[name] for name in (*first, *names)}
+        for name, kind in self.kinds.items():
             if kind not in _WHAT:
                 raise TypeError(f"{row.__name__}.{name} must be int, float or str to be a column, got {kind}")
-        self.columns = tuple(self._kinds)
+        self.columns = tuple(self.kinds)
         self.header = ",".join(self.columns)
 
     def line(self, row: Row) -> str:
@@ -217,7 +220,7 @@ class CsvTable(Generic[Row]):
             raise self._error(f"{where}: expected {len(header)} values, got {len(values)}")
         texts = dict(zip(header, values, strict=True))
         found = {}
-        for name, kind in self._kinds.items():
+        for name, kind in self.kinds.items():
             try:
                 found[name] = kind(texts[name])
             except ValueError:
@@ -225,7 +228,7 @@ class CsvTable(Generic[Row]):
         return self._row(**found)
 
     def _text(self, name: str, value: Any) -> str:
-        kind = self._kinds[name]
+        kind = self.kinds[name]
         if kind is str:
             if "\n" in value or "\r" in value:
                 raise ValueError(f"column {name} cannot hold a line break: {value[:60]!r}")

@@ -50,12 +50,32 @@ def test_floats_written_in_scientific_notation() -> None:
     assert parse("1e-3", float, "x") == 1e-3
 
 
-def test_a_lowest_limit_above_the_bound_is_refused_unless_overridden() -> None:
+def test_a_start_above_the_bound_is_refused_unless_overridden() -> None:
     with pytest.raises(ConfigurationError, match="(?i)d_safe"):
-        build(ExperimentSettings, {"torque_limit_min": 1.8, "d_safe": 1.3}, where="x")
-    override = {"torque_limit_min": 1.8, "d_safe": 1.3, "allow_unsafe_minimum": True}
-    assert build(ExperimentSettings, override, where="x").starting_limit == 1.8
+        build(ExperimentSettings, {"initial_torque_limit": 1.8, "d_safe": 1.3}, where="x")
+    override = {"initial_torque_limit": 1.8, "d_safe": 1.3, "allow_unsafe_start": True}
+    experiment = build(ExperimentSettings, override, where="x")
+    assert (experiment.starting_limit, experiment.lowest_limit) == (1.8, 1.3)
 
 
-def test_fixed_limit_starts_at_the_ceiling() -> None:
-    assert build(ExperimentSettings, {"limit": "fixed"}, where="x").starting_limit == 3.0
+@pytest.mark.parametrize("name", ["torque_limit_min", "t_min"])
+def test_the_old_name_of_the_lowest_limit_says_which_two_it_is_now(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"'{name}'; it is now initial_torque_limit .* and torque_limit_floor"):
+        build(ExperimentSettings, {name: 0.1}, where="x")
+
+
+def test_the_old_name_of_the_override_says_the_new_one() -> None:
+    with pytest.raises(ConfigurationError, match="'allow_unsafe_minimum'; it is now allow_unsafe_start"):
+        build(ExperimentSettings, {"allow_unsafe_minimum": True}, where="x")
+
+
+def test_a_new_run_does_not_start_at_another_limit_past_the_rule() -> None:
+    with pytest.raises(ConfigurationError, match="first_torque_limit 2.8 is for a run that goes on"):
+        build(ExperimentSettings, {"first_torque_limit": 2.8}, where="x")
+    resumed = {"first_torque_limit": 2.8, "first_iteration": 3}
+    assert build(ExperimentSettings, resumed, where="x").starting_limit == 2.8
+
+
+def test_fixed_limit_starts_at_the_ceiling_and_stays_there() -> None:
+    experiment = build(ExperimentSettings, {"limit": "fixed"}, where="x")
+    assert (experiment.starting_limit, experiment.lowest_limit) == (3.0, 3.0)

@@ -76,7 +76,7 @@ class CriticLimit(TorqueLimitGovernor):
     """
 
     def __init__(self, settings: GovernorSettings, critic: RiskModel, rollouts: GatedRollouts) -> None:
-        """Start at t_min; see `TorqueLimitGovernor`."""
+        """Start at the initial limit; see `TorqueLimitGovernor`."""
         super().__init__(settings)
         self._critic, self._rollouts = critic, rollouts
         self.effect = float("nan")

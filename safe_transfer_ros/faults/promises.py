@@ -28,11 +28,11 @@ class Bounds:
 
     Attributes:
       effort_limit: Each joint's own limit, shape (n_joints,), N·m.
-      lowest_limit: T_min, N·m.
+      lowest_limit: The floor that a lost lease falls back to, N·m.
       rate: Torque-rate limit, N·m/s.
       period_s: Nominal time between two commands, s: the most that the rate limit counts.
       freshness_s: Longest time from the last good proposal to stop torque, s.
-      lease_grace_s: Longest time from the end of a lease to torques within T_min, s.
+      lease_grace_s: Longest time from the end of a lease to torques within the floor, s.
     """
 
     effort_limit: Array

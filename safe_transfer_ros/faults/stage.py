@@ -120,7 +120,8 @@ class Stage:
             SHARED: {
                 "task": TASK,
                 "mode": "realtime",
-                "torque_limit_min": T_MIN,
+                "initial_torque_limit": T_MIN,
+                "torque_limit_floor": T_MIN,
                 "torque_limit_max": T_MAX,
                 "first_iteration": FIRST_ITERATION,
                 "first_torque_limit": self.setting.first_limit,

@@ -57,7 +57,16 @@ ARGUMENTS = (
         choices=("adaptive", "fixed"),
     ),
     Argument(name="d_safe", description="D_safe, N·m", parameter=f"{SHARED}.d_safe"),
-    Argument(name="t_min", description="T_min, N·m", parameter=f"{SHARED}.torque_limit_min"),
+    Argument(
+        name="initial_torque_limit",
+        description="limit of the first iteration, N·m",
+        parameter=f"{SHARED}.initial_torque_limit",
+    ),
+    Argument(
+        name="torque_limit_floor",
+        description="lowest limit, N·m; 0: the smaller of the initial limit and D_safe",
+        parameter=f"{SHARED}.torque_limit_floor",
+    ),
     Argument(name="t_max", description="T_max, N·m", parameter=f"{SHARED}.torque_limit_max"),
     Argument(name="policy", description="policy file, or the name of a shipped one", parameter="trainer.policy"),
     Argument(

@@ -48,8 +48,8 @@ LATCHED = QoSProfile(
     durability=QoSDurabilityPolicy.TRANSIENT_LOCAL,
 )
 
-# A recorder of latched topics, and the history that a state has beside it (state_publisher.py): what was there before, and
-# every change since. Never the state itself: a late listener would get the old ones first.
+# A recorder of latched topics, and the history that a state has beside it (state_publisher.py): what was there before,
+# and every change since. Never the state itself: a late listener would get the old ones first.
 LATCHED_RECORD = QoSProfile(
     history=QoSHistoryPolicy.KEEP_LAST,
     depth=1000,

@@ -107,7 +107,7 @@ class SafetyFilterNode(ManagedNode):
             robot.limits.effort,
             self._rule_settings(settings),
             TorqueLimitGuard(
-                experiment.torque_limit_max if experiment.limit == "fixed" else experiment.torque_limit_min,
+                experiment.lowest_limit,
                 experiment.torque_limit_max,
                 iteration=experiment.first_iteration,
                 torque_limit=experiment.starting_limit,

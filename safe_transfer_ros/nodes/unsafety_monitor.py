@@ -46,6 +46,11 @@ class UnsafetyMonitor(Node):
             iteration=experiment.first_iteration,
             torque_limit=experiment.starting_limit,
         )
+        if self._governor.settings.start_is_unsafe and experiment.first_iteration == 0:
+            self.get_logger().warning(
+                f"allow_unsafe_start: begins with {experiment.initial_torque_limit:g} N·m, above D_safe "
+                f"{experiment.d_safe:g}; if every step is unsafe, the first iteration exceeds the damage bound"
+            )
         self._settings = settings
         self._closing: PolicyWeights | None = None  # the update whose iteration waits for its last data
         self._closing_since = 0.0
@@ -62,7 +67,7 @@ class UnsafetyMonitor(Node):
         self._publish_limit()
 
     def close(self) -> None:
-        """Nothing to undo: without renewals the lease runs out and the filter falls back to T_min."""
+        """Nothing to undo: without renewals the lease runs out and the filter falls back to its floor."""
 
     def _on_joint_state(self, data: bytes) -> None:
         try:

@@ -32,10 +32,18 @@ class ExperimentSettings:
         choices=("adaptive", "fixed"),
     )
     d_safe: float = setting(0.5, "D_safe: bound on unsafety rate times torque limit, N·m", minimum=1e-3, maximum=1e3)
-    torque_limit_min: float = setting(0.1, "T_min: the limit learning starts from, N·m", minimum=1e-3, maximum=1e3)
+    initial_torque_limit: float = setting(0.1, "The limit learning starts from, N·m", minimum=1e-3, maximum=1e3)
+    torque_limit_floor: float = setting(
+        0.0,
+        "Lowest limit, in force where nobody renews another, N·m; at most initial_torque_limit and D_safe; 0: the "
+        "smaller of the two",
+        minimum=0.0,
+        maximum=1e3,
+    )
     torque_limit_max: float = setting(3.0, "T_max: the ceiling the limit never passes, N·m", minimum=1e-3, maximum=1e3)
-    allow_unsafe_minimum: bool = setting(
-        False, "Override, recorded: accept T_min >= D_safe, so that even the lowest limit may exceed the bound"
+    allow_unsafe_start: bool = setting(
+        False,
+        "Override, recorded: accept initial_torque_limit > D_safe, so that the first iteration may exceed the bound",
     )
     controller: str = setting("effort_controller", "Effort controller: commands go to <controller>/commands")
     controller_joints: str = setting(
@@ -56,12 +64,17 @@ class ExperimentSettings:
         0, "Iteration this run starts at (above 0 when a run is resumed)", minimum=0, maximum=10**6
     )
     first_torque_limit: float = setting(
-        0.0, "Limit this run starts at, N·m; 0: T_min (above 0 when a run is resumed)", minimum=0.0, maximum=1e3
+        0.0, "Limit a resumed run goes on with, N·m; 0: initial_torque_limit", minimum=0.0, maximum=1e3
     )
 
     def __post_init__(self) -> None:
         self.nodes  # noqa: B018 - refuses what is no list
-        self.governor()  # the rules between T_min, T_max and D_safe live there; the sentence comes from there
+        self.governor()  # the rules between the limits and D_safe live there; the sentence comes from there
+        if self.first_torque_limit > 0.0 and self.first_iteration == 0:
+            raise ConfigurationError(
+                f"first_torque_limit {self.first_torque_limit:g} is for a run that goes on (first_iteration > 0): a "
+                "new run starts at initial_torque_limit"
+            )
         if self.first_torque_limit > self.torque_limit_max:
             raise ConfigurationError(
                 f"first_torque_limit {self.first_torque_limit:g} is above torque_limit_max {self.torque_limit_max:g}"
@@ -102,7 +115,12 @@ class ExperimentSettings:
         """The torque limit in force when the run starts, N·m."""
         if self.limit == "fixed":
             return self.torque_limit_max
-        return self.first_torque_limit or self.torque_limit_min
+        return self.first_torque_limit or self.initial_torque_limit
+
+    @property
+    def lowest_limit(self) -> float:
+        """The torque limit that the filter falls back to, N·m."""
+        return self.torque_limit_max if self.limit == "fixed" else self.governor().floor
 
     def governor(self, monitor: MonitorSettings | None = None) -> GovernorSettings:
         """The governor's settings for this experiment (PSPT Eq. 16, 32)."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from safe_transfer_ros.files import CsvTable
 from safe_transfer_ros.record.episode import Episode
-from safe_transfer_ros.safety.limit.torque_limit import LimitStep
+from safe_transfer_ros.safety.limit.limit_step import IterationRisk, LimitStep
 from safe_transfer_ros.safety.limit.unsafety import LedgerTotals
 from safe_transfer_ros.tasks.task import RobotTask
 
@@ -26,48 +26,54 @@ class IterationsError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class IterationRecord:
-    """One iteration of Algorithm 1 (PSPT). Fields are the columns of iterations.csv, in this order.
+class IterationMeasures:
+    """What an iteration showed besides the numbers its limit follows from.
 
     Attributes:
-      iteration: Its number, from 0.
-      mean_return: Mean over episodes of the undiscounted sum of rewards, tilt penalty included (PSPT Eq. 4).
-      unsafety_rate: p_u, share of joint states beyond the unsafety limit.
-      limit_change_risk: dp_u1, PSPT Eq. 22-23.
-      policy_change_risk: dp_u2, PSPT Eq. 28-31.
-      predicted_unsafety_rate: p'_u for the next iteration, PSPT Eq. 32.
-      torque_limit: Limit in force, N·m.
-      expected_damage: unsafety_rate * torque_limit, bounded by D_safe, N·m.
-      interventions: Decisions of the filter with any reason set, refused ones included.
       policy_version: Version of the weights rolled out.
-      wall_time_s: Time since the run's first weights, s.
-      mean_task_return: Like mean_return without the tilt penalty.
+      steps: Steps taken.
       kl: Divergence of the update that followed, summed over action dimensions.
       unsafety_mean: Mean of the unsafety function over joint states, in its unit (deg for a tilt).
       unsafety_max: Its largest value.
-      steps: Steps taken.
     """
 
-    iteration: int
-    mean_return: float
-    unsafety_rate: float
-    limit_change_risk: float
-    policy_change_risk: float
-    predicted_unsafety_rate: float
-    torque_limit: float
-    expected_damage: float
-    interventions: int
     policy_version: int
-    wall_time_s: float
-    mean_task_return: float
+    steps: int
     kl: float
     unsafety_mean: float
     unsafety_max: float
-    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class IterationEstimate(LimitStep, IterationMeasures):
+    """What the unsafety monitor says about an iteration: the fields of an UnsafetyEstimate message.
+
+    Attributes:
+      missing: Joint states expected and never received; each is counted as unsafe.
+    """
+
+    missing: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class IterationRecord(IterationRisk, IterationMeasures):
+    """One iteration of Algorithm 1 (PSPT), a row of iterations.csv.
+
+    Attributes:
+      mean_return: Mean over episodes of the undiscounted sum of rewards, tilt penalty included (PSPT Eq. 4).
+      mean_task_return: Like mean_return without the tilt penalty.
+      interventions: Decisions of the filter with any reason set, refused ones included.
+      wall_time_s: Time since the run's first weights, s.
+    """
+
+    mean_return: float
+    mean_task_return: float
+    interventions: int
+    wall_time_s: float
 
     def as_dict(self) -> dict[str, int | float]:
         """Column name to value, in column order."""
-        return dataclasses.asdict(self)
+        return {name: getattr(self, name) for name in COLUMNS}
 
     def summary(self, d_safe: float) -> str:
         """What a person watches a run for, in one line; OVER where the expected damage is above `d_safe`, N·m."""
@@ -78,28 +84,14 @@ class IterationRecord:
         )
 
 
-_TABLE = CsvTable(IterationRecord, IterationsError)
+# Runs are resumed, so the columns keep their places; what is added to the record comes behind them.
+_ORDER = (
+    "iteration", "mean_return", "unsafety_rate", "limit_change_risk", "policy_change_risk", "predicted_unsafety_rate",
+    "torque_limit", "expected_damage", "interventions", "policy_version", "wall_time_s", "mean_task_return", "kl",
+    "unsafety_mean", "unsafety_max", "steps",
+)  # fmt: skip
+_TABLE = CsvTable(IterationRecord, IterationsError, first=_ORDER)
 COLUMNS = _TABLE.columns
-
-
-@dataclass(frozen=True, kw_only=True)
-class IterationEstimate:
-    """What the unsafety monitor says about an iteration: the fields of an UnsafetyEstimate message."""
-
-    iteration: int
-    policy_version: int
-    steps: int
-    missing: int
-    unsafety_rate: float
-    limit_change_risk: float
-    policy_change_risk: float
-    predicted_unsafety_rate: float
-    torque_limit: float
-    next_torque_limit: float
-    expected_damage: float
-    kl: float
-    unsafety_mean: float
-    unsafety_max: float
 
 
 def iteration_estimate(
@@ -118,17 +110,10 @@ def iteration_estimate(
       What the monitor publishes as UnsafetyEstimate.
     """
     return IterationEstimate(
-        iteration=step.iteration,
+        **dataclasses.asdict(step),
         policy_version=policy_version,
         steps=steps,
         missing=totals.missing,
-        unsafety_rate=step.unsafety_rate,
-        limit_change_risk=step.limit_change_risk,
-        policy_change_risk=step.policy_change_risk,
-        predicted_unsafety_rate=step.predicted_unsafety_rate,
-        torque_limit=step.torque_limit,
-        next_torque_limit=step.next_torque_limit,
-        expected_damage=step.expected_damage,
         kl=kl,
         unsafety_mean=totals.unsafety_mean,
         unsafety_max=totals.unsafety_max,
@@ -166,23 +151,17 @@ def iteration_record(
             + (f", some of iteration {strangers[0]}" if strangers else "")
         )
     returns = [episode_returns(episode, task) for episode in episodes]
+    estimated = {
+        field.name: _TABLE.kinds[field.name](getattr(estimate, field.name))
+        for part in (IterationRisk, IterationMeasures)
+        for field in dataclasses.fields(part)
+    }
     return IterationRecord(
-        iteration=iteration,
+        **estimated,  # each by its own kind
         mean_return=float(np.mean([total for total, _ in returns])),
-        unsafety_rate=float(estimate.unsafety_rate),
-        limit_change_risk=float(estimate.limit_change_risk),
-        policy_change_risk=float(estimate.policy_change_risk),
-        predicted_unsafety_rate=float(estimate.predicted_unsafety_rate),
-        torque_limit=float(estimate.torque_limit),
-        expected_damage=float(estimate.expected_damage),
-        interventions=int(interventions),
-        policy_version=int(estimate.policy_version),
-        wall_time_s=float(wall_time_s),
         mean_task_return=float(np.mean([task_only for _, task_only in returns])),
-        kl=float(estimate.kl),
-        unsafety_mean=float(estimate.unsafety_mean),
-        unsafety_max=float(estimate.unsafety_max),
-        steps=int(estimate.steps),
+        interventions=int(interventions),
+        wall_time_s=float(wall_time_s),
     )
 
 

@@ -43,6 +43,10 @@ TOPICS = (JOINT_STATES, OBJECT_POSE, DECISIONS, WEIGHTS, RUN_CONFIG)
 # Joint states are taken in by blocks: forward kinematics of many at once costs a twentieth of one by one.
 _BLOCK = 2048
 
+# Bags are read for longer than configurations are run. The old minimum was start and floor in one; where it was above
+# D_safe the limit may differ from the recorded one, and a note says so.
+_RENAMED = {"torque_limit_min": "initial_torque_limit", "allow_unsafe_minimum": "allow_unsafe_start"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class IterationDetail:
@@ -129,12 +133,18 @@ def recompute(bag: Bag | Path | str) -> Recomputed:
 
 
 def parameters(config: Mapping[str, Any], node: str) -> dict[str, Any]:
-    """A node's own parameters on top of the shared ones (`/**`), from the ROS parameter-file layout."""
+    """A node's own parameters on top of the shared ones (`/**`), from the ROS parameter-file layout.
+
+    Names are today's, also where the run had older ones.
+    """
     result: dict[str, Any] = {}
     for section in ("/**", node):
         values = config.get(section)
         if isinstance(values, Mapping) and isinstance(values.get("ros__parameters"), Mapping):
             result.update(values["ros__parameters"])
+    for old, new in _RENAMED.items():
+        if old in result:
+            result.setdefault(new, result.pop(old))
     return result
 
 

@@ -76,7 +76,7 @@ def left_off(run_dir: Path, settings: GovernorSettings) -> LeftOff:
             last.torque_limit,
             last.predicted_unsafety_rate,
             d_safe=settings.d_safe,
-            t_min=settings.t_min,
+            floor=settings.floor,
             t_max=settings.t_max,
             growth=settings.growth,
             damage=DAMAGE_MODELS[settings.damage],

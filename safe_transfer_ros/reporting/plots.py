@@ -208,7 +208,7 @@ def draw_torque_limit(figure: Figure, run: Run, compare: Run | None) -> bool:
         ceiling = np.divide(run.d_safe, predicted, out=np.full_like(predicted, np.nan), where=predicted > 0)
         _line(axes, x + 1, ceiling, ORANGE, r"$D_\mathrm{safe} / p'_u$, the most the bound allows", ":")
         shown.append(ceiling[np.isfinite(ceiling)])
-    for name, text in (("torque_limit_min", "min"), ("torque_limit_max", "max")):
+    for name, text in (("initial_torque_limit", "initial"), ("torque_limit_max", "max")):
         value = run.parameter("unsafety_monitor", name)
         if value is not None:
             shown.append(np.array([float(value)]))

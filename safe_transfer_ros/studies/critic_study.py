@@ -56,7 +56,7 @@ class CriticRun:
       seed: Of everything random.
       iterations: Of Algorithm 1, five episodes each.
       d_safe: D_safe, N·m.
-      t_min: Lowest limit, N·m.
+      initial_torque_limit: Limit of the first iteration, and the lowest one, N·m.
       t_max: Highest limit, N·m.
       epsilon: SQRL's threshold.
       chi: CSC's accepted failures an episode.
@@ -68,7 +68,7 @@ class CriticRun:
     seed: int = 0
     iterations: int = 15
     d_safe: float = 0.5
-    t_min: float = 0.3
+    initial_torque_limit: float = 0.3
     t_max: float = 3.0
     epsilon: float = 0.1
     chi: float = 0.05
@@ -119,7 +119,10 @@ def compute(run: CriticRun) -> Iterator[dict[str, float]]:
     parameters, _ = load_for(task, task.name)
     parameters = with_stddev_scaled(parameters, 0.5**0.5)
     governor = GovernorSettings(
-        d_safe=run.d_safe, t_min=run.t_min, t_max=run.t_max, rule="fixed" if run.limit == "fixed" else "adaptive"
+        d_safe=run.d_safe,
+        initial_torque_limit=run.initial_torque_limit,
+        t_max=run.t_max,
+        rule="fixed" if run.limit == "fixed" else "adaptive",
     )
     kind = run.gate if run.gate != "none" else "sqrl"
     critic = LearningCritic(kind, run.source, run.seed) if run.gate != "none" or run.limit == "critic" else None

@@ -77,7 +77,7 @@ _REAL_ROBOT = StudyRun(
     iterations=60,
     stddev_factor=0.5**0.5,
     torque_factor=1.3,
-    governor=GovernorSettings(d_safe=1.3, t_min=1.8, allow_unsafe_minimum=True),
+    governor=GovernorSettings(d_safe=1.3, initial_torque_limit=1.8, allow_unsafe_start=True),
 )
 
 _EXPERIMENTS: tuple[Experiment, ...] = (
@@ -114,10 +114,12 @@ _EXPERIMENTS: tuple[Experiment, ...] = (
         name="fig10",
         title="PSPT Fig. 10: the settings of the real robot, on a simulated arm with high friction",
         methods=(
-            Method(label="adaptive, T_min 1.8 N·m", run=_REAL_ROBOT),
+            Method(label="adaptive, from 1.8 N·m", run=_REAL_ROBOT),
             Method(
                 label="fixed at 3 N·m",
-                run=dataclasses.replace(_REAL_ROBOT, governor=GovernorSettings(d_safe=1.3, t_min=1.8, rule="fixed")),
+                run=dataclasses.replace(
+                    _REAL_ROBOT, governor=GovernorSettings(d_safe=1.3, initial_torque_limit=1.8, rule="fixed")
+                ),
             ),
         ),
         columns=("mean_return", "expected_damage", "torque_limit"),

@@ -55,7 +55,7 @@ def test_the_torque_that_the_gate_chose_is_the_one_to_learn_from(arm):
 
 def test_the_foretold_effect_of_the_next_limit_is_the_mean_change_of_risk_and_its_margin(arm):
     rollouts = GatedRollouts(arm, None)
-    governor = GovernorSettings(t_min=0.3, t_max=3.0)
+    governor = GovernorSettings(initial_torque_limit=0.3, t_max=3.0)
     limits = CriticLimit(governor, Share(), rollouts)
     batch = rollouts.rollout(POLICY, torque_limits=np.full(4, 0.3), seed=2)
     flat = batch.mean.reshape(-1, TASK.action_size), batch.stddev.reshape(-1, TASK.action_size)

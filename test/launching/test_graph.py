@@ -31,9 +31,9 @@ def test_the_shipped_configuration_is_complete_and_valid() -> None:
 
 
 def test_arguments_reach_their_parameters() -> None:
-    given = {"t_min": "0.2", "iterations": "7", "trainer.max_kl": "0.01", "limit": "fixed"}
+    given = {"initial_torque_limit": "0.2", "iterations": "7", "trainer.max_kl": "0.01", "limit": "fixed"}
     parameters, own = apply_arguments({}, given, fine_tuning.ARGUMENTS)
-    assert parameters[SHARED] == {"torque_limit_min": 0.2, "limit": "fixed"}
+    assert parameters[SHARED] == {"initial_torque_limit": 0.2, "limit": "fixed"}
     assert parameters["trainer"] == {"iterations": 7, "max_kl": 0.01}
     assert own["record"] == "true"
 
@@ -106,7 +106,10 @@ def test_the_first_run_of_the_document_is_accepted(tmp_path: Path) -> None:
         ({"trainr.max_kl": "3"}, "did you mean 'trainer'"),
         ({"iterations": "many"}, "whole number, got 'many'"),
         ({"mode": "fast"}, "lockstep, realtime"),
-        ({"t_min": "0.7"}, "D_safe"),
+        ({"initial_torque_limit": "0.7"}, "D_safe"),
+        ({"torque_limit_floor": "0.15"}, r"torque_limit_floor must be in \(0, 0.1\]"),
+        ({"t_min": "0.1"}, "unknown launch argument 't_min'; it is now initial_torque_limit .* torque_limit_floor"),
+        ({"/**.torque_limit_min": "0.1"}, "no parameter 'torque_limit_min'; it is now initial_torque_limit"),
         ({"policy": "no_such_policy"}, "no policy file 'no_such_policy'"),
         ({"perturbation": "light_stick"}, "light_sticky"),
         ({"robot": "hardware", "mode": "lockstep"}, "leave out mode:=lockstep"),

@@ -123,7 +123,7 @@ def test_a_domain_in_use_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("t_min:=0.6",), "D_safe"),
+        (("initial_torque_limit:=0.6",), "D_safe"),
         (("iterations:=none",), "whole number"),
         (("policy:=missing.safetensors",), "no policy file"),
         (("nonsense",), "key:=value"),

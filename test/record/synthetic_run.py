@@ -121,7 +121,7 @@ def write_run(
     names, n = list(task.robot.joint_names), len(task.robot.joint_names)
     d_safe, t_min, t_max = 0.5, 0.1, 3.0
     shared = {"task": "pr2_cup_swirl", "mode": "lockstep", "seed": seed, "limit": limit, "d_safe": d_safe}
-    shared |= {"torque_limit_min": t_min, "torque_limit_max": t_max}
+    shared |= {"initial_torque_limit": t_min, "torque_limit_max": t_max}
     expected = Expected()
     expected.config = {
         "/**": {"ros__parameters": shared},

@@ -128,3 +128,11 @@ def test_a_resumed_run_starts_where_it_left_off():
     assert (resumed.iteration, resumed.torque_limit, resumed.settings.d_safe) == (7, 0.4, 0.3)
     fixed = governor({"/**": {"ros__parameters": {"limit": "fixed", "torque_limit_max": 2.0}}})
     assert fixed.torque_limit == 2.0
+
+
+def test_a_bag_from_before_start_and_floor_were_two_is_still_read():
+    config = {"/**": {"ros__parameters": {"torque_limit_min": 0.3, "d_safe": 0.4}}}
+    recorded = governor(config)
+    assert (recorded.torque_limit, recorded.settings.floor) == (0.3, 0.3)
+    unsafe = {"torque_limit_min": 1.8, "d_safe": 1.3, "allow_unsafe_minimum": True}
+    assert governor({"/**": {"ros__parameters": unsafe}}).torque_limit == 1.8

@@ -106,14 +106,15 @@ def test_torques_are_scaled_and_the_noise_is_not() -> None:
 
 def test_the_experiments_are_the_papers() -> None:
     full, *ablations = [method.run.governor for method in EXPERIMENTS["fig8"].methods]
-    assert (full.d_safe, full.t_min, full.t_max, full.growth) == (0.5, 0.1, 3.0, 1.05)
+    assert (full.d_safe, full.initial_torque_limit, full.t_max, full.growth) == (0.5, 0.1, 3.0, 1.05)
     counted = [(one.use_limit_change, one.use_policy_change) for one in ablations]
     assert counted == [(False, True), (True, False), (False, False)]
     assert [one.governor.rule for one in (m.run for m in EXPERIMENTS["fig7"].methods)] == ["adaptive", "fixed"]
     assert len({method.run.governor.d_safe for method in EXPERIMENTS["fig9"].methods}) == 4
     real = EXPERIMENTS["fig10"].methods[0].run
-    assert (real.governor.t_min, real.governor.d_safe, real.torque_factor) == (1.8, 1.3, 1.3)
-    assert real.stddev_factor**2 == pytest.approx(0.5) and real.governor.allow_unsafe_minimum
+    assert (real.governor.initial_torque_limit, real.governor.d_safe, real.torque_factor) == (1.8, 1.3, 1.3)
+    assert real.governor.floor == 1.3
+    assert real.stddev_factor**2 == pytest.approx(0.5) and real.governor.allow_unsafe_start
     assert EXPERIMENTS["fig10"].seeds == 3 and EXPERIMENTS["fig6"].seeds == 5
     for one in (one for one in EXPERIMENTS.values() if one.of_the_paper):
         assert all(method.run.learning.max_kl == 0.05 and method.run.episodes == 5 for method in one.methods)

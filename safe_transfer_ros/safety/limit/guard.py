@@ -2,8 +2,8 @@
 """The filter's own judgement of torque limits it is offered (promise 4).
 
 The monitor computes the limit (torque_limit.py); the filter does not take its word for it. It accepts a limit
-only with a newer iteration number, at most 5 % above the last accepted one, within [T_min, ceiling], and for
-a limited time only. If the limit is not renewed, the lowest one is in force at once and stays so until a
+only with a newer iteration number, at most 5 % above the last accepted one, within [floor, ceiling], and for
+a limited time only. If the limit is not renewed, the floor is in force at once and stays so until a
 NEWER iteration is accepted: whoever comes back must have new evidence, not the old message again.
 """
 
@@ -15,7 +15,7 @@ import math
 class TorqueLimitGuard:
     """Holds the torque limit in force, with its lease.
 
-    A run with a fixed limit (the paper's baseline) is one whose guard has t_min = ceiling: the weakening then
+    A run with a fixed limit (the paper's baseline) is one whose guard has floor = ceiling: the weakening then
     stands in the filter's own configuration, not in a message.
 
     After a lost lease the growth rule still counts from the last ACCEPTED limit: that one had evidence behind it, and
@@ -29,7 +29,7 @@ class TorqueLimitGuard:
 
     def __init__(
         self,
-        t_min: float,
+        floor: float,
         ceiling: float,
         growth: float = 1.05,
         *,
@@ -37,32 +37,32 @@ class TorqueLimitGuard:
         torque_limit: float | None = None,
         max_lease_s: float = 60.0,
     ) -> None:
-        """Start at the lowest limit, which needs no lease, or where a resumed run left off.
+        """Start at the floor, which needs no lease, or at a higher limit, which stands for one lease.
 
         Args:
-          t_min: Lowest limit, in force whenever no other is, N·m, > 0.
-          ceiling: No limit above it is ever accepted, N·m, >= t_min.
+          floor: Lowest limit, in force whenever no other is, N·m, > 0.
+          ceiling: No limit above it is ever accepted, N·m, >= floor.
           growth: Largest factor from one accepted limit to the next, in [1, 1.05].
           iteration: Iteration to start at; above 0 when a run is resumed.
-          torque_limit: Limit to start at when a run is resumed, N·m; t_min by default.
+          torque_limit: Limit to start at, N·m: the initial one, or where a resumed run left off; floor by default.
           max_lease_s: Longest lease accepted, s: one of a year would be none at all.
 
         Raises:
           ValueError: if these do not fit together.
         """
-        if not (0.0 < t_min <= ceiling and math.isfinite(ceiling)):
-            raise ValueError(f"expected 0 < t_min <= ceiling, got t_min {t_min} and ceiling {ceiling} N·m")
+        if not (0.0 < floor <= ceiling and math.isfinite(ceiling)):
+            raise ValueError(f"expected 0 < floor <= ceiling, got floor {floor} and ceiling {ceiling} N·m")
         if not 1.0 <= growth <= 1.05:
             raise ValueError(f"growth must be in [1, 1.05] (at most 5 % an iteration), got {growth}")
         if not (max_lease_s > 0.0 and math.isfinite(max_lease_s)):
             raise ValueError(f"max_lease_s must be finite and > 0, got {max_lease_s}")
-        start = t_min if torque_limit is None else torque_limit
-        if not t_min <= start <= ceiling or iteration < 0:
+        start = floor if torque_limit is None else torque_limit
+        if not floor <= start <= ceiling or iteration < 0:
             raise ValueError(
                 f"cannot start at iteration {iteration} with {start} N·m: expected iteration >= 0 and "
-                f"a limit in [{t_min}, {ceiling}]"
+                f"a limit in [{floor}, {ceiling}]"
             )
-        self.t_min = t_min
+        self.floor = floor
         self.ceiling = ceiling
         self.growth = growth
         self.iteration = iteration
@@ -100,9 +100,9 @@ class TorqueLimitGuard:
                 return f"the lease of iteration {iteration} was lost; only a newer iteration is accepted"
         elif torque_limit > self.ceiling:
             return f"torque limit {torque_limit:g} N·m is above the ceiling {self.ceiling:g}"
-        elif torque_limit < self.t_min:
-            # Refused, the lease runs out and t_min is in force: never worse than a misconfigured monitor.
-            return f"torque limit {torque_limit:g} N·m is below the lowest limit {self.t_min:g}"
+        elif torque_limit < self.floor:
+            # Refused, the lease runs out and the floor is in force: never worse than a misconfigured monitor.
+            return f"torque limit {torque_limit:g} N·m is below the floor {self.floor:g}"
         elif torque_limit > self.growth * self.accepted:
             return (
                 f"torque limit {torque_limit:g} N·m is more than {100.0 * (self.growth - 1.0):.3g} % above "
@@ -117,8 +117,8 @@ class TorqueLimitGuard:
     def current(self, now_ns: int) -> float:
         """The limit in force at steady time `now_ns`, N·m; a lease that ran out is lost from here on."""
         if self._until_ns is None:
-            if self.accepted > self.t_min and not self.lost:
-                # A resumed limit was granted by a run that is over: one lease, then it must be renewed.
+            if self.accepted > self.floor and not self.lost:
+                # Nobody has granted it, or a run that is over: one lease, then it must be renewed.
                 self._until_ns = now_ns + round(self._max_lease_s * 1e9)
         elif now_ns > self._until_ns or now_ns < self._latest_ns:
             # A clock that went back would stretch the lease: no age can be told, so none is granted.
@@ -130,7 +130,7 @@ class TorqueLimitGuard:
     @property
     def in_force(self) -> float:
         """The limit as of the last look at the lease, N·m."""
-        return self.t_min if self.lost else self.accepted
+        return self.floor if self.lost else self.accepted
 
     def lease_lost(self, now_ns: int) -> bool:
         """Whether the lease has run out and no newer iteration has been accepted since."""

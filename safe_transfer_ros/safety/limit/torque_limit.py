@@ -16,6 +16,7 @@ import numpy.typing as npt
 import scipy  # scipy.special loads at its first use: most processes need no more of this file than its settings
 
 from safe_transfer_ros.safety.limit.damage import DAMAGE_MODELS, DamageModel
+from safe_transfer_ros.safety.limit.limit_step import LimitStep
 from safe_transfer_ros.safety.limit.rules import (
     RATES,
     Benefit,
@@ -129,20 +130,20 @@ def next_torque_limit(
     predicted_rate: float,
     *,
     d_safe: float,
-    t_min: float,
+    floor: float,
     t_max: float,
     growth: float = 1.05,
     damage: DamageModel = DAMAGE_MODELS["linear"],
 ) -> float:
-    """T = D_safe / p'_u, at most `growth` times the limit in force, within [t_min, t_max] (PSPT Eq. 16).
+    """T = D_safe / p'_u, at most `growth` times the limit in force, within [floor, t_max] (PSPT Eq. 16).
 
     Decreases are immediate.
 
     Args:
-      torque_limit: Limit in force, N·m, in [t_min, t_max].
+      torque_limit: Limit in force, N·m, in [floor, t_max].
       predicted_rate: p'_u, in [0, 1].
       d_safe: Bound on the expected damage p'_u * d(T), > 0.
-      t_min: Lowest limit, N·m, > 0.
+      floor: Lowest limit, N·m, > 0; at most the T with d(T) = d_safe, or it would hide what the bound asks for.
       t_max: Highest limit, N·m.
       growth: Largest factor per iteration, >= 1.
       damage: d_max(T); linear by default.
@@ -155,13 +156,16 @@ def next_torque_limit(
     """
     _require(0.0 <= predicted_rate <= 1.0, f"predicted_rate must be in [0, 1], got {predicted_rate}")
     _require(0.0 < d_safe < math.inf, f"d_safe must be finite and > 0, got {d_safe}")
-    _require(0.0 < t_min <= t_max < math.inf, f"expected 0 < t_min <= t_max, got {t_min} and {t_max} N·m")
+    _require(0.0 < floor <= t_max < math.inf, f"expected 0 < floor <= t_max, got {floor} and {t_max} N·m")
+    _require(
+        floor <= damage.torque_limit(d_safe), f"floor {floor} N·m is above D_safe {d_safe}: the bound would not hold"
+    )
     _require(1.0 <= growth < math.inf, f"growth must be finite and >= 1, got {growth}")
-    _require(t_min <= torque_limit <= t_max, f"torque_limit {torque_limit} is not in [{t_min}, {t_max}] N·m")
+    _require(floor <= torque_limit <= t_max, f"torque_limit {torque_limit} is not in [{floor}, {t_max}] N·m")
     wanted = min(growth * torque_limit, t_max)
     if predicted_rate * damage.damage(wanted) > d_safe:  # so predicted_rate > 0
         wanted = min(wanted, damage.torque_limit(d_safe / predicted_rate))
-    return max(wanted, t_min)
+    return max(wanted, floor)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +174,10 @@ class GovernorSettings:
 
     Attributes:
       d_safe: D_safe, bound on the expected damage p_u * d(T_lim); N·m with linear damage.
-      t_min: Lowest limit, N·m; d(t_min) < d_safe, so that even p_u = 1 stays within the bound.
+      initial_torque_limit: Limit of the first iteration, N·m (PSPT's T_min, which is no floor); d of it at most d_safe,
+        so that even p_u = 1 stays within the bound from the first step on.
+      torque_limit_floor: Lowest limit, N·m, at most the initial one and the T with d(T) = d_safe; 0: the smaller of
+        these two, see `floor`.
       t_max: Highest limit, N·m.
       growth: Largest factor per iteration, in [1, 1.05].
       joints: "mean" or "any", see `limit_change_risk`; or "moved", see `limit_move_risk`.
@@ -189,11 +196,13 @@ class GovernorSettings:
         arm whose friction is above that T stays there.
       benefit: Raise the limit only while returns do not fall, see `limit_rules.Benefit`.
       damage: Name in `damage.DAMAGE_MODELS`.
-      allow_unsafe_minimum: The operator's explicit override of d(t_min) < d_safe; to be logged and recorded.
+      allow_unsafe_start: The operator's explicit override of d(initial_torque_limit) <= d_safe, as PSPT's real robot
+        needs it (start 1.8 N·m, D_safe 1.3); to be logged and recorded. The first evidence of p' = 1 ends it.
     """
 
     d_safe: float = 0.5
-    t_min: float = 0.1
+    initial_torque_limit: float = 0.1
+    torque_limit_floor: float = 0.0
     t_max: float = 3.0
     growth: float = 1.05
     joints: str = "mean"
@@ -205,12 +214,13 @@ class GovernorSettings:
     standstill: str = "measured"
     benefit: bool = False
     damage: str = "linear"
-    allow_unsafe_minimum: bool = False
+    allow_unsafe_start: bool = False
 
     def __post_init__(self) -> None:
-        for name, value in (("d_safe", self.d_safe), ("t_min", self.t_min), ("t_max", self.t_max)):
+        start = self.initial_torque_limit
+        for name, value in (("d_safe", self.d_safe), ("initial_torque_limit", start), ("t_max", self.t_max)):
             _require(0.0 < value < math.inf, f"{name} must be finite and > 0, got {value}")
-        _require(self.t_min <= self.t_max, f"t_min ({self.t_min:g} N·m) is above t_max ({self.t_max:g} N·m)")
+        _require(start <= self.t_max, f"initial_torque_limit ({start:g} N·m) is above t_max ({self.t_max:g} N·m)")
         _require(1.0 <= self.growth <= 1.05, f"growth must be in [1, 1.05], got {self.growth}")
         for name, choice, known in (
             ("joints", self.joints, ("mean", "any", "moved")),
@@ -222,17 +232,22 @@ class GovernorSettings:
         ):
             _require(choice in known, f"{name} must be one of {', '.join(known)}; got {choice!r}")
         _require(
-            not self.minimum_is_unsafe or self.allow_unsafe_minimum,
-            f"t_min ({self.t_min:g} N·m) must be below D_safe ({self.d_safe:g}): if every step were unsafe, "
-            "even the lowest limit would exceed the damage bound. Lower t_min, raise D_safe, or set "
-            "allow_unsafe_minimum to accept it on record",
+            0.0 <= self.torque_limit_floor <= self._highest_floor,
+            f"torque_limit_floor must be in (0, {self._highest_floor:g}] N·m, at most the initial limit and what "
+            f"D_safe ({self.d_safe:g}) allows if every step is unsafe, or 0 for that; got {self.torque_limit_floor:g}",
+        )
+        _require(
+            not self.start_is_unsafe or self.allow_unsafe_start,
+            f"initial_torque_limit ({start:g} N·m) must not be above D_safe ({self.d_safe:g}): if every step were "
+            "unsafe, the first iteration would exceed the damage bound. Lower initial_torque_limit, raise D_safe, or "
+            "set allow_unsafe_start to accept it on record",
         )
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> GovernorSettings:
         """The settings among a run's parameters, by the names they have there; other parameters are passed over."""
         names = {field.name: field.name for field in fields(cls)}
-        names |= {"torque_limit_min": "t_min", "torque_limit_max": "t_max", "limit": "rule"}
+        names |= {"torque_limit_max": "t_max", "limit": "rule"}
         return cls(**{names[key]: value for key, value in parameters.items() if key in names})
 
     @property
@@ -241,34 +256,22 @@ class GovernorSettings:
         return self.rate != "empirical" or self.kl == "per_state" or self.benefit
 
     @property
-    def minimum_is_unsafe(self) -> bool:
-        """Whether the lowest limit can exceed the bound: needs the override; rule fixed has no bound."""
-        return self.rule == "adaptive" and not DAMAGE_MODELS[self.damage].damage(self.t_min) < self.d_safe
+    def floor(self) -> float:
+        """Lowest limit, N·m: the limit falls to it however unsafe the arm is, and where nobody renews it."""
+        return self.torque_limit_floor or self._highest_floor
 
+    @property
+    def start_is_unsafe(self) -> bool:
+        """Whether the initial limit can exceed the bound: needs the override; rule fixed has no bound."""
+        return self.rule == "adaptive" and self.initial_torque_limit > self._certainly_safe
 
-@dataclass(frozen=True, kw_only=True)
-class LimitStep:
-    """What one iteration's evidence said and what followed from it.
+    @property
+    def _certainly_safe(self) -> float:
+        return DAMAGE_MODELS[self.damage].torque_limit(self.d_safe)
 
-    Attributes:
-      iteration: The iteration the evidence is from.
-      unsafety_rate: p_u.
-      limit_change_risk: dp_u1, also where an ablation does not count it.
-      policy_change_risk: dp_u2, also where an ablation does not count it.
-      predicted_unsafety_rate: p'_u.
-      torque_limit: Limit in force during the iteration, N·m.
-      next_torque_limit: Limit of the next iteration, N·m.
-      expected_damage: p_u * d(torque_limit), to be held against D_safe.
-    """
-
-    iteration: int
-    unsafety_rate: float
-    limit_change_risk: float
-    policy_change_risk: float
-    predicted_unsafety_rate: float
-    torque_limit: float
-    next_torque_limit: float
-    expected_damage: float
+    @property
+    def _highest_floor(self) -> float:
+        return min(self.initial_torque_limit, self._certainly_safe)
 
 
 class TorqueLimitGovernor:
@@ -281,19 +284,19 @@ class TorqueLimitGovernor:
     """
 
     def __init__(self, settings: GovernorSettings, *, iteration: int = 0, torque_limit: float | None = None) -> None:
-        """Start at t_min (rule fixed: t_max), or where a run to be resumed left off.
+        """Start at the initial limit (rule fixed: t_max), or where a run to be resumed left off.
 
         Raises:
-          ValueError: if the starting limit is not within [t_min, t_max], or the iteration is negative.
+          ValueError: if the starting limit is not within [floor, t_max], or the iteration is negative.
         """
         self.settings = settings
-        start = settings.t_max if settings.rule == "fixed" else settings.t_min
+        start = settings.t_max if settings.rule == "fixed" else settings.initial_torque_limit
         if torque_limit is not None and settings.rule == "adaptive":
             start = torque_limit
         _require(iteration >= 0, f"iteration must be >= 0, got {iteration}")
         _require(
-            settings.t_min <= start <= settings.t_max,
-            f"starting limit {start} is not in [{settings.t_min}, {settings.t_max}] N·m",
+            settings.floor <= start <= settings.t_max,
+            f"starting limit {start} is not in [{settings.floor}, {settings.t_max}] N·m",
         )
         self.iteration = iteration
         self.torque_limit = start
@@ -376,7 +379,7 @@ class TorqueLimitGovernor:
         if s.rule == "fixed":
             following = self.torque_limit
         elif self._benefit is not None and evidence is not None:
-            following = max(s.t_min, min(following, self._benefit.cap(self.torque_limit, evidence.returns)))
+            following = max(s.floor, min(following, self._benefit.cap(self.torque_limit, evidence.returns)))
         predicted = predicted_unsafety_rate(rate, limit_change if s.use_limit_change else 0.0, counted)
         self._rate.drifted(min(1.0, limit_change + policy_change))
         damage = DAMAGE_MODELS[s.damage]
@@ -401,7 +404,8 @@ class TorqueLimitGovernor:
           standstill_rate: See `update`, of the newest iteration.
         """
         s = self.settings
-        return s.rule == "adaptive" and standstill_rate * DAMAGE_MODELS[s.damage].damage(self.torque_limit) > s.d_safe
+        damage = standstill_rate * DAMAGE_MODELS[s.damage].damage(self.torque_limit)
+        return s.rule == "adaptive" and damage > s.d_safe * (1.0 + 1e-9)  # rounding of d's inverse is no danger
 
     def _counted(self, unsafety_rate: float, standstill_rate: float | None) -> float:
         if self.settings.standstill == "measured":
@@ -426,7 +430,7 @@ class TorqueLimitGovernor:
             self.torque_limit,
             predicted_unsafety_rate(rate, limit_change, policy_change),
             d_safe=s.d_safe,
-            t_min=s.t_min,
+            floor=s.floor,
             t_max=s.t_max,
             growth=s.growth,
             damage=DAMAGE_MODELS[s.damage],
@@ -437,12 +441,12 @@ class TorqueLimitGovernor:
         s, now = self.settings, self.torque_limit
         damage = DAMAGE_MODELS[s.damage]
         highest = min(s.growth * now, s.t_max)
-        for limit in (highest, *(highest + (s.t_min - highest) * np.arange(1, 64) / 64.0)):
+        for limit in (highest, *(highest + (s.floor - highest) * np.arange(1, 64) / 64.0)):
             limit_change = limit_move_risk(mean, stddev, now, float(limit))
             counted = limit_change if s.use_limit_change else 0.0
             if predicted_unsafety_rate(rate, counted, policy_change) * damage.damage(float(limit)) <= s.d_safe:
                 return float(limit), limit_change
-        return s.t_min, limit_move_risk(mean, stddev, now, s.t_min)
+        return s.floor, limit_move_risk(mean, stddev, now, s.floor)
 
 
 def _require(holds: bool, otherwise: str) -> None:

@@ -159,10 +159,94 @@ def test_csc_threshold_follows_its_schedule_and_keeps_a_floor():
         csc_threshold(float("nan"), gamma=0.99, chi=0.05)
 
 
-def test_settings_are_checked():
-    for wrong in ({"epsilon": 0.0}, {"epsilon": 1.0}, {"max_samples": 0}):
-        with pytest.raises(ValueError, match="epsilon|max_samples"):
-            MaskSettings(**wrong)
+@pytest.mark.parametrize(
+    "wrong, text",
+    [
+        ({"epsilon": 0.0}, "epsilon must be in"),
+        ({"epsilon": 1.0}, "epsilon must be in"),
+        ({"epsilon": np.nan}, "epsilon must be in"),
+        ({"max_samples": 0}, "max_samples must be >= 1"),
+    ],
+)
+def test_settings_are_checked(wrong, text):
+    with pytest.raises(ValueError, match=text):
+        MaskSettings(**wrong)
+
+
+def test_settings_at_the_edge_will_do_and_what_is_built_in_is_the_papers():
+    MaskSettings(epsilon=0.001, max_samples=1)
+    MaskSettings(epsilon=0.999)
+    assert (MaskSettings().epsilon, MaskSettings().max_samples) == (0.1, 100)
+
+
+@pytest.mark.parametrize("samples", [1, 5, 10, 15, 16, 17, 40, 100])
+def test_no_more_candidates_are_drawn_than_allowed_and_none_after_the_first_safe_one(samples):
+    judge, critic = gate(lambda u: np.full(len(u), 0.5), max_samples=samples)
+    judge.judge(OBSERVATION, np.zeros(1), np.ones(1), np.zeros(1), 50.0)
+    assert [len(asked[1]) for asked in critic.asked] == [1, min(16, samples), *([samples - 16] if samples > 16 else [])]
+    critic.asked.clear()
+    judge.judge_batch(np.zeros((2, 3)), np.zeros((2, 1)), np.ones((2, 1)), np.zeros((2, 1)), np.full(2, 50.0))
+    assert sum(len(asked[1]) for asked in critic.asked) == 2 + 2 * samples
+    assert len(critic.asked[1][1]) == 2 * min(10, samples), "in small blocks where asking is shared"
+
+
+def test_candidates_after_the_block_that_held_a_safe_one_are_not_drawn():
+    judge, critic = gate(lambda u: (np.abs(u[:, 0]) > 0.5).astype(float))
+    assert judge.judge(OBSERVATION, np.zeros(1), np.ones(1), np.array([3.0]), 50.0)[2] is Verdict.RESAMPLED
+    assert [len(asked[1]) for asked in critic.asked] == [1, 16]
+    drawn = critic.asked[1][1][:, 0]
+    chosen, *_ = judge.judge(OBSERVATION, np.zeros(1), np.ones(1), np.array([3.0]), 50.0)
+    drawn = critic.asked[3][1][:, 0]
+    assert chosen[0] == drawn[np.abs(drawn) <= 0.5][0], "the first safe one, not the safest"
+
+
+def test_a_risk_of_epsilon_is_accepted_alone_among_many_and_when_drawn():
+    judge, _ = gate(lambda u: np.where(u[:, 0] == 9.0, 0.6, 0.2), epsilon=0.2)
+    assert judge.judge(OBSERVATION, np.zeros(1), np.ones(1), np.zeros(1), 50.0)[2:] == (Verdict.ACCEPTED, Reason.NONE)
+    _, risk, verdict, _ = judge.judge(OBSERVATION, np.zeros(1), np.ones(1), np.array([9.0]), 50.0)
+    assert (risk, verdict) == (0.2, Verdict.RESAMPLED)
+    sample = np.array([[0.0], [9.0]])
+    chosen, reasons = judge.judge_batch(np.zeros((2, 3)), np.zeros((2, 1)), np.ones((2, 1)), sample, np.full(2, 50.0))
+    assert chosen[0] == 0.0 and chosen[1] != 9.0
+    np.testing.assert_array_equal(reasons, [0, Reason.CRITIC_RISK])
+    assert sample[1] == 9.0, "what was handed in stays as it was"
+
+
+def test_a_candidate_that_is_as_risky_as_the_sample_does_not_replace_it():
+    judge, _ = gate(lambda u: np.full(len(u), 0.5))
+    chosen, _, verdict, _ = judge.judge(OBSERVATION, np.zeros(1), np.ones(1), np.array([3.0]), 50.0)
+    assert chosen[0] == 3.0 and verdict is Verdict.LEAST_RISKY
+
+
+def test_every_torque_is_judged_in_its_own_state_and_under_its_own_bounds():
+    judge, critic = gate(lambda u: np.zeros(len(u)), effort=2.0, n=2)
+    torque = np.array([[9.0, -9.0], [1.0, -1.0]])
+    seen = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    judge.risks(seen, torque, np.array([3.0, 0.5]))
+    np.testing.assert_array_equal(critic.asked[-1][0], seen)
+    np.testing.assert_array_equal(critic.asked[-1][1], [[2.0, -2.0], [0.5, -0.5]])
+    judge.risks(seen[0], torque, 3.0)
+    np.testing.assert_array_equal(critic.asked[-1][0], seen[[0, 0]])
+
+
+def test_one_risk_that_is_no_number_among_many_is_no_answer():
+    judge, _ = gate(lambda u: np.array([0.1, np.nan, 0.1]))
+    with pytest.raises(ValueError, match="no answer"):
+        judge.risks(OBSERVATION, np.zeros((3, 1)), 1.0)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"failure_rate": -0.001}, {"gamma": 0.0}, {"gamma": 1.0}, {"floor": 0.0}, {"floor": 1.0}]
+)
+def test_csc_threshold_refuses_what_cannot_be(changes):
+    arguments = {"failure_rate": 0.0, "gamma": 0.9, "chi": 0.05, "floor": 1e-3} | changes
+    with pytest.raises(ValueError, match=r"expected failure_rate >= 0, gamma and floor in \(0, 1\)"):
+        csc_threshold(**arguments)
+
+
+def test_csc_threshold_at_the_edge():
+    assert csc_threshold(0.0, gamma=0.001, chi=0.5, floor=0.001) == pytest.approx(0.999 * 0.5)
+    assert csc_threshold(0.0, gamma=0.999, chi=0.5, floor=0.999) == 0.999
 
 
 def test_many_robots_are_judged_as_one_is():

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from safe_transfer_ros.safety.critic.schedule import CscSchedule
 
 
-def schedule(chi: float = 2.0, floor: float = 1e-3) -> CscSchedule:
-    return CscSchedule(chi=chi, floor=floor, episode_steps=200)
+def schedule(chi: float = 2.0, floor: float = 1e-3, steps: int = 200) -> CscSchedule:
+    return CscSchedule(chi=chi, floor=floor, episode_steps=steps)
 
 
 def test_epsilon_is_the_formula_on_the_failures_of_the_iteration_before():
@@ -58,7 +58,45 @@ def test_whatever_is_heard_epsilon_is_a_risk_and_never_above_the_highest(rate, g
     assert 0.0 < epsilon <= highest and epsilon >= min(1e-3, highest)
 
 
-def test_settings_are_checked():
-    for wrong in ({"chi": 0.0}, {"chi": math.nan}, {"floor": 0.0}, {"floor": 1.0}):
-        with pytest.raises(ValueError):
-            schedule(**wrong)
+@pytest.mark.parametrize(
+    "wrong",
+    [{"chi": 0.0}, {"chi": -1.0}, {"chi": math.nan}, {"floor": 0.0}, {"floor": 1.0}, {"steps": 0}, {"steps": -1}],
+)
+def test_settings_are_checked(wrong):
+    with pytest.raises(ValueError, match=r"expected chi > 0, floor in \(0, 1\), a step at least; got"):
+        schedule(**wrong)
+
+
+def test_settings_at_the_edge_will_do():
+    for edge in ({"chi": 0.001}, {"floor": 0.001}, {"floor": 0.999}, {"steps": 1}):
+        assert schedule(**edge).failures is None
+
+
+def test_an_episode_of_one_step_fails_at_most_once():
+    one = schedule(steps=1)
+    one.hear(0, 1.0)
+    assert one.epsilon(0.9, 0.7, 1) == pytest.approx(0.3 * (2.0 - 1.0)) and one.failures == 1.0
+
+
+def test_a_rate_of_one_is_a_rate_and_one_just_beyond_is_none():
+    for rate, known in ((0.0, True), (1.0, True), (0.9, True), (-0.001, False), (1.001, False)):
+        one = schedule()
+        one.hear(4, rate)
+        one.epsilon(0.5, 0.7, 5)
+        assert (one.failures is not None) == known, rate
+
+
+def test_nothing_heard_is_no_estimate_of_the_iteration_before_the_first():
+    one = schedule()
+    for iteration in (0, 1, 2, 3):
+        assert one.epsilon(0.5, 0.7, iteration) == 1e-3 and one.failures is None
+    one.hear(0, 0.0)
+    assert one.epsilon(0.5, 0.7, 1) == 0.5, "iteration 0 is heard"
+
+
+def test_an_estimate_that_is_corrected_counts_as_corrected():
+    one = schedule()
+    one.hear(4, 0.0)
+    one.hear(4, 0.008)
+    one.epsilon(0.5, 0.7, 5)
+    assert one.failures == pytest.approx(1.6)

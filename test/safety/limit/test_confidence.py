@@ -114,3 +114,89 @@ def test_impossible_counts_are_refused() -> None:
     for successes, trials in ((1, 0), (-1, 5), (6, 5)):
         with pytest.raises(ValueError, match="successes"):
             binomial_upper(successes, trials)
+
+
+def test_the_autocorrelation_time_is_its_definition_over_episodes_of_any_length() -> None:
+    rng = np.random.default_rng(11)
+    for lengths in ((7,), (40, 3, 25), (12, 12, 12), (1, 2, 60)):
+        for _ in range(10):
+            episodes = [chain(rng, 0.4, 3.0, length) for length in lengths]
+            everything = np.concatenate(episodes).astype(float)
+            mean, variance = everything.mean(), everything.var() * len(everything)
+            if variance == 0.0:
+                continue
+
+            def rho(lag, episodes=episodes, mean=mean, variance=variance) -> float:
+                pairs = [(e[t] - mean) * (e[t + lag] - mean) for e in episodes for t in range(len(e) - lag)]
+                return float(sum(pairs) / variance)
+
+            expected, lag = 1.0, 1
+            while lag < max(lengths) - 1 and rho(lag) + rho(lag + 1) > 0.0:
+                expected, lag = expected + 2.0 * (rho(lag) + rho(lag + 1)), lag + 2
+            expected = min(max(expected, 1.0), max(lengths))
+            assert autocorrelation_time(episodes) == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_effective_number_of_states_is_their_number_by_the_autocorrelation_time() -> None:
+    rng = np.random.default_rng(12)
+    episodes = [chain(rng, 0.3, 4.0, length) for length in (50, 80)]
+    rate, trials = np.concatenate(episodes).mean(), 130.0 / autocorrelation_time(episodes)
+    for level in (0.5, 0.95, 0.99):
+        assert effective_binomial_upper(episodes, level=level) == binomial_upper(rate * trials, trials, level)
+    assert effective_binomial_upper(episodes) == effective_binomial_upper(episodes, level=0.95)
+    # All alike: a time is assumed, and there is never less than one trial.
+    for states, trials in ((400, 10.0), (80, 2.0), (40, 1.0), (3, 1.0)):
+        assert effective_binomial_upper([np.zeros(states, dtype=bool)]) == binomial_upper(0.0, trials)
+    assert effective_binomial_upper([np.zeros(400, dtype=bool)], unknown_time=100.0) == binomial_upper(0.0, 4.0)
+    assert effective_binomial_upper([np.ones(400, dtype=bool)]) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "level"),
+    [(0, 0, 0.9), (-0.001, 1, 0.9), (1.001, 1, 0.9), (0, 1, 0.0), (0, 1, 1.0), (np.nan, 1, 0.9), (0, np.nan, 0.9)],
+)
+def test_a_binomial_bound_of_what_cannot_be_is_refused(successes: float, trials: float, level: float) -> None:
+    with pytest.raises(ValueError, match="expected 0 <= successes <= trials > 0 and a level"):
+        binomial_upper(successes, trials, level)
+
+
+def test_a_binomial_bound_at_the_edge() -> None:
+    assert binomial_upper(0.001, 0.001) == binomial_upper(5, 5) == 1.0
+    assert binomial_upper(0.0, 0.5, 0.001) == pytest.approx(1.0 - 0.999**2.0)
+    assert binomial_upper(4.9, 5) < 1.0
+
+
+def slow_betting_upper(values: list[float], level: float) -> float:
+    """The bound by its definition, one mean after the other."""
+    kept = []
+    for mean in (k / 1000.0 for k in range(1, 1000)):
+        wealth, most, seen = 1.0, 1.0, []
+        for value in values:
+            # The bet is set by the mean and variance of what was seen, with one more value of 1/2 and variance 1/4.
+            squares = 0.25
+            for count, earlier in enumerate(seen):
+                running = (0.5 + sum(seen[: count + 1])) / (count + 2)
+                squares += (earlier - running) ** 2
+            variance = max(squares / (len(seen) + 1), 1e-4)
+            bet = np.sqrt(2.0 * np.log(1.0 / (1.0 - level)) / (variance * len(values)))
+            wealth *= 1.0 + min(bet, 0.95 / (1.0 - mean)) * (mean - value)
+            most = max(most, wealth)
+            seen.append(value)
+        if most < 1.0 / (1.0 - level):
+            kept.append(mean)
+    return min(1.0, max(kept) + 0.001) if kept else 0.001
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_the_betting_bound_is_the_gamblers_by_hand(level: float) -> None:
+    rng = np.random.default_rng(13)
+    for values in ([], [0.0], [1.0], [0.2, 0.4, 0.1], *(rng.beta(0.5, 2.0, size=n).tolist() for n in (5, 20, 60))):
+        expected = slow_betting_upper(values, level)
+        assert betting_upper(np.array(values), level) == pytest.approx(expected, abs=1e-9), values
+    assert betting_upper(np.zeros(20_000), 0.8) < 0.002
+
+
+@pytest.mark.parametrize("bad", [-0.001, 1.001, np.nan, np.inf])
+def test_one_value_that_is_no_rate_is_refused_among_many(bad: float) -> None:
+    with pytest.raises(ValueError, match=r"betting_upper needs values in \[0, 1\]"):
+        betting_upper(np.array([0.0, bad, 1.0]))

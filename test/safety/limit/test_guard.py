@@ -16,7 +16,7 @@ S = 1_000_000_000
 
 
 def guard(**changes):
-    return TorqueLimitGuard(**{"t_min": 0.1, "ceiling": 3.0} | changes)
+    return TorqueLimitGuard(**{"floor": 0.1, "ceiling": 3.0} | changes)
 
 
 def test_the_first_limit_is_the_lowest_and_needs_no_lease():
@@ -47,8 +47,8 @@ def test_newer_iterations_raise_it_by_five_percent_at_most():
         (6, math.inf, 5.0, "not finite"),
         (6, -math.inf, 5.0, "not finite"),
         (6, 3.1, 5.0, "above the ceiling"),
-        (6, 0.09, 5.0, "below the lowest"),
-        (6, -0.5, 5.0, "below the lowest"),
+        (6, 0.09, 5.0, "below the floor"),
+        (6, -0.5, 5.0, "below the floor"),
         (6, 0.5, 0.0, "lease"),
         (6, 0.5, -1.0, "lease"),
         (6, 0.5, math.nan, "lease"),
@@ -121,8 +121,18 @@ def test_a_resumed_limit_stands_for_one_lease_only():
     assert renewed.offer(21, 1.05 * 0.27, 5.0, 0) is None
 
 
+def test_a_start_above_the_floor_needs_a_lease_and_falls_to_the_floor_without():
+    g = guard(floor=1.3, torque_limit=1.8)
+    assert (g.iteration, g.current(0), g.in_force, g.lost) == (0, 1.8, 1.8, False)
+    assert g.offer(0, 1.8, 5.0, 1 * S) is None
+    assert g.current(6 * S) == 1.8
+    assert (g.current(6 * S + 1), g.in_force, g.lost) == (1.3, 1.3, True)
+    assert g.offer(1, 1.3, 5.0, 7 * S) is None, "what the governor says after an iteration that was all unsafe"
+    assert (g.current(7 * S), g.lost) == (1.3, False)
+
+
 def test_a_fixed_limit_is_one_whose_lowest_is_its_ceiling():
-    g = guard(t_min=3.0)
+    g = guard(floor=3.0)
     assert g.offer(1, 3.0, 1.0, 0) is None
     assert g.current(5 * S) == 3.0
 
@@ -130,9 +140,9 @@ def test_a_fixed_limit_is_one_whose_lowest_is_its_ceiling():
 @pytest.mark.parametrize(
     "change",
     [
-        {"t_min": 0.0},
-        {"t_min": 4.0},
-        {"t_min": math.nan},
+        {"floor": 0.0},
+        {"floor": 4.0},
+        {"floor": math.nan},
         {"ceiling": math.inf},
         {"growth": 1.06},
         {"growth": 0.9},

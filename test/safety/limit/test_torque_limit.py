@@ -33,10 +33,27 @@ def test_clamp_bounds_every_joint_by_one_limit():
     np.testing.assert_array_equal(clamp(torque, np.array([0.25, 2.0])), [[0.25, -0.25], [2.0, -0.1]])
 
 
-@pytest.mark.parametrize("torque, limit", [([math.nan], 1.0), ([math.inf], 1.0), ([0.0], -1.0), ([0.0], math.nan)])
+@pytest.mark.parametrize(
+    "torque, limit",
+    [
+        ([math.nan], 1.0),
+        ([math.inf], 1.0),
+        ([0.0, math.nan, 1.0], 1.0),  # one among several good ones
+        ([0.0, -math.inf], 1.0),
+        ([0.0], -0.001),
+        ([0.0], math.nan),
+        ([[0.0], [0.0]], [1.0, -1.0]),
+        ([[0.0], [0.0]], [math.nan, 1.0]),
+    ],
+)
 def test_clamp_refuses_what_is_no_number(torque, limit):
     with pytest.raises(ValueError, match="clamp needs"):
-        clamp(np.array(torque), limit)
+        clamp(np.array(torque), np.array(limit))
+
+
+def test_a_limit_of_zero_is_no_torque_and_a_small_one_little():
+    np.testing.assert_array_equal(clamp(np.array([2.0, -3.0]), 0.0), [0.0, 0.0])
+    np.testing.assert_array_equal(clamp(np.array([2.0, -3.0]), 0.001), [0.001, -0.001])
 
 
 # Eq. 22-23
@@ -96,26 +113,48 @@ def test_a_joint_that_is_outside_for_certain_makes_any_one():
     assert limit_change_risk(np.array([[50.0, 0.0]]), np.array([[0.1, 0.1]]), 1.0, "any") == 1.0
 
 
+GOOD, SHAPES = np.zeros((2, 2)), "expected mean and stddev of one shape"
+
+
+def but(good, bad):
+    """One value among several good ones."""
+    values = np.array(good, dtype=float)
+    values.flat[1] = bad
+    return values
+
+
 @pytest.mark.parametrize(
-    "mean, stddev, limit",
+    "mean, stddev, limit, text",
     [
-        (np.zeros((2, 3)), np.ones((2, 2)), 1.0),
-        (np.zeros(3), np.ones(3), 1.0),
-        (np.zeros((0, 3)), np.ones((0, 3)), 1.0),
-        (np.zeros((2, 3)), np.ones((2, 3)), np.ones(3)),
-        (np.full((1, 1), math.nan), np.ones((1, 1)), 1.0),
-        (np.full((1, 1), math.inf), np.ones((1, 1)), 1.0),
-        (np.zeros((1, 1)), np.zeros((1, 1)), 1.0),
-        (np.zeros((1, 1)), np.full((1, 1), math.nan), 1.0),
-        (np.zeros((1, 1)), np.full((1, 1), math.inf), 1.0),
-        (np.zeros((1, 1)), np.ones((1, 1)), 0.0),
-        (np.zeros((1, 1)), np.ones((1, 1)), math.nan),
-        (np.zeros((1, 1)), np.ones((1, 1)), math.inf),
+        (np.zeros((2, 3)), np.ones((2, 2)), 1.0, SHAPES),
+        (np.zeros((2, 3)), np.ones((2, 1)), 1.0, SHAPES),  # would be stretched to fit
+        (np.zeros((2, 3)), np.ones((1, 3)), 1.0, SHAPES),
+        (np.zeros(3), np.ones(3), 1.0, SHAPES),
+        (np.zeros((1, 2, 3)), np.ones((1, 2, 3)), 1.0, SHAPES),
+        (np.zeros((0, 3)), np.ones((0, 3)), 1.0, SHAPES),
+        (np.zeros((2, 3)), np.ones((2, 3)), np.ones(3), SHAPES),
+        (np.zeros((2, 3)), np.ones((2, 3)), np.ones(1), SHAPES),
+        (np.zeros((2, 3)), np.ones((2, 3)), np.ones((2, 3)), SHAPES),
+        (but(GOOD, math.nan), GOOD + 1.0, 1.0, "every mean must be finite"),
+        (but(GOOD, math.inf), GOOD + 1.0, 1.0, "every mean must be finite"),
+        (GOOD, but(GOOD + 1.0, 0.0), 1.0, "every stddev must be finite and > 0"),
+        (GOOD, but(GOOD + 1.0, -1.0), 1.0, "every stddev must be finite and > 0"),
+        (GOOD, but(GOOD + 1.0, math.nan), 1.0, "every stddev must be finite and > 0"),
+        (GOOD, but(GOOD + 1.0, math.inf), 1.0, "every stddev must be finite and > 0"),
+        (GOOD, GOOD + 1.0, 0.0, "every torque_limit must be finite and > 0"),
+        (GOOD, GOOD + 1.0, but(np.ones(2), 0.0), "every torque_limit must be finite and > 0"),
+        (GOOD, GOOD + 1.0, but(np.ones(2), -1.0), "every torque_limit must be finite and > 0"),
+        (GOOD, GOOD + 1.0, but(np.ones(2), math.nan), "every torque_limit must be finite and > 0"),
+        (GOOD, GOOD + 1.0, but(np.ones(2), math.inf), "every torque_limit must be finite and > 0"),
     ],
 )
-def test_limit_change_risk_refuses_what_makes_no_sense(mean, stddev, limit):
-    with pytest.raises(ValueError):
+def test_limit_change_risk_refuses_what_makes_no_sense(mean, stddev, limit, text):
+    with pytest.raises(ValueError, match=text):
         limit_change_risk(mean, stddev, limit)
+
+
+def test_small_limits_and_spreads_are_taken():
+    assert limit_change_risk(GOOD, GOOD + 0.001, 0.001) == pytest.approx(2.0 * stats.norm.sf(1.0))
 
 
 def test_limit_change_risk_knows_two_ways_to_join_joints():
@@ -149,8 +188,8 @@ def test_it_is_the_total_variation_between_gaussians_of_equal_covariance(dimensi
 
 
 def test_rounding_below_zero_is_zero_and_anything_else_is_refused():
-    assert policy_change_risk(-1e-12) == 0.0
-    for kl in (-1e-3, math.nan, math.inf):
+    assert policy_change_risk(-1e-12) == policy_change_risk(-1e-9) == 0.0
+    for kl in (-1.1e-9, -1e-3, math.nan, math.inf):
         with pytest.raises(ValueError, match="kl must be"):
             policy_change_risk(kl)
 
@@ -161,10 +200,13 @@ def test_rounding_below_zero_is_zero_and_anything_else_is_refused():
 def test_prediction_adds_up_and_is_capped():
     assert predicted_unsafety_rate(0.1, 0.2, 0.05) == pytest.approx(0.35)
     assert predicted_unsafety_rate(0.9, 0.2, 0.05) == 1.0
+    assert predicted_unsafety_rate(0.0, 0.0, 0.0) == 0.0
+    for rates in ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)):
+        assert predicted_unsafety_rate(*rates) == 1.0
 
 
 @pytest.mark.parametrize("position", range(3))
-@pytest.mark.parametrize("bad", [math.nan, -0.1, 1.1, math.inf])
+@pytest.mark.parametrize("bad", [math.nan, -0.001, 1.001, math.inf])
 def test_prediction_refuses_what_is_no_probability(position, bad):
     rates = [0.1, 0.1, 0.1]
     rates[position] = bad
@@ -174,7 +216,7 @@ def test_prediction_refuses_what_is_no_probability(position, bad):
 
 # Eq. 16
 
-BOUNDS = {"d_safe": 0.5, "t_min": 0.1, "t_max": 3.0}
+BOUNDS = {"d_safe": 0.5, "floor": 0.1, "t_max": 3.0}
 
 
 @pytest.mark.parametrize(
@@ -194,8 +236,16 @@ def test_next_limit_by_hand(limit, rate, following):
     assert next_torque_limit(limit, rate, **BOUNDS) == pytest.approx(following)
 
 
-def test_the_lowest_limit_holds_even_where_the_bound_asks_for_less():
-    assert next_torque_limit(1.8, 1.0, d_safe=1.3, t_min=1.8, t_max=3.0) == 1.8
+def test_the_floor_holds_where_the_bound_allows_more():
+    assert next_torque_limit(0.5, 1.0, **BOUNDS | {"floor": 0.4}) == 0.5
+    assert next_torque_limit(2.0, 1.0, **BOUNDS | {"floor": 0.5}) == 0.5
+
+
+def test_the_floor_never_hides_what_the_bound_asks_for():
+    with pytest.raises(ValueError, match="floor 1.8 N·m is above D_safe 1.3"):
+        next_torque_limit(1.8, 1.0, d_safe=1.3, floor=1.8, t_max=3.0)
+    with pytest.raises(ValueError, match="floor 0.75 N·m is above D_safe 0.5"):  # .75^2 > .5
+        next_torque_limit(1.8, 1.0, **BOUNDS | {"floor": 0.75}, damage=DAMAGE_MODELS["quadratic"])
 
 
 def test_seventy_iterations_from_a_tenth_to_three():
@@ -215,24 +265,39 @@ def test_another_damage_model_fits_the_same_rule():
 
 
 @pytest.mark.parametrize(
-    "change",
+    "change, text",
     [
-        {"limit": math.nan},
-        {"limit": 0.05},
-        {"limit": 3.1},
-        {"rate": math.nan},
-        {"rate": -0.1},
-        {"rate": 1.1},
-        {"d_safe": 0.0},
-        {"d_safe": math.nan},
-        {"t_min": 0.0},
-        {"t_min": 4.0},
-        {"t_max": math.inf},
-        {"growth": 0.9},
-        {"growth": math.nan},
+        ({"limit": math.nan}, "torque_limit nan is not in"),
+        ({"limit": 0.099}, "torque_limit 0.099 is not in"),
+        ({"limit": 3.001}, "torque_limit 3.001 is not in"),
+        ({"rate": math.nan}, "predicted_rate must be in"),
+        ({"rate": -0.001}, "predicted_rate must be in"),
+        ({"rate": 1.001}, "predicted_rate must be in"),
+        ({"d_safe": 0.0}, "d_safe must be finite and > 0"),
+        ({"d_safe": math.inf}, "d_safe must be finite and > 0"),
+        ({"d_safe": math.nan}, "d_safe must be finite and > 0"),
+        ({"floor": 0.0}, "expected 0 < floor <= t_max"),
+        ({"floor": 4.0}, "expected 0 < floor <= t_max"),
+        ({"floor": math.nan}, "expected 0 < floor <= t_max"),
+        ({"floor": 0.501}, "floor 0.501 N·m is above D_safe 0.5"),
+        ({"t_max": math.inf}, "expected 0 < floor <= t_max"),
+        ({"growth": 0.999}, "growth must be finite and >= 1"),
+        ({"growth": math.inf}, "growth must be finite and >= 1"),
+        ({"growth": math.nan}, "growth must be finite and >= 1"),
     ],
 )
-def test_next_limit_refuses_what_makes_no_sense(change):
+def test_next_limit_refuses_what_makes_no_sense(change, text):
     arguments = {"limit": 1.0, "rate": 0.1, **BOUNDS, "growth": 1.05} | change
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=text):
         next_torque_limit(arguments.pop("limit"), arguments.pop("rate"), **arguments)
+
+
+def test_next_limit_takes_what_is_at_the_edge():
+    assert next_torque_limit(0.1, 0.0, **BOUNDS, growth=1.0) == 0.1
+    assert next_torque_limit(0.001, 1.0, d_safe=0.001, floor=0.001, t_max=0.001) == 0.001
+    assert next_torque_limit(3.0, 1.0, **BOUNDS | {"floor": 0.5}) == 0.5
+
+
+def test_a_raise_that_the_bound_just_allows_is_taken_whole():
+    # 1.05 x 1.0 x p' = D_safe exactly: nothing is taken off.
+    assert next_torque_limit(1.0, 0.5, **BOUNDS | {"d_safe": 0.525}) == 1.05

@@ -152,6 +152,33 @@ def test_complete_waits_for_every_step_every_end_and_every_state():
     assert not ledger.complete(1, 0)
 
 
+def test_each_thing_that_is_missing_alone_keeps_an_iteration_from_being_complete():
+    def ledger(*, steps=2, end=True, states=(50, 100)):
+        made = UnsafetyLedger(LIMIT)
+        for stamp in (0, 50)[:steps]:
+            step(made, stamp)
+        if end:
+            step(made, 100, last=True)
+        for stamp in states:
+            made.add_state(stamp, 0.0)
+        return made
+
+    assert ledger().complete(0, 2)
+    assert not ledger(end=False).complete(0, 2), "every step and state is there, the episode's end is not"
+    assert not ledger(steps=1).complete(0, 2), "ended, every state is there, a step is not"
+    assert not ledger(states=(50,)).complete(0, 2), "ended, every step is there, the last state is not"
+    assert not ledger(states=(100,)).complete(0, 2), "ended, every step is there, a state between is not"
+
+
+def test_one_episode_that_has_not_ended_keeps_the_others_waiting():
+    ledger = UnsafetyLedger(LIMIT)
+    run_episode(ledger, [0.0, 0.0, 0.0])
+    step(ledger, 1000 * MS, episode=1)
+    assert not ledger.complete(0, 3)
+    step(ledger, 1000 * MS, episode=1, last=True)
+    assert ledger.complete(0, 3)
+
+
 def test_a_decision_without_a_proposal_is_no_row_but_its_states_count():
     ledger = UnsafetyLedger(LIMIT)
     step(ledger, 10)
@@ -281,6 +308,40 @@ def test_decisions_that_do_not_fit_make_their_iteration_wholly_unsafe():
     assert ledger.close(1).unsafety_rate == 0.0
 
 
+def test_a_decision_too_many_is_enough_though_every_state_is_held():
+    for decisions, overflowed in ((10, False), (11, True)):
+        ledger = UnsafetyLedger(LIMIT, capacity=10)
+        for number in range(decisions):  # two on each state
+            ledger.add_step(0, 0, number // 2, False, np.zeros(2), np.ones(2), 0.5, number)
+            ledger.add_state(number // 2, 0.0)
+        totals = ledger.close(0)
+        assert (totals.overflowed, totals.missing) == (overflowed, 0)
+        assert totals.unsafety_rate == float(overflowed)
+
+
+def test_decisions_that_were_dropped_mark_every_iteration_they_may_have_been_of():
+    ledger = UnsafetyLedger(LIMIT, capacity=4)
+    for iteration in (2, 1):
+        run_episode(ledger, [0.0, 0.0, 0.0], start=1000 * iteration, period=10, iteration=iteration)
+    # The fourth decision and those after it were of iteration 1; 2 is whole.
+    assert ledger.close(1).overflowed
+    whole = ledger.close(2)
+    assert (whole.overflowed, whole.unsafety_rate) == (False, 0.0)
+
+
+def test_a_state_dropped_is_enough_though_every_decision_is_held_but_the_first_does_not_count():
+    # Room for ten: the eleventh state drops stamps 0 to 5.
+    for first, overflowed in ((4, True), (5, False)):
+        ledger = UnsafetyLedger(LIMIT, capacity=10)
+        step(ledger, first)
+        step(ledger, 10, last=True)
+        for stamp in range(11):
+            ledger.add_state(stamp, 0.0)
+        totals = ledger.close(0)
+        assert totals.overflowed == overflowed, "the state of an episode's first decision is not counted anyway"
+        assert totals.unsafety_rate == float(overflowed)
+
+
 @pytest.mark.parametrize("limit, capacity", [(math.nan, 10), (math.inf, 10), (1.0, 0)])
 def test_a_ledger_without_a_limit_or_room_is_refused(limit, capacity):
     with pytest.raises(ValueError, match="expected a finite limit"):
@@ -299,3 +360,84 @@ def test_a_refused_proposal_does_not_hide_the_accepted_one_on_the_same_state() -
     ledger.add_step(0, 0, 20, True, nothing, nothing, 0.1)
     assert ledger.complete(0, 2)
     assert len(ledger.close(0).mean) == 2
+
+
+def test_a_ledger_has_room_for_an_hour_at_fifty_hertz_unless_told():
+    assert UnsafetyLedger(LIMIT)._capacity == 200_000
+    assert UnsafetyLedger(LIMIT, capacity=1)._capacity == 1
+
+
+def test_a_rate_of_several_limits_and_episodes_counts_every_state_once():
+    ledger = UnsafetyLedger(LIMIT)
+    run_episode(ledger, [0.0, 20.0, 0.0], episode=0)
+    run_episode(ledger, [20.0, 0.0, 0.0, 0.0], episode=1, start=1000 * MS)
+    totals = ledger.close(0)
+    assert (totals.states, totals.unsafety_rate) == (5, 0.2)
+    assert totals.unsafety_mean == 4.0 and totals.unsafety_max == 20.0
+    assert totals.stood_still == (True, True), "no position was told"
+    assert totals.standstill_rate == 1.0
+
+
+def test_the_limit_of_the_unsafety_function_is_still_safe():
+    ledger = UnsafetyLedger(LIMIT)
+    run_episode(ledger, [0.0, LIMIT, math.nextafter(LIMIT, 99.0)])
+    assert ledger.close(0).unsafety_rate == 0.5
+
+
+def test_an_iteration_takes_nothing_from_those_before_it_or_after_it():
+    ledger = UnsafetyLedger(LIMIT)
+    run_episode(ledger, [0.0, 20.0, 20.0], iteration=0)
+    run_episode(ledger, [0.0, 0.0, 0.0, 20.0], iteration=1, start=1000 * MS, episode=1)
+    run_episode(ledger, [0.0, 20.0], iteration=2, start=2000 * MS, episode=2)
+    assert ledger.close(1).unsafety_rate == pytest.approx(1 / 3), "0 is skipped and with it forgotten"
+    step(ledger, 40, iteration=0)
+    ledger.add_state(1150 * MS, 99.0)
+    ledger.add_position(1150 * MS, np.zeros(2))
+    assert ledger.late == 1 and not ledger._travel._positions
+    assert ledger._held_steps == 2 and len(ledger._states) == 2
+    assert ledger.close(2).unsafety_rate == 1.0
+    with pytest.raises(ValueError, match="iteration 2 has no decision"):
+        ledger.close(2)
+
+
+def test_a_decision_twice_refused_then_taken_takes_the_room_of_one():
+    ledger = UnsafetyLedger(LIMIT, capacity=2)
+    for mean in (np.empty(0), np.empty(0), np.ones(2)):
+        ledger.add_step(0, 0, 10, False, mean, mean, 0.5)
+    assert ledger._held_steps == 1
+    step(ledger, 20, last=True)
+    ledger.add_state(20, 0.0)
+    totals = ledger.close(0)
+    assert not totals.overflowed and len(totals.mean) == 1
+
+
+def test_a_step_that_was_taken_is_not_taken_back_by_its_refusal():
+    ledger = UnsafetyLedger(LIMIT)
+    for mean in (np.ones(2), np.empty(0), np.full(2, 7.0)):
+        ledger.add_step(0, 0, 10, False, mean, mean, 0.5)
+    np.testing.assert_array_equal(ledger.close(0).mean, [[1.0, 1.0]])
+
+
+def test_what_is_felt_of_the_limit_is_told_by_step():
+    ledger = UnsafetyLedger(LIMIT)
+    for number, felt in enumerate((False, True, False)):
+        ledger.add_step(0, 0, 10 * number, False, np.ones(2), np.ones(2), 0.5 + number, number, felt)
+    totals = ledger.close(0)
+    np.testing.assert_array_equal(totals.limited, [False, True, False])
+    np.testing.assert_array_equal(totals.torque_limit, [0.5, 1.5, 2.5])
+
+
+def test_steps_are_ordered_by_episode_and_stamp_whatever_came_first():
+    ledger = UnsafetyLedger(LIMIT)
+    for episode, stamp in ((1, 30), (0, 20), (1, 40), (0, 10)):
+        step(ledger, stamp, episode=episode)
+    np.testing.assert_allclose(ledger.close(0).mean[:, 0] * 1e9, [10, 20, 30, 40])
+
+
+def test_an_end_that_carries_values_is_no_step_all_the_same():
+    ledger = UnsafetyLedger(LIMIT)
+    step(ledger, 10)
+    ledger.add_step(0, 0, 20, True, np.ones(2), np.ones(2), 0.5)
+    ledger.add_state(20, 0.0)
+    assert ledger.complete(0, 1) and not ledger.complete(0, 2)
+    assert len(ledger.close(0).mean) == 1

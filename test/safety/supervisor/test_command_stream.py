@@ -62,6 +62,42 @@ def test_steady_is_the_time_since_the_last_pause_or_fault() -> None:
     assert stream.steady_s(336 * MS) == pytest.approx(0.001), "the clock went back"
 
 
+def test_a_command_just_heard_has_no_age_and_its_own_fault_is_told() -> None:
+    stream = CommandStream(2, 0.05)
+    stream.hear(ZERO, 0)
+    assert stream.problem(0) is None, "at time 0 of the clock too"
+    stream.hear([1.0, float("inf")], 1)
+    assert stream.problem(1) == "a command was not finite"
+    assert "stopped" in str(stream.problem(1 + 50 * MS + 1)), "silence comes before a fault"
+
+
+def test_a_long_silence_between_says_how_long() -> None:
+    stream = CommandStream(2, 0.001)
+    stream.hear(ZERO, 0)
+    assert str(stream.problem(1234 * MS)) == "the filter's commands have stopped (none for 1234 ms)"
+    assert stream.problem(MS) is None and stream.problem(MS + 1) is not None
+
+
+def test_one_gap_is_no_rhythm_and_two_are() -> None:
+    stream = CommandStream(2, 0.05)
+    for time in (0, 10):
+        stream.hear(ZERO, time * MS)
+    assert stream.rhythm() is None
+    for time in (20, 30):
+        stream.hear(ZERO, time * MS)
+    assert stream.rhythm() == (pytest.approx(100.0), pytest.approx(0.0, abs=1e-12), pytest.approx(0.01))
+    for _ in range(3):
+        stream.hear(ZERO, 30 * MS)
+    assert stream.rhythm() == (float("inf"), 0.0, 0.0), "a clock that stands still gives no rate"
+
+
+def test_gaps_that_nobody_asks_for_do_not_fill_the_memory() -> None:
+    stream = CommandStream(1, 0.05)
+    for time in range(100_010):
+        stream.hear([0.0], time)
+    assert len(stream._gaps) == 100_000
+
+
 def test_rhythm() -> None:
     stream = CommandStream(2, 0.05)
     assert stream.rhythm() is None
@@ -76,5 +112,5 @@ def test_rhythm() -> None:
 
 @pytest.mark.parametrize("timeout", [0.0, -1.0, float("inf"), float("nan")])
 def test_a_timeout_that_never_comes_is_refused(timeout: float) -> None:
-    with pytest.raises(ValueError, match="positive"):
+    with pytest.raises(ValueError, match="timeout_s must be a positive number of seconds, got"):
         CommandStream(2, timeout)

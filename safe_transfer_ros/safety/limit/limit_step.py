@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The numbers of an iteration that its torque limit follows from; whoever reports them inherits the fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class IterationRisk:
+    """How unsafe an iteration was and the next one may be.
+
+    Attributes:
+      iteration: The iteration the evidence is from.
+      unsafety_rate: p_u, share of joint states beyond the unsafety limit.
+      limit_change_risk: dp_u1 (PSPT Eq. 22-23), also where an ablation does not count it.
+      policy_change_risk: dp_u2 (PSPT Eq. 28-31), also where an ablation does not count it.
+      predicted_unsafety_rate: p'_u for the next iteration (PSPT Eq. 32).
+      torque_limit: Limit in force during the iteration, N·m.
+      expected_damage: p_u * d(torque_limit), to be held against D_safe.
+    """
+
+    iteration: int
+    unsafety_rate: float
+    limit_change_risk: float
+    policy_change_risk: float
+    predicted_unsafety_rate: float
+    torque_limit: float
+    expected_damage: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitStep(IterationRisk):
+    """What one iteration's evidence said and what followed from it.
+
+    Attributes:
+      next_torque_limit: Limit of the next iteration, N·m.
+    """
+
+    next_torque_limit: float
