@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Installs safe_transfer_ros with colcon (ament_python) or with pip."""
 
+import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -19,6 +20,9 @@ NODES = (
     "critic_trainer",
     "critic_shadow",
 )
+
+# colcon installs scripts in lib/ (setup.cfg) and puts bin/ on the PATH where there is one; pip's are in bin/ already.
+COMMAND = [("bin", ["scripts/safe_transfer"])] if {"install", "develop"} & set(sys.argv) else []
 
 # colcon runs this file in its own folder, pip in a copy: either way the data files lie beside it.
 HERE = Path(__file__).resolve().parent
@@ -42,6 +46,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (SHARE, ["package.xml", "LICENSE", "NOTICE"]),
+        *COMMAND,
         *(data_files(folder) for folder in ("launch", "config", "urdf", "weights")),
     ],
     python_requires=">=3.10",

@@ -83,6 +83,26 @@ def test_ros2_run_finds_every_node(prefix: Path) -> None:
         assert executable.is_file() and os.access(executable, os.X_OK), f"{executable} is missing"
 
 
+def test_a_sourced_workspace_has_the_command_on_its_path(prefix: Path) -> None:
+    """`ros2 run` looks in lib/; what docs tell a person to type is looked for in bin/, which colcon's hook adds."""
+    path = f"{VENV / 'bin'}:/usr/bin:/bin"
+    found = run(
+        *("bash", "-c", f". {prefix / 'local_setup.bash'} && command -v safe_transfer"),
+        environment=clean_environment() | {"PATH": path},
+    )
+    assert Path(found.splitlines()[-1]) == prefix / "bin/safe_transfer" and os.access(found.splitlines()[-1], os.X_OK)
+
+
+def test_the_command_runs_the_program_in_lib(tmp_path: Path) -> None:
+    program = tmp_path / "lib/safe_transfer_ros/safe_transfer"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
+    program.chmod(0o755)
+    (tmp_path / "bin").mkdir()
+    shutil.copy(ROOT / "scripts/safe_transfer", tmp_path / "bin/safe_transfer")
+    assert run(tmp_path / "bin/safe_transfer", "up", "t_max:=0.5", "two words") == "up|t_max:=0.5|two words|"
+
+
 def test_ros2_launch_finds_its_files(prefix: Path) -> None:
     share = prefix / "share/safe_transfer_ros"
     for source in (

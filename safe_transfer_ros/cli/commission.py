@@ -27,6 +27,7 @@ from safe_transfer_ros.untrusted import printable_lines
 
 START_SECONDS = 30.0
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
+ANSWERS = {"yes": True, "y": True, "no": False, "n": False}
 # In the order they are to be stopped: the supervisor sees zero on the filter's commands, then deactivates.
 PROCESSES = (Process(node="controller_supervisor"), Process(node="safety_filter"))
 
@@ -60,13 +61,17 @@ class Terminal:
         self._interrupts = interrupts
 
     def confirm(self, text: str) -> bool:
-        """Ask; no terminal, no answer and anything but yes are a no."""
-        try:
-            with self._interrupts.at_once():
-                answer = input(f"  {printable_lines(text)}\n  Is the cell clear? Type yes to go on: ")
-        except EOFError:
-            return False
-        return answer.strip().lower() == "yes"
+        """Ask until the answer is a yes or a no; no terminal is a no."""
+        question = f"  {printable_lines(text)}\n  Is the cell clear? Type yes to go on, no to end: "
+        while True:
+            try:
+                with self._interrupts.at_once():
+                    answer = input(question).strip().lower()
+            except EOFError:
+                return False
+            if answer in ANSWERS:
+                return ANSWERS[answer]
+            question = "  That is neither yes nor no. Is the cell clear? Type yes to go on, no to end: "
 
     def tell(self, text: str) -> None:
         """Ask for something to be done now."""

@@ -25,6 +25,7 @@ _MODULES = {
     "bag": "bag",
     "doctor": "doctor",
     "commission": "commission",
+    "controller-urdf": "controller_urdf",
     "watch": "watch",
     "fault-campaign": "fault_campaign",
     "train-critic": "train_critic",

@@ -9,7 +9,8 @@ from types import TracebackType
 from rich.console import Console
 
 from safe_transfer_ros.cli.bars import progress_bar
-from safe_transfer_ros.record.iteration import IterationRecord, read
+from safe_transfer_ros.record.iteration import read
+from safe_transfer_ros.untrusted import printable
 
 
 class RunProgress:
@@ -46,7 +47,7 @@ class RunProgress:
         self._size = size
         records = read(self._csv)
         for record in records[self.done :]:
-            numbers = self._numbers(record)
+            numbers = record.summary(self._d_safe)
             if self._console.is_terminal:
                 self._progress.update(
                     self._task, completed=record.iteration + 1, description="iteration", numbers=numbers
@@ -55,9 +56,6 @@ class RunProgress:
                 print(f"iteration {record.iteration + 1}/{self._iterations}  {numbers}", flush=True)
         self.done = len(records)
 
-    def _numbers(self, record: IterationRecord) -> str:
-        over = "  OVER" if record.expected_damage > self._d_safe else ""
-        return (
-            f"return {record.mean_return:7.2f}  p_u {record.unsafety_rate:.3f}  T_lim {record.torque_limit:.3f} N·m  "
-            f"damage {record.expected_damage:.3f}/{self._d_safe:g}{over}  interventions {record.interventions}"
-        )
+    def say(self, text: str) -> None:
+        """A line above the bar, of a process that was told things from outside: nothing in it steers the terminal."""
+        self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)

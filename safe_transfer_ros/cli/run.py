@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from safe_transfer_ros.cli.log_follower import LogFollower
 from safe_transfer_ros.cli.progress import RunProgress
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.launching import domain
@@ -92,6 +93,9 @@ def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
     print(f"run directory {plan.run_dir}   (ROS_DOMAIN_ID={claimed.number}, {reach})")
     print("live view, with a key to trip the filter, in another terminal: safe_transfer watch")
     exit_code = 0
+    # On hardware a person has something to do, and waits for it to be said: `ready`, or what is missing.
+    supervised = "controller_supervisor" in (process.node for process in plan.processes)
+    supervisor = LogFollower(plan.log_dir / "controller_supervisor.log", "controller_supervisor")
     with RunProgress(plan.run_dir / "iterations.csv", iterations, float(shared["d_safe"]), done=first) as progress:
         try:
             with (
@@ -102,6 +106,8 @@ def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
             ):
                 while launcher.running():
                     progress.update()
+                    for line in supervisor.lines() if supervised else ():
+                        progress.say(f"controller: {line}")
                     time.sleep(POLL_SECONDS)
         except ProcessFailed as error:
             exit_code = error.exit_code

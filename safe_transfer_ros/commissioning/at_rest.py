@@ -10,6 +10,7 @@ import numpy as np
 from safe_transfer_ros.commissioning.step import Bench, Failed, Result
 from safe_transfer_ros.robots.description import describe
 from safe_transfer_ros.robots.facts import RobotFacts
+from safe_transfer_ros.robots.manager_description import unfit_description
 
 WAIT_SECONDS = 10.0
 _AGREE = 0.01  # relative; URDFs are rounded
@@ -19,7 +20,10 @@ def joint_names(bench: Bench) -> Result:
     """Our joints are published, and the controller drives exactly them in the order in which we command."""
     arm = bench.arm
     if not arm.until(lambda: len(arm.stamps) > 10, WAIT_SECONDS):
-        raise Failed("nobody publishes joint_states: is joint_state_broadcaster active, and ROS_DOMAIN_ID the robot's?")
+        raise Failed(
+            "nobody publishes joint_states: is joint_state_broadcaster active, and ROS_DOMAIN_ID the robot's? "
+            f"controller_supervisor: {arm.says or 'says nothing'}"
+        )
     counts = Counter(arm.names)
     missing = [name for name in arm.robot.joint_names if counts[name] == 0]
     twice = [name for name in arm.robot.joint_names if counts[name] > 1]
@@ -38,7 +42,7 @@ def joint_names(bench: Bench) -> Result:
 
 
 def limits(bench: Bench) -> Result:
-    """ros2_control enforces limits, and they are those that our filter goes by; the arm is inside them."""
+    """ros2_control enforces limits, those that our filter goes by and no soft ones; the arm is inside them."""
     arm, robot = bench.arm, bench.arm.robot
     enforced = arm.manager_parameter("enforce_command_limits")
     if not enforced:
@@ -46,6 +50,9 @@ def limits(bench: Bench) -> Result:
         raise Failed(f"controller_manager {state}: set enforce_command_limits: true, and start it again")
     if not arm.until(lambda: bool(arm.urdf), WAIT_SECONDS):
         raise Failed("nobody publishes robot_description, so the limits that ros2_control enforces cannot be compared")
+    unfit = unfit_description(arm.urdf, robot.joint_names)
+    if unfit:
+        raise Failed(unfit)
     try:
         theirs = describe(_facts(robot), arm.urdf).limits
     except ValueError as error:
@@ -68,7 +75,7 @@ def limits(bench: Bench) -> Result:
             f"{robot.limits.lower[joint]:g} to {robot.limits.upper[joint]:g}: wrong zero of the encoder, or another"
         )
     return (
-        "enforced by controller_manager, equal to our URDF's; every joint is inside them",
+        "enforced by controller_manager, equal to our URDF's, no soft ones among them; every joint is inside",
         {"position": [round(float(value), 4) for value in position]},
     )
 

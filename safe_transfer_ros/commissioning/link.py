@@ -33,6 +33,7 @@ from std_srvs.srv import SetBool, Trigger
 from safe_transfer_ros.middleware import dds, qos, topics
 from safe_transfer_ros.parameters.controller_supervisor import SupervisorParameters
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
+from safe_transfer_ros.safety.supervisor.rest_effort import Rest
 from safe_transfer_ros.tasks.deployment import in_graph
 
 Array = npt.NDArray[np.float64]
@@ -73,7 +74,7 @@ class CommissioningLink:
         self.position: Array = np.full(n, np.nan)
         self.stamps: list[float] = []
         self.delays: list[float] = []
-        self.phase, self.says, self.urdf = "", "", ""
+        self.phase, self.says, self.urdf, self._rest = "", "", "", ""
         self._filter = FilterStatus()
         self._process_ids, self._alive = process_ids, alive
         self._torque: Callable[[float], Array] | None = None
@@ -90,7 +91,7 @@ class CommissioningLink:
         topics.commands(experiment.controller).listen(node, self._on_command, qos.COMMAND)
         topics.FILTER_STATUS.listen(node, self._on_filter)
         topics.SUPERVISOR_STATUS.listen(node, self._on_supervisor)
-        topics.ROBOT_DESCRIPTION.listen(node, self._on_description)
+        node.create_subscription(String, supervisor.robot_description, self._on_description, qos.LATCHED)
         self._arm = node.create_client(SetBool, "safety_filter/arm_reset")
         self._reset = node.create_client(Trigger, "safety_filter/reset")
         self._trip = node.create_client(Trigger, "safety_filter/trip")
@@ -135,7 +136,8 @@ class CommissioningLink:
         self._filter = message
 
     def _on_supervisor(self, message: DiagnosticStatus) -> None:
-        self.phase = next((entry.value for entry in message.values if entry.key == "phase"), "")
+        values = {entry.key: entry.value for entry in message.values}
+        self.phase, self._rest = values.get("phase", ""), values.get("torque", "")
         self.says = message.message
 
     def _on_description(self, message: String) -> None:
@@ -145,6 +147,11 @@ class CommissioningLink:
     def up(self) -> bool:
         """Whether filter and supervisor have been heard."""
         return bool(self.phase) and self._filter.torque_limit > 0.0
+
+    @property
+    def held(self) -> str:
+        """What the supervisor tells of a torque that may outlive its controller; empty: nothing."""
+        return self.says if self._rest in (Rest.TORQUE_HELD.value, Rest.EFFORT_UNKNOWN.value) else ""
 
     @property
     def tripped(self) -> bool:
@@ -231,10 +238,11 @@ class CommissioningLink:
         self._set(self._arm, False)
 
     def rest(self) -> None:
-        """Stop torque, the controller deactivated."""
+        """Stop torque, the controller deactivated, and the torque at the arm seen to have ended, or not."""
         self.ease()
         self._set(self._activate, False)
-        self.until(lambda: self.phase != "active", ANSWER_SECONDS)
+        pending = (Rest.PENDING.value, Rest.UNWATCHED.value)
+        self.until(lambda: self.phase == "inactive" and self._rest not in pending, ANSWER_SECONDS)
 
     def reset(self) -> str:
         """Bring the filter out of TRIPPED; why not, or empty."""

@@ -63,6 +63,7 @@ class Arm(Protocol):
       phase: The supervisor's: inactive, activating, active or stopping.
       says: The supervisor's reason.
       urdf: What is published as robot_description; empty: nothing.
+      held: Why the torque is not known to have ended with the controller, after `rest`; empty when it has.
     """
 
     robot: RobotDescription
@@ -76,6 +77,7 @@ class Arm(Protocol):
     phase: str
     says: str
     urdf: str
+    held: str
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""
@@ -102,7 +104,10 @@ class Arm(Protocol):
         """Stop torque, the controller still active: the filter is disarmed and expects no proposals."""
 
     def rest(self) -> None:
-        """Stop torque, and the controller deactivated. Safe to call at any time."""
+        """Stop torque, the controller deactivated, and the torque at the arm seen to have ended, or not: `held`.
+
+        Safe to call at any time.
+        """
 
     def reset(self) -> str:
         """Bring the filter out of TRIPPED; why not, or empty."""

@@ -28,7 +28,10 @@ def e_stop(bench: Bench) -> Result:
     arm.until(lambda: bool(arm.cause & Reason.OPERATOR_STOP), 0.5)
     how = "over safety_filter/e_stop" if arm.cause & Reason.OPERATOR_STOP else arm.says or describe(arm.cause)
     arm.rest()
-    bench.operator.tell("RELEASE it, and make the arm ready again.")
+    bench.operator.tell(
+        f"RELEASE it, and make the arm ready again as its maker says (acknowledge the stop, unlock, power): within "
+        f"{seconds:g} s its hardware component must be active. Its controller stays as it is."
+    )
     if not arm.until(lambda: not arm.reset() and arm.phase == "inactive" and "ready" in arm.says, seconds):
         raise Failed(f"the arm did not become ready again within {seconds:g} s: {arm.says}")
     return f"it stopped the arm: {how}", {"how": how}

@@ -76,7 +76,7 @@ class Observer:
         self._node = node = Node("fault_observer", context=self._context)
         topics.COMMANDS.listen(node, self._on_command, qos.RECORD, raw=True)
         topics.DECISIONS.listen(node, self._on_decision, raw=True)
-        topics.FILTER_STATUS.listen(node, self._on_status, qos.LATCHED_RECORD)
+        topics.FILTER_STATUS.history.listen(node, self._on_status, qos.LATCHED_RECORD)
         topics.JOINT_STATES.listen(node, self._on_joint_state, qos.RECORD)
         self._arm = node.create_client(SetBool, "safety_filter/arm")
         self._reset = node.create_client(Trigger, "safety_filter/reset")

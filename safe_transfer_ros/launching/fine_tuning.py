@@ -87,7 +87,7 @@ ARGUMENTS = (
     Argument(name="seed", description="seed of everything random", parameter=f"{SHARED}.seed"),
     Argument(
         name="robot_config",
-        description="robot:=hardware: its settings, a file that goes on top of the configuration file",
+        description="robot:=hardware: settings of this arm, a file that goes on top of config/hardware.yaml",
         default="",
     ),
     Argument(
@@ -200,13 +200,17 @@ class FineTuningGraph:
         return parameters, own
 
     def _layers(self, given: Mapping[str, str]) -> Parameters:
-        """The configuration file, on hardware with the robot's on top."""
+        """The configuration file, on hardware with ours for hardware and the robot's on top.
+
+        What a robot's own file leaves out has our value for hardware, never the laxer one of a simulation.
+        """
         config = Path(given["config"]) if given.get("config") else resources.path(f"config/{self.name}.yaml")
         layers = read_parameters(config)
         if given.get("robot") != "hardware":
             return layers
+        layers = on_top(layers, read_parameters(resources.path("config/hardware.yaml")))
         chosen = given.get("robot_config")
-        return on_top(layers, read_parameters(Path(chosen) if chosen else resources.path("config/hardware.yaml")))
+        return on_top(layers, read_parameters(Path(chosen))) if chosen else layers
 
     def _resumed(self, run_dir: Path, given: Mapping[str, str]) -> Plan:
         """The session that goes on where the run in `run_dir` left off, under that run's own configuration."""

@@ -64,6 +64,7 @@ def _actions(context: LaunchContext, graph: FineTuningGraph) -> list[Any]:
         SetEnvironmentVariable("ROS_DOMAIN_ID", str(number)),
         *(SetEnvironmentVariable(name, value) for name, value in dds.environment().items()),
         SetEnvironmentVariable("OMP_NUM_THREADS", "1"),
+        SetEnvironmentVariable("ROS_LOG_DIR", str(plan.log_dir)),  # what each node's logger says, as `up` keeps it
         SetEnvironmentVariable("PYTHONSAFEPATH", "1"),  # nothing is imported from the folder we are started in
         LogInfo(msg=f"run directory {plan.run_dir}; to look inside: export ROS_DOMAIN_ID={number}"),
     ]
@@ -77,7 +78,7 @@ def _actions(context: LaunchContext, graph: FineTuningGraph) -> list[Any]:
             name=process.node,
             namespace=plan.namespace,
             parameters=[str(plan.parameters_file)],
-            output="screen",
+            output="both",  # the screen, and launch's own log
             sigterm_timeout="10",
         )
         for process in plan.processes

@@ -111,6 +111,10 @@ def run(name: str, create: Callable[[Lifetime], Closable], *, niceness: int = 0)
             _deliver(node)
             node.destroy_node()
         rclpy.try_shutdown()
+        # Python gives a signal its default back when it ends, and Ctrl-C to a whole process group comes twice: from the
+        # terminal and from the launcher. The second would kill a process that has ended well.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
     return lifetime.exit_code
 
 

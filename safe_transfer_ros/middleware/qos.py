@@ -48,11 +48,11 @@ LATCHED = QoSProfile(
     durability=QoSDurabilityPolicy.TRANSIENT_LOCAL,
 )
 
-# A recorder of latched topics: the state that was there before it, and every change since. Also the filter's status: a
-# reliable writer blocks for up to 100 ms once it keeps no room for what a killed listener has not acknowledged.
+# A recorder of latched topics, and the history that a state has beside it (state_publisher.py): what was there before,
+# and every change since. Never the state itself: a late listener would get the old ones first.
 LATCHED_RECORD = QoSProfile(
     history=QoSHistoryPolicy.KEEP_LAST,
-    depth=100,
+    depth=1000,
     reliability=QoSReliabilityPolicy.RELIABLE,
     durability=QoSDurabilityPolicy.TRANSIENT_LOCAL,
 )

@@ -52,6 +52,7 @@ class Topic:
         look on, or belong to the hardware, are not waited for.
       rate: How often, in words.
       recorded: Whether bag_recorder takes it.
+      has_history: Whether every state of it is on `history` too, from where bag_recorder takes it.
     """
 
     name: str
@@ -64,12 +65,18 @@ class Topic:
     must_hear: tuple[str, ...] = ()
     rate: str
     recorded: bool = True
+    has_history: bool = False
 
     @property
     def type_name(self) -> str:
         """As ROS writes it: `sensor_msgs/msg/JointState`."""
         package, section, *_ = self.kind.__module__.split(".")
         return f"{package}/{section}/{self.kind.__name__}"
+
+    @property
+    def history(self) -> Topic:
+        """The topic on which the recorder hears every state; see `middleware.state_publisher`."""
+        return dataclasses.replace(self, name=f"{self.name}_history", offered=qos.LATCHED_RECORD, has_history=False)
 
     @property
     def recording(self) -> QoSProfile:
@@ -153,12 +160,13 @@ DECISIONS = Topic(
 FILTER_STATUS = Topic(
     name=names.FILTER_STATUS,
     kind=FilterStatus,
-    offered=qos.LATCHED_RECORD,
+    offered=qos.LATCHED,
     heard=qos.LATCHED,
     meaning="mode, cause and torque limit in force",
     publisher="safety_filter",
     listeners=("policy_server", "trainer", "episode_reset", "controller_supervisor"),
     rate="on every change of mode or limit, and on refusal",
+    has_history=True,
 )
 EXTERNAL_STOP = Topic(
     name=names.EXTERNAL_STOP,
@@ -190,6 +198,7 @@ SUPERVISOR_STATUS = Topic(
     publisher="controller_supervisor",
     listeners=("episode_reset", "operator"),
     rate="on change",
+    has_history=True,
 )
 RESET_PROPOSALS = Topic(
     name=names.RESET_PROPOSALS,

@@ -60,7 +60,8 @@ class BagRecorder(Node):
             except BagError as error:
                 self._fail(error)
 
-        topic.listen(self, on_message, topic.recording, raw=True)
+        heard = topic.history if topic.has_history else topic
+        heard.listen(self, on_message, heard.recording, raw=True)
 
     def _flush(self) -> None:
         try:

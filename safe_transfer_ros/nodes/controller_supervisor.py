@@ -14,50 +14,40 @@ It never activates by itself: an operator says so, before the first motion and a
 
 from __future__ import annotations
 
-import enum
 import importlib
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from safe_transfer_msgs.msg import FilterStatus, SafetyDecision
 from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import SetBool
 
 from safe_transfer_ros.middleware import qos, topics
-from safe_transfer_ros.middleware.controller_manager import ControllerManager
 from safe_transfer_ros.middleware.lifecycle import ManagedNode
+from safe_transfer_ros.middleware.measured_effort import MeasuredEffort
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
+from safe_transfer_ros.middleware.published_description import PublishedDescription
 from safe_transfer_ros.middleware.service_thread import ServiceThread
+from safe_transfer_ros.middleware.supervisor_report import Phase, SupervisorReport, Told
 from safe_transfer_ros.parameters.controller_supervisor import SupervisorParameters
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
+from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.safety.supervisor.command_stream import CommandStream
-from safe_transfer_ros.safety.supervisor.controller_check import find, unfit
+from safe_transfer_ros.safety.supervisor.controller_check import drivers, find, unfit, wrong_feeders
+from safe_transfer_ros.safety.supervisor.rest_effort import Rest, RestEffort
 from safe_transfer_ros.tasks.deployment import in_graph
+
+if TYPE_CHECKING:
+    from safe_transfer_ros.middleware.controller_manager import ControllerManager
 
 TICK_SECONDS = 0.01
 ZERO_COMMANDS = 3  # in a row, before the controller may become active
 CONFIRM = "ros2 service call /controller_supervisor/activate std_srvs/srv/SetBool '{data: true}'"
-
-
-class Phase(enum.Enum):
-    """Where the controller is."""
-
-    INACTIVE = "inactive"  # known to be, and nothing wrong with that
-    ACTIVATING = "activating"
-    ACTIVE = "active"
-    STOPPING = "stopping"  # not yet known to be inactive; also at the start
-
-
-_LEVELS = {
-    Phase.INACTIVE: DiagnosticStatus.WARN,
-    Phase.ACTIVATING: DiagnosticStatus.WARN,
-    Phase.ACTIVE: DiagnosticStatus.OK,
-    Phase.STOPPING: DiagnosticStatus.ERROR,
-}
 
 
 class _Order:
@@ -84,16 +74,17 @@ class ControllerSupervisor(ManagedNode):
         self._joints = self._experiment.command_joints(self._robot.joint_names)
         self._rests: Callable[[Sequence[float]], bool] | None = None  # None: all zeros
         self._stream = CommandStream(len(self._joints), self._settings.command_timeout)
+        self._rest = RestEffort(self._robot.joint_names, self._settings.rest_tolerance, self._settings.rest_timeout)
         self._filter = FilterStatus(mode=SafetyDecision.MODE_TRIPPED, message="the filter has not been heard")
         self._phase = Phase.STOPPING
-        self._why = "the controller is not known to be inactive yet"
+        self._why = "at the start"
         self._since_ns = time.monotonic_ns()  # when the phase began
         self._order: _Order | None = None
         self._fallback = ""  # to be activated with the next deactivation
         self._asked = False  # for deactivation, since the last stop
         self._enabled = False  # by the lifecycle
         self._leaving = False
-        self._told: tuple[Phase, str] | None = None
+        self._last_stop = ""  # why, until it is active again
 
     # Lifecycle -------------------------------------------------------------------------------------------------------
 
@@ -101,14 +92,23 @@ class ControllerSupervisor(ManagedNode):
         """Create topics, clients and the operator's service."""
         settings = self._settings
         name = settings.controller_manager
-        self._manager = ControllerManager(self, name, settings.service_timeout)
+        # Brings controller_manager_msgs, which only a machine with a real arm has.
+        ros2_control = importlib.import_module("safe_transfer_ros.middleware.controller_manager")
+        self._manager: ControllerManager = ros2_control.ControllerManager(self, name, settings.service_timeout)
         # Best effort: a reliable writer waits for a listener that was killed, and this loop must not wait.
         self._permission = topics.PERMISSION.advertise(self)
-        self._status = topics.SUPERVISOR_STATUS.advertise(self)
-        self._diagnostics = topics.DIAGNOSTICS.advertise(self)
+        self._report = SupervisorReport(
+            self,
+            self._robot.name,
+            {"controller": self._experiment.controller, "joints": ", ".join(self._joints)},
+        )
+        self._description = PublishedDescription(self, settings.robot_description, self._joints)
+        self._effort = MeasuredEffort(self, self._robot, with_gravity=settings.rest_effort == "gravity")
         if self._experiment.adds_gravity(self._robot.gravity_compensated):
             resting = importlib.import_module("safe_transfer_ros.middleware.resting_torque")  # brings mujoco
             self._rests = resting.RestingTorque(self, self._robot, self._joints)
+        self._commands = self.resolve_topic_name(f"{self._experiment.controller}/commands")
+        self._feeder = f"{self.get_namespace().rstrip('/')}/safety_filter"
         topics.commands(self._experiment.controller).listen(self, self._on_command, qos.COMMAND)
         topics.FILTER_STATUS.listen(self, self._on_filter)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -161,6 +161,7 @@ class ControllerSupervisor(ManagedNode):
     def _tick(self) -> None:
         now = time.monotonic_ns()
         self._manager.poll(now)
+        self._measure(now)
         {
             Phase.INACTIVE: self._while_inactive,
             Phase.ACTIVATING: self._while_activating,
@@ -173,12 +174,23 @@ class ControllerSupervisor(ManagedNode):
     def _enter(self, phase: Phase, why: str = "") -> None:
         self._phase, self._why, self._since_ns = phase, why, time.monotonic_ns()
 
+    def _measure(self, now: int) -> None:
+        """Hold the arm's effort against rest while nobody drives its joints; while somebody does, read nothing."""
+        manager = self._manager
+        # Without knowing who drives them, what is watched stays watched: a manager may die and leave a torque.
+        if manager.listed and drivers(manager.controllers, self._joints):
+            self._rest.unwatch()
+        elif self._phase is Phase.INACTIVE:
+            self._rest.watch(now)
+        if self._phase in (Phase.INACTIVE, Phase.ACTIVATING) and self._settings.rest_effort != "untold":
+            self._rest.hear(self._effort.beyond_rest(), self._effort.heard_ns)
+
     def _obstacle(self, now: int) -> str | None:
         """Why torques must not reach the arm, whoever sends them."""
         settings = self._settings
         manager = self._manager
         return (
-            manager.problem(now)
+            self._silence(now)
             or manager.hardware_problem(self._joints)
             or unfit(
                 manager.controllers,
@@ -188,14 +200,43 @@ class ControllerSupervisor(ManagedNode):
                 holds=settings.allow_holding_controller,
             )
             or self._stream.problem(now)
+            or self._wrong_feeders()
             or (f"the filter has tripped: {self._filter.message}" if self._tripped else None)
         )
 
-    def _moving(self) -> str | None:
-        """Why the controller would not begin with zero torque."""
-        if self._filter.mode == SafetyDecision.MODE_DISARMED and self._stream.zero_count >= ZERO_COMMANDS:
+    def _silence(self, now: int) -> str | None:
+        """Why controller_manager cannot be relied upon, and what to do where it is not there at all."""
+        problem = self._manager.problem(now)
+        if problem is None or self._manager.reachable:
+            return problem
+        domain = os.environ.get("ROS_DOMAIN_ID") or "0"
+        return f"{problem} (ROS_DOMAIN_ID={domain}): start ros2_control, or export the domain that the robot is in"
+
+    def _wrong_feeders(self) -> str | None:
+        """Who but our filter publishes commands, as the graph has it."""
+        found = self.get_publishers_info_by_topic(self._commands)
+        names = [f"{entry.node_namespace.rstrip('/')}/{entry.node_name}" for entry in found]
+        return wrong_feeders(self._commands, names, self._feeder)
+
+    def _unready(self, now: int) -> str | None:
+        """Why the controller would not begin with zero torque, or be stopped at once, or not be stopped to zero."""
+        settings = self._settings
+        if self._filter.mode != SafetyDecision.MODE_DISARMED or self._stream.zero_count < ZERO_COMMANDS:
+            return "the filter must be disarmed and command zero, so that the controller begins with it"
+        if not self._filter.connected:
+            return f"the graph is still connecting: {self._filter.message or 'the filter waits for its listeners'}"
+        if self._stream.steady_s(now) < settings.steady_time:
+            return f"the filter's commands must come without a pause for {settings.steady_time:g} s first"
+        unfit_description = self._description.problem()
+        if unfit_description:
+            return unfit_description
+        if settings.rest_effort == "untold":
             return None
-        return "the filter must be disarmed and command zero, so that the controller begins with it"
+        return {
+            Rest.PENDING: "the torque at the arm is given time to end",
+            Rest.EFFORT_UNKNOWN: "without it no stop could be seen to end in zero torque; an arm that cannot tell it "
+            "needs controller_supervisor.rest_effort:=untold",
+        }.get(self._rest.verdict(now))
 
     @property
     def _tripped(self) -> bool:
@@ -211,8 +252,8 @@ class ControllerSupervisor(ManagedNode):
             self._stop(f"{self._experiment.controller} was activated by somebody else")
             return
         self._prepare()
-        obstacle = self._obstacle(now) or self._moving()
-        self._why = obstacle or f"ready; an operator must see that the cell is clear, then: {CONFIRM}"
+        obstacle = self._obstacle(now) or self._unready(now)
+        self._why = self._explain(obstacle)
         order = self._order
         if order is None:
             return
@@ -227,6 +268,16 @@ class ControllerSupervisor(ManagedNode):
             self._activating = order
             self._manager.switch(activate=[self._experiment.controller])
             self._enter(Phase.ACTIVATING, "switching")
+
+    def _explain(self, obstacle: str | None) -> str:
+        """What an operator should know and do. That our stop tripped the filter is not why it was stopped."""
+        if obstacle is None:
+            return f"ready; an operator must see that the cell is clear, then: {CONFIRM}"
+        if not self._last_stop:
+            return obstacle
+        if self._tripped and self._filter.cause == Reason.NO_PERMISSION and obstacle.startswith("the filter has trip"):
+            return f"{self._last_stop}; the filter was tripped by that, and waits for its reset"
+        return obstacle if self._last_stop in obstacle else f"{obstacle}; stopped before: {self._last_stop}"
 
     def _prepare(self) -> None:
         """Load and configure our controller if the manager has not."""
@@ -243,13 +294,21 @@ class ControllerSupervisor(ManagedNode):
         answer = self._manager.switched
         known = answer == "" and self._manager.listed
         problem = self._obstacle(now) if known else answer
-        if known and not problem and self._active() and self._stream.zero_count:
+        if known and not problem and self._active() and self._stream.zero_count and self._begins_at_rest():
+            self._last_stop = ""
             self._enter(Phase.ACTIVE)
             self._activating.answer(None)
         elif problem or self._age(now) > 2.0 * self._settings.service_timeout:
             # Whatever the answer was, the controller may be active now.
+            if known and not problem and self._active():
+                problem = "under commands of zero the arm still measures torque, or tells none"
             self._stop(f"activation failed: {problem or 'controller_manager did not answer in time'}")
             self._activating.answer(self._why)
+
+    def _begins_at_rest(self) -> bool:
+        """Whether the arm measures what is commanded, which is rest. Where we carry the arm, that is not zero."""
+        carried = self._rests is not None or self._settings.rest_effort == "untold"
+        return carried or self._rest.settled(self._since_ns)
 
     def _while_active(self, now: int) -> None:
         problem = self._obstacle(now)
@@ -267,6 +326,7 @@ class ControllerSupervisor(ManagedNode):
     def _stop(self, why: str) -> None:
         """Permission ends now; the controller follows, once its torque is zero or nobody sends any."""
         self.get_logger().error(f"stopping: {why}")
+        self._last_stop = why
         self._enter(Phase.STOPPING, why)
         self._fallback, self._asked = self._settings.fallback_controller, False
         self._while_stopping(time.monotonic_ns())
@@ -282,7 +342,8 @@ class ControllerSupervisor(ManagedNode):
         if self._order is not None and self._order.activate:
             order, self._order = self._order, None
             order.answer(f"stopping: {self._why}")
-        fed = self._stream.problem(now) is None
+        # Who else feeds it will not send zero because we withdraw our permission.
+        fed = self._stream.problem(now) is None and self._wrong_feeders() is None
         if fed and not self._stream.zero_count and self._age(now) < settings.zero_timeout:
             return  # zero first: the filter, without permission, is on its way there
         # Again only when it is known that the first did not do it, or when nobody answered.
@@ -297,47 +358,36 @@ class ControllerSupervisor(ManagedNode):
 
     # What is told ----------------------------------------------------------------------------------------------------
 
+    def _told(self) -> Told:
+        now = time.monotonic_ns()
+        why = self._why
+        if self._phase is Phase.STOPPING and self._age(now) > 1.0:
+            silence = self._silence(now) or self._manager.trouble or "no answer yet"
+            why += f"; the controller is still not known to be inactive: {silence}"
+        watched = self._settings.rest_effort != "untold"
+        return Told(
+            phase=self._phase,
+            why=why,
+            rest=self._rest.verdict(now) if watched else Rest.UNTOLD,
+            held=self._rest.describe(now) if watched else "",
+            last_stop=self._last_stop,
+        )
+
     def _tell(self) -> None:
         """Publish the status when it has changed."""
-        why = self._why
-        if self._phase is Phase.STOPPING and self._age(time.monotonic_ns()) > 1.0:
-            why += f"; the controller is still not known to be inactive ({self._manager.trouble or 'no answer yet'})"
-        # The age of silence changes with every tick: what is told is what went wrong, not for how long.
-        told = (self._phase, why.split("(")[0])
-        if told == self._told:
-            return
-        self._told = told
-        self._status.publish(self._describe(why))
-        self.get_logger().info(f"{self._phase.value}: {why}" if why else self._phase.value)
-
-    def _describe(self, message: str) -> DiagnosticStatus:
-        values = {
-            "phase": self._phase.value,
-            "controller": self._experiment.controller,
-            "joints": ", ".join(self._joints),
-        }
-        return DiagnosticStatus(
-            level=_LEVELS[self._phase],
-            name="controller_supervisor",
-            hardware_id=self._robot.name,
-            message=message or self._phase.value,
-            values=[KeyValue(key=key, value=value) for key, value in values.items()],
-        )
+        self._report.tell(self._told())
 
     def _diagnose(self) -> None:
         """Once a second, the rhythm of the commands."""
         rhythm = self._stream.rhythm()
-        status = self._describe(self._why)
+        beside = {}
         if rhythm is not None:
-            for name, text in zip(
-                ("command_rate_hz", "command_jitter_ms", "command_gap_max_ms"),
-                (f"{rhythm[0]:.1f}", f"{1e3 * rhythm[1]:.2f}", f"{1e3 * rhythm[2]:.2f}"),
-                strict=True,
-            ):
-                status.values.append(KeyValue(key=name, value=text))
-        message = DiagnosticArray(status=[status])
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(message)
+            beside = {
+                "command_rate_hz": f"{rhythm[0]:.1f}",
+                "command_jitter_ms": f"{1e3 * rhythm[1]:.2f}",
+                "command_gap_max_ms": f"{1e3 * rhythm[2]:.2f}",
+            }
+        self._report.diagnose(self._told(), beside)
 
 
 def main() -> None:

@@ -46,6 +46,7 @@ from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.stamps import to_ns
 from safe_transfer_ros.middleware.standing_causes import StandingCauses
+from safe_transfer_ros.middleware.state_publisher import StatePublisher
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.parameters.safety_filter import FilterParameters
 from safe_transfer_ros.safety.critic.gate import Gate
@@ -163,7 +164,7 @@ class SafetyFilterNode(ManagedNode):
         commands = topics.commands(self._controller)
         self._commands = commands.advertise(self)
         self._decisions = topics.DECISIONS.advertise(self)
-        self._status = topics.FILTER_STATUS.advertise(self)
+        self._status = StatePublisher(self, topics.FILTER_STATUS)
         listeners = [Listeners(self, self._commands, commands, self._nodes)]
         listeners.append(Listeners(self, self._decisions, topics.DECISIONS, self._nodes))
         exclusive = (commands.name, topics.PROPOSALS.name, topics.RESET_PROPOSALS.name)

@@ -185,7 +185,11 @@ class Trainer(Node):
             for iteration in range(first, first + iterations):
                 if cancelled():
                     raise FineTuningStopped("cancelled")
-                report(await self._iterate(iteration))
+                record = await self._iterate(iteration)
+                # What `ros2 launch` shows of a run; `safe_transfer up` has a bar.
+                done = f"iteration {iteration + 1}/{first + iterations}"
+                self.get_logger().info(f"{done}  {record.summary(self._experiment.d_safe)}")
+                report(record)
         finally:
             self._busy = False
 

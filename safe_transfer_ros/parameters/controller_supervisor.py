@@ -14,6 +14,9 @@ class SupervisorParameters:
 
     controller_manager: str = setting("controller_manager", "Node name of ros2_control's controller_manager")
     joint_state_broadcaster: str = setting("joint_state_broadcaster", "Controller that publishes joint_states")
+    robot_description: str = setting(
+        "robot_description", "Topic of the description that controller_manager was given: it decides what a stop leaves"
+    )
     fallback_controller: str = setting(
         "", "Controller to activate in the place of ours when that is stopped, where the arm has one; empty: none"
     )
@@ -32,6 +35,31 @@ class SupervisorParameters:
     )
     service_timeout: float = setting(
         1.0, "Wait this long for an answer of controller_manager, s", minimum=0.05, maximum=60.0
+    )
+    steady_time: float = setting(
+        2.0,
+        "Commands must have come without a pause of command_timeout for this long before the controller may become "
+        "active: a graph that still starts keeps the machine busy, s",
+        minimum=0.0,
+        maximum=60.0,
+    )
+    rest_effort: str = setting(
+        "zero",
+        "What joint_states tell as effort of an arm at rest: zero; gravity, g(q), where the arm measures what carries "
+        "it; untold, OVERRIDE: nobody sees whether the torque ends with the controller",
+        choices=("zero", "gravity", "untold"),
+    )
+    rest_tolerance: float = setting(
+        0.1,
+        "An effort this near to that of rest is rest, N·m: above the measurement's noise, below what moves a joint",
+        minimum=1e-3,
+        maximum=100.0,
+    )
+    rest_timeout: float = setting(
+        0.5,
+        "The measured effort must be that of rest this long after deactivation, and not be older, s",
+        minimum=0.01,
+        maximum=60.0,
     )
     activation_timeout: float = setting(
         5.0, "An operator's request to activate is refused when not done within this, s", minimum=0.1, maximum=60.0

@@ -18,6 +18,9 @@ from safe_transfer_ros.topic_names import DECISIONS, JOINT_STATES
 
 # A pause of this many usual periods is a hole in the stream of joint states.
 _HOLE = 2.5
+# Where stamps are of a machine's clock, not of a simulation's, they are as uneven as the machine: those of
+# controller_manager at 1 kHz were measured up to 11 ms late, and nothing was missing. At 200 Hz this changes nothing.
+_UNEVEN_NS = 12e6
 _PUBLISHERS = 64  # sets of joints on one topic
 
 
@@ -73,12 +76,14 @@ def _state_gaps(streams: list[NDArray[np.int64]], spans: list[tuple[str, NDArray
     periods = [np.diff(ordered[(ordered >= stamps[0]) & (ordered <= stamps[-1])]) for _, stamps in spans]
     every = np.concatenate(periods) if periods else np.empty(0, dtype=np.int64)
     usual = float(np.median(every)) if len(every) else 0.0
+    even = len(every) > 0 and bool(np.percentile(np.abs(every - usual), 90.0) <= 0.01 * usual)
+    hole = _HOLE * usual if even else max(_HOLE * usual, _UNEVEN_NS)
     for (name, stamps), between in zip(spans, periods, strict=True):
         # The first decision answers the state of the reset, which may have been announced elsewhere.
         missing = int(np.count_nonzero(~np.isin(stamps[1:], ordered)))
         if missing:
             found.append(f"{name}: {missing} decisions have no joint state")
-        holes = int(np.count_nonzero(between > _HOLE * usual))
+        holes = int(np.count_nonzero(between > hole))
         if holes:
             found.append(f"{name}: {holes} holes in the joint states, the longest {between.max() / 1e9:.3f} s")
     return found

@@ -75,6 +75,14 @@ class IterationRecord(IterationRisk, IterationMeasures):
         """Column name to value, in column order."""
         return {name: getattr(self, name) for name in COLUMNS}
 
+    def summary(self, d_safe: float) -> str:
+        """What a person watches a run for, in one line; OVER where the expected damage is above `d_safe`, N·m."""
+        over = "  OVER" if self.expected_damage > d_safe else ""
+        return (
+            f"return {self.mean_return:7.2f}  p_u {self.unsafety_rate:.3f}  T_lim {self.torque_limit:.3f} N·m  "
+            f"damage {self.expected_damage:.3f}/{d_safe:g}{over}  interventions {self.interventions}"
+        )
+
 
 # Runs are resumed, so the columns keep their places; what is added to the record comes behind them.
 _ORDER = (

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Robot descriptions: names, limits and the URDF they come from.
 
-The URDF is the single source: `<limit>`, `<safety_controller>` and `<dynamics>` give every number in
-JointLimits, the same file builds the kinematics and the simulation. What URDF has no element for stands in
-RobotFacts.
+The URDF is the single source: `<limit>` and `<dynamics>` give the numbers in JointLimits, the same file builds the
+kinematics and the simulation. What URDF has no element for stands in RobotFacts, and so do the soft limits: a
+`<safety_controller>` is read where there is one, but a description that has it is not fit for controller_manager
+(robots/manager_description.py).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import dataclasses
 import functools
 import math
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +21,7 @@ import numpy.typing as npt
 from safe_transfer_ros import resources
 from safe_transfer_ros.configuration import nearest
 from safe_transfer_ros.registry import Registry
-from safe_transfer_ros.robots.facts import Payload, RobotFacts, TaskSpaceGains
+from safe_transfer_ros.robots.facts import Payload, RobotFacts, SoftJointLimits, TaskSpaceGains
 from safe_transfer_ros.robots.panda import PANDA
 from safe_transfer_ros.robots.pr2 import PR2_LEFT_ARM
 
@@ -124,19 +126,32 @@ def describe(facts: RobotFacts, urdf: str) -> RobotDescription:
       urdf: XML text.
 
     Raises:
-      ValueError: if the XML cannot be read, a joint of `facts` is missing or incomplete, or a limit is
-        senseless.
+      ValueError: if the XML cannot be read, a joint of `facts` is missing, twice there or incomplete, a limit is
+        senseless, or soft limits are given twice.
     """
     try:
         root = ElementTree.fromstring(urdf)
     except ElementTree.ParseError as error:
         raise ValueError(f"the URDF of '{facts.name}' is not readable XML ({error}); restore {facts.urdf}") from error
-    joints = {joint.get("name", ""): joint for joint in root.iter("joint")}
+    # <ros2_control> and <transmission> blocks name joints by elements of the same name: theirs are not the robot's.
+    children = root.findall("joint")
+    joints = {joint.get("name", ""): joint for joint in children}
+    counts = Counter(joint.get("name", "") for joint in children)
     rows = []
     for joint_name in facts.joint_names:
         if joint_name not in joints:
             raise ValueError(f"the URDF of '{facts.name}' has no joint '{joint_name}': {nearest(joint_name, joints)}")
-        rows.append(_limits_of(joints[joint_name], joint_name))
+        if counts[joint_name] > 1:
+            raise ValueError(
+                f"the URDF of '{facts.name}' has joint '{joint_name}' {counts[joint_name]} times: keep one"
+            )
+        rows.append(_limits_of(joints[joint_name], joint_name, facts.soft_limits.get(joint_name)))
+    for joint_name in facts.soft_limits:
+        if joint_name not in facts.joint_names:
+            raise ValueError(
+                f"soft limits are given for '{joint_name}', which is no joint that '{facts.name}' drives: "
+                f"{nearest(joint_name, facts.joint_names)}"
+            )
     names = [field.name for field in dataclasses.fields(JointLimits)]
     count = len(facts.joint_names)
     if facts.task_space is not None and facts.task_space.posture_joint not in facts.joint_names:
@@ -159,8 +174,8 @@ def describe(facts: RobotFacts, urdf: str) -> RobotDescription:
     )
 
 
-def _limits_of(joint: ElementTree.Element, name: str) -> dict[str, float]:
-    """One joint's row of JointLimits."""
+def _limits_of(joint: ElementTree.Element, name: str, stated: SoftJointLimits | None) -> dict[str, float]:
+    """One joint's row of JointLimits; `stated` are its soft limits where they are not in the URDF."""
     kind = joint.get("type")
     if kind not in ("revolute", "continuous"):
         raise ValueError(f"joint '{name}' is of type '{kind}'; driven joints must be revolute or continuous")
@@ -168,23 +183,62 @@ def _limits_of(joint: ElementTree.Element, name: str) -> dict[str, float]:
     if limit is None:
         raise ValueError(f"joint '{name}' has no <limit>; effort and velocity limits are required")
     bounded = kind == "revolute"
-    safety, dynamics = joint.find("safety_controller"), joint.find("dynamics")
-    # URDF takes absent soft limits as 0; on a joint that turns for ever they mean nothing.
-    softened = bounded and safety is not None and "soft_lower_limit" in safety.keys()
+    dynamics = joint.find("dynamics")
+    soft = _soft_limits(joint, name, bounded, stated)
     row = {
         "lower": _number(limit, "lower", name) if bounded else -math.inf,
         "upper": _number(limit, "upper", name) if bounded else math.inf,
-        "soft_lower": _number(safety, "soft_lower_limit", name) if softened else -math.inf,
-        "soft_upper": _number(safety, "soft_upper_limit", name) if softened else math.inf,
+        "soft_lower": soft.lower,
+        "soft_upper": soft.upper,
         "velocity": _number(limit, "velocity", name),
         "effort": _number(limit, "effort", name),
-        "k_position": _number(safety, "k_position", name) if softened else math.inf,
-        "k_velocity": _number(safety, "k_velocity", name) if safety is not None else math.inf,
+        "k_position": soft.k_position,
+        "k_velocity": soft.k_velocity,
         "damping": _number(dynamics, "damping", name, 0.0),
         "friction": _number(dynamics, "friction", name, 0.0),
     }
+    _check_row(row, name)
+    return row
+
+
+def _soft_limits(
+    joint: ElementTree.Element, name: str, bounded: bool, stated: SoftJointLimits | None
+) -> SoftJointLimits:
+    """Those of the facts, else of the joint's <safety_controller>, else none.
+
+    Raises:
+      ValueError: both speak of the joint, and nobody can tell which is meant.
+    """
+    safety = joint.find("safety_controller")
+    if stated is not None:
+        if safety is not None:
+            raise ValueError(
+                f"joint '{name}' has soft limits in the URDF and in its RobotFacts: keep those of the facts"
+            )
+        return stated
+    if safety is None:
+        return SoftJointLimits(k_velocity=math.inf)
+    k_velocity = _number(safety, "k_velocity", name)
+    # URDF takes absent soft limits as 0; on a joint that turns for ever they mean nothing.
+    if not (bounded and "soft_lower_limit" in safety.keys()):
+        return SoftJointLimits(k_velocity=k_velocity)
+    return SoftJointLimits(
+        lower=_number(safety, "soft_lower_limit", name),
+        upper=_number(safety, "soft_upper_limit", name),
+        k_position=_number(safety, "k_position", name),
+        k_velocity=k_velocity,
+    )
+
+
+def _check_row(row: dict[str, float], name: str) -> None:
+    """Refuse limits that make no sense together.
+
+    Raises:
+      ValueError: names the joint and what is wrong.
+    """
     if not row["lower"] < row["upper"] or not row["soft_lower"] < row["soft_upper"]:
         raise ValueError(f"joint '{name}': lower limits must lie below upper limits, got {row}")
+    softened = math.isfinite(row["soft_lower"]) or math.isfinite(row["soft_upper"])
     if softened and not (row["lower"] <= row["soft_lower"] and row["soft_upper"] <= row["upper"]):
         raise ValueError(f"joint '{name}': soft limits must lie within the hard limits, got {row}")
     for key in ("velocity", "effort"):
@@ -193,7 +247,11 @@ def _limits_of(joint: ElementTree.Element, name: str) -> dict[str, float]:
     for key in ("damping", "friction"):
         if not row[key] >= 0.0:
             raise ValueError(f"joint '{name}': {key} must not be negative, got {row[key]}")
-    return row
+    for key in ("k_position", "k_velocity"):
+        if not row[key] > 0.0:
+            raise ValueError(f"joint '{name}': {key} must be positive (inf: no such bound), got {row[key]}")
+        if softened and math.isinf(row[key]):
+            raise ValueError(f"joint '{name}' has soft limits, but no {key}: without it they bound nothing")
 
 
 def _number(element: ElementTree.Element | None, attribute: str, joint: str, default: float | None = None) -> float:

@@ -4,6 +4,28 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Mapping
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SoftJointLimits:
+    """What URDF's <safety_controller> says of a joint, kept out of the URDF; see safety/filter/soft_limits.py.
+
+    controller_manager reads the same URDF, and with the tag in it a deactivated controller may hold a torque
+    (docs/hardware.md). So the soft limits are our filter's alone.
+
+    Attributes:
+      lower: Position at which the velocity bound starts to shrink, rad; -inf: none.
+      upper: The same, above, rad; inf: none.
+      k_position: How fast the velocity bound shrinks towards a soft limit, 1/s; inf where there is none.
+      k_velocity: How fast the effort bound shrinks towards the velocity bound, N·m·s/rad.
+    """
+
+    lower: float = -math.inf
+    upper: float = math.inf
+    k_position: float = math.inf
+    k_velocity: float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,6 +92,7 @@ class RobotFacts:
       home: Joint position in which episodes and displays start, rad.
       payload: What the gripper holds, if anything.
       task_space: How the tool is led through space, if the robot can be.
+      soft_limits: Soft limits by joint name; a joint that is not named has those of its <safety_controller>, or none.
     """
 
     name: str
@@ -82,3 +105,4 @@ class RobotFacts:
     home: tuple[float, ...]
     payload: Payload | None = None
     task_space: TaskSpaceGains | None = None
+    soft_limits: Mapping[str, SoftJointLimits] = dataclasses.field(default_factory=dict)

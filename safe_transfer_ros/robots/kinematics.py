@@ -199,7 +199,7 @@ def _packed(vectors: list[Vector], leading: tuple[int, ...]) -> Array:
 def _chain(description: RobotDescription) -> tuple[tuple[_Joint, ...], Vector, tuple[Vector, ...]]:
     """Joints from base to tool, and the tool's origin and axes in the frame behind the last joint."""
     by_child = {}
-    for element in ElementTree.fromstring(description.urdf).iter("joint"):
+    for element in ElementTree.fromstring(description.urdf).findall("joint"):
         child = element.find("child")
         if child is not None:
             by_child[child.get("link")] = element

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Launch arguments and parameter files: applied where they belong, or refused before anything is written."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -69,6 +70,34 @@ def test_settings_of_the_robot_go_on_top(tmp_path: Path) -> None:
     parameters = plan(tmp_path, robot="hardware", robot_config=str(file), allow_uncommissioned="true").parameters
     assert parameters["safety_filter"]["permission_lease"] == 0.3
     assert parameters["safety_filter"]["action_timeout"] == 0.1, "of the task's own configuration file"
+
+
+def test_what_the_robots_file_leaves_out_is_ours_for_hardware(tmp_path: Path) -> None:
+    """Never the laxer value of a simulation: one line is enough for an arm that differs in one."""
+    file = tmp_path / "arm.yaml"
+    write_parameters({"safety_filter": {"reset_torque_limit": 0.3}}, file)
+    given = {"robot": "hardware", "allow_uncommissioned": "true"}
+    shipped = plan(tmp_path / "shipped", **given).parameters
+    own = plan(tmp_path / "own", robot_config=str(file), **given).parameters
+    for parameters in (shipped, own):
+        parameters["trainer"] = parameters["bag_recorder"] = {}  # paths of the run
+    assert own["safety_filter"].pop("reset_torque_limit") == 0.3
+    assert shipped["safety_filter"].pop("reset_torque_limit") == 0.5
+    assert own == shipped
+    laxer = complete(read_parameters(resources.path(SHIPPED)))
+    assert own["safety_filter"]["permission_lease"] > 0.0 == laxer["safety_filter"]["permission_lease"]
+    assert own["policy_server"]["reset_timeout"] > 0.0 == laxer["policy_server"]["reset_timeout"]
+
+
+def test_the_first_run_of_the_document_is_accepted(tmp_path: Path) -> None:
+    """With the shipped settings: docs/hardware.md must not tell an operator what the launch refuses."""
+    text = (Path(__file__).parents[2] / "docs" / "hardware.md").read_text()
+    [command] = re.findall(r"safe_transfer up (pr2_cup_swirl robot:=hardware .*?)`", text, re.DOTALL)
+    words = dict(word.split(":=") for word in command.split()[1:])
+    assert words.pop("robot_config") == "my_arm.yaml"
+    run = plan(tmp_path, allow_uncommissioned="true", **words)
+    assert run.parameters["safety_filter"]["reset_torque_limit"] <= run.parameters[SHARED]["torque_limit_max"]
+    assert run.parameters["trainer"]["iterations"] == run.parameters["trainer"]["episodes_per_iteration"] == 1
 
 
 @pytest.mark.parametrize(

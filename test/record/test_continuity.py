@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `safe_transfer bag check` finds missing between the messages."""
 
+import numpy as np
 import pytest
 import synthetic_run as synthetic
 
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.record import BagWriter
-from safe_transfer_ros.record.continuity import gaps
+from safe_transfer_ros.record.continuity import _state_gaps, gaps
 
 
 @pytest.fixture
@@ -67,3 +68,33 @@ def test_repeated_and_swapped_joint_states(bag, tmp_path):
 def test_an_episode_that_breaks_off(tmp_path):
     synthetic.write_run(tmp_path / "bag", iterations=1, unfinished_steps=6)
     assert gaps(Bag(tmp_path / "bag")) == ["the last episode breaks off after 6 steps"]
+
+
+def pauses(rate: int, *, longest_ms: float, jitter: float) -> list[str]:
+    """What is found of three seconds at `rate`, one gap of `longest_ms`; jitter: spread of the others, in periods."""
+    rng = np.random.default_rng(0)
+    period = 1e9 / rate
+    between = period * (1.0 + jitter * rng.uniform(-1.0, 1.0, 3 * rate))
+    between[rate] = longest_ms * 1e6
+    stamps = np.cumsum(between).astype(np.int64)
+    return _state_gaps(stamps, [("iteration 0, episode 0", stamps[[0, -1]])])
+
+
+@pytest.mark.parametrize(
+    ("rate", "longest_ms", "jitter", "hole"),
+    [
+        (1000, 11.0, 0.3, False),  # what controller_manager was measured to do in a run that lost nothing
+        (1000, 12.5, 0.3, True),
+        (500, 11.0, 0.3, False),
+        (200, 12.0, 0.3, False),
+        (200, 13.0, 0.3, True),  # 2.5 periods, as ever
+        (20, 130.0, 0.3, True),
+        (1000, 3.0, 0.0, True),  # simulated stamps are exact: three periods are two lost states
+        (500, 6.0, 0.0, True),
+        (500, 4.0, 0.0, False),
+    ],
+)
+def test_a_pause_is_a_hole_by_what_its_clock_can_tell(rate: int, longest_ms: float, jitter: float, hole: bool) -> None:
+    found = pauses(rate, longest_ms=longest_ms, jitter=jitter)
+    assert bool(found) is hole, found
+    assert not hole or "1 holes in the joint states" in found[0]

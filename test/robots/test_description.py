@@ -14,6 +14,8 @@ import yaml
 
 from safe_transfer_ros import resources
 from safe_transfer_ros.robots import description
+from safe_transfer_ros.robots.facts import SoftJointLimits
+from safe_transfer_ros.robots.kinematics import SerialChain
 from safe_transfer_ros.robots.pr2 import PR2_LEFT_ARM
 
 FACTS = yaml.safe_load((Path(__file__).parent / "pr2_left_arm_facts.yaml").read_text())
@@ -94,7 +96,17 @@ def test_unknown_robot_names_the_nearest() -> None:
         ('effort="10.0"', 'effort="nan"', "'effort' must be a finite number, got 'nan'"),
         ('velocity="3.6"', 'velocity="0"', "velocity limit must be positive"),
         ('lower="-2.18" upper="0.0"', 'lower="2.18" upper="0.0"', "lower limits must lie below"),
-        ('soft_lower_limit="-2.0"', 'soft_lower_limit="-2.5"', "soft limits must lie within"),
+        ('lower="-2.18" upper="0.0"', 'lower="-1.9" upper="0.0"', "soft limits must lie within"),
+        (
+            '<dynamics damping="10.0"',
+            '<safety_controller k_velocity="1.0"/><dynamics damping="10.0"',
+            "in the URDF and in its RobotFacts",
+        ),
+        (
+            '<joint name="l_wrist_roll_joint"',
+            '<joint name="l_elbow_flex_joint" type="fixed"/><joint name="l_wrist_roll_joint"',
+            "has joint 'l_elbow_flex_joint' 2 times",
+        ),
         ('damping="10.0"', 'damping="-1"', "damping must not be negative"),
         (
             'name="l_elbow_flex_joint" type="revolute"',
@@ -107,6 +119,67 @@ def test_bad_urdf_is_refused_with_its_reason(old: str, new: str, message: str) -
     assert old in ROBOT.urdf
     with pytest.raises(ValueError, match=message):
         description.describe(PR2_LEFT_ARM, ROBOT.urdf.replace(old, new))
+
+
+BLOCKS = """
+  <ros2_control name="arm" type="system">
+    <hardware><plugin>some/Hardware</plugin></hardware>
+    <joint name="l_elbow_flex_joint"><command_interface name="effort"/><state_interface name="position"/></joint>
+  </ros2_control>
+  <transmission name="elbow">
+    <type>transmission_interface/SimpleTransmission</type>
+    <joint name="l_elbow_flex_joint"><hardwareInterface>EffortJointInterface</hardwareInterface></joint>
+  </transmission>
+  <gazebo reference="l_elbow_flex_joint"><joint name="l_elbow_flex_joint"/></gazebo>
+</robot>"""
+
+
+def test_joints_of_other_blocks_are_not_the_robots() -> None:
+    """Every description of a ros2_control robot has such blocks."""
+    described = description.describe(PR2_LEFT_ARM, ROBOT.urdf.replace("</robot>", BLOCKS))
+    for field in dataclasses.fields(ROBOT.limits):
+        np.testing.assert_array_equal(getattr(described.limits, field.name), getattr(ROBOT.limits, field.name))
+    chains = SerialChain(described), SerialChain(ROBOT)
+    for pose in zip(*(chain.tool_pose(ROBOT.home) for chain in chains), strict=True):
+        np.testing.assert_array_equal(*pose)
+
+
+def test_a_joint_only_of_another_block_is_missing() -> None:
+    renamed = ROBOT.urdf.replace('name="l_elbow_flex_joint"', 'name="elbow"').replace("</robot>", BLOCKS)
+    with pytest.raises(ValueError, match="no joint 'l_elbow_flex_joint'"):
+        description.describe(PR2_LEFT_ARM, renamed)
+
+
+def test_soft_limits_of_a_urdf_count_where_the_facts_have_none() -> None:
+    tag = '<safety_controller k_velocity="3.0" k_position="100.0" soft_lower_limit="-2.1" soft_upper_limit="-0.2"/>'
+    facts = dataclasses.replace(PR2_LEFT_ARM, soft_limits={})
+    elbow = ROBOT.joint_names.index("l_elbow_flex_joint")
+    place = ROBOT.urdf.index("<dynamics", ROBOT.urdf.index('name="l_elbow_flex_joint"'))
+    limits = description.describe(facts, ROBOT.urdf[:place] + tag + ROBOT.urdf[place:]).limits
+    row = [getattr(limits, name)[elbow] for name in ("soft_lower", "soft_upper", "k_position", "k_velocity")]
+    assert row == [-2.1, -0.2, 100.0, 3.0]
+    others = np.arange(7) != elbow
+    assert np.isinf(limits.k_velocity[others]).all() and np.isinf(limits.soft_upper[others]).all()
+
+
+@pytest.mark.parametrize(
+    ("joint", "limits", "message"),
+    [
+        ("elbow", SoftJointLimits(k_velocity=1.0), "given for 'elbow', which is no joint"),
+        ("l_wrist_flex_joint", SoftJointLimits(k_velocity=0.0), "k_velocity must be positive"),
+        ("l_wrist_flex_joint", SoftJointLimits(k_velocity=1.0, lower=-1.0, upper=-1.5), "must lie below upper"),
+        (
+            "l_wrist_flex_joint",
+            SoftJointLimits(k_velocity=1.0, k_position=-1.0, lower=-2.0, upper=-0.1),
+            "k_position must",
+        ),
+        ("l_wrist_flex_joint", SoftJointLimits(k_velocity=1.0, lower=-2.0, upper=-0.1), "no k_position: without it"),
+    ],
+)
+def test_senseless_soft_limits_are_refused(joint: str, limits: SoftJointLimits, message: str) -> None:
+    facts = dataclasses.replace(PR2_LEFT_ARM, soft_limits=dict(PR2_LEFT_ARM.soft_limits) | {joint: limits})
+    with pytest.raises(ValueError, match=message):
+        description.describe(facts, ROBOT.urdf)
 
 
 def test_facts_of_the_wrong_length_are_refused() -> None:

@@ -51,6 +51,9 @@ def test_limits_equal_the_published_numbers() -> None:
         assert limits.lower[index] == published["lower"] < limits.soft_lower[index]
         assert limits.upper[index] == published["upper"] > limits.soft_upper[index]
         assert limits.velocity[index] == published["velocity"] and limits.effort[index] == published["effort"]
+    assert (limits.k_position == 20.0).all() and list(limits.k_velocity) == [40.0] * 4 + [10.0] * 3
+    np.testing.assert_allclose(limits.soft_lower - limits.lower, 0.1, atol=1e-12)
+    np.testing.assert_allclose(limits.upper - limits.soft_upper, 0.1, atol=1e-12)
     assert (limits.damping == FACTS["friction"]["menagerie"]["damping"]).all()
     assert (ROBOT.armature == FACTS["friction"]["menagerie"]["armature"]).all()
 

@@ -37,7 +37,13 @@ FILTER = {
     "trip_timeout": 1.5,
     "reset_torque_limit": 1.0,
 }
-SUPERVISOR = {"mode": "realtime", "command_timeout": 0.8, "service_timeout": 2.0, "activation_timeout": 10.0}
+SUPERVISOR = {
+    "mode": "realtime",
+    "command_timeout": 0.8,
+    "service_timeout": 2.0,
+    "activation_timeout": 10.0,
+    "steady_time": 0.3,
+}
 TRIPPED = SafetyDecision.MODE_TRIPPED
 TORQUE = 0.05  # N·m, the largest proposed; below T_min
 TORQUES = [TORQUE - 0.005 * place for place in range(len(JOINTS))]  # each joint another
@@ -88,16 +94,23 @@ class ArmBench(Client):
             text=True,
         )
 
-    def start_nodes(self, controller_joints: str = "", add_gravity: str = "auto", **supervisor: object) -> None:
+    def start_nodes(
+        self, controller_joints: str = "", add_gravity: str = "auto", own_filter: bool = True, **supervisor: object
+    ) -> None:
         shared = {"add_gravity": add_gravity}
         if controller_joints:
             shared["controller_joints"] = controller_joints
-        self.start("safety_filter", **(FILTER | shared))
+        if own_filter:
+            self.start("safety_filter", **(FILTER | shared))
         self.start("controller_supervisor", **(SUPERVISOR | shared | supervisor))
 
     @property
     def phase(self) -> str:
-        return next((entry.value for entry in self.supervisor.values if entry.key == "phase"), "")
+        return self.told("phase")
+
+    def told(self, key: str) -> str:
+        """A value of the supervisor's status."""
+        return next((entry.value for entry in self.supervisor.values if entry.key == key), "")
 
     def signal(self, name: str, number: int) -> None:
         os.kill(self.nodes[name].pid, number)

@@ -9,6 +9,7 @@ tests beside this file name them one by one. Faults are asked for on the topic `
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import socket
 import sys
@@ -34,6 +35,7 @@ from controller_manager_msgs.srv import (
     SetHardwareComponentState,
     SwitchController,
 )
+from descriptions import with_blocks
 from lifecycle_msgs.msg import State
 from plant import EFFORT
 from rclpy.clock import Clock, ClockType
@@ -45,7 +47,9 @@ from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 
-from safe_transfer_ros.robots.description import load
+from safe_transfer_ros.robots import description
+from safe_transfer_ros.robots.description import JointLimits, RobotDescription, load
+from safe_transfer_ros.safety.filter.soft_limits import SoftLimits, soft_effort_bounds, soft_velocity_bounds
 
 LATCHED = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 COMMANDS = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
@@ -94,6 +98,31 @@ class Controller:
         )
 
 
+class CommandLimits:
+    """What `enforce_command_limits` does: a soft limiter where the URDF has <safety_controller>, effort limits else."""
+
+    def __init__(self, robot: RobotDescription, urdf: str) -> None:
+        self._joints = list(robot.joint_names)
+        facts = dataclasses.replace(description.ROBOTS[robot.name], soft_limits={})
+        try:
+            limits: JointLimits = description.describe(facts, urdf).limits
+        except ValueError:  # tests publish descriptions that no manager would have started with
+            limits = dataclasses.replace(robot.limits, k_velocity=np.full(len(self._joints), np.inf))
+        self._effort = limits.effort
+        self._softened = np.isfinite(limits.k_velocity)
+        names = ("soft_lower", "soft_upper", "velocity", "k_position", "k_velocity")
+        self._soft = SoftLimits(**{name: getattr(limits, name) for name in names})
+
+    def bound(self, efforts: dict[str, float], state: np.ndarray) -> dict[str, float]:
+        """Efforts as the hardware gets them, with the state as it is now."""
+        position, velocity, _ = state.reshape(3, len(self._joints))
+        lower, upper = soft_effort_bounds(self._soft, velocity, *soft_velocity_bounds(self._soft, position))
+        lower = np.where(self._softened, np.clip(lower, -self._effort, self._effort), -self._effort)
+        upper = np.where(self._softened, np.clip(upper, -self._effort, self._effort), self._effort)
+        places = {joint: self._joints.index(joint) for joint in efforts}
+        return {joint: float(np.clip(efforts[joint], lower[at], upper[at])) for joint, at in places.items()}
+
+
 class Manager(Node):
     """Controllers, one hardware component, and the update loop."""
 
@@ -106,7 +135,8 @@ class Manager(Node):
         self._own = own
         self._robot = load(self._sections.get("stand_in", {}).get("robot", "pr2_left_arm"))
         self._joints = list(self._robot.joint_names)
-        self._limits = dict(zip(self._joints, self._robot.limits.effort, strict=True))
+        urdf = self._sections.get("stand_in", {}).get("urdf", with_blocks(self._robot))
+        self._limits = CommandLimits(self._robot, urdf) if own.get("enforce_command_limits", False) else None
         self._controllers: dict[str, Controller] = {}
         self._hardware = "active"
         self._effort = dict.fromkeys(self._joints, math.nan)  # what the hardware is sent
@@ -125,7 +155,8 @@ class Manager(Node):
         self._activity = self.create_publisher(ControllerManagerActivity, "~/activity", LATCHED)
         # Robot_state_publisher's, which a real controller_manager waits for.
         self._description = self.create_publisher(String, "/robot_description", LATCHED)
-        self._description.publish(String(data=self._sections.get("stand_in", {}).get("urdf", self._robot.urdf)))
+        if self._sections.get("stand_in", {}).get("describe", True):
+            self._description.publish(String(data=urdf))
         for kind, name, answer in (
             (ListControllers, "list_controllers", self._list),
             (ListHardwareComponents, "list_hardware_components", self._list_hardware),
@@ -244,9 +275,6 @@ class Manager(Node):
                 self._run(controller)
         if self._hardware != "unconfigured":
             sent = [self._effort[joint] for joint in self._joints]
-            if self._own.get("enforce_command_limits", False):
-                limits = [self._limits[joint] for joint in self._joints]
-                sent = list(np.clip(sent, np.negative(limits), limits))
             try:
                 self._link.sendto(EFFORT + np.array(sent).tobytes(), self._plant)
             except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
@@ -260,6 +288,8 @@ class Manager(Node):
                 zeros = np.zeros(len(extra))
                 for field, values in zip(("position", "velocity", "effort"), self._state.reshape(3, n), strict=True):
                     setattr(message, field, array("d", np.concatenate([zeros, values])[::order].tobytes()))
+                if not controller.parameters.get("tells_effort", True):
+                    message.effort = array("d")
                 message.header.stamp = self.get_clock().now().to_msg()
                 controller.states.publish(message)
 
@@ -271,13 +301,17 @@ class Manager(Node):
                 self._controllers[name].state = "active"
             self._tell()
             return
-        for joint, effort in zip(controller.joints, controller.command, strict=False):
-            self._effort[joint] = effort
+        self._write(dict(zip(controller.joints, controller.command, strict=False)))
+
+    def _write(self, efforts: dict[str, float]) -> None:
+        """`set_value` of command interfaces: limits are applied here, once, to what is written; to nothing later."""
+        limited = self._limits.bound(efforts, self._state) if self._limits is not None else efforts
+        self._effort.update(limited)
 
     def _deactivate(self, controller: Controller) -> None:
         controller.state, controller.command = "inactive", array("d")
         if controller.kind == EFFORT_CONTROLLER:  # a ForwardCommandController leaves the last effort
-            self._effort.update(dict.fromkeys(controller.joints, 0.0))
+            self._write(dict.fromkeys(controller.joints, 0.0))  # which the limits may change, and nobody writes again
 
     # Faults ----------------------------------------------------------------------------------------------------------
 

@@ -47,6 +47,7 @@ def main() -> None:
     trace = open(options.folder / "trace", "ab", buffering=0)
     period = 1.0 / options.rate
     heard = due = time.monotonic()
+    stuck = False
     while True:
         try:
             while True:
@@ -54,6 +55,7 @@ def main() -> None:
                 if message[:1] == FAULT:
                     motor, sign, arm.model.body_gravcomp[:] = np.arange(robot.joint_count), np.ones_like(sign), carried
                     fault, *joints = message[1:].decode().split()
+                    stuck = fault == "stuck"
                     if fault == "flip":
                         sign[int(joints[0])] = -1.0
                     elif fault == "swap":
@@ -65,7 +67,7 @@ def main() -> None:
                 values = np.frombuffer(message[1:])
                 if message[:1] == PLACE:
                     arm.reset(values)
-                elif np.isfinite(values).all():  # hardware is sent NaN before the first command
+                elif np.isfinite(values).all() and not stuck:  # hardware is sent NaN before the first command
                     torque, heard = values, time.monotonic()
         except BlockingIOError:
             pass

@@ -71,6 +71,8 @@ class StandIn:
     def __enter__(self) -> StandIn:
         self.start("plant", *self._options)
         self.start("manager", str(self._config))
+        # The manager publishes states whether there is an arm or not; who asks for the arm's torque needs one.
+        until((self._folder / "trace").exists, "the arm being up")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -97,7 +99,8 @@ class StandIn:
         self.place(load("pr2_left_arm").home)
 
     def wrong(self, fault: str) -> None:
-        """Build the arm otherwise: `flip JOINT`, `swap JOINT JOINT`, `sag` (nothing carries its weight), `none`."""
+        """Build the arm otherwise: `flip JOINT`, `swap JOINT JOINT`, `sag` (nothing carries its weight), `stuck` (it
+        keeps the torque it has, whatever it is sent), `none`."""
         self._send(FAULT + fault.encode())
 
     def _send(self, message: bytes) -> None:

@@ -20,6 +20,7 @@ pytest.importorskip("controller_manager_msgs")
 import graph_runs
 from arm_bench import FILTER, SUPERVISOR, ArmBench, bench
 from client import Client, started
+from descriptions import with_safety_controllers
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from stand_in import JOINTS, configuration
@@ -33,6 +34,7 @@ from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.parameters.commission import CommissionParameters
 from safe_transfer_ros.parameters.controller_supervisor import SupervisorParameters
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
+from safe_transfer_ros.robots.description import load
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -150,6 +152,8 @@ def test_limits_that_nobody_enforces_are_found(arm: ArmBench, link: Commissionin
     link.urdf = urdf.replace('effort="30.0"', 'effort="300.0"', 1)
     assert link.urdf != urdf
     assert "effort limit 300 in robot_description, 30 in" in outcome(link, "limits").says
+    link.urdf = with_safety_controllers(load("pr2_left_arm"))
+    assert "has <safety_controller> for l_shoulder_pan_joint" in outcome(link, "limits").says
     link.urdf = urdf
     arm.requests["set"] = arm.create_client(SetParameters, "/controller_manager/set_parameters")
     for enforced in (False, True):

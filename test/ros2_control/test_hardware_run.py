@@ -18,6 +18,7 @@ from safe_transfer_msgs.msg import SafetyDecision
 from std_srvs.srv import SetBool
 
 from safe_transfer_ros.bags.read import messages
+from safe_transfer_ros.launching import domain
 from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.record.episode import episodes_from_decisions
@@ -89,4 +90,21 @@ def test_an_iteration_on_hardware(tmp_path: Path) -> None:
     limits = [message.torque_limit for _, message, _ in messages(run_dir / "bag", ["/safety_filter/status"])]
     assert limits and max(limits) < 1.0, "the limit of the move is no limit of the policy's"
     efforts = [max(map(abs, m.data)) for _, m, _ in messages(run_dir / "bag", ["/effort_controller/commands"])]
-    assert 0.1 < max(efforts) <= 1.0, "the move used its own limit, and no more"
+    assert 0.1 < max(efforts) <= 0.5, "the move used its own limit, and no more"
+
+
+def test_a_missing_controller_manager_is_said_on_the_screen(tmp_path: Path) -> None:
+    """Who started a run and sees nothing move must not have to guess."""
+    claimed = domain.claim()
+    number = str(claimed.number)
+    claimed.lock.close()  # the run claims it
+    said: list[str] = []
+    with graph_runs.started(tmp_path / "run", *SHORT, ROS_DOMAIN_ID=number, PYTHONUNBUFFERED="1") as process:
+        assert process.stdout
+        for line in process.stdout:
+            said.append(line)
+            if "controller_manager is not there" in line:
+                break
+        graph_runs.interrupt(process)
+        process.communicate(timeout=60)
+    assert f"controller_manager is not there (ROS_DOMAIN_ID={number}): start ros2_control" in said[-1], "".join(said)

@@ -11,12 +11,14 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("controller_manager_msgs")
 
 from client import BEST_EFFORT, LATCHED, Client, started
 from controller_manager_msgs.srv import ListControllers, SetHardwareComponentState, SwitchController
+from descriptions import with_blocks, with_safety_controllers
 from rclpy.qos import (
     QoSDurabilityPolicy,
     QoSPresetProfiles,
@@ -24,9 +26,13 @@ from rclpy.qos import (
 )
 from sensor_msgs.msg import JointState
 from stand_in import JOINTS
+from std_msgs.msg import String
+
+from safe_transfer_ros.robots.description import load
 
 BOTH = pytest.mark.parametrize("name", ["effort_controller", "forward_controller"])
 TORQUE = [0.5] * 7
+ROBOT = load("pr2_left_arm")
 NAN = float("nan")
 
 
@@ -134,6 +140,52 @@ def test_limits_are_off_by_default(client: Client) -> None:
 def test_limits_hold_when_enforced() -> None:
     with started(controller_manager={"enforce_command_limits": True}) as client:
         assert command_too_much(client) == 30.0
+
+
+ELBOW = JOINTS.index("l_elbow_flex_joint")
+BEYOND = np.asarray(ROBOT.home).copy()
+BEYOND[ELBOW] = -0.01  # rad: its soft limit is at -.15, its hard one at 0
+
+
+def beyond_its_soft_limit(urdf: str, *, enforced: bool = True) -> tuple[float, float]:
+    """Torque at the arm while +2.54 N·m is commanded, and long after the deactivation that means zero."""
+    manager = {"enforce_command_limits": enforced}
+    with started(controller_manager=manager, stand_in={"urdf": urdf}) as client:
+        assert client.switch(start=("effort_controller",))
+        command = [0.0] * 7
+        command[ELBOW] = 2.54
+        client.arm.place(BEYOND)
+        client.until(lambda: client.command("effort_controller", command) or client.arm.torque() > 0, "a torque")
+        client.let(0.05)
+        while_active = client.states[-1].effort[ELBOW]
+        client.arm.place(BEYOND)
+        client.let(0.05)
+        assert client.switch(stop=("effort_controller",))
+        client.let(0.1)
+        held = client.arm.torque()
+        client.let(1.0)
+        assert client.arm.torque() == held, "nobody writes again"
+        return while_active, held
+
+
+def test_soft_limits_turn_the_zero_of_deactivation_into_a_torque_for_ever() -> None:
+    """-k_velocity (dq - v), v the speed at which it is to come back, here 3 x 3.3 N·m at rest; held, the arm moving."""
+    while_active, held = beyond_its_soft_limit(with_safety_controllers(ROBOT))
+    assert while_active < 0.0, "the command is overridden"
+    assert 1.0 < held <= 9.9
+
+
+@pytest.mark.parametrize(("softened", "enforced"), [(False, True), (True, False)])
+def test_without_the_tag_or_without_limits_deactivation_is_zero(softened: bool, enforced: bool) -> None:
+    urdf = with_safety_controllers(ROBOT) if softened else with_blocks(ROBOT)
+    assert beyond_its_soft_limit(urdf, enforced=enforced) == (2.54, 0.0)
+
+
+def test_the_description_is_latched_and_has_the_blocks_of_every_ros2_control_robot(client: Client) -> None:
+    heard: list[String] = []
+    client.create_subscription(String, "/robot_description", heard.append, LATCHED)
+    client.until(lambda: bool(heard), "robot_description")
+    assert "<ros2_control" in heard[0].data and "<transmission" in heard[0].data
 
 
 def test_inactive_hardware_still_takes_commands(client: Client) -> None:

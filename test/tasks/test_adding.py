@@ -44,6 +44,7 @@ def test_documented_robot_and_task_run(tmp_path: Path, monkeypatch: pytest.Monke
 
     reach = task.make("reach_forward")
     assert reach.robot.joint_names == ("shoulder", "wrist")
+    assert reach.robot.limits.soft_upper.tolist() == [1.9, np.inf]
     check_env(TorqueEnv(reach, torque_limit=1.0), skip_render_check=True)
     with VectorTorqueEnv(reach, threads=1) as env:
         batch = env.rollout(_Still(), torque_limits=[0.1, 3.0], seed=0)

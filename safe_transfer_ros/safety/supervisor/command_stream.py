@@ -34,6 +34,7 @@ class CommandStream:
         self._n_joints = n_joints
         self._timeout_ns = round(timeout_s * 1e9)
         self._heard_ns: int | None = None
+        self._steady_ns: int | None = None  # since when commands come without a pause or a fault
         self._fault = ""
         self.zero_count = 0
         self._gaps = array("d")
@@ -48,6 +49,8 @@ class CommandStream:
         """
         if self._heard_ns is not None and len(self._gaps) < 100_000:
             self._gaps.append((now_ns - self._heard_ns) * 1e-9)
+        if self._heard_ns is None or not 0 <= now_ns - self._heard_ns <= self._timeout_ns:
+            self._steady_ns = now_ns
         self._heard_ns = now_ns
         if len(effort) != self._n_joints:
             self._fault = f"a command had {len(effort)} values instead of {self._n_joints}"
@@ -55,8 +58,13 @@ class CommandStream:
             self._fault = "a command was not finite"
         else:
             self._fault = ""
+        if self._fault:
+            self._steady_ns = now_ns
+        if self._fault:  # looked at no further: it may be of any length
+            self.zero_count = 0
+            return
         moves = any(effort) if rests is None else not rests
-        self.zero_count = 0 if self._fault or moves else self.zero_count + 1
+        self.zero_count = 0 if moves else self.zero_count + 1
 
     def problem(self, now_ns: int) -> str | None:
         """Why the stream cannot be trusted at steady time `now_ns`; None when it can."""
@@ -67,6 +75,12 @@ class CommandStream:
         if not 0 <= age_ns <= self._timeout_ns:
             return f"the filter's commands have stopped (none for {age_ns * 1e-6:.0f} ms)"
         return self._fault or None
+
+    def steady_s(self, now_ns: int) -> float:
+        """For how long commands have come without a pause or a fault, s; 0 while there is a problem."""
+        if self._steady_ns is None or self.problem(now_ns) is not None:
+            return 0.0
+        return (now_ns - self._steady_ns) * 1e-9
 
     def rhythm(self) -> tuple[float, float, float] | None:
         """Rate, Hz, standard deviation and maximum of the gaps, s, since last asked; None with too few to tell."""

@@ -81,3 +81,33 @@ def unfit(
     if states is None or states.state != "active":
         return f"{broadcaster} is {'not loaded' if states is None else states.state}: nobody publishes joint states"
     return wrong_joints(controller, joints)
+
+
+def wrong_feeders(topic: str, publishers: Sequence[str], ours: str) -> str | None:
+    """Why it is not our filter alone that feeds the controller; None when it is.
+
+    Args:
+      topic: The controller's commands.
+      publishers: Nodes that publish on it, each as often as it does, by full name.
+      ours: The filter's full name.
+    """
+    strangers = sorted(set(publishers) - {ours})
+    if strangers:
+        return f"{', '.join(strangers)} publishes on {topic}, where nobody may but {ours}: end it"
+    if len(publishers) > 1:
+        return (
+            f"{ours} is there {len(publishers)} times on {topic}: end the other; one that was killed is gone from the "
+            "graph within half a minute"
+        )
+    return None if publishers else f"{ours} does not publish on {topic}"
+
+
+def drivers(controllers: Sequence[Listed], joints: Sequence[str]) -> tuple[str, ...]:
+    """Names of the active controllers that claim an interface of one of these joints, of whatever kind."""
+    ours = set(joints)
+    return tuple(
+        controller.name
+        for controller in controllers
+        if controller.state == "active"
+        and any(interface.rpartition("/")[0] in ours for interface in controller.claimed_interfaces)
+    )

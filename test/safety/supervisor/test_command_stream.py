@@ -53,6 +53,22 @@ def test_rest_is_not_zero_for_an_arm_that_has_to_be_carried() -> None:
     assert stream.zero_count == 0
 
 
+def test_steady_is_the_time_since_the_last_pause_or_fault() -> None:
+    stream = CommandStream(2, 0.05)
+    assert stream.steady_s(0) == 0.0
+    for time in range(0, 200, 10):
+        stream.hear(ZERO, time * MS)
+    assert stream.steady_s(200 * MS) == pytest.approx(0.2)
+    assert stream.steady_s(300 * MS) == 0.0, "silent now"
+    stream.hear(ZERO, 300 * MS)
+    assert stream.steady_s(320 * MS) == pytest.approx(0.02), "a pause of 110 ms"
+    stream.hear([0.0], 330 * MS)
+    stream.hear(ZERO, 340 * MS)
+    assert stream.steady_s(340 * MS) == pytest.approx(0.01), "one of them was wrong"
+    stream.hear(ZERO, 335 * MS)
+    assert stream.steady_s(336 * MS) == pytest.approx(0.001), "the clock went back"
+
+
 def test_a_command_just_heard_has_no_age_and_its_own_fault_is_told() -> None:
     stream = CommandStream(2, 0.05)
     stream.hear(ZERO, 0)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from safe_transfer_ros.safety.supervisor.controller_check import FORWARD_CONTROLLER, unfit
+from safe_transfer_ros.safety.supervisor.controller_check import FORWARD_CONTROLLER, drivers, unfit, wrong_feeders
 
 
 @dataclass
@@ -69,3 +69,28 @@ def test_another_order_will_do_when_commands_are_sent_in_it() -> None:
 
 def test_a_holding_controller_has_to_be_asked_for() -> None:
     assert judge(replace(OURS, type=FORWARD_CONTROLLER), STATES, holds=True) is None
+
+
+@pytest.mark.parametrize(
+    ("publishers", "says"),
+    [
+        (["/safety_filter"], None),
+        ([], "/safety_filter does not publish"),
+        (["/safety_filter", "/stranger"], "/stranger publishes on /c/commands"),
+        (["/stranger"], "/stranger publishes on /c/commands"),
+        (["/other/safety_filter"], "/other/safety_filter publishes"),
+        (["/safety_filter", "/safety_filter"], "there 2 times"),
+    ],
+)
+def test_the_filter_alone_feeds_the_controller(publishers: list[str], says: str | None) -> None:
+    found = wrong_feeders("/c/commands", publishers, "/safety_filter")
+    assert found is None if says is None else says in str(found)
+
+
+def test_who_drives_a_joint() -> None:
+    ours = replace(Listed(), state="active", claimed_interfaces=["a/effort", "b/effort"])
+    other = replace(Listed(), name="other", state="active", claimed_interfaces=["b/position"])
+    elsewhere = replace(Listed(), name="elsewhere", state="active", claimed_interfaces=["c/effort"])
+    inactive = replace(Listed(), name="inactive", claimed_interfaces=["a/effort"])
+    assert drivers([ours, other, elsewhere, inactive], ["a", "b"]) == ("effort_controller", "other")
+    assert drivers([elsewhere, inactive], ["a", "b"]) == ()

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a node says while a run is up, from the log that its launcher keeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+MAX_BYTES = 65_536  # of one look: a node that says more than a person can read is not shown whole
+
+
+class LogFollower:
+    """Gives what a node logged since last asked."""
+
+    def __init__(self, log: Path, node: str) -> None:
+        """Begin at the start of a log, which need not be there yet.
+
+        Args:
+          log: The node's own log file.
+          node: Its name, as in the lines of its logger.
+        """
+        self._log, self._mark = log, f"[{node}]: "
+        self._read = 0
+
+    def lines(self) -> list[str]:
+        """Whole lines of the node's logger, without level and time; lines of anything else are left out."""
+        try:
+            with open(self._log, "rb") as file:
+                file.seek(self._read)
+                data = file.read(MAX_BYTES)
+        except OSError:
+            return []
+        end = data.rfind(b"\n") + 1
+        if not end and len(data) == MAX_BYTES:
+            end = len(data)  # one line that never ends
+        self._read += end
+        text = data[:end].decode(errors="replace")
+        return [line.partition(self._mark)[2] for line in text.splitlines() if self._mark in line]

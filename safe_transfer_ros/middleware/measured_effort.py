@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the arm measures of the torque at its joints, beyond that of rest."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from rclpy.node import Node
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import JointState
+
+from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.robots.description import RobotDescription
+from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
+
+Array = npt.NDArray[np.float64]
+
+MAX_BYTES = 65_536  # a whole robot of a hundred joints has some 6,000
+
+
+class MeasuredEffort:
+    """Keeps the newest joint state; it is read only when somebody asks, which nobody does while the arm is driven."""
+
+    def __init__(self, node: Node, robot: RobotDescription, *, with_gravity: bool) -> None:
+        """Listen to joint states.
+
+        Args:
+          node: Whose subscription it is.
+          robot: The arm.
+          with_gravity: The arm's efforts hold the torque that carries it, so that rest is g(q) and not zero.
+        """
+        self._order = JointOrder(robot.joint_names)
+        self._unknown = np.full(robot.joint_count, np.nan)
+        self._gravity: Callable[[Array], Array] | None = None
+        if with_gravity:
+            dynamics = importlib.import_module("safe_transfer_ros.robots.dynamics")  # brings mujoco
+            self._gravity = dynamics.ArmDynamics(robot).gravity_torque
+        self._data = b""
+        self.heard_ns = 0
+        node.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM, raw=True)
+
+    def _on_joint_state(self, data: bytes) -> None:
+        self._data, self.heard_ns = data, time.monotonic_ns()
+
+    def beyond_rest(self) -> Array:
+        """Of the newest joint state, shape (n_joints,), N·m, in the robot's order; NaN where it is not told."""
+        if not 0 < len(self._data) <= MAX_BYTES:
+            return self._unknown
+        try:
+            message = deserialize_message(self._data, JointState)
+            indices = self._order.indices(message.name)
+            effort: Array = np.asarray(message.effort, dtype=np.float64)[indices]
+            position: Array = np.asarray(message.position, dtype=np.float64)[indices]
+        except (JointOrderError, IndexError):
+            return self._unknown
+        except Exception:  # the middleware's own, of any kind: no joint state at all
+            return self._unknown
+        if self._gravity is None:
+            return effort
+        return effort - self._gravity(position) if np.isfinite(position).all() else self._unknown

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The robot description that controller_manager is given, judged before its controller may be activated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rclpy.node import Node
+from std_msgs.msg import String
+
+from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.robots.manager_description import MAX_CHARACTERS, unfit_description
+
+
+class PublishedDescription:
+    """Keeps the newest robot_description; it is read when somebody asks, once, and never while the arm is driven."""
+
+    def __init__(self, node: Node, topic: str, joints: Sequence[str]) -> None:
+        """Listen.
+
+        Args:
+          node: Whose subscription it is.
+          topic: Where robot_state_publisher has it.
+          joints: Those that our controller drives.
+        """
+        self._node, self._topic, self._joints = node, topic, tuple(joints)
+        self._text: str | None = None
+        self._judged: str | None = None
+        node.create_subscription(String, topic, self._on_description, qos.LATCHED)
+
+    def _on_description(self, message: String) -> None:
+        if self._text is None or message.data != self._text:
+            # What is too long is refused for its length: the rest of it is not kept.
+            self._text, self._judged = message.data[: MAX_CHARACTERS + 1], None
+
+    def problem(self) -> str | None:
+        """Why the controller must not be activated under it; None when it may."""
+        publishers = self._node.count_publishers(self._topic)
+        if self._text is None or not publishers:
+            return (
+                f"nobody publishes {self._topic}, so nobody can tell whether a stop ends in zero torque: "
+                "robot_state_publisher does; set controller_supervisor.robot_description where it has another name"
+            )
+        if publishers > 1:
+            return f"{publishers} publish {self._topic}: which of them controller_manager was given cannot be told"
+        if self._judged is None:
+            self._judged = unfit_description(self._text, self._joints) or ""
+        return self._judged or None

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the supervisor says reaches the screen: whole lines, each once, and nothing that steers the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from safe_transfer_ros.cli.log_follower import MAX_BYTES, LogFollower
+from safe_transfer_ros.cli.progress import RunProgress
+
+LINE = "[INFO] [1.0] [controller_supervisor]: inactive: controller_manager is not there (ROS_DOMAIN_ID=0)\n"
+
+
+def test_lines_come_once_and_whole(tmp_path: Path) -> None:
+    log = tmp_path / "supervisor.log"
+    follower = LogFollower(log, "controller_supervisor")
+    assert follower.lines() == [], "not there yet"
+    log.write_text(LINE + "a warning of a library\n" + LINE[:30])
+    assert follower.lines() == ["inactive: controller_manager is not there (ROS_DOMAIN_ID=0)"]
+    assert follower.lines() == []
+    with open(log, "a") as file:
+        file.write(LINE[30:])
+    assert follower.lines() == ["inactive: controller_manager is not there (ROS_DOMAIN_ID=0)"]
+
+
+def test_a_line_that_never_ends_is_passed_over(tmp_path: Path) -> None:
+    log = tmp_path / "supervisor.log"
+    log.write_text("x" * (MAX_BYTES + 10) + "\n" + LINE)
+    follower = LogFollower(log, "controller_supervisor")
+    assert follower.lines() == []
+    assert len(follower.lines()) == 1
+
+
+def test_nothing_from_outside_steers_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with RunProgress(tmp_path / "iterations.csv", 1, 0.2) as progress:
+        progress.say("stopping: /evil\x1b[2J\x07 [bold]publishes")
+    out = capsys.readouterr().out
+    assert r"/evil\x1b[2J\x07 [bold]publishes" in out
