@@ -32,7 +32,7 @@ from std_srvs.srv import SetBool, Trigger
 from safe_transfer_ros.configuration import ConfigurationError, build
 from safe_transfer_ros.critics.file_gate import CriticFileGate
 from safe_transfer_ros.critics.time_bound_gate import TimeBoundGate
-from safe_transfer_ros.middleware import object_pose, qos, realtime
+from safe_transfer_ros.middleware import bounded, clock, object_pose, qos, realtime
 from safe_transfer_ros.middleware.filter_health import FilterHealth
 from safe_transfer_ros.middleware.filter_messages import DecisionMessage, read_proposal, status_message
 from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader
@@ -46,6 +46,7 @@ from safe_transfer_ros.parameters.settings import ExperimentSettings, FilterSett
 from safe_transfer_ros.safety.critic.gate import Gate
 from safe_transfer_ros.safety.filter.control_loop import ControlLoop, Decision
 from safe_transfer_ros.safety.filter.gravity_term import GravityTerm
+from safe_transfer_ros.safety.filter.plausibility import SIMULATED_SPEED_FACTOR, SPEED_FACTOR, Plausibility
 from safe_transfer_ros.safety.filter.safety_filter import SafetyFilter
 from safe_transfer_ros.safety.filter.settings import FilterSettings as RuleSettings
 from safe_transfer_ros.safety.joint_order import JointOrder
@@ -109,6 +110,12 @@ class SafetyFilterNode(ManagedNode):
             soft_limits=self._task.soft_limits if settings.soft_limits_hold(self._lockstep) else None,
             drive=self._graph.drive(),
             gravity=gravity,
+            plausible=Plausibility(
+                robot.limits.lower,
+                robot.limits.upper,
+                robot.limits.velocity,
+                SIMULATED_SPEED_FACTOR if self._lockstep else SPEED_FACTOR,
+            ),
             tracks_object=self._graph.tracks_object,
         )
         self._loop = ControlLoop(
@@ -133,7 +140,7 @@ class SafetyFilterNode(ManagedNode):
         self._active = False
         self._unreadable = ""  # why the newest joint state could not be used
         self._told = (Mode.DISARMED, Reason.NONE, -1, 0.0)  # mode, cause, limit iteration and limit last published
-        self._published_ns = time.monotonic_ns()
+        self._published_ns = clock.now_ns()
         self.add_on_set_parameters_callback(self._on_parameters)
 
     def _rule_settings(self, settings: FilterSettings) -> RuleSettings:
@@ -175,13 +182,14 @@ class SafetyFilterNode(ManagedNode):
         self._standing.watch(listeners, exclusive=(self._commands_topic, PROPOSALS, RESET_PROPOSALS))
         self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.RECORD)
         self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM, raw=True)
+        unread = self._on_unread_action
         if self._graph.tracks_object:
-            self.create_subscription(PoseStamped, object_pose.TOPIC, self._on_object_pose, qos.STREAM)
-        self.create_subscription(PolicyAction, PROPOSALS, self._on_action, qos.PROPOSALS)
-        self.create_subscription(TorqueLimit, "unsafety_monitor/torque_limit", self._on_limit, qos.LATCHED)
+            bounded.subscribe(self, PoseStamped, object_pose.TOPIC, self._on_object_pose, qos.STREAM)
+        bounded.subscribe(self, PolicyAction, PROPOSALS, self._on_action, qos.PROPOSALS, refused=unread)
+        bounded.subscribe(self, TorqueLimit, "unsafety_monitor/torque_limit", self._on_limit, qos.LATCHED)
         if self._critic is not None and self._critic.scheduled:
-            self.create_subscription(UnsafetyEstimate, "unsafety_monitor/estimate", self._on_estimate, qos.LATCHED)
-        self.create_subscription(PolicyAction, RESET_PROPOSALS, self._on_reset_action, qos.PROPOSALS)
+            bounded.subscribe(self, UnsafetyEstimate, "unsafety_monitor/estimate", self._on_estimate, qos.LATCHED)
+        bounded.subscribe(self, PolicyAction, RESET_PROPOSALS, self._on_reset_action, qos.PROPOSALS, refused=unread)
         self.create_service(SetBool, "safety_filter/arm", self._on_arm)
         self.create_service(SetBool, "safety_filter/arm_reset", self._on_arm_reset)
         self.create_service(Trigger, "safety_filter/reset", self._on_reset)
@@ -192,9 +200,10 @@ class SafetyFilterNode(ManagedNode):
         self._command = Float64MultiArray(data=array("d", bytes(8 * self._n_joints)))
         self._decision = DecisionMessage(self._graph, self._view)
         self._health = FilterHealth()
-        # The first line that a process logs costs it 15 ms of processor time, in which no torque is commanded: let that
-        # be now, and not when a limit is refused or the arm was just stopped.
-        self.get_logger().info(f"at most {self._filter.guard.ceiling:g} N·m; disarmed")
+        # What is done for the first time, diagnostics and a log line, takes 15 ms in which no torque is commanded: let
+        # that be now, and not when a limit is refused or the arm was just stopped.
+        self._health.warm(self._filter)
+        self.get_logger().info(f"at most {self._filter.guard.ceiling:g} N·m; disarmed", throttle_duration_sec=1.0)
         for refusal in realtime.request(self._settings.realtime_priority, self._settings.lock_memory):
             self.get_logger().warning(refusal)
         gc.disable()  # collected once a second instead, between two cycles, see _diagnose
@@ -218,7 +227,7 @@ class SafetyFilterNode(ManagedNode):
     def _stop(self) -> None:
         """Publish torques until they are zero; the rate limit makes that a few milliseconds at most."""
         for turn in range(20):
-            pause_s = self._loop.stop(time.monotonic_ns(), turn)
+            pause_s = self._loop.stop(clock.now_ns(), turn)
             if pause_s is None:
                 return
             time.sleep(pause_s)
@@ -227,12 +236,12 @@ class SafetyFilterNode(ManagedNode):
 
     def _now(self) -> int:
         """Nanoseconds on the clock that the rules go by: the robot's in lockstep, this machine's otherwise."""
-        return self._loop.time(time.monotonic_ns())
+        return self._loop.time(clock.now_ns())
 
     def _on_joint_state(self, data: bytes) -> None:
         if not self._active:
             return
-        arrival_ns = time.monotonic_ns()
+        arrival_ns = clock.now_ns()
         try:
             state = self._states.read(data)
         except JointStateError as error:
@@ -247,7 +256,7 @@ class SafetyFilterNode(ManagedNode):
     def _on_object_pose(self, message: PoseStamped) -> None:
         if not self._active:
             return
-        now = time.monotonic_ns()
+        now = clock.now_ns()
         stamp_ns, pose = to_ns(message.header.stamp), object_pose.pose_of(message)
         if self._loop.object_pose(stamp_ns, pose, now) is Reason.NONE:
             self._view.see(stamp_ns, pose)
@@ -256,23 +265,27 @@ class SafetyFilterNode(ManagedNode):
     def _on_action(self, message: PolicyAction) -> None:
         if not self._active:
             return
-        arrival_ns = time.monotonic_ns()
+        arrival_ns = clock.now_ns()
         self._loop.propose(read_proposal(message, self._action_order), arrival_ns)
         if self._lockstep:
             self._health.time_since(arrival_ns, self._published_ns)
 
+    def _on_unread_action(self, error: bounded.MessageError) -> None:
+        """A proposal that was too large to be looked at, or none at all: the one before stands until it is too old."""
+        self.get_logger().error(f"a proposal was not read: {error}", throttle_duration_sec=1.0)
+        if self._active and error.oversized:
+            self._loop.unread_proposal(clock.now_ns())
+
     def _on_reset_action(self, message: PolicyAction) -> None:
         """The slow move to the start of an episode: bounded like any proposal, and no part of the policy's record."""
         if self._active:
-            self._loop.propose_motion(read_proposal(message, self._order), time.monotonic_ns())
+            self._loop.propose_motion(read_proposal(message, self._order), clock.now_ns())
 
     def _on_limit(self, message: TorqueLimit) -> None:
         lease = message.lease.sec + message.lease.nanosec * 1e-9
-        refusal = self._filter.offer_limit(
-            int(message.iteration), float(message.torque_limit), lease, time.monotonic_ns()
-        )
+        refusal = self._loop.offer_limit(int(message.iteration), float(message.torque_limit), lease, clock.now_ns())
         if refusal:
-            self.get_logger().error(f"torque limit refused, the old one stands: {refusal}")
+            self.get_logger().error(f"torque limit refused, the old one stands: {refusal}", throttle_duration_sec=1.0)
             self._tell(accepted=False, message=refusal)
         else:
             self._tell_changes()
@@ -300,12 +313,12 @@ class SafetyFilterNode(ManagedNode):
                 guard = self._filter.guard
                 critic_problem = self._critic.refresh(None if guard.lost else guard.iteration)
                 if critic_problem:
-                    self.get_logger().error(f"new critic refused: {critic_problem}")
+                    self.get_logger().error(f"new critic refused: {critic_problem}", throttle_duration_sec=1.0)
             problem = self._standing.refusal() or self._unreadable
-            refusal = problem or self._loop.arm(time.monotonic_ns(), self._standing.reasons(), own_limit)
+            refusal = problem or self._loop.arm(clock.now_ns(), self._standing.reasons(), own_limit)
         else:
             refusal = None
-            self._loop.disarm(time.monotonic_ns())
+            self._loop.disarm(clock.now_ns())
             self._stop()
         self._tell_changes()
         return _answer(response, refusal)
@@ -332,7 +345,7 @@ class SafetyFilterNode(ManagedNode):
         """What the rules say: a torque, and a decision where there is one."""
         self._command.data = array("d", command[self._command_order].tobytes())
         self._commands.publish(self._command)
-        self._published_ns = time.monotonic_ns()
+        self._published_ns = clock.now_ns()
         self._health.count(int(self._filter.last_reasons))
         if decision is not None:
             version = self._critic.version if self._critic else ""
@@ -353,10 +366,10 @@ class SafetyFilterNode(ManagedNode):
         standing, cause = self._standing.reasons(), self._filter.cause
         # In DISARMED a silent stop button only forbids arming: nothing moves that would have to be stopped.
         new = standing & ~cause if self._filter.moving else standing & ~cause & Reason.SECOND_PUBLISHER
-        new = new or self._loop.watch(time.monotonic_ns())
+        new = new or self._loop.watch(clock.now_ns())
         if new:
             self._trip(new)
-        self._filter.guard.current(time.monotonic_ns())
+        self._filter.guard.current(clock.now_ns())
         self._tell_changes()
 
     def _tell_changes(self) -> None:
@@ -371,7 +384,7 @@ class SafetyFilterNode(ManagedNode):
         status.header.stamp = self.get_clock().now().to_msg()
         self._status.publish(status)
         if mode is Mode.TRIPPED and self._told[0] is not Mode.TRIPPED:
-            self.get_logger().error(f"TRIPPED: {message}")
+            self.get_logger().error(f"TRIPPED: {message}", throttle_duration_sec=0.1)
         self._told = (mode, self._filter.cause, guard.iteration, guard.in_force)
 
     def _diagnose(self) -> None:
