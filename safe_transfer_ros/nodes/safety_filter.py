@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import importlib
 import time
 from array import array
 from typing import Any
@@ -35,6 +34,7 @@ from safe_transfer_ros.critics.time_bound_gate import TimeBoundGate
 from safe_transfer_ros.middleware import bounded, clock, object_pose, qos, realtime
 from safe_transfer_ros.middleware.filter_health import FilterHealth
 from safe_transfer_ros.middleware.filter_messages import DecisionMessage, read_proposal, status_message
+from safe_transfer_ros.middleware.filter_rules import filter_rules, rule_settings
 from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader
 from safe_transfer_ros.middleware.lifecycle import ManagedNode
 from safe_transfer_ros.middleware.listeners import COMMANDS, Listeners
@@ -45,12 +45,7 @@ from safe_transfer_ros.middleware.standing_causes import StandingCauses
 from safe_transfer_ros.parameters.settings import ExperimentSettings, FilterSettings
 from safe_transfer_ros.safety.critic.gate import Gate
 from safe_transfer_ros.safety.filter.control_loop import ControlLoop, Decision
-from safe_transfer_ros.safety.filter.gravity_term import GravityTerm
-from safe_transfer_ros.safety.filter.plausibility import SIMULATED_SPEED_FACTOR, SPEED_FACTOR, Plausibility
-from safe_transfer_ros.safety.filter.safety_filter import SafetyFilter
-from safe_transfer_ros.safety.filter.settings import FilterSettings as RuleSettings
 from safe_transfer_ros.safety.joint_order import JointOrder
-from safe_transfer_ros.safety.limit.guard import TorqueLimitGuard
 from safe_transfer_ros.safety.reasons import Mode, Reason, describe
 from safe_transfer_ros.tasks.deployment import in_graph
 
@@ -76,14 +71,8 @@ class SafetyFilterNode(ManagedNode):
         self._task = self._graph.task
         self._lockstep: bool = experiment.lockstep
         self._view = self._graph.view(experiment.seed, lockstep=self._lockstep)
-        self._nominal_period = self._graph.state_period_s(lockstep=self._lockstep)
         self._nodes = experiment.nodes
         self._commands_topic = f"{experiment.controller}/commands"
-        gravity: GravityTerm | None = None
-        if experiment.adds_gravity(self._task.robot.gravity_compensated):
-            dynamics = importlib.import_module("safe_transfer_ros.robots.dynamics").ArmDynamics  # brings mujoco
-            limits = self._task.robot.limits.effort
-            gravity = GravityTerm(dynamics(self._task.robot).gravity_torque, limits, settings.torque_rate_limit)
         self._critic: CriticFileGate | None = None
         if gate is None and settings.critic:
             gate = self._critic = CriticFileGate(self._graph, settings, seed=experiment.seed)
@@ -95,29 +84,8 @@ class SafetyFilterNode(ManagedNode):
         self._states = JointStateReader(robot.joint_names)
         self._command_order = JointOrder(experiment.command_joints(robot.joint_names)).indices(robot.joint_names)
         self._n_joints = len(robot.joint_names)
-        self._filter = SafetyFilter(
-            robot.joint_names,
-            robot.limits.effort,
-            self._rule_settings(settings),
-            TorqueLimitGuard(
-                experiment.torque_limit_max if experiment.limit == "fixed" else experiment.torque_limit_min,
-                experiment.torque_limit_max,
-                iteration=experiment.first_iteration,
-                torque_limit=experiment.starting_limit,
-            ),
-            gate=TimeBoundGate(gate, patience) if gate is not None else None,
-            observe=self._view.observe,
-            soft_limits=self._task.soft_limits if settings.soft_limits_hold(self._lockstep) else None,
-            drive=self._graph.drive(),
-            gravity=gravity,
-            plausible=Plausibility(
-                robot.limits.lower,
-                robot.limits.upper,
-                robot.limits.velocity,
-                SIMULATED_SPEED_FACTOR if self._lockstep else SPEED_FACTOR,
-            ),
-            tracks_object=self._graph.tracks_object,
-        )
+        bounded_gate = TimeBoundGate(gate, patience) if gate is not None else None
+        self._filter = filter_rules(experiment, settings, self._graph, self._view, bounded_gate)
         self._loop = ControlLoop(
             self._filter,
             self._view,
@@ -126,11 +94,6 @@ class SafetyFilterNode(ManagedNode):
             control_period_s=self._task.control_period_s,
             lockstep_timeout_s=settings.lockstep_timeout,
         )
-        if self._lockstep and experiment.torque_limit_max > settings.torque_rate_limit * self._task.control_period_s:
-            raise ConfigurationError(
-                f"lockstep: from torque_limit_max, {experiment.torque_limit_max:g} N·m, to zero must take "
-                f"no longer than a control period, {self._task.control_period_s:g} s: raise torque_rate_limit"
-            )
         self._standing = StandingCauses(
             self,
             e_stop_lease_s=settings.e_stop_lease,
@@ -143,27 +106,14 @@ class SafetyFilterNode(ManagedNode):
         self._published_ns = clock.now_ns()
         self.add_on_set_parameters_callback(self._on_parameters)
 
-    def _rule_settings(self, settings: FilterSettings) -> RuleSettings:
-        return RuleSettings(
-            action_timeout_s=settings.action_timeout,
-            trip_timeout_s=settings.trip_timeout,
-            joint_state_timeout_s=max(settings.joint_state_timeout, self._nominal_period * 2.5),
-            frozen_timeout_s=settings.frozen_timeout,
-            object_timeout_s=settings.object_timeout,
-            object_frozen_timeout_s=settings.object_frozen_timeout,
-            state_period_s=self._nominal_period,
-            torque_rate_limit=settings.torque_rate_limit,
-            clamp=settings.clamp,
-            stop_damping=0.0 if self._lockstep else settings.stop_damping,
-            stop_damping_time_s=settings.stop_damping_time,
-        )
-
     def _on_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         """Shorter timeouts are taken at once, all or none; nothing can be made laxer while the filter runs."""
         values = dataclasses.asdict(self._settings) | {change.name: change.value for change in changes}
         try:
             settings = build(FilterSettings, values, where=self.get_name())
-            refusal = self._filter.tighten(self._rule_settings(settings))
+            refusal = self._filter.tighten(
+                rule_settings(settings, lockstep=self._lockstep, period_s=self._filter.settings.state_period_s)
+            )
         except (ConfigurationError, ValueError) as error:
             refusal = str(error)
         if refusal is None:

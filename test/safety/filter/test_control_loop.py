@@ -455,7 +455,7 @@ def test_a_stop_in_lockstep_does_not_wait_for_a_clock_that_stands_still(lockstep
 
 
 def test_what_waited_while_the_process_stood_still_is_as_old_as_the_stall(realtime):
-    """A state and a proposal from before it, taken after it, move the arm no longer than if they had been taken then."""
+    """A state and a proposal from before it, taken after it, move the arm no longer than if taken then."""
     loop = realtime().armed()
     loop.propose()
     for _ in range(6):
