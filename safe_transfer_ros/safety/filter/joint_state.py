@@ -86,10 +86,11 @@ class JointStateWatch:
         if position.shape != self._shape or velocity.shape != self._shape:
             return Reason.JOINT_STATE_WRONG_JOINTS
         plausible = self._plausible
-        if not (all_finite(position) and all_finite(velocity)):
+        possible = plausible is not None and plausible.possible(position, velocity)  # then it is finite too
+        if not possible and not (all_finite(position) and all_finite(velocity)):
             self._fault = "the newest joint state is not finite"
             return Reason.JOINT_STATE_NOT_FINITE
-        if plausible is not None and not plausible.possible(position, velocity):
+        if plausible is not None and not possible:
             self._fault = "the newest joint state cannot be: far outside a joint's range or speed"
             return Reason.JOINT_STATE_IMPLAUSIBLE
         if stamp_ns == self.stamp_ns or (ordered and stamp_ns < self.stamp_ns):

@@ -52,11 +52,9 @@ class Plausibility:
           position: Shape (n_joints,), rad; any floats whatever.
           velocity: Same shape, rad/s; any floats whatever.
         """
-        for q, lower, upper in zip(position.tolist(), self._lower, self._upper, strict=True):
-            if not lower <= q <= upper:
-                return False
-        for dq, speed in zip(velocity.tolist(), self._speed, strict=True):
-            if not -speed <= dq <= speed:
+        joints = zip(position.tolist(), velocity.tolist(), self._lower, self._upper, self._speed, strict=True)
+        for q, dq, lower, upper, speed in joints:
+            if not (lower <= q <= upper and -speed <= dq <= speed):
                 return False
         return True
 
