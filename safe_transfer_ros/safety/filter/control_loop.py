@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from safe_transfer_ros.safety.filter.proposal import Proposal
-from safe_transfer_ros.safety.filter.receipt import ReceiptClock
+from safe_transfer_ros.safety.filter.receipt import SETTLE_S, ReceiptClock
 from safe_transfer_ros.safety.filter.safety_filter import SafetyFilter
 from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict
 
@@ -173,8 +173,11 @@ class ControlLoop:
     # What an operator or a supervisor does ---
 
     def arm(self, steady_ns: int, standing: Reason = Reason.NONE, own_limit: float | None = None) -> str | None:
-        """See `SafetyFilter.arm`."""
+        """See `SafetyFilter.arm`; refused as well where joint states yet to be taken would count as stale."""
         self._motion_over()
+        stood_s = 0.0 if self.lockstep else (steady_ns - self._receipt.look(steady_ns)) * 1e-9
+        if stood_s and stood_s + SETTLE_S > self._rules.settings.joint_state_timeout_s:
+            return f"the filter itself stood still for {stood_s:.3g} s: joint states have no age yet, try again"
         return self._rules.arm(self.time(steady_ns), standing, own_limit)
 
     def disarm(self, steady_ns: int) -> None:

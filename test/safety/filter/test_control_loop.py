@@ -505,3 +505,34 @@ def test_in_lockstep_the_wall_clock_makes_nothing_old(lockstep):
     loop.state(ms=5)
     loop.propose()
     assert loop.filter.mode is Mode.ARMED and loop.filter.state_age_s(loop.stamp) == 0.0
+
+
+def test_arming_waits_until_joint_states_have_an_age_again(realtime):
+    """A critic that was read from its file in the very call, say: armed at once, the next states would trip it."""
+    loop = realtime()
+    loop.state()
+    loop.now += 45 * MS
+    assert "stood still for 0.045 s" in loop.loop.arm(loop.now)
+    loop.state(ms=1, stamp_ms=5)
+    loop.state(ms=10, stamp_ms=10)
+    assert loop.loop.arm(loop.now) is None
+    loop.state()
+    assert loop.filter.mode is Mode.ARMED
+
+
+def test_a_short_stall_is_no_reason_not_to_arm(realtime):
+    loop = realtime()
+    loop.state()
+    loop.now += 39 * MS
+    assert loop.loop.arm(loop.now) is None
+    for _ in range(10):
+        loop.state(ms=1)
+    loop.state()
+    assert loop.filter.mode is Mode.ARMED
+
+
+def test_in_lockstep_arming_waits_for_no_wall_clock(lockstep):
+    loop = lockstep()
+    loop.state()
+    loop.now += 3 * S
+    assert loop.loop.arm(loop.now) is None
