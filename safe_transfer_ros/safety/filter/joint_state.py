@@ -135,10 +135,10 @@ class JointStateWatch:
 
     def problem(self, now_ns: int) -> str | None:
         """Why the arm must not move on this state; None when it may."""
-        if self._received_ns is None:
-            return "no joint state has come"
         if self._fault:
             return self._fault
+        if self._received_ns is None:
+            return "no joint state has come"
         if self.stale(now_ns):
             age_s, allowed_s = (now_ns - self._received_ns) * 1e-9, self._timeout_ns * 1e-9
             return f"the newest joint state is {age_s:.3g} s old (at most {allowed_s:g} s)"
