@@ -32,6 +32,13 @@ class FilterHealth:
         self._latencies = array("q", bytes(8 * _KEPT))
         self._combinations: defaultdict[int, int] = defaultdict(int)
 
+    def warm(self, rules: SafetyFilter) -> None:
+        """Do once what `diagnosis` will do, as the first time imports modules; what was counted stays."""
+        other = FilterHealth()
+        other.count(int(Reason.CLAMPED_TORQUE_LIMIT))
+        other.time_since(0, 1)
+        other.diagnosis(rules, 0, "", {})
+
     def count(self, reasons: int) -> None:
         """One cycle with these reasons."""
         self.cycles += 1

@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 
+from safe_transfer_ros.middleware import bounded
 from safe_transfer_ros.middleware.stamps import to_ns
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 
@@ -72,7 +72,8 @@ class JointStateReader:
         """One message.
 
         Raises:
-          JointStateError: it is no joint state, lacks a joint of ours or one's number, or names one twice.
+          JointStateError: it is no joint state, is larger or has more joints than any robot's, lacks a joint of ours
+            or one's number, or names one twice.
         """
         form = self._forms.get(len(data))
         if (
@@ -88,10 +89,13 @@ class JointStateReader:
         return ReadState(seconds * _SECOND + nanoseconds, position, velocity)
 
     def _read_anew(self, data: bytes) -> ReadState:
+        count = _count_of_names(data)
+        if count > JointOrder.MAX_NAMES:  # before any of them is made a string
+            raise JointStateError(f"{count} joint names, expected at most {JointOrder.MAX_NAMES}", _stamp_of(data))
         try:
-            message = deserialize_message(data, JointState)
-        except Exception as error:  # the middleware's own, of any kind
-            raise JointStateError(f"no joint state: {error}", None) from None
+            message = bounded.read(data, JointState)
+        except bounded.MessageError as error:
+            raise JointStateError(str(error), _stamp_of(data) if error.oversized else None) from None
         stamp_ns = to_ns(message.header.stamp)
         try:
             indices = self._order.indices(message.name)
@@ -104,6 +108,23 @@ class JointStateReader:
         if form is not None:
             self._forms = {len(data): form} if len(self._forms) >= 8 else self._forms | {len(data): form}
         return state
+
+
+def _stamp_of(data: bytes) -> int | None:
+    """The stamp of what is too large to be read; None where it cannot be told."""
+    if data[:2] != _LITTLE_ENDIAN_CDR or len(data) < _AFTER_STAMP:
+        return None
+    seconds, nanoseconds = _STAMP.unpack_from(data, _START)
+    return int(seconds) * _SECOND + int(nanoseconds)
+
+
+def _count_of_names(data: bytes) -> int:
+    """How many joints a message says it has; 0 where that cannot be told from its first bytes."""
+    if data[:2] != _LITTLE_ENDIAN_CDR or len(data) < _AFTER_STAMP + 4:
+        return 0
+    frame_bytes = _COUNT.unpack_from(data, _AFTER_STAMP)[0]
+    at = _up(_AFTER_STAMP - _START + 4 + frame_bytes, 4) + _START
+    return int(_COUNT.unpack_from(data, at)[0]) if at + 4 <= len(data) else 0
 
 
 def _form(data: bytes, message: JointState, indices: npt.NDArray[np.intp]) -> _Form | None:

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import traceback
+from typing import Any
 
+from rclpy.action import ActionClient, ActionServer
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 
@@ -15,6 +17,7 @@ class ManagedNode(LifecycleNode):
     """
 
     failure: Exception | None = None
+    _before: tuple[Any, ...] = ()  # what was there without `configure`
 
     def configure(self) -> None:
         """Create what the node needs; nothing may move yet."""
@@ -26,11 +29,15 @@ class ManagedNode(LifecycleNode):
         """Cease to act; a stop torque first where torque was applied."""
 
     def cleanup(self) -> None:
-        """Undo `configure`."""
+        """Undo what `configure` did besides creating entities of the graph and timers: those go by themselves."""
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback."""
-        return self._attempt(self.configure)
+        self._before = self._entities()
+        result = self._attempt(self.configure)
+        if result is not TransitionCallbackReturn.SUCCESS:
+            self._destroy_configured()
+        return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback."""
@@ -45,11 +52,34 @@ class ManagedNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback."""
-        return self._attempt(self.cleanup)
+        result = self._attempt(self.cleanup)
+        self._destroy_configured()
+        return result
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback: stop what moves, whatever state the node was in."""
         return self._attempt(self.deactivate)
+
+    def _entities(self) -> tuple[Any, ...]:
+        """All that the node has in the graph, and its timers."""
+        actions = (one for one in self.waitables if isinstance(one, ActionServer | ActionClient))
+        return (*actions, *self.publishers, *self.subscriptions, *self.clients, *self.services, *self.timers)
+
+    def _destroy_configured(self) -> None:
+        """Take back what `configure` put into the graph: else the next one makes a node its own second publisher."""
+        for entity in self._entities():
+            if any(entity is one for one in self._before):
+                continue
+            if isinstance(entity, ActionServer | ActionClient):
+                entity.destroy()
+            else:  # only the method of its kind knows the entity
+                _ = (
+                    self.destroy_publisher(entity)
+                    or self.destroy_subscription(entity)
+                    or self.destroy_client(entity)
+                    or self.destroy_service(entity)
+                    or self.destroy_timer(entity)
+                )
 
     def bring_up(self) -> None:
         """Configure and activate at once, for graphs without a lifecycle manager.

@@ -24,7 +24,7 @@ from rclpy.experimental import EventsExecutor
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
-from safe_transfer_ros.middleware import dds, printable_logs
+from safe_transfer_ros.middleware import console, dds, printable_logs
 from safe_transfer_ros.untrusted import printable_lines
 
 EXIT_BAD_INPUT = 2
@@ -78,6 +78,8 @@ def run(name: str, create: Callable[[Lifetime], Closable], *, niceness: int = 0)
     _die_with_parent()
     if niceness:
         os.nice(niceness)
+    else:
+        console.never_block()  # what moves an arm, or watches over it, must not wait for who reads its log
     lifetime = Lifetime()
     _end_on_signals(lifetime)
     dds.set_defaults()

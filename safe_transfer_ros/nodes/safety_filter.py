@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import importlib
 import time
 from array import array
 from typing import Any
@@ -36,9 +35,10 @@ from std_srvs.srv import SetBool, Trigger
 from safe_transfer_ros.configuration import ConfigurationError, build, seconds
 from safe_transfer_ros.critics.gate import CriticGate
 from safe_transfer_ros.critics.time_bound_gate import TimeBoundGate
-from safe_transfer_ros.middleware import object_pose, realtime, topics
+from safe_transfer_ros.middleware import bounded, clock, object_pose, realtime, topics
 from safe_transfer_ros.middleware.filter_health import FilterHealth
 from safe_transfer_ros.middleware.filter_messages import CRITIC_REFUSED, DecisionMessage, read_proposal, status_message
+from safe_transfer_ros.middleware.filter_rules import filter_rules
 from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader
 from safe_transfer_ros.middleware.lifecycle import ManagedNode
 from safe_transfer_ros.middleware.listeners import Listeners
@@ -51,17 +51,13 @@ from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.parameters.safety_filter import FilterParameters
 from safe_transfer_ros.safety.critic.gate import Gate
 from safe_transfer_ros.safety.filter.control_loop import ControlLoop, Decision
-from safe_transfer_ros.safety.filter.gravity_term import GravityTerm
-from safe_transfer_ros.safety.filter.safety_filter import SafetyFilter
-from safe_transfer_ros.safety.filter.settings import FilterSettings
 from safe_transfer_ros.safety.joint_order import JointOrder
-from safe_transfer_ros.safety.limit.guard import TorqueLimitGuard
 from safe_transfer_ros.safety.reasons import Mode, Reason, describe
 from safe_transfer_ros.tasks.deployment import in_graph
 
 Array = npt.NDArray[np.float64]
 
-PROPOSALS, RESET_PROPOSALS = "policy_server/action", "episode_reset/action"
+_LARGEST_CRITIC = 4 * 1024 * 1024  # bytes: what is larger would hold the control loop up while it is read
 
 
 class SafetyFilterNode(ManagedNode):
@@ -81,14 +77,8 @@ class SafetyFilterNode(ManagedNode):
         self._task = self._graph.task
         self._lockstep: bool = experiment.lockstep
         self._view = self._graph.view(experiment.seed, lockstep=self._lockstep)
-        self._nominal_period = self._graph.state_period_s(lockstep=self._lockstep)
         self._nodes = experiment.nodes
         self._controller = experiment.controller
-        gravity: GravityTerm | None = None
-        if experiment.adds_gravity(self._task.robot.gravity_compensated):
-            dynamics = importlib.import_module("safe_transfer_ros.robots.dynamics").ArmDynamics  # brings mujoco
-            limits = self._task.robot.limits.effort
-            gravity = GravityTerm(dynamics(self._task.robot).gravity_torque, limits, settings.torque_rate_limit)
         self._critic: CriticGate | None = None
         if gate is None and settings.critic == "required":
             gate = self._critic = CriticGate(self._graph, settings, seed=experiment.seed)
@@ -100,23 +90,8 @@ class SafetyFilterNode(ManagedNode):
         self._states = JointStateReader(robot.joint_names)
         self._command_order = JointOrder(experiment.command_joints(robot.joint_names)).indices(robot.joint_names)
         self._n_joints = len(robot.joint_names)
-        self._filter = SafetyFilter(
-            robot.joint_names,
-            robot.limits.effort,
-            self._rule_settings(settings),
-            TorqueLimitGuard(
-                experiment.lowest_limit,
-                experiment.torque_limit_max,
-                iteration=experiment.first_iteration,
-                torque_limit=experiment.starting_limit,
-            ),
-            gate=TimeBoundGate(gate, patience) if gate is not None else None,
-            observe=self._view.observe,
-            soft_limits=self._task.soft_limits if settings.soft_limits_hold(self._lockstep) else None,
-            drive=self._graph.drive(),
-            gravity=gravity,
-            tracks_object=self._graph.tracks_object,
-        )
+        bounded_gate = TimeBoundGate(gate, patience) if gate is not None else None
+        self._filter = filter_rules(experiment, settings, self._graph, self._view, bounded_gate)
         self._loop = ControlLoop(
             self._filter,
             self._view,
@@ -125,11 +100,6 @@ class SafetyFilterNode(ManagedNode):
             control_period_s=self._task.control_period_s,
             lockstep_timeout_s=settings.lockstep_timeout,
         )
-        if self._lockstep and experiment.torque_limit_max > settings.torque_rate_limit * self._task.control_period_s:
-            raise ConfigurationError(
-                f"lockstep: from torque_limit_max, {experiment.torque_limit_max:g} N·m, to zero must take "
-                f"no longer than a control period, {self._task.control_period_s:g} s: raise torque_rate_limit"
-            )
         self._standing = StandingCauses(
             self,
             e_stop_lease_s=seconds(settings.e_stop_lease),
@@ -139,18 +109,17 @@ class SafetyFilterNode(ManagedNode):
         self._active = False
         self._unreadable = ""  # why the newest joint state could not be used
         self._told = (Mode.DISARMED, Reason.NONE, -1, 0.0)  # mode, cause, limit iteration and limit last published
-        self._published_ns = time.monotonic_ns()
+        self._published_ns = clock.now_ns()
         self.add_on_set_parameters_callback(self._on_parameters)
-
-    def _rule_settings(self, parameters: FilterParameters) -> FilterSettings:
-        return parameters.rule_settings(state_period_s=self._nominal_period, lockstep=self._lockstep)
 
     def _on_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         """Shorter timeouts are taken at once, all or none; nothing can be made laxer while the filter runs."""
         values = dataclasses.asdict(self._settings) | {change.name: change.value for change in changes}
         try:
             settings = build(FilterParameters, values, where=self.get_name())
-            refusal = self._filter.tighten(self._rule_settings(settings))
+            refusal = self._filter.tighten(
+                settings.rule_settings(lockstep=self._lockstep, state_period_s=self._filter.settings.state_period_s)
+            )
         except (ConfigurationError, ValueError) as error:
             refusal = str(error)
         if refusal is None:
@@ -171,15 +140,16 @@ class SafetyFilterNode(ManagedNode):
         self._standing.watch(listeners, exclusive=exclusive)
         self._diagnostics = topics.DIAGNOSTICS.advertise(self)
         topics.JOINT_STATES.listen(self, self._on_joint_state, raw=True)
+        unread = self._on_unread_action
         if self._graph.tracks_object:
-            topics.OBJECT_POSE.listen(self, self._on_object_pose)
+            bounded.listen(self, topics.OBJECT_POSE, self._on_object_pose)
+        bounded.listen(self, topics.PROPOSALS, self._on_action, refused=unread)
+        bounded.listen(self, topics.TORQUE_LIMIT, self._on_limit)
         if self._critic is not None:
-            topics.CRITIC_WEIGHTS.listen(self, self._on_critic)
-        topics.PROPOSALS.listen(self, self._on_action)
-        topics.TORQUE_LIMIT.listen(self, self._on_limit)
+            bounded.listen(self, topics.CRITIC_WEIGHTS, self._on_critic, max_bytes=_LARGEST_CRITIC)
         if self._critic is not None and self._critic.scheduled:
-            topics.UNSAFETY_ESTIMATE.listen(self, self._on_estimate)
-        topics.RESET_PROPOSALS.listen(self, self._on_reset_action)
+            bounded.listen(self, topics.UNSAFETY_ESTIMATE, self._on_estimate)
+        bounded.listen(self, topics.RESET_PROPOSALS, self._on_reset_action, refused=unread)
         self.create_service(SetBool, "safety_filter/arm", self._on_arm)
         self.create_service(SetBool, "safety_filter/arm_reset", self._on_arm_reset)
         self.create_service(Trigger, "safety_filter/reset", self._on_reset)
@@ -190,9 +160,10 @@ class SafetyFilterNode(ManagedNode):
         self._command = Float64MultiArray(data=array("d", bytes(8 * self._n_joints)))
         self._decision = DecisionMessage(self._graph, self._view)
         self._health = FilterHealth()
-        # The first line that a process logs costs it 15 ms of processor time, in which no torque is commanded: let that
-        # be now, and not when a limit is refused or the arm was just stopped.
-        self.get_logger().info(f"at most {self._filter.guard.ceiling:g} N·m; disarmed")
+        # What is done for the first time, diagnostics and a log line, takes 15 ms in which no torque is commanded: let
+        # that be now, and not when a limit is refused or the arm was just stopped.
+        self._health.warm(self._filter)
+        self.get_logger().info(f"at most {self._filter.guard.ceiling:g} N·m; disarmed", throttle_duration_sec=1.0)
         for refusal in realtime.request(self._settings.realtime_priority, self._settings.lock_memory):
             self.get_logger().warning(refusal)
         gc.disable()  # collected once a second instead, between two cycles, see _diagnose
@@ -216,7 +187,7 @@ class SafetyFilterNode(ManagedNode):
     def _stop(self) -> None:
         """Publish torques until they are zero; the rate limit makes that a few milliseconds at most."""
         for turn in range(20):
-            pause_s = self._loop.stop(time.monotonic_ns(), turn)
+            pause_s = self._loop.stop(clock.now_ns(), turn)
             if pause_s is None:
                 return
             time.sleep(pause_s)
@@ -225,12 +196,12 @@ class SafetyFilterNode(ManagedNode):
 
     def _now(self) -> int:
         """Nanoseconds on the clock that the rules go by: the robot's in lockstep, this machine's otherwise."""
-        return self._loop.time(time.monotonic_ns())
+        return self._loop.time(clock.now_ns())
 
     def _on_joint_state(self, data: bytes) -> None:
         if not self._active:
             return
-        arrival_ns = time.monotonic_ns()
+        arrival_ns = clock.now_ns()
         try:
             state = self._states.read(data)
         except JointStateError as error:
@@ -245,7 +216,7 @@ class SafetyFilterNode(ManagedNode):
     def _on_object_pose(self, message: PoseStamped) -> None:
         if not self._active:
             return
-        now = time.monotonic_ns()
+        now = clock.now_ns()
         stamp_ns, pose = to_ns(message.header.stamp), object_pose.pose_of(message)
         if self._loop.object_pose(stamp_ns, pose, now) is Reason.NONE:
             self._view.see(stamp_ns, pose)
@@ -254,23 +225,27 @@ class SafetyFilterNode(ManagedNode):
     def _on_action(self, message: PolicyAction) -> None:
         if not self._active:
             return
-        arrival_ns = time.monotonic_ns()
+        arrival_ns = clock.now_ns()
         self._loop.propose(read_proposal(message, self._action_order), arrival_ns)
         if self._lockstep:
             self._health.time_since(arrival_ns, self._published_ns)
 
+    def _on_unread_action(self, error: bounded.MessageError) -> None:
+        """A proposal that was too large to be looked at, or none at all: the one before stands until it is too old."""
+        self.get_logger().error(f"a proposal was not read: {error}", throttle_duration_sec=1.0)
+        if self._active and error.oversized:
+            self._loop.unread_proposal(clock.now_ns())
+
     def _on_reset_action(self, message: PolicyAction) -> None:
         """The slow move to the start of an episode: bounded like any proposal, and no part of the policy's record."""
         if self._active:
-            self._loop.propose_motion(read_proposal(message, self._order), time.monotonic_ns())
+            self._loop.propose_motion(read_proposal(message, self._order), clock.now_ns())
 
     def _on_limit(self, message: TorqueLimit) -> None:
         lease = message.lease.sec + message.lease.nanosec * 1e-9
-        refusal = self._filter.offer_limit(
-            int(message.iteration), float(message.torque_limit), lease, time.monotonic_ns()
-        )
+        refusal = self._loop.offer_limit(int(message.iteration), float(message.torque_limit), lease, clock.now_ns())
         if refusal:
-            self.get_logger().error(f"torque limit refused, the old one stands: {refusal}")
+            self.get_logger().error(f"torque limit refused, the old one stands: {refusal}", throttle_duration_sec=1.0)
             self._tell(accepted=False, message=refusal)
         else:
             self._tell_changes()
@@ -312,10 +287,10 @@ class SafetyFilterNode(ManagedNode):
                     self._critic.refresh(None if guard.lost else guard.iteration)
                 if own_limit is None:  # a move to the start is no policy's: no critic judges it
                     problem = problem or self._critic.missing
-            refusal = problem or self._loop.arm(time.monotonic_ns(), self._standing.reasons(), own_limit)
+            refusal = problem or self._loop.arm(clock.now_ns(), self._standing.reasons(), own_limit)
         else:
             refusal = None
-            self._loop.disarm(time.monotonic_ns())
+            self._loop.disarm(clock.now_ns())
             self._stop()
         self._tell_changes()
         return _answer(response, refusal)
@@ -342,7 +317,7 @@ class SafetyFilterNode(ManagedNode):
         """What the rules say: a torque, and a decision where there is one."""
         self._command.data = array("d", command[self._command_order].tobytes())
         self._commands.publish(self._command)
-        self._published_ns = time.monotonic_ns()
+        self._published_ns = clock.now_ns()
         self._health.count(int(self._filter.last_reasons))
         if decision is not None:
             version = self._critic.version if self._critic else ""
@@ -363,10 +338,10 @@ class SafetyFilterNode(ManagedNode):
         standing, cause = self._standing.reasons(), self._filter.cause
         # In DISARMED a silent stop button only forbids arming: nothing moves that would have to be stopped.
         new = standing & ~cause if self._filter.moving else standing & ~cause & Reason.SECOND_PUBLISHER
-        new = new or self._loop.watch(time.monotonic_ns())
+        new = new or self._loop.watch(clock.now_ns())
         if new:
             self._trip(new)
-        self._filter.guard.current(time.monotonic_ns())
+        self._filter.guard.current(clock.now_ns())
         self._tell_changes()
 
     def _tell_changes(self) -> None:
@@ -387,7 +362,7 @@ class SafetyFilterNode(ManagedNode):
         status.header.stamp = self.get_clock().now().to_msg()
         self._status.publish(status)
         if mode is Mode.TRIPPED and self._told[0] is not Mode.TRIPPED:
-            self.get_logger().error(f"TRIPPED: {message}")
+            self.get_logger().error(f"TRIPPED: {message}", throttle_duration_sec=0.1)
         self._told = (mode, self._filter.cause, guard.iteration, guard.in_force)
 
     def _diagnose(self) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
 
-from safe_transfer_ros.middleware import joint_state_reader
+from safe_transfer_ros.middleware import bounded, joint_state_reader
 from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader
 
 OURS = ("shoulder", "elbow", "wrist")
@@ -69,7 +69,7 @@ def test_any_sequence_of_messages_is_read_as_the_middleware_reads_it(sequence):
 def test_only_the_first_of_a_kind_is_deserialised(monkeypatch):
     reader = JointStateReader(OURS)
     reader.read(serialize_message(message()))
-    monkeypatch.setattr(joint_state_reader, "deserialize_message", None)
+    monkeypatch.setattr(joint_state_reader.bounded, "read", None)
     later = message(stamp=(8, 1), position=[0.1, 0.2, 0.3], velocity=[0.4, 0.5, 0.6])
     stamp_ns, position, velocity = reader.read(serialize_message(later))
     assert stamp_ns == 8_000_000_001
@@ -107,6 +107,36 @@ def test_bytes_that_are_no_joint_state_are_refused():
     counts[12:16] = struct.pack("<I", 2**31)
     with pytest.raises(JointStateError):
         reader.read(bytes(counts))
+
+
+def test_very_many_joints_are_refused_before_any_work_and_the_stamp_is_told(monkeypatch):
+    reader = JointStateReader(OURS)
+    most = [*(f"joint{number}" for number in range(1021)), *OURS]
+    assert len(serialize_message(message(most))) < bounded.LARGEST_BYTES
+    np.testing.assert_array_equal(reader.read(serialize_message(message(most))).position, [1022.0, 1023.0, 1024.0])
+    monkeypatch.setattr(bounded, "deserialize_message", None)
+    data = serialize_message(message([*most, "one more"], frame="some frame"))
+    with pytest.raises(JointStateError, match="1025 joint names, expected at most 1024") as refused:
+        reader.read(data)
+    assert refused.value.stamp_ns == 7_000_000_009
+
+
+@pytest.mark.parametrize(
+    "large", [{"frame": 70_000 * "x"}, {"effort": np.zeros(3_000_000)}, {"names": [*OURS, 70_000 * "x"]}]
+)
+def test_a_message_larger_than_any_robots_is_refused_unread(monkeypatch, large):
+    data = serialize_message(message(large.pop("names", OURS), **large))
+    monkeypatch.setattr(bounded, "deserialize_message", None)
+    with pytest.raises(JointStateError, match="bytes, expected at most 65536") as refused:
+        JointStateReader(OURS).read(data)
+    assert refused.value.stamp_ns == 7_000_000_009
+
+
+@given(st.binary(max_size=64), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
+def test_whatever_counts_a_message_claims_it_is_read_or_refused(rest, frame_bytes, names):
+    data = b"\x00\x01\x00\x00" + struct.pack("<iII", 1, 2, frame_bytes) + rest + struct.pack("<I", names)
+    with pytest.raises(JointStateError):
+        JointStateReader(OURS).read(data)
 
 
 def outcome(reader, sent):

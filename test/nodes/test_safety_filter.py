@@ -73,7 +73,8 @@ class Bench(Node):
     def state(self, names: list[str] | None = None, value: float = 0.1) -> None:
         self.time_ns += 50_000_000
         names = names or JOINTS
-        message = JointState(name=names, position=[value] * len(names), velocity=[0.01 * self.time_ns] * len(names))
+        count = len(names)
+        message = JointState(name=names, position=[value] * count, velocity=[5.0 + 1e-12 * self.time_ns] * count)
         set_ns(message.header.stamp, self.time_ns)
         self.states.publish(message)
 

@@ -33,6 +33,7 @@ class Rig:
         soft_limits=None,
         drive=None,
         gravity=None,
+        plausible=None,
         tracks_object=False,
         **changes,
     ):
@@ -47,6 +48,7 @@ class Rig:
             soft_limits,
             drive,
             gravity=None if gravity is None else GravityTerm(gravity, EFFORT, 1000.0),
+            plausible=plausible,
             tracks_object=tracks_object,
         )
         self.now = 1_000 * MS

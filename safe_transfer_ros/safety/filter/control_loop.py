@@ -7,7 +7,8 @@ proposals are answered at once.
 
 Real time: the rules go by the steady clock, and every joint state is answered at once with the newest accepted
 proposal. A proposal that overtook the joint state it answers waits for it, no longer than the action timeout and no
-longer than the next proposal is away, and its age counts from receipt all the same.
+longer than the next proposal is away, and its age counts from receipt all the same. What may have waited while this
+process itself stood still is as old as it may be, see receipt.py.
 
 What goes out is what `publish` is handed, in that order. Nothing here reads a clock: each call brings the steady time.
 """
@@ -21,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from safe_transfer_ros.safety.filter.proposal import Proposal
+from safe_transfer_ros.safety.filter.receipt import SETTLE_S, ReceiptClock
 from safe_transfer_ros.safety.filter.safety_filter import SafetyFilter
 from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict
 
@@ -106,6 +108,7 @@ class ControlLoop:
         self._judged: Proposal | None = None  # one whose decision waits for the torque of the next cycle
         self._recorded_mode = rules.mode  # of the last cycle; a stop is recorded where something could move
         self._unrecorded = 0  # reasons of the cycles since the last decision
+        self._receipt = ReceiptClock()
         self._heard_ns: int | None = None  # when a joint state or a proposal came last
 
     def time(self, steady_ns: int) -> int:
@@ -117,7 +120,8 @@ class ControlLoop:
     def joint_state(self, stamp_ns: int, position: Array, velocity: Array, steady_ns: int) -> None:
         """Take in a joint state; see `SafetyFilter.observe_state`."""
         self.state_stamp_ns, self._heard_ns = stamp_ns, steady_ns
-        self._rules.observe_state(stamp_ns, position, velocity, self.time(steady_ns))
+        received_ns = self._received(steady_ns)
+        self._rules.observe_state(stamp_ns, position, velocity, self.time(steady_ns), received_ns)
         self._answer(steady_ns)
 
     def unusable_joint_state(self, stamp_ns: int | None, steady_ns: int) -> None:
@@ -130,7 +134,8 @@ class ControlLoop:
 
     def object_pose(self, stamp_ns: int, pose: Array, steady_ns: int) -> Reason:
         """Take in a pose of the task's object; see `SafetyFilter.observe_object`. `sight` is to see it first."""
-        return self._rules.observe_object(stamp_ns, pose, self.time(steady_ns))
+        received_ns = self._received(steady_ns)
+        return self._rules.observe_object(stamp_ns, pose, self.time(steady_ns), received_ns)
 
     def sighted(self, steady_ns: int) -> None:
         """What `sight` sees has changed: in lockstep a proposal may have waited for it."""
@@ -144,21 +149,35 @@ class ControlLoop:
             return
         self._heard_ns = steady_ns
         if self.lockstep:
+            self._receipt.look(steady_ns)
             self._waiting = proposal
             self._pair(steady_ns)
         else:
             self._take(proposal, steady_ns)
+
+    def unread_proposal(self, steady_ns: int) -> None:
+        """Take in that a proposal came which was too large to be looked at."""
+        self._receipt.look(steady_ns)
+        self._rules.reject(Reason.PROPOSAL_WRONG_LENGTH, self.time(steady_ns))
 
     def propose_motion(self, proposal: Proposal, steady_ns: int) -> None:
         """Take in a proposal of a motion under its own limit: bounded like any other, and no part of a record."""
         if self._rules.own_limit is not None:
             self._take(proposal, steady_ns)
 
+    def offer_limit(self, iteration: int, torque_limit: float, lease_s: float, steady_ns: int) -> str | None:
+        """Take in a torque limit, whose lease is on the steady clock in both modes; see `SafetyFilter.offer_limit`."""
+        received_ns = self._receipt.look(steady_ns)
+        return self._rules.offer_limit(iteration, torque_limit, lease_s, steady_ns, received_ns)
+
     # What an operator or a supervisor does ---
 
     def arm(self, steady_ns: int, standing: Reason = Reason.NONE, own_limit: float | None = None) -> str | None:
-        """See `SafetyFilter.arm`."""
+        """See `SafetyFilter.arm`; refused as well where joint states yet to be taken would count as stale."""
         self._motion_over()
+        stood_s = 0.0 if self.lockstep else (steady_ns - self._receipt.look(steady_ns)) * 1e-9
+        if stood_s and stood_s + SETTLE_S > self._rules.settings.joint_state_timeout_s:
+            return f"the filter itself stood still for {stood_s:.3g} s: joint states have no age yet, try again"
         return self._rules.arm(self.time(steady_ns), standing, own_limit)
 
     def disarm(self, steady_ns: int) -> None:
@@ -192,6 +211,7 @@ class ControlLoop:
           Why the filter must be tripped and the arm stopped; NONE where nothing is wrong. Only in lockstep, where the
           rules' own timeouts stand still with the robot's time.
         """
+        self._receipt.look(steady_ns)
         silent_ns = 0 if self._heard_ns is None else steady_ns - self._heard_ns
         if self.lockstep:
             if not self._rules.moving or silent_ns <= self._lockstep_timeout_ns:
@@ -204,6 +224,11 @@ class ControlLoop:
         return Reason.NONE
 
     # Rules ---
+
+    def _received(self, steady_ns: int) -> int:
+        """The earliest receipt of what is taken now, on the rules' clock; in lockstep that stands still meanwhile."""
+        received_ns = self._receipt.look(steady_ns)
+        return self.time(steady_ns) if self.lockstep else received_ns
 
     def _motion_over(self) -> None:
         """A motion ends or begins: in real time a proposal that still waits belongs to the one before."""
@@ -242,7 +267,7 @@ class ControlLoop:
         self._judge_waiting(now, at_once=True)
         if self._judged is not None:  # two between two joint states: each gets its decision
             self._cycle(now, now)
-        self._waiting, self._waiting_since = proposal, now
+        self._waiting, self._waiting_since = proposal, self._receipt.look(now)
         self._judge_waiting(now)
 
     def _judge_waiting(self, now: int, *, at_once: bool = False) -> None:

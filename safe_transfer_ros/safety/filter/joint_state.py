@@ -8,6 +8,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from safe_transfer_ros.safety.filter.plausibility import Plausibility
 from safe_transfer_ros.safety.filter.proposal import all_finite
 from safe_transfer_ros.safety.reasons import Reason
 
@@ -33,14 +34,18 @@ class JointStateWatch:
       changed_ns: Receipt of the newest state that differed in any bit of value from the one before.
     """
 
-    def __init__(self, n_joints: int, timeout_s: float, frozen_timeout_s: float) -> None:
+    def __init__(
+        self, n_joints: int, timeout_s: float, frozen_timeout_s: float, plausible: Plausibility | None = None
+    ) -> None:
         """Start having seen nothing.
 
         Args:
           n_joints: Number of joints.
           timeout_s: Age beyond which a state is stale, s.
           frozen_timeout_s: Time without any change beyond which states are frozen, s.
+          plausible: What a state can be at all; without it, anything finite.
         """
+        self._plausible = plausible
         self._position: Array = np.zeros(n_joints)
         self._velocity: Array = np.zeros(n_joints)
         self.position = read_only(self._position)
@@ -50,36 +55,59 @@ class JointStateWatch:
         self._shape = (n_joints,)
         self.set_timeouts(timeout_s, frozen_timeout_s)
         self._received_ns: int | None = None
-        self._finite = True
+        self._taken_ns = 0
+        self._fault = ""
 
-    def observe(self, stamp_ns: int, position: Array, velocity: Array, now_ns: int, *, ordered: bool) -> Reason:
+    def observe(
+        self,
+        stamp_ns: int,
+        position: Array,
+        velocity: Array,
+        now_ns: int,
+        *,
+        ordered: bool,
+        received_ns: int | None = None,
+    ) -> Reason:
         """Take in a joint state.
 
         Args:
           stamp_ns: The robot's stamp.
           position: Shape (n_joints,), rad; any floats whatever.
           velocity: Shape (n_joints,), rad/s; any floats whatever.
-          now_ns: Steady time of receipt.
-          ordered: Refuse a stamp that was set back. Without torque at stake it becomes the new order instead, or
-            a robot whose clock was mended could never be used again. One that stands still is never a new state.
+          now_ns: Steady time.
+          ordered: Refuse a stamp that was set back, and a jump. Without torque at stake they become the new order
+            instead, or a robot whose clock was fixed, or that was put elsewhere, could never be used again. A stamp
+            that stands still is never a new state.
+          received_ns: Steady time from which its age counts; now, by default.
 
         Returns:
           NONE when taken, else why not.
         """
         if position.shape != self._shape or velocity.shape != self._shape:
             return Reason.JOINT_STATE_WRONG_JOINTS
-        if not (all_finite(position) and all_finite(velocity)):
-            self._finite = False
+        plausible = self._plausible
+        possible = plausible is not None and plausible.possible(position, velocity)  # then it is finite too
+        if not possible and not (all_finite(position) and all_finite(velocity)):
+            self._fault = "the newest joint state is not finite"
             return Reason.JOINT_STATE_NOT_FINITE
+        if plausible is not None and not possible:
+            self._fault = "the newest joint state cannot be: far outside a joint's range or speed"
+            return Reason.JOINT_STATE_IMPLAUSIBLE
         if stamp_ns == self.stamp_ns or (ordered and stamp_ns < self.stamp_ns):
             return Reason.JOINT_STATE_STALE
+        if plausible is not None and ordered and self._received_ns is not None:
+            elapsed_s = max(now_ns - self._taken_ns, stamp_ns - self.stamp_ns) * 1e-9
+            if not plausible.reachable(self._position, position, elapsed_s):
+                self._fault = "the newest joint state cannot be: too far from the one before"
+                return Reason.JOINT_STATE_IMPLAUSIBLE
         if self._differs(position, velocity):
             self.changed_ns = now_ns
             np.copyto(self._position, position)
             np.copyto(self._velocity, velocity)
         self.stamp_ns = stamp_ns
-        self._received_ns = now_ns
-        self._finite = True
+        self._taken_ns = now_ns
+        self._received_ns = now_ns if received_ns is None else received_ns
+        self._fault = ""
         return Reason.NONE
 
     def set_timeouts(self, timeout_s: float, frozen_timeout_s: float) -> None:
@@ -107,10 +135,10 @@ class JointStateWatch:
 
     def problem(self, now_ns: int) -> str | None:
         """Why the arm must not move on this state; None when it may."""
+        if self._fault:
+            return self._fault
         if self._received_ns is None:
             return "no joint state has come"
-        if not self._finite:
-            return "the newest joint state is not finite"
         if self.stale(now_ns):
             age_s, allowed_s = (now_ns - self._received_ns) * 1e-9, self._timeout_ns * 1e-9
             return f"the newest joint state is {age_s:.3g} s old (at most {allowed_s:g} s)"

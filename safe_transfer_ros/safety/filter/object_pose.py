@@ -45,13 +45,14 @@ class ObjectPoseWatch:
         """From now on a pose is stale, and poses are frozen, beyond these, s."""
         self._timeout_ns, self._frozen_ns = round(timeout_s * 1e9), round(frozen_timeout_s * 1e9)
 
-    def observe(self, stamp_ns: int, pose: Array, now_ns: int) -> Reason:
+    def observe(self, stamp_ns: int, pose: Array, now_ns: int, received_ns: int | None = None) -> Reason:
         """Take in a pose.
 
         Args:
           stamp_ns: Its stamp. One set back is a new order: a camera's clock may be mended.
           pose: Position and quaternion x y z w, shape (7,); any floats whatever.
-          now_ns: Steady time of receipt.
+          now_ns: Steady time.
+          received_ns: Steady time from which its age counts; now, by default.
 
         Returns:
           NONE when taken, else why not.
@@ -64,7 +65,8 @@ class ObjectPoseWatch:
         if not np.array_equal(pose, self._pose):
             self.changed_ns = now_ns
             np.copyto(self._pose, pose)
-        self.stamp_ns, self._received_ns, self._finite = stamp_ns, now_ns, True
+        self._received_ns = now_ns if received_ns is None else received_ns
+        self.stamp_ns, self._finite = stamp_ns, True
         return Reason.NONE
 
     def forget_age(self, now_ns: int) -> None:

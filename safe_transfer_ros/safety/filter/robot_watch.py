@@ -9,6 +9,7 @@ import numpy.typing as npt
 from safe_transfer_ros.safety.filter.gravity_term import GravityTerm
 from safe_transfer_ros.safety.filter.joint_state import JointStateWatch
 from safe_transfer_ros.safety.filter.object_pose import ObjectPoseWatch
+from safe_transfer_ros.safety.filter.plausibility import Plausibility
 from safe_transfer_ros.safety.filter.settings import FilterSettings
 from safe_transfer_ros.safety.reasons import Reason
 
@@ -16,7 +17,9 @@ Array = npt.NDArray[np.float64]
 
 _NONE = Reason.NONE
 _OBJECT_CAUSES = Reason.OBJECT_POSE_STALE | Reason.OBJECT_POSE_FROZEN | Reason.OBJECT_POSE_NOT_FINITE
-_STATE_CAUSES = Reason.JOINT_STATE_STALE | Reason.JOINT_STATE_NOT_FINITE | Reason.CLOCK_WENT_BACK
+_STATE_CAUSES = (
+    Reason.JOINT_STATE_STALE | Reason.JOINT_STATE_NOT_FINITE | Reason.JOINT_STATE_IMPLAUSIBLE | Reason.CLOCK_WENT_BACK
+)
 _NO_GRAVITY = "the torque that carries the arm, g(q), cannot be told: it raised or is not finite; check the description"
 
 
@@ -29,10 +32,16 @@ class RobotWatch:
     """
 
     def __init__(
-        self, n_joints: int, settings: FilterSettings, gravity: GravityTerm | None, *, tracks_object: bool
+        self,
+        n_joints: int,
+        settings: FilterSettings,
+        gravity: GravityTerm | None,
+        plausible: Plausibility | None,
+        *,
+        tracks_object: bool,
     ) -> None:
         """Start having seen nothing; see `SafetyFilter`."""
-        self.state = JointStateWatch(n_joints, settings.joint_state_timeout_s, settings.frozen_timeout_s)
+        self.state = JointStateWatch(n_joints, settings.joint_state_timeout_s, settings.frozen_timeout_s, plausible)
         self.object = (
             ObjectPoseWatch(settings.object_timeout_s, settings.object_frozen_timeout_s) if tracks_object else None
         )

@@ -29,6 +29,7 @@ from safe_transfer_ros.safety.filter.drive import Drive, begun, driven
 from safe_transfer_ros.safety.filter.filter_modes import FilterModes
 from safe_transfer_ros.safety.filter.gravity_term import GravityTerm
 from safe_transfer_ros.safety.filter.joint_state import read_only
+from safe_transfer_ros.safety.filter.plausibility import Plausibility
 from safe_transfer_ros.safety.filter.proposal import Proposal, fault_of
 from safe_transfer_ros.safety.filter.robot_watch import RobotWatch
 from safe_transfer_ros.safety.filter.settings import FilterSettings
@@ -77,6 +78,7 @@ class SafetyFilter(FilterModes):
         drive: Drive | None = None,
         *,
         gravity: GravityTerm | None = None,
+        plausible: Plausibility | None = None,
         tracks_object: bool = False,
     ) -> None:
         """Start DISARMED, at zero torque, having seen nothing.
@@ -95,6 +97,7 @@ class SafetyFilter(FilterModes):
             the drive's size, the gate judges actions, and the envelope bounds the drive's torque. A motion under its
             own limit is proposed in torques all the same.
           gravity: What carries an arm that does not carry itself, added behind every other bound; none by default.
+          plausible: What a joint state can be at all; by default anything finite is believed.
           tracks_object: The task has an object: without fresh and finite poses of it nothing may move.
 
         Raises:
@@ -109,7 +112,7 @@ class SafetyFilter(FilterModes):
         if gate is not None and observe is None:
             raise ValueError("a gate needs observe, the task's own view of the state")
         n = len(self.joint_names)
-        robot = RobotWatch(n, settings, gravity, tracks_object=tracks_object)
+        robot = RobotWatch(n, settings, gravity, plausible, tracks_object=tracks_object)
         super().__init__(settings, guard, robot, TorqueOutput(effort_limit, settings, soft_limits))
         self._gate = gate
         self._observe = observe
@@ -143,34 +146,38 @@ class SafetyFilter(FilterModes):
 
     # What arrives ---
 
-    def observe_state(self, stamp_ns: int, position: Array, velocity: Array, now_ns: int) -> Reason:
+    def observe_state(
+        self, stamp_ns: int, position: Array, velocity: Array, now_ns: int, received_ns: int | None = None
+    ) -> Reason:
         """Take in a joint state, matched to `joint_names` by the caller.
 
         Args:
           stamp_ns: The robot's stamp.
           position: Shape (n_joints,), rad; any floats whatever.
           velocity: Shape (n_joints,), rad/s; any floats whatever.
-          now_ns: Steady time of receipt.
+          now_ns: Steady time.
+          received_ns: Steady time from which its age counts, where it may have waited; now, by default.
 
         Returns:
-          NONE when taken, else why not. A non-finite one also trips an armed filter.
+          NONE when taken, else why not. One that is not finite, or cannot be, also trips an armed filter.
         """
         self._advance(now_ns)
         moving = self.mode is _ARMED or self.mode is _HOLDING
-        reason = self._state.observe(stamp_ns, position, velocity, now_ns, ordered=moving)
+        reason = self._state.observe(stamp_ns, position, velocity, now_ns, ordered=moving, received_ns=received_ns)
         if reason is _NONE:
             return _NONE
-        if reason is Reason.JOINT_STATE_NOT_FINITE:
+        if reason in (Reason.JOINT_STATE_NOT_FINITE, Reason.JOINT_STATE_IMPLAUSIBLE):
             self._trip(Event.STATE_FAULT, reason, now_ns)
         return self._note(reason)
 
-    def observe_object(self, stamp_ns: int, pose: Array, now_ns: int) -> Reason:
+    def observe_object(self, stamp_ns: int, pose: Array, now_ns: int, received_ns: int | None = None) -> Reason:
         """Take in a pose of the task's object.
 
         Args:
           stamp_ns: Its stamp.
           pose: Position x y z, m, and quaternion x y z w, shape (7,); any floats whatever.
-          now_ns: Steady time of receipt.
+          now_ns: Steady time.
+          received_ns: Steady time from which its age counts; now, by default.
 
         Returns:
           NONE when taken, else why not. One that is not finite, or no rotation, also trips an armed filter.
@@ -178,7 +185,7 @@ class SafetyFilter(FilterModes):
         self._advance(now_ns)
         if self._robot.object is None:
             return _NONE
-        reason = self._robot.object.observe(stamp_ns, pose, now_ns)
+        reason = self._robot.object.observe(stamp_ns, pose, now_ns, received_ns)
         if reason is Reason.OBJECT_POSE_NOT_FINITE:
             self._trip(Event.STATE_FAULT, reason, now_ns)
         return self._note(reason)
@@ -227,17 +234,17 @@ class SafetyFilter(FilterModes):
         return _NONE
 
     def reject(self, reason: Reason, now_ns: int) -> Reason:
-        """Record a message the caller could not even hand over: no joint state of this robot, say.
+        """Record a message the caller could not even hand over: no joint state of this robot, say. No verdict changes.
 
         Returns:
           `reason`.
         """
         self._advance(now_ns)
-        if reason & (Reason.PROPOSAL_WRONG_JOINTS | Reason.PROPOSAL_WRONG_LENGTH):
-            return self._refuse(reason)
         return self._note(reason)
 
-    def offer_limit(self, iteration: int, torque_limit: float, lease_s: float, now_ns: int) -> str | None:
+    def offer_limit(
+        self, iteration: int, torque_limit: float, lease_s: float, now_ns: int, received_ns: int | None = None
+    ) -> str | None:
         """Let the guard judge a torque-limit message; a refusal shows in `last_reasons`.
 
         Args:
@@ -245,10 +252,13 @@ class SafetyFilter(FilterModes):
           torque_limit: The limit, N·m.
           lease_s: How long it may stand without being renewed, s.
           now_ns: Steady time, the one `cycle` gets as its lease time.
+          received_ns: Steady time from which the lease counts, where the message may have waited; now, by default.
 
         Returns:
           None when accepted, else why not.
         """
+        if received_ns is not None:
+            lease_s -= (now_ns - received_ns) * 1e-9
         refusal = self.guard.offer(iteration, torque_limit, lease_s, now_ns)
         if refusal:
             self._note(Reason.LIMIT_REFUSED)

@@ -17,6 +17,7 @@ _UNDAMPED = (
     Reason.JOINT_STATE_STALE
     | Reason.JOINT_STATE_NOT_FINITE
     | Reason.JOINT_STATE_FROZEN
+    | Reason.JOINT_STATE_IMPLAUSIBLE
     | Reason.CLOCK_WENT_BACK
     | Reason.SHUTDOWN
 )

@@ -180,11 +180,14 @@ def test_a_wrong_length_refuses_it(rig, field, length):
 
 def test_what_the_caller_could_not_match_is_recorded(rig):
     arm = rig().run()
-    assert arm.filter.reject(Reason.PROPOSAL_WRONG_JOINTS, arm.now) is Reason.PROPOSAL_WRONG_JOINTS
+    assert arm.filter.reject(Reason.PROPOSAL_WRONG_LENGTH, arm.now) is Reason.PROPOSAL_WRONG_LENGTH
+    assert arm.filter.verdict is Verdict.ACCEPTED, "it is about the latest proposal that was handed over"
+    assert arm.propose(fault=Reason.PROPOSAL_WRONG_JOINTS) is Reason.PROPOSAL_WRONG_JOINTS
     assert arm.filter.verdict is Verdict.REJECTED
     arm.filter.reject(Reason.JOINT_STATE_WRONG_JOINTS, arm.now)
     arm.cycle()
-    assert arm.filter.last_reasons == Reason.PROPOSAL_WRONG_JOINTS | Reason.JOINT_STATE_WRONG_JOINTS
+    everything = Reason.PROPOSAL_WRONG_LENGTH | Reason.PROPOSAL_WRONG_JOINTS | Reason.JOINT_STATE_WRONG_JOINTS
+    assert arm.filter.last_reasons == everything
     arm.cycle()
     assert arm.filter.last_reasons is Reason.NONE
 

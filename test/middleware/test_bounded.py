@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A message's size is looked at before the message."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Iterator
+
+import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.experimental import EventsExecutor
+from rclpy.node import Node
+from rclpy.serialization import serialize_message
+from safe_transfer_msgs.msg import PolicyAction, TorqueLimit
+
+from safe_transfer_ros.launching import domain
+from safe_transfer_ros.middleware import bounded, topics
+
+
+def test_a_message_of_the_largest_size_is_read_and_one_byte_more_is_not() -> None:
+    data = serialize_message(TorqueLimit(iteration=3))
+    assert bounded.read(data, TorqueLimit, len(data)).iteration == 3
+    with pytest.raises(
+        bounded.MessageError, match=f"of {len(data)} bytes, expected at most {len(data) - 1}"
+    ) as refused:
+        bounded.read(data, TorqueLimit, len(data) - 1)
+    assert refused.value.oversized
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00", b"\xff" * 40, b"\x00\x01\x00\x00" + b"\xff" * 40])
+def test_bytes_that_are_no_message_are_refused_as_that(data: bytes) -> None:
+    with pytest.raises(bounded.MessageError, match="no PolicyAction") as refused:
+        bounded.read(data, PolicyAction)
+    assert not refused.value.oversized
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    context = Context()
+    rclpy.init(context=context, domain_id=domain.claim().number)
+    made = Node("bounded", context=context)
+    yield made
+    made.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+def test_a_subscription_takes_the_good_and_tells_of_the_rest(node: Node) -> None:
+    taken: list[PolicyAction] = []
+    refused: list[bounded.MessageError] = []
+    publisher = topics.PROPOSALS.advertise(node)
+    bounded.listen(node, topics.PROPOSALS, taken.append, refused=refused.append)
+    executor = EventsExecutor(context=node.context)
+    executor.add_node(node)
+    while publisher.get_subscription_count() < 1:
+        executor.spin_once(timeout_sec=0.01)
+    large = PolicyAction(step=2, effort=array("d", bytes(3_000_000)))
+    for message in (
+        PolicyAction(step=1),
+        serialize_message(large),
+        b"\x00\x01\x00\x00" + b"\xff" * 99,
+        PolicyAction(step=3),
+    ):
+        publisher.publish(message)
+    deadline = time.monotonic() + 20.0
+    while len(taken) + len(refused) < 4 and time.monotonic() < deadline:
+        executor.spin_once(timeout_sec=0.01)
+    assert [message.step for message in taken] == [1, 3]
+    assert [error.oversized for error in refused] == [True, False]

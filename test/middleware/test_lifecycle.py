@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a lifecycle node put into the graph when it was configured leaves it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import rclpy
+from rclpy.action import ActionClient, ActionServer
+from rclpy.context import Context
+from rclpy.lifecycle import TransitionCallbackReturn
+from safe_transfer_msgs.action import Rollout
+from std_msgs.msg import Bool
+from std_srvs.srv import Trigger
+
+from safe_transfer_ros.launching import domain
+from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware.lifecycle import ManagedNode
+
+SUCCESS = TransitionCallbackReturn.SUCCESS
+
+
+class Everything(ManagedNode):
+    """Has one of each before it is configured, and one of each from then on."""
+
+    fails = False
+
+    def __init__(self, context: Context) -> None:
+        super().__init__("everything", context=context)
+        self.create("before")
+
+    def create(self, when: str) -> None:
+        self.create_publisher(Bool, f"{when}/out", qos.STREAM)
+        self.create_subscription(Bool, f"{when}/in", lambda _: None, qos.STREAM)
+        self.create_service(Trigger, f"{when}/service", lambda _, answer: answer)
+        self.create_client(Trigger, f"{when}/client")
+        self.create_timer(1.0, lambda: None)
+        ActionServer(self, Rollout, f"{when}/action", lambda _: Rollout.Result())
+        ActionClient(self, Rollout, f"{when}/other")
+
+    def configure(self) -> None:
+        self.create("configured")
+        if self.fails:
+            raise ValueError("cannot be")
+
+    def counts(self) -> list[int]:
+        kinds = (self.publishers, self.subscriptions, self.services, self.clients, self.timers, self.waitables)
+        return [len(list(kind)) for kind in kinds]
+
+
+@pytest.fixture
+def node() -> Iterator[Everything]:
+    context = Context()
+    rclpy.init(context=context, domain_id=domain.claim().number)
+    made = Everything(context)
+    yield made
+    made.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+def test_cleanup_leaves_what_was_there_before(node: Everything) -> None:
+    before = node.counts()
+    for _ in range(3):
+        assert node.trigger_configure() == SUCCESS
+        assert all(now > then for now, then in zip(node.counts(), before, strict=True))
+        assert node.trigger_activate() == SUCCESS
+        assert node.trigger_deactivate() == SUCCESS
+        assert node.trigger_cleanup() == SUCCESS
+        assert node.counts() == before
+    assert node.count_publishers("configured/out") == 0 and node.count_publishers("before/out") == 1
+
+
+def test_a_configuration_that_failed_leaves_nothing_either(node: Everything) -> None:
+    before = node.counts()
+    node.fails = True
+    assert node.trigger_configure() != SUCCESS
+    assert node.counts() == before
+    node.fails = False
+    assert node.trigger_configure() == SUCCESS
