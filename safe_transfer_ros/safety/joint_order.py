@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,6 +25,7 @@ class JointOrder:
     """
 
     _KEPT = 8  # a publisher that shuffles names must not grow our memory
+    MAX_NAMES = 1024  # a whole humanoid has a tenth of them; more are refused before any is looked at
 
     def __init__(self, expected: Sequence[str], *, extra_allowed: bool = True) -> None:
         """Fix our order.
@@ -54,9 +56,11 @@ class JointOrder:
           Read-only positions, shape (n_joints,).
 
         Raises:
-          JointOrderError: if a joint of ours is missing, any name is repeated, or there are further joints
-            where none are allowed.
+          JointOrderError: if there are more than MAX_NAMES names, a joint of ours is missing, any name is repeated,
+            or there are further joints where none are allowed. It names a few joints at most, whatever came in.
         """
+        if len(names) > self.MAX_NAMES:
+            raise JointOrderError(f"{len(names)} joint names, expected at most {self.MAX_NAMES}")
         key = tuple(names)
         found = self._known.get(key)
         if found is None:
@@ -67,22 +71,28 @@ class JointOrder:
         return found
 
     def _match(self, names: tuple[str, ...]) -> npt.NDArray[np.intp]:
+        places = {name: place for place, name in enumerate(names)}
         faults = []
-        missing = [name for name in self.names if name not in names]
+        missing = [name for name in self.names if name not in places]
         if missing:
             faults.append(f"missing {', '.join(missing)}")
-        repeated = _repeated(names)
-        if repeated:
-            faults.append(f"repeated {', '.join(repeated)}")
-        extra = [name for name in names if name not in self.names]
-        if extra and not self._extra_allowed:
-            faults.append(f"not expected {', '.join(extra)}")
+        if len(places) < len(names):
+            faults.append(f"repeated {_listed(_repeated(names))}")
+        if not self._extra_allowed and len(places) > len(self.names) - len(missing):
+            ours = frozenset(self.names)
+            faults.append(f"not expected {_listed([name for name in names if name not in ours])}")
         if faults:
             raise JointOrderError(f"joint names do not fit: {'; '.join(faults)}; expected {', '.join(self.names)}")
-        indices = np.array([names.index(name) for name in self.names], dtype=np.intp)
+        indices = np.array([places[name] for name in self.names], dtype=np.intp)
         indices.flags.writeable = False
         return indices
 
 
 def _repeated(names: tuple[str, ...]) -> list[str]:
-    return sorted({name for name in names if names.count(name) > 1})
+    return sorted(name for name, count in Counter(names).items() if count > 1)
+
+
+def _listed(names: list[str]) -> str:
+    """A few names, each cut to a few letters: they may come from a stranger."""
+    shown = ", ".join(name[:64] for name in names[:8])
+    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"

@@ -99,6 +99,13 @@ class Bench(Node):
             request.parameters.append(Parameter(name=name, value=ParameterValue(type=kind, double_value=value)))
         return self.call(self.set_parameters, request).result
 
+    def an_iteration(self) -> None:
+        """A proposal decided on, and disarmed again: what a higher limit asks for."""
+        self.state()
+        assert self.armed().success
+        self.step(0, [0.01] * 7)
+        assert self.armed(False).success
+
     def step(self, step: int, effort: list[float], **changes: object) -> tuple[array[float], SafetyDecision]:
         """One lockstep exchange: state and proposal in, command and decision out."""
         commands, decisions = len(self.commands), len(self.decisions)
@@ -261,10 +268,11 @@ def test_a_limit_that_breaks_a_rule_is_refused_and_the_old_one_stands(bench: Ben
         message.lease.sec = 5
         bench.limits.publish(message)
 
+    bench.an_iteration()
     offer(1, 0.105)
     bench.until(lambda: bench.status.iteration == 1, "the limit of iteration 1")
     assert bench.status.torque_limit == 0.105
-    for iteration, value in ((2, 0.2), (2, NAN), (2, 99.0), (0, 0.1)):
+    for iteration, value in ((2, 0.2), (2, NAN), (2, 99.0), (0, 0.1), (2, 0.106)):
         bench.status.message = ""
         offer(iteration, value)
         bench.until(lambda: bench.status.message != "", f"a refusal of {value} for iteration {iteration}")
@@ -273,6 +281,7 @@ def test_a_limit_that_breaks_a_rule_is_refused_and_the_old_one_stands(bench: Ben
 
 
 def test_a_lost_lease_falls_back_to_the_lowest_limit(bench: Bench) -> None:
+    bench.an_iteration()
     message = TorqueLimit(iteration=1, torque_limit=0.105)
     message.lease.nanosec = 300_000_000
     bench.limits.publish(message)

@@ -55,3 +55,32 @@ def test_the_same_names_are_matched_once_and_shuffled_ones_do_not_pile_up():
 def test_our_own_order_must_make_sense(expected):
     with pytest.raises(JointOrderError):
         JointOrder(expected)
+
+
+def test_a_message_with_very_many_names_costs_no_time_and_no_memory():
+    order = JointOrder(NAMES)
+    with pytest.raises(JointOrderError, match="40000 joint names, expected at most 1024"):
+        order.indices([f"joint{number}" for number in range(40_000)])
+    assert not order._known
+    most = [f"joint{number}" for number in range(JointOrder.MAX_NAMES - 3)] + NAMES
+    np.testing.assert_array_equal(order.indices(most), [1021, 1022, 1023])
+    with pytest.raises(JointOrderError, match="and 1013 more; expected") as refused:
+        JointOrder(NAMES, extra_allowed=False).indices(most)
+    assert len(str(refused.value)) < 300
+
+
+def test_matching_looks_at_each_name_a_few_times_whatever_its_place():
+    """One look-up a name: names are counted as they are compared."""
+    compared = 0
+
+    class Counted(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+    JointOrder(NAMES).indices([*(Counted(f"joint{number}") for number in range(1000)), *NAMES])
+    assert compared < 50

@@ -347,6 +347,8 @@ class SafetyFilter:
             return self._refuse(Reason.PROPOSAL_NOT_FINITE)
         self._enter(Event.PROPOSAL)
         self._proposals.accept(proposal.stamp_ns, now_ns if received_ns is None else received_ns)
+        if self.own_limit is None:  # a reset move tells nothing about the limit
+            self.guard.decide()
         return _NONE
 
     def reject(self, reason: Reason, now_ns: int) -> Reason:
@@ -372,7 +374,8 @@ class SafetyFilter:
         Returns:
           None when accepted, else why not.
         """
-        refusal = self.guard.offer(iteration, torque_limit, lease_s, now_ns)
+        moving = self.mode is _ARMED or self.mode is _HOLDING
+        refusal = self.guard.offer(iteration, torque_limit, lease_s, now_ns, moving=moving)
         if refusal:
             self._note(Reason.LIMIT_REFUSED)
         return refusal
