@@ -409,7 +409,8 @@ class SafetyFilter(ManagedNode):
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         # Permission is for arming: the supervisor gives none to a filter that is tripped.
-        refusal = self._filter.reset(self._now(), self._standing.reasons() & ~Reason.NO_PERMISSION)
+        standing = self._standing.reasons(moving=bool(self._filter.cause & Reason.SECOND_PUBLISHER))
+        refusal = self._filter.reset(self._now(), standing & ~Reason.NO_PERMISSION)
         self._tell_changes()
         return _answer(response, refusal)
 
