@@ -82,8 +82,8 @@ class StandingCauses:
         """All that stands against motion.
 
         Args:
-          moving: Whether the arm may move now, or was stopped for a second publisher: one more publisher of joint states
-            is then a second one until it is known to speak of other joints. Else it only forbids arming, see `refusal`.
+          moving: Whether the arm may move now, or was stopped for a second publisher: one more of joint states is then
+            a second one until it is known to speak of other joints. Else it only forbids arming, see `refusal`.
         """
         reasons = Reason.NONE
         now = self._look()
