@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from rclpy.node import Node
@@ -40,10 +41,15 @@ class StopTopic:
         for profile in (qos.PROPOSALS, qos.VIEW):
             node.create_subscription(Bool, TOPIC, self._on_message, profile)
         self._present: frozenset[tuple[int, ...]] = frozenset()
+        self._press = False  # heard without its number, and not yet with it
 
     def _on_message(self, message: Bool) -> None:
         if message.data:
+            self._press = True
             self._pressed()
+        else:
+            self.look(time.monotonic_ns())
+            self._press &= self._buttons.pressed or self._buttons.unheard() is not None
 
     def look(self, now_ns: int) -> None:
         """Take in what was said, and who is there, up to steady time `now_ns`."""
@@ -55,10 +61,11 @@ class StopTopic:
             self._buttons.see(present)
         for said in self._messages.look(now_ns):
             self._buttons.hear(said.sequence, bool(said.message.data), said.found_ns)
+            self._press &= self._buttons.unheard() is not None
 
     def problem(self, now_ns: int) -> str | None:
         """Why the arm must not move at steady time `now_ns`; None when it may."""
-        return self._buttons.problem(now_ns)
+        return "the external stop is pressed" if self._press else self._buttons.problem(now_ns)
 
     def unheard(self) -> str | None:
         """Why the filter must not be armed though nothing is known to be pressed."""

@@ -244,7 +244,7 @@ class PolicyServer(ManagedNode):
         return episode.step
 
     async def _reset_to_start(self, request: ResetEpisode.Request) -> ResetEpisode.Response:
-        """Reset. It is refused while the filter is armed, and the service may overtake the word that it no longer is."""
+        """Reset. It is refused while the filter is armed; the service may overtake the word that it no longer is."""
         deadline = time.monotonic() + ARMING_SECONDS
         while True:
             response = await self._call(self._reset, request, "service reset_episode", self._settings.reset_timeout)

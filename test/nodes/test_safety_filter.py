@@ -419,16 +419,29 @@ def test_a_stop_is_heard_whatever_its_publisher_offers(bench: Bench, reliable: b
     assert bench.status.cause == SafetyDecision.REASON_OPERATOR_STOP
 
 
-def test_a_stop_that_was_latched_before_the_filter_listened_forbids_arming(bench: Bench) -> None:
-    bench.state()
-    before = bench.create_publisher(Bool, "safety_filter/e_stop", qos.LATCHED)
-    before.publish(Bool(data=True))  # to nobody yet
-    bench.until(lambda: "external stop" in bench.armed().message, "a refusal")
-    bench.armed(False)
-    bench.until(lambda: "is pressed" in bench.armed().message, "what was latched being heard")
-    assert bench.status.mode == SafetyDecision.MODE_DISARMED
-    before.publish(Bool(data=False))
-    bench.until(lambda: bench.armed().success, "arming once it is released")
+def test_a_stop_that_was_latched_before_the_filter_started_forbids_arming() -> None:
+    claimed = domain.claim()
+    context = Context()
+    rclpy.init(context=context, domain_id=claimed.number)
+    bench = Bench(context)
+    button = bench.create_publisher(Bool, "safety_filter/e_stop", qos.LATCHED)
+    button.publish(Bool(data=True))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "safe_transfer_ros.nodes.safety_filter"],
+        env=graph_runs.environment(ROS_DOMAIN_ID=str(claimed.number)),
+    )
+    try:
+        bench.until(lambda: bench.status.torque_limit > 0, "the filter being up")
+        bench.state()
+        bench.until(lambda: bench.armed().message == "the external stop is pressed", "a refusal")
+        assert bench.status.mode == SafetyDecision.MODE_DISARMED
+        button.publish(Bool(data=False))
+        bench.until(lambda: bench.armed().success, "arming once it is released")
+    finally:
+        process.kill()
+        process.wait()
+        bench.destroy_node()
+        rclpy.shutdown(context=context)
 
 
 def test_a_pressed_stop_is_not_overwritten_by_another_button(bench: Bench) -> None:
@@ -456,7 +469,7 @@ def test_a_stop_that_was_pressed_while_nothing_was_armed_is_not_lost(bench: Benc
     button.publish(Bool(data=False))
     bench.until(lambda: bench.status.mode == SafetyDecision.MODE_TRIPPED, "a trip")
     assert bench.status.cause == SafetyDecision.REASON_OPERATOR_STOP
-    assert "reset first" in bench.armed().message
+    bench.until(lambda: "reset first" in bench.armed().message, "a refusal to arm until it is reset")
 
 
 @with_parameters(e_stop_lease=0.3)
