@@ -191,7 +191,7 @@ class EpisodeAssembler:
             seconds = (stamp_ns[jump] - stamp_ns[jump - 1]) / 1e9
             raise EpisodeError(
                 f"{_name(first)}: a joint moved by {moved:.3g} rad in the {seconds:.3g} s before step "
-                f"{rows[jump].step}, which no arm does: it was reset in mid-episode, or its joint states are somebody else's"
+                f"{rows[jump].step}, which no arm does: it was reset in mid-episode, or joint states are another arm's"
             )
         return Episode(
             iteration=int(first.iteration),
