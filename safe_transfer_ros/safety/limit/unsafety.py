@@ -294,8 +294,8 @@ class UnsafetyLedger:
             bad = np.zeros(len(edges) - 1, dtype=np.bool_)
             bad[np.searchsorted(edges[1:], np.concatenate([stamps[within & above], absent]))] = True
             periods += len(bad)
-            unsafe += np.count_nonzero(bad)
-            unshown += len(bad) if stands else np.count_nonzero(bad)
+            unsafe += int(bad.sum())
+            unshown += len(bad) if stands else int(bad.sum())
             missing += len(absent)
             overflowed |= first < self._evicted_through
         seen = unsafety[inside]
