@@ -272,8 +272,8 @@ class Trainer(Node):
         await until(self, lambda: self._episodes_seen >= count, seconds, what)
         if self._dropped:
             raise FineTuningStopped(
-                f"iteration {iteration} had {self._dropped} decisions more than the {self._most_decisions} there is room "
-                "for: something floods the filter with proposals"
+                f"iteration {iteration} had {self._dropped} decisions more than the {self._most_decisions} expected at most: "
+                "something floods the filter with proposals"
             )
         return episodes_from_decisions(self._decisions)
 
