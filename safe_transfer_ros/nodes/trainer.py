@@ -272,7 +272,7 @@ class Trainer(Node):
         await until(self, lambda: self._episodes_seen >= count, seconds, what)
         if self._dropped:
             raise FineTuningStopped(
-                f"iteration {iteration} had {self._dropped} decisions more than the {self._most_decisions} expected at most: "
+                f"iteration {iteration}: {self._dropped} decisions beyond {self._most_decisions}: "
                 "something floods the filter with proposals"
             )
         return episodes_from_decisions(self._decisions)
