@@ -114,12 +114,13 @@ class StopButtons:
         """Who may have sent a message of that number, one that is not pressed rather than one that is."""
         exact = [button for button in self._buttons if button.sequence == sequence - 1]
         if exact:
-            return min(exact, key=lambda button: button.pressed)
+            # Of those alike, one that spoke since somebody went: the one who went does not come back to speak.
+            return min(exact, key=lambda button: (button.pressed, not button.spoke))
         if self._unheard:
             return None
         # Messages were lost on the way: the button whose number is nearest.
         before = [button for button in self._buttons if button.sequence < sequence]
-        return min(before, key=lambda button: (button.pressed, -button.sequence), default=None)
+        return min(before, key=lambda button: (button.pressed, not button.spoke, -button.sequence), default=None)
 
     def _forget_gone(self) -> None:
         """Drop those whose publishers have gone, once it is known which: the others have all spoken since.

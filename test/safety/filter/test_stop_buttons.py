@@ -93,6 +93,16 @@ def test_the_only_button_stays_pressed_when_it_goes_and_is_released_when_it_is_b
     assert (stop.problem(0), stop.unheard()) == (None, None)
 
 
+def test_numbers_that_meet_do_not_make_one_that_went_speak_again() -> None:
+    stop = buttons(frozenset({"a", "b", "c"}))
+    stop.hear(2, False, 0)
+    stop.hear(2, True, 0)
+    stop.see(frozenset({"b", "c"}))  # "b" is pressed
+    stop.hear(2, False, 0)  # this is "c", who has not spoken before
+    stop.hear(3, False, 0)
+    assert stop.pressed, "who went is not known to be the one that was pressed"
+
+
 def test_one_that_goes_released_is_not_missed_without_a_lease() -> None:
     stop = buttons(TWO)
     stop.hear(1, False, 0)
