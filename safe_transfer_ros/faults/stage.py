@@ -334,8 +334,11 @@ class Stage:
                     raise NotSo(f"{role} is not running: {self._last_line(role)}")
             status = self.observer.status
             if status.lease_lost and time.monotonic() > renewed + 1.0:
+                self.observer.disarm()  # an armed filter takes no limit above the one in force
                 self.renew_iteration()
                 renewed = time.monotonic()
+                with contextlib.suppress(NotSo):
+                    until(lambda: not self.observer.status.lease_lost, 0.2, "the newer iteration being in force")
             if status.mode == Mode.TRIPPED:
                 self.observer.reset()
             done, why = self.observer.arm()

@@ -124,13 +124,13 @@ class ControlLoop:
         self._rules.observe_state(stamp_ns, position, velocity, self.time(steady_ns), received_ns)
         self._answer(steady_ns)
 
-    def unusable_joint_state(self, stamp_ns: int | None, steady_ns: int) -> None:
-        """Take in that a joint state came whose joints could not be matched; its stamp, where that could be read."""
-        if stamp_ns is not None:
-            self.state_stamp_ns = stamp_ns
-        self._heard_ns = steady_ns
-        self._rules.reject(Reason.JOINT_STATE_WRONG_JOINTS, self.time(steady_ns))
-        self._answer(steady_ns)
+    def unusable_joint_state(self, steady_ns: int) -> None:
+        """Take in that a joint state came whose joints could not be matched: no clock moves, and it is no sign of life."""
+        self.reject(Reason.JOINT_STATE_WRONG_JOINTS, steady_ns)
+
+    def reject(self, reason: Reason, steady_ns: int) -> None:
+        """Record a message that could not even be handed over; see `SafetyFilter.reject`."""
+        self._rules.reject(reason, self.time(steady_ns))
 
     def object_pose(self, stamp_ns: int, pose: Array, steady_ns: int) -> Reason:
         """Take in a pose of the task's object; see `SafetyFilter.observe_object`. `sight` is to see it first."""
