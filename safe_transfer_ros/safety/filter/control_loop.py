@@ -125,7 +125,7 @@ class ControlLoop:
         self._answer(steady_ns)
 
     def unusable_joint_state(self, steady_ns: int) -> None:
-        """Take in that a joint state came whose joints could not be matched: no clock moves, and it is no sign of life."""
+        """Take in that a joint state came whose joints did not match: it moves no clock and is no sign of life."""
         self.reject(Reason.JOINT_STATE_WRONG_JOINTS, steady_ns)
 
     def reject(self, reason: Reason, steady_ns: int) -> None:
