@@ -226,6 +226,10 @@ def test_a_growth_of_its_own_is_kept_and_named():
     assert g.offer(1, 0.102, 5.0, 0) is None
 
 
+def test_a_lease_of_milliseconds_is_one():
+    assert guard().offer(1, 0.105, 0.005, 0) is None
+
+
 def test_a_lease_is_counted_from_when_it_was_given_to_the_nanosecond():
     g = guard()
     g.offer(1, 0.105, 0.5, 7 * S)

@@ -377,8 +377,10 @@ def test_decisions_that_were_dropped_mark_every_iteration_they_may_have_been_of(
 
 def test_what_overflowed_later_in_an_earlier_iteration_does_not_make_the_later_one_whole():
     ledger = UnsafetyLedger(LIMIT, capacity=2)
-    run_episode(ledger, [0.0, 0.0, 0.0], start=2000, period=10, iteration=2)  # the third does not fit
-    step(ledger, 1000, iteration=1)  # nor does this
+    for number, stamp in enumerate((10, 20, 20)):  # two states, three decisions: the third does not fit
+        ledger.add_state(stamp, 0.0)
+        ledger.add_step(2, 0, stamp, False, np.ones(2), np.ones(2), 0.5, number)
+    step(ledger, 5, iteration=1)  # nor does this
     totals = ledger.close(2)
     assert totals.overflowed and totals.unsafety_rate == 1.0
 
