@@ -197,10 +197,10 @@ class SafetyFilterNode(ManagedNode):
         except JointStateError as error:
             self._unreadable = f"joint states cannot be used: {error}"
             self.get_logger().error(self._unreadable, throttle_duration_sec=1.0)
-            self._loop.unusable_joint_state(error.stamp_ns, arrival_ns)
-        else:
-            self._unreadable = ""
-            self._loop.joint_state(state.stamp_ns, state.position, state.velocity, arrival_ns)
+            self._loop.unusable_joint_state(arrival_ns)
+            return
+        self._unreadable = ""
+        self._loop.joint_state(state.stamp_ns, state.position, state.velocity, arrival_ns)
         self._health.time_since(arrival_ns, self._published_ns)
 
     def _on_object_pose(self, message: PoseStamped) -> None:
