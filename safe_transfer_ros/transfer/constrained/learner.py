@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from safe_transfer_ros.critics.online import OnlineCritic
 from safe_transfer_ros.learning.advantages import AdvantageSettings, estimate, standardised
 from safe_transfer_ros.learning.environment import ConstrainedEnvironment
 from safe_transfer_ros.learning.rollouts import ConstrainedRollouts
+from safe_transfer_ros.learning.transitions import Columns
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.gaussian import initial_parameters
 from safe_transfer_ros.policies.weights import Architecture, Parameters
@@ -197,7 +198,7 @@ class Learner:
         critic = {} if self._critic is None else self._critic.state()
         return {"multiplier": self.multiplier, "failure_rate": self._failure_rate, "critic": critic}
 
-    def restore(self, state: Mapping[str, Any], seen: Mapping[str, NDArray[np.float32]]) -> None:
+    def restore(self, state: Mapping[str, Any], seen: Iterable[Columns]) -> None:
         """Go on exactly: `learn` then does what it would have done."""
         self.multiplier, self._failure_rate = float(state["multiplier"]), float(state["failure_rate"])
         if self._critic is not None:
