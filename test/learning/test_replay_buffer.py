@@ -85,6 +85,19 @@ def test_sequences_never_cross_an_episodes_end(end: str) -> None:
         buffer.sample_sequences(1, 6, rng())
 
 
+def test_an_episode_that_is_begun_again_later_is_another_one() -> None:
+    buffer = ReplayBuffer(10, SCHEMA)
+    buffer.add(rows(0, range(3), end="truncated"))
+    buffer.add(rows(0, range(3, 5)))
+    assert {tuple(one) for one in buffer.sample_sequences(99, 2, rng())["reward"]} == {(0, 1), (1, 2), (3, 4)}
+    buffer.clear()
+    buffer.add(rows(0, range(2)))
+    buffer.clear()
+    buffer.add(rows(1, range(2)))
+    buffer.add(rows(0, range(2, 3)))
+    assert {tuple(one) for one in buffer.sample_sequences(99, 2, rng())["reward"]} == {(10, 11)}
+
+
 def test_a_rare_long_stretch_is_found() -> None:
     buffer = ReplayBuffer(5000, SCHEMA)
     buffer.add(together(*(rows(chain, range(1)) for chain in range(4000)), rows(9000, range(40))))
@@ -220,9 +233,9 @@ def test_what_does_not_fit_is_refused_whole() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A recording of two stretches, the first of which ended."""
+    """A recording of three stretches, two with the same number."""
     made = np.zeros(9, dtype=transition_dtype(1, 2))
-    parts = together(rows(0, range(5), end="terminated"), rows(1, range(4)))
+    parts = together(rows(0, range(5), end="terminated"), rows(0, range(1)), rows(1, range(3)))
     for name in COLUMNS:
         made[name] = parts[name]
     with TransitionWriter(tmp_path / "recorded", made.dtype) as writer:
