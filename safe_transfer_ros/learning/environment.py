@@ -58,25 +58,6 @@ class ConstrainedEnvironment(Protocol):
     ) -> None: ...
 
 
-class RecordingGate:
-    """Passes a gate's choices on and remembers them."""
-
-    def __init__(self, gate: BatchGate) -> None:
-        """Stand before a gate."""
-        self._gate = gate
-        self.actions: list[Array] = []
-        self.reasons: list[NDArray[np.uint32]] = []
-
-    def judge_batch(
-        self, observation: Array, mean: Array, stddev: Array, sample: Array, torque_limit: Array
-    ) -> tuple[Array, NDArray[np.uint32]]:
-        """See `BatchGate.judge_batch`."""
-        actions, reasons = self._gate.judge_batch(observation, mean, stddev, sample, torque_limit)
-        self.actions.append(actions.copy())
-        self.reasons.append(reasons)
-        return actions, reasons
-
-
 class TorqueTaskEnvironment:
     """A task of joint torques under a fixed torque limit; an unsafe state is a failure and ends the episode.
 
@@ -109,31 +90,27 @@ class TorqueTaskEnvironment:
         self, policy: Policy, *, episodes: int, seed: int, first_episode: int = 0, gate: BatchGate | None = None
     ) -> ConstrainedRollouts:
         """See `ConstrainedEnvironment.rollout`."""
-        record = None if gate is None else RecordingGate(gate)
         batch = self._environment.rollout(
             policy,
             torque_limits=np.full(episodes, self._limit),
             seed=seed,
             first_episode=first_episode,
-            gate=record,
+            gate=gate,
         )
-        actions, gated = batch.proposed, np.zeros(batch.reward.shape, dtype=np.bool_)
-        if record is not None:
-            actions, gated = np.stack(record.actions, axis=1), np.stack(record.reasons, axis=1) != 0
         unsafe = ~(batch.unsafety[:, 1:] <= self._task.unsafety_limit)
         steps = unsafe.shape[1]
         lengths = np.where(unsafe.any(axis=1), unsafe.argmax(axis=1) + 1, steps)
         failed = unsafe & (np.arange(steps) == lengths[:, None] - 1)
         return ConstrainedRollouts(
             observations=batch.observation,
-            actions=actions,
+            actions=batch.chosen,
             rewards=batch.reward,
             terminated=failed,
             lengths=lengths.astype(np.int64),
             applied=batch.applied,
             costs=failed.astype(np.float64),
             succeeded=np.full(episodes, np.nan),
-            gated=gated & (np.arange(steps) < lengths[:, None]),
+            gated=batch.gated & (np.arange(steps) < lengths[:, None]),
         )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,10 @@ from safe_transfer_ros.robots.description import RobotDescription, load
 from safe_transfer_ros.robots.kinematics import SerialChain
 from safe_transfer_ros.safety.filter.soft_limits import SoftLimits
 from safe_transfer_ros.safety.limit import unsafety
+
+if TYPE_CHECKING:  # the processes beside the motors know tasks and load no Gymnasium
+    from gymnasium import Env
+    from gymnasium.vector import VectorEnv
 
 Array = npt.NDArray[np.float64]
 
@@ -97,6 +101,7 @@ class RobotTask(abc.ABC):
       horizon: Decisions per episode.
       gamma: Discount factor of the return.
       observation_size: Length of an observation.
+      has_goal: Whether an episode can reach a goal.
       unsafety_limit: u_lim; a state with a larger u is unsafe, in the unit of the task's u.
       unsafety_text: What u is, in a few words.
       unsafety_unit: Its unit; empty where it has none.
@@ -109,6 +114,7 @@ class RobotTask(abc.ABC):
     horizon: ClassVar[int] = 200
     gamma: ClassVar[float] = 0.95
     observation_size: ClassVar[int]
+    has_goal: ClassVar[bool] = False
     unsafety_limit: ClassVar[float]
     unsafety_text: ClassVar[str] = "tilt from straight down"
     unsafety_unit: ClassVar[str] = "deg"
@@ -122,6 +128,23 @@ class RobotTask(abc.ABC):
     @abc.abstractmethod
     def action_size(self) -> int:
         """Length of an action."""
+
+    @classmethod
+    @abc.abstractmethod
+    def single_environment(cls, **settings: Any) -> Env[Any, Any]:
+        """Make the task's Gymnasium environment, one episode at a time.
+
+        Every info has "cost", 1 where the state reached is a failure, else 0, and "success", whether it is the goal.
+        The environment truncates itself at the horizon.
+
+        Args:
+          **settings: Of the task and of the environment.
+        """
+
+    @classmethod
+    @abc.abstractmethod
+    def vector_environment(cls, num_envs: int, **settings: Any) -> VectorEnv[Any, Any, Any]:
+        """Make the task's vector environment, episodes side by side; see `single_environment`."""
 
     @property
     def substeps(self) -> int:
@@ -178,6 +201,20 @@ class Task(RobotTask):
         """Load the robot."""
         super().__init__()
         self._unsafety = unsafety.get(self.unsafety_function)
+
+    @classmethod
+    def single_environment(cls, **settings: Any) -> Env[Array, Array]:
+        """See `RobotTask.single_environment`; the settings are those of `TorqueEnv`."""
+        from safe_transfer_ros.tasks.environment import TorqueEnv
+
+        return TorqueEnv(cls(), **settings)
+
+    @classmethod
+    def vector_environment(cls, num_envs: int, **settings: Any) -> VectorEnv[Array, Array, Array]:
+        """See `RobotTask.vector_environment`; the settings are those of `VectorTorqueEnv`."""
+        from safe_transfer_ros.tasks.vector import VectorTorqueEnv
+
+        return VectorTorqueEnv(cls(), num_envs=num_envs, **settings)
 
     @property
     def action_size(self) -> int:
@@ -256,6 +293,17 @@ def register(name: str) -> Callable[[_Class], _Class]:
     return add
 
 
+def task_class(name: str) -> type[RobotTask]:
+    """The class of a task.
+
+    Raises:
+      ValueError: if the name is unknown; names the nearest known one.
+    """
+    if name not in _TASKS:
+        raise ValueError(f"unknown task '{name}': {nearest(name, _TASKS)}")
+    return _TASKS[name]
+
+
 def available(kind: type[RobotTask] = Task) -> tuple[str, ...]:
     """Names `make` knows for a kind of task, sorted."""
     return tuple(sorted(name for name, task_class in _TASKS.items() if issubclass(task_class, kind)))
@@ -281,8 +329,7 @@ def make(name: str, kind: Any = Task, **settings: Any) -> Any:
     Raises:
       ValueError: if the name is unknown (names the nearest known one) or the task of another kind.
     """
-    if name not in _TASKS:
-        raise ValueError(f"unknown task '{name}': {nearest(name, _TASKS)}")
-    if not issubclass(_TASKS[name], kind):
+    found = task_class(name)
+    if not issubclass(found, kind):
         raise ValueError(f"the task '{name}' is no {kind.__name__}: it has other actions and inputs than are used here")
-    return _TASKS[name](**settings)
+    return found(**settings)
