@@ -304,7 +304,7 @@ def task_class(name: str) -> type[RobotTask]:
     return _TASKS[name]
 
 
-def available(kind: type[RobotTask] = Task) -> tuple[str, ...]:
+def available(kind: Any = Task) -> tuple[str, ...]:
     """Names `make` knows for a kind of task, sorted."""
     return tuple(sorted(name for name, task_class in _TASKS.items() if issubclass(task_class, kind)))
 

@@ -184,7 +184,7 @@ class VectorTorqueEnv(NumberedVectorEnv):
         """
         limits = np.asarray(torque_limits, dtype=np.float64)
         if limits.ndim != 1 or limits.size == 0:
-            raise ValueError(f"torque_limits must be a list of positive numbers of N·m, got {limits}")
+            raise ValueError(f"torque_limits must be a list of positive numbers of N·m, got {values}")
         _checked_limits(limits)
         task, episodes = self.task, limits.size
         steps, n = task.horizon, task.action_size
@@ -358,7 +358,7 @@ class _BatchPhysics:
 def _checked_limits(limits: npt.ArrayLike) -> None:
     values = np.asarray(limits)
     if not (np.isfinite(values) & (values > 0.0)).all():
-        raise ValueError(f"torque_limits must be positive numbers of N·m, got {limits}")
+        raise ValueError(f"torque_limits must be positive numbers of N·m, got {values}")
 
 
 def _by_episode(by_step: Array) -> Array:
