@@ -12,11 +12,10 @@ import numpy as np
 
 from safe_transfer_ros.learning.policy_file import load_for
 from safe_transfer_ros.policies.forward import GaussianPolicy
+from safe_transfer_ros.randomness import FirstEpisode
 from safe_transfer_ros.tasks.push.environment import PushVectorEnv
 from safe_transfer_ros.tasks.push.task import PushTask
 from safe_transfer_ros.tasks.task import make
-
-FIRST_EPISODE = 2_000_000
 
 
 def judged(
@@ -24,7 +23,7 @@ def judged(
 ) -> tuple[float, float]:
     """Shares of episodes that ended at the goal without a failure, and that failed."""
     scenes, noise = PushVectorEnv(task, episodes, threads=1, autoreset=False, torque_limit=limit), 0.0 if mean else 1.0
-    observation, info = scenes.reset(seed=seed, options={"first_episode": FIRST_EPISODE})
+    observation, info = scenes.reset(seed=seed, options={"first_episode": FirstEpisode.EVALUATION})
     rng, failed = np.random.default_rng(seed), info["failure"]
     ended = np.zeros(episodes, dtype=np.bool_)
     for _ in range(task.horizon):

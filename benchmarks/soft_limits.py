@@ -16,11 +16,11 @@ import numpy as np
 
 from safe_transfer_ros.learning.policy_file import load_for
 from safe_transfer_ros.policies.forward import GaussianPolicy
+from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.robots.simulation import ArmSimulation, build_model, perturbation
 from safe_transfer_ros.safety.filter.envelope import Envelope
 from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.tasks.cup_swirl.task import CupSwirl
-from safe_transfer_ros.tasks.streams import action_rng, initial_state_rng
 
 SOFT = Reason.CLAMPED_SOFT_POSITION | Reason.CLAMPED_SOFT_VELOCITY
 
@@ -34,8 +34,8 @@ def episodes(
     rewards, unsafe, speeds, touched = [], [], [], []
     for number in range(count):
         envelope = Envelope(task.robot.limits.effort, None, task.soft_limits if soft else None)
-        noise = action_rng(0, number)
-        arm.reset(*task.initial_state(initial_state_rng(0, number)))
+        noise = generator(Purpose.ACTION_NOISE, 0, number)
+        arm.reset(*task.initial_state(generator(Purpose.INITIAL_STATE, 0, number)))
         applied = np.empty(task.action_size)
         for _ in range(task.horizon):
             observation = task.observe(arm.position, arm.velocity, limit)

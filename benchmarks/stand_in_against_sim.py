@@ -26,9 +26,9 @@ from client import started  # noqa: E402
 from std_srvs.srv import SetBool  # noqa: E402
 
 from safe_transfer_ros.bags.read import messages  # noqa: E402
+from safe_transfer_ros.randomness import Purpose, generator  # noqa: E402
 from safe_transfer_ros.record.episode import Episode, episodes_from_decisions  # noqa: E402
 from safe_transfer_ros.record.iteration import episode_returns  # noqa: E402
-from safe_transfer_ros.tasks.streams import initial_state_rng  # noqa: E402
 from safe_transfer_ros.tasks.task import make  # noqa: E402
 
 TASK = make("pr2_cup_swirl")
@@ -64,7 +64,7 @@ def through_ros2_control(seed: int, folder: Path) -> Episode:
     start = {"start": ["joint_state_broadcaster"]}
     with started(shared=True, stand_in=start, controller_manager={"update_rate": 200}) as arm:
         # As hands would: the move to the start is not what is compared.
-        arm.arm.place(TASK.initial_state(initial_state_rng(seed, 0))[0])
+        arm.arm.place(TASK.initial_state(generator(Purpose.INITIAL_STATE, seed, 0))[0])
         arm.requests["activate"] = arm.create_client(SetBool, "controller_supervisor/activate")
         words = (*WORDS, *PATIENT, *HARDWARE, f"seed:={seed}")
         with graph_runs.started(folder, *words, ROS_DOMAIN_ID=str(arm.domain)) as process:

@@ -27,6 +27,7 @@ import torch
 from numpy.typing import NDArray
 
 from safe_transfer_ros.algorithms.single_thread import one_thread
+from safe_transfer_ros.randomness import Purpose, generator
 
 Array = NDArray[np.float32]
 Tensors = dict[str, torch.Tensor]
@@ -90,7 +91,7 @@ def initial_critic(n_inputs: int, settings: CriticSettings, seed: int, *, first_
       seed: Equal seeds give equal parameters.
       first_risk: What the critic says of everything before it has learned.
     """
-    rng = np.random.default_rng(seed)
+    rng = generator(Purpose.CRITIC_INITIALISATION, seed)
     parameters: dict[str, Array] = {}
     sizes = (n_inputs, *settings.hidden, 1)
     for layer, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):

@@ -28,6 +28,7 @@ from safe_transfer_ros.algorithms.gaussian_network import (
     log_probability,
     surrogate_gradient,
 )
+from safe_transfer_ros.randomness import Purpose, generator
 
 _LINE_SEARCH_SHORTENING = 0.98
 
@@ -121,7 +122,7 @@ class TrustRegion:
         self._log_probability = log_probability(self._actions, self._mean, self._old.log_std)
         count = len(self._observations)
         size = max(1, round(settings.fisher_fraction * count))
-        chosen = np.sort(np.random.default_rng(seed).choice(count, size=size, replace=False))
+        chosen = np.sort(generator(Purpose.FISHER_STATES, seed).choice(count, size=size, replace=False))
         states = self._observations if size == count else self._observations[torch.from_numpy(chosen)]
         self.fisher = FisherProduct(self._old, states)
 

@@ -20,7 +20,7 @@ from safe_transfer_ros.reporting.learning_curve import draw_learning_curves
 from safe_transfer_ros.reporting.provenance import provenance
 from safe_transfer_ros.tasks import task as tasks
 from safe_transfer_ros.transfer.pspt.pretraining import BatchRecord, PretrainSettings, pretrain
-from safe_transfer_ros.transfer.pspt.pretraining_run import CONFIG, POLICY, PretrainRun
+from safe_transfer_ros.transfer.pspt.pretraining_run import CONFIG, NOT_SETTINGS, POLICY, PretrainRun
 
 PLOT = "learning_curve.png"
 PROVENANCE = "policy.yaml"
@@ -94,7 +94,9 @@ def _settings(options: argparse.Namespace, task_name: str) -> tuple[PretrainSett
     earlier: dict[str, Any] = {}
     if options.resume and (folder / CONFIG).exists():
         read = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-        earlier = {key: value for key, value in read.items() if key != "task"} if isinstance(read, dict) else {}
+        earlier = (
+            {key: value for key, value in read.items() if key not in NOT_SETTINGS} if isinstance(read, dict) else {}
+        )
     return build(PretrainSettings, earlier | given, where="pretrain"), folder
 
 

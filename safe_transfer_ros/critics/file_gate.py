@@ -14,14 +14,13 @@ from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.critics.safety_critic import LoadedCritic, load_critic
 from safe_transfer_ros.parameters.settings import FilterSettings
 from safe_transfer_ros.policies.weights import WeightsError
+from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings
 from safe_transfer_ros.safety.critic.schedule import CscSchedule
 from safe_transfer_ros.safety.reasons import Reason, Verdict
 from safe_transfer_ros.tasks.deployment import TaskInGraph
 
 Array = npt.NDArray[np.float64]
-
-_GATE_STREAM = 5  # of the run's seed; 0 to 2 are initial states, action noise and updates
 
 
 class CriticFileGate:
@@ -113,7 +112,7 @@ class CriticFileGate:
         elif self._asked:  # not where arming is tried again
             self._episodes += 1
         self._asked = False
-        self._candidates = np.random.default_rng([self._seed, _GATE_STREAM, number + 1, self._episodes])
+        self._candidates = generator(Purpose.GATE, self._seed, number + 1, self._episodes)
 
     def _noise(self, size: tuple[int, ...]) -> Array:
         return self._candidates.standard_normal(size)

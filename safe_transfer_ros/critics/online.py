@@ -15,11 +15,11 @@ from safe_transfer_ros.critics.safety_critic import CriticParameters, SafetyCrit
 from safe_transfer_ros.learning.replay_buffer import ReplayBuffer
 from safe_transfer_ros.learning.rollouts import ConstrainedRollouts
 from safe_transfer_ros.learning.transitions import Columns, schema, transitions
+from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.tasks.vector import Policy
 
 Array = NDArray[np.float64]
 _COLUMNS = ("observation", "applied", "cost", "terminated", "next_observation")
-_STREAM = 12
 _BLOCK = 4096
 
 
@@ -94,7 +94,7 @@ class OnlineCritic:
         if at_most is not None and at_most < len(cost):
             failed = np.flatnonzero(cost > 0.5)[: at_most // 2]
             others = np.flatnonzero(cost < 0.5)
-            rng = np.random.default_rng([self._seed, _STREAM])
+            rng = generator(Purpose.CRITIC_LABELLED_TUPLES, self._seed)
             rows = np.concatenate([failed, rng.choice(others, at_most - len(failed), replace=False)])
             fresh = {name: column[rows] for name, column in fresh.items()}
         self.buffer.add(fresh)
@@ -115,7 +115,7 @@ class OnlineCritic:
     def learn(self, policy: Policy, updates: int) -> None:
         """Update on random transitions of all seen, with next actions of this policy, unmasked."""
         for _ in range(updates):
-            rng = np.random.default_rng([self._seed, _STREAM, self._learner.updates])
+            rng = generator(Purpose.CRITIC_ONLINE_UPDATE, self._seed, self._learner.updates)
             drawn = self.buffer.sample(self._batch, rng)
             observation, following = drawn["observation"], drawn["next_observation"]
             self._learner.update(
@@ -129,9 +129,9 @@ class OnlineCritic:
             )
         self._refresh()
 
-    def advantages(self, rollouts: ConstrainedRollouts, policy: Policy, *, samples: int, seed: list[int]) -> Array:
-        """A_C of the steps taken, shape (steps,); see `critic_advantages`."""
-        valid, rng = rollouts.valid, np.random.default_rng(seed)
+    def advantages(self, rollouts: ConstrainedRollouts, policy: Policy, *, samples: int, epoch: int) -> Array:
+        """A_C of the steps taken in an epoch, shape (steps,); see `critic_advantages`."""
+        valid, rng = rollouts.valid, generator(Purpose.COST_ADVANTAGES, self._seed, epoch)
         observations, applied = rollouts.observations[:, :-1][valid], rollouts.applied[valid]
         drawn = np.stack([self._drawn(policy, observations, rng) for _ in range(samples)])
         starts = range(0, len(observations), _BLOCK)

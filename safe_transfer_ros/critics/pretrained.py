@@ -22,6 +22,7 @@ from safe_transfer_ros.learning.policy_file import load_for, with_stddev_scaled
 from safe_transfer_ros.learning.replay_buffer import ReplayBuffer
 from safe_transfer_ros.learning.transitions import schema
 from safe_transfer_ros.policies.forward import GaussianPolicy
+from safe_transfer_ros.randomness import FirstEpisode, Purpose, generator
 from safe_transfer_ros.robots.simulation import Perturbation
 from safe_transfer_ros.tasks.task import Task, make
 from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
@@ -33,7 +34,6 @@ SOURCES: dict[str, tuple[float, ...]] = {"nominal": (1.0,), "randomised": (1.0, 
 """Factors on mass, damping, inertia and armature of the arms that a critic is pre-trained on."""
 
 _SOURCE_EPISODES, _SOURCE_STDDEV, _SOURCE_UPDATES = 160, 2.0, 4000
-_FIRST_SOURCE_EPISODE = 2_000_000
 _CAPACITY = 1_000_000
 _LEARNED = ("observation", "applied", "mean", "stddev", "torque_limit", "cost", "next_observation")
 _LEARNED += ("next_mean", "next_stddev", "next_torque_limit")  # type: ignore[assignment]
@@ -90,10 +90,10 @@ def source_columns(source: str, seed: int, task_name: str = "pr2_cup_swirl") -> 
     parts = []
     for number, factor in enumerate(arms):
         arm = Perturbation(mass=factor, damping=factor, inertia=factor, armature=factor)
-        limits = np.exp(np.random.default_rng([seed, 9, number]).uniform(low, high, each))
+        limits = np.exp(generator(Purpose.SOURCE_TORQUE_LIMITS, seed, number).uniform(low, high, each))
         with VectorTorqueEnv(task, arm, threads=1) as environment:
             batch = environment.rollout(
-                policy, torque_limits=limits, seed=seed, first_episode=_FIRST_SOURCE_EPISODE + number * each
+                policy, torque_limits=limits, seed=seed, first_episode=FirstEpisode.CRITIC_SOURCE + number * each
             )
         parts.append(columns_of(batch, task))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -145,7 +145,7 @@ class LearningCritic:
         """Take in an iteration: half of each batch from the target arm, half from the source."""
         self._buffers[0].add(_usable(columns))
         for _ in range(self._per_iteration):
-            rng = np.random.default_rng([self._seed, 11, self._learner.updates])
+            rng = generator(Purpose.CRITIC_ONLINE_UPDATE, self._seed, self._learner.updates)
             halves = [self._sample(buffer, rng) for buffer in self._buffers]
             fields = {
                 part.name: np.concatenate([getattr(half, part.name) for half in halves])

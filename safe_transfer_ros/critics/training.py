@@ -24,6 +24,7 @@ from safe_transfer_ros.critics.calibration import Calibration, calibration
 from safe_transfer_ros.critics.data import DataSet, action_bound, blocks, bounded, data_set
 from safe_transfer_ros.critics.safety_critic import CriticParameters, SafetyCritic, Support, save_critic
 from safe_transfer_ros.learning.transitions import TransitionColumns
+from safe_transfer_ros.randomness import SCHEME, Purpose, generator
 
 __all__ = ["CriticSettings", "CriticTraining", "TrainingSettings", "data_set", "judge", "model_card", "train_critic"]
 
@@ -169,11 +170,11 @@ class CriticTraining:
         self._best_brier, self._waited = float(state["best_brier"]), int(state["waited"])
 
     def key(self) -> str:
-        """What decides the numbers: settings and data."""
-        return json.dumps([dataclasses.asdict(self.settings), self.data.digest], sort_keys=True)
+        """What decides the numbers: settings, data and how streams are named."""
+        return json.dumps([dataclasses.asdict(self.settings), self.data.digest, SCHEME], sort_keys=True)
 
     def _batch(self, update: int) -> CriticBatch:
-        rng = np.random.default_rng([self.settings.seed, update])
+        rng = generator(Purpose.CRITIC_TRAINING, self.settings.seed, update)
         columns, data = self.data.columns, self.data
         rows = np.sort(data.training[rng.integers(0, len(data.training), self.settings.batch)])
         observation = columns["observation"][rows]

@@ -7,10 +7,10 @@ import contextlib
 import csv
 import multiprocessing
 import os
-import random
 import shutil
 import signal
 import sys
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from multiprocessing.connection import Connection
@@ -24,6 +24,7 @@ from safe_transfer_ros.faults.repeat import Outcome
 from safe_transfer_ros.faults.stage import Stage
 from safe_transfer_ros.faults.table import find
 from safe_transfer_ros.middleware import dds
+from safe_transfer_ros.randomness import Purpose, stdlib_generator
 
 CSV_NAME = "faults.csv"
 _RESTARTS = 3  # a stage that cannot be made ready is built anew so often before the fault is given up
@@ -152,7 +153,7 @@ class Campaign:
         try:
             with stage:
                 for number in range(first, self._repeats):
-                    rng = random.Random(f"{self._seed} {fault.name} {number}")
+                    rng = stdlib_generator(Purpose.FAULT, self._seed, zlib.crc32(fault.name.encode()), number)
                     outcomes.append(repeat.run(fault, stage, rng))
                     stage.forget()
                     self._told(fault.name, number + 1)

@@ -10,7 +10,6 @@ of the role, kept until the next line, or `extra KIND`: one message of that kind
 from __future__ import annotations
 
 import argparse
-import random
 import sys
 import threading
 import time
@@ -34,6 +33,7 @@ from safe_transfer_ros.faults.ledger import Kind, Ledger
 from safe_transfer_ros.middleware import qos, realtime
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.stamps import set_ns, to_ns
+from safe_transfer_ros.randomness import Purpose, stdlib_generator
 from safe_transfer_ros.tasks.task import make
 
 STATE_RATE_HZ = 200.0
@@ -52,7 +52,7 @@ class StandIn(Node):
         self.ledger = Ledger(options.ledger)
         self.behaviour = "behave"
         self._heard = False
-        self.random = random.Random(options.seed)
+        self.random = stdlib_generator(Purpose.FAULTY_PROCESS, options.seed)
         robot = make("pr2_cup_swirl").robot
         self.joints = list(robot.joint_names)
         self.n_joints = len(self.joints)

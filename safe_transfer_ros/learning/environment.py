@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from safe_transfer_ros.configuration import nearest
 from safe_transfer_ros.learning.rollouts import ConstrainedRollouts
+from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.tasks.push.environment import PushVectorEnv
 from safe_transfer_ros.tasks.push.task import PushTask
-from safe_transfer_ros.tasks.streams import action_rng
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.vector import BatchGate, Policy, VectorTorqueEnv
 
@@ -150,7 +150,7 @@ class PushTaskEnvironment:
             self._close()
             self._scenes = PushVectorEnv(self._task, episodes, threads=1, autoreset=False)
         horizon, bound = self._task.horizon, self.action_bound
-        streams = [action_rng(seed, first_episode + row) for row in range(episodes)]
+        streams = [generator(Purpose.ACTION_NOISE, seed, first_episode + row) for row in range(episodes)]
         observations = np.zeros((episodes, horizon + 1, self.observation_size))
         actions = np.zeros((episodes, horizon, len(bound)))
         rewards, costs = np.zeros((2, episodes, horizon))

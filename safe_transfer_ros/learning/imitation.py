@@ -18,6 +18,7 @@ from safe_transfer_ros.algorithms.single_thread import one_thread
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.gaussian import distribution, from_tensors, initial_parameters, to_tensors
 from safe_transfer_ros.policies.weights import Architecture, Parameters
+from safe_transfer_ros.randomness import FirstEpisode, Purpose, generator
 from safe_transfer_ros.tasks.push.environment import PushVectorEnv
 from safe_transfer_ros.tasks.push.scripted import past_obstacle
 from safe_transfer_ros.tasks.push.task import PushScene, PushTask
@@ -27,8 +28,6 @@ Array = NDArray[np.float64]
 
 RULES: dict[str, Callable[[PushTask, PushScene], Array]] = {"panda_push_obstacle": past_obstacle}
 """Tasks for which there is a rule that a policy can imitate: it looks at the scene alone."""
-
-_STREAM, _FIRST_EPISODE = 15, 5_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +76,13 @@ def imitated(
     optimiser = torch.optim.Adam(
         [tensor for name, tensor in tensors.items() if name != "log_std"], lr=settings.learning_rate
     )
-    rng = np.random.default_rng([seed, _STREAM])
+    rng = generator(Purpose.IMITATION, seed)
     seen: list[NDArray[np.float32]] = []
     wanted: list[NDArray[np.float32]] = []
     scenes = PushVectorEnv(task, settings.episodes, threads=1, autoreset=False)
     for number in range(settings.rounds):
         policy = GaussianPolicy(from_tensors(tensors)) if number else None
-        first = _FIRST_EPISODE + number * settings.episodes
+        first = FirstEpisode.IMITATION + number * settings.episodes
         observation, _ = scenes.reset(seed=seed, options={"first_episode": first})
         failed = np.zeros(settings.episodes, dtype=np.bool_)
         for _ in range(task.horizon):

@@ -29,9 +29,9 @@ from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.service_thread import ServiceThread
 from safe_transfer_ros.middleware.stamps import set_ns
 from safe_transfer_ros.parameters.settings import ExperimentSettings, ResetSettings
+from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.robots.slow_move import SlowMove, following_torque
 from safe_transfer_ros.tasks.deployment import in_graph
-from safe_transfer_ros.tasks.streams import initial_state_rng
 
 ANSWER_SECONDS = 2.0
 CONFIRM = "ros2 service call /episode_reset/confirm std_srvs/srv/Trigger"
@@ -190,7 +190,7 @@ class EpisodeReset(Node):
         state = self._state
         if state is None:
             raise ResetFailed(self._unreadable)
-        goal = self._graph.start_position(initial_state_rng(reset.seed, reset.episode))
+        goal = self._graph.start_position(generator(Purpose.INITIAL_STATE, reset.seed, reset.episode))
         self._armed(True)
         try:
             reset.began = time.monotonic()

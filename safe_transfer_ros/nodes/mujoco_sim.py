@@ -26,11 +26,11 @@ from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
 from safe_transfer_ros.middleware.stamps import set_ns
 from safe_transfer_ros.parameters.settings import ExperimentSettings, SimulatorSettings
+from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.robots.simulation import Perturbation, UnstableSimulationError, perturbation
 from safe_transfer_ros.safety.joint_order import JointOrder
 from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.tasks.simulated import simulated
-from safe_transfer_ros.tasks.streams import initial_state_rng
 
 
 class MujocoSim(Node):
@@ -73,7 +73,7 @@ class MujocoSim(Node):
             self._listeners.append(Listeners(self, self._poses, object_pose.TOPIC, experiment.nodes))
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._offer = self.create_timer(0.02, self._offer_resets, clock=self._steady)
-        self._simulated.place(initial_state_rng(experiment.seed, 0))
+        self._simulated.place(generator(Purpose.INITIAL_STATE, experiment.seed, 0))
         self._awaiting_command = False
         if not self._lockstep:
             self._start = time.monotonic()
@@ -93,7 +93,7 @@ class MujocoSim(Node):
         self.create_service(ResetEpisode, "reset_episode", self._on_reset)
 
     def _on_reset(self, request: ResetEpisode.Request, response: ResetEpisode.Response) -> ResetEpisode.Response:
-        self._simulated.place(initial_state_rng(int(request.seed), int(request.episode)))
+        self._simulated.place(generator(Purpose.INITIAL_STATE, int(request.seed), int(request.episode)))
         self._torque[:] = 0.0
         self._time_ns += self._period_ns
         self._since_reset = 0

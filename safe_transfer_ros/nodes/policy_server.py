@@ -36,8 +36,8 @@ from safe_transfer_ros.middleware.waiting import PeerTimeout, answer, sleep, unt
 from safe_transfer_ros.parameters.settings import ExperimentSettings, PolicyServerSettings
 from safe_transfer_ros.policies import weights
 from safe_transfer_ros.policies.forward import GaussianPolicy
+from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.tasks.deployment import in_graph
-from safe_transfer_ros.tasks.streams import action_rng
 
 RETRY_SECONDS = 3.0  # after which a service that has not answered is asked again
 ARMING_SECONDS = 2.0  # how long a refusal to arm may last before the rollout ends
@@ -211,7 +211,7 @@ class PolicyServer(ManagedNode):
         self._action.iteration, self._action.episode = goal.iteration, index
         episode = RunningEpisode(
             index=index,
-            noise=action_rng(self._experiment.seed, index),
+            noise=generator(Purpose.ACTION_NOISE, self._experiment.seed, index),
             due_ns=to_ns(response.stamp),
             done=Future(),
         )

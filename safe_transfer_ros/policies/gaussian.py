@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from safe_transfer_ros.policies.weights import Architecture, Parameters, check
+from safe_transfer_ros.randomness import Purpose, generator
 
 Tensors = dict[str, torch.Tensor]
 
@@ -33,7 +34,7 @@ def initial_parameters(
     Returns:
       Parameters by name, float32.
     """
-    rng = np.random.default_rng(seed)
+    rng = generator(Purpose.POLICY_INITIALISATION, seed)
     parameters: Parameters = {}
     for name, shape in architecture.shapes().items():
         array = np.zeros(shape, dtype=np.float32)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from safe_transfer_ros.randomness import Purpose, generator
+
 Array = NDArray[np.float64]
 
 
@@ -60,7 +62,7 @@ def stratified_interval(
         raise ValueError("stratified_interval needs at least one run in every stratum")
     if statistic not in ("mean", "iqm"):
         raise ValueError(f"statistic must be mean or iqm, got {statistic!r}")
-    rng = np.random.default_rng(seed)
+    rng = generator(Purpose.BOOTSTRAP, seed)
 
     def of(values: Array) -> Array:
         return np.asarray(values.mean(axis=0)) if statistic == "mean" else interquartile_mean(values)

@@ -13,6 +13,8 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
+from safe_transfer_ros.randomness import Purpose, generator
+
 Array = npt.NDArray[np.float64]
 
 RADIUS, DEPTH = 0.028, 0.022  # inside, m; the almonds heap a little above the rim
@@ -55,7 +57,7 @@ class AlmondCup:
         self.model = _model(count)
         self.data = mujoco.MjData(self.model)
         self.lost = np.zeros(count, dtype=np.bool_)
-        rng = np.random.default_rng(seed)
+        rng = generator(Purpose.ALMONDS, seed)
         for almond in range(count):
             # Layers of three, lying flat and apart, let down slowly: almonds that begin inside each other explode.
             angle = 2.0 * math.pi * (almond % 3 + rng.uniform(-0.1, 0.1)) / 3.0 + almond // 3

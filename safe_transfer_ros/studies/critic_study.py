@@ -22,6 +22,7 @@ import numpy as np
 from safe_transfer_ros.critics.gated_rollouts import CriticLimit, GatedRollouts
 from safe_transfer_ros.critics.pretrained import LearningCritic, columns_of, critic_settings
 from safe_transfer_ros.learning.policy_file import load_for, with_stddev_scaled
+from safe_transfer_ros.randomness import SCHEME, Purpose, generator
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
 from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings, csc_threshold
 from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings
@@ -30,7 +31,6 @@ from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.vector import VectorTorqueEnv
 from safe_transfer_ros.transfer.pspt.fine_tuning import PsptSettings, fine_tune
 
-_GATE_STREAM = 5  # 0 to 2 are initial states, action noise and updates
 _EPISODES = 5
 COLUMNS = (
     "iteration",
@@ -124,7 +124,7 @@ def compute(run: CriticRun) -> Iterator[dict[str, float]]:
     critic = LearningCritic(kind, run.source, run.seed) if run.gate != "none" or run.limit == "critic" else None
     gate = None
     if run.gate != "none" and critic is not None:
-        noise = np.random.default_rng([run.seed, _GATE_STREAM]).standard_normal
+        noise = generator(Purpose.GATE_OF_STUDY, run.seed).standard_normal
         epsilon = run.epsilon if run.gate == "sqrl" else _csc_epsilon(run, 0.0)
         gate = MaskedPolicyGate(critic, task.robot.limits.effort, MaskSettings(epsilon=epsilon), noise)
     with VectorTorqueEnv(task, PERTURBATIONS["light_sticky"], threads=1) as environment:
@@ -186,5 +186,5 @@ def load_or_compute(run: CriticRun, folder: Path) -> list[dict[str, float]]:
 
 
 def _path(run: CriticRun, folder: Path) -> Path:
-    text = json.dumps(dataclasses.asdict(run), sort_keys=True)
+    text = json.dumps([dataclasses.asdict(run), SCHEME], sort_keys=True)
     return folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.csv"

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import safe_transfer_ros
+from safe_transfer_ros.randomness import SCHEME
 
 Array = NDArray[np.float64]
 Columns = dict[str, list[float]]
@@ -151,8 +152,8 @@ def differences(given: Any, default: Any) -> dict[str, Any]:
 
 
 def hashed(*parts: Any) -> str:
-    """Twenty digits of the hash of things that JSON can write, and of the versions of what computes."""
-    return hashlib.sha256(json.dumps([*parts, versions()], sort_keys=True).encode()).hexdigest()[:20]
+    """Twenty digits of the hash of things that JSON can write, of the versions of what computes and of the streams."""
+    return hashlib.sha256(json.dumps([*parts, versions(), SCHEME], sort_keys=True).encode()).hexdigest()[:20]
 
 
 @lru_cache
@@ -160,9 +161,11 @@ def code_digest() -> str:
     """Hash of the code that decides a run's numbers."""
     package = Path(safe_transfer_ros.__file__).parent
     digest = hashlib.sha256()
-    for room in _ROOMS:
-        for file in sorted((package / room).rglob("*.py")):
-            digest.update(file.name.encode() + file.read_bytes())
+    for file in (
+        *sorted(package.glob("*.py")),
+        *(file for room in _ROOMS for file in sorted((package / room).rglob("*.py"))),
+    ):
+        digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()[:20]
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from safe_transfer_ros.learning.policy_file import load_for, with_stddev_scaled, with_torque_scaled
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.weights import Parameters
+from safe_transfer_ros.randomness import FirstEpisode
 from safe_transfer_ros.record.iteration import COLUMNS
 from safe_transfer_ros.robots.almond_cup import AlmondCup
 from safe_transfer_ros.robots.simulation import PERTURBATIONS, Perturbation
@@ -29,8 +30,6 @@ from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.vector import VectorTorqueEnv
 from safe_transfer_ros.transfer.pspt.fine_tuning import PsptSettings, fine_tune
 
-# Episodes that judge a policy must be none it learned from.
-_FIRST_EVALUATION_EPISODE = 1_000_000
 _TRUE = ("true_unsafety_rate", "true_damage", "true_return")
 _ALMONDS = "almonds_lost"
 _FOUND_OUT = (*_TRUE, _ALMONDS)
@@ -130,7 +129,7 @@ def _evaluate(
         GaussianPolicy(parameters),
         torque_limits=np.full(run.evaluation_episodes, torque_limit),
         seed=run.seed,
-        first_episode=_FIRST_EVALUATION_EPISODE,
+        first_episode=FirstEpisode.EVALUATION,
     )
     rate = unsafety_rate(batch.unsafety[:, 1:], environment.task.unsafety_limit)
     damage = rate * DAMAGE_MODELS[run.governor.damage].damage(torque_limit)

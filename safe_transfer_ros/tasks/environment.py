@@ -13,9 +13,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.robots.simulation import NOMINAL, ArmSimulation, Perturbation, build_model
 from safe_transfer_ros.safety.filter.envelope import Envelope, EnvelopeSettings
-from safe_transfer_ros.tasks.streams import initial_state_rng
 from safe_transfer_ros.tasks.task import Array, Task
 
 
@@ -98,7 +98,7 @@ class TorqueEnv(gymnasium.Env[Array, Array]):
         elif self._seed is None:
             raise ValueError("a numbered episode needs a seed: call reset(seed=..., options={'episode': ...})")
         else:
-            rng = initial_state_rng(self._seed, episode)
+            rng = generator(Purpose.INITIAL_STATE, self._seed, episode)
         position, velocity = self.task.initial_state(rng)
         self.torque_limit = self.task.draw_torque_limit(self.np_random) if limit is None else _checked_limit(limit)
         self._envelope.reset()

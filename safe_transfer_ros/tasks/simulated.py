@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.robots.simulation import NOMINAL, ArmSimulation, Perturbation, build_model
 from safe_transfer_ros.tasks.deployment import PushTaskInGraph, TaskInGraph
 from safe_transfer_ros.tasks.push.scene import BLOCK, OBSTACLE, push_model
@@ -64,7 +65,7 @@ class SimulatedPush:
         at = int(model.jnt_qposadr[model.body(BLOCK).jntadr[0]])
         self._block, self._orientation = slice(at, at + 3), slice(at + 3, at + 7)
         self._centre = np.array(task.table_centre)
-        self._joints = graph.start_position(np.random.default_rng(0))  # the same in every episode
+        self._joints = graph.start_position(generator(Purpose.INITIAL_STATE, 0, 0))  # the same in every episode
 
     def place(self, rng: np.random.Generator) -> None:
         """See `SimulatedTask.place`: everything at rest."""

@@ -13,6 +13,7 @@ import mujoco.rollout
 import numpy as np
 import numpy.typing as npt
 
+from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.robots.simulation import (
     NOMINAL,
     Perturbation,
@@ -22,7 +23,6 @@ from safe_transfer_ros.robots.simulation import (
     joint_addresses,
 )
 from safe_transfer_ros.safety.filter.envelope import EnvelopeSettings, bound_torque
-from safe_transfer_ros.tasks.streams import action_rng, initial_state_rng
 from safe_transfer_ros.tasks.task import Array, Task
 from safe_transfer_ros.tasks.vector_environment import Flags, NumberedVectorEnv
 
@@ -184,7 +184,7 @@ class VectorTorqueEnv(NumberedVectorEnv):
         """
         limits = np.asarray(torque_limits, dtype=np.float64)
         if limits.ndim != 1 or limits.size == 0:
-            raise ValueError(f"torque_limits must be a list of positive numbers of N·m, got {values}")
+            raise ValueError(f"torque_limits must be a list of positive numbers of N·m, got {limits}")
         _checked_limits(limits)
         task, episodes = self.task, limits.size
         steps, n = task.horizon, task.action_size
@@ -198,9 +198,9 @@ class VectorTorqueEnv(NumberedVectorEnv):
         noise = np.empty((steps, episodes, n))
         for row in range(episodes):
             numbered = first_episode + row
-            position[0, row], velocity[0, row] = task.initial_state(initial_state_rng(seed, numbered))
+            position[0, row], velocity[0, row] = task.initial_state(generator(Purpose.INITIAL_STATE, seed, numbered))
             # The same numbers as one draw per step.
-            noise[:, row] = action_rng(seed, numbered).standard_normal((steps, n))
+            noise[:, row] = generator(Purpose.ACTION_NOISE, seed, numbered).standard_normal((steps, n))
         physics = _BatchPhysics(self._model, self._data, self._pool, task, position[0], velocity[0])
         previous = np.zeros((episodes, n))
         for step in range(steps):

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from safe_transfer_ros.tasks.streams import initial_state_rng
+from safe_transfer_ros.randomness import Purpose, fresh_seed, generator
 from safe_transfer_ros.tasks.task import RobotTask
 
 Array = npt.NDArray[np.float64]
@@ -98,7 +98,7 @@ class NumberedVectorEnv(VectorEnv[Array, Array, Array]):
         if isinstance(seed, list):
             raise ValueError("give one seed for all rows: each episode's number makes its start its own")
         if seed is not None or self._seed is None:
-            self._seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
+            self._seed = fresh_seed() if seed is None else int(seed)
             self._next_episode = 0
         if first is not None:
             self._next_episode = int(first)
@@ -151,7 +151,7 @@ class NumberedVectorEnv(VectorEnv[Array, Array, Array]):
         self._episode[row] = self._next_episode
         self._steps[row] = 0
         self._terminated[row] = self._truncated[row] = False
-        self._place(row, initial_state_rng(self._seed, self._next_episode))
+        self._place(row, generator(Purpose.INITIAL_STATE, self._seed, self._next_episode))
         self._next_episode += 1
 
     @abc.abstractmethod

@@ -13,12 +13,13 @@ from safe_transfer_ros.critics.safety_critic import save_critic
 from safe_transfer_ros.learning.environment import environment
 from safe_transfer_ros.learning.rollouts import constrained_from_episodes
 from safe_transfer_ros.policies.weights import Parameters
+from safe_transfer_ros.randomness import Purpose, integer_seed
 from safe_transfer_ros.record.episode import Episode
 from safe_transfer_ros.tasks.deployment import TaskInGraph
 from safe_transfer_ros.transfer.constrained.checkpoints import CheckpointError, CscCheckpoints
 from safe_transfer_ros.transfer.constrained.learner import Learner
 from safe_transfer_ros.transfer.constrained.method import LearnerSettings, method
-from safe_transfer_ros.transfer.pspt.fine_tuning import PsptSettings, improve, update_seed
+from safe_transfer_ros.transfer.pspt.fine_tuning import PsptSettings, improve
 
 _SETTINGS = LearnerSettings()
 
@@ -60,7 +61,7 @@ class PsptUpdates:
 
     def update(self, episodes: Sequence[Episode], iteration: int) -> float:
         """See `PolicyUpdates.update`."""
-        seed = update_seed(self._seed, iteration)
+        seed = integer_seed(Purpose.POLICY_UPDATE, self._seed, iteration)
         found = improve(self.parameters, episodes, self._task, self._settings, seed)
         self.parameters = found.parameters
         return found.kl

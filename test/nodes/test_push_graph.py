@@ -23,6 +23,7 @@ from safe_transfer_ros.middleware.object_pose import pose_message
 from safe_transfer_ros.middleware.stamps import set_ns, to_ns
 from safe_transfer_ros.policies import weights
 from safe_transfer_ros.policies.forward import GaussianPolicy
+from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.record.iteration import read
 from safe_transfer_ros.record.recompute import iteration_records
 from safe_transfer_ros.safety.filter.safety_filter import FilterSettings, Proposal, SafetyFilter
@@ -30,7 +31,6 @@ from safe_transfer_ros.safety.limit.guard import TorqueLimitGuard
 from safe_transfer_ros.safety.reasons import Mode, Reason
 from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.tasks.simulated import simulated
-from safe_transfer_ros.tasks.streams import action_rng, initial_state_rng
 
 SEED = 5
 GRAPH = in_graph("panda_push_boundary")
@@ -125,7 +125,7 @@ def test_the_same_objects_in_one_process_give_the_same_numbers_to_the_last_bit(r
 def _in_process(policy: GaussianPolicy, steps: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Torque in the cycle of each decision, and what was observed: what the graph does, without it."""
     task, robot = GRAPH.task, simulated(GRAPH)
-    robot.place(initial_state_rng(SEED, 0))
+    robot.place(generator(Purpose.INITIAL_STATE, SEED, 0))
     view = GRAPH.view(SEED, lockstep=True)
     rules = SafetyFilter(
         task.robot.joint_names,
@@ -136,7 +136,7 @@ def _in_process(policy: GaussianPolicy, steps: int) -> tuple[list[np.ndarray], l
         drive=GRAPH.drive(),
         tracks_object=True,
     )
-    noise, applied, observations, now = action_rng(SEED, 0), [], [], 0
+    noise, applied, observations, now = generator(Purpose.ACTION_NOISE, SEED, 0), [], [], 0
     for step in range(steps + 1):
         for substep in range(20):
             now += 2_000_000

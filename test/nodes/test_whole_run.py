@@ -17,12 +17,12 @@ from safe_transfer_ros.bags.read import messages
 from safe_transfer_ros.learning.policy_file import load_for, with_stddev_scaled
 from safe_transfer_ros.policies import weights
 from safe_transfer_ros.policies.forward import GaussianPolicy
+from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.record.episode import Episode, episodes_from_decisions
 from safe_transfer_ros.record.iteration import COLUMNS, read
 from safe_transfer_ros.record.recompute import governor, iteration_records, parameters
 from safe_transfer_ros.robots.simulation import perturbation
 from safe_transfer_ros.tasks.environment import TorqueEnv
-from safe_transfer_ros.tasks.streams import action_rng
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.vector import VectorTorqueEnv
 from safe_transfer_ros.transfer.pspt.fine_tuning import PsptSettings, fine_tune
@@ -96,7 +96,7 @@ def test_the_environment_gives_the_same_trajectory(run: Path, episodes: list[Epi
         parameters, _ = weights.from_bytes(
             (run / "checkpoints" / f"policy_{episode.policy_version:05d}.safetensors").read_bytes()
         )
-        policy, noise = GaussianPolicy(parameters), action_rng(SEED, episode.index)
+        policy, noise = GaussianPolicy(parameters), generator(Purpose.ACTION_NOISE, SEED, episode.index)
         limit = float(episode.torque_limit[0])
         env = TorqueEnv(task, perturbation("light_sticky"), torque_limit=limit)
         observation, _ = env.reset(seed=SEED, options={"episode": episode.index})

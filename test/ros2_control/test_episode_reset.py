@@ -16,13 +16,13 @@ from safe_transfer_msgs.msg import SafetyDecision
 from safe_transfer_msgs.srv import ResetEpisode
 from std_srvs.srv import SetBool, Trigger
 
-from safe_transfer_ros.tasks.streams import initial_state_rng
+from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.tasks.task import make
 
 pytestmark = pytest.mark.timeout(300)
 
 TASK = make("pr2_cup_swirl")
-START, _ = TASK.initial_state(initial_state_rng(0, 0))
+START, _ = TASK.initial_state(generator(Purpose.INITIAL_STATE, 0, 0))
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,9 @@ from std_srvs.srv import SetBool
 
 from safe_transfer_ros.bags.read import messages
 from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.record.episode import episodes_from_decisions
 from safe_transfer_ros.record.iteration import read
-from safe_transfer_ros.tasks.streams import action_rng, initial_state_rng
 from safe_transfer_ros.tasks.task import make
 
 pytestmark = pytest.mark.timeout(400)
@@ -72,7 +72,7 @@ def test_an_iteration_on_hardware(tmp_path: Path) -> None:
         arm.until(lambda: arm.state_of("effort_controller") == "inactive", "an inactive controller")
         assert arm.arm.torque() == 0.0
     [record] = read(run_dir / "iterations.csv")
-    start, _ = task.initial_state(initial_state_rng(0, 0))
+    start, _ = task.initial_state(generator(Purpose.INITIAL_STATE, 0, 0))
     recorded = [message for _, message, _ in messages(run_dir / "bag", ["/safety_filter/decision"])]
     accepted = [message.step for message in recorded if message.verdict != SafetyDecision.VERDICT_REJECTED]
     assert accepted == list(range(task.horizon + 1)) and recorded[-1].last
@@ -81,7 +81,7 @@ def test_an_iteration_on_hardware(tmp_path: Path) -> None:
     assert np.median(np.diff(stamps)) > 0.04, "what a stall missed is not made up for in a burst"
     [episode] = episodes_from_decisions(recorded)
     # The policy draws what it draws in simulation, whatever the machine does: the seed says it.
-    drawn = action_rng(0, 0).standard_normal((task.horizon, len(task.robot.joint_names)))
+    drawn = generator(Purpose.ACTION_NOISE, 0, 0).standard_normal((task.horizon, len(task.robot.joint_names)))
     np.testing.assert_allclose((episode.proposed - episode.mean) / episode.stddev, drawn, atol=1e-9)
     first = recorded[0]
     assert np.abs(np.asarray(first.position) - start).max() < 0.1, "it began at the start of the episode"

@@ -11,6 +11,7 @@ import pytest
 
 from safe_transfer_ros.learning.policy_file import load_for, with_stddev_scaled, with_torque_scaled
 from safe_transfer_ros.policies.forward import GaussianPolicy
+from safe_transfer_ros.randomness import FirstEpisode
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
 from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings
 from safe_transfer_ros.studies import run_store
@@ -43,7 +44,9 @@ def test_evaluation_judges_the_policy_and_the_limit_of_its_iteration(columns) ->
     task = make(SHORT.task)
     policy = GaussianPolicy(with_stddev_scaled(load_for(task, SHORT.policy)[0], 0.5))
     with VectorTorqueEnv(task, PERTURBATIONS["light_sticky"]) as environment:
-        batch = environment.rollout(policy, torque_limits=np.full(4, 0.1), seed=3, first_episode=1_000_000)
+        batch = environment.rollout(
+            policy, torque_limits=np.full(4, 0.1), seed=3, first_episode=FirstEpisode.EVALUATION
+        )
     assert columns["true_return"][0] == pytest.approx(batch.reward.sum(axis=1).mean())
     assert columns["true_unsafety_rate"][0] == np.mean(batch.unsafety[:, 1:] > task.unsafety_limit)
     assert columns["true_damage"][2] == columns["true_unsafety_rate"][2] * columns["torque_limit"][2]

@@ -12,11 +12,11 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import safe_transfer_ros.environments  # noqa: F401  # registers the ids
+from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.robots.simulation import PERTURBATIONS, ArmSimulation, build_model
 from safe_transfer_ros.safety.filter.envelope import EnvelopeSettings
 from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.tasks.environment import TorqueEnv
-from safe_transfer_ros.tasks.streams import initial_state_rng
 from safe_transfer_ros.tasks.task import make
 
 TASK = make("pr2_cup_swirl")
@@ -40,13 +40,13 @@ def test_gymnasium_accepts_it() -> None:
 def test_numbered_episode_starts_where_every_process_starts_it() -> None:
     env = _env()
     _, info = env.reset(seed=5, options={"episode": 17})
-    position, velocity = TASK.initial_state(initial_state_rng(5, 17))
+    position, velocity = TASK.initial_state(generator(Purpose.INITIAL_STATE, 5, 17))
     np.testing.assert_array_equal(info["position"], position)
     np.testing.assert_array_equal(info["velocity"], velocity)
     assert info["episode"] == 17
     # The seed stays until another comes.
     _, later = env.reset(options={"episode": 18})
-    np.testing.assert_array_equal(later["position"], TASK.initial_state(initial_state_rng(5, 18))[0])
+    np.testing.assert_array_equal(later["position"], TASK.initial_state(generator(Purpose.INITIAL_STATE, 5, 18))[0])
 
 
 def test_numbered_episode_without_seed_is_refused() -> None:

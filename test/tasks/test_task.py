@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The registry of tasks, the general reward and the random streams."""
+"""The registry of tasks and the general reward."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from safe_transfer_ros.tasks import task
-from safe_transfer_ros.tasks.streams import action_rng, initial_state_rng
 
 
 class _Line(task.Task):
@@ -63,21 +62,6 @@ def test_torque_limits_are_drawn_log_uniformly() -> None:
     # The median of a log-uniform on (.5, 2) is its geometric mean.
     assert np.median(drawn) == pytest.approx(1.0, abs=0.02)
     assert isinstance(_Line().draw_torque_limit(np.random.default_rng(0)), float)
-
-
-def test_streams_are_the_agreed_ones_and_independent() -> None:
-    first = initial_state_rng(7, 3).standard_normal(5)
-    np.testing.assert_array_equal(first, np.random.default_rng([7, 0, 3]).standard_normal(5))
-    noise = action_rng(7, 3).standard_normal(5)
-    np.testing.assert_array_equal(noise, np.random.default_rng([7, 1, 3]).standard_normal(5))
-    others = [initial_state_rng(7, 4), initial_state_rng(8, 3), action_rng(7, 3)]
-    assert all(not np.array_equal(first, other.standard_normal(5)) for other in others)
-
-
-def test_noise_drawn_at_once_equals_noise_drawn_step_by_step() -> None:
-    at_once = action_rng(1, 2).standard_normal((200, 7))
-    rng = action_rng(1, 2)
-    np.testing.assert_array_equal(at_once, [rng.standard_normal(7) for _ in range(200)])
 
 
 def test_soft_limits_are_the_robots() -> None:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.robots.simulation import PERTURBATIONS, Perturbation, UnstableSimulationError
 from safe_transfer_ros.safety.filter.envelope import EnvelopeSettings
 from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.tasks import vector
 from safe_transfer_ros.tasks.environment import TorqueEnv
-from safe_transfer_ros.tasks.streams import action_rng
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
 
@@ -51,7 +51,7 @@ def test_every_episode_is_bit_for_bit_the_single_environments(perturbation: str,
     env = TorqueEnv(TASK, PERTURBATIONS[perturbation], **settings)
     policy = _Elementwise()
     for row, limit in enumerate(LIMITS):
-        rng = action_rng(3, 10 + row)
+        rng = generator(Purpose.ACTION_NOISE, 3, 10 + row)
         observation, info = env.reset(seed=3, options={"episode": 10 + row, "torque_limit": limit})
         np.testing.assert_array_equal(batch.observation[row, 0], observation)
         assert batch.unsafety[row, 0] == info["unsafety"]

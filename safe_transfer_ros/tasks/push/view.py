@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.tasks.push.task import PushScene, PushTask, motion_between
-from safe_transfer_ros.tasks.streams import initial_state_rng
 from safe_transfer_ros.tasks.view import UnsafetyReader
 
 Array = npt.NDArray[np.float64]
@@ -50,7 +50,7 @@ class PushView:
         if (episode, stamp_ns) == (self._episode, self._began_ns):
             return
         self._episode, self._began_ns = episode, stamp_ns
-        start = self._task.start(initial_state_rng(self._seed, episode))
+        start = self._task.start(generator(Purpose.INITIAL_STATE, self._seed, episode))
         self._goal = start.goal
         self._obstacle = np.zeros(2) if start.obstacle is None else start.obstacle
 
@@ -179,6 +179,6 @@ class PushUnsafetyReader(UnsafetyReader):
 
     def _obstacle(self, episode: int) -> Array:
         if episode not in self._obstacles:
-            start = self._task.start(initial_state_rng(self._seed, episode))
+            start = self._task.start(generator(Purpose.INITIAL_STATE, self._seed, episode))
             self._obstacles = {episode: np.zeros(2) if start.obstacle is None else start.obstacle}
         return self._obstacles[episode]

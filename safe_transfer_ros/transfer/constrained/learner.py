@@ -28,16 +28,11 @@ from safe_transfer_ros.learning.transitions import Columns
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.gaussian import initial_parameters
 from safe_transfer_ros.policies.weights import Architecture, Parameters
+from safe_transfer_ros.randomness import FirstEpisode, Purpose, generator, integer_seed
 from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings, csc_threshold
 from safe_transfer_ros.transfer.constrained.method import LearnerSettings, Method
-from safe_transfer_ros.transfer.pspt.fine_tuning import update_seed
 
 Array = NDArray[np.float64]
-
-# Streams of random numbers; 0 to 5 and 12 are taken.
-_GATE, _COST_SAMPLES = 13, 14
-# Episodes for the labelled tuples, and those that judge a policy, must be none it learns from.
-_FIRST_SEEDING_EPISODE, _FIRST_EVALUATION_EPISODE = 3_000_000, 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +146,7 @@ class Learner:
         began = time.monotonic()
         epoch = episodes = steps = failures = 0
         while True:
-            gate = self._gate(epoch)
+            gate = self._gate(generator(Purpose.GATE_OF_EPOCH, self._seed, epoch))
             rollouts = self._environment.rollout(
                 GaussianPolicy(self.parameters),
                 episodes=self._episodes,
@@ -230,8 +225,8 @@ class Learner:
             GaussianPolicy(self.parameters),
             episodes=episodes,
             seed=self._seed,
-            first_episode=_FIRST_EVALUATION_EPISODE,
-            gate=self._gate(_FIRST_EVALUATION_EPISODE),
+            first_episode=FirstEpisode.EVALUATION,
+            gate=self._gate(generator(Purpose.GATE_OF_EVALUATION, self._seed)),
         )
         return _judged(rollouts)
 
@@ -239,18 +234,17 @@ class Learner:
         """Labelled tuples of the first policy, not counted as episodes of the run."""
         policy = GaussianPolicy(self.parameters)
         rollouts = self._environment.rollout(
-            policy, episodes=2 * self._episodes, seed=self._seed, first_episode=_FIRST_SEEDING_EPISODE
+            policy, episodes=2 * self._episodes, seed=self._seed, first_episode=FirstEpisode.CRITIC_LABELLED
         )
         critic.add(rollouts, at_most=self._settings.seed_tuples)
         critic.learn(policy, self._settings.critic_updates)
 
-    def _gate(self, epoch: int) -> MaskedPolicyGate | None:
+    def _gate(self, noise: np.random.Generator) -> MaskedPolicyGate | None:
         """Rejection by the critic; none before it has learned anything: its choice would be a chance one."""
         if self._critic is None or not self._critic.learned:
             return None
-        noise = np.random.default_rng([self._seed, _GATE, epoch]).standard_normal
         mask = MaskSettings(epsilon=self.epsilon, max_samples=self._settings.max_samples)
-        return MaskedPolicyGate(self._critic, self._environment.action_bound, mask, noise)
+        return MaskedPolicyGate(self._critic, self._environment.action_bound, mask, noise.standard_normal)
 
     def _learn(self, rollouts: ConstrainedRollouts, epoch: int) -> float:
         """Critic, multiplier, policy; gives the KL of the policy's step."""
@@ -260,7 +254,7 @@ class Learner:
                 rollouts, rollouts.rewards, AdvantageSettings(gamma=self._environment.gamma, lam=settings.lam)
             ).values
         )
-        seed, before = update_seed(self._seed, epoch), self.parameters
+        seed, before = integer_seed(Purpose.POLICY_UPDATE, self._seed, epoch), self.parameters
         if update == "reward":
             return self._step(_batch(rollouts, rewards), seed)
         costs = self._cost_advantages(rollouts, epoch)
@@ -289,9 +283,7 @@ class Learner:
         policy = GaussianPolicy(self.parameters)
         self._critic.add(rollouts)
         self._critic.learn(policy, settings.critic_updates)
-        return self._critic.advantages(
-            rollouts, policy, samples=settings.cost_samples, seed=[self._seed, _COST_SAMPLES, epoch]
-        )
+        return self._critic.advantages(rollouts, policy, samples=settings.cost_samples, epoch=epoch)
 
     def _step(self, batch: TrpoBatch, seed: int) -> float:
         found = trpo_update(self.parameters, batch, self._settings.region, seed)

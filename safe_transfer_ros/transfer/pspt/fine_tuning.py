@@ -23,6 +23,7 @@ from safe_transfer_ros.learning.policy_file import with_stddev_scaled
 from safe_transfer_ros.learning.rollouts import Rollouts, from_episodes, to_episodes
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.weights import Parameters
+from safe_transfer_ros.randomness import Purpose, integer_seed
 from safe_transfer_ros.record.episode import Episode
 from safe_transfer_ros.record.iteration import IterationRecord, iteration_estimate, iteration_record
 from safe_transfer_ros.safety.limit.rules import Evidence
@@ -33,9 +34,6 @@ from safe_transfer_ros.tasks.task import RobotTask, Task
 from safe_transfer_ros.tasks.vector import EpisodeBatch, Policy
 
 Array = NDArray[np.float64]
-
-# Streams 0 and 1 are initial states and action noise (tasks/streams.py).
-_UPDATES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,11 +87,6 @@ class PolicyUpdate:
     surrogate_gain: float
     explained_variance: float
     steps: int
-
-
-def update_seed(seed: int, iteration: int) -> int:
-    """Seed of the update after an iteration (or pre-training batch), of a run with this seed."""
-    return int(np.random.SeedSequence([seed, _UPDATES, iteration]).generate_state(1)[0])
 
 
 def improve(
@@ -231,7 +224,7 @@ def fine_tune(
             period_ns=period_ns,
             start_ns=iteration * episodes * (task.horizon + 1) * period_ns,
         )
-        update = improve(parameters, recorded, task, settings, update_seed(seed, iteration))
+        update = improve(parameters, recorded, task, settings, integer_seed(Purpose.POLICY_UPDATE, seed, iteration))
         for episode, unsafety in zip(recorded, batch.unsafety, strict=True):
             _account(ledger, episode, unsafety)
         totals = ledger.close(iteration)

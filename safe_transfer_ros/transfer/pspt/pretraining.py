@@ -21,13 +21,11 @@ from safe_transfer_ros.learning.rollouts import from_batch
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.gaussian import initial_parameters
 from safe_transfer_ros.policies.weights import Architecture, Parameters
+from safe_transfer_ros.randomness import Purpose, generator, integer_seed
 from safe_transfer_ros.safety.limit.unsafety import unsafety_rate
 from safe_transfer_ros.tasks.task import Task
 from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
-from safe_transfer_ros.transfer.pspt.fine_tuning import PolicyUpdate, PsptSettings, improve_from_rollouts, update_seed
-
-# Streams 0 and 1 are initial states and action noise (tasks/streams.py), 2 the updates'.
-_TORQUE_LIMITS = 3
+from safe_transfer_ros.transfer.pspt.fine_tuning import PolicyUpdate, PsptSettings, improve_from_rollouts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,9 +135,7 @@ def pretrain(
         batch = progress.batches
         while True:
             started = time.perf_counter()
-            limits = task.draw_torque_limit(
-                np.random.default_rng([settings.seed, _TORQUE_LIMITS, batch]), settings.episodes
-            )
+            limits = task.draw_torque_limit(generator(Purpose.TORQUE_LIMITS, settings.seed, batch), settings.episodes)
             rolled = environment.rollout(
                 GaussianPolicy(parameters),
                 torque_limits=limits,
@@ -147,7 +143,9 @@ def pretrain(
                 first_episode=batch * settings.episodes,
             )
             between = time.perf_counter()
-            update = improve_from_rollouts(parameters, from_batch(rolled), learning, update_seed(settings.seed, batch))
+            update = improve_from_rollouts(
+                parameters, from_batch(rolled), learning, integer_seed(Purpose.POLICY_UPDATE, settings.seed, batch)
+            )
             parameters = update.parameters
             record = _record(batch, rolled, update, task, between - started, time.perf_counter() - between)
             batch += 1

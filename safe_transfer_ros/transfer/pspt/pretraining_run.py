@@ -19,6 +19,7 @@ import yaml
 
 from safe_transfer_ros.configuration import ConfigurationError, build
 from safe_transfer_ros.policies import weights
+from safe_transfer_ros.randomness import SCHEME
 from safe_transfer_ros.tasks.task import Task
 from safe_transfer_ros.transfer.pspt.pretraining import (
     COLUMNS,
@@ -35,6 +36,8 @@ CHECKPOINT = "checkpoint.safetensors"
 POLICY = "policy.safetensors"
 _LOCK = ".lock"
 _HEADER = ",".join(COLUMNS)
+NOT_SETTINGS = ("task", "random_streams")
+"""What the configuration holds beside the settings."""
 
 
 class PretrainRunError(ValueError):
@@ -169,7 +172,7 @@ def _row(record: BatchRecord) -> str:
 
 
 def _configuration(task: Task, settings: PretrainSettings) -> dict[str, Any]:
-    return {"task": task.name, **dataclasses.asdict(settings)}
+    return {"task": task.name, "random_streams": SCHEME, **dataclasses.asdict(settings)}
 
 
 def _check_same(config: Path, task: Task, settings: PretrainSettings) -> None:
@@ -178,12 +181,18 @@ def _check_same(config: Path, task: Task, settings: PretrainSettings) -> None:
         earlier = yaml.safe_load(config.read_text(encoding="utf-8"))
         build(
             PretrainSettings,
-            {key: value for key, value in earlier.items() if key != "task"},
+            {key: value for key, value in earlier.items() if key not in NOT_SETTINGS},
             where=str(config),
         )
     except (yaml.YAMLError, AttributeError, ConfigurationError) as error:
         raise PretrainRunError(f"{config} is damaged ({error}); start again in another --out") from error
     now = _configuration(task, settings)
+    if earlier.get("random_streams") != SCHEME:
+        raise PretrainRunError(
+            f"the run in {config.parent} draws from random streams of another version of this package "
+            f"({earlier.get('random_streams', 1)}, now {SCHEME}): it cannot go on with the same numbers; "
+            "start a new run in another --out"
+        )
     for name in now:
         if earlier.get(name) != now[name]:
             raise PretrainRunError(

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.tasks.cup_swirl.task import CupSwirl
-from safe_transfer_ros.tasks.streams import initial_state_rng
 from safe_transfer_ros.tasks.task import make
 
 TASK = CupSwirl()
@@ -134,7 +134,7 @@ def test_unsafety_is_the_angle_from_straight_down() -> None:
 
 
 def test_initial_tilts_are_six_degrees_in_the_mean_and_eleven_at_the_95th_percentile() -> None:
-    drawn = [TASK.initial_state(initial_state_rng(0, episode)) for episode in range(4000)]
+    drawn = [TASK.initial_state(generator(Purpose.INITIAL_STATE, 0, episode)) for episode in range(4000)]
     position = np.stack([state[0] for state in drawn])
     tilts = TASK.unsafety(position)
     assert tilts.mean() == pytest.approx(6.0, abs=0.5)
@@ -162,7 +162,7 @@ def test_settings_change_the_circle_and_bad_ones_are_refused() -> None:
 
 def test_importing_the_task_brings_neither_simulator_nor_learning_library() -> None:
     program = (
-        "import sys; from safe_transfer_ros.tasks.task import make; import safe_transfer_ros.tasks.streams; "
+        "import sys; from safe_transfer_ros.tasks.task import make; import safe_transfer_ros.randomness; "
         "make('pr2_cup_swirl'); "
         "print([name for name in ('mujoco', 'torch', 'gymnasium', 'rclpy') if name in sys.modules])"
     )

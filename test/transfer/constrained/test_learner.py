@@ -31,9 +31,11 @@ SETTINGS = LearnerSettings(
 )
 
 
-def learned(name: str, epochs: int, *, episodes: int = 300, **changes) -> tuple[Learner, list[EpochRecord]]:
+def learned(
+    name: str, epochs: int, *, episodes: int = 300, seed: int = 0, **changes
+) -> tuple[Learner, list[EpochRecord]]:
     settings = dataclasses.replace(SETTINGS, **changes)
-    learner = Learner(SmallCmdp(), method(name), settings, episodes=episodes, seed=0)
+    learner = Learner(SmallCmdp(), method(name), settings, episodes=episodes, seed=seed)
     return learner, list(islice(learner.epochs(), epochs))
 
 
@@ -63,12 +65,16 @@ def test_the_learners_without_a_critic_find_the_optimum(name, chi, epochs, retur
 @pytest.mark.parametrize("name", ["csc", "q-ensemble"])
 def test_the_learners_with_a_critic_keep_the_constraint_and_earn_more_than_caution(name) -> None:
     """Rejection makes them more careful than the constraint asks; less than the unconstrained policy in any case."""
-    learner, records = learned(name, 25, episodes=150)
-    assert records[0].gated == 0.0, "a critic that has learned nothing rejects nothing"
-    assert np.mean([record.gated for record in records[1:]]) > 0.3
-    judged = learner.evaluate(1500)
-    assert judged.failures_per_episode <= CHI + 0.06
-    assert optimum(0.0)[0] + 0.5 < judged.mean_return <= optimum(CHI + 0.06)[0]
+    judgements = []
+    for seed in range(4):  # one tells little: of eight, CSC's returns lay between 1.6 and 2.4
+        learner, records = learned(name, 25, episodes=150, seed=seed)
+        assert records[0].gated == 0.0, "a critic that has learned nothing rejects nothing"
+        assert np.mean([record.gated for record in records[1:]]) > 0.3
+        judgements.append(learner.evaluate(1500))
+        assert judgements[-1].failures_per_episode <= CHI + 0.06
+        assert optimum(0.0)[0] < judgements[-1].mean_return <= optimum(CHI + 0.06)[0]
+    assert np.mean([judged.failures_per_episode for judged in judgements]) <= CHI
+    assert np.mean([judged.mean_return for judged in judgements]) > optimum(0.0)[0] + 0.3
 
 
 def bold_probabilities(learner: Learner) -> np.ndarray:

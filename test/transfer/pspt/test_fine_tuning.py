@@ -15,6 +15,7 @@ from safe_transfer_ros.learning.rollouts import to_episodes
 from safe_transfer_ros.policies import gaussian
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.weights import Architecture, Parameters
+from safe_transfer_ros.randomness import Purpose, integer_seed
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
 from safe_transfer_ros.safety.limit.torque_limit import (
     GovernorSettings,
@@ -24,7 +25,7 @@ from safe_transfer_ros.safety.limit.torque_limit import (
 )
 from safe_transfer_ros.tasks.task import Task, make
 from safe_transfer_ros.tasks.vector import VectorTorqueEnv
-from safe_transfer_ros.transfer.pspt.fine_tuning import FineTuneStep, PsptSettings, fine_tune, improve, update_seed
+from safe_transfer_ros.transfer.pspt.fine_tuning import FineTuneStep, PsptSettings, fine_tune, improve
 
 PERIOD_NS = 50_000_000
 
@@ -105,7 +106,9 @@ def test_learning_raises_the_return_it_is_given(parameters, environment, task) -
         batch = environment.rollout(GaussianPolicy(learned), torque_limits=np.full(5, 0.5), seed=1)
         recorded = to_episodes(batch, iteration=iteration, policy_version=iteration, period_ns=PERIOD_NS)
         totals.append(np.mean([frugal.reward(e.position[1:], e.velocity[1:], e.proposed).mean() for e in recorded]))
-        learned = improve(learned, recorded, frugal, PsptSettings(), update_seed(0, iteration)).parameters
+        learned = improve(
+            learned, recorded, frugal, PsptSettings(), integer_seed(Purpose.POLICY_UPDATE, 0, iteration)
+        ).parameters
     assert totals[-1] > totals[0] + 0.1
 
 
@@ -113,11 +116,6 @@ def test_records_that_are_not_finite_are_refused(parameters, episodes, task) -> 
     episodes[0].proposed[3, 2] = np.nan
     with pytest.raises(ValueError, match="finite"):
         improve(parameters, episodes, task, PsptSettings(), 0)
-
-
-def test_update_seeds_differ_by_run_and_iteration() -> None:
-    assert len({update_seed(seed, iteration) for seed in range(5) for iteration in range(50)}) == 250
-    assert update_seed(1, 2) == update_seed(1, 2)
 
 
 def test_each_row_is_what_its_rollouts_say(environment, parameters, task) -> None:
@@ -142,7 +140,7 @@ def test_each_row_is_what_its_rollouts_say(environment, parameters, task) -> Non
     assert record.interventions == np.count_nonzero((np.abs(batch.proposed) > limit).any(axis=2))
     assert (record.iteration, record.policy_version, record.steps) == (1, 1, 600)
     recorded = to_episodes(batch, iteration=1, policy_version=1, period_ns=PERIOD_NS)
-    alone = improve(first.update.parameters, recorded, task, PsptSettings(), update_seed(3, 1))
+    alone = improve(first.update.parameters, recorded, task, PsptSettings(), integer_seed(Purpose.POLICY_UPDATE, 3, 1))
     assert same(alone.parameters, second.update.parameters) and alone.kl == record.kl
 
 

@@ -147,6 +147,15 @@ def test_directories_that_do_not_fit_are_refused_and_left_alone(tmp_path, task, 
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
 
 
+def test_a_run_of_other_random_streams_is_not_gone_on_with(tmp_path, task, history) -> None:
+    with open_run(tmp_path, task) as run:
+        add(run, history, range(2))
+    config = tmp_path / "config.yaml"
+    config.write_text(config.read_text().replace("random_streams: 2\n", ""))
+    with pytest.raises(PretrainRunError, match=r"another version of this package \(1, now 2\).*another --out"):
+        open_run(tmp_path, task, resume=True)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
