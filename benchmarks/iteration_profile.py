@@ -62,7 +62,7 @@ def main() -> None:
                 physics_ms = median_ms(bare)
                 rollout_ms = median_ms(lambda e=environment, p=policy, n=limits: e.rollout(p, torque_limits=n, seed=0))
                 update_ms = median_ms(
-                    lambda b=batch: improve_from_rollouts(parameters, from_batch(b), PsptSettings(), 0)
+                    lambda b=batch: improve_from_rollouts(parameters, from_batch(b, task), PsptSettings(), 0)
                 )
                 whole_ms = median_ms(lambda s=steps: list(islice(s, 1)))
                 print(

@@ -13,7 +13,7 @@ from safe_transfer_ros.algorithms.critic_advantage import critic_advantages
 from safe_transfer_ros.algorithms.safety_critic import CriticBatch, CriticLearner, CriticSettings, initial_critic
 from safe_transfer_ros.critics.safety_critic import CriticParameters, SafetyCritic, Support
 from safe_transfer_ros.learning.replay_buffer import ReplayBuffer
-from safe_transfer_ros.learning.rollouts import ConstrainedRollouts
+from safe_transfer_ros.learning.rollouts import Rollouts
 from safe_transfer_ros.learning.transitions import Columns, schema, transitions
 from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.tasks.vector import Policy
@@ -83,7 +83,7 @@ class OnlineCritic:
         members = self._critic.probabilities(observation, torque)
         return np.minimum(members.mean(axis=0) + self._pessimism * members.std(axis=0), 1.0)
 
-    def add(self, rollouts: ConstrainedRollouts, *, at_most: int | None = None) -> int:
+    def add(self, rollouts: Rollouts, *, at_most: int | None = None) -> int:
         """Take in transitions: all, or so many of which up to half failed (CSC's labelled tuples).
 
         Returns:
@@ -129,7 +129,7 @@ class OnlineCritic:
             )
         self._refresh()
 
-    def advantages(self, rollouts: ConstrainedRollouts, policy: Policy, *, samples: int, epoch: int) -> Array:
+    def advantages(self, rollouts: Rollouts, policy: Policy, *, samples: int, epoch: int) -> Array:
         """A_C of the steps taken in an epoch, shape (steps,); see `critic_advantages`."""
         valid, rng = rollouts.valid, generator(Purpose.COST_ADVANTAGES, self._seed, epoch)
         observations, applied = rollouts.observations[:, :-1][valid], rollouts.applied[valid]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safe_transfer_ros.bags.transition_store import transition_dtype
-from safe_transfer_ros.learning.rollouts import ConstrainedRollouts
+from safe_transfer_ros.learning.rollouts import Rollouts
 
 Columns: TypeAlias = Mapping[str, NDArray[Any]]
 """Transitions held in memory: an array per column, each of as many rows."""
@@ -57,9 +57,7 @@ def schema(
     return np.dtype([*((name, whole[name]) for name in kept), *extra])
 
 
-def transitions(
-    rollouts: ConstrainedRollouts, *, iteration: int = 0, first_episode: int = 0
-) -> dict[str, NDArray[Any]]:
+def transitions(rollouts: Rollouts, *, iteration: int = 0, first_episode: int = 0) -> dict[str, NDArray[Any]]:
     """Transitions of rollouts, episode after episode, with the names, types and meaning of recorded ones.
 
     Args:

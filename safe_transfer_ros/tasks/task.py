@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, overload
 
 import numpy as np
@@ -102,6 +102,8 @@ class RobotTask(abc.ABC):
       gamma: Discount factor of the return.
       observation_size: Length of an observation.
       has_goal: Whether an episode can reach a goal.
+      learning_settings: Of the vector environment that learners who are to fail seldom learn in.
+      failure_cost: Taken off the reward of a step that fails there.
       unsafety_limit: u_lim; a state with a larger u is unsafe, in the unit of the task's u.
       unsafety_text: What u is, in a few words.
       unsafety_unit: Its unit; empty where it has none.
@@ -115,6 +117,8 @@ class RobotTask(abc.ABC):
     gamma: ClassVar[float] = 0.95
     observation_size: ClassVar[int]
     has_goal: ClassVar[bool] = False
+    learning_settings: ClassVar[Mapping[str, Any]] = {}
+    failure_cost: ClassVar[float] = 0.0
     unsafety_limit: ClassVar[float]
     unsafety_text: ClassVar[str] = "tilt from straight down"
     unsafety_unit: ClassVar[str] = "deg"
@@ -196,6 +200,7 @@ class Task(RobotTask):
     unsafety_penalty: ClassVar[float]
     unsafety_free: ClassVar[float] = 0.0
     torque_limit_range: ClassVar[tuple[float, float]]
+    learning_settings = {"torque_limit": 1.0, "ends_on_failure": True}
 
     def __init__(self) -> None:
         """Load the robot."""

@@ -160,6 +160,17 @@ class VectorTorqueEnv(NumberedVectorEnv):
         """End the physics threads."""
         self._pool.close()
 
+    def torque_limits(self, seed: int, first_episode: int) -> Array:
+        """Limits under which `reset` starts these episodes, shape (E,), N·m."""
+        if self._given_limit is not None:
+            return np.full(self.num_envs, self._given_limit)
+        limits = np.empty(self.num_envs)
+        for row in range(self.num_envs):
+            rng = generator(Purpose.INITIAL_STATE, seed, first_episode + row)
+            self.task.initial_state(rng)
+            limits[row] = self.task.draw_torque_limit(rng)
+        return limits
+
     def rollout(
         self,
         policy: Policy,
@@ -221,7 +232,8 @@ class VectorTorqueEnv(NumberedVectorEnv):
             applied[step] = previous
             position[step + 1], velocity[step + 1] = physics.step(previous)
         observation[steps] = task.observe(position[steps], velocity[steps], limits)
-        outcome = task.outcome(position[1:], velocity[1:], proposed)
+        # The reward is that of the torque that was let pass: what a gate refused was never done.
+        outcome = task.outcome(position[1:], velocity[1:], chosen)
         unsafety = np.concatenate([task.unsafety(position[:1]), outcome.unsafety])
         return EpisodeBatch(
             first_episode=first_episode,

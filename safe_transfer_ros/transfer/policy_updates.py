@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
 from safe_transfer_ros.critics.safety_critic import save_critic
 from safe_transfer_ros.learning.environment import environment
-from safe_transfer_ros.learning.rollouts import constrained_from_episodes
+from safe_transfer_ros.learning.rollouts import from_episodes
 from safe_transfer_ros.policies.weights import Parameters
 from safe_transfer_ros.randomness import Purpose, integer_seed
 from safe_transfer_ros.record.episode import Episode
@@ -125,7 +125,9 @@ class CscUpdates:
 
     def update(self, episodes: Sequence[Episode], iteration: int) -> float:
         """See `PolicyUpdates.update`; the critic's file is replaced before this returns."""
-        rollouts = constrained_from_episodes(episodes, self._graph.task, self._graph.action_bound)
+        rollouts = from_episodes(
+            episodes, self._graph.task, action_bound=self._graph.action_bound, ends_on_failure=True
+        )
         kl = self._learner.learn(rollouts, iteration)
         if self._checkpoints is not None:
             self._checkpoints.keep(self._learner, iteration + 1)

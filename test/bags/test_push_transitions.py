@@ -22,7 +22,7 @@ from safe_transfer_ros.critics.file_gate import CriticFileGate
 from safe_transfer_ros.learning.environment import environment
 from safe_transfer_ros.learning.policy_file import load_for
 from safe_transfer_ros.learning.replay_buffer import ReplayBuffer
-from safe_transfer_ros.learning.rollouts import ConstrainedRollouts
+from safe_transfer_ros.learning.rollouts import Rollouts
 from safe_transfer_ros.learning.transitions import schema, transitions
 from safe_transfer_ros.parameters.settings import FilterSettings
 from safe_transfer_ros.policies.forward import GaussianPolicy
@@ -44,7 +44,7 @@ class Astray:
         return mean, np.full_like(mean, 0.6)
 
 
-def _decisions(rollouts: ConstrainedRollouts) -> list[bytes]:
+def _decisions(rollouts: Rollouts) -> list[bytes]:
     """As the filter records them; of episode 2 with the axes the other way round."""
     messages, policy, nothing, made = Messages(), Astray(), np.empty(0), []
     means, stddevs = zip(*(policy.distribution(one) for one in rollouts.observations.swapaxes(0, 1)), strict=True)
@@ -79,7 +79,7 @@ def _decisions(rollouts: ConstrainedRollouts) -> list[bytes]:
 
 @dataclasses.dataclass
 class Recorded:
-    rollouts: ConstrainedRollouts
+    rollouts: Rollouts
     decisions: list[bytes]
     bag: Path
 

@@ -23,7 +23,7 @@ from safe_transfer_ros.algorithms.trpo import TrpoBatch, trpo_update
 from safe_transfer_ros.critics.online import OnlineCritic
 from safe_transfer_ros.learning.advantages import AdvantageSettings, estimate, standardised
 from safe_transfer_ros.learning.environment import ConstrainedEnvironment
-from safe_transfer_ros.learning.rollouts import ConstrainedRollouts
+from safe_transfer_ros.learning.rollouts import Rollouts
 from safe_transfer_ros.learning.transitions import Columns
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.gaussian import initial_parameters
@@ -179,7 +179,7 @@ class Learner:
             )
             epoch += 1
 
-    def learn(self, rollouts: ConstrainedRollouts, epoch: int) -> float:
+    def learn(self, rollouts: Rollouts, epoch: int) -> float:
         """Learn from an epoch's rollouts: critic, multiplier, policy.
 
         Returns:
@@ -246,7 +246,7 @@ class Learner:
         mask = MaskSettings(epsilon=self.epsilon, max_samples=self._settings.max_samples)
         return MaskedPolicyGate(self._critic, self._environment.action_bound, mask, noise.standard_normal)
 
-    def _learn(self, rollouts: ConstrainedRollouts, epoch: int) -> float:
+    def _learn(self, rollouts: Rollouts, epoch: int) -> float:
         """Critic, multiplier, policy; gives the KL of the policy's step."""
         settings, update = self._settings, self._method.update
         rewards = standardised(
@@ -275,7 +275,7 @@ class Learner:
         self.multiplier = next_multiplier(self.multiplier, violation, settings.multiplier_rate)
         return kl
 
-    def _cost_advantages(self, rollouts: ConstrainedRollouts, epoch: int) -> Array:
+    def _cost_advantages(self, rollouts: Rollouts, epoch: int) -> Array:
         settings = self._settings
         if self._critic is None:
             found = estimate(rollouts, rollouts.costs, AdvantageSettings(gamma=settings.cost_gamma, lam=settings.lam))
@@ -290,7 +290,7 @@ class Learner:
         self.parameters = found.parameters
         return found.kl
 
-    def _bias(self, rollouts: ConstrainedRollouts) -> float:
+    def _bias(self, rollouts: Rollouts) -> float:
         """How far the critic foretold more failures than came, from the episodes' first actions."""
         if self._critic is None or not self._critic.learned:
             return float("nan")
@@ -299,7 +299,7 @@ class Learner:
         return float(foretold.mean() - (rollouts.costs @ discount).mean())
 
 
-def _batch(rollouts: ConstrainedRollouts, advantages: Array) -> TrpoBatch:
+def _batch(rollouts: Rollouts, advantages: Array) -> TrpoBatch:
     valid = rollouts.valid
     return TrpoBatch(
         observations=rollouts.observations[:, :-1][valid].astype(np.float32),
@@ -308,7 +308,7 @@ def _batch(rollouts: ConstrainedRollouts, advantages: Array) -> TrpoBatch:
     )
 
 
-def _judged(rollouts: ConstrainedRollouts) -> Judgement:
+def _judged(rollouts: Rollouts) -> Judgement:
     return Judgement(
         mean_return=float((rollouts.rewards * rollouts.valid).sum(axis=1).mean()),
         failures_per_episode=rollouts.failures / len(rollouts.lengths),

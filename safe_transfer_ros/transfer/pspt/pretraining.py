@@ -144,7 +144,10 @@ def pretrain(
             )
             between = time.perf_counter()
             update = improve_from_rollouts(
-                parameters, from_batch(rolled), learning, integer_seed(Purpose.POLICY_UPDATE, settings.seed, batch)
+                parameters,
+                from_batch(rolled, environment.task),
+                learning,
+                integer_seed(Purpose.POLICY_UPDATE, settings.seed, batch),
             )
             parameters = update.parameters
             record = _record(batch, rolled, update, task, between - started, time.perf_counter() - between)
