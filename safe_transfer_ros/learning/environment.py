@@ -63,13 +63,18 @@ class TaskEnvironment:
     Its vector environment is built with the first rollout, and again where the number of episodes changes.
     """
 
-    def __init__(self, task: str) -> None:
+    def __init__(self, task: str, **settings: Any) -> None:
         """Choose the task.
+
+        Args:
+          task: Its name.
+          **settings: Of its vector environment, in place of its `learning_settings`.
 
         Raises:
           ValueError: if there is none; names the nearest known one.
         """
         self._task = task_class(task)
+        self._settings = {**self._task.learning_settings, **settings}
         self._rows: VectorEnv[Any, Any, Any] = self._made(1)
         self.observation_size = self._task.observation_size
         space = self._rows.single_action_space
@@ -101,7 +106,7 @@ class TaskEnvironment:
 
     def _made(self, episodes: int) -> VectorEnv[Any, Any, Any]:
         # One thread: studies run side by side, a process to a core.
-        return self._task.vector_environment(episodes, threads=1, autoreset=False, **self._task.learning_settings)
+        return self._task.vector_environment(episodes, threads=1, autoreset=False, **self._settings)
 
 
 def environment(task: str) -> TaskEnvironment:

@@ -58,7 +58,7 @@ class Rollouts:
     @property
     def failures(self) -> int:
         """Episodes with an unsafe state."""
-        return int((self.costs > 0.0).any(axis=1).sum())
+        return int(((self.costs > 0.0) & self.valid).any(axis=1).sum())
 
     @property
     def returns(self) -> Array:

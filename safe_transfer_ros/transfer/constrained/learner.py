@@ -23,6 +23,7 @@ from safe_transfer_ros.algorithms.trpo import TrpoBatch, trpo_update
 from safe_transfer_ros.critics.online import OnlineCritic
 from safe_transfer_ros.learning.advantages import AdvantageSettings, estimate, standardised
 from safe_transfer_ros.learning.environment import ConstrainedEnvironment
+from safe_transfer_ros.learning.evaluation import Evaluation, evaluate
 from safe_transfer_ros.learning.rollouts import Rollouts
 from safe_transfer_ros.learning.transitions import Columns
 from safe_transfer_ros.policies.forward import GaussianPolicy
@@ -71,15 +72,6 @@ class EpochRecord:
 
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(EpochRecord))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """A policy, and its gate, in episodes that nothing is learned from."""
-
-    mean_return: float
-    failures_per_episode: float
-    success_rate: float
 
 
 class Learner:
@@ -161,15 +153,15 @@ class Learner:
                 steps + rollouts.steps,
                 failures + rollouts.failures,
             )
-            judged = _judged(rollouts)
+            found = Evaluation.of(rollouts)
             yield EpochRecord(
                 epoch=epoch,
                 episodes=episodes,
                 steps=steps,
-                mean_return=judged.mean_return,
-                failures_per_episode=judged.failures_per_episode,
+                mean_return=found.mean_return,
+                failures_per_episode=found.failures_per_episode,
                 cumulative_failures=failures,
-                success_rate=judged.success_rate,
+                success_rate=found.success_rate,
                 gated=float(rollouts.gated.sum()) / rollouts.steps,
                 epsilon=float("nan") if gate is None else gate.settings.epsilon,
                 multiplier=self.multiplier,
@@ -219,16 +211,15 @@ class Learner:
             self._failure_rate, gamma=settings.cost_gamma, chi=settings.chi, floor=settings.epsilon_floor
         )
 
-    def evaluate(self, episodes: int) -> Judgement:
-        """Judge the policy as it is now, behind its gate, by episodes that it does not learn from."""
-        rollouts = self._environment.rollout(
+    def evaluate(self, episodes: int) -> Evaluation:
+        """Evaluate the policy as it is now, behind its gate, in episodes that it does not learn from."""
+        return evaluate(
             GaussianPolicy(self.parameters),
+            self._environment,
             episodes=episodes,
             seed=self._seed,
-            first_episode=FirstEpisode.EVALUATION,
             gate=self._gate(generator(Purpose.GATE_OF_EVALUATION, self._seed)),
         )
-        return _judged(rollouts)
 
     def _seed_critic(self, critic: OnlineCritic) -> None:
         """Labelled tuples of the first policy, not counted as episodes of the run."""
@@ -305,12 +296,4 @@ def _batch(rollouts: Rollouts, advantages: Array) -> TrpoBatch:
         observations=rollouts.observations[:, :-1][valid].astype(np.float32),
         actions=rollouts.actions[valid].astype(np.float32),
         advantages=advantages.astype(np.float32),
-    )
-
-
-def _judged(rollouts: Rollouts) -> Judgement:
-    return Judgement(
-        mean_return=float((rollouts.rewards * rollouts.valid).sum(axis=1).mean()),
-        failures_per_episode=rollouts.failures / len(rollouts.lengths),
-        success_rate=float(rollouts.succeeded.mean()),
     )
