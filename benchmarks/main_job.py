@@ -9,7 +9,6 @@ Runs that are there already are not repeated, so an interrupted study goes on wh
 from __future__ import annotations
 
 import argparse
-import csv
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from safe_transfer_ros.files import write_rows
 from safe_transfer_ros.record.iteration import IterationRecord, read
 
 ENDS = 5  # iterations averaged at the start and at the end
@@ -101,10 +101,7 @@ def main() -> None:
                 records = run(options.out / f"{name}-{seed}", options.iterations, arguments)
                 runs.setdefault(name, []).append(records)
                 rows.append(summary(name, seed, records, options.d_safe))
-    with (options.out / "summary.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(options.out / "summary.csv", rows)
     print((options.out / "summary.csv").read_text())
     draw(runs, options.d_safe, options.out / "main_job.png")
 

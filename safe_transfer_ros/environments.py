@@ -20,7 +20,7 @@ from typing import Any
 import gymnasium
 from gymnasium.vector import VectorEnv
 
-from safe_transfer_ros.tasks.task import RobotTask, available, task_class
+from safe_transfer_ros.tasks.task import TASKS, RobotTask, available
 
 NAMESPACE = "safe_transfer_ros"
 
@@ -43,14 +43,14 @@ def register_environments(namespace: str = NAMESPACE) -> None:
                 environment_id(task, namespace),
                 entry_point=_SINGLE,
                 vector_entry_point=_VECTOR,
-                max_episode_steps=task_class(task).horizon,
+                max_episode_steps=TASKS[task].horizon,
                 kwargs={"task": task},
             )
 
 
 def single(*, task: str, **settings: Any) -> gymnasium.Env[Any, Any]:
     """Make the environment of a task; see `RobotTask.single_environment` of its class for the settings."""
-    return task_class(task).single_environment(**settings)
+    return TASKS[task].single_environment(**settings)
 
 
 def vector(
@@ -61,7 +61,7 @@ def vector(
     Raises:
       ValueError: if max_episode_steps is not the task's horizon.
     """
-    kind = task_class(task)
+    kind = TASKS[task]
     if max_episode_steps not in (None, kind.horizon):
         raise ValueError(
             f"an episode of {task} lasts {kind.horizon} steps, got max_episode_steps={max_episode_steps}: leave it out"

@@ -16,7 +16,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from safe_transfer_ros import environments
-from safe_transfer_ros.tasks.task import RobotTask, available, task_class
+from safe_transfer_ros.tasks.task import TASKS, RobotTask, available
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "environments.md"
@@ -64,7 +64,7 @@ def test_the_pages_block_runs_as_a_reader_would_run_it() -> None:
 def test_every_task_has_an_id_with_cost_success_and_horizon(task: str) -> None:
     name = environments.environment_id(task)
     spec = gymnasium.spec(name)
-    assert spec.max_episode_steps == task_class(task).horizon
+    assert spec.max_episode_steps == TASKS[task].horizon
     single = gymnasium.make(name)
     single.reset(seed=0)
     *_, info = single.step(single.action_space.sample())

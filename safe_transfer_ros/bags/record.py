@@ -8,7 +8,6 @@ chunk in hand. Serialised messages come in and go out unchanged: nothing is deco
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +21,7 @@ from safe_transfer_ros.bags.definitions import Definition, MessageDefinitions
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.mcap_file import McapFile
 from safe_transfer_ros.bags.qos import OfferedQos
+from safe_transfer_ros.files import write_atomically
 
 FILE_NAME = "bag_{}.mcap"
 METADATA_NAME = "metadata.yaml"
@@ -300,15 +300,7 @@ class BagWriter:
     def _write_metadata(self) -> None:
         """Replaces metadata.yaml in one step: a reader sees the old one or the new one."""
         text = _yaml({"rosbag2_bagfile_information": self._metadata()})
-        path = self.folder / METADATA_NAME
-        beside = path.with_suffix(".yaml.tmp")
-        try:
-            beside.write_text(text, encoding="utf-8")
-            os.replace(beside, path)
-        except OSError:
-            with suppress(OSError):
-                beside.unlink()
-            raise
+        write_atomically(self.folder / METADATA_NAME, text)
 
     def _explained(self, error: OSError) -> BagError:
         return BagError(

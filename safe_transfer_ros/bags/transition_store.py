@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safe_transfer_ros.bags.errors import BagError
+from safe_transfer_ros.files import write_atomically
 
 ABOUT = "about.json"
 _FORMAT = 1
@@ -101,9 +102,7 @@ class TransitionWriter:
             file.write(_header(self._dtype[name], self.count))
             file.close()
         text = json.dumps({"format": _FORMAT, "count": self.count} | dict(about), indent=1)
-        beside = self.folder / f".{ABOUT}"
-        beside.write_text(text + "\n", encoding="utf-8")
-        beside.replace(self.folder / ABOUT)
+        write_atomically(self.folder / ABOUT, text + "\n")
 
     def __enter__(self) -> TransitionWriter:
         return self

@@ -41,7 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=arguments_text(),
     )
-    parser.add_argument("graph", help=f"one of: {', '.join(GRAPHS)}")
+    parser.add_argument("graph", help=f"one of: {', '.join(GRAPHS.names())}")
     parser.add_argument("arguments", nargs="*", metavar="key:=value", help="launch arguments, as for the run to come")
     parser.add_argument(
         "--step",

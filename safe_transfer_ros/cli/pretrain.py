@@ -16,6 +16,7 @@ from rich.console import Console
 from safe_transfer_ros.cli.bars import progress_bar
 from safe_transfer_ros.cli.run import EXIT_INTERRUPTED
 from safe_transfer_ros.configuration import build
+from safe_transfer_ros.files import write_atomically
 from safe_transfer_ros.reporting.learning_curve import draw_learning_curves
 from safe_transfer_ros.reporting.provenance import provenance
 from safe_transfer_ros.tasks import task as tasks
@@ -123,7 +124,7 @@ def _finish(training: PretrainRun, task: tasks.Task, settings: PretrainSettings)
         "machine": made_by["machine"],
         "versions": made_by["versions"],
     }
-    (training.folder / PROVENANCE).write_text(yaml.safe_dump(about, sort_keys=False), encoding="utf-8")
+    write_atomically(training.folder / PROVENANCE, yaml.safe_dump(about, sort_keys=False))
     plot = draw_learning_curves({f"seed {settings.seed}": records}, task.unsafety_limit, training.folder / PLOT)
     print(f"policy: {training.folder / POLICY}\nlearning curve: {plot}")
 

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 
 from safe_transfer_ros.cli.study import complete
+from safe_transfer_ros.files import write_rows
 from safe_transfer_ros.learning.workers import LocalWorkers, RayWorkers
 from safe_transfer_ros.reporting import evidence
 from safe_transfer_ros.studies.experiments import EXPERIMENTS, Experiment, experiment
@@ -75,8 +74,8 @@ def write(one: Experiment, curves: evidence.Curves, folder: Path) -> str:
       The table of violations as text, and where the picture is.
     """
     lines = [evidence.violations(label, runs) for label, runs in curves.items()]
-    _write_csv(folder / f"{one.name}_violations.csv", [dataclasses.asdict(line) for line in lines])
-    _write_csv(folder / f"{one.name}.csv", list(_rows(curves)))
+    write_rows(folder / f"{one.name}_violations.csv", [dataclasses.asdict(line) for line in lines])
+    write_rows(folder / f"{one.name}.csv", list(_rows(curves)))
     picture = evidence.draw(one.title, curves, one.columns, folder / f"{one.name}.png")
     return f"\n{one.title}\n\n{evidence.violations_text(lines)}\n\n{picture}"
 
@@ -94,12 +93,3 @@ def _columns(run: StudyCurves) -> list[str]:
     """Columns that are the same every time and hold something."""
     found_out = {"true": bool(run.run.evaluate_every), "almonds": bool(run.run.almonds), "wall": False}
     return [name for name in run.columns if found_out.get(name.split("_")[0], True)]
-
-
-def _write_csv(path: Path, rows: Sequence[dict[str, object]]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    partial.replace(path)

@@ -9,18 +9,20 @@ import importlib
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from safe_transfer_ros.cli.progress import RunProgress
-from safe_transfer_ros.configuration import ConfigurationError, nearest
+from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
 from safe_transfer_ros.launching.fine_tuning import ARGUMENTS, FineTuningGraph
 from safe_transfer_ros.launching.graph import SHARED
+from safe_transfer_ros.registry import Registry
 from safe_transfer_ros.reporting.provenance import write_provenance
 
-GRAPHS = ("pr2_cup_swirl", "panda_push")
+GRAPHS: Registry[Callable[[], FineTuningGraph]] = Registry("graph", group="safe_transfer_ros.graphs")
+"""What gives each graph, by name; another package adds its own by an entry point in the group."""
 POLL_SECONDS = 0.2
 EXIT_INTERRUPTED = 130
 
@@ -44,7 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     up.add_argument("--no-report", action="store_true", help="only run; `safe_transfer report RUN` writes it later")
     up.set_defaults(run=bring_up)
     for parser in (run, up):
-        parser.add_argument("graph", help=f"one of: {', '.join(GRAPHS)}")
+        parser.add_argument("graph", help=f"one of: {', '.join(GRAPHS.names())}")
         parser.add_argument("arguments", nargs="*", metavar="key:=value", help="launch arguments, see below")
 
 
@@ -139,10 +141,16 @@ def interrupt_on_sigterm() -> Iterator[None]:
 
 def pick_graph(name: str) -> FineTuningGraph:
     """The description of a graph; ConfigurationError names the nearest known one."""
-    if name not in GRAPHS:
-        raise ConfigurationError(f"unknown graph '{name}'; {nearest(name, GRAPHS)}")
-    graph: FineTuningGraph = importlib.import_module(f"safe_transfer_ros.launching.{name}").GRAPH
-    return graph
+    return GRAPHS[name]()
+
+
+def _ours(name: str) -> Callable[[], FineTuningGraph]:
+    """Gives a graph of this package; its module is imported only when it is picked."""
+    return lambda: importlib.import_module(f"safe_transfer_ros.launching.{name}").GRAPH
+
+
+for _name in ("pr2_cup_swirl", "panda_push"):
+    GRAPHS.add(_name, _ours(_name))
 
 
 def parse_arguments(arguments: list[str]) -> dict[str, str]:

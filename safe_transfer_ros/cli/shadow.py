@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from safe_transfer_ros.files import write_atomically
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add both subcommands."""
@@ -50,7 +52,7 @@ def _report(options: argparse.Namespace) -> int:
         ]
     against = objections(reports[0], reports[1] if active else None, certified=bool(candidate.card.get("certified")))
     document = {"candidate": reports[0].as_dict(), "active": reports[1].as_dict() if active else None}
-    options.out.write_text(json.dumps(document | {"against": against}, indent=1) + "\n")
+    write_atomically(options.out, json.dumps(document | {"against": against}, indent=1) + "\n")
     for name, one in zip(("candidate", "active"), reports, strict=False):
         print(
             f"{name} {one.version}: {one.steps:,} steps, {one.failures:,} within {horizon} steps of a failure; "
@@ -82,7 +84,6 @@ def _promote(options: argparse.Namespace) -> int:
       ValueError: if the report is of another critic, or stands against it and nothing was forced.
     """
     from safe_transfer_ros.critics.safety_critic import load_critic
-    from safe_transfer_ros.policies.weights import write_whole
 
     candidate = load_critic(options.candidate)
     try:
@@ -108,6 +109,6 @@ def _promote(options: argparse.Namespace) -> int:
     log = options.active.with_name(f"{options.active.name}.promotions.jsonl")
     with log.open("a") as file:  # before the file changes: no promotion without its record
         file.write(json.dumps(entry) + "\n")
-    write_whole(options.active, options.candidate.read_bytes())
+    write_atomically(options.active, options.candidate.read_bytes())
     print(f"{options.active}: critic {candidate.version} from the next episode on; recorded in {log}")
     return 0

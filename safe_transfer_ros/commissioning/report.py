@@ -15,6 +15,7 @@ import yaml
 from safe_transfer_ros import __version__
 from safe_transfer_ros.commissioning.procedure import STEPS
 from safe_transfer_ros.commissioning.step import Outcome
+from safe_transfer_ros.files import write_atomically
 from safe_transfer_ros.parameters.settings import ExperimentSettings
 from safe_transfer_ros.robots.description import RobotDescription
 
@@ -67,7 +68,7 @@ def write(path: Path, about: dict[str, Any], outcomes: Sequence[Outcome], ended:
         "broken_off": ended,
         "steps": steps,
     }
-    path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    write_atomically(path, yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
     return passed
 
 

@@ -20,7 +20,8 @@ import safetensors.numpy
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
-from safe_transfer_ros.policies.weights import MAX_BYTES, WeightsError, read_metadata, sha256_of, write_whole
+from safe_transfer_ros.files import write_atomically
+from safe_transfer_ros.policies.weights import MAX_BYTES, WeightsError, read_metadata, sha256_of
 
 Array = NDArray[np.float64]
 CriticParameters = dict[str, NDArray[np.float32]]
@@ -173,7 +174,7 @@ def save_critic(path: str | os.PathLike[str], parameters: CriticParameters, card
     ordered = {name: np.ascontiguousarray(parameters[name]) for name in sorted(parameters)}
     entry = json.dumps({"critic": json.dumps(dict(card), sort_keys=True)}, sort_keys=True)
     data = safetensors.numpy.save(ordered, metadata={_METADATA_KEY: entry})
-    write_whole(Path(path), data)
+    write_atomically(Path(path), data)
     return sha256_of(data)
 
 

@@ -23,6 +23,7 @@ from safe_transfer_ros.algorithms.safety_critic import CriticBatch, CriticLearne
 from safe_transfer_ros.critics.calibration import Calibration, calibration
 from safe_transfer_ros.critics.data import DataSet, action_bound, blocks, bounded, data_set
 from safe_transfer_ros.critics.safety_critic import CriticParameters, SafetyCritic, Support, save_critic
+from safe_transfer_ros.files import replaced, write_atomically
 from safe_transfer_ros.learning.transitions import TransitionColumns
 from safe_transfer_ros.randomness import SCHEME, Purpose, generator
 
@@ -152,9 +153,8 @@ class CriticTraining:
         """Write all that `restore` needs."""
         state = {"key": self.key(), "learner": self._learner.state(), "waited": self._waited}
         state |= {"best": {name: torch.from_numpy(array) for name, array in self._best.items()}}
-        partial = path.with_name(f".{path.name}.partial")
-        torch.save(state | {"best_brier": self._best_brier}, partial)
-        partial.replace(path)
+        with replaced(path) as beside:
+            torch.save(state | {"best_brier": self._best_brier}, beside)
 
     def restore(self, path: Path) -> None:
         """Go on from a file of `save`.
@@ -313,7 +313,7 @@ def train_critic(
     found = judge(parameters, data, settings.critic.gamma)
     card = model_card(training, found, training.support(parameters), about)
     card["sha256"] = save_critic(out / "critic.safetensors", parameters, card)
-    (out / "model_card.json").write_text(json.dumps(card, indent=1) + "\n")
+    write_atomically(out / "model_card.json", json.dumps(card, indent=1) + "\n")
     return card
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import multiprocessing
 import os
 import shutil
@@ -12,7 +11,7 @@ import signal
 import sys
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from safe_transfer_ros.faults.observer import NotSo
 from safe_transfer_ros.faults.repeat import Outcome
 from safe_transfer_ros.faults.stage import Stage
 from safe_transfer_ros.faults.table import find
+from safe_transfer_ros.files import CsvTable
 from safe_transfer_ros.middleware import dds
 from safe_transfer_ros.randomness import Purpose, stdlib_generator
 
@@ -46,20 +46,20 @@ class Row:
     broken: str
 
 
+class CampaignError(ValueError):
+    """A file is not the CSV of a campaign. The message says why."""
+
+
+_TABLE = CsvTable(Row, CampaignError)
+
+
 def read(path: Path) -> list[Row]:
     """Rows of a CSV; none if there is no such file.
 
     Raises:
-      ValueError: the file has other columns.
+      CampaignError: the file has other columns, or a line that cannot be read.
     """
-    if not path.exists():
-        return []
-    names = [field.name for field in fields(Row)]
-    with open(path, newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if reader.fieldnames != names:
-            raise ValueError(f"{path} is not a campaign's CSV: expected the columns {', '.join(names)}")
-        return [Row(repeat=int(row.pop("repeat")), **row) for row in reader]
+    return _TABLE.read(path) if path.exists() else []
 
 
 class Campaign:
@@ -172,12 +172,7 @@ class Campaign:
         return len(outcomes)
 
     def _write(self, rows: list[Row]) -> None:
-        new = not self.csv.exists()
-        with open(self.csv, "a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerows(asdict(row) for row in rows)
+        _TABLE.append(self.csv, rows)
 
 
 def _work(arguments: dict[str, Any], name: str, connection: Connection) -> None:
@@ -194,13 +189,15 @@ def _row(fault: Fault, number: int, outcome: Outcome) -> Row:
         fault=fault.name,
         repeat=number,
         expected=fault.expected,
-        observed=outcome.observed,
+        observed=_one_line(outcome.observed),
         kept=outcome.kept,
         time_to_safe_ms="" if outcome.time_to_safe_ms != outcome.time_to_safe_ms else f"{outcome.time_to_safe_ms:.2f}",
         allowed_ms="" if outcome.allowed_ms != outcome.allowed_ms else f"{outcome.allowed_ms:.0f}",
         data_lost=str(outcome.lost),
         stall_ms=f"{outcome.stall_ms:.1f}",
-        broken="; ".join(outcome.broken + outcome.late + [f"{outcome.lost} messages lost"] * bool(outcome.lost)),
+        broken=_one_line(
+            "; ".join(outcome.broken + outcome.late + [f"{outcome.lost} messages lost"] * bool(outcome.lost))
+        ),
     )
 
 
@@ -209,7 +206,7 @@ def _not_run(fault: Fault, why: str) -> Row:
         fault=fault.name,
         repeat=0,
         expected=fault.expected,
-        observed=f"not run: {why}",
+        observed=_one_line(f"not run: {why}"),
         kept="not run",
         time_to_safe_ms="",
         allowed_ms="",
@@ -217,3 +214,8 @@ def _not_run(fault: Fault, why: str) -> Row:
         stall_ms="",
         broken="",
     )
+
+
+def _one_line(text: str) -> str:
+    """An error's text may have several lines; a row of the table is one."""
+    return " ".join(text.split())

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from safe_transfer_ros.learning.rollout import rollout
 from safe_transfer_ros.learning.rollouts import Rollouts
-from safe_transfer_ros.tasks.task import task_class
+from safe_transfer_ros.tasks.task import TASKS
 from safe_transfer_ros.tasks.vector import BatchGate, Policy
 
 Array = NDArray[np.float64]
@@ -73,7 +73,7 @@ class TaskEnvironment:
         Raises:
           ValueError: if there is none; names the nearest known one.
         """
-        self._task = task_class(task)
+        self._task = TASKS[task]
         self._settings = {**self._task.learning_settings, **settings}
         self._rows: VectorEnv[Any, Any, Any] = self._made(1)
         self.observation_size = self._task.observation_size
@@ -120,4 +120,4 @@ def check_task(task: str) -> None:
     Raises:
       ValueError: if there is none; names the nearest known one.
     """
-    task_class(task)
+    TASKS[task]

@@ -21,6 +21,8 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from safe_transfer_ros.files import write_atomically
+
 Parameters = dict[str, NDArray[np.float32]]
 """Policy parameters by name; see `Architecture.shapes`."""
 
@@ -192,21 +194,8 @@ def save(
       The sha256 of the file.
     """
     data = to_bytes(parameters, metadata)
-    write_whole(Path(path), data)
+    write_atomically(Path(path), data)
     return sha256_of(data)
-
-
-def write_whole(target: Path, data: bytes) -> None:
-    """Write a file so that whatever happens the old content or the new one is there."""
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load(

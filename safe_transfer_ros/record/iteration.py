@@ -8,13 +8,13 @@ numbers can differ only where their data do.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from safe_transfer_ros.files import CsvTable
 from safe_transfer_ros.record.episode import Episode
 from safe_transfer_ros.safety.limit.torque_limit import LimitStep
 from safe_transfer_ros.safety.limit.unsafety import LedgerTotals
@@ -70,8 +70,8 @@ class IterationRecord:
         return dataclasses.asdict(self)
 
 
-COLUMNS: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(IterationRecord))
-_WHOLE = frozenset(field.name for field in dataclasses.fields(IterationRecord) if field.type == "int")
+_TABLE = CsvTable(IterationRecord, IterationsError)
+COLUMNS = _TABLE.columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,28 +202,15 @@ def append(path: Path | str, record: IterationRecord) -> None:
       OSError: if it cannot be written.
     """
     path = Path(path)
-    line = ",".join(_text(name, value) for name, value in record.as_dict().items()) + "\n"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    with os.fdopen(descriptor, "r+b", buffering=0) as file:
-        content = file.read()
-        end = content.rfind(b"\n") + 1
-        if end == 0:
-            line = ",".join(COLUMNS) + "\n" + line
-        else:
-            rows = _parse(content[:end].decode("utf-8", "replace"), path, exact=True)
-            if rows and rows[-1].iteration >= record.iteration:
-                raise IterationsError(
-                    f"{path} already has iteration {rows[-1].iteration}, row {record.iteration} does not "
-                    "follow it: resume behind it, or choose another run_dir"
-                )
-        file.seek(end)
-        file.truncate(end)
-        try:
-            _write_all(file.fileno(), line.encode())
-        except OSError:
-            file.truncate(end)
-            raise
-        os.fsync(file.fileno())
+
+    def follows(rows: Sequence[IterationRecord]) -> None:
+        if rows and rows[-1].iteration >= record.iteration:
+            raise IterationsError(
+                f"{path} already has iteration {rows[-1].iteration}, row {record.iteration} does not "
+                "follow it: resume behind it, or choose another run_dir"
+            )
+
+    _TABLE.append(path, [record], check=follows)
 
 
 def read(path: Path | str) -> list[IterationRecord]:
@@ -238,48 +225,4 @@ def read(path: Path | str) -> list[IterationRecord]:
     Raises:
       IterationsError: if it is missing, lacks a column, or a value is not a number; names the line.
     """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise IterationsError(f"cannot read {path}: {error.strerror or error}") from error
-    return _parse(text[: text.rfind("\n") + 1], path, exact=False)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
-
-
-def _text(name: str, value: int | float) -> str:
-    # repr is the shortest text that reads back as the same number.
-    return repr(int(value)) if name in _WHOLE else repr(float(value))
-
-
-def _parse(text: str, path: Path, *, exact: bool) -> list[IterationRecord]:
-    lines = text.splitlines()
-    if not lines:
-        return []
-    header = lines[0].split(",")
-    missing = [name for name in COLUMNS if name not in header]
-    if missing or (exact and tuple(header) != COLUMNS):
-        what = f"lacks the columns {', '.join(missing)}" if missing else f"has the columns {', '.join(header)}"
-        raise IterationsError(f"{path} {what}: expected a file that starts with {','.join(COLUMNS)}")
-    where = [header.index(name) for name in COLUMNS]
-    rows = []
-    for number, line in enumerate(lines[1:], start=2):
-        values = line.split(",")
-        try:
-            if len(values) != len(header):
-                raise ValueError(f"{len(values)} values for {len(header)} columns")
-            rows.append(
-                IterationRecord(
-                    **{  # type: ignore[arg-type]
-                        name: int(values[at]) if name in _WHOLE else float(values[at])
-                        for name, at in zip(COLUMNS, where, strict=True)
-                    }
-                )
-            )
-        except ValueError as error:
-            raise IterationsError(f"{path}, line {number}: {error}") from None
-    return rows
+    return _TABLE.read(Path(path), extra_columns=True)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
+from safe_transfer_ros.files import replaced
 from safe_transfer_ros.reporting.bootstrap import stratified_interval
 from safe_transfer_ros.reporting.plots import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, SKY, STYLE, VERMILLION
 from safe_transfer_ros.studies.run_store import Curves as RunCurves
@@ -177,9 +177,8 @@ def draw(
             handles, labels, loc="outside lower left", ncols=min(len(labels), 2 * len(columns)), handlelength=2.6
         )
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.stem}.tmp.png")
-        figure.savefig(beside, metadata={"Software": None})
-        os.replace(beside, path)
+        with replaced(path) as beside:
+            figure.savefig(beside, format="png", metadata={"Software": None})
     return path
 
 

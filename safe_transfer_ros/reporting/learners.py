@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from safe_transfer_ros.files import write_rows
 from safe_transfer_ros.reporting import evidence
 from safe_transfer_ros.reporting.bootstrap import stratified_interval
 from safe_transfer_ros.studies.learner_run import LearnerCurves, LearnerRun
@@ -33,7 +33,7 @@ def write(runs: Sequence[LearnerCurves], folder: Path) -> str:
     groups: dict[str, list[LearnerCurves]] = {}
     for one, label in zip(runs, _labels([one.run for one in runs]), strict=True):
         groups.setdefault(label, []).append(one)
-    _write(folder / f"{task}.csv", [row for one in runs for row in _rows(one)])
+    write_rows(folder / f"{task}.csv", [row for one in runs for row in _rows(one)])
     text = _summary(groups, folder / f"{task}_summary.csv")
     panels = [name for name in _PANELS if np.isfinite(runs[0].columns[name]).any()]
     counts = sorted({len(of) for of in groups.values()})
@@ -78,7 +78,7 @@ def _varied(runs: Sequence[LearnerRun]) -> list[list[tuple[str, float]]]:
 def _summary(groups: Mapping[str, Sequence[LearnerCurves]], path: Path) -> str:
     """Write a line for each group of runs that differ in their seed only; returns them as a table."""
     lines = [_line(label, of) for label, of in groups.items()]
-    _write(path, lines)
+    write_rows(path, lines)
     names = list(lines[0])
     table = [names, ["---"] * len(names), *([str(line[name]) for name in names] for line in lines)]
     return "\n".join("| " + " | ".join(row) + " |" for row in table)
@@ -124,12 +124,3 @@ def _rows(one: LearnerCurves) -> list[dict[str, object]]:
         | {name: repr(float(values[at])) for name, values in one.columns.items()}
         for at in range(one.run.iterations)
     ]
-
-
-def _write(path: Path, rows: Sequence[dict[str, object]]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n", restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-    partial.replace(path)

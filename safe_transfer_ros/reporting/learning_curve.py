@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from safe_transfer_ros.files import replaced
 from safe_transfer_ros.reporting.plots import BLUE, GREEN, INK, ORANGE, STYLE, VERMILLION
 from safe_transfer_ros.transfer.pspt.pretraining import BatchRecord
 
@@ -59,9 +59,8 @@ def draw_learning_curves(curves: Mapping[str, Sequence[BatchRecord]], unsafety_l
         if len(shown) > 1:
             axes[0, 0].legend(loc="lower right")
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.stem}.tmp.png")
-        figure.savefig(beside, metadata={"Software": None})
-        os.replace(beside, path)
+        with replaced(path) as beside:
+            figure.savefig(beside, format="png", metadata={"Software": None})
     return path
 
 

@@ -7,7 +7,6 @@ also differ in style. Legends stand above the axes, where no data can be behind 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
+from safe_transfer_ros.files import replaced
 from safe_transfer_ros.reporting.run import Run
 from safe_transfer_ros.safety.reasons import Reason
 
@@ -94,10 +94,8 @@ def save(plot: Plot, run: Run, compare: Run | None, folder: Path) -> Path | None
             path.unlink(missing_ok=True)
             return None
         folder.mkdir(parents=True, exist_ok=True)
-        beside = folder / f".{plot.name}.tmp.png"
-        # No software tag: the same run gives the same bytes.
-        figure.savefig(beside, metadata={"Software": None})
-        os.replace(beside, path)
+        with replaced(path) as beside:  # no software tag: the same run gives the same bytes
+            figure.savefig(beside, format="png", metadata={"Software": None})
     return path
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from safe_transfer_ros.files import write_atomically
+
 # What decides the numbers of a run, or who can read its files.
 _PACKAGES = (
     "safe_transfer_ros",
@@ -44,7 +46,7 @@ def provenance(command: list[str] | None = None) -> dict[str, Any]:
 
 def write_provenance(path: Path, command: list[str] | None = None) -> None:
     """Writes `provenance` as YAML, for a report to read (run.yaml of a run directory)."""
-    path.write_text(yaml.safe_dump(provenance(command), sort_keys=False), encoding="utf-8")
+    write_atomically(path, yaml.safe_dump(provenance(command), sort_keys=False))
 
 
 def _versions() -> dict[str, str]:

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import yaml
 
+from safe_transfer_ros.files import write_atomically
 from safe_transfer_ros.record.iteration import append
 from safe_transfer_ros.reporting import page
 from safe_transfer_ros.reporting.plots import PLOTS, save
@@ -47,9 +47,7 @@ def write(run: Run, compare: Run | None = None, *, out: Path | str | None = None
     drawn = [plot for plot in PLOTS if save(plot, run, compare, folder / "plots") is not None]
     text = page.render(run, compare, drawn, provenance())
     target = folder / PAGE
-    beside = folder / f".{PAGE}.tmp"
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, target)
+    write_atomically(target, text)
     return target
 
 
@@ -66,4 +64,4 @@ def _write_rows(run: Run, folder: Path) -> None:
     (folder / ROWS).unlink(missing_ok=True)
     for record in run.records:
         append(folder / ROWS, record)
-    (folder / CONFIG).write_text(yaml.safe_dump(dict(run.config), sort_keys=False), encoding="utf-8")
+    write_atomically(folder / CONFIG, yaml.safe_dump(dict(run.config), sort_keys=False))

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from safe_transfer_ros import resources
 from safe_transfer_ros.configuration import nearest
+from safe_transfer_ros.registry import Registry
 from safe_transfer_ros.robots.facts import Payload, RobotFacts, TaskSpaceGains
 from safe_transfer_ros.robots.panda import PANDA
 from safe_transfer_ros.robots.pr2 import PR2_LEFT_ARM
@@ -25,7 +26,10 @@ from safe_transfer_ros.robots.pr2 import PR2_LEFT_ARM
 Array = npt.NDArray[np.float64]
 
 # A new robot is a file with its RobotFacts and one entry here.
-_ROBOTS: dict[str, RobotFacts] = {facts.name: facts for facts in (PR2_LEFT_ARM, PANDA)}
+ROBOTS: Registry[RobotFacts] = Registry("robot", group="safe_transfer_ros.robots")
+"""Facts of every robot by name; another package adds its own by an entry point in the group."""
+for _facts in (PR2_LEFT_ARM, PANDA):
+    ROBOTS.add(_facts.name, _facts)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -97,7 +101,7 @@ class RobotDescription:
 
 def available() -> tuple[str, ...]:
     """Names `load` knows, sorted."""
-    return tuple(sorted(_ROBOTS))
+    return ROBOTS.names()
 
 
 @functools.cache
@@ -108,9 +112,7 @@ def load(name: str) -> RobotDescription:
       ValueError: if the name is unknown (names the nearest known one) or its URDF is not usable.
       FileNotFoundError: if the URDF is not installed.
     """
-    if name not in _ROBOTS:
-        raise ValueError(f"unknown robot '{name}': {nearest(name, _ROBOTS)}")
-    facts = _ROBOTS[name]
+    facts = ROBOTS[name]
     return describe(facts, resources.path(facts.urdf).read_text(encoding="utf-8"))
 
 

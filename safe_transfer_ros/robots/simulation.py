@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from safe_transfer_ros.configuration import nearest
+from safe_transfer_ros.registry import Registry
 from safe_transfer_ros.robots.description import RobotDescription
 
 Array = npt.NDArray[np.float64]
@@ -62,14 +63,16 @@ class UnstableSimulationError(RuntimeError):
 
 NOMINAL = Perturbation()
 
-PERTURBATIONS: dict[str, Perturbation] = {
+PERTURBATIONS: Registry[Perturbation] = Registry("perturbation")
+for _name, _perturbation in {
     "nominal": NOMINAL,
     "tenth": Perturbation(mass=0.1, damping=0.1, inertia=0.1, armature=0.1),
     "thirtieth": Perturbation(mass=1 / 30, damping=1 / 30, inertia=1 / 30, armature=1 / 30),
     # Inertia a tenth, as PSPT has it: with the armature / 100 a 5 ms step is no longer stable.
     "hundredth": Perturbation(mass=0.01, damping=0.01, inertia=0.1, armature=0.1),
     "light_sticky": Perturbation(mass=0.1, damping=0.1, inertia=0.1, armature=0.1, frictionloss=0.2),
-}
+}.items():
+    PERTURBATIONS.add(_name, _perturbation)
 
 
 def perturbation(name: str) -> Perturbation:
@@ -78,8 +81,6 @@ def perturbation(name: str) -> Perturbation:
     Raises:
       ValueError: if the name is unknown; names the nearest known one.
     """
-    if name not in PERTURBATIONS:
-        raise ValueError(f"unknown perturbation '{name}': {nearest(name, PERTURBATIONS)}")
     return PERTURBATIONS[name]
 
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from safe_transfer_ros.critics.gated_rollouts import CriticLimit, GatedRollouts
 from safe_transfer_ros.critics.pretrained import LearningCritic, columns_of, critic_settings
+from safe_transfer_ros.files import write_rows
 from safe_transfer_ros.learning.policy_file import load_for, with_stddev_scaled
 from safe_transfer_ros.randomness import SCHEME, Purpose, generator
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
@@ -175,13 +176,7 @@ def load_or_compute(run: CriticRun, folder: Path) -> list[dict[str, float]]:
         return known
     rows = list(compute(run))
     folder.mkdir(parents=True, exist_ok=True)
-    path = _path(run, folder)
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(COLUMNS), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    partial.replace(path)
+    write_rows(_path(run, folder), rows)
     return rows
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from safe_transfer_ros.configuration import nearest
+from safe_transfer_ros.registry import Registry
 from safe_transfer_ros.robots.simulation import PERTURBATIONS, Perturbation
 from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings
 from safe_transfer_ros.studies.study import StudyRun
@@ -271,7 +271,9 @@ _STUDIES += (
 )
 _EXPERIMENTS += _STUDIES
 
-EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in _EXPERIMENTS}
+EXPERIMENTS: Registry[Experiment] = Registry("figure")
+for _experiment in _EXPERIMENTS:
+    EXPERIMENTS.add(_experiment.name, _experiment)
 
 
 def experiment(name: str) -> Experiment:
@@ -280,6 +282,4 @@ def experiment(name: str) -> Experiment:
     Raises:
       ValueError: if there is none; names the nearest one.
     """
-    if name not in EXPERIMENTS:
-        raise ValueError(f"unknown figure '{name}': {nearest(name, EXPERIMENTS)}")
     return EXPERIMENTS[name]

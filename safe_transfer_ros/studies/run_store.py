@@ -10,7 +10,6 @@ import csv
 import dataclasses
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import safe_transfer_ros
+from safe_transfer_ros.files import write_atomically
 from safe_transfer_ros.randomness import SCHEME
 
 Array = NDArray[np.float64]
@@ -108,9 +108,9 @@ class RunStore(Generic[Run]):
         self.folder.mkdir(parents=True, exist_ok=True)
         table, about = self._paths(run)
         made = {"settings": self._settings(run), "code": code_digest(), "versions": versions()}
-        _write_whole(about, json.dumps(made, indent=1) + "\n")
+        write_atomically(about, json.dumps(made, indent=1) + "\n")
         rows = [",".join(columns), *(",".join(map(repr, row)) for row in zip(*columns.values(), strict=True))]
-        _write_whole(table, "\n".join(rows) + "\n")
+        write_atomically(table, "\n".join(rows) + "\n")
         return Curves(run=run, columns={name: np.array(values) for name, values in columns.items()})
 
     def progress_file(self, run: Run) -> Path:
@@ -172,9 +172,3 @@ def code_digest() -> str:
 def versions() -> dict[str, str]:
     """Of the libraries that decide a run's numbers."""
     return {name: version(name) for name in ("mujoco", "numpy", "torch")}
-
-
-def _write_whole(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(text)
-    partial.replace(path)

@@ -13,14 +13,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from safe_transfer_ros.configuration import nearest
 from safe_transfer_ros.robots.inverse_kinematics import joint_position_at
 from safe_transfer_ros.robots.task_space import TaskSpaceController
 from safe_transfer_ros.safety.filter.drive import Drive
 from safe_transfer_ros.tasks.push.drive import PushDrive
 from safe_transfer_ros.tasks.push.task import PushTask
 from safe_transfer_ros.tasks.push.view import PushUnsafetyReader, PushView
-from safe_transfer_ros.tasks.task import RobotTask, Task, available, make
+from safe_transfer_ros.tasks.task import TASKS, RobotTask, Task, make
 from safe_transfer_ros.tasks.view import TorqueView, UnsafetyReader, View
 
 Array = npt.NDArray[np.float64]
@@ -168,8 +167,7 @@ def in_graph(name: str) -> TaskInGraph:
     Raises:
       ValueError: if there is no such task, or none that a graph can do.
     """
-    known = {each: (kind, wrap) for kind, wrap in _KINDS for each in available(kind)}
-    if name not in known:
-        raise ValueError(f"unknown task '{name}': {nearest(name, known)}")
-    kind, wrap = known[name]
-    return wrap(make(name, kind))
+    for kind, wrap in _KINDS:
+        if issubclass(TASKS[name], kind):
+            return wrap(make(name, kind))
+    raise ValueError(f"the task '{name}' cannot be done by a graph: it is neither of torques nor a push")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from safe_transfer_ros.configuration import nearest
+from safe_transfer_ros.registry import Registry
 from safe_transfer_ros.robots.description import RobotDescription, load
 from safe_transfer_ros.robots.kinematics import SerialChain
 from safe_transfer_ros.safety.filter.soft_limits import SoftLimits
@@ -29,7 +29,6 @@ if TYPE_CHECKING:  # the processes beside the motors know tasks and load no Gymn
 
 Array = npt.NDArray[np.float64]
 
-_TASKS: dict[str, type[RobotTask]] = {}
 _Class = TypeVar("_Class", bound="type[RobotTask]")
 _Kind = TypeVar("_Kind", bound="RobotTask")
 
@@ -281,6 +280,16 @@ class Task(RobotTask):
         return float(drawn) if count is None else drawn
 
 
+def _named(name: str, task_class: type[RobotTask]) -> None:
+    if not (isinstance(task_class, type) and issubclass(task_class, RobotTask)):
+        raise ValueError(f"a task must be a class made from RobotTask, got {task_class!r}")
+    task_class.name = name
+
+
+TASKS: Registry[type[RobotTask]] = Registry("task", group="safe_transfer_ros.tasks", check=_named)
+"""Every task by name; another package adds its own by an entry point in the group."""
+
+
 def register(name: str) -> Callable[[_Class], _Class]:
     """Make a task class known under a name, which becomes its `name`.
 
@@ -289,29 +298,15 @@ def register(name: str) -> Callable[[_Class], _Class]:
     """
 
     def add(task_class: _Class) -> _Class:
-        if name in _TASKS:
-            raise ValueError(f"a task named '{name}' is already registered ({_TASKS[name].__qualname__})")
-        task_class.name = name
-        _TASKS[name] = task_class
+        TASKS.add(name, task_class)
         return task_class
 
     return add
 
 
-def task_class(name: str) -> type[RobotTask]:
-    """The class of a task.
-
-    Raises:
-      ValueError: if the name is unknown; names the nearest known one.
-    """
-    if name not in _TASKS:
-        raise ValueError(f"unknown task '{name}': {nearest(name, _TASKS)}")
-    return _TASKS[name]
-
-
 def available(kind: Any = Task) -> tuple[str, ...]:
     """Names `make` knows for a kind of task, sorted."""
-    return tuple(sorted(name for name, task_class in _TASKS.items() if issubclass(task_class, kind)))
+    return tuple(name for name in TASKS.names() if issubclass(TASKS[name], kind))
 
 
 @overload
@@ -334,7 +329,7 @@ def make(name: str, kind: Any = Task, **settings: Any) -> Any:
     Raises:
       ValueError: if the name is unknown (names the nearest known one) or the task of another kind.
     """
-    found = task_class(name)
+    found = TASKS[name]
     if not issubclass(found, kind):
         raise ValueError(f"the task '{name}' is no {kind.__name__}: it has other actions and inputs than are used here")
     return found(**settings)

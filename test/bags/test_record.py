@@ -128,7 +128,7 @@ def test_metadata_stands_from_the_start_and_names_the_topics(tmp_path):
     assert topics[0]["topic_metadata"]["name"] == "/joint_states"
     writer.close()
     writer.close()  # twice is once
-    assert not list((tmp_path / "bag").glob("*.tmp"))
+    assert not list((tmp_path / "bag").glob("*.partial"))
 
 
 def test_a_message_is_on_disk_after_the_flush_period(tmp_path, joint_state):

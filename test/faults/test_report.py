@@ -55,7 +55,7 @@ def test_the_table_goes_between_its_markers(tmp_path: Path) -> None:
 
 def test_another_file_is_not_taken_for_a_campaign(tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(ValueError, match="not a campaign's CSV"):
+    with pytest.raises(ValueError, match="other.csv lacks the columns fault, repeat"):
         campaign.read(tmp_path / "other.csv")
 
 

@@ -9,7 +9,7 @@ import os
 import numpy as np
 import pytest
 
-from safe_transfer_ros.record import iteration as module
+from safe_transfer_ros import files
 from safe_transfer_ros.record.episode import Episode
 from safe_transfer_ros.record.iteration import (
     COLUMNS,
@@ -107,7 +107,7 @@ def test_a_wrong_value_names_the_line(tmp_path):
     path = tmp_path / "iterations.csv"
     append(path, record(0))
     path.write_text(path.read_text() + ",".join(["x"] * len(COLUMNS)) + "\n")
-    with pytest.raises(IterationsError, match="line 3"):
+    with pytest.raises(IterationsError, match="line 3, column iteration: expected a whole number, got 'x'"):
         read(path)
 
 
@@ -124,7 +124,7 @@ def test_a_full_disk_leaves_the_rows_before(tmp_path, monkeypatch):
         os.write(descriptor, data[:10])
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module, "_write_all", full)
+    monkeypatch.setattr(files, "_write_all", full)
     with pytest.raises(OSError, match="No space"):
         append(path, record(1))
     monkeypatch.undo()

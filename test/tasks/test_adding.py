@@ -33,13 +33,13 @@ def test_documented_robot_and_task_run(tmp_path: Path, monkeypatch: pytest.Monke
         textwrap.dedent(block)
         for block in re.findall(r"^ *```(?:xml|python)\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
     )
-    monkeypatch.setattr(description, "_ROBOTS", dict(description._ROBOTS))
-    monkeypatch.setattr(task, "_TASKS", dict(task._TASKS))
+    monkeypatch.setattr(description, "ROBOTS", description.ROBOTS.copy())
+    monkeypatch.setattr(task, "TASKS", task.TASKS.copy())
     (tmp_path / "arm.urdf").write_text(urdf)
     namespace: dict[str, Any] = {"__name__": "documented"}
     exec(facts, namespace)
     arm = dataclasses.replace(namespace["TWO_JOINT_ARM"], urdf=str(tmp_path / "arm.urdf"))
-    description._ROBOTS[arm.name] = arm
+    description.ROBOTS.add(arm.name, arm)
     exec(task_file, namespace)
 
     reach = task.make("reach_forward")

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from safe_transfer_ros.configuration import ConfigurationError
-from safe_transfer_ros.policies.weights import write_whole
+from safe_transfer_ros.files import write_atomically
 from safe_transfer_ros.transfer.constrained.learner import Learner
 
 
@@ -44,8 +44,8 @@ class CscCheckpoints:
         fresh, state = io.BytesIO(), io.BytesIO()
         np.savez(fresh, **buffer.since(self._kept))  # type: ignore[arg-type]
         torch.save(learner.state(), state)
-        write_whole(self._path(version, "npz"), fresh.getvalue())
-        write_whole(self._path(version, "pt"), state.getvalue())
+        write_atomically(self._path(version, "npz"), fresh.getvalue())
+        write_atomically(self._path(version, "pt"), state.getvalue())
         self._kept = buffer.added
 
     def restore(self, learner: Learner, version: int) -> None:

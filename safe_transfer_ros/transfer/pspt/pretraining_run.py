@@ -9,7 +9,6 @@ have given.
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import os
 from pathlib import Path
 from types import TracebackType
@@ -18,11 +17,11 @@ from typing import Any
 import yaml
 
 from safe_transfer_ros.configuration import ConfigurationError, build
+from safe_transfer_ros.files import CsvTable, FolderLock, write_atomically
 from safe_transfer_ros.policies import weights
 from safe_transfer_ros.randomness import SCHEME
 from safe_transfer_ros.tasks.task import Task
 from safe_transfer_ros.transfer.pspt.pretraining import (
-    COLUMNS,
     BatchRecord,
     PretrainSettings,
     Progress,
@@ -35,13 +34,15 @@ CURVE = "learning_curve.csv"
 CHECKPOINT = "checkpoint.safetensors"
 POLICY = "policy.safetensors"
 _LOCK = ".lock"
-_HEADER = ",".join(COLUMNS)
 NOT_SETTINGS = ("task", "random_streams")
 """What the configuration holds beside the settings."""
 
 
 class PretrainRunError(ValueError):
     """The directory cannot be used for this run. The message says why and what to do."""
+
+
+_TABLE = CsvTable(BatchRecord, PretrainRunError)
 
 
 class PretrainRun:
@@ -80,7 +81,7 @@ class PretrainRun:
             if resume:
                 _check_same(config, task, settings)
             else:
-                _write_whole(config, yaml.safe_dump(_configuration(task, settings), sort_keys=False))
+                write_atomically(config, yaml.safe_dump(_configuration(task, settings), sort_keys=False))
             self.progress = self._read_checkpoint()
             self.records = read_curve(folder / CURVE)[: self.progress.batches] if resume else []
             if len(self.records) != self.progress.batches:
@@ -90,7 +91,7 @@ class PretrainRun:
                     "the learning curve was damaged; start again in another --out"
                 )
             # Rows after the checkpoint, or half a row, are made again.
-            _write_whole(folder / CURVE, "\n".join([_HEADER, *map(_row, self.records)]) + "\n")
+            _TABLE.write(folder / CURVE, self.records)
             self._curve = (folder / CURVE).open("a", encoding="utf-8")
         except BaseException:
             self._lock.close()
@@ -109,7 +110,7 @@ class PretrainRun:
         """Take in a batch: its row is written at once, the parameters with the next checkpoint."""
         self.progress = progress
         self.records.append(record)
-        self._curve.write(_row(record) + "\n")
+        self._curve.write(_TABLE.line(record))
         self._curve.flush()
 
     def checkpoint(self) -> None:
@@ -140,35 +141,16 @@ class PretrainRun:
 
 
 def read_curve(path: Path) -> list[BatchRecord]:
-    """Rows of a learning curve; half a row at its end is left out.
+    """Rows of a learning curve, none if there is no file; half a row at its end is left out.
 
     Raises:
       PretrainRunError: if the file has other columns, or a row cannot be read or is out of order.
     """
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    header, *lines = text[: text.rfind("\n") + 1].splitlines() or [_HEADER]
-    if header != _HEADER:
-        raise PretrainRunError(f"{path}: expected the columns {_HEADER}, got {header[:200]}")
-    records = []
-    for number, line in enumerate(lines):
-        try:
-            values = dict(zip(COLUMNS, line.split(","), strict=True))
-            record = BatchRecord(
-                **{
-                    field.name: int(values[field.name]) if field.type == "int" else float(values[field.name])
-                    for field in dataclasses.fields(BatchRecord)
-                }  # type: ignore[arg-type]
-            )
-            if record.batch != number:
-                raise ValueError(f"expected batch {number}, got {record.batch}")
-        except ValueError as error:
-            raise PretrainRunError(f"{path}, line {number + 2}: {error}") from error
-        records.append(record)
+    records = _TABLE.read(path) if path.exists() else []
+    for number, record in enumerate(records):
+        if record.batch != number:
+            raise PretrainRunError(f"{path}, line {number + 2}: expected batch {number}, got {record.batch}")
     return records
-
-
-def _row(record: BatchRecord) -> str:
-    return ",".join(map(repr, dataclasses.astuple(record)))
 
 
 def _configuration(task: Task, settings: PretrainSettings) -> dict[str, Any]:
@@ -201,24 +183,9 @@ def _check_same(config: Path, task: Task, settings: PretrainSettings) -> None:
             )
 
 
-def _lock(folder: Path) -> Any:
-    file = (folder / _LOCK).open("w")
+def _lock(folder: Path) -> FolderLock:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released by the kernel, however the process ends
-    except OSError:
-        file.close()
+        return FolderLock(folder, _LOCK)
+    except BlockingIOError:
         why = f"another process is training in {folder}: wait for it, or choose another --out"
         raise PretrainRunError(why) from None
-    return file
-
-
-def _write_whole(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Things known by name: tasks, methods, robots and what else is picked by a word in a command or a file."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from importlib import metadata
+from typing import TypeVar
+
+from safe_transfer_ros.configuration import ConfigurationError, nearest
+
+Thing = TypeVar("Thing")
+
+
+class UnknownNameError(ConfigurationError, KeyError):
+    """Nothing is known under a name. The message names the nearest known one, and all of them."""
+
+    def __str__(self) -> str:
+        """The message itself; a KeyError would put it in quotes."""
+        return str(self.args[0])
+
+
+class Registry(Mapping[str, Thing]):
+    """A mapping from names to things of one kind, open to other packages by an entry point group.
+
+    Another package adds a thing by an entry point in the group: its name is the thing's name, its value the thing. It
+    is loaded when a name is asked for that is not known yet, or all names are; an entry point that cannot be loaded is
+    told in a warning and does not take the others down.
+
+    Example:
+      >>> METHODS: Registry[int] = Registry("method")
+      >>> METHODS.add("csc", 1)
+      1
+      >>> METHODS["cs"]
+      Traceback (most recent call last):
+      safe_transfer_ros.registry.UnknownNameError: unknown method 'cs': did you mean 'csc'? known: csc
+    """
+
+    def __init__(
+        self, kind: str, *, group: str | None = None, check: Callable[[str, Thing], None] | None = None
+    ) -> None:
+        """Start with nothing known.
+
+        Args:
+          kind: What the things are, one word or two, for errors: "task".
+          group: Entry point group through which other packages add things.
+          check: Sees every name and thing before it is added; raises to refuse it.
+        """
+        self.kind, self.group = kind, group
+        self._check = check
+        self._things: dict[str, Thing] = {}
+        self._broken: dict[str, str] = {}
+        self._loaded = group is None
+
+    def add(self, name: str, thing: Thing) -> Thing:
+        """Make a thing known; gives it back.
+
+        Raises:
+          ValueError: if the name is taken.
+        """
+        if name in self._things:
+            raise ValueError(f"a {self.kind} named '{name}' is already registered ({self._things[name]!r})")
+        if self._check is not None:
+            self._check(name, thing)
+        self._things[name] = thing
+        return thing
+
+    def register(self, name: str) -> Callable[[Thing], Thing]:
+        """Decorator of a class or function that makes it known; see `add`."""
+        return lambda thing: self.add(name, thing)
+
+    def names(self) -> tuple[str, ...]:
+        """All names, those of other packages included, sorted."""
+        self._load()
+        return tuple(sorted(self._things))
+
+    def copy(self) -> Registry[Thing]:
+        """Another registry with the same things; adding to one leaves the other alone."""
+        other: Registry[Thing] = Registry(self.kind, group=self.group, check=self._check)
+        other._things, other._broken, other._loaded = dict(self._things), dict(self._broken), self._loaded
+        return other
+
+    def __getitem__(self, name: str) -> Thing:
+        """The thing of a name.
+
+        Raises:
+          UnknownNameError: if there is none.
+        """
+        if name not in self._things:
+            self._load()
+        if name in self._things:
+            return self._things[name]
+        if name in self._broken:
+            raise UnknownNameError(f"the {self.kind} '{name}' cannot be loaded: {self._broken[name]}")
+        known = ", ".join(sorted(self._things))
+        hint = nearest(name, self._things)
+        raise UnknownNameError(
+            f"unknown {self.kind} '{name}': {hint}" + (f" known: {known}" if hint.startswith("did") else "")
+        )
+
+    def __contains__(self, name: object) -> bool:
+        if name not in self._things:
+            self._load()
+        return name in self._things
+
+    def __iter__(self) -> Iterator[str]:
+        self._load()
+        return iter(tuple(self._things))
+
+    def __len__(self) -> int:
+        self._load()
+        return len(self._things)
+
+    def _load(self) -> None:
+        """Take in what other packages offer, once."""
+        if self._loaded:
+            return
+        self._loaded = True  # before: what is loaded may ask this registry
+        for entry in metadata.entry_points(group=str(self.group)):
+            try:
+                thing = entry.load()
+                if self._things.get(entry.name) is not thing:  # its module may have registered it itself
+                    self.add(entry.name, thing)
+            except Exception as error:  # whatever somebody else's module raises when it is imported
+                why = f"entry point '{entry.name} = {entry.value}' of {self.group}: {type(error).__name__}: {error}"
+                self._broken[entry.name] = why
+                warnings.warn(f"the {self.kind} '{entry.name}' is left out: {why}", RuntimeWarning, stacklevel=3)
