@@ -20,7 +20,7 @@ from typing import Any
 import gymnasium
 from gymnasium.vector import VectorEnv
 
-from safe_transfer_ros.tasks.task import TASKS, RobotTask, available
+from safe_transfer_ros.tasks.task import TASKS, available
 
 NAMESPACE = "safe_transfer_ros"
 
@@ -37,7 +37,7 @@ def register_environments(namespace: str = NAMESPACE) -> None:
       namespace: What stands before the slash in the ids of tasks not registered yet.
     """
     known = {spec.kwargs.get("task") for spec in gymnasium.registry.values() if spec.entry_point == _SINGLE}
-    for task in available(RobotTask):
+    for task in available():
         if task not in known:
             gymnasium.register(
                 environment_id(task, namespace),
@@ -49,14 +49,14 @@ def register_environments(namespace: str = NAMESPACE) -> None:
 
 
 def single(*, task: str, **settings: Any) -> gymnasium.Env[Any, Any]:
-    """Make the environment of a task; see `RobotTask.single_environment` of its class for the settings."""
+    """Make the environment of a task; see `Task.single_environment` of its class for the settings."""
     return TASKS[task].single_environment(**settings)
 
 
 def vector(
     *, task: str, num_envs: int = 1, max_episode_steps: int | None = None, **settings: Any
 ) -> VectorEnv[Any, Any, Any]:
-    """Make the vector environment of a task; see `RobotTask.vector_environment` of its class for the settings.
+    """Make the vector environment of a task; see `Task.vector_environment` of its class for the settings.
 
     Raises:
       ValueError: if max_episode_steps is not the task's horizon.

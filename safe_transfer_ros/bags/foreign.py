@@ -36,7 +36,9 @@ from safe_transfer_ros.bags.transitions import Counts, TransitionBuilder
 from safe_transfer_ros.configuration import nearest
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 from safe_transfer_ros.tasks.deployment import in_graph
-from safe_transfer_ros.tasks.task import Array, Outcome, Seen, Task, make
+from safe_transfer_ros.tasks.robot_task import Outcome, Seen
+from safe_transfer_ros.tasks.task import Array, make
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 
 _STALE = 1.5  # periods after which a joint state or a command no longer counts
 
@@ -126,7 +128,7 @@ def write_foreign_transitions(bag: Bag, mapping: RecordingMap, folder: Path | st
             f"a mapping cannot name {mapping.task}: commands are torques, and tell neither the motions of the tool "
             "that its critic judges nor the episode's goal"
         )
-    task = make(mapping.task) if mapping.task else None
+    task = make(mapping.task, TorqueTask) if mapping.task else None
     judge = task or JointSpaceSafety(
         function=next(iter(mapping.unsafe)), unsafety_limit=float(next(iter(mapping.unsafe.values())))
     )
@@ -154,7 +156,7 @@ def write_foreign_transitions(bag: Bag, mapping: RecordingMap, folder: Path | st
     return Transitions(folder), builder.counts
 
 
-def foreign_rows(bag: Bag, mapping: RecordingMap, task: Task | None) -> Iterator[NDArray[Any]]:
+def foreign_rows(bag: Bag, mapping: RecordingMap, task: TorqueTask | None) -> Iterator[NDArray[Any]]:
     """Decisions at the mapping's rate, in blocks; an episode is a stretch without a hole."""
     sampler = _Sampler(mapping, task)
     readers: dict[int, LayoutReader] = {}
@@ -184,7 +186,7 @@ def foreign_rows(bag: Bag, mapping: RecordingMap, task: Task | None) -> Iterator
 class _Sampler:
     """Holds what has come of both topics and gives the decisions whose time is past."""
 
-    def __init__(self, mapping: RecordingMap, task: Task | None) -> None:
+    def __init__(self, mapping: RecordingMap, task: TorqueTask | None) -> None:
         self._mapping, self._task = mapping, task
         self._order = JointOrder(mapping.joints)
         n = len(mapping.joints)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, RiskModel
 from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings, TorqueLimitGovernor
-from safe_transfer_ros.tasks.task import Task
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import EpisodeBatch, Policy, VectorTorqueEnv
 
 Array = NDArray[np.float64]
@@ -33,7 +33,7 @@ class GatedRollouts:
         self._environment, self._gate = environment, gate
 
     @property
-    def task(self) -> Task:
+    def task(self) -> TorqueTask:
         """What is to be done."""
         return self._environment.task
 

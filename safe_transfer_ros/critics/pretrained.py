@@ -24,7 +24,8 @@ from safe_transfer_ros.learning.transitions import schema
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.randomness import FirstEpisode, Purpose, generator
 from safe_transfer_ros.robots.simulation import Perturbation
-from safe_transfer_ros.tasks.task import Task, make
+from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
 
 Array = NDArray[np.float64]
@@ -47,7 +48,7 @@ def critic_settings(kind: str) -> CriticSettings:
     return CriticSettings(gamma=0.7, hidden=(64, 64), learning_rate=1e-3, target_rate=0.01)
 
 
-def columns_of(batch: EpisodeBatch, task: Task, iteration: int = 0) -> Columns:
+def columns_of(batch: EpisodeBatch, task: TorqueTask, iteration: int = 0) -> Columns:
     """Transitions of simulated episodes, with the names that recorded ones have; episode after episode."""
     count, steps = batch.reward.shape
     episode = np.repeat(batch.first_episode + np.arange(count), steps)
@@ -81,7 +82,7 @@ def columns_of(batch: EpisodeBatch, task: Task, iteration: int = 0) -> Columns:
 @lru_cache(maxsize=2)
 def source_columns(source: str, seed: int, task_name: str = "pr2_cup_swirl") -> Columns:
     """Episodes on the source's arms, exploring more than the policy does, at limits over the training range."""
-    task = make(task_name)
+    task = make(task_name, TorqueTask)
     parameters, _ = load_for(task, task_name)
     policy = GaussianPolicy(with_stddev_scaled(parameters, _SOURCE_STDDEV))
     arms = SOURCES[source]

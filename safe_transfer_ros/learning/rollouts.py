@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from safe_transfer_ros.record.episode import Episode
 from safe_transfer_ros.safety.reasons import Reason, Verdict
-from safe_transfer_ros.tasks.task import RobotTask, Task
+from safe_transfer_ros.tasks.robot_task import RobotTask
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import EpisodeBatch
 
 Array = NDArray[np.float64]
@@ -81,7 +82,7 @@ class Rollouts:
         )
 
 
-def from_batch(batch: EpisodeBatch, task: Task, *, ends_on_failure: bool = False) -> Rollouts:
+def from_batch(batch: EpisodeBatch, task: TorqueTask, *, ends_on_failure: bool = False) -> Rollouts:
     """Rollouts of a simulated batch: full length and none terminated, unless a failure ends an episode."""
     unsafe = ~(batch.unsafety[:, 1:] <= task.unsafety_limit)
     rollouts = Rollouts(

@@ -16,7 +16,8 @@ import numpy as np
 from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.robots.simulation import NOMINAL, ArmSimulation, Perturbation, build_model
 from safe_transfer_ros.safety.filter.envelope import Envelope, EnvelopeSettings
-from safe_transfer_ros.tasks.task import Array, Task
+from safe_transfer_ros.tasks.task import Array
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 
 
 class TorqueEnv(gymnasium.Env[Array, Array]):
@@ -37,7 +38,7 @@ class TorqueEnv(gymnasium.Env[Array, Array]):
 
     def __init__(
         self,
-        task: Task,
+        task: TorqueTask,
         perturbation: Perturbation = NOMINAL,
         *,
         torque_limit: float | None = None,

@@ -23,7 +23,8 @@ from safe_transfer_ros.robots.simulation import (
     joint_addresses,
 )
 from safe_transfer_ros.safety.filter.envelope import EnvelopeSettings, bound_torque
-from safe_transfer_ros.tasks.task import Array, Task
+from safe_transfer_ros.tasks.task import Array
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector_environment import Flags, NumberedVectorEnv
 
 
@@ -100,7 +101,7 @@ class VectorTorqueEnv(NumberedVectorEnv):
 
     def __init__(
         self,
-        task: Task,
+        task: TorqueTask,
         perturbation: Perturbation = NOMINAL,
         *,
         num_envs: int = 1,
@@ -316,7 +317,7 @@ class _BatchPhysics:
         model: mujoco.MjModel,
         data: list[mujoco.MjData],
         pool: mujoco.rollout.Rollout,
-        task: Task,
+        task: TorqueTask,
         position: Array,
         velocity: Array,
     ) -> None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from safe_transfer_ros.randomness import Purpose, fresh_seed, generator
-from safe_transfer_ros.tasks.task import RobotTask
+from safe_transfer_ros.tasks.task import Task
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -38,7 +38,7 @@ class NumberedVectorEnv(VectorEnv[Array, Array, Array]):
     metadata: dict[str, Any] = {"render_modes": []}
     action_bound: Array
 
-    def __init__(self, task: RobotTask, num_envs: int, action_bound: Array, *, autoreset: bool) -> None:
+    def __init__(self, task: Task, num_envs: int, action_bound: Array, *, autoreset: bool) -> None:
         """Set what all have in common.
 
         Args:

@@ -14,17 +14,18 @@ from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.weights import Architecture
 from safe_transfer_ros.record.episode import Episode
 from safe_transfer_ros.safety.reasons import Reason, Verdict
-from safe_transfer_ros.tasks.task import Task, make
+from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
 
 
 @pytest.fixture(scope="module")
-def task() -> Task:
+def task() -> TorqueTask:
     return make("pr2_cup_swirl")
 
 
 @pytest.fixture(scope="module")
-def batch(task: Task) -> EpisodeBatch:
+def batch(task: TorqueTask) -> EpisodeBatch:
     policy = gaussian.initial_parameters(Architecture(observation_size=18, hidden=(8,), action_size=7), seed=0)
     with VectorTorqueEnv(task, threads=1) as environment:
         return environment.rollout(GaussianPolicy(policy), torque_limits=[0.3, 0.3, 3.0], seed=5, first_episode=10)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from safe_transfer_ros.robots.task_space import Leash
 from safe_transfer_ros.tasks.push.contact import ball_gap, box_gap
 from safe_transfer_ros.tasks.push.rotations import turned_by
-from safe_transfer_ros.tasks.task import Outcome, RobotTask, Seen
+from safe_transfer_ros.tasks.robot_task import Outcome, RobotTask, Seen
 
 if TYPE_CHECKING:
     from gymnasium import Env
@@ -147,7 +147,7 @@ class PushTask(RobotTask):
 
     @classmethod
     def single_environment(cls, *, reward: str | None = None, **settings: Any) -> Env[Array, Array]:
-        """See `RobotTask.single_environment`; the other settings are those of `PushEnv`."""
+        """See `Task.single_environment`; the other settings are those of `PushEnv`."""
         from safe_transfer_ros.tasks.push.environment import PushEnv
 
         return PushEnv(cls(reward=reward), **settings)
@@ -156,7 +156,7 @@ class PushTask(RobotTask):
     def vector_environment(
         cls, num_envs: int, *, reward: str | None = None, **settings: Any
     ) -> VectorEnv[Array, Array, Array]:
-        """See `RobotTask.vector_environment`; the other settings are those of `PushVectorEnv`."""
+        """See `Task.vector_environment`; the other settings are those of `PushVectorEnv`."""
         from safe_transfer_ros.tasks.push.environment import PushVectorEnv
 
         return PushVectorEnv(cls(reward=reward), num_envs, **settings)
