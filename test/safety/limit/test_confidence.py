@@ -192,13 +192,20 @@ def slow_betting_upper(values: list[float], level: float) -> float:
     return min(1.0, max(kept) + 0.001) if kept else 0.001
 
 
-@pytest.mark.parametrize("level", [0.8, 0.95])
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.95])
 def test_the_betting_bound_is_the_gamblers_by_hand(level: float) -> None:
     rng = np.random.default_rng(13)
-    for values in ([], [0.0], [1.0], [0.2, 0.4, 0.1], *(rng.beta(0.5, 2.0, size=n).tolist() for n in (5, 20, 60))):
+    for values in (
+        [],
+        [0.0],
+        [1.0],
+        [0.2, 0.4, 0.1],
+        [0.95] * 50,
+        *(rng.beta(0.5, 2.0, size=n).tolist() for n in (5, 12, 25)),
+    ):
         expected = slow_betting_upper(values, level)
         assert betting_upper(np.array(values), level) == pytest.approx(expected, abs=1e-9), values
-    assert betting_upper(np.zeros(20_000), 0.8) < 0.002
+    assert betting_upper(np.zeros(20_000), 0.8) == 0.001 and betting_upper(np.zeros(1_200), 0.8) == 0.002
 
 
 @pytest.mark.parametrize("bad", [-0.001, 1.001, np.nan, np.inf])
