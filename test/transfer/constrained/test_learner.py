@@ -62,6 +62,7 @@ def test_the_learners_without_a_critic_find_the_optimum(name, chi, epochs, retur
     assert failed == pytest.approx(allowed, abs=failures_within)
 
 
+@pytest.mark.timeout(600)  # four runs, each 3 s of an idle core
 @pytest.mark.parametrize("name", ["csc", "q-ensemble"])
 def test_the_learners_with_a_critic_keep_the_constraint_and_earn_more_than_caution(name) -> None:
     """Rejection makes them more careful than the constraint asks; less than the unconstrained policy in any case."""
