@@ -287,15 +287,14 @@ class VectorTorqueEnv(NumberedVectorEnv):
     def _look(self) -> Array:
         return self.task.observe(self._position, self._velocity, self._limits)
 
-    def _advance(self, actions: Array, running: Flags) -> tuple[Array, Flags, dict[str, Any]]:
+    def _advance(self, actions: Array, running: Flags) -> tuple[Array, dict[str, Any]]:
         assert self._physics is not None
         torque, reasons = self._bounded(actions, self._applied, self._limits, self._position, self._velocity)
         self._applied = np.where(running[:, None], torque, self._applied)
         self._position, self._velocity = self._physics.step(self._applied, running)
         outcome = self.task.outcome(self._position, self._velocity, actions)
-        failed = ~(outcome.unsafety <= self.task.unsafety_limit)
         done = {"applied": self._applied, "task_reward": outcome.task_reward, "reasons": reasons}
-        return outcome.reward, failed & self._ends_on_failure, done
+        return outcome.reward, done
 
     def _info(self) -> dict[str, Any]:
         unsafety = self.task.unsafety(self._position)
@@ -307,6 +306,9 @@ class VectorTorqueEnv(NumberedVectorEnv):
             "position": self._position,
             "velocity": self._velocity,
         }
+
+    def _terminal(self, info: dict[str, Any]) -> Flags:
+        return np.asarray((info["cost"] > 0.0) & self._ends_on_failure)
 
 
 class _BatchPhysics:

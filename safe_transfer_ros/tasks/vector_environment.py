@@ -131,9 +131,10 @@ class NumberedVectorEnv(VectorEnv[Array, Array, Array]):
         if not np.isfinite(actions).all():
             raise ValueError("an action is not finite; nothing was stepped. A policy that proposes this has diverged")
         running = ~(self._terminated | self._truncated)
-        reward, terminated, done = self._advance(actions, running)
+        reward, done = self._advance(actions, running)
         self._steps += running
         info = {**self._info(), **done, "episode_number": self._episode.copy()}
+        terminated = self._terminal(info)
         truncated = ~terminated & (self._steps >= self._horizon)
         observation = self._look()
         ended = terminated | truncated
@@ -163,9 +164,13 @@ class NumberedVectorEnv(VectorEnv[Array, Array, Array]):
         """Observations (E, k) of the states as they are."""
 
     @abc.abstractmethod
-    def _advance(self, actions: Array, running: Flags) -> tuple[Array, Flags, dict[str, Any]]:
-        """Step the running rows; rewards (E,), whether the state is terminal (E,), info of the step with "applied"."""
+    def _advance(self, actions: Array, running: Flags) -> tuple[Array, dict[str, Any]]:
+        """Step the running rows; rewards (E,), and info of the step with "applied"."""
 
     @abc.abstractmethod
     def _info(self) -> dict[str, Any]:
-        """Of the states as they are: cost, success, torque_limit and what the task has besides, each (E, ...)."""
+        """Info of the states as they are: cost, success, torque_limit and what the task has besides, each (E, ...)."""
+
+    @abc.abstractmethod
+    def _terminal(self, info: dict[str, Any]) -> Flags:
+        """Whether states with this info end their episodes, (E,)."""

@@ -25,12 +25,12 @@ class PointEnv(NumberedVectorEnv):
     def _look(self) -> np.ndarray:
         return self._at.copy()
 
-    def _advance(self, actions: np.ndarray, running: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    def _advance(self, actions: np.ndarray, running: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
         applied = np.clip(actions, -0.2, 0.2)
         before = np.linalg.norm(self._at, axis=1)
         self._at = self._at + applied * running[:, None]
         after = np.linalg.norm(self._at, axis=1)
-        return before - after, (after > 1.0) | (after < 0.1), {"applied": applied}
+        return before - after, {"applied": applied}
 
     def _info(self) -> dict[str, Any]:
         far = np.linalg.norm(self._at, axis=1)
@@ -39,6 +39,9 @@ class PointEnv(NumberedVectorEnv):
             "success": far < 0.1,
             "torque_limit": np.full(self.num_envs, np.inf),
         }
+
+    def _terminal(self, info: dict[str, Any]) -> np.ndarray:
+        return (info["cost"] > 0.0) | info["success"]
 
 
 class SinglePoint(gymnasium.Env[np.ndarray, np.ndarray]):

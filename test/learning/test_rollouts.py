@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from safe_transfer_ros.learning.rollouts import from_batch, from_episodes, to_episodes
+from safe_transfer_ros.learning.rollouts import Rollouts, from_batch, from_episodes, to_episodes
 from safe_transfer_ros.policies import gaussian
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.weights import Architecture
@@ -113,3 +113,22 @@ def test_what_lies_beyond_a_failure_is_cut_off(episodes, task) -> None:
         assert rollouts.terminated[row, length - 1] == (unsafe.any() or episode.terminated)
     assert rollouts.failures >= 1 and np.abs(rollouts.applied).max() == 0.1
     assert rollouts.gated.any()
+
+
+def test_a_goal_reached_behind_a_failure_is_none() -> None:
+    flat = np.zeros((2, 3, 1))
+    rollouts = Rollouts(
+        observations=np.zeros((2, 4, 1)),
+        actions=flat,
+        applied=flat,
+        rewards=np.array([[1.0, 2.0, 4.0], [1.0, 2.0, 4.0]]),
+        costs=np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]),
+        terminated=np.array([[False, False, True], [False, True, False]]),
+        lengths=np.array([3, 2]),  # the second failure lies in the padding
+        succeeded=np.ones(2),
+        gated=np.ones((2, 3), dtype=bool),
+    ).ended_by_failures()
+    assert rollouts.lengths.tolist() == [2, 2] and rollouts.succeeded.tolist() == [0.0, 1.0]
+    assert rollouts.terminated.tolist() == [[False, True, False]] * 2 and rollouts.failures == 1
+    assert rollouts.costs.tolist() == [[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]] and rollouts.returns.tolist() == [3.0, 3.0]
+    assert rollouts.gated.sum() == 4

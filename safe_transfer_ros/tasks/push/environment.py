@@ -68,11 +68,11 @@ class PushVectorEnv(NumberedVectorEnv):
     def _look(self) -> Array:
         return self.task.observe(self._seen())
 
-    def _advance(self, actions: Array, running: Flags) -> tuple[Array, Flags, dict[str, Any]]:
+    def _advance(self, actions: Array, running: Flags) -> tuple[Array, dict[str, Any]]:
         before = self._seen()
         self.simulation.step(actions, running)
         scene = self._scene = self.simulation.scenes()
-        return self.task.reward(before, scene), self.task.over(scene), {"applied": np.clip(actions, -1.0, 1.0)}
+        return self.task.reward(before, scene), {"applied": np.clip(actions, -1.0, 1.0)}
 
     def _seen(self) -> PushScene:
         if self._scene is None:
@@ -89,6 +89,10 @@ class PushVectorEnv(NumberedVectorEnv):
             "distance": self.task.distance_to_goal(scene),
             "torque_limit": self._limits,
         }
+
+    def _terminal(self, info: dict[str, Any]) -> Flags:
+        task = self.task
+        return np.asarray((info["failure"] & task.ends_on_failure) | (info["success"] & task.ends_on_success))
 
 
 class PushEnv(gymnasium.Env[Array, Array]):
