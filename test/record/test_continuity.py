@@ -77,7 +77,7 @@ def pauses(rate: int, *, longest_ms: float, jitter: float) -> list[str]:
     between = period * (1.0 + jitter * rng.uniform(-1.0, 1.0, 3 * rate))
     between[rate] = longest_ms * 1e6
     stamps = np.cumsum(between).astype(np.int64)
-    return _state_gaps(stamps, [("iteration 0, episode 0", stamps[[0, -1]])])
+    return _state_gaps([stamps], [("iteration 0, episode 0", stamps[[0, -1]])])
 
 
 @pytest.mark.parametrize(
