@@ -138,6 +138,10 @@ class Observer:
         """`safety_filter/arm`: whether it was done, else why not."""
         return self._ask(self._arm, SetBool.Request(data=True))
 
+    def disarm(self) -> tuple[bool, str]:
+        """`safety_filter/arm` with false."""
+        return self._ask(self._arm, SetBool.Request(data=False))
+
     def reset(self) -> tuple[bool, str]:
         """`safety_filter/reset`."""
         return self._ask(self._reset, Trigger.Request())

@@ -28,6 +28,7 @@ from safe_transfer_ros.launching.embedded import child_environment
 from safe_transfer_ros.launching.graph import SHARED, Parameters, complete, write_parameters
 from safe_transfer_ros.safety.reasons import Mode
 from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 
 TASK = "pr2_cup_swirl"
 FILTER = "safe_transfer_ros.nodes.safety_filter"
@@ -108,7 +109,7 @@ class Stage:
         write_parameters(self._parameters, self._file)
         filter_settings = self._parameters["safety_filter"]
         self.bounds = Bounds(
-            effort_limit=make(TASK).robot.limits.effort,
+            effort_limit=make(TASK, TorqueTask).robot.limits.effort,
             lowest_limit=T_MIN,
             rate=filter_settings["torque_rate_limit"],
             period_s=1.0 / self._parameters["mujoco_sim"]["joint_state_rate"],
@@ -334,8 +335,11 @@ class Stage:
                     raise NotSo(f"{role} is not running: {self._last_line(role)}")
             status = self.observer.status
             if status.lease_lost and time.monotonic() > renewed + 1.0:
+                self.observer.disarm()  # an armed filter takes no limit above the one in force
                 self.renew_iteration()
                 renewed = time.monotonic()
+                with contextlib.suppress(NotSo):
+                    until(lambda: not self.observer.status.lease_lost, 0.2, "the newer iteration being in force")
             if status.mode == Mode.TRIPPED:
                 self.observer.reset()
             done, why = self.observer.arm()

@@ -35,6 +35,7 @@ from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.stamps import set_ns, to_ns
 from safe_transfer_ros.randomness import Purpose, stdlib_generator
 from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 
 STATE_RATE_HZ = 200.0
 PROPOSAL_RATE_HZ = 20.0
@@ -53,7 +54,7 @@ class StandIn(Node):
         self.behaviour = "behave"
         self._heard = False
         self.random = stdlib_generator(Purpose.FAULTY_PROCESS, options.seed)
-        robot = make("pr2_cup_swirl").robot
+        robot = make("pr2_cup_swirl", TorqueTask).robot
         self.joints = list(robot.joint_names)
         self.n_joints = len(self.joints)
         self.every(1.0 / rate_hz, self._on_time)
@@ -137,7 +138,7 @@ class Robot(StandIn):
     def __init__(self, options: argparse.Namespace) -> None:
         """Start in the middle of the joints' ranges."""
         super().__init__("robot", options, STATE_RATE_HZ)
-        limits = make("pr2_cup_swirl").robot.limits
+        limits = make("pr2_cup_swirl", TorqueTask).robot.limits
         lower, upper = np.maximum(limits.soft_lower, -2.0), np.minimum(limits.soft_upper, 2.0)
         self._middle = (lower + upper) / 2.0
         self._states = topics.JOINT_STATES.advertise(self)
@@ -316,12 +317,13 @@ class EStop(StandIn):
 
 
 class Intruder(StandIn):
-    """A publisher where only one may be. Behaviours: behave (absent), proposals, commands."""
+    """A publisher where only one may be. Behaviours: behave (absent), proposals, commands, limits, states."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         """Stay away."""
         super().__init__("intruder", options, 50.0)
         self._joined: dict[str, Publisher] = {}
+        self._walked = 0  # iterations that its limits have gone up
 
     def act(self) -> None:
         """Publish where it was told to, or leave."""
@@ -333,16 +335,24 @@ class Intruder(StandIn):
         topic, kind = {
             "proposals": (topics.PROPOSALS.name, PolicyAction),
             "commands": (topics.COMMANDS.name, Float64MultiArray),
+            "limits": (topics.TORQUE_LIMIT.name, TorqueLimit),
+            "states": (topics.JOINT_STATES.name, JointState),
         }[self.behaviour]
         if self.behaviour not in self._joined:
             self.ledger.note(Kind.BAD)
             self._joined[self.behaviour] = self.create_publisher(kind, topic, profile)
             return
         torque = [INTRUDER_TORQUE] * self.n_joints
+        message: Any = Float64MultiArray(data=torque)
         if kind is PolicyAction:
             message = PolicyAction(action_names=self.joints, mean=torque, stddev=torque, effort=torque)
-        else:
-            message = Float64MultiArray(data=torque)
+        elif kind is TorqueLimit:
+            self._walked += 1
+            message = TorqueLimit(iteration=self.options.iteration + self._walked, torque_limit=self.options.limit)
+            message.lease.sec = 1
+        elif kind is JointState:
+            message = JointState(name=self.joints, position=torque, velocity=torque)
+            set_ns(message.header.stamp, time.monotonic_ns())
         self._joined[self.behaviour].publish(message)
 
 

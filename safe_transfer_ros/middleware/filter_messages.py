@@ -45,7 +45,10 @@ def read_proposal(message: PolicyAction, order: JointOrder) -> Proposal:
                 fault = Reason.PROPOSAL_WRONG_LENGTH
             else:
                 mean, effort = np.frombuffer(message.mean)[indices], np.frombuffer(message.effort)[indices]
-                stddev = np.frombuffer(message.stddev)[indices] if spread else _NOTHING
+                if spread:
+                    stddev = np.frombuffer(message.stddev)[indices]
+                elif distribution is Distribution.DETERMINISTIC:
+                    stddev = np.zeros(len(indices))  # so that what is recorded has one value a joint
                 bound = np.frombuffer(message.bound)[indices] if bounds else None
     except JointOrderError:
         fault = Reason.PROPOSAL_WRONG_JOINTS

@@ -23,6 +23,7 @@ from safe_transfer_ros.middleware import object_pose, topics
 from safe_transfer_ros.middleware.listeners import Listeners
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
+from safe_transfer_ros.middleware.reset_refusal import ResetRefusal
 from safe_transfer_ros.middleware.stamps import set_ns
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.parameters.mujoco_sim import SimulatorParameters
@@ -70,6 +71,7 @@ class MujocoSim(Node):
         self._listeners = [Listeners(self, self._states, topics.JOINT_STATES, experiment.nodes)]
         if self._poses is not None:
             self._listeners.append(Listeners(self, self._poses, topics.OBJECT_POSE, experiment.nodes))
+        self._refusal = ResetRefusal(self, experiment.nodes)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._offer = self.create_timer(0.02, self._offer_resets, clock=self._steady)
         self._simulated.place(generator(Purpose.INITIAL_STATE, experiment.seed, 0))
@@ -92,6 +94,9 @@ class MujocoSim(Node):
         self.create_service(ResetEpisode, "reset_episode", self._on_reset)
 
     def _on_reset(self, request: ResetEpisode.Request, response: ResetEpisode.Response) -> ResetEpisode.Response:
+        response.message = self._refusal.why()
+        if response.message:
+            return response
         self._simulated.place(generator(Purpose.INITIAL_STATE, int(request.seed), int(request.episode)))
         self._torque[:] = 0.0
         self._time_ns += self._period_ns

@@ -24,12 +24,14 @@ from safe_transfer_msgs.srv import ResetEpisode
 from std_srvs.srv import SetBool
 
 from safe_transfer_ros.learning.policy_file import check_fits, load_policy
-from safe_transfer_ros.middleware import object_pose, topics
-from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader, ReadState
+from safe_transfer_ros.middleware import clock, object_pose, reset_refusal, topics
+from safe_transfer_ros.middleware.joint_state_reader import ReadState
+from safe_transfer_ros.middleware.joint_states_heard import JointStatesHeard
 from safe_transfer_ros.middleware.lifecycle import ManagedNode
 from safe_transfer_ros.middleware.listeners import Listeners
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
+from safe_transfer_ros.middleware.publishers import second_publisher
 from safe_transfer_ros.middleware.stamps import set_ns, to_ns
 from safe_transfer_ros.middleware.waiting import PeerTimeout, answer, sleep, until
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
@@ -41,6 +43,7 @@ from safe_transfer_ros.tasks.deployment import in_graph
 
 RETRY_SECONDS = 3.0  # after which a service that has not answered is asked again
 ARMING_SECONDS = 2.0  # how long a refusal to arm may last before the rollout ends
+MAX_WEIGHT_BYTES = 1 << 26
 _DISTRIBUTIONS = {
     GAUSSIAN: PolicyAction.DISTRIBUTION_GAUSSIAN,
     TANH_GAUSSIAN: PolicyAction.DISTRIBUTION_TANH_GAUSSIAN,
@@ -78,10 +81,11 @@ class PolicyServer(ManagedNode):
         self._task = self._graph.task
         self._view = self._graph.view(self._experiment.seed, lockstep=self._experiment.lockstep)
         self._period_ns = round(self._task.control_period_s * 1e9)
-        self._states = JointStateReader(self._task.robot.joint_names)
+        self._states = JointStatesHeard(self, self._task.robot.joint_names)
         self._policy: Policy | None = None
         self._version = 0
         self._sha256 = ""
+        self._taught = False  # by weights of a trainer, whose versions follow one another from then on
         self._offered: PolicyWeights | None = None  # arrived during an episode: taken up when it ends
         self._filter = FilterStatus()
         self._episode: RunningEpisode | None = None
@@ -126,14 +130,29 @@ class PolicyServer(ManagedNode):
     # Weights ---------------------------------------------------------------------------------------------------------
 
     def _on_weights(self, message: PolicyWeights) -> None:
+        refusal = self._unwanted(message)
+        if refusal:
+            self._report(accepted=False, message=f"version {message.version} refused, {self._version} stays: {refusal}")
+            return
         if self._episode is not None:
             self._offered = message
             return
         self._offered = None
         try:
             self._install(int(message.version), bytes(message.data), message.sha256)
+            self._taught = True
         except weights.WeightsError as error:
             self._report(accepted=False, message=f"version {message.version} refused, {self._version} stays: {error}")
+
+    def _unwanted(self, message: PolicyWeights) -> str | None:
+        """Why weights are not even looked at; None where they may be the next ones, or the present ones once more."""
+        if len(message.data) > MAX_WEIGHT_BYTES:
+            return f"{len(message.data)} bytes, expected at most {MAX_WEIGHT_BYTES}"
+        if self._taught and message.version != self._version + 1:
+            again = message.version == self._version and message.sha256 == self._sha256
+            if not again:
+                return f"expected version {self._version + 1}, one iteration follows the other"
+        return second_publisher(self, topics.POLICY_WEIGHTS.name)
 
     def _install(self, version: int, data: bytes, sha256: str) -> None:
         policy, _ = policy_from_bytes(data, sha256=sha256)
@@ -209,7 +228,7 @@ class PolicyServer(ManagedNode):
 
     async def _run_episode(self, goal: Rollout.Goal, index: int) -> int:
         reset = ResetEpisode.Request(seed=self._experiment.seed, episode=index)
-        response = await self._call(self._reset, reset, "service reset_episode", self._settings.reset_timeout)
+        response = await self._reset_to_start(reset)
         if not response.success:
             raise RolloutStopped(f"reset_episode failed: {response.message}")
         await self._arm_filter()
@@ -229,6 +248,16 @@ class PolicyServer(ManagedNode):
         await episode.done
         self._episode = None
         return episode.step
+
+    async def _reset_to_start(self, request: ResetEpisode.Request) -> ResetEpisode.Response:
+        """Reset. It is refused while the filter is armed; the service may overtake the word that it no longer is."""
+        deadline = time.monotonic() + ARMING_SECONDS
+        while True:
+            response = await self._call(self._reset, request, "service reset_episode", self._settings.reset_timeout)
+            waits = not response.success and response.message in (reset_refusal.ARMED, reset_refusal.UNHEARD)
+            if not waits or time.monotonic() > deadline:
+                return response
+            await sleep(self, 0.01)
 
     async def _call(self, client: Client, request: Any, what: str, seconds: float = 0.0) -> Any:
         """Call a service that may be asked twice: what is sent before both ends have found each other is lost."""
@@ -267,14 +296,15 @@ class PolicyServer(ManagedNode):
     # Proposals -------------------------------------------------------------------------------------------------------
 
     def _on_raw_joint_state(self, data: bytes) -> None:
-        try:
-            state = self._states.read(data)
-        except JointStateError as error:
-            self._stop_episode(str(error))
-            return
-        self._on_joint_state(state)
+        state = self._states.read(data, clock.now_ns())
+        if state is not None:  # should no good one follow, the filter misses the proposals
+            self._on_joint_state(state)
 
     def _on_object_pose(self, message: PoseStamped) -> None:
+        problem = object_pose.wrong_frame(message, self._task.robot.base_link)
+        if problem:  # left out: should no good one follow, the filter misses them
+            self.get_logger().error(problem, throttle_duration_sec=5.0)
+            return
         pose = object_pose.pose_of(message)
         if not np.isfinite(pose).all():
             self._stop_episode("the pose of the object is not finite")

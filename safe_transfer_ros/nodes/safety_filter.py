@@ -107,7 +107,7 @@ class SafetyFilterNode(ManagedNode):
             stop=self._on_forbidden,
         )
         self._active = False
-        self._unreadable = ""  # why the newest joint state could not be used
+        self._unreadable = self._misplaced = ""  # why the newest joint state, or pose, was left out
         self._told = (Mode.DISARMED, Reason.NONE, -1, 0.0)  # mode, cause, limit iteration and limit last published
         self._published_ns = clock.now_ns()
         self.add_on_set_parameters_callback(self._on_parameters)
@@ -136,8 +136,12 @@ class SafetyFilterNode(ManagedNode):
         self._status = StatePublisher(self, topics.FILTER_STATUS)
         listeners = [Listeners(self, self._commands, commands, self._nodes)]
         listeners.append(Listeners(self, self._decisions, topics.DECISIONS, self._nodes))
-        exclusive = (commands.name, topics.PROPOSALS.name, topics.RESET_PROPOSALS.name)
-        self._standing.watch(listeners, exclusive=exclusive)
+        inputs = [topics.PROPOSALS, topics.RESET_PROPOSALS, topics.TORQUE_LIMIT]
+        inputs += [topics.OBJECT_POSE] if self._graph.tracks_object else []
+        inputs += [topics.CRITIC_WEIGHTS] if self._critic is not None else []
+        inputs += [topics.UNSAFETY_ESTIMATE] if self._critic is not None and self._critic.scheduled else []
+        exclusive = [topic.name for topic in (commands, topics.DECISIONS, topics.FILTER_STATUS, *inputs)]
+        self._standing.watch(listeners, exclusive, self._task.robot.joint_names)
         self._diagnostics = topics.DIAGNOSTICS.advertise(self)
         topics.JOINT_STATES.listen(self, self._on_joint_state, raw=True)
         unread = self._on_unread_action
@@ -183,6 +187,7 @@ class SafetyFilterNode(ManagedNode):
     def close(self) -> None:
         """Stop torque before the process ends."""
         self.deactivate()
+        self._standing.close()
 
     def _stop(self) -> None:
         """Publish torques until they are zero; the rate limit makes that a few milliseconds at most."""
@@ -204,19 +209,25 @@ class SafetyFilterNode(ManagedNode):
         arrival_ns = clock.now_ns()
         try:
             state = self._states.read(data)
-        except JointStateError as error:
+        except JointStateError as error:  # left out, and missed when no good one follows: it moves no clock either
             self._unreadable = f"joint states cannot be used: {error}"
             self.get_logger().error(self._unreadable, throttle_duration_sec=1.0)
-            self._loop.unusable_joint_state(error.stamp_ns, arrival_ns)
-        else:
-            self._unreadable = ""
-            self._loop.joint_state(state.stamp_ns, state.position, state.velocity, arrival_ns)
+            self._loop.unusable_joint_state(arrival_ns)
+            return
+        self._unreadable = ""
+        self._loop.joint_state(state.stamp_ns, state.position, state.velocity, arrival_ns)
         self._health.time_since(arrival_ns, self._published_ns)
 
     def _on_object_pose(self, message: PoseStamped) -> None:
         if not self._active:
             return
         now = clock.now_ns()
+        problem = object_pose.wrong_frame(message, self._task.robot.base_link)
+        if problem:
+            self._misplaced = problem
+            self._loop.reject(Reason.OBJECT_POSE_STALE, now)
+            return
+        self._misplaced = ""
         stamp_ns, pose = to_ns(message.header.stamp), object_pose.pose_of(message)
         if self._loop.object_pose(stamp_ns, pose, now) is Reason.NONE:
             self._view.see(stamp_ns, pose)
@@ -243,7 +254,9 @@ class SafetyFilterNode(ManagedNode):
 
     def _on_limit(self, message: TorqueLimit) -> None:
         lease = message.lease.sec + message.lease.nanosec * 1e-9
-        refusal = self._loop.offer_limit(int(message.iteration), float(message.torque_limit), lease, clock.now_ns())
+        refusal = self._standing.unbelievable(topics.TORQUE_LIMIT.name) or self._loop.offer_limit(
+            int(message.iteration), float(message.torque_limit), lease, clock.now_ns()
+        )
         if refusal:
             self.get_logger().error(f"torque limit refused, the old one stands: {refusal}", throttle_duration_sec=1.0)
             self._tell(accepted=False, message=refusal)
@@ -253,7 +266,9 @@ class SafetyFilterNode(ManagedNode):
     def _on_critic(self, message: CriticWeights) -> None:
         """Check a critic now; it is taken when the filter is armed next."""
         assert self._critic is not None  # who else would listen
-        refusal = self._critic.offer(bytes(message.data), message.sha256)
+        refusal = self._standing.unbelievable(topics.CRITIC_WEIGHTS.name) or self._critic.offer(
+            bytes(message.data), message.sha256
+        )
         if refusal:
             text = f"{CRITIC_REFUSED}, {self._critic.offered_version or 'none'} stays: {refusal}"
             self.get_logger().error(text)
@@ -263,7 +278,8 @@ class SafetyFilterNode(ManagedNode):
 
     def _on_estimate(self, message: UnsafetyEstimate) -> None:
         assert self._critic is not None  # who else would listen
-        self._critic.hear(int(message.iteration), float(message.unsafety_rate))
+        if not self._standing.unbelievable(topics.UNSAFETY_ESTIMATE.name):
+            self._critic.hear(int(message.iteration), float(message.unsafety_rate))
 
     def _on_arm(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         return self._set_armed(request, response, None)
@@ -280,7 +296,7 @@ class SafetyFilterNode(ManagedNode):
         if not self._active:
             return _answer(response, "the filter is not active")
         if request.data:
-            problem: str | None = self._standing.refusal() or self._unreadable
+            problem: str | None = self._standing.refusal()
             if self._critic:
                 if self._filter.mode is Mode.DISARMED:
                     guard = self._filter.guard
@@ -288,6 +304,7 @@ class SafetyFilterNode(ManagedNode):
                 if own_limit is None:  # a move to the start is no policy's: no critic judges it
                     problem = problem or self._critic.missing
             refusal = problem or self._loop.arm(clock.now_ns(), self._standing.reasons(), own_limit)
+            refusal = refusal and "; ".join(filter(None, (refusal, self._unreadable, self._misplaced)))
         else:
             refusal = None
             self._loop.disarm(clock.now_ns())
@@ -297,7 +314,8 @@ class SafetyFilterNode(ManagedNode):
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         # Permission is for arming: the supervisor gives none to a filter that is tripped.
-        refusal = self._filter.reset(self._now(), self._standing.reasons() & ~Reason.NO_PERMISSION)
+        standing = self._standing.reasons(moving=bool(self._filter.cause & Reason.SECOND_PUBLISHER))
+        refusal = self._filter.reset(self._now(), standing & ~Reason.NO_PERMISSION)
         self._tell_changes()
         return _answer(response, refusal)
 
@@ -335,7 +353,7 @@ class SafetyFilterNode(ManagedNode):
             return
         if self._standing.heard_at_last():
             self._tell(accepted=True)
-        standing, cause = self._standing.reasons(), self._filter.cause
+        standing, cause = self._standing.reasons(moving=self._filter.moving), self._filter.cause
         # In DISARMED a silent stop button only forbids arming: nothing moves that would have to be stopped.
         new = standing & ~cause if self._filter.moving else standing & ~cause & Reason.SECOND_PUBLISHER
         new = new or self._loop.watch(clock.now_ns())

@@ -35,6 +35,7 @@ from safe_transfer_ros.middleware import topics
 from safe_transfer_ros.middleware.critic_sender import CriticSender
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
+from safe_transfer_ros.middleware.publishers import second_publisher
 from safe_transfer_ros.middleware.waiting import PeerTimeout, answer, until
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.parameters.sections import SHARED, document
@@ -65,6 +66,9 @@ class Trainer(Node):
         self._run_dir = Path(self._settings.run_dir) if self._settings.run_dir else None
         self._version = self._experiment.first_iteration
         self._decisions: list[SafetyDecision] = []
+        # An episode has one decision a step, and some for what was refused; what is far beyond is somebody's flood.
+        self._most_decisions = 10 * self._settings.episodes_per_iteration * (self._task.horizon + 1)
+        self._dropped = 0
         self._episodes_seen = 0
         self._policy_status = PolicyStatus()
         self._filter_status = FilterStatus()
@@ -115,8 +119,11 @@ class Trainer(Node):
     # What the others say ---------------------------------------------------------------------------------------------
 
     def _on_decision(self, message: SafetyDecision) -> None:
-        self._decisions.append(message)
-        self._episodes_seen += message.last
+        if len(self._decisions) < self._most_decisions:
+            self._decisions.append(message)
+            self._episodes_seen += message.last
+        else:
+            self._dropped += 1
 
     def _on_status(self, message: PolicyStatus) -> None:
         self._policy_status = message
@@ -125,6 +132,10 @@ class Trainer(Node):
         self._filter_status = message
 
     def _on_estimate(self, message: UnsafetyEstimate) -> None:
+        second = second_publisher(self, topics.UNSAFETY_ESTIMATE.name)
+        if second:
+            self.get_logger().error(f"estimate of iteration {message.iteration} not taken: {second}")
+            return
         self._estimate, self._estimated = message, int(message.iteration)
 
     # The fine_tune action --------------------------------------------------------------------------------------------
@@ -260,7 +271,7 @@ class Trainer(Node):
         """One rollout goal: the decisions of its episodes, complete."""
         seconds = self._settings.peer_timeout
         count = self._settings.episodes_per_iteration
-        self._decisions, self._episodes_seen = [], 0
+        self._decisions, self._episodes_seen, self._dropped = [], 0, 0
         goal = Rollout.Goal(
             iteration=iteration,
             episodes=count,
@@ -278,6 +289,11 @@ class Trainer(Node):
             raise FineTuningStopped(f"rollout of iteration {iteration} ended early: {outcome.message}")
         what = f"all {count} episodes of iteration {iteration} as decisions of the filter"
         await until(self, lambda: self._episodes_seen >= count, seconds, what)
+        if self._dropped:
+            raise FineTuningStopped(
+                f"iteration {iteration}: {self._dropped} decisions beyond {self._most_decisions}: "
+                "something floods the filter with proposals"
+            )
         return episodes_from_decisions(self._decisions)
 
     def _send_critic(self) -> None:

@@ -92,8 +92,8 @@ def test_what_the_robots_file_leaves_out_is_ours_for_hardware(tmp_path: Path) ->
 def test_the_first_run_of_the_document_is_accepted(tmp_path: Path) -> None:
     """With the shipped settings: docs/hardware.md must not tell an operator what the launch refuses."""
     text = (Path(__file__).parents[2] / "docs" / "hardware.md").read_text()
-    [command] = re.findall(r"safe_transfer up (pr2_cup_swirl robot:=hardware .*?)`", text, re.DOTALL)
-    words = dict(word.split(":=") for word in command.split()[1:])
+    [command] = re.findall(r"pr2_cup_swirl\.launch\.py (robot:=hardware .*?)`", text, re.DOTALL)
+    words = dict(word.split(":=") for word in command.split())
     assert words.pop("robot_config") == "my_arm.yaml"
     run = plan(tmp_path, allow_uncommissioned="true", **words)
     assert run.parameters["safety_filter"]["reset_torque_limit"] <= run.parameters[SHARED]["torque_limit_max"]

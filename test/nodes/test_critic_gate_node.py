@@ -120,7 +120,7 @@ def test_epsilon_follows_what_was_measured_between_episodes_only(bench: Bench, c
     # .8 unsafe steps an episode: .3 (1 - .8) = .06.
     estimates.publish(UnsafetyEstimate(iteration=0, unsafety_rate=0.8 / TASK.horizon))
     time.sleep(0.3)
-    bench.limits.publish(TorqueLimit(iteration=1, torque_limit=0.105, lease=Duration(sec=30)))
+    bench.limits.publish(TorqueLimit(iteration=1, torque_limit=0.1, lease=Duration(sec=30)))
     bench.until(lambda: bench.status.iteration == 1, "the limit is accepted")
     assert bench.step(1, harmless)[1].verdict == SafetyDecision.VERDICT_LEAST_RISKY, "not within an episode"
     assert bench.armed(False).success

@@ -69,7 +69,7 @@ def test_a_joint_state_of_very_many_names_does_not_keep_the_stop_from_being_hear
 def test_a_proposal_of_very_many_names_does_not_either(bench: Bench) -> None:  # noqa: F811
     moving(bench)
     ones = array("d", np.ones(len(MANY)))
-    message = PolicyAction(joint_names=MANY, mean=ones, stddev=ones, effort=ones)
+    message = PolicyAction(action_names=MANY, mean=ones, stddev=ones, effort=ones)
     set_ns(message.header.stamp, bench.time_ns)
     bench.actions.publish(message)
 
@@ -88,7 +88,7 @@ def test_a_proposal_of_very_many_names_does_not_either(bench: Bench) -> None:  #
 def test_nor_does_one_of_24_megabytes(bench: Bench) -> None:  # noqa: F811
     moving(bench)
     large = array("d", bytes(24_000_000))
-    message = PolicyAction(joint_names=JOINTS, mean=large, stddev=large[:7], effort=large[:7])
+    message = PolicyAction(action_names=JOINTS, mean=large, stddev=large[:7], effort=large[:7])
     stopped_after(bench, lambda: bench.actions.publish(message), seconds=5.0)
 
 

@@ -60,7 +60,7 @@ def test_a_pair_of_agents_acts_and_every_decision_says_who(tmp_path: Path) -> No
         np.testing.assert_array_equal(decision.proposed_effort, act.action)
         baseline = decision.actor == "baseline"
         assert decision.distribution == (2 if baseline else 1)
-        assert (len(decision.proposed_stddev), len(decision.proposed_bound)) == ((0, 0) if baseline else (N, N))
+        assert (len(decision.proposed_stddev), len(decision.proposed_bound)) == ((N, 0) if baseline else (N, N))
         assert decision.verdict in (0, 1) and max(map(abs, decision.applied_effort)) <= decision.torque_limit
     assert 60 < sum(decision.actor == "baseline" for decision in steps) < 140
 

@@ -74,7 +74,7 @@ class ControlLoop:
 
     Attributes:
       lockstep: Whether the rules go by the robot's time.
-      state_stamp_ns: Stamp of the newest joint state, whether or not it could be used; None before the first.
+      state_stamp_ns: Stamp of the newest joint state of this robot; None before the first.
     """
 
     def __init__(
@@ -124,13 +124,17 @@ class ControlLoop:
         self._rules.observe_state(stamp_ns, position, velocity, self.time(steady_ns), received_ns)
         self._answer(steady_ns)
 
-    def unusable_joint_state(self, stamp_ns: int | None, steady_ns: int) -> None:
-        """Take in that a joint state came whose joints could not be matched; its stamp, where that could be read."""
-        if stamp_ns is not None:
-            self.state_stamp_ns = stamp_ns
-        self._heard_ns = steady_ns
-        self._rules.reject(Reason.JOINT_STATE_WRONG_JOINTS, self.time(steady_ns))
-        self._answer(steady_ns)
+    def unusable_joint_state(self, steady_ns: int) -> None:
+        """Take in that a joint state came whose joints could not be matched: it is left out.
+
+        It may be another robot's, so it moves no clock and is no sign of life; missed when no good one follows.
+        """
+        self.reject(Reason.JOINT_STATE_WRONG_JOINTS, steady_ns)
+
+    def reject(self, reason: Reason, steady_ns: int) -> None:
+        """Record a message that could not even be handed over; see `SafetyFilter.reject`."""
+        self._receipt.look(steady_ns)
+        self._rules.reject(reason, self.time(steady_ns))
 
     def object_pose(self, stamp_ns: int, pose: Array, steady_ns: int) -> Reason:
         """Take in a pose of the task's object; see `SafetyFilter.observe_object`. `sight` is to see it first."""

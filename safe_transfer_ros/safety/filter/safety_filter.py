@@ -231,6 +231,8 @@ class SafetyFilter(FilterModes):
             return self._refuse(Reason.PROPOSAL_NOT_FINITE)
         self._enter(Event.PROPOSAL)
         self._proposals.accept(proposal.stamp_ns, now_ns if received_ns is None else received_ns)
+        if self.own_limit is None:  # a reset move tells nothing about the limit
+            self.guard.decide()
         return _NONE
 
     def reject(self, reason: Reason, now_ns: int) -> Reason:
@@ -259,7 +261,7 @@ class SafetyFilter(FilterModes):
         """
         if received_ns is not None:
             lease_s -= (now_ns - received_ns) * 1e-9
-        refusal = self.guard.offer(iteration, torque_limit, lease_s, now_ns)
+        refusal = self.guard.offer(iteration, torque_limit, lease_s, now_ns, moving=self.moving)
         if refusal:
             self._note(Reason.LIMIT_REFUSED)
         return refusal

@@ -5,6 +5,11 @@ The monitor computes the limit (torque_limit.py); the filter does not take its w
 only with a newer iteration number, at most 5 % above the last accepted one, within [floor, ceiling], and for
 a limited time only. If the limit is not renewed, the floor is in force at once and stays so until a
 NEWER iteration is accepted: whoever comes back must have new evidence, not the old message again.
+
+Evidence is made by deciding on proposals. So a limit above the one in force is accepted only when the filter has
+decided on some since the last one was accepted, and never while the arm may move: an iteration is over then. Without
+that, a chain of messages, each 5 % above the one before, would be worth nothing less than one without any bound.
+A lower limit needs neither.
 """
 
 from __future__ import annotations
@@ -25,6 +30,7 @@ class TorqueLimitGuard:
       iteration: Iteration of the last accepted limit.
       accepted: The last accepted limit, N·m.
       lost: Whether the lease was lost and no newer iteration has been accepted since.
+      decided: Whether the filter has decided on a proposal since the last limit of a newer iteration was accepted.
     """
 
     def __init__(
@@ -68,20 +74,26 @@ class TorqueLimitGuard:
         self.iteration = iteration
         self.accepted = start
         self.lost = False
+        self.decided = False
         self._max_lease_s = max_lease_s
         self._until_ns: int | None = None
         self._latest_ns = 0
 
-    def offer(self, iteration: int, torque_limit: float, lease_s: float, now_ns: int) -> str | None:
+    def decide(self) -> None:
+        """A proposal was accepted: there is evidence under the limit in force."""
+        self.decided = True
+
+    def offer(self, iteration: int, torque_limit: float, lease_s: float, now_ns: int, *, moving: bool) -> str | None:
         """Judge a torque-limit message.
 
-        The same iteration with the same value renews the lease while it is alive.
+        The same iteration with the same value renews the lease while it is alive, at any time.
 
         Args:
           iteration: Iteration the limit is for.
           torque_limit: The limit, N·m.
           lease_s: How long it may stand without being renewed, s.
           now_ns: Steady time.
+          moving: Whether the arm may move: the filter is ARMED or HOLDING.
 
         Returns:
           None when accepted, else why not; then nothing has changed and no lease was renewed.
@@ -108,6 +120,13 @@ class TorqueLimitGuard:
                 f"torque limit {torque_limit:g} N·m is more than {100.0 * (self.growth - 1.0):.3g} % above "
                 f"{self.accepted:g}, the last accepted"
             )
+        elif torque_limit > self.in_force:
+            if moving:
+                return f"iteration {iteration} may not raise the limit while the filter is armed"
+            if not self.decided:
+                return f"iteration {iteration} raises the limit, but no proposal was decided on in {self.iteration}"
+        if iteration > self.iteration:
+            self.decided = False
         self.iteration = iteration
         self.accepted = torque_limit
         self.lost = False

@@ -187,7 +187,9 @@ def test_no_more_candidates_are_drawn_than_allowed_and_none_after_the_first_safe
     critic.asked.clear()
     judge.judge_batch(np.zeros((2, 3)), np.zeros((2, 1)), np.ones((2, 1)), np.zeros((2, 1)), np.full(2, 50.0))
     assert sum(len(asked[1]) for asked in critic.asked) == 2 + 2 * samples
-    assert len(critic.asked[1][1]) == 2 * min(10, samples), "in small blocks where asking is shared"
+    blocks = [len(asked[1]) // 2 for asked in critic.asked[1:]]
+    growing = [min(10, samples), min(30, samples - 10), samples - 40]
+    assert blocks == [size for size in growing if size > 0], "small ones first where asking is shared"
 
 
 def test_candidates_after_the_block_that_held_a_safe_one_are_not_drawn():
@@ -210,6 +212,24 @@ def test_a_risk_of_epsilon_is_accepted_alone_among_many_and_when_drawn():
     assert chosen[0] == 0.0 and chosen[1] != 9.0
     np.testing.assert_array_equal(reasons, [0, Reason.CRITIC_RISK])
     assert sample[1] == 9.0, "what was handed in stays as it was"
+
+
+def test_candidates_are_the_mean_and_so_many_standard_deviations_squashed_where_the_policy_is():
+    for squash, expected in ((0.0, 0.5 + 0.3 * 2.0), (1.5, 1.5 * np.tanh(0.5 + 0.3 * 2.0))):
+        critic = Critic(lambda u: np.where(u[:, 0] == 0.0, 0.6, 0.0))
+        judge = MaskedPolicyGate(
+            critic, np.ones(1) * 9.0, MaskSettings(squash=squash), lambda shape: np.full(shape, 2.0)
+        )
+        chosen, *_ = judge.judge(OBSERVATION, np.array([0.5]), np.array([0.3]), np.zeros(1), 50.0)
+        assert chosen[0] == pytest.approx(expected)
+
+
+def test_the_first_candidate_at_epsilon_is_taken_before_a_safer_one():
+    noise = iter([np.array([[1.0], [-1.0], [2.0]])])
+    critic = Critic(lambda u: np.select([u[:, 0] == 9.0, u[:, 0] == 1.0], [0.6, 0.2], 0.1))
+    judge = MaskedPolicyGate(critic, np.ones(1) * 99.0, MaskSettings(epsilon=0.2, max_samples=3), lambda _: next(noise))
+    chosen, risk, verdict, _ = judge.judge(OBSERVATION, np.zeros(1), np.ones(1), np.array([9.0]), 50.0)
+    assert (chosen[0], risk, verdict) == (1.0, 0.2, Verdict.RESAMPLED)
 
 
 def test_a_candidate_that_is_as_risky_as_the_sample_does_not_replace_it():

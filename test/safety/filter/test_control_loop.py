@@ -408,14 +408,21 @@ def test_an_episode_begins_with_its_first_proposal(realtime):
     assert loop.sight.begun == [(3, loop.stamp - 5 * MS)]
 
 
-def test_a_joint_state_that_could_not_be_matched_is_answered_and_told(realtime):
+def test_a_joint_state_of_another_robot_is_told_and_otherwise_left_out(realtime, lockstep):
+    """It is no sign of life and moves no clock: a gripper on the same topic must not hide that the arm is silent."""
     loop = realtime().armed()
     loop.propose()
-    loop.loop.unusable_joint_state(None, loop.now + 5 * MS)
-    assert len(loop.out) == 2 and loop.filter.last_reasons == Reason.JOINT_STATE_WRONG_JOINTS
-    assert loop.loop.state_stamp_ns == loop.stamp
-    loop.loop.unusable_joint_state(loop.stamp + MS, loop.now + 6 * MS)
-    assert loop.loop.state_stamp_ns == loop.stamp + MS
+    loop.state()
+    for _ in range(11):
+        loop.now += 5 * MS
+        loop.loop.unusable_joint_state(loop.now)
+        loop.watch(0)
+    assert loop.filter.cause is Reason.JOINT_STATE_STALE and loop.loop.state_stamp_ns == loop.stamp
+    assert loop.decisions[-1].reasons & Reason.JOINT_STATE_WRONG_JOINTS
+    loop = lockstep().armed()
+    loop.now += 20 * S + 1
+    loop.loop.unusable_joint_state(loop.now)
+    assert loop.watch(0) & Reason.JOINT_STATE_STALE
 
 
 # Stopping

@@ -192,8 +192,11 @@ class AnyCalls(RuleBasedStateMachine):
         lease=st.one_of(st.floats(0.0, 1.0), WILD),
     )
     def limit(self, newer, limit, lease):
+        moving = self.filter.mode in (Mode.ARMED, Mode.HOLDING)
+        before = self.filter.guard.current(self.now)
         if self.filter.offer_limit(self.iteration + newer, limit, lease, self.now) is None:
             self.iteration += newer
+            assert not moving or limit <= before
 
     @rule()
     def arm(self):

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from safe_transfer_ros.safety.filter.gravity_term import GravityTerm, at_rest
@@ -15,6 +15,7 @@ from safe_transfer_ros.safety.reasons import Mode, Reason
 
 MS = 1_000_000
 EFFORT = np.array([30.0, 10.0])
+ARM_EFFORT = np.array([30.0, 10.0, 0.5])  # of the rig
 any_float = st.floats(allow_nan=True, allow_infinity=True)
 
 
@@ -166,6 +167,35 @@ def test_an_arm_that_cannot_be_carried_is_not_armed(carrying):
     assert (carrying.filter.mode, carrying.filter.last_reasons) == (Mode.DISARMED, Reason.GRAVITY_FAILED)
     assert "g(q)" in carrying.filter.arm(carrying.now)
     assert "g(q)" in carrying.filter.arm(carrying.now, own_limit=0.1)
+
+
+WILD = st.one_of(st.floats(-20.0, 20.0), st.floats(width=64), st.sampled_from([math.nan, math.inf, -math.inf, 1e308]))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.tuples(WILD, WILD, WILD), st.sampled_from([0, 1, 5, 40])), max_size=12))
+def test_whatever_the_model_says_commands_are_finite_bounded_and_a_failure_stops_the_arm(rig, answers):
+    model = Model()
+    arm = rig(gravity=model, t_min=0.3)
+    arm.run()
+    carried = arm.filter.command - arm.filter.applied
+    for torque, ms in answers:
+        arm.state()
+        arm.now += ms * MS
+        arm.propose()
+        model.torque = np.array(torque)
+        command = arm.cycle()
+        assert np.isfinite(command).all() and (np.abs(command) <= ARM_EFFORT).all()
+        assert (np.abs(arm.filter.applied) <= 0.3).all()
+        if not all(map(math.isfinite, torque)):
+            assert arm.filter.mode is Mode.TRIPPED and arm.filter.cause & Reason.GRAVITY_FAILED
+            assert not arm.filter.applied.any()
+            expected = np.clip(carried, -ARM_EFFORT, ARM_EFFORT)
+            np.testing.assert_allclose(command, expected, atol=1e-9, err_msg="the last one stands")
+        elif (np.abs(command) < ARM_EFFORT).all():
+            carried = command - arm.filter.applied
+        else:
+            return  # cut at an effort limit: what was carried cannot be told from outside
 
 
 @pytest.mark.parametrize(("command", "rests"), [([8.0, 8.0], True), ([9.0, 8.0], False), ([8.0, 8.6], False)])

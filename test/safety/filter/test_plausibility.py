@@ -154,3 +154,13 @@ def test_the_time_between_two_states_is_the_longer_of_both_clocks(arm, clock):
         arm.now += 35_000_000
     assert still(arm, position=np.array([-0.5 + 0.6, -0.5, -0.5])) is Reason.NONE
     assert still(arm, position=np.array([-0.5, -0.5, -0.5])) is Reason.JOINT_STATE_IMPLAUSIBLE, "in 5 ms it cannot"
+
+
+def test_a_stop_does_not_damp_by_velocities_that_were_not_believed(rig):
+    arm = running(rig(plausible=bounds(), stop_damping=0.1))
+    still(arm, velocity=np.full(3, 1.0))
+    arm.cycle()
+    still(arm, position=at(0, 4.0))
+    assert arm.filter.cause is Reason.JOINT_STATE_IMPLAUSIBLE
+    np.testing.assert_array_equal(arm.cycle(), 0.0)
+    assert not arm.filter.damping

@@ -537,17 +537,49 @@ def test_an_old_last_decision_cannot_end_a_later_episode(rig):
 
 def test_a_new_limit_takes_effect_in_the_next_cycle(rig):
     arm = rig(t_min=0.1).run([0.4, 0.0, 0.0])
+    assert "while the filter is armed" in arm.filter.offer_limit(1, 0.105, 5.0, arm.now)
+    arm.filter.disarm(arm.now)
+    arm.cycle()
     assert arm.filter.offer_limit(1, 0.105, 5.0, arm.now) is None
+    arm.arm().run([0.4, 0.0, 0.0])
     np.testing.assert_array_equal(arm.cycle(), [0.105, 0.0, 0.0])
     assert arm.filter.torque_limit == 0.105
     assert "more than 5 %" in arm.filter.offer_limit(2, 0.2, 5.0, arm.now)
     np.testing.assert_array_equal(arm.cycle(), [0.105, 0.0, 0.0])
     assert arm.filter.last_reasons & Reason.LIMIT_REFUSED
+    assert arm.filter.offer_limit(2, 0.1, 5.0, arm.now) is None, "a lower one at once"
+    np.testing.assert_array_equal(arm.cycle(), [0.1, 0.0, 0.0])
+
+
+def test_a_limit_is_raised_between_two_iterations_only_with_proposals_accepted_in_the_one_before(rig):
+    arm = rig(t_min=0.1)
+    offer = arm.filter.offer_limit
+    assert "no proposal was decided on in 0" in offer(1, 0.105, 5.0, arm.now)
+    arm.arm().cycle()
+    arm.propose([math.nan, 0.0, 0.0])
+    arm.filter.disarm(arm.now)
+    assert "no proposal was decided on in 0" in offer(1, 0.105, 5.0, arm.now), "a refused one is no evidence"
+    arm.cycle()
+    assert arm.filter.arm(arm.now, own_limit=0.1) is None
+    arm.state()
+    assert arm.propose([0.1, 0.0, 0.0]) is Reason.NONE
+    arm.filter.disarm(arm.now)
+    assert "no proposal was decided on in 0" in offer(1, 0.105, 5.0, arm.now), "nor is a slow move"
+    arm.cycle()
+    arm.arm().state()
+    assert arm.propose([0.1, 0.0, 0.0]) is Reason.NONE
+    arm.wait(125)
+    assert arm.filter.mode is Mode.HOLDING
+    assert "while the filter is armed" in offer(1, 0.105, 5.0, arm.now)
+    arm.filter.disarm(arm.now)
+    assert offer(1, 0.105, 5.0, arm.now) is None
 
 
 def test_a_lost_lease_falls_to_the_lowest_limit_at_once_and_is_told_in_every_cycle(rig):
-    arm = rig(t_min=0.1, ceiling=0.11, torque_rate_limit=1.0, action_timeout_s=0.2).arm()
+    arm = rig(t_min=0.1, ceiling=0.11, torque_rate_limit=1.0, action_timeout_s=0.2)
+    arm.filter.guard.decide()
     arm.filter.offer_limit(1, 0.105, 0.1, arm.now)
+    arm.arm()
     for _ in range(30):
         arm.state()
         arm.propose([0.4, 0.0, 0.0])
@@ -564,9 +596,12 @@ def test_a_lost_lease_falls_to_the_lowest_limit_at_once_and_is_told_in_every_cyc
 
 
 def test_leases_can_run_on_another_clock_than_a_simulated_now(rig):
-    arm = rig(t_min=0.1).arm()
+    arm = rig(t_min=0.1)
     wall = 7 * S
+    arm.filter.guard.decide()
     arm.filter.offer_limit(1, 0.105, 1.0, wall)
+    arm.state()
+    assert arm.filter.arm(arm.now) is None
     arm.filter.cycle(arm.now, lease_now_ns=wall + 1 * S)
     assert arm.filter.torque_limit == 0.105
     arm.filter.cycle(arm.now, lease_now_ns=wall + 1 * S + 1)

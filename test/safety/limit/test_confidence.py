@@ -118,23 +118,28 @@ def test_impossible_counts_are_refused() -> None:
 
 def test_the_autocorrelation_time_is_its_definition_over_episodes_of_any_length() -> None:
     rng = np.random.default_rng(11)
-    for lengths in ((7,), (40, 3, 25), (12, 12, 12), (1, 2, 60)):
-        for _ in range(10):
-            episodes = [chain(rng, 0.4, 3.0, length) for length in lengths]
-            everything = np.concatenate(episodes).astype(float)
-            mean, variance = everything.mean(), everything.var() * len(everything)
-            if variance == 0.0:
-                continue
+    drawn = [
+        [chain(rng, 0.4, time, length) for length in lengths]
+        for lengths, time in (((7,), 3.0), ((40, 3, 25), 3.0), ((12, 12, 12), 3.0), ((1, 2, 60), 3.0), ((150,), 20.0))
+        for _ in range(10)
+    ]
+    alike = [[np.full(length, bad) for bad in (True, False)] for length in (3, 7, 8)]  # correlated to the end
+    for episodes in drawn + alike:
+        lengths = [len(episode) for episode in episodes]
+        everything = np.concatenate(episodes).astype(float)
+        mean, variance = everything.mean(), everything.var() * len(everything)
+        if variance == 0.0:
+            continue
 
-            def rho(lag, episodes=episodes, mean=mean, variance=variance) -> float:
-                pairs = [(e[t] - mean) * (e[t + lag] - mean) for e in episodes for t in range(len(e) - lag)]
-                return float(sum(pairs) / variance)
+        def rho(lag, episodes=episodes, mean=mean, variance=variance) -> float:
+            pairs = [(e[t] - mean) * (e[t + lag] - mean) for e in episodes for t in range(len(e) - lag)]
+            return float(sum(pairs) / variance)
 
-            expected, lag = 1.0, 1
-            while lag < max(lengths) - 1 and rho(lag) + rho(lag + 1) > 0.0:
-                expected, lag = expected + 2.0 * (rho(lag) + rho(lag + 1)), lag + 2
-            expected = min(max(expected, 1.0), max(lengths))
-            assert autocorrelation_time(episodes) == pytest.approx(expected, rel=1e-9)
+        expected, lag = 1.0, 1
+        while lag < max(lengths) - 1 and rho(lag) + rho(lag + 1) > 0.0:
+            expected, lag = expected + 2.0 * (rho(lag) + rho(lag + 1)), lag + 2
+        expected = min(max(expected, 1.0), max(lengths))
+        assert autocorrelation_time(episodes) == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_effective_number_of_states_is_their_number_by_the_autocorrelation_time() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
+from types import SimpleNamespace
 
 import hypothesis
 import numpy as np
@@ -19,6 +20,7 @@ from safe_transfer_ros.safety.limit.torque_limit import (
     TorqueLimitGovernor,
     limit_change_risk,
     policy_change_risk,
+    unfit_update,
 )
 from safe_transfer_ros.safety.limit.unsafety import LedgerTotals
 
@@ -419,3 +421,27 @@ def walk(settings, start, evidence, seen):
             seen["bound by p_u alone"] += damage * rate >= settings.d_safe * (1.0 - 1e-9)
         else:
             seen["growth"] += 1
+
+
+@pytest.mark.parametrize(
+    "changes, text",
+    [
+        ({}, None),
+        (
+            {"version": 2**64 - 1},
+            "expected iteration 5 and version 6, got iteration 5 and version 184467",
+        ),
+        ({"version": 5}, "expected iteration 5"),
+        ({"iteration": 4}, "expected iteration 5"),
+        ({"iteration": 6, "version": 7}, "expected iteration 5"),
+        ({"steps": 0}, "no step was learned from"),
+        ({"kl": math.nan}, "kl must be finite"),
+        ({"kl": -0.1}, "kl must be finite and >= 0, got -0.1"),
+        ({"kl_bound": math.inf}, "kl_bound must be finite"),
+        ({"kl": -1e-12}, None),
+    ],
+)
+def test_an_update_that_says_nothing_about_the_iteration_moves_no_limit(changes, text):
+    update = SimpleNamespace(**{"iteration": 5, "version": 6, "steps": 100, "kl": 0.01, "kl_bound": 0.05} | changes)
+    refusal = unfit_update(update, 5)
+    assert refusal is None if text is None else text in refusal

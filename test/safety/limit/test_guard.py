@@ -15,6 +15,12 @@ from safe_transfer_ros.safety.limit.guard import TorqueLimitGuard
 S = 1_000_000_000
 
 
+def offer(guard, iteration, limit, lease_s, now_ns):
+    """What the monitor offers between two iterations."""
+    guard.decide()
+    return guard.offer(iteration, limit, lease_s, now_ns, moving=False)
+
+
 def guard(**changes):
     return TorqueLimitGuard(**{"floor": 0.1, "ceiling": 3.0} | changes)
 
@@ -27,13 +33,13 @@ def test_the_first_limit_is_the_lowest_and_needs_no_lease():
 
 def test_newer_iterations_raise_it_by_five_percent_at_most():
     g = guard()
-    assert g.offer(1, 1.05 * 0.1, 5.0, 0) is None
+    assert offer(g, 1, 1.05 * 0.1, 5.0, 0) is None
     assert g.current(0) == 1.05 * 0.1
-    refusal = g.offer(2, 1.0500001 * 1.05 * 0.1, 5.0, 0)
+    refusal = offer(g, 2, 1.0500001 * 1.05 * 0.1, 5.0, 0)
     assert "more than 5 % above" in refusal
-    assert g.offer(2, 1.05 * 1.05 * 0.1, 5.0, 0) is None
+    assert offer(g, 2, 1.05 * 1.05 * 0.1, 5.0, 0) is None
     assert (g.iteration, g.current(0)) == (2, 1.05 * 1.05 * 0.1)
-    assert g.offer(7, 0.1, 5.0, 0) is None  # a lower one at once, and iterations may be skipped
+    assert offer(g, 7, 0.1, 5.0, 0) is None  # a lower one at once, and iterations may be skipped
 
 
 @pytest.mark.parametrize(
@@ -58,22 +64,22 @@ def test_newer_iterations_raise_it_by_five_percent_at_most():
 )
 def test_a_message_that_breaks_a_rule_changes_nothing_and_renews_nothing(iteration, limit, lease, text):
     g = guard(iteration=4, torque_limit=0.49)
-    assert g.offer(5, 0.5, 5.0, 0) is None
-    assert text in g.offer(iteration, limit, lease, 1 * S)
+    assert offer(g, 5, 0.5, 5.0, 0) is None
+    assert text in offer(g, iteration, limit, lease, 1 * S)
     assert (g.iteration, g.accepted, g.current(5 * S)) == (5, 0.5, 0.5)
     assert g.current(5 * S + 1) == 0.1
 
 
 def test_the_ceiling_holds_where_the_growth_would_allow_more():
     g = guard(iteration=4, torque_limit=0.49, ceiling=0.51)
-    assert "above the ceiling 0.51" in g.offer(5, 0.512, 5.0, 0)
-    assert g.offer(5, 0.51, 5.0, 0) is None
+    assert "above the ceiling 0.51" in offer(g, 5, 0.512, 5.0, 0)
+    assert offer(g, 5, 0.51, 5.0, 0) is None
 
 
 def test_a_live_lease_is_renewed_by_the_same_iteration_and_value():
     g = guard()
-    g.offer(1, 0.105, 5.0, 0)
-    assert g.offer(1, 0.105, 5.0, 4 * S) is None
+    offer(g, 1, 0.105, 5.0, 0)
+    assert offer(g, 1, 0.105, 5.0, 4 * S) is None
     assert g.current(9 * S) == 0.105
     assert not g.lease_lost(9 * S)
     assert g.lease_lost(9 * S + 1)
@@ -81,32 +87,32 @@ def test_a_live_lease_is_renewed_by_the_same_iteration_and_value():
 
 def test_a_lost_lease_falls_to_the_lowest_limit_at_once_until_a_newer_iteration():
     g = guard()
-    g.offer(1, 0.105, 1.0, 0)
+    offer(g, 1, 0.105, 1.0, 0)
     assert g.current(1 * S + 1) == 0.1
-    assert "lost" in g.offer(1, 0.105, 1.0, 2 * S)  # whoever comes back needs new evidence
+    assert "lost" in offer(g, 1, 0.105, 1.0, 2 * S)  # whoever comes back needs new evidence
     assert g.current(2 * S) == 0.1
     # The next rise counts from the last ACCEPTED limit.
-    assert g.offer(2, 1.05 * 0.105, 1.0, 3 * S) is None
+    assert offer(g, 2, 1.05 * 0.105, 1.0, 3 * S) is None
     assert (g.current(3 * S), g.lost) == (1.05 * 0.105, False)
 
 
 def test_a_lease_noticed_late_is_lost_all_the_same():
     g = guard()
-    g.offer(1, 0.105, 1.0, 0)
-    assert "lost" in g.offer(1, 0.105, 1.0, 2 * S)  # nobody had looked in between
+    offer(g, 1, 0.105, 1.0, 0)
+    assert "lost" in offer(g, 1, 0.105, 1.0, 2 * S)  # nobody had looked in between
 
 
 def test_a_clock_that_goes_back_does_not_stretch_the_lease():
     g = guard()
-    g.offer(1, 0.105, 5.0, 10 * S)
+    offer(g, 1, 0.105, 5.0, 10 * S)
     assert g.current(9 * S) == 0.1
     assert g.lost
 
 
 def test_the_first_iteration_can_be_leased_and_lost_too():
     g = guard()
-    assert g.offer(0, 0.1, 1.0, 0) is None
-    assert "has the limit 0.1" in g.offer(0, 0.105, 1.0, 0)
+    assert offer(g, 0, 0.1, 1.0, 0) is None
+    assert "has the limit 0.1" in offer(g, 0, 0.105, 1.0, 0)
     assert g.lease_lost(2 * S)
     assert g.current(2 * S) == 0.1
 
@@ -117,8 +123,46 @@ def test_a_resumed_limit_stands_for_one_lease_only():
     assert g.current(110 * S) == 0.27
     assert g.current(110 * S + 1) == 0.1
     renewed = guard(iteration=20, torque_limit=0.27)
-    assert renewed.offer(20, 0.27, 5.0, 0) is None
-    assert renewed.offer(21, 1.05 * 0.27, 5.0, 0) is None
+    assert offer(renewed, 20, 0.27, 5.0, 0) is None
+    assert offer(renewed, 21, 1.05 * 0.27, 5.0, 0) is None
+
+
+def test_a_chain_of_messages_does_not_walk_the_limit_up():
+    g = guard()
+    g.decide()
+    assert g.offer(1, 1.05 * 0.1, 60.0, 0, moving=False) is None
+    for iteration in range(2, 72):
+        assert "no proposal was decided on in 1" in g.offer(iteration, 1.05 * 0.105, 60.0, 0, moving=False)
+    assert (g.iteration, g.current(0)) == (1, 1.05 * 0.1), "and the true monitor is still heard"
+    g.decide()
+    assert g.offer(2, 1.05 * 0.105, 60.0, 0, moving=False) is None
+
+
+def test_the_limit_is_not_raised_under_a_moving_arm():
+    g = guard(iteration=4, torque_limit=0.5)
+    g.decide()
+    assert "while the filter is armed" in g.offer(5, 0.51, 5.0, 0, moving=True)
+    assert g.offer(4, 0.5, 5.0, 0, moving=True) is None, "a lease is renewed at any time"
+    assert (g.iteration, g.decided) == (4, True)
+    assert g.offer(5, 0.51, 5.0, 0, moving=False) is None
+
+
+def test_a_lower_limit_needs_no_evidence_and_is_taken_at_any_time():
+    g = guard(iteration=4, torque_limit=0.5)
+    assert g.offer(5, 0.5, 5.0, 0, moving=True) is None
+    assert g.offer(6, 0.4, 5.0, 0, moving=True) is None
+    assert g.current(0) == 0.4
+
+
+def test_what_comes_back_after_a_lost_lease_is_a_raise_of_the_limit_in_force():
+    g = guard(iteration=4, torque_limit=0.5)
+    g.decide()
+    assert g.offer(5, 0.45, 1.0, 0, moving=False) is None
+    assert g.lease_lost(1 * S + 1)
+    assert "no proposal was decided on" in g.offer(6, 0.45, 1.0, 2 * S, moving=False)
+    g.decide()
+    assert "while the filter is armed" in g.offer(6, 0.2, 1.0, 2 * S, moving=True)
+    assert g.offer(6, 0.1, 1.0, 2 * S, moving=True) is None, "no more than what is in force"
 
 
 def test_a_start_above_the_floor_needs_a_lease_and_falls_to_the_floor_without():
@@ -133,7 +177,7 @@ def test_a_start_above_the_floor_needs_a_lease_and_falls_to_the_floor_without():
 
 def test_a_fixed_limit_is_one_whose_lowest_is_its_ceiling():
     g = guard(floor=3.0)
-    assert g.offer(1, 3.0, 1.0, 0) is None
+    assert offer(g, 1, 3.0, 1.0, 0) is None
     assert g.current(5 * S) == 3.0
 
 
@@ -182,6 +226,10 @@ def test_a_growth_of_its_own_is_kept_and_named():
     assert g.offer(1, 0.102, 5.0, 0) is None
 
 
+def test_a_lease_of_milliseconds_is_one():
+    assert guard().offer(1, 0.105, 0.005, 0) is None
+
+
 def test_a_lease_is_counted_from_when_it_was_given_to_the_nanosecond():
     g = guard()
     g.offer(1, 0.105, 0.5, 7 * S)
@@ -222,19 +270,27 @@ class AnyOffers(RuleBasedStateMachine):
         iteration=st.integers(0, 12),
         factor=st.one_of(st.floats(0.0, 1.3), st.sampled_from([1.0, 1.05, math.nan, math.inf, -1.0])),
         lease=st.one_of(st.floats(0.0, 70.0), st.sampled_from([math.nan, math.inf, 5.0])),
+        moving=st.booleans(),
     )
-    def offer(self, iteration, factor, lease):
+    def offer(self, iteration, factor, lease, moving):
         before = (self.guard.iteration, self.guard.accepted)
         lost = self.guard.lease_lost(self.now)
-        refused = self.guard.offer(iteration, factor * before[1], lease, self.now)
+        decided, in_force = self.guard.decided, self.guard.in_force
+        refused = self.guard.offer(iteration, factor * before[1], lease, self.now, moving=moving)
         if refused:
+            assert self.guard.decided == decided
             assert (self.guard.iteration, self.guard.accepted) == before
             assert self.guard.lost == lost
             return
         assert (iteration > before[0] and self.guard.accepted <= 1.05 * before[1]) or (
             (iteration, factor * before[1]) == before and not lost
         )
+        assert self.guard.current(self.now) <= in_force or (decided and not moving and not self.guard.decided)
         self.until = self.now + round(lease * S)
+
+    @rule()
+    def decide(self):
+        self.guard.decide()
 
     @rule(seconds=st.floats(0.0, 40.0))
     def wait(self, seconds):

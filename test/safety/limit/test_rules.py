@@ -247,6 +247,14 @@ def test_what_is_reached_while_the_limit_is_held_counts_the_newest_of_equals(hel
     assert benefit.cap(5.0, np.full(2, -50.0)) == best
 
 
+def test_two_standard_errors_are_no_fall_and_a_little_more_is() -> None:
+    # Of 9 and 7 the mean is 8, its standard error 1.
+    for lower, cap in ((0.0, np.inf), (0.1, 1.0)):
+        benefit = Benefit(window=1, patience=1)
+        benefit.cap(1.0, np.array([10.0, 10.0]))
+        assert benefit.cap(2.0, np.array([9.0, 7.0]) - lower) == cap
+
+
 def test_a_fall_that_is_small_beside_the_scatter_is_none_and_z_says_what_small_is() -> None:
     rng = np.random.default_rng(17)
     scatter = rng.normal(size=(5, 4))
