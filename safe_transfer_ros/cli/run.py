@@ -107,7 +107,7 @@ def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
                 while launcher.running():
                     progress.update()
                     for line in supervisor.lines() if supervised else ():
-                        progress.say(f"controller: {line}")
+                        progress.say(f"controller: {printable(line)}")
                     time.sleep(POLL_SECONDS)
         except ProcessFailed as error:
             exit_code = error.exit_code

@@ -82,9 +82,13 @@ def read_parameters(path: Path) -> Parameters:
             raise ConfigurationError(f"{path}: section '{printable(node)}' must hold a 'ros__parameters:' mapping")
         if node != SHARED and node not in SECTIONS:
             known = [SHARED, *SECTIONS]
-            raise ConfigurationError(f"{path}: unknown node '{printable(node)}'; {nearest(str(node), known)}")
-        _check_names(path, str(node), values)
-        parameters[str(node)] = dict(values)
+            raise ConfigurationError(f"{path}: unknown node '{printable(node)}'; {nearest(node, known)}")
+        _check_names(path, node, values)
+        known_values = parameters.setdefault(node, {})  # `node` and `/**/node` are one section
+        twice = known_values.keys() & values.keys()
+        if twice:
+            raise ConfigurationError(f"{path}: {node}: {', '.join(sorted(twice))} is given twice: leave one out")
+        known_values.update(values)
     return parameters
 
 

@@ -9,15 +9,14 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
 from safe_transfer_ros.configuration import ConfigurationError, build, field_types, nearest
 from safe_transfer_ros.parameters.sections import names_node, section_name, section_names
+from safe_transfer_ros.untrusted import UntrustedError, read_yaml
 
 Settings = TypeVar("Settings")
 
@@ -69,9 +68,11 @@ def parameter_files(arguments: Sequence[str]) -> list[str]:
 
 def _sections(file: str) -> list[str]:
     try:
-        content = yaml.safe_load(Path(file).read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"cannot read {file}: {str(error).splitlines()[0]}") from error
+        content = read_yaml(file, merge_sections=2)
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {file}: {error.strerror or error}") from error
+    except UntrustedError as error:
+        raise ConfigurationError(str(error)) from None
     return list(section_names(content)) if isinstance(content, dict) else []
 
 

@@ -208,6 +208,16 @@ def test_sections_given_twice_are_merged_as_ros_does(tmp_path: Path) -> None:
     assert read["safety_filter"] == {"action_timeout": 0.3, "stop_damping": 0.1}
 
 
+def test_two_spellings_of_a_section_are_one(tmp_path: Path) -> None:
+    path = tmp_path / "twice.yaml"
+    text = "safety_filter:\n  ros__parameters: {action_timeout: 0.3}\n/**/safety_filter:\n  ros__parameters: {%s}\n"
+    path.write_text(text % "stop_damping: 0.1")
+    assert read_parameters(path)["safety_filter"] == {"action_timeout": 0.3, "stop_damping": 0.1}
+    path.write_text(text % "action_timeout: 3.0")
+    with pytest.raises(ConfigurationError, match="safety_filter: action_timeout is given twice"):
+        read_parameters(path)
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [
