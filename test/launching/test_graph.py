@@ -85,14 +85,15 @@ def test_what_the_robots_file_leaves_out_is_ours_for_hardware(tmp_path: Path) ->
     assert shipped["safety_filter"].pop("reset_torque_limit") == 0.5
     assert own == shipped
     laxer = complete(read_parameters(resources.path(SHIPPED)))
-    assert own["safety_filter"]["permission_lease"] > 0.0 == laxer["safety_filter"]["permission_lease"]
+    for lease in ("permission_lease", "e_stop_lease"):
+        assert own["safety_filter"][lease] > 0.0 and laxer["safety_filter"][lease] == "off"
     assert own["policy_server"]["reset_timeout"] > 0.0 == laxer["policy_server"]["reset_timeout"]
 
 
 def test_the_first_run_of_the_document_is_accepted(tmp_path: Path) -> None:
     """With the shipped settings: docs/hardware.md must not tell an operator what the launch refuses."""
     text = (Path(__file__).parents[2] / "docs" / "hardware.md").read_text()
-    [command] = re.findall(r"pr2_cup_swirl\.launch\.py (robot:=hardware .*?)`", text, re.DOTALL)
+    [command] = re.findall(r"pr2_cup_swirl\.launch\.py (robot:=hardware\s.*?)`", text, re.DOTALL)
     words = dict(word.split(":=") for word in command.split())
     assert words.pop("robot_config") == "my_arm.yaml"
     run = plan(tmp_path, allow_uncommissioned="true", **words)
@@ -270,14 +271,14 @@ def test_paths_beside_a_run_stay_what_they_are(tmp_path: Path) -> None:
 
 
 def test_hardware_needs_a_word_on_the_external_stop(tmp_path: Path) -> None:
-    """The shipped file requires a stop button; an arm's own file has to say what is with its own."""
+    """The shipped file requires a stop button, below every arm's own file; off is never what nobody said."""
     shipped = plan(tmp_path, robot="hardware", allow_uncommissioned="true")
     assert shipped.parameters["safety_filter"]["e_stop_lease"] == 0.3
     arm = tmp_path / "arm.yaml"
     write_parameters({SHARED: {"mode": "realtime"}, "safety_filter": {"permission_lease": 0.1}}, arm)
     given = {"robot": "hardware", "robot_config": str(arm), "allow_uncommissioned": "true"}
-    with pytest.raises(ConfigurationError, match="needs safety_filter.e_stop_lease, and nothing sets it"):
-        pr2_cup_swirl.GRAPH.plan(given | {"run_dir": str(tmp_path / "refused")})
+    unsaid = pr2_cup_swirl.GRAPH.plan(given | {"run_dir": str(tmp_path / "unsaid")})
+    assert unsaid.parameters["safety_filter"]["e_stop_lease"] == 0.3, "what is not said is required, never off"
     said = pr2_cup_swirl.GRAPH.plan(given | {"run_dir": str(tmp_path / "said"), "safety_filter.e_stop_lease": "off"})
     assert said.parameters["safety_filter"]["e_stop_lease"] == "off"
 

@@ -66,9 +66,9 @@ def test_what_a_joint_state_can_be_follows_the_robots_limits(mode: str, factor: 
 
 
 def test_a_fixed_limit_is_the_ceiling_and_an_adaptive_one_starts_at_the_lowest() -> None:
-    assert (rules(limit="fixed").guard.t_min, rules(limit="fixed").guard.accepted) == (3.0, 3.0)
+    assert (rules(limit="fixed").guard.floor, rules(limit="fixed").guard.accepted) == (3.0, 3.0)
     made = rules(first_iteration=7, first_torque_limit=0.4).guard
-    assert (made.t_min, made.ceiling, made.iteration, made.accepted) == (0.1, 3.0, 7, 0.4)
+    assert (made.floor, made.ceiling, made.iteration, made.accepted) == (0.1, 3.0, 7, 0.4)
 
 
 def test_gravity_is_added_where_it_is_asked_for() -> None:
