@@ -22,6 +22,7 @@ import numpy as np
 from safe_transfer_ros.robots.simulation import build_model, perturbation
 from safe_transfer_ros.tasks.environment import TorqueEnv
 from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
 
 
@@ -78,7 +79,7 @@ def main() -> None:
     parser.add_argument("--perturbation", default="nominal")
     parser.add_argument("--repeats", type=int, default=9)
     arguments = parser.parse_args()
-    task, perturbed = make(arguments.task), perturbation(arguments.perturbation)
+    task, perturbed = make(arguments.task, TorqueTask), perturbation(arguments.perturbation)
     policy = TanhPolicy(task.observation_size, task.action_size)
     model = build_model(task.robot, perturbed, task.timestep_s)
     limits = task.draw_torque_limit(np.random.default_rng(0), arguments.episodes)

@@ -44,9 +44,10 @@ from safe_transfer_ros.middleware import dds, qos
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.stamps import set_ns, to_ns
 from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 
-JOINTS = list(make("pr2_cup_swirl").robot.joint_names)
-HOME = np.asarray(make("pr2_cup_swirl").robot.home)
+JOINTS = list(make("pr2_cup_swirl", TorqueTask).robot.joint_names)
+HOME = np.asarray(make("pr2_cup_swirl", TorqueTask).robot.home)
 STATES, PROPOSALS, COMMANDS = "joint_states", "policy_server/action", "effort_controller/commands"
 FILTER, RELAY = "filter", "relay"
 EXECUTORS = ("events", "single", "waitset", "raw")

@@ -20,6 +20,7 @@ from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
 from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings
 from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import VectorTorqueEnv, _BatchPhysics
 from safe_transfer_ros.transfer.pspt.fine_tuning import PsptSettings, fine_tune, improve_from_rollouts
 
@@ -36,7 +37,7 @@ def median_ms(work: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    task = make("pr2_cup_swirl")
+    task = make("pr2_cup_swirl", TorqueTask)
     parameters, _ = load_for(task, "pr2_cup_swirl")
     print("| robot | episodes | bare rollout, ms | rollouts, ms | times bare | update, ms | whole iteration, ms |")
     print("|---|---|---|---|---|---|---|")
@@ -62,7 +63,7 @@ def main() -> None:
                 physics_ms = median_ms(bare)
                 rollout_ms = median_ms(lambda e=environment, p=policy, n=limits: e.rollout(p, torque_limits=n, seed=0))
                 update_ms = median_ms(
-                    lambda b=batch: improve_from_rollouts(parameters, from_batch(b), PsptSettings(), 0)
+                    lambda b=batch: improve_from_rollouts(parameters, from_batch(b, task), PsptSettings(), 0)
                 )
                 whole_ms = median_ms(lambda s=steps: list(islice(s, 1)))
                 print(

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 
 
 def microseconds(call: Callable[[], Any]) -> float:
@@ -33,7 +34,7 @@ def main() -> None:
     parser.add_argument("--task", default="pr2_cup_swirl")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 50, 10000])
     arguments = parser.parse_args()
-    task = make(arguments.task)
+    task = make(arguments.task, TorqueTask)
     chain = task.chain
     rng = np.random.default_rng(0)
     print(f"{'microseconds per call':<24}" + "".join(f"{f'batch {size}':>14}" for size in arguments.batches))

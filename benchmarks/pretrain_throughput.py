@@ -21,12 +21,13 @@ import numpy as np
 from safe_transfer_ros.learning.policy_file import load_for
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.robots.simulation import NOMINAL, build_model
-from safe_transfer_ros.tasks.task import Task, make
+from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
 from safe_transfer_ros.transfer.pspt.pretraining import PretrainSettings, Progress, pretrain
 
 
-def bare_seconds(task: Task, model: mujoco.MjModel, batch: EpisodeBatch, threads: int) -> float:
+def bare_seconds(task: TorqueTask, model: mujoco.MjModel, batch: EpisodeBatch, threads: int) -> float:
     episodes, steps, _ = batch.applied.shape
     state = np.zeros((episodes, mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS)))
     state[:, 1 : 1 + model.nq] = batch.position[:, 0]
@@ -45,7 +46,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=12)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
-    task, settings = make(options.task), PretrainSettings()
+    task, settings = make(options.task, TorqueTask), PretrainSettings()
     parameters, _ = load_for(task, options.policy)
     model = build_model(task.robot, NOMINAL, task.timestep_s)
     limits = task.draw_torque_limit(np.random.default_rng(0), settings.episodes)

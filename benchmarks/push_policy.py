@@ -10,32 +10,23 @@ import argparse
 
 import numpy as np
 
+from safe_transfer_ros.learning.environment import TaskEnvironment
+from safe_transfer_ros.learning.evaluation import evaluate
 from safe_transfer_ros.learning.policy_file import load_for
 from safe_transfer_ros.policies.forward import GaussianPolicy
-from safe_transfer_ros.randomness import FirstEpisode
-from safe_transfer_ros.tasks.push.environment import PushVectorEnv
 from safe_transfer_ros.tasks.push.task import PushTask
 from safe_transfer_ros.tasks.task import make
 
 
-def judged(
-    task: PushTask, policy: GaussianPolicy, episodes: int, seed: int, limit: float | None, *, mean: bool
-) -> tuple[float, float]:
-    """Shares of episodes that ended at the goal without a failure, and that failed."""
-    scenes, noise = PushVectorEnv(task, episodes, threads=1, autoreset=False, torque_limit=limit), 0.0 if mean else 1.0
-    observation, info = scenes.reset(seed=seed, options={"first_episode": FirstEpisode.EVALUATION})
-    rng, failed = np.random.default_rng(seed), info["failure"]
-    ended = np.zeros(episodes, dtype=np.bool_)
-    for _ in range(task.horizon):
-        means, stddev = policy.distribution(observation)
-        observation, _, terminated, truncated, info = scenes.step(
-            means + noise * stddev * rng.standard_normal(means.shape)
-        )
-        failed, ended = failed | info["failure"], ended | terminated | truncated
-        if ended.all():
-            break
-    scenes.close()
-    return float((info["success"] & ~failed).mean()), float(failed.mean())
+class Mean:
+    """A policy without its noise."""
+
+    def __init__(self, policy: GaussianPolicy) -> None:
+        self._policy = policy
+
+    def distribution(self, observation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        mean, stddev = self._policy.distribution(observation)
+        return mean, 0.0 * stddev
 
 
 def main() -> None:
@@ -50,10 +41,13 @@ def main() -> None:
     options = parser.parse_args()
     task = make(options.task, PushTask)
     policy = GaussianPolicy(load_for(task, options.policy or options.task)[0])
+    acting = Mean(policy) if options.mean else policy
     for limit in (*options.limits, None):
-        success, failed = judged(task, policy, options.episodes, options.seed, limit, mean=options.mean)
+        with TaskEnvironment(options.task, torque_limit=limit) as environment:
+            found = evaluate(acting, environment, episodes=options.episodes, seed=options.seed)
         text = "no limit" if limit is None else f"{limit:g} N·m"
-        print(f"{text:>9}: success {success:.1%}, failures {failed:.1%} of {options.episodes} episodes", flush=True)
+        shares = f"success {found.success_rate:.1%}, failures {found.failures_per_episode:.1%}"
+        print(f"{text:>9}: {shares} of {options.episodes} episodes", flush=True)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from safe_transfer_ros.robots.almond_cup import LOST_BEYOND, AlmondCup, cup_pose
 from safe_transfer_ros.robots.simulation import PERTURBATIONS, ArmSimulation, build_model
 from safe_transfer_ros.studies.spill import tool_path
 from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import VectorTorqueEnv
 
 TIMES_S = (0.0, 0.1, 0.25, 0.4, 0.55)
@@ -70,7 +71,7 @@ def out_of(cup: AlmondCup, centre: np.ndarray) -> int:
 def main() -> None:
     out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("spill_frames.png")
     almond_cup.LOST_BEYOND = 3.0  # they are to be seen falling; `out_of` counts as the test does
-    task, robot = make("pr2_cup_swirl"), PERTURBATIONS["light_sticky"]
+    task, robot = make("pr2_cup_swirl", TorqueTask), PERTURBATIONS["light_sticky"]
     policy = GaussianPolicy(load_for(task, "pr2_cup_swirl")[0])
     with VectorTorqueEnv(task, robot, threads=1) as environment:
         batch = environment.rollout(policy, torque_limits=[limit for _, limit in LIMITS], seed=SEED)

@@ -30,8 +30,9 @@ from safe_transfer_ros.randomness import Purpose, generator  # noqa: E402
 from safe_transfer_ros.record.episode import Episode, episodes_from_decisions  # noqa: E402
 from safe_transfer_ros.record.iteration import episode_returns  # noqa: E402
 from safe_transfer_ros.tasks.task import make  # noqa: E402
+from safe_transfer_ros.tasks.torque_task import TorqueTask  # noqa: E402
 
-TASK = make("pr2_cup_swirl")
+TASK = make("pr2_cup_swirl", TorqueTask)
 WORDS = ("iterations:=1", "trainer.episodes_per_iteration:=1", "mode:=realtime")
 # Not about time: a machine that others use must not end the run.
 PATIENT = (

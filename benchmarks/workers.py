@@ -27,6 +27,7 @@ from safe_transfer_ros.learning.workers import LocalWorkers, RayWorkers, Workers
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
 from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
 
 TASK, ROBOT = "pr2_cup_swirl", PERTURBATIONS["light_sticky"]
@@ -39,14 +40,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ray-nodes", type=int, default=0, help="nodes of a Ray cluster; 0: none")
     options = parser.parse_args()
-    parameters, _ = load_for(make(TASK), str(resources.path("weights/pr2_cup_swirl.safetensors")))
+    parameters, _ = load_for(make(TASK, TorqueTask), str(resources.path("weights/pr2_cup_swirl.safetensors")))
     policy = GaussianPolicy(parameters)
     limits = np.full(options.episodes, 0.5)
 
     def roll_out(rollouts: WorkerRollouts | VectorTorqueEnv) -> EpisodeBatch:
         return rollouts.rollout(policy, torque_limits=limits, seed=0)
 
-    alone = VectorTorqueEnv(make(TASK), ROBOT, threads=1)
+    alone = VectorTorqueEnv(make(TASK, TorqueTask), ROBOT, threads=1)
     expected = roll_out(alone)
     kinds: dict[str, Workers] = {f"{n} local": LocalWorkers(n) for n in range(1, len(os.sched_getaffinity(0)) + 1)}
     kill: dict[str, Callable[[], None]] = {}

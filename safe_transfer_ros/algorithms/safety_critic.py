@@ -16,6 +16,7 @@ but behind a sigmoid the square's gradient carries a factor Q (1 - Q), and a cri
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -196,7 +197,7 @@ class CriticLearner:
             "updates": self.updates,
             "online": {name: tensor.detach().clone() for name, tensor in self._online.items()},
             "target": {name: tensor.clone() for name, tensor in self._target.items()},
-            "optimiser": self._optimiser.state_dict(),
+            "optimiser": copy.deepcopy(self._optimiser.state_dict()),  # its own tensors go on changing
             "twin": None if self._twin is None else self._twin.state(),
         }
 
@@ -207,6 +208,6 @@ class CriticLearner:
             for name, tensor in self._online.items():
                 tensor.copy_(state["online"][name])
                 self._target[name].copy_(state["target"][name])
-        self._optimiser.load_state_dict(state["optimiser"])
+        self._optimiser.load_state_dict(copy.deepcopy(state["optimiser"]))  # it would keep and change these
         if self._twin is not None:
             self._twin.restore(state["twin"])

@@ -24,7 +24,9 @@ from safe_transfer_ros.bags.sampling import Sampler
 from safe_transfer_ros.bags.transition_store import Transitions, TransitionWriter, transition_dtype
 from safe_transfer_ros.bags.transitions import Counts, TransitionBuilder
 from safe_transfer_ros.tasks.deployment import in_graph
-from safe_transfer_ros.tasks.task import Array, Outcome, Seen, make
+from safe_transfer_ros.tasks.robot_task import Outcome, Seen
+from safe_transfer_ros.tasks.task import Array, make
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.untrusted import printable
 
 __all__ = ["SAFETY_FUNCTIONS", "JointSpaceSafety", "RecordingMap", "read_mapping", "write_foreign_transitions"]
@@ -61,7 +63,7 @@ def write_foreign_transitions(bag: Bag, mapping: RecordingMap, folder: Path | st
             f"a mapping cannot name {mapping.task}: commands are torques, and tell neither the motions of the tool "
             "that its critic judges nor the episode's goal"
         )
-    task = make(mapping.task) if mapping.task else None
+    task = make(mapping.task, TorqueTask) if mapping.task else None
     judge = task or JointSpaceSafety(
         function=next(iter(mapping.unsafe)), unsafety_limit=float(next(iter(mapping.unsafe.values())))
     )

@@ -21,7 +21,8 @@ from safe_transfer_ros.bags.decisions import row_dtype
 from safe_transfer_ros.bags.recording_map import RecordingMap
 from safe_transfer_ros.bounds import JOINTS
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
-from safe_transfer_ros.tasks.task import Array, Task
+from safe_transfer_ros.tasks.task import Array
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 
 _STALE = 1.5  # periods after which a joint state or a command no longer counts
 
@@ -39,7 +40,7 @@ class Sampler:
       why_left_out: What was wrong with the first of each topic.
     """
 
-    def __init__(self, mapping: RecordingMap, task: Task | None) -> None:
+    def __init__(self, mapping: RecordingMap, task: TorqueTask | None) -> None:
         """Nothing has come yet."""
         self._mapping, self._task = mapping, task
         self._order = JointOrder(mapping.joints)

@@ -25,7 +25,8 @@ from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.transition_store import Transitions, TransitionWriter, transition_dtype
 from safe_transfer_ros.safety.reasons import Verdict
 from safe_transfer_ros.tasks.deployment import TaskInGraph
-from safe_transfer_ros.tasks.task import Array, Outcome, Seen
+from safe_transfer_ros.tasks.robot_task import Outcome, Seen
+from safe_transfer_ros.tasks.task import Array
 from safe_transfer_ros.topic_names import DECISIONS, in_bag
 
 # Decisions about a proposal that was refused, or made without one: the arm did something else than a step says.

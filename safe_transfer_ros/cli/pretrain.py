@@ -20,6 +20,7 @@ from safe_transfer_ros.files import write_atomically
 from safe_transfer_ros.reporting.learning_curve import draw_learning_curves
 from safe_transfer_ros.reporting.provenance import provenance
 from safe_transfer_ros.tasks import task as tasks
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.transfer.pspt.pretraining import BatchRecord, PretrainSettings, pretrain
 from safe_transfer_ros.transfer.pspt.pretraining_run import CONFIG, NOT_SETTINGS, POLICY, PretrainRun
 from safe_transfer_ros.untrusted import read_yaml
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     for name in ("batches", "checkpoint_every"):
         if getattr(options, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
-    task = tasks.make(options.task)
+    task = tasks.make(options.task, TorqueTask)
     settings, folder = _settings(options, task.name)
     with PretrainRun(folder, task, settings, resume=options.resume) as training:
         done = training.progress.batches
@@ -102,7 +103,7 @@ def _settings(options: argparse.Namespace, task_name: str) -> tuple[PretrainSett
     return build(PretrainSettings, earlier | given, where="pretrain"), folder
 
 
-def _finish(training: PretrainRun, task: tasks.Task, settings: PretrainSettings) -> None:
+def _finish(training: PretrainRun, task: TorqueTask, settings: PretrainSettings) -> None:
     records = training.records
     last = records[-20:]
     metadata = {
@@ -170,4 +171,4 @@ class _Display:
 def _known_tasks() -> tuple[str, ...]:
     import safe_transfer_ros.tasks.cup_swirl.task  # noqa: F401 - registers itself
 
-    return tasks.available()
+    return tasks.available(TorqueTask)

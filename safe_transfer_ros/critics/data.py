@@ -8,12 +8,13 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from safe_transfer_ros.critics.calibration import Futures, futures, sight
+from safe_transfer_ros.learning.transitions import TransitionColumns
 
 Array = NDArray[np.float64]
 
@@ -26,14 +27,6 @@ _BLOCK = 8192
 _COUNTED = 1000
 _HASHED = ("observation", "applied", "mean", "stddev", "torque_limit", "cost", "terminated")
 _HASHED += ("next_observation", "next_mean", "next_stddev", "next_torque_limit")  # type: ignore[assignment]
-
-
-class TransitionColumns(Protocol):
-    """Transitions by column: `bags.Transitions`, or a mapping of arrays."""
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        """A column; see `bags.transition_store.transition_dtype`."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

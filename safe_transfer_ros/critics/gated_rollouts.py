@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, RiskModel
 from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings, TorqueLimitGovernor
-from safe_transfer_ros.tasks.task import Task
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import EpisodeBatch, Policy, VectorTorqueEnv
 
 Array = NDArray[np.float64]
@@ -33,35 +33,17 @@ class GatedRollouts:
         self._environment, self._gate = environment, gate
 
     @property
-    def task(self) -> Task:
+    def task(self) -> TorqueTask:
         """What is to be done."""
         return self._environment.task
 
     def rollout(self, policy: Policy, *, torque_limits: ArrayLike, seed: int, first_episode: int = 0) -> EpisodeBatch:
         """See `VectorTorqueEnv.rollout`."""
-        remembering = None if self._gate is None else _Remembering(self._gate)
         batch = self._environment.rollout(
-            policy, torque_limits=torque_limits, seed=seed, first_episode=first_episode, gate=remembering
+            policy, torque_limits=torque_limits, seed=seed, first_episode=first_episode, gate=self._gate
         )
-        if remembering is not None:
-            batch = dataclasses.replace(batch, proposed=np.stack(remembering.chosen, axis=1))
-        self.last = batch
-        return batch
-
-
-class _Remembering:
-    """A gate, and what it chose step by step."""
-
-    def __init__(self, gate: MaskedPolicyGate) -> None:
-        self._gate = gate
-        self.chosen: list[Array] = []
-
-    def judge_batch(
-        self, observation: Array, mean: Array, stddev: Array, sample: Array, torque_limit: Array
-    ) -> tuple[Array, NDArray[np.uint32]]:
-        chosen, reasons = self._gate.judge_batch(observation, mean, stddev, sample, torque_limit)
-        self.chosen.append(chosen.copy())
-        return chosen, reasons
+        self.last = dataclasses.replace(batch, proposed=batch.chosen)
+        return self.last
 
 
 class CriticLimit(TorqueLimitGovernor):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from safe_transfer_ros.algorithms.critic_advantage import critic_advantages
 from safe_transfer_ros.algorithms.safety_critic import CriticBatch, CriticLearner, CriticSettings, initial_critic
 from safe_transfer_ros.critics.safety_critic import CriticParameters, SafetyCritic, Support
-from safe_transfer_ros.learning.rollouts import ConstrainedRollouts
+from safe_transfer_ros.learning.replay_buffer import ReplayBuffer
+from safe_transfer_ros.learning.rollouts import Rollouts
+from safe_transfer_ros.learning.transitions import Columns, schema, transitions
 from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.tasks.vector import Policy
 
 Array = NDArray[np.float64]
-_FIELDS = ("observation", "applied", "cost", "terminated", "following")
+_COLUMNS = ("observation", "applied", "cost", "terminated", "next_observation")
 _BLOCK = 4096
 
 
@@ -28,6 +30,7 @@ class OnlineCritic:
 
     Attributes:
       learned: Whether it has learned from anything yet.
+      buffer: The transitions it learns from.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class OnlineCritic:
         pessimism: float,
         first_risk: float,
         seed: int,
+        capacity: int = 1_000_000,
     ) -> None:
         """Start with nothing seen.
 
@@ -51,6 +55,7 @@ class OnlineCritic:
           pessimism: Standard deviations of the ensemble added to its mean.
           first_risk: What it says of everything before it has learned, in (0, 1).
           seed: Of everything random.
+          capacity: Transitions it keeps at most; then the oldest go.
         """
         self._bound, self._batch, self._pessimism, self._seed = action_bound, batch, pessimism, seed
         self._observations = observation_size
@@ -61,7 +66,7 @@ class OnlineCritic:
             "support.factor": np.eye(size, dtype=np.float32),
         }
         self._learner = CriticLearner(initial_critic(size, settings, seed, first_risk=first_risk), settings)
-        self._seen: dict[str, NDArray[np.float32]] = {}
+        self.buffer = ReplayBuffer(capacity, schema(len(action_bound), observation_size, columns=_COLUMNS))
         self._refresh()
 
     @property
@@ -78,64 +83,53 @@ class OnlineCritic:
         members = self._critic.probabilities(observation, torque)
         return np.minimum(members.mean(axis=0) + self._pessimism * members.std(axis=0), 1.0)
 
-    def add(self, rollouts: ConstrainedRollouts, *, at_most: int | None = None) -> int:
+    def add(self, rollouts: Rollouts, *, at_most: int | None = None) -> int:
         """Take in transitions: all, or so many of which up to half failed (CSC's labelled tuples).
 
         Returns:
           How many of them failed.
         """
-        valid = rollouts.valid
-        fresh = {
-            "observation": rollouts.observations[:, :-1][valid],
-            "applied": rollouts.applied[valid],
-            "cost": rollouts.costs[valid],
-            "terminated": rollouts.terminated[valid].astype(np.float64),
-            "following": rollouts.observations[:, 1:][valid],
-        }
-        rows = np.arange(int(valid.sum()))
-        if at_most is not None and at_most < len(rows):
-            failed = np.flatnonzero(fresh["cost"] > 0.5)[: at_most // 2]
-            others = np.flatnonzero(fresh["cost"] < 0.5)
+        fresh = transitions(rollouts)
+        cost = fresh["cost"]
+        if at_most is not None and at_most < len(cost):
+            failed = np.flatnonzero(cost > 0.5)[: at_most // 2]
+            others = np.flatnonzero(cost < 0.5)
             rng = generator(Purpose.CRITIC_LABELLED_TUPLES, self._seed)
             rows = np.concatenate([failed, rng.choice(others, at_most - len(failed), replace=False)])
-        for name in _FIELDS:
-            column = fresh[name][rows].astype(np.float32)
-            self._seen[name] = np.concatenate([self._seen[name], column]) if name in self._seen else column
-        return int(fresh["cost"][rows].sum())
-
-    @property
-    def seen(self) -> dict[str, NDArray[np.float32]]:
-        """All transitions so far by column, each of as many rows."""
-        return self._seen
+            fresh = {name: column[rows] for name, column in fresh.items()}
+        self.buffer.add(fresh)
+        return int(fresh["cost"].sum())
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs beside the transitions."""
         return self._learner.state()
 
-    def restore(self, state: Mapping[str, Any], seen: Mapping[str, NDArray[np.float32]]) -> None:
-        """Go on exactly, from `state` and `seen`."""
+    def restore(self, state: Mapping[str, Any], seen: Iterable[Columns]) -> None:
+        """Go on exactly, from `state` and all transitions taken in, in their order."""
         self._learner.restore(state)
-        self._seen = dict(seen)
+        self.buffer.clear()
+        for part in seen:
+            self.buffer.add(part)
         self._refresh()
 
     def learn(self, policy: Policy, updates: int) -> None:
         """Update on random transitions of all seen, with next actions of this policy, unmasked."""
         for _ in range(updates):
             rng = generator(Purpose.CRITIC_ONLINE_UPDATE, self._seed, self._learner.updates)
-            rows = rng.integers(0, len(self._seen["cost"]), self._batch)
-            observation, following = self._seen["observation"][rows], self._seen["following"][rows]
+            drawn = self.buffer.sample(self._batch, rng)
+            observation, following = drawn["observation"], drawn["next_observation"]
             self._learner.update(
                 CriticBatch(
-                    inputs=_inputs(observation, self._seen["applied"][rows]),
-                    cost=self._seen["cost"][rows],
-                    terminated=self._seen["terminated"][rows],
+                    inputs=_inputs(observation, drawn["applied"]),
+                    cost=drawn["cost"],
+                    terminated=drawn["terminated"].astype(np.float32),
                     next_inputs=_inputs(following, self._drawn(policy, following, rng)),
                     policy_inputs=_inputs(observation, self._drawn(policy, observation, rng)),
                 )
             )
         self._refresh()
 
-    def advantages(self, rollouts: ConstrainedRollouts, policy: Policy, *, samples: int, epoch: int) -> Array:
+    def advantages(self, rollouts: Rollouts, policy: Policy, *, samples: int, epoch: int) -> Array:
         """A_C of the steps taken in an epoch, shape (steps,); see `critic_advantages`."""
         valid, rng = rollouts.valid, generator(Purpose.COST_ADVANTAGES, self._seed, epoch)
         observations, applied = rollouts.observations[:, :-1][valid], rollouts.applied[valid]

@@ -19,10 +19,13 @@ from safe_transfer_ros.critics.data import data_set
 from safe_transfer_ros.critics.safety_critic import CriticParameters, SafetyCritic, Support
 from safe_transfer_ros.critics.training import CriticTraining, TrainingSettings
 from safe_transfer_ros.learning.policy_file import load_for, with_stddev_scaled
+from safe_transfer_ros.learning.replay_buffer import ReplayBuffer
+from safe_transfer_ros.learning.transitions import schema
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.randomness import FirstEpisode, Purpose, generator
 from safe_transfer_ros.robots.simulation import Perturbation
-from safe_transfer_ros.tasks.task import Task, make
+from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
 
 Array = NDArray[np.float64]
@@ -32,6 +35,9 @@ SOURCES: dict[str, tuple[float, ...]] = {"nominal": (1.0,), "randomised": (1.0, 
 """Factors on mass, damping, inertia and armature of the arms that a critic is pre-trained on."""
 
 _SOURCE_EPISODES, _SOURCE_STDDEV, _SOURCE_UPDATES = 160, 2.0, 4000
+_CAPACITY = 1_000_000
+_LEARNED = ("observation", "applied", "mean", "stddev", "torque_limit", "cost", "next_observation")
+_LEARNED += ("next_mean", "next_stddev", "next_torque_limit")  # type: ignore[assignment]
 _OUTSIDE = Support(rule="off", limit=1.0)
 
 
@@ -42,7 +48,7 @@ def critic_settings(kind: str) -> CriticSettings:
     return CriticSettings(gamma=0.7, hidden=(64, 64), learning_rate=1e-3, target_rate=0.01)
 
 
-def columns_of(batch: EpisodeBatch, task: Task, iteration: int = 0) -> Columns:
+def columns_of(batch: EpisodeBatch, task: TorqueTask, iteration: int = 0) -> Columns:
     """Transitions of simulated episodes, with the names that recorded ones have; episode after episode."""
     count, steps = batch.reward.shape
     episode = np.repeat(batch.first_episode + np.arange(count), steps)
@@ -76,7 +82,7 @@ def columns_of(batch: EpisodeBatch, task: Task, iteration: int = 0) -> Columns:
 @lru_cache(maxsize=2)
 def source_columns(source: str, seed: int, task_name: str = "pr2_cup_swirl") -> Columns:
     """Episodes on the source's arms, exploring more than the policy does, at limits over the training range."""
-    task = make(task_name)
+    task = make(task_name, TorqueTask)
     parameters, _ = load_for(task, task_name)
     policy = GaussianPolicy(with_stddev_scaled(parameters, _SOURCE_STDDEV))
     arms = SOURCES[source]
@@ -125,7 +131,11 @@ class LearningCritic:
         self._learner = CriticLearner(
             {name: array for name, array in self._fixed.items() if name.startswith("layer.")}, critic_settings(kind)
         )
-        self._target: Columns = {}
+        sizes = self._source["applied"].shape[1], self._source["observation"].shape[1]
+        self._buffers = [
+            ReplayBuffer(count, schema(*sizes, columns=_LEARNED)) for count in (_CAPACITY, len(self._source["cost"]))
+        ]
+        self._buffers[1].add(_usable(self._source))
         self._refresh()
 
     def risk(self, observation: ArrayLike, torque: ArrayLike) -> Array:
@@ -134,17 +144,10 @@ class LearningCritic:
 
     def learn(self, columns: Columns) -> None:
         """Take in an iteration: half of each batch from the target arm, half from the source."""
-        self._target = {
-            name: np.concatenate([self._target[name], column]) if self._target else column
-            for name, column in columns.items()
-        }
-        usable = [_usable(columns) for columns in (self._target, self._source)]
+        self._buffers[0].add(_usable(columns))
         for _ in range(self._per_iteration):
             rng = generator(Purpose.CRITIC_ONLINE_UPDATE, self._seed, self._learner.updates)
-            halves = [
-                self._sample(columns, rows[rng.integers(0, len(rows), 64)], rng)
-                for columns, rows in zip((self._target, self._source), usable, strict=True)
-            ]
+            halves = [self._sample(buffer, rng) for buffer in self._buffers]
             fields = {
                 part.name: np.concatenate([getattr(half, part.name) for half in halves])
                 for part in dataclasses.fields(CriticBatch)
@@ -156,20 +159,21 @@ class LearningCritic:
         parameters: CriticParameters = {**self._fixed, **self._learner.parameters()}
         self._critic = SafetyCritic(parameters, self._source["observation"].shape[1], _OUTSIDE)
 
-    def _sample(self, columns: Columns, rows: NDArray[np.int64], rng: np.random.Generator) -> CriticBatch:
+    def _sample(self, buffer: ReplayBuffer, rng: np.random.Generator) -> CriticBatch:
+        drawn = buffer.sample(64, rng)
+
         def torque(prefix: str) -> Array:
-            mean, stddev = (np.nan_to_num(columns[f"{prefix}{name}"][rows]) for name in ("mean", "stddev"))
-            bound = columns[f"{prefix}torque_limit"][rows][:, None]
+            mean, stddev, limit = (drawn[f"{prefix}{name}"] for name in ("mean", "stddev", "torque_limit"))
+            bound = limit[:, None]
             return np.clip(mean + stddev * rng.standard_normal(mean.shape), -bound, bound)
 
-        observation = columns["observation"][rows]
         return CriticBatch(
-            inputs=self._inputs(observation, columns["applied"][rows]),
-            cost=columns["cost"][rows],
-            terminated=np.zeros(len(rows), dtype=np.float32),
+            inputs=self._inputs(drawn["observation"], drawn["applied"]),
+            cost=drawn["cost"],
+            terminated=np.zeros(len(drawn["cost"]), dtype=np.float32),
             # From the policy without the gate (SQRL App. D).
-            next_inputs=self._inputs(columns["next_observation"][rows], torque("next_")),
-            policy_inputs=self._inputs(observation, torque("")),
+            next_inputs=self._inputs(drawn["next_observation"], torque("next_")),
+            policy_inputs=self._inputs(drawn["observation"], torque("")),
         )
 
     def _inputs(self, observation: NDArray[Any], torque: NDArray[Any]) -> NDArray[np.float32]:
@@ -177,6 +181,7 @@ class LearningCritic:
         return ((inputs - self._fixed["input.mean"]) / self._fixed["input.scale"]).astype(np.float32)
 
 
-def _usable(columns: Columns) -> NDArray[np.int64]:
-    # Cut at its horizon, nobody knows the torque that would have come next; see `critic_data.data_set`.
-    return np.flatnonzero(np.isfinite(columns["next_mean"][:, 0]))
+def _usable(columns: Columns) -> Columns:
+    # Cut at its horizon, nobody knows the torque that would have come next; see `critics.data.data_set`.
+    known = np.isfinite(columns["next_mean"][:, 0])
+    return {name: columns[name][known] for name in _LEARNED}

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from safe_transfer_ros.algorithms.safety_critic import CriticBatch, CriticLearner, CriticSettings, initial_critic
 from safe_transfer_ros.critics.calibration import Calibration, calibration
-from safe_transfer_ros.critics.data import DataSet, TransitionColumns, action_bound, blocks, bounded, data_set
+from safe_transfer_ros.critics.data import DataSet, action_bound, blocks, bounded, data_set
 from safe_transfer_ros.critics.safety_critic import CriticParameters, SafetyCritic, Support, save_critic
 from safe_transfer_ros.files import replaced, write_atomically
+from safe_transfer_ros.learning.transitions import TransitionColumns
 from safe_transfer_ros.randomness import SCHEME, Purpose, generator
 
 __all__ = ["CriticSettings", "CriticTraining", "TrainingSettings", "data_set", "judge", "model_card", "train_critic"]

@@ -28,6 +28,7 @@ from safe_transfer_ros.launching.embedded import child_environment
 from safe_transfer_ros.launching.graph import SHARED, Parameters, complete, write_parameters
 from safe_transfer_ros.safety.reasons import Mode
 from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 
 TASK = "pr2_cup_swirl"
 FILTER = "safe_transfer_ros.nodes.safety_filter"
@@ -108,7 +109,7 @@ class Stage:
         write_parameters(self._parameters, self._file)
         filter_settings = self._parameters["safety_filter"]
         self.bounds = Bounds(
-            effort_limit=make(TASK).robot.limits.effort,
+            effort_limit=make(TASK, TorqueTask).robot.limits.effort,
             lowest_limit=T_MIN,
             rate=filter_settings["torque_rate_limit"],
             period_s=1.0 / self._parameters["mujoco_sim"]["joint_state_rate"],

@@ -35,6 +35,7 @@ from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.stamps import set_ns, to_ns
 from safe_transfer_ros.randomness import Purpose, stdlib_generator
 from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 
 STATE_RATE_HZ = 200.0
 PROPOSAL_RATE_HZ = 20.0
@@ -53,7 +54,7 @@ class StandIn(Node):
         self.behaviour = "behave"
         self._heard = False
         self.random = stdlib_generator(Purpose.FAULTY_PROCESS, options.seed)
-        robot = make("pr2_cup_swirl").robot
+        robot = make("pr2_cup_swirl", TorqueTask).robot
         self.joints = list(robot.joint_names)
         self.n_joints = len(self.joints)
         self.every(1.0 / rate_hz, self._on_time)
@@ -137,7 +138,7 @@ class Robot(StandIn):
     def __init__(self, options: argparse.Namespace) -> None:
         """Start in the middle of the joints' ranges."""
         super().__init__("robot", options, STATE_RATE_HZ)
-        limits = make("pr2_cup_swirl").robot.limits
+        limits = make("pr2_cup_swirl", TorqueTask).robot.limits
         lower, upper = np.maximum(limits.soft_lower, -2.0), np.minimum(limits.soft_upper, 2.0)
         self._middle = (lower + upper) / 2.0
         self._states = topics.JOINT_STATES.advertise(self)

@@ -3,20 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from gymnasium.spaces import Box
+from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
-from safe_transfer_ros.learning.rollouts import ConstrainedRollouts
-from safe_transfer_ros.randomness import Purpose, generator
-from safe_transfer_ros.registry import Registry
-from safe_transfer_ros.tasks.push.environment import PushVectorEnv
-from safe_transfer_ros.tasks.push.task import PushTask
-from safe_transfer_ros.tasks.task import make
-from safe_transfer_ros.tasks.vector import BatchGate, Policy, VectorTorqueEnv
+from safe_transfer_ros.learning.rollout import rollout
+from safe_transfer_ros.learning.rollouts import Rollouts
+from safe_transfer_ros.tasks.task import TASKS
+from safe_transfer_ros.tasks.vector import BatchGate, Policy
 
 Array = NDArray[np.float64]
 
@@ -47,7 +46,7 @@ class ConstrainedEnvironment(Protocol):
 
     def rollout(
         self, policy: Policy, *, episodes: int, seed: int, first_episode: int = 0, gate: BatchGate | None = None
-    ) -> ConstrainedRollouts:
+    ) -> Rollouts:
         """Run episodes; seed and number fix an episode's start and its noise."""
         ...
 
@@ -58,186 +57,61 @@ class ConstrainedEnvironment(Protocol):
     ) -> None: ...
 
 
-class RecordingGate:
-    """Passes a gate's choices on and remembers them."""
+class TaskEnvironment:
+    """A task by name, as its `learning_settings` and `failure_cost` say.
 
-    def __init__(self, gate: BatchGate) -> None:
-        """Stand before a gate."""
-        self._gate = gate
-        self.actions: list[Array] = []
-        self.reasons: list[NDArray[np.uint32]] = []
-
-    def judge_batch(
-        self, observation: Array, mean: Array, stddev: Array, sample: Array, torque_limit: Array
-    ) -> tuple[Array, NDArray[np.uint32]]:
-        """See `BatchGate.judge_batch`."""
-        actions, reasons = self._gate.judge_batch(observation, mean, stddev, sample, torque_limit)
-        self.actions.append(actions.copy())
-        self.reasons.append(reasons)
-        return actions, reasons
-
-
-class TorqueTaskEnvironment:
-    """A task of joint torques under a fixed torque limit; an unsafe state is a failure and ends the episode.
-
-    The simulation runs to the horizon all the same; what lies beyond a failure is cut off.
+    Its vector environment is built with the first rollout, and again where the number of episodes changes.
     """
 
-    def __init__(self, task: str, *, torque_limit: float = 1.0) -> None:
-        """Build the simulated robot.
+    def __init__(self, task: str, **settings: Any) -> None:
+        """Choose the task.
 
         Args:
-          task: Name of the task.
-          torque_limit: Of every episode, N·m.
+          task: Its name.
+          **settings: Of its vector environment, in place of its `learning_settings`.
+
+        Raises:
+          ValueError: if there is none; names the nearest known one.
         """
-        self._task = make(task)
-        self._environment = VectorTorqueEnv(self._task, threads=1)
-        self._limit = torque_limit
+        self._task = TASKS[task]
+        self._settings = {**self._task.learning_settings, **settings}
+        self._rows: VectorEnv[Any, Any, Any] = self._made(1)
         self.observation_size = self._task.observation_size
-        self.action_bound: Array = np.minimum(self._task.robot.limits.effort, torque_limit)
+        space = self._rows.single_action_space
+        assert isinstance(space, Box), f"expected a box of actions, got {space}"
+        self.action_bound: Array = np.asarray(space.high, dtype=np.float64)
         self.gamma = self._task.gamma
 
-    def __enter__(self) -> TorqueTaskEnvironment:
+    def __enter__(self) -> TaskEnvironment:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._environment.close()
+        self._rows.close()
 
     def rollout(
         self, policy: Policy, *, episodes: int, seed: int, first_episode: int = 0, gate: BatchGate | None = None
-    ) -> ConstrainedRollouts:
+    ) -> Rollouts:
         """See `ConstrainedEnvironment.rollout`."""
-        record = None if gate is None else RecordingGate(gate)
-        batch = self._environment.rollout(
-            policy,
-            torque_limits=np.full(episodes, self._limit),
-            seed=seed,
-            first_episode=first_episode,
-            gate=record,
-        )
-        actions, gated = batch.proposed, np.zeros(batch.reward.shape, dtype=np.bool_)
-        if record is not None:
-            actions, gated = np.stack(record.actions, axis=1), np.stack(record.reasons, axis=1) != 0
-        unsafe = ~(batch.unsafety[:, 1:] <= self._task.unsafety_limit)
-        steps = unsafe.shape[1]
-        lengths = np.where(unsafe.any(axis=1), unsafe.argmax(axis=1) + 1, steps)
-        failed = unsafe & (np.arange(steps) == lengths[:, None] - 1)
-        return ConstrainedRollouts(
-            observations=batch.observation,
-            actions=actions,
-            rewards=batch.reward,
-            terminated=failed,
-            lengths=lengths.astype(np.int64),
-            applied=batch.applied,
-            costs=failed.astype(np.float64),
-            succeeded=np.full(episodes, np.nan),
-            gated=gated & (np.arange(steps) < lengths[:, None]),
+        if self._rows.num_envs != episodes:
+            self._rows.close()
+            self._rows = self._made(episodes)
+        found = rollout(policy, self._rows, seed=seed, first_episode=first_episode, gate=gate)
+        return dataclasses.replace(
+            found,
+            rewards=found.rewards - self._task.failure_cost * found.costs,
+            succeeded=found.succeeded if self._task.has_goal else np.full(episodes, np.nan),
         )
 
-
-class PushTaskEnvironment:
-    """A pushing task; a failure ends the episode, and so does success where the task says so.
-
-    Each row of the simulation is one episode; one that has ended stands by until all have.
-    """
-
-    def __init__(self, task: str, *, reward: str | None = None, failure_cost: float = 0.0) -> None:
-        """Choose the task; the scenes are built with the first rollout.
-
-        Args:
-          task: Name of the task.
-          reward: "dense" or "sparse"; the task's own if not given.
-          failure_cost: Taken off the reward of a step that fails.
-        """
-        self._task, self._failure_cost = make(task, PushTask, reward=reward), failure_cost
-        self._scenes: PushVectorEnv | None = None
-        self.observation_size = self._task.observation_size
-        self.action_bound: Array = np.ones(self._task.action_size)
-        self.gamma = self._task.gamma
-
-    def __enter__(self) -> PushTaskEnvironment:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._close()
-
-    def rollout(
-        self, policy: Policy, *, episodes: int, seed: int, first_episode: int = 0, gate: BatchGate | None = None
-    ) -> ConstrainedRollouts:
-        """See `ConstrainedEnvironment.rollout`."""
-        if self._scenes is None or self._scenes.num_envs != episodes:
-            self._close()
-            self._scenes = PushVectorEnv(self._task, episodes, threads=1, autoreset=False)
-        horizon, bound = self._task.horizon, self.action_bound
-        streams = [generator(Purpose.ACTION_NOISE, seed, first_episode + row) for row in range(episodes)]
-        observations = np.zeros((episodes, horizon + 1, self.observation_size))
-        actions = np.zeros((episodes, horizon, len(bound)))
-        rewards, costs = np.zeros((2, episodes, horizon))
-        terminated, gated = np.zeros((2, episodes, horizon), dtype=np.bool_)
-        lengths, succeeded = np.zeros(episodes, dtype=np.int64), np.zeros(episodes)
-        running, unlimited = np.ones(episodes, dtype=np.bool_), np.full(episodes, np.inf)
-        observation, _ = self._scenes.reset(seed=seed, options={"first_episode": first_episode})
-        for step in range(horizon):
-            observations[running, step] = observation[running]
-            mean, stddev = policy.distribution(observation)
-            stddev = np.broadcast_to(stddev, mean.shape)
-            taken = mean + stddev * np.stack([stream.standard_normal(len(bound)) for stream in streams])
-            if gate is not None:
-                # Only those still running: a critic's answer about the others costs time and means nothing.
-                taken[running], reasons = gate.judge_batch(
-                    *(values[running] for values in (observation, mean, stddev, taken, unlimited))
-                )
-                gated[running, step] = reasons != 0
-            observation, reward, ended, truncated, info = self._scenes.step(taken)
-            failed = running & info["failure"]
-            ended = running & (ended | failed)
-            actions[running, step] = taken[running]
-            rewards[running, step] = (reward - self._failure_cost * failed)[running]
-            costs[:, step], terminated[:, step] = failed, ended
-            succeeded[running] = info["success"][running]
-            lengths += running
-            observations[running, step + 1] = observation[running]
-            running &= ~(ended | truncated)
-            if not running.any():
-                break
-        longest = int(lengths.max())
-        return ConstrainedRollouts(
-            observations=observations[:, : longest + 1],
-            actions=actions[:, :longest],
-            rewards=rewards[:, :longest],
-            terminated=terminated[:, :longest],
-            lengths=lengths,
-            applied=np.clip(actions, -bound, bound)[:, :longest],
-            costs=costs[:, :longest],
-            succeeded=succeeded,
-            gated=gated[:, :longest],
-        )
-
-    def _close(self) -> None:
-        if self._scenes is not None:
-            self._scenes.close()
-            self._scenes = None
+    def _made(self, episodes: int) -> VectorEnv[Any, Any, Any]:
+        # One thread: studies run side by side, a process to a core.
+        return self._task.vector_environment(episodes, threads=1, autoreset=False, **self._settings)
 
 
-ENVIRONMENTS: Registry[Callable[[], ConstrainedEnvironment]] = Registry("task")
-_ours: dict[str, Callable[[], ConstrainedEnvironment]] = {
-    "pr2_cup_swirl": lambda: TorqueTaskEnvironment("pr2_cup_swirl"),
-    "panda_push_topple": lambda: PushTaskEnvironment("panda_push_topple"),
-    "panda_push_boundary": lambda: PushTaskEnvironment("panda_push_boundary"),
-    # Sparse, every step away from the goal costs 1: an episode that a failure cuts short would be the better one.
-    "panda_push_obstacle": lambda: PushTaskEnvironment("panda_push_obstacle", reward="dense", failure_cost=5.0),
-}
-for _name, _make in _ours.items():
-    ENVIRONMENTS.add(_name, _make)
-
-
-def environment(task: str) -> ConstrainedEnvironment:
+def environment(task: str) -> TaskEnvironment:
     """Make the environment of a task; see `check_task`."""
-    return ENVIRONMENTS[task]()
+    return TaskEnvironment(task)
 
 
 def check_task(task: str) -> None:
@@ -246,4 +120,4 @@ def check_task(task: str) -> None:
     Raises:
       ValueError: if there is none; names the nearest known one.
     """
-    ENVIRONMENTS[task]
+    TASKS[task]

@@ -98,7 +98,7 @@ def imitated(
                 rows = torch.from_numpy(rng.integers(0, len(inputs), settings.batch))
                 loss = (distribution(tensors, inputs[rows]).mean - targets[rows]).square().mean()
                 optimiser.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]  # torch gives it no types
                 optimiser.step()
     scenes.close()
     return from_tensors(tensors)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from safe_transfer_ros.learning.workers import Workers
 from safe_transfer_ros.robots.simulation import NOMINAL, Perturbation
 from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import EpisodeBatch, Policy, VectorTorqueEnv
 
 
@@ -62,7 +63,7 @@ class WorkerRollouts:
         """
         if episodes_per_piece is not None and episodes_per_piece < 1:
             raise ValueError(f"episodes_per_piece must be at least 1, got {episodes_per_piece}")
-        self.task = make(task)
+        self.task = make(task, TorqueTask)
         self._perturbation, self._workers, self._size = perturbation, workers, episodes_per_piece
 
     def rollout(
@@ -92,7 +93,7 @@ def _roll_out(piece: _Piece) -> EpisodeBatch:
 @lru_cache(maxsize=4)
 def _environment(task: str, perturbation: Perturbation) -> VectorTorqueEnv:
     """A worker's own simulated robots, built once."""
-    return VectorTorqueEnv(make(task), perturbation, threads=1)
+    return VectorTorqueEnv(make(task, TorqueTask), perturbation, threads=1)
 
 
 def _joined(parts: list[EpisodeBatch], first_episode: int) -> EpisodeBatch:

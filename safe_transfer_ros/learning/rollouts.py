@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,29 +12,39 @@ from numpy.typing import NDArray
 
 from safe_transfer_ros.record.episode import Episode
 from safe_transfer_ros.safety.reasons import Reason, Verdict
-from safe_transfer_ros.tasks.task import RobotTask
+from safe_transfer_ros.tasks.robot_task import RobotTask
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import EpisodeBatch
 
 Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Rollouts:
     """E episodes of at most T steps; what lies beyond an episode's end is padding.
 
     Attributes:
       observations: Shape (E, T+1, k).
-      actions: Torque proposed, before any bound, shape (E, T, n), N·m.
+      actions: Those taken, a gate's where it chose another, before any bound, shape (E, T, n).
+      applied: The actions as bounded, what a critic judges, same shape.
       rewards: Shape (E, T).
+      costs: 1 at a step that led to an unsafe state, else 0, shape (E, T).
       terminated: True at the step that ended its episode by termination, shape (E, T).
       lengths: Steps of each episode, shape (E,).
+      succeeded: Whether each episode reached its goal, shape (E,); NaN where the task has none.
+      gated: Whether a critic chose the action, shape (E, T).
     """
 
     observations: Array
     actions: Array
+    applied: Array
     rewards: Array
-    terminated: NDArray[np.bool_]
+    costs: Array
+    terminated: Flags
     lengths: NDArray[np.int64]
+    succeeded: Array
+    gated: Flags
 
     @property
     def steps(self) -> int:
@@ -41,50 +52,63 @@ class Rollouts:
         return int(self.lengths.sum())
 
     @property
-    def valid(self) -> NDArray[np.bool_]:
+    def valid(self) -> Flags:
         """Which entries of an (E, T) array are steps."""
         return np.arange(self.rewards.shape[1]) < self.lengths[:, None]
 
-
-@dataclass(frozen=True, kw_only=True)
-class ConstrainedRollouts(Rollouts):
-    """Rollouts whose episodes end with a failure; `actions` are those taken, the gate's where it chose another.
-
-    Attributes:
-      applied: The actions as bounded, what a critic judges, shape (E, T, n).
-      costs: 1 at the step that failed, and so was its episode's last, shape (E, T).
-      succeeded: Whether each episode reached its goal, shape (E,); NaN where the task has none.
-      gated: Whether a critic chose the action, shape (E, T).
-    """
-
-    applied: Array
-    costs: Array
-    succeeded: Array
-    gated: NDArray[np.bool_]
-
     @property
     def failures(self) -> int:
-        """Episodes that failed."""
-        return int(self.costs.sum())
+        """Episodes with an unsafe state."""
+        return int(((self.costs > 0.0) & self.valid).any(axis=1).sum())
+
+    @property
+    def returns(self) -> Array:
+        """Undiscounted sum of each episode's rewards, shape (E,)."""
+        return np.asarray((self.rewards * self.valid).sum(axis=1))
+
+    def ended_by_failures(self) -> Rollouts:
+        """The same, each episode cut off behind its first unsafe state, which terminates it."""
+        unsafe = np.asarray((self.costs > 0.0) & self.valid)
+        failed, steps = np.asarray(unsafe.any(axis=1)), np.arange(unsafe.shape[1])
+        lengths = np.where(failed, unsafe.argmax(axis=1) + 1, self.lengths).astype(np.int64)
+        last, inside = steps == lengths[:, None] - 1, steps < lengths[:, None]
+        return dataclasses.replace(
+            self,
+            costs=np.asarray(last & failed[:, None], dtype=np.float64),
+            terminated=np.where(failed[:, None], last, self.terminated),
+            lengths=lengths,
+            succeeded=np.where(failed, np.minimum(self.succeeded, 0.0), self.succeeded),
+            gated=self.gated & inside,
+        )
 
 
-def from_batch(batch: EpisodeBatch) -> Rollouts:
-    """Rollouts of a simulated batch: full length, none terminated."""
-    return Rollouts(
+def from_batch(batch: EpisodeBatch, task: TorqueTask, *, ends_on_failure: bool = False) -> Rollouts:
+    """Rollouts of a simulated batch: full length and none terminated, unless a failure ends an episode."""
+    unsafe = ~(batch.unsafety[:, 1:] <= task.unsafety_limit)
+    rollouts = Rollouts(
         observations=batch.observation,
-        actions=batch.proposed,
+        actions=batch.chosen,
+        applied=batch.applied,
         rewards=batch.reward,
+        costs=unsafe.astype(np.float64),
         terminated=np.zeros(batch.reward.shape, dtype=np.bool_),
         lengths=np.full(len(batch.reward), batch.reward.shape[1], dtype=np.int64),
+        succeeded=np.full(len(batch.reward), np.nan),
+        gated=batch.gated,
     )
+    return rollouts.ended_by_failures() if ends_on_failure else rollouts
 
 
-def from_episodes(episodes: Sequence[Episode], task: RobotTask) -> Rollouts:
+def from_episodes(
+    episodes: Sequence[Episode], task: RobotTask, *, action_bound: Array | None = None, ends_on_failure: bool = False
+) -> Rollouts:
     """Rollouts of recorded episodes, in order of their numbers whatever order they came in.
 
     Args:
       episodes: At least one, none of them empty.
-      task: Gives the rewards.
+      task: Gives rewards and failures.
+      action_bound: What is beyond is cut before it acts, shape (n,); None: nothing is.
+      ends_on_failure: Whether what lies beyond a failure is cut off.
 
     Raises:
       ValueError: if there is no episode, one has no step, or two have the same number.
@@ -99,51 +123,28 @@ def from_episodes(episodes: Sequence[Episode], task: RobotTask) -> Rollouts:
     count, longest = len(ordered), max(episode.steps for episode in ordered)
     observations = np.zeros((count, longest + 1, ordered[0].observation.shape[1]))
     actions = np.zeros((count, longest, ordered[0].proposed.shape[1]))
-    rewards = np.zeros((count, longest))
-    terminated = np.zeros((count, longest), dtype=np.bool_)
+    rewards, costs = np.zeros((2, count, longest))
+    terminated, gated = np.zeros((2, count, longest), dtype=np.bool_)
     for row, episode in enumerate(ordered):
-        steps = episode.steps
+        steps, outcome = episode.steps, task.outcome_of(episode)
         observations[row, : steps + 1] = episode.observation
         actions[row, :steps] = episode.proposed
-        rewards[row, :steps] = task.outcome_of(episode).reward
+        rewards[row, :steps] = outcome.reward
+        costs[row, :steps] = ~(outcome.unsafety <= task.unsafety_limit)
         terminated[row, steps - 1] = episode.terminated
-    lengths = np.array([episode.steps for episode in ordered], dtype=np.int64)
-    return Rollouts(observations=observations, actions=actions, rewards=rewards, terminated=terminated, lengths=lengths)
-
-
-def constrained_from_episodes(episodes: Sequence[Episode], task: RobotTask, action_bound: Array) -> ConstrainedRollouts:
-    """Rollouts of recorded episodes with their failures; what lies beyond a failure is cut off.
-
-    Args:
-      episodes: As `from_episodes`.
-      task: Gives rewards and failures.
-      action_bound: What is beyond is cut before it acts, shape (n,).
-
-    Raises:
-      ValueError: as `from_episodes`.
-    """
-    plain = from_episodes(episodes, task)
-    steps = plain.rewards.shape[1]
-    ordered = sorted(episodes, key=lambda episode: episode.index)
-    unsafe, gated = np.zeros((2, len(ordered), steps), dtype=np.bool_)
-    for row, episode in enumerate(ordered):
-        unsafe[row, : episode.steps] = ~(task.outcome_of(episode).unsafety <= task.unsafety_limit)
-        gated[row, : episode.steps] = episode.reasons & Reason.CRITIC_RISK != 0
-    failed = np.asarray(unsafe.any(axis=1))
-    lengths = np.where(failed, unsafe.argmax(axis=1) + 1, plain.lengths).astype(np.int64)
-    last = np.arange(steps) == lengths[:, None] - 1
-    ended = plain.terminated.any(axis=1)
-    return ConstrainedRollouts(
-        observations=plain.observations,
-        actions=plain.actions,
-        rewards=plain.rewards,
-        terminated=last & (failed | ended)[:, None],
-        lengths=lengths,
-        applied=np.clip(plain.actions, -action_bound, action_bound),
-        costs=np.asarray(last & failed[:, None], dtype=np.float64),
-        succeeded=np.asarray(ended & ~failed, dtype=np.float64),
+        gated[row, :steps] = episode.reasons & Reason.CRITIC_RISK != 0
+    rollouts = Rollouts(
+        observations=observations,
+        actions=actions,
+        applied=actions if action_bound is None else np.clip(actions, -action_bound, action_bound),
+        rewards=rewards,
+        costs=costs,
+        terminated=terminated,
+        lengths=np.array([episode.steps for episode in ordered], dtype=np.int64),
+        succeeded=np.asarray(terminated.any(axis=1) & ~costs.any(axis=1), dtype=np.float64),
         gated=gated,
     )
+    return rollouts.ended_by_failures() if ends_on_failure else rollouts
 
 
 def to_episodes(

@@ -18,7 +18,7 @@ from safe_transfer_ros.files import CsvTable
 from safe_transfer_ros.record.episode import Episode
 from safe_transfer_ros.safety.limit.limit_step import IterationRisk, LimitStep
 from safe_transfer_ros.safety.limit.unsafety import LedgerTotals
-from safe_transfer_ros.tasks.task import RobotTask
+from safe_transfer_ros.tasks.robot_task import RobotTask
 
 
 class IterationsError(ValueError):

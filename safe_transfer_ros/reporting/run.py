@@ -18,7 +18,7 @@ from safe_transfer_ros.record.recompute import IterationDetail, Recomputed, para
 from safe_transfer_ros.record.resume import CONFIG, session_path, sessions
 from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.tasks.deployment import in_graph
-from safe_transfer_ros.tasks.task import RobotTask
+from safe_transfer_ros.tasks.robot_task import RobotTask
 from safe_transfer_ros.untrusted import UntrustedError, read_yaml
 
 ROWS = "iterations.csv"

@@ -29,6 +29,7 @@ from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, Mask
 from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings
 from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import VectorTorqueEnv
 from safe_transfer_ros.transfer.pspt.fine_tuning import PsptSettings, fine_tune
 
@@ -115,7 +116,7 @@ def compute(run: CriticRun) -> Iterator[dict[str, float]]:
     Yields:
       A row of `COLUMNS` an iteration.
     """
-    task = make("pr2_cup_swirl")
+    task = make("pr2_cup_swirl", TorqueTask)
     parameters, _ = load_for(task, task.name)
     parameters = with_stddev_scaled(parameters, 0.5**0.5)
     governor = GovernorSettings(

@@ -14,7 +14,7 @@ from safe_transfer_ros.learning.imitation import imitated
 from safe_transfer_ros.policies import weights
 from safe_transfer_ros.studies import run_store
 from safe_transfer_ros.studies.run_store import Curves, RunStore
-from safe_transfer_ros.transfer.constrained.learner import COLUMNS, Judgement, Learner
+from safe_transfer_ros.transfer.constrained.learner import COLUMNS, Learner
 from safe_transfer_ros.transfer.constrained.method import LearnerSettings, method
 
 POLICY_SUFFIX = ".safetensors"
@@ -78,7 +78,7 @@ def compute(run: LearnerRun, progress: Path | None = None) -> dict[str, list[flo
                 columns[name].append(math.nan)
             if progress is not None:
                 progress.write_text(str(record.epoch + 1))
-        judged: Judgement = learner.evaluate(run.evaluation_episodes)
+        judged = learner.evaluate(run.evaluation_episodes)
         if progress is not None:
             about = {"task": run.task, "method": run.method, "seed": str(run.seed)}
             weights.save(progress.with_suffix(POLICY_SUFFIX), learner.parameters, about)

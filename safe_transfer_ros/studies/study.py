@@ -27,6 +27,7 @@ from safe_transfer_ros.studies import run_store
 from safe_transfer_ros.studies.run_store import Curves, RunStore
 from safe_transfer_ros.studies.spill import carry
 from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import VectorTorqueEnv
 from safe_transfer_ros.transfer.pspt.fine_tuning import PsptSettings, fine_tune
 
@@ -88,7 +89,7 @@ def compute(run: StudyRun, progress: Path | None = None) -> dict[str, list[float
     Returns:
       Columns of `StudyCurves`.
     """
-    task = make(run.task)
+    task = make(run.task, TorqueTask)
     parameters, _ = load_for(task, run.policy)
     if run.stddev_factor != 1.0:
         parameters = with_stddev_scaled(parameters, run.stddev_factor)
@@ -148,7 +149,7 @@ class StudyStore(RunStore[StudyRun]):
 @cache
 def key(run: StudyRun) -> str:
     """Hash of everything that decides a run's numbers but the code: settings, policy, versions of what computes."""
-    _, policy = load_for(make(run.task), run.policy)
+    _, policy = load_for(make(run.task, TorqueTask), run.policy)
     return run_store.hashed(differences(run), hashlib.sha256(policy).hexdigest())
 
 

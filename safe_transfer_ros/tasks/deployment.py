@@ -19,7 +19,9 @@ from safe_transfer_ros.safety.filter.drive import Drive
 from safe_transfer_ros.tasks.push.drive import PushDrive
 from safe_transfer_ros.tasks.push.task import PushTask
 from safe_transfer_ros.tasks.push.view import PushUnsafetyReader, PushView
-from safe_transfer_ros.tasks.task import TASKS, RobotTask, Task, make
+from safe_transfer_ros.tasks.robot_task import RobotTask
+from safe_transfer_ros.tasks.task import TASKS, make
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.view import TorqueView, UnsafetyReader, View
 
 Array = npt.NDArray[np.float64]
@@ -83,9 +85,9 @@ class TorqueTaskInGraph(TaskInGraph):
     torques = True
     tracks_object = False
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: TorqueTask) -> None:
         """Wrap a task."""
-        self.task: Task = task
+        self.task: TorqueTask = task
         self.action_names = task.robot.joint_names
         self.action_bound = task.robot.limits.effort
         self.physics_step_s = task.timestep_s
@@ -156,7 +158,7 @@ class PushTaskInGraph(TaskInGraph):
 
 
 _KINDS: Sequence[tuple[type[RobotTask], Callable[..., TaskInGraph]]] = (
-    (Task, TorqueTaskInGraph),
+    (TorqueTask, TorqueTaskInGraph),
     (PushTask, PushTaskInGraph),
 )
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A task as a Gymnasium environment: one episode at a time, behind the same envelope as the robot.
 
-Importing this module registers `safe_transfer_ros/Pr2CupSwirl-v0`, so
-`gymnasium.make("safe_transfer_ros.tasks.environment:safe_transfer_ros/Pr2CupSwirl-v0")` works anywhere.
+Numbers are float64, as in the processes beside the robot: an episode here is bit for bit that of a graph. A learner
+that wants float32 wraps it: `gymnasium.wrappers.DtypeObservation(environment, numpy.float32)`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ import numpy as np
 from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.robots.simulation import NOMINAL, ArmSimulation, Perturbation, build_model
 from safe_transfer_ros.safety.filter.envelope import Envelope, EnvelopeSettings
-from safe_transfer_ros.tasks.task import Array, Task, make
-
-ENVIRONMENT_ID = "safe_transfer_ros/Pr2CupSwirl-v0"
+from safe_transfer_ros.tasks.task import Array
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 
 
 class TorqueEnv(gymnasium.Env[Array, Array]):
@@ -26,6 +25,9 @@ class TorqueEnv(gymnasium.Env[Array, Array]):
 
     The reward is for the torque proposed and the state the applied one led to. Episodes are truncated at the
     task's horizon and never terminate.
+
+    Every info has "unsafety" and, as a number, "cost": 1 where that is above the task's limit; "success" is False, as
+    such a task has no goal.
 
     Attributes:
       task: The task.
@@ -36,7 +38,7 @@ class TorqueEnv(gymnasium.Env[Array, Array]):
 
     def __init__(
         self,
-        task: Task,
+        task: TorqueTask,
         perturbation: Perturbation = NOMINAL,
         *,
         torque_limit: float | None = None,
@@ -117,7 +119,7 @@ class TorqueEnv(gymnasium.Env[Array, Array]):
             the envelope's work.
 
         Returns:
-          Observation, reward, False, whether the horizon is reached, info: unsafety, unsafe, torque_limit,
+          Observation, reward, False, whether the horizon is reached, info: unsafety, unsafe, cost, torque_limit,
           position, velocity, applied (N·m), reasons (safety.Reason), task_reward.
 
         Raises:
@@ -161,9 +163,12 @@ class TorqueEnv(gymnasium.Env[Array, Array]):
         return observation, float(outcome.reward), False, truncated, info
 
     def _state_info(self, position: Array, velocity: Array, u: float) -> dict[str, Any]:
+        unsafe = not u <= self.task.unsafety_limit
         return {
             "unsafety": u,
-            "unsafe": not u <= self.task.unsafety_limit,
+            "unsafe": unsafe,
+            "cost": float(unsafe),
+            "success": False,
             "torque_limit": self.torque_limit,
             "position": position,
             "velocity": velocity,
@@ -174,12 +179,3 @@ def _checked_limit(torque_limit: float) -> float:
     if not (math.isfinite(torque_limit) and torque_limit > 0.0):
         raise ValueError(f"torque_limit must be a positive number of N·m, got {torque_limit}")
     return float(torque_limit)
-
-
-def _pr2_cup_swirl(**settings: Any) -> TorqueEnv:
-    return TorqueEnv(make("pr2_cup_swirl"), **settings)
-
-
-if ENVIRONMENT_ID not in gymnasium.registry:
-    # The environment truncates itself: Gymnasium's own time limit would not know the task's horizon.
-    gymnasium.register(ENVIRONMENT_ID, entry_point=_pr2_cup_swirl)

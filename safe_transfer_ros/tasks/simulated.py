@@ -12,7 +12,7 @@ from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.robots.simulation import NOMINAL, ArmSimulation, Perturbation, build_model
 from safe_transfer_ros.tasks.deployment import PushTaskInGraph, TaskInGraph
 from safe_transfer_ros.tasks.push.scene import BLOCK, OBSTACLE, push_model
-from safe_transfer_ros.tasks.task import Task
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 
 Array = npt.NDArray[np.float64]
 
@@ -39,7 +39,7 @@ class SimulatedTask(Protocol):
 class SimulatedArm:
     """A robot alone."""
 
-    def __init__(self, task: Task, perturbed: Perturbation = NOMINAL) -> None:
+    def __init__(self, task: TorqueTask, perturbed: Perturbation = NOMINAL) -> None:
         """Build the robot."""
         self._task = task
         self.arm = ArmSimulation(build_model(task.robot, perturbed, task.timestep_s), task.robot.joint_names)
@@ -88,5 +88,5 @@ def simulated(graph: TaskInGraph, perturbed: Perturbation = NOMINAL) -> Simulate
     """The simulated robot of a task."""
     if isinstance(graph, PushTaskInGraph):
         return SimulatedPush(graph, perturbed)
-    assert isinstance(graph.task, Task)
+    assert isinstance(graph.task, TorqueTask)
     return SimulatedArm(graph.task, perturbed)

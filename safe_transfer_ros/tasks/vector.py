@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many episodes at once: physics on all cores by `mujoco.rollout`, one batched policy call per period."""
+"""Many episodes of joint torques at once: physics on all cores by `mujoco.rollout`, one policy call per period."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 import mujoco
 import mujoco.rollout
@@ -23,7 +23,9 @@ from safe_transfer_ros.robots.simulation import (
     joint_addresses,
 )
 from safe_transfer_ros.safety.filter.envelope import EnvelopeSettings, bound_torque
-from safe_transfer_ros.tasks.task import Array, Task
+from safe_transfer_ros.tasks.task import Array
+from safe_transfer_ros.tasks.torque_task import TorqueTask
+from safe_transfer_ros.tasks.vector_environment import Flags, NumberedVectorEnv
 
 
 class Policy(Protocol):
@@ -46,6 +48,8 @@ class EpisodeBatch:
       mean: Policy mean torque, shape (E, T, n), N·m.
       stddev: Standard deviation, shape (E, T, n), N·m.
       proposed: Sampled torque, shape (E, T, n), N·m.
+      chosen: What a gate let pass, the torque sampled where there is none, before the envelope, shape (E, T, n), N·m.
+      gated: Whether a gate had a reason to choose it, shape (E, T).
       applied: Torque after the envelope, shape (E, T, n), N·m.
       torque_limit: Limit in force, shape (E, T), N·m.
       reasons: safety.Reason bits of each step, shape (E, T), uint32.
@@ -63,6 +67,8 @@ class EpisodeBatch:
     proposed: Array
     applied: Array
     torque_limit: Array
+    chosen: Array
+    gated: Flags
     reasons: npt.NDArray[np.uint32]
     unsafety: Array
     task_reward: Array
@@ -79,8 +85,14 @@ class BatchGate(Protocol):
         ...
 
 
-class VectorTorqueEnv:
-    """Runs whole batches of episodes; each is the one TorqueEnv would run with the same seed and number.
+class VectorTorqueEnv(NumberedVectorEnv):
+    """Many episodes of a task of joint torques; see NumberedVectorEnv. Each is the one TorqueEnv would run.
+
+    Every info has besides: "unsafety" (E,), "position" and "velocity" (E, n); that of a step also "task_reward" and
+    "reasons" (E,). The reward is for the torque proposed and the state the applied one led to.
+
+    `step` is for learners that go step by step; `rollout` runs whole episodes, any number of them, with the same
+    numbers and without the time that a step's own bookkeeping takes.
 
     Attributes:
       task: The task.
@@ -89,27 +101,40 @@ class VectorTorqueEnv:
 
     def __init__(
         self,
-        task: Task,
+        task: TorqueTask,
         perturbation: Perturbation = NOMINAL,
         *,
+        num_envs: int = 1,
+        torque_limit: float | None = None,
         envelope: EnvelopeSettings | None = None,
         soft_limits: bool = False,
         threads: int | None = None,
+        autoreset: bool = True,
+        ends_on_failure: bool = False,
     ) -> None:
         """Build the simulated robot.
 
         Args:
           task: The task.
           perturbation: How the robots differ from their description.
+          num_envs: Episodes side by side, E, for `reset` and `step`.
+          torque_limit: Limit of every episode of `reset`, N·m; None draws one per episode from the task's range.
           envelope: The envelope's settings.
           soft_limits: Whether the robot's soft limits hold; see TorqueEnv.
           threads: Physics threads; None takes every core this process may use.
+          autoreset: See NumberedVectorEnv.
+          ends_on_failure: Whether a step to an unsafe state ends its episode, for `step`.
 
         Raises:
-          ValueError: if threads is not positive.
+          ValueError: if a number is not positive.
         """
         if threads is not None and threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
+        if torque_limit is not None:
+            _checked_limits(torque_limit)
+        effort = task.robot.limits.effort
+        bound = effort if torque_limit is None else np.minimum(effort, torque_limit)
+        super().__init__(task, num_envs, bound, autoreset=autoreset)
         self.task = task
         self.threads = threads or len(os.sched_getaffinity(0))
         self._model = build_model(task.robot, perturbation, task.timestep_s)
@@ -119,6 +144,10 @@ class VectorTorqueEnv:
         self._max_change = settings.torque_rate_limit * task.control_period_s
         self._clamp = settings.clamp
         self._soft_limits = task.soft_limits if soft_limits else None
+        self._given_limit, self._ends_on_failure = torque_limit, ends_on_failure
+        self._limits = np.full(num_envs, task.torque_limit_range[0] if torque_limit is None else torque_limit)
+        self._position, self._velocity, self._applied = np.zeros((3, num_envs, task.action_size))
+        self._physics: _BatchPhysics | None = None
 
     def __enter__(self) -> VectorTorqueEnv:
         return self
@@ -128,9 +157,20 @@ class VectorTorqueEnv:
     ) -> None:
         self.close()
 
-    def close(self) -> None:
+    def close_extras(self, **kwargs: Any) -> None:
         """End the physics threads."""
         self._pool.close()
+
+    def torque_limits(self, seed: int, first_episode: int) -> Array:
+        """Limits under which `reset` starts these episodes, shape (E,), N·m."""
+        if self._given_limit is not None:
+            return np.full(self.num_envs, self._given_limit)
+        limits = np.empty(self.num_envs)
+        for row in range(self.num_envs):
+            rng = generator(Purpose.INITIAL_STATE, seed, first_episode + row)
+            self.task.initial_state(rng)
+            limits[row] = self.task.draw_torque_limit(rng)
+        return limits
 
     def rollout(
         self,
@@ -155,8 +195,9 @@ class VectorTorqueEnv:
           UnstableSimulationError: if the physics diverges.
         """
         limits = np.asarray(torque_limits, dtype=np.float64)
-        if limits.ndim != 1 or limits.size == 0 or not (np.isfinite(limits) & (limits > 0.0)).all():
+        if limits.ndim != 1 or limits.size == 0:
             raise ValueError(f"torque_limits must be a list of positive numbers of N·m, got {limits}")
+        _checked_limits(limits)
         task, episodes = self.task, limits.size
         steps, n = task.horizon, task.action_size
         position = np.empty((steps + 1, episodes, n))
@@ -164,6 +205,8 @@ class VectorTorqueEnv:
         observation = np.empty((steps + 1, episodes, task.observation_size))
         mean, stddev, proposed, applied = (np.empty((steps, episodes, n)) for _ in range(4))
         reasons = np.empty((steps, episodes), dtype=np.uint32)
+        chosen = proposed if gate is None else np.empty_like(proposed)
+        gated = np.zeros((steps, episodes), dtype=np.bool_)
         noise = np.empty((steps, episodes, n))
         for row in range(episodes):
             numbered = first_episode + row
@@ -179,24 +222,19 @@ class VectorTorqueEnv:
             proposed[step] += mean[step]
             if not np.isfinite(proposed[step]).all():
                 raise ValueError(f"the policy proposed a torque that is not finite at step {step}; it has diverged")
-            wanted, chosen = proposed[step], np.zeros(episodes, dtype=np.uint32)
+            why: npt.NDArray[np.uint32] | int = 0
             if gate is not None:
-                wanted, chosen = gate.judge_batch(observation[step], mean[step], stddev[step], wanted, limits)
-            previous, reasons[step] = bound_torque(
-                wanted,
-                previous,
-                limits,
-                task.robot.limits.effort,
-                self._max_change,
-                clamp=self._clamp,
-                soft_limits=self._soft_limits,
-                state=(position[step], velocity[step]),
-            )
-            reasons[step] |= chosen
+                chosen[step], why = gate.judge_batch(
+                    observation[step], mean[step], stddev[step], proposed[step], limits
+                )
+                gated[step] = why != 0
+            previous, reasons[step] = self._bounded(chosen[step], previous, limits, position[step], velocity[step])
+            reasons[step] |= why
             applied[step] = previous
             position[step + 1], velocity[step + 1] = physics.step(previous)
         observation[steps] = task.observe(position[steps], velocity[steps], limits)
-        outcome = task.outcome(position[1:], velocity[1:], proposed)
+        # The reward is that of the torque that was let pass: what a gate refused was never done.
+        outcome = task.outcome(position[1:], velocity[1:], chosen)
         unsafety = np.concatenate([task.unsafety(position[:1]), outcome.unsafety])
         return EpisodeBatch(
             first_episode=first_episode,
@@ -206,6 +244,8 @@ class VectorTorqueEnv:
             mean=_by_episode(mean),
             stddev=_by_episode(stddev),
             proposed=_by_episode(proposed),
+            chosen=_by_episode(chosen),
+            gated=np.ascontiguousarray(gated.T),
             applied=_by_episode(applied),
             torque_limit=np.repeat(limits[:, None], steps, axis=1),
             reasons=np.ascontiguousarray(reasons.T),
@@ -213,6 +253,60 @@ class VectorTorqueEnv:
             task_reward=_by_episode(outcome.task_reward),
             reward=_by_episode(outcome.reward),
         )
+
+    def _bounded(
+        self, torque: Array, previous: Array, limits: Array, position: Array, velocity: Array
+    ) -> tuple[Array, npt.NDArray[np.uint32]]:
+        """Torques as the envelope applies them, and why."""
+        return bound_torque(
+            torque,
+            previous,
+            limits,
+            self.task.robot.limits.effort,
+            self._max_change,
+            clamp=self._clamp,
+            soft_limits=self._soft_limits,
+            state=(position, velocity),
+        )
+
+    def _place(self, row: int, rng: np.random.Generator) -> None:
+        if self._physics is None:
+            self._physics = _BatchPhysics(
+                self._model, self._data, self._pool, self.task, self._position, self._velocity
+            )
+        # What was given away must not change with the next episode.
+        self._position, self._velocity, self._applied, self._limits = (
+            values.copy() for values in (self._position, self._velocity, self._applied, self._limits)
+        )
+        self._position[row], self._velocity[row] = self.task.initial_state(rng)
+        self._applied[row] = 0.0
+        if self._given_limit is None:
+            self._limits[row] = self.task.draw_torque_limit(rng)
+        self._physics.place(row, self._position[row], self._velocity[row])
+
+    def _look(self) -> Array:
+        return self.task.observe(self._position, self._velocity, self._limits)
+
+    def _advance(self, actions: Array, running: Flags) -> tuple[Array, Flags, dict[str, Any]]:
+        assert self._physics is not None
+        torque, reasons = self._bounded(actions, self._applied, self._limits, self._position, self._velocity)
+        self._applied = np.where(running[:, None], torque, self._applied)
+        self._position, self._velocity = self._physics.step(self._applied, running)
+        outcome = self.task.outcome(self._position, self._velocity, actions)
+        failed = ~(outcome.unsafety <= self.task.unsafety_limit)
+        done = {"applied": self._applied, "task_reward": outcome.task_reward, "reasons": reasons}
+        return outcome.reward, failed & self._ends_on_failure, done
+
+    def _info(self) -> dict[str, Any]:
+        unsafety = self.task.unsafety(self._position)
+        return {
+            "cost": (~(unsafety <= self.task.unsafety_limit)).astype(np.float64),
+            "success": np.zeros(self.num_envs, dtype=np.bool_),
+            "unsafety": unsafety,
+            "torque_limit": self._limits,
+            "position": self._position,
+            "velocity": self._velocity,
+        }
 
 
 class _BatchPhysics:
@@ -223,7 +317,7 @@ class _BatchPhysics:
         model: mujoco.MjModel,
         data: list[mujoco.MjData],
         pool: mujoco.rollout.Rollout,
-        task: Task,
+        task: TorqueTask,
         position: Array,
         velocity: Array,
     ) -> None:
@@ -241,8 +335,16 @@ class _BatchPhysics:
         self._u = addresses.motor
         self._state[:, self._q], self._state[:, self._v] = position, velocity
 
-    def step(self, torque: Array) -> tuple[Array, Array]:
-        """Hold torques (E, n) for a control period; positions and velocities after it, (E, n) each."""
+    def place(self, row: int, position: Array, velocity: Array) -> None:
+        """Put one arm into a state, at time 0."""
+        self._state[row] = 0.0
+        self._state[row, self._q], self._state[row, self._v] = position, velocity
+
+    def step(self, torque: Array, running: Flags | None = None) -> tuple[Array, Array]:
+        """Hold torques (E, n) for a control period; positions and velocities after it, (E, n) each.
+
+        Where `running` is false nothing moves.
+        """
         self._control[:, :, self._u] = torque[:, None, :]
         self._pool.rollout(
             self._models,
@@ -254,14 +356,22 @@ class _BatchPhysics:
             state=self._states,
             sensordata=self._sensors,
         )
-        start = self._state[0, 0]
-        self._state[:] = self._states[:, -1]
         # A rollout that went bad stops where it is and says nothing.
-        if not self._state[:, 0].min() > start + (self._substeps - 0.5) * self._timestep:
+        if not (self._states[:, -1, 0] - self._state[:, 0]).min() > (self._substeps - 0.5) * self._timestep:
             raise UnstableSimulationError("the simulation diverged; use a milder perturbation or a shorter timestep")
+        if running is None:
+            self._state[:] = self._states[:, -1]
+        else:
+            self._state[running] = self._states[running, -1]
         velocity = self._state[:, self._v]
         check_stable(velocity, self._timestep)
         return self._state[:, self._q], velocity
+
+
+def _checked_limits(limits: npt.ArrayLike) -> None:
+    values = np.asarray(limits)
+    if not (np.isfinite(values) & (values > 0.0)).all():
+        raise ValueError(f"torque_limits must be positive numbers of N·m, got {values}")
 
 
 def _by_episode(by_step: Array) -> Array:

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from safe_transfer_ros.tasks.task import Task
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 
 Array = npt.NDArray[np.float64]
 
@@ -41,7 +41,7 @@ class View(Protocol):
 class TorqueView:
     """Of a task of joint torques; see `View`."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: TorqueTask) -> None:
         """Nothing to remember."""
         self._task = task
 

@@ -10,7 +10,7 @@ from typing import Any
 from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
 from safe_transfer_ros.critics.safety_critic import critic_to_bytes
 from safe_transfer_ros.learning.environment import environment
-from safe_transfer_ros.learning.rollouts import constrained_from_episodes
+from safe_transfer_ros.learning.rollouts import from_episodes
 from safe_transfer_ros.policies.policy import policy_to_bytes
 from safe_transfer_ros.policies.tensors import read
 from safe_transfer_ros.policies.weights import Parameters, to_bytes
@@ -118,7 +118,9 @@ class CscUpdates:
 
     def update(self, episodes: Sequence[Episode], iteration: int) -> float:
         """See `PolicyUpdates.update`."""
-        rollouts = constrained_from_episodes(episodes, self._graph.task, self._graph.action_bound)
+        rollouts = from_episodes(
+            episodes, self._graph.task, action_bound=self._graph.action_bound, ends_on_failure=True
+        )
         kl = self._learner.learn(rollouts, iteration)
         if self._checkpoints is not None:
             self._checkpoints.keep(self._learner, iteration + 1)

@@ -11,19 +11,19 @@ import numpy as np
 from synthetic_run import PERIOD_NS, TYPES, Messages, definitions
 
 from safe_transfer_ros.bags.record import BagWriter
-from safe_transfer_ros.tasks.task import Task
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 
 TOPIC = "/safety_filter/decision"
 
 
-def state(task: Task, episode: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+def state(task: TorqueTask, episode: int, step: int) -> tuple[np.ndarray, np.ndarray]:
     """Joint position and velocity: a wrist that tilts by a degree a step, more in odd episodes."""
     position = task.robot.home + 0.001 * episode
     position[5] += np.radians(1.0 + (episode % 2)) * step
     return position, np.full(len(position), 0.01 * step)
 
 
-def decision(messages: Messages, task: Task, episode: int, step: int, steps: int, **given: Any) -> bytes:
+def decision(messages: Messages, task: TorqueTask, episode: int, step: int, steps: int, **given: Any) -> bytes:
     """The decision of one step; `given` overrides its fields, `stamp_ns` among them."""
     position, velocity = state(task, episode, step)
     n, last = len(position), step == steps
@@ -50,7 +50,7 @@ def decision(messages: Messages, task: Task, episode: int, step: int, steps: int
     return messages.decision(**fields | given)
 
 
-def whole(messages: Messages, task: Task, episodes: int, steps: int) -> list[bytes]:
+def whole(messages: Messages, task: TorqueTask, episodes: int, steps: int) -> list[bytes]:
     """Decisions of unbroken episodes."""
     return [decision(messages, task, e, s, steps) for e in range(episodes) for s in range(steps + 1)]
 

@@ -21,7 +21,9 @@ from safe_transfer_ros.cli.main import main
 from safe_transfer_ros.critics.gate import CriticGate
 from safe_transfer_ros.learning.environment import environment
 from safe_transfer_ros.learning.policy_file import load_for
-from safe_transfer_ros.learning.rollouts import ConstrainedRollouts
+from safe_transfer_ros.learning.replay_buffer import ReplayBuffer
+from safe_transfer_ros.learning.rollouts import Rollouts
+from safe_transfer_ros.learning.transitions import schema, transitions
 from safe_transfer_ros.parameters.safety_filter import FilterParameters
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.tasks.deployment import in_graph
@@ -42,7 +44,7 @@ class Astray:
         return mean, np.full_like(mean, 0.6)
 
 
-def _decisions(rollouts: ConstrainedRollouts) -> list[bytes]:
+def _decisions(rollouts: Rollouts) -> list[bytes]:
     """As the filter records them; of episode 2 with the axes the other way round."""
     messages, policy, nothing, made = Messages(), Astray(), np.empty(0), []
     means, stddevs = zip(*(policy.distribution(one) for one in rollouts.observations.swapaxes(0, 1)), strict=True)
@@ -77,7 +79,7 @@ def _decisions(rollouts: ConstrainedRollouts) -> list[bytes]:
 
 @dataclasses.dataclass
 class Recorded:
-    rollouts: ConstrainedRollouts
+    rollouts: Rollouts
     decisions: list[bytes]
     bag: Path
 
@@ -95,7 +97,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
 
 
 def test_transitions_have_the_environments_numbers(recorded: Recorded, tmp_path: Path) -> None:
-    transitions, counts = write_transitions([Bag(recorded.bag)], GRAPH, tmp_path / "transitions")
+    written, counts = write_transitions([Bag(recorded.bag)], GRAPH, tmp_path / "transitions")
     rollouts = recorded.rollouts
     assert counts.transitions == rollouts.steps and counts.unsafe == rollouts.failures
     actions = recorded.steps(rollouts.actions)
@@ -112,15 +114,31 @@ def test_transitions_have_the_environments_numbers(recorded: Recorded, tmp_path:
         "terminated": recorded.steps(rollouts.terminated),
         "torque_limit": np.full(len(actions), LIMIT),
     }.items():
-        np.testing.assert_allclose(transitions[name], expected, rtol=1e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(written[name], expected, rtol=1e-5, atol=1e-6, err_msg=name)
 
     live = LiveTransitions(tmp_path / "live", GRAPH)
     for message in recorded.decisions:
         live.add(message)
     collected = live.close()
     for name in ("observation", "applied", "cost", "chain", "next_mean", "reward"):
-        np.testing.assert_array_equal(collected[name], transitions[name])
-    assert collected.about["action_bound"] == transitions.about["action_bound"] == [1.0, 1.0]
+        np.testing.assert_array_equal(collected[name], written[name])
+    assert collected.about["action_bound"] == written.about["action_bound"] == [1.0, 1.0]
+
+
+def test_a_recording_is_the_buffer_that_the_rollouts_fill(recorded: Recorded, tmp_path: Path) -> None:
+    write_transitions([Bag(recorded.bag)], GRAPH, tmp_path / "transitions")
+    bag = ReplayBuffer.recorded(tmp_path / "transitions")
+    columns = transitions(recorded.rollouts)
+    buffer = ReplayBuffer(len(bag), schema(TASK.action_size, TASK.observation_size, columns=tuple(columns)))
+    buffer.add(columns)
+    assert len(bag) == len(buffer) == recorded.rollouts.steps
+    for name in set(columns) - {"iteration", "chain", "reward"}:  # the bag's own numbers of iterations and stretches
+        assert bag[name].dtype == buffer[name].dtype
+        np.testing.assert_array_equal(bag[name], buffer[name], err_msg=name)
+    np.testing.assert_allclose(bag["reward"], buffer["reward"], atol=1e-6)  # rounded through the observation
+    np.testing.assert_array_equal(np.diff(bag["chain"]) != 0, np.diff(buffer["chain"]) != 0)
+    one, other = (each.sample_sequences(64, 8, np.random.default_rng(1)) for each in (bag, buffer))
+    np.testing.assert_array_equal(one["applied"], other["applied"])
 
 
 def test_the_filter_takes_the_critic_that_was_trained_from_the_recording(

@@ -6,11 +6,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from safe_transfer_ros.learning.environment import ENVIRONMENTS, environment
+from safe_transfer_ros.learning.environment import environment
 from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.tasks.push.environment import PushEnv
 from safe_transfer_ros.tasks.push.task import PushTask
-from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.task import available, make
 
 EPISODES, FIRST = 3, 3
 
@@ -117,7 +117,7 @@ def test_torque_tasks_end_with_their_first_unsafe_state() -> None:
 
 
 def test_every_task_is_known_and_a_wrong_name_finds_the_nearest() -> None:
-    for name in ENVIRONMENTS:
+    for name in available():
         with environment(name) as where:
             assert where.observation_size > 0 and (where.action_bound > 0.0).all()
     with pytest.raises(ValueError, match="unknown task 'panda_push_tople'.*panda_push_topple"):

@@ -8,23 +8,24 @@ import dataclasses
 import numpy as np
 import pytest
 
-from safe_transfer_ros.learning.rollouts import constrained_from_episodes, from_batch, from_episodes, to_episodes
+from safe_transfer_ros.learning.rollouts import from_batch, from_episodes, to_episodes
 from safe_transfer_ros.policies import gaussian
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.weights import Architecture
 from safe_transfer_ros.record.episode import Episode
 from safe_transfer_ros.safety.reasons import Reason, Verdict
-from safe_transfer_ros.tasks.task import Task, make
+from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
 
 
 @pytest.fixture(scope="module")
-def task() -> Task:
+def task() -> TorqueTask:
     return make("pr2_cup_swirl")
 
 
 @pytest.fixture(scope="module")
-def batch(task: Task) -> EpisodeBatch:
+def batch(task: TorqueTask) -> EpisodeBatch:
     policy = gaussian.initial_parameters(Architecture(observation_size=18, hidden=(8,), action_size=7), seed=0)
     with VectorTorqueEnv(task, threads=1) as environment:
         return environment.rollout(GaussianPolicy(policy), torque_limits=[0.3, 0.3, 3.0], seed=5, first_episode=10)
@@ -47,7 +48,7 @@ def cut(episode: Episode, steps: int, *, terminated: bool = False) -> Episode:
 
 
 def test_a_simulated_batch_and_its_record_are_the_same_rollouts(batch, episodes, task) -> None:
-    direct, recorded = from_batch(batch), from_episodes(episodes, task)
+    direct, recorded = from_batch(batch, task), from_episodes(episodes, task)
     np.testing.assert_array_equal(recorded.observations, direct.observations)
     np.testing.assert_array_equal(recorded.actions, direct.actions)
     np.testing.assert_allclose(recorded.rewards, direct.rewards, rtol=1e-12, atol=1e-12)
@@ -102,7 +103,7 @@ def test_what_lies_beyond_a_failure_is_cut_off(episodes, task) -> None:
         first, second, unsafety = second, first, unsafety[::-1]
         limit = unsafety[0][:10].max()
     failing = type("Failing", (type(task),), {"unsafety_limit": float(limit)})()
-    rollouts = constrained_from_episodes([first, second], failing, np.full(7, 0.1))
+    rollouts = from_episodes([first, second], failing, action_bound=np.full(7, 0.1), ends_on_failure=True)
     rows = sorted([first, second], key=lambda episode: episode.index)
     for row, episode in enumerate(rows):
         unsafe = task.outcome_of(episode).unsafety > limit

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
+import safe_transfer_ros.environments  # noqa: F401  # registers the ids
 from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.robots.simulation import PERTURBATIONS, ArmSimulation, build_model
 from safe_transfer_ros.safety.filter.envelope import EnvelopeSettings
 from safe_transfer_ros.safety.reasons import Reason
-from safe_transfer_ros.tasks.environment import ENVIRONMENT_ID, TorqueEnv
+from safe_transfer_ros.tasks.environment import TorqueEnv
 from safe_transfer_ros.tasks.task import make
 
 TASK = make("pr2_cup_swirl")
@@ -26,7 +27,7 @@ def _env(**settings: Any) -> TorqueEnv:
 
 
 def test_gymnasium_accepts_it() -> None:
-    env = gymnasium.make(f"safe_transfer_ros.tasks.environment:{ENVIRONMENT_ID}", disable_env_checker=True)
+    env = gymnasium.make("safe_transfer_ros/Pr2CupSwirl-v0", disable_env_checker=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         # An observation has no bounds worth stating: a light arm spins as fast as it likes.

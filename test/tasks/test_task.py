@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from safe_transfer_ros.tasks import task
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 
 
-class _Line(task.Task):
+class _Line(TorqueTask):
     """A task written by hand: as much as a new task needs."""
 
     robot_name = "pr2_left_arm"

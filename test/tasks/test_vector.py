@@ -157,3 +157,58 @@ def test_joint_faster_than_a_step_resolves_is_an_error() -> None:
 def test_threads_must_be_positive() -> None:
     with pytest.raises(ValueError, match="threads must be at least 1"):
         VectorTorqueEnv(TASK, threads=0)
+
+
+@pytest.mark.parametrize("settings", [{}, {"soft_limits": True, "envelope": EnvelopeSettings(clamp="scale")}])
+def test_rows_of_the_gymnasium_environment_are_bit_for_bit_the_rollouts_episodes(settings: dict[str, Any]) -> None:
+    light = PERTURBATIONS["light_sticky"]
+    with VectorTorqueEnv(TASK, light, num_envs=3, torque_limit=1.0, threads=2, **settings) as env:
+        batch = env.rollout(_Elementwise(), torque_limits=np.full(3, 1.0), seed=3, first_episode=10)
+        observation, info = env.reset(seed=3, options={"first_episode": 10})
+        for step in range(TASK.horizon):
+            np.testing.assert_array_equal(observation, batch.observation[:, step])
+            observation, reward, terminated, truncated, info = env.step(batch.proposed[:, step])
+            for name, values in {
+                "applied": batch.applied,
+                "reasons": batch.reasons,
+                "task_reward": batch.task_reward,
+            }.items():
+                np.testing.assert_allclose(info[name], values[:, step], rtol=1e-12, atol=1e-12)
+            np.testing.assert_array_equal(info["applied"], batch.applied[:, step])
+            np.testing.assert_array_equal(info["cost"], batch.unsafety[:, step + 1] > TASK.unsafety_limit)
+            np.testing.assert_allclose(reward, batch.reward[:, step], rtol=1e-12, atol=1e-12)
+            np.testing.assert_array_equal(info["episode_number"], [10, 11, 12])
+            assert not terminated.any() and truncated.all() == (step + 1 == TASK.horizon)
+        np.testing.assert_array_equal(info["final_obs"], batch.observation[:, -1])
+        # The next episodes, in the same step.
+        after = env.rollout(_Elementwise(), torque_limits=np.full(3, 1.0), seed=3, first_episode=13)
+        np.testing.assert_array_equal(observation, after.observation[:, 0])
+
+
+def test_an_unsafe_state_ends_an_episode_where_asked_for_and_it_stands_still() -> None:
+    with VectorTorqueEnv(TASK, num_envs=3, torque_limit=2.0, threads=1, autoreset=False, ends_on_failure=True) as env:
+        env.reset(seed=0)
+        actions = np.zeros((3, 7))
+        actions[0] = 2.0
+        terminated = np.zeros(3, dtype=bool)
+        while not terminated[0]:
+            before = env.step(actions)
+            terminated = before[2]
+        assert terminated.tolist() == [True, False, False] and before[4]["cost"].tolist() == [1.0, 0.0, 0.0]
+        after = env.step(actions)
+        np.testing.assert_array_equal(after[0][0], before[0][0])
+        np.testing.assert_array_equal(after[4]["applied"][0], before[4]["applied"][0])
+        assert after[1][0] == 0.0 and after[2][0] and (after[0][1] != before[0][1]).any()
+        np.testing.assert_array_equal(after[4]["position"][0], before[4]["position"][0])
+
+
+def test_limits_of_numbered_episodes_are_drawn_from_their_range_and_the_same_every_time() -> None:
+    drawn = []
+    for rows in (4, 2):
+        with VectorTorqueEnv(TASK, num_envs=rows, threads=1) as env:
+            drawn.append(env.reset(seed=1, options={"first_episode": 5})[1]["torque_limit"])
+    np.testing.assert_array_equal(drawn[0][:2], drawn[1])
+    low, high = TASK.torque_limit_range
+    assert len(set(drawn[0])) == 4 and ((drawn[0] > low) & (drawn[0] < high)).all()
+    with pytest.raises(ValueError, match="positive"):
+        VectorTorqueEnv(TASK, torque_limit=-1.0)

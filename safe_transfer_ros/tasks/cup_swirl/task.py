@@ -11,11 +11,12 @@ import math
 
 import numpy as np
 
-from safe_transfer_ros.tasks.task import Array, Task, register
+from safe_transfer_ros.tasks.task import Array, register
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 
 
 @register("pr2_cup_swirl")
-class CupSwirl(Task):
+class CupSwirl(TorqueTask):
     """Follow a circle, counter-clockwise seen from above, without tilting the cup.
 
     Observation (18): position - start (7, rad), velocity bounded to +-10 (7, rad/s), tool position in the

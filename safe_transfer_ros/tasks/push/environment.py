@@ -1,51 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pushing tasks as Gymnasium environments: one episode at a time, or many side by side.
-
-Importing this module registers `safe_transfer_ros/PandaPushTopple-v0`, `...Boundary-v0` and `...Obstacle-v0` for
-`gymnasium.make` and `gymnasium.make_vec(..., vectorization_mode="vector_entry_point")`.
-"""
+"""The pushing tasks as Gymnasium environments: one episode at a time, or many side by side."""
 
 from __future__ import annotations
 
-import functools
 import os
 from typing import Any
 
 import gymnasium
 import numpy as np
 import numpy.typing as npt
-from gymnasium.vector import AutoresetMode, VectorEnv
 
-from safe_transfer_ros.randomness import Purpose, fresh_seed, generator
 from safe_transfer_ros.robots.simulation import NOMINAL, Perturbation
 from safe_transfer_ros.tasks.push.frames import Camera
 from safe_transfer_ros.tasks.push.simulation import PushSimulation
 from safe_transfer_ros.tasks.push.task import Array, Flags, PushScene, PushTask
-from safe_transfer_ros.tasks.task import make
-
-ENVIRONMENT_IDS = {
-    "panda_push_topple": "safe_transfer_ros/PandaPushTopple-v0",
-    "panda_push_boundary": "safe_transfer_ros/PandaPushBoundary-v0",
-    "panda_push_obstacle": "safe_transfer_ros/PandaPushObstacle-v0",
-}
+from safe_transfer_ros.tasks.vector_environment import NumberedVectorEnv
 
 
-class PushVectorEnv(VectorEnv[Array, Array, Array]):
-    """Many episodes side by side, each replaced by the next as soon as it ends (`AutoresetMode.SAME_STEP`).
+class PushVectorEnv(NumberedVectorEnv):
+    """Many pushes side by side; see NumberedVectorEnv.
 
-    Episodes are numbered: a reset starts numbers 0 to E - 1, each that ends is followed by the next number not yet
-    used, lower rows first. Its number and the seed fix an episode's start.
-
-    Every info has, of shape (E,): "failure" and "success" of the state the step led to, "distance" (block to goal, m)
-    and "episode_number". Where an episode ended the observation is the next one's first; "final_obs" (E, k) has
-    what the step led to, and "_final_obs" tells in which rows.
+    Every info has besides, of shape (E,): "failure" of the state the step led to and "distance" (block to goal, m).
 
     Attributes:
       task: The task.
       simulation: Its scenes.
     """
-
-    metadata: dict[str, Any] = {"render_modes": []}
 
     def __init__(
         self,
@@ -65,130 +45,56 @@ class PushVectorEnv(VectorEnv[Array, Array, Array]):
           perturbation: How the robots differ from their description.
           torque_limit: Bound on every joint's torque beside its own effort limit, N·m.
           threads: Physics threads; None takes every core this process may use, up to E.
-          autoreset: Whether an episode that ends is followed by another. If not it stands still, without reward, as
-            it ended, until `reset`.
+          autoreset: See NumberedVectorEnv.
 
         Raises:
           ValueError: if a number is not positive.
         """
-        self.metadata = {
-            **self.metadata,
-            "autoreset_mode": AutoresetMode.SAME_STEP if autoreset else AutoresetMode.DISABLED,
-        }
-        self._autoreset = autoreset
-        self.task, self.num_envs = task, num_envs
+        super().__init__(task, num_envs, np.ones(task.action_size), autoreset=autoreset)
+        self.task = task
         threads = min(len(os.sched_getaffinity(0)), num_envs) if threads is None else threads
         self.simulation = PushSimulation(task, num_envs, perturbation, torque_limit=torque_limit, threads=threads)
-        self.single_observation_space, self.single_action_space = _spaces(task)
-        self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, num_envs)
-        self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, num_envs)
-        self._seed: int | None = None
-        self._episode = np.zeros(num_envs, dtype=np.int64)
-        self._steps = np.zeros(num_envs, dtype=np.int64)
-        self._next_episode = 0
+        self._limits = np.full(num_envs, np.inf)  # of torques: an action is none
         self._scene: PushScene | None = None
-        self._terminated, self._truncated = np.zeros((2, num_envs), dtype=np.bool_)
-
-    def reset(
-        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Array, dict[str, Any]]:
-        """Start an episode in every row.
-
-        Args:
-          seed: Seed of the run, kept until the next one is given; numbers start again with it. Without any the
-            run draws one.
-          options: "first_episode": the number of the first row's episode.
-
-        Returns:
-          Observations (E, k) and info; see the class.
-
-        Raises:
-          ValueError: if an option is unknown or the seed is a list: rows are told apart by their episode's number.
-        """
-        options = dict(options or {})
-        first = options.pop("first_episode", None)
-        if options:
-            raise ValueError(f"unknown reset options {sorted(options)}; known: first_episode")
-        if isinstance(seed, list):
-            raise ValueError("give one seed for all rows: each episode's number makes its start its own")
-        if seed is not None or self._seed is None:
-            self._seed = fresh_seed() if seed is None else int(seed)
-            self._next_episode = 0
-        if first is not None:
-            self._next_episode = int(first)
-        for row in range(self.num_envs):
-            self._start(row)
-        scene = self._scene = self.simulation.scenes()
-        return self.task.observe(scene), self._info(scene)
-
-    def step(  # type: ignore[override]  # flags are flags
-        self, actions: Array
-    ) -> tuple[Array, Array, Flags, Flags, dict[str, Any]]:
-        """Act for one control period in every row.
-
-        Args:
-          actions: Shape (E, action_size), fractions of the greatest speed.
-
-        Returns:
-          Observations (E, k), rewards, terminated, truncated, each (E,), and info; see the class.
-
-        Raises:
-          ValueError: if the shape is wrong or an action is not finite; nothing was stepped then.
-          RuntimeError: if `reset` was not called first.
-        """
-        if self._scene is None:
-            raise RuntimeError("no episode is running; call reset() first")
-        actions = np.asarray(actions, dtype=np.float64)
-        if actions.shape != (self.num_envs, self.task.action_size):
-            raise ValueError(f"actions must have shape {(self.num_envs, self.task.action_size)}, got {actions.shape}")
-        if not np.isfinite(actions).all():
-            raise ValueError("an action is not finite; nothing was stepped. A policy that proposes this has diverged")
-        task, before = self.task, self._scene
-        running = ~(self._terminated | self._truncated)
-        self.simulation.step(actions, running)
-        self._steps += running
-        scene = self.simulation.scenes()
-        reward, info = np.where(running, task.reward(before, scene), 0.0), self._info(scene)
-        terminated = (info["failure"] & task.ends_on_failure) | (info["success"] & task.ends_on_success)
-        truncated = ~terminated & (self._steps >= task.horizon)
-        observation = task.observe(scene)
-        ended = terminated | truncated
-        if self._autoreset and ended.any():
-            info["final_obs"], info["_final_obs"] = observation, ended
-            for row in np.flatnonzero(ended):
-                self._start(int(row))
-            scene = self.simulation.scenes()
-            observation = np.where(ended[:, None], task.observe(scene), observation)
-        else:
-            self._terminated, self._truncated = terminated.copy(), truncated.copy()
-        self._scene = scene
-        return observation, reward, terminated, truncated, info
 
     def close_extras(self, **kwargs: Any) -> None:
         """End the physics threads."""
         self.simulation.close()
 
-    def _start(self, row: int) -> None:
-        assert self._seed is not None
-        self._episode[row] = self._next_episode
-        self._steps[row] = 0
-        self._terminated[row] = self._truncated[row] = False
-        self.simulation.place(row, self.task.start(generator(Purpose.INITIAL_STATE, self._seed, self._next_episode)))
-        self._next_episode += 1
+    def _place(self, row: int, rng: np.random.Generator) -> None:
+        self.simulation.place(row, self.task.start(rng))
+        self._scene = None
 
-    def _info(self, scene: PushScene) -> dict[str, Any]:
+    def _look(self) -> Array:
+        return self.task.observe(self._seen())
+
+    def _advance(self, actions: Array, running: Flags) -> tuple[Array, Flags, dict[str, Any]]:
+        before = self._seen()
+        self.simulation.step(actions, running)
+        scene = self._scene = self.simulation.scenes()
+        return self.task.reward(before, scene), self.task.over(scene), {"applied": np.clip(actions, -1.0, 1.0)}
+
+    def _seen(self) -> PushScene:
+        if self._scene is None:
+            self._scene = self.simulation.scenes()
+        return self._scene
+
+    def _info(self) -> dict[str, Any]:
+        scene = self._seen()
+        failure = self.task.failed(scene)
         return {
-            "failure": self.task.failed(scene),
+            "failure": failure,
+            "cost": failure.astype(np.float64),
             "success": self.task.succeeded(scene),
             "distance": self.task.distance_to_goal(scene),
-            "episode_number": self._episode.copy(),
+            "torque_limit": self._limits,
         }
 
 
 class PushEnv(gymnasium.Env[Array, Array]):
     """One episode at a time; the same numbers as a row of PushVectorEnv gives.
 
-    Info has "failure", "success", "distance" and "episode_number" as there, as single values.
+    Info is that of the only row there, as single values.
 
     Attributes:
       task: The task.
@@ -213,7 +119,8 @@ class PushEnv(gymnasium.Env[Array, Array]):
             raise ValueError(f"render_mode must be one of {self.metadata['render_modes']}, got {render_mode!r}")
         self.task, self.render_mode = task, render_mode
         self._one = PushVectorEnv(task, 1, perturbation, torque_limit=torque_limit, threads=1, autoreset=False)
-        self.observation_space, self.action_space = _spaces(task)
+        self.observation_space = self._one.single_observation_space
+        self.action_space = self._one.single_action_space
         self._running = False
         self._camera: Camera | None = None
 
@@ -268,32 +175,6 @@ class PushEnv(gymnasium.Env[Array, Array]):
             self._camera = None
 
 
-def _spaces(task: PushTask) -> tuple[gymnasium.Space[Array], gymnasium.Space[Array]]:
-    """Observation and action space of one episode."""
-    return (
-        gymnasium.spaces.Box(-np.inf, np.inf, (task.observation_size,), dtype=np.float64),
-        gymnasium.spaces.Box(-1.0, 1.0, (task.action_size,), dtype=np.float64),
-    )
-
-
 def _single(info: dict[str, Any]) -> dict[str, Any]:
     """The only row of each entry."""
-    return {key: values[0].item() for key, values in info.items()}
-
-
-def _env(name: str, *, reward: str | None = None, **settings: Any) -> PushEnv:
-    return PushEnv(make(name, PushTask, reward=reward), **settings)
-
-
-def _vector_env(name: str, *, num_envs: int = 1, reward: str | None = None, **settings: Any) -> PushVectorEnv:
-    return PushVectorEnv(make(name, PushTask, reward=reward), num_envs, **settings)
-
-
-for _name, _id in ENVIRONMENT_IDS.items():
-    if _id not in gymnasium.registry:
-        # The environment truncates itself: Gymnasium's own time limit would not know the task's horizon.
-        gymnasium.register(
-            _id,
-            entry_point=functools.partial(_env, _name),
-            vector_entry_point=functools.partial(_vector_env, _name),
-        )
+    return {key: values[0] if values.ndim > 1 else values[0].item() for key, values in info.items()}

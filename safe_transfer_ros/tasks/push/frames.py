@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Offscreen images of pushing scenes. MuJoCo draws with the library that MUJOCO_GL names (egl, osmesa or glfw)."""
+"""Offscreen images of pushing scenes. MuJoCo draws with the library that MUJOCO_GL names (egl, osmesa or glfw).
+
+Where there is no screen and MUJOCO_GL says nothing, this package chooses egl (robots/__init__.py).
+"""
 
 from __future__ import annotations
+
+import weakref
 
 import mujoco
 import numpy as np
@@ -29,6 +34,8 @@ class Camera:
         model.geom_rgba[model.geom("table").id] = _TABLE
         self._data = mujoco.MjData(model)
         self._renderer = mujoco.Renderer(model, height, width)
+        # At the end of a process, before the library that draws is gone, also if nobody closes this.
+        self._closing = weakref.finalize(self, self._renderer.close)
         self._view = mujoco.MjvCamera()
         self._view.lookat[:] = np.add(simulation.task.table_centre, (-0.14, 0.0, 0.14))
         self._view.distance, self._view.azimuth, self._view.elevation = 1.2, 125.0, -24.0
@@ -53,7 +60,7 @@ class Camera:
 
     def close(self) -> None:
         """Close the renderer."""
-        self._renderer.close()
+        self._closing()
 
     def _outline(
         self, x: float, y: float, z: float, half_x: float, half_y: float, colour: tuple[float, float, float, float]

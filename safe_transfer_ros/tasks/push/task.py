@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,11 @@ import numpy.typing as npt
 from safe_transfer_ros.robots.task_space import Leash
 from safe_transfer_ros.tasks.push.contact import ball_gap, box_gap
 from safe_transfer_ros.tasks.push.rotations import turned_by
-from safe_transfer_ros.tasks.task import Outcome, RobotTask, Seen
+from safe_transfer_ros.tasks.robot_task import Outcome, RobotTask, Seen
+
+if TYPE_CHECKING:
+    from gymnasium import Env
+    from gymnasium.vector import VectorEnv
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -111,6 +115,7 @@ class PushTask(RobotTask):
     horizon = 500
     gamma = 0.99
     observation_size = 21
+    has_goal = True
 
     # Nearer to the base joint 4 comes to its limit, farther away the arm to its length.
     table_centre: ClassVar[tuple[float, float, float]] = (0.55, 0.0, 0.0)
@@ -139,6 +144,22 @@ class PushTask(RobotTask):
         self.reward_kind = self.default_reward if reward is None else reward
         if self.reward_kind not in REWARDS:
             raise ValueError(f"reward must be one of {REWARDS}, got {self.reward_kind!r}")
+
+    @classmethod
+    def single_environment(cls, *, reward: str | None = None, **settings: Any) -> Env[Array, Array]:
+        """See `Task.single_environment`; the other settings are those of `PushEnv`."""
+        from safe_transfer_ros.tasks.push.environment import PushEnv
+
+        return PushEnv(cls(reward=reward), **settings)
+
+    @classmethod
+    def vector_environment(
+        cls, num_envs: int, *, reward: str | None = None, **settings: Any
+    ) -> VectorEnv[Array, Array, Array]:
+        """See `Task.vector_environment`; the other settings are those of `PushVectorEnv`."""
+        from safe_transfer_ros.tasks.push.environment import PushVectorEnv
+
+        return PushVectorEnv(cls(reward=reward), num_envs, **settings)
 
     @property
     def leash(self) -> Leash:

@@ -133,6 +133,9 @@ class PushObstacle(PushTask):
     tool_box = ((-0.21, -0.18, 0.02), (0.21, 0.18, 0.15))
     leash_length = 0.08
     goal_distance = 0.05
+    # Sparse, every step away from the goal costs 1: an episode that a failure cuts short would be the better one.
+    learning_settings = {"reward": "dense"}
+    failure_cost = 5.0
     unsafety_limit = 0.5
     unsafety_text = "obstacle touched"
     unsafety_unit = ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,13 +40,13 @@ class CscCheckpoints:
         """
         assert learner.critic is not None
         self._folder.mkdir(parents=True, exist_ok=True)
-        seen = learner.critic.seen
+        buffer = learner.critic.buffer
         fresh, state = io.BytesIO(), io.BytesIO()
-        np.savez(fresh, **{name: column[self._kept :] for name, column in seen.items()})  # type: ignore[arg-type]
+        np.savez(fresh, **buffer.since(self._kept))  # type: ignore[arg-type]
         torch.save(learner.state(), state)
         write_atomically(self._path(version, "npz"), fresh.getvalue())
         write_atomically(self._path(version, "pt"), state.getvalue())
-        self._kept = len(seen["cost"])
+        self._kept = buffer.added
 
     def restore(self, learner: Learner, version: int) -> None:
         """Bring a learner to where the run was behind `version` iterations.
@@ -53,19 +54,19 @@ class CscCheckpoints:
         Raises:
           CheckpointError: one line, which file cannot be used.
         """
-        parts: list[dict[str, NDArray[np.float32]]] = []
+        parts: list[dict[str, NDArray[Any]]] = []
         path = self._path(version, "pt")
         try:
             state = torch.load(path, weights_only=True)
             for number in range(1, version + 1):
                 path = self._path(number, "npz")
                 with np.load(path, allow_pickle=False) as file:
-                    parts.append(dict(file))
-            seen = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-            learner.restore(state, seen)
+                    # Before there was one schema of transitions, s' was called "following".
+                    parts.append({"next_observation" if name == "following" else name: file[name] for name in file})
+            learner.restore(state, parts)
         except Exception as error:  # torch, pickle, numpy and zipfile raise each its own
             raise CheckpointError(f"a run of CSC cannot be resumed: {path} cannot be used ({_line(error)})") from error
-        self._kept = len(seen["cost"])
+        self._kept = sum(len(part["cost"]) for part in parts)
 
     def _path(self, version: int, suffix: str) -> Path:
         return self._folder / f"csc_{version:05d}.{suffix}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,9 @@ from safe_transfer_ros.algorithms.trpo import TrpoBatch, trpo_update
 from safe_transfer_ros.critics.online import OnlineCritic
 from safe_transfer_ros.learning.advantages import AdvantageSettings, estimate, standardised
 from safe_transfer_ros.learning.environment import ConstrainedEnvironment
-from safe_transfer_ros.learning.rollouts import ConstrainedRollouts
+from safe_transfer_ros.learning.evaluation import Evaluation, evaluate
+from safe_transfer_ros.learning.rollouts import Rollouts
+from safe_transfer_ros.learning.transitions import Columns
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.gaussian import initial_parameters
 from safe_transfer_ros.policies.weights import Architecture, Parameters
@@ -70,15 +72,6 @@ class EpochRecord:
 
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(EpochRecord))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """A policy, and its gate, in episodes that nothing is learned from."""
-
-    mean_return: float
-    failures_per_episode: float
-    success_rate: float
 
 
 class Learner:
@@ -160,15 +153,15 @@ class Learner:
                 steps + rollouts.steps,
                 failures + rollouts.failures,
             )
-            judged = _judged(rollouts)
+            found = Evaluation.of(rollouts)
             yield EpochRecord(
                 epoch=epoch,
                 episodes=episodes,
                 steps=steps,
-                mean_return=judged.mean_return,
-                failures_per_episode=judged.failures_per_episode,
+                mean_return=found.mean_return,
+                failures_per_episode=found.failures_per_episode,
                 cumulative_failures=failures,
-                success_rate=judged.success_rate,
+                success_rate=found.success_rate,
                 gated=float(rollouts.gated.sum()) / rollouts.steps,
                 epsilon=float("nan") if gate is None else gate.settings.epsilon,
                 multiplier=self.multiplier,
@@ -178,7 +171,7 @@ class Learner:
             )
             epoch += 1
 
-    def learn(self, rollouts: ConstrainedRollouts, epoch: int) -> float:
+    def learn(self, rollouts: Rollouts, epoch: int) -> float:
         """Learn from an epoch's rollouts: critic, multiplier, policy.
 
         Returns:
@@ -192,7 +185,7 @@ class Learner:
         critic = {} if self._critic is None else self._critic.state()
         return {"multiplier": self.multiplier, "failure_rate": self._failure_rate, "critic": critic}
 
-    def restore(self, state: Mapping[str, Any], seen: Mapping[str, NDArray[np.float32]]) -> None:
+    def restore(self, state: Mapping[str, Any], seen: Iterable[Columns]) -> None:
         """Go on exactly: `learn` then does what it would have done."""
         self.multiplier, self._failure_rate = float(state["multiplier"]), float(state["failure_rate"])
         if self._critic is not None:
@@ -218,16 +211,15 @@ class Learner:
             self._failure_rate, gamma=settings.cost_gamma, chi=settings.chi, floor=settings.epsilon_floor
         )
 
-    def evaluate(self, episodes: int) -> Judgement:
-        """Judge the policy as it is now, behind its gate, by episodes that it does not learn from."""
-        rollouts = self._environment.rollout(
+    def evaluate(self, episodes: int) -> Evaluation:
+        """Evaluate the policy as it is now, behind its gate, in episodes that it does not learn from."""
+        return evaluate(
             GaussianPolicy(self.parameters),
+            self._environment,
             episodes=episodes,
             seed=self._seed,
-            first_episode=FirstEpisode.EVALUATION,
             gate=self._gate(generator(Purpose.GATE_OF_EVALUATION, self._seed)),
         )
-        return _judged(rollouts)
 
     def _seed_critic(self, critic: OnlineCritic) -> None:
         """Labelled tuples of the first policy, not counted as episodes of the run."""
@@ -245,7 +237,7 @@ class Learner:
         mask = MaskSettings(epsilon=self.epsilon, max_samples=self._settings.max_samples)
         return MaskedPolicyGate(self._critic, self._environment.action_bound, mask, noise.standard_normal)
 
-    def _learn(self, rollouts: ConstrainedRollouts, epoch: int) -> float:
+    def _learn(self, rollouts: Rollouts, epoch: int) -> float:
         """Critic, multiplier, policy; gives the KL of the policy's step."""
         settings, update = self._settings, self._method.update
         rewards = standardised(
@@ -274,7 +266,7 @@ class Learner:
         self.multiplier = next_multiplier(self.multiplier, violation, settings.multiplier_rate)
         return kl
 
-    def _cost_advantages(self, rollouts: ConstrainedRollouts, epoch: int) -> Array:
+    def _cost_advantages(self, rollouts: Rollouts, epoch: int) -> Array:
         settings = self._settings
         if self._critic is None:
             found = estimate(rollouts, rollouts.costs, AdvantageSettings(gamma=settings.cost_gamma, lam=settings.lam))
@@ -289,7 +281,7 @@ class Learner:
         self.parameters = found.parameters
         return found.kl
 
-    def _bias(self, rollouts: ConstrainedRollouts) -> float:
+    def _bias(self, rollouts: Rollouts) -> float:
         """How far the critic foretold more failures than came, from the episodes' first actions."""
         if self._critic is None or not self._critic.learned:
             return float("nan")
@@ -298,18 +290,10 @@ class Learner:
         return float(foretold.mean() - (rollouts.costs @ discount).mean())
 
 
-def _batch(rollouts: ConstrainedRollouts, advantages: Array) -> TrpoBatch:
+def _batch(rollouts: Rollouts, advantages: Array) -> TrpoBatch:
     valid = rollouts.valid
     return TrpoBatch(
         observations=rollouts.observations[:, :-1][valid].astype(np.float32),
         actions=rollouts.actions[valid].astype(np.float32),
         advantages=advantages.astype(np.float32),
-    )
-
-
-def _judged(rollouts: ConstrainedRollouts) -> Judgement:
-    return Judgement(
-        mean_return=float((rollouts.rewards * rollouts.valid).sum(axis=1).mean()),
-        failures_per_episode=rollouts.failures / len(rollouts.lengths),
-        success_rate=float(rollouts.succeeded.mean()),
     )

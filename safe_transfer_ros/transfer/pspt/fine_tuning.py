@@ -30,7 +30,8 @@ from safe_transfer_ros.safety.limit.rules import Evidence
 from safe_transfer_ros.safety.limit.standstill import marked
 from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings, TorqueLimitGovernor
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
-from safe_transfer_ros.tasks.task import RobotTask, Task
+from safe_transfer_ros.tasks.robot_task import RobotTask
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import EpisodeBatch, Policy
 
 Array = NDArray[np.float64]
@@ -169,7 +170,7 @@ class Environment(Protocol):
     """What rolls out whole batches of episodes: `VectorTorqueEnv`, or `WorkerRollouts` with the same numbers."""
 
     @property
-    def task(self) -> Task:
+    def task(self) -> TorqueTask:
         """What is to be done."""
         ...
 
@@ -248,7 +249,7 @@ def fine_tune(
         iteration += 1
 
 
-def _evidence(batch: EpisodeBatch, updated: Parameters, task: Task, still: Sequence[bool]) -> Evidence:
+def _evidence(batch: EpisodeBatch, updated: Parameters, task: TorqueTask, still: Sequence[bool]) -> Evidence:
     """What the governor's rules beyond the paper's ask for; `still`: which episodes are no evidence."""
     joints = batch.mean.shape[-1]
     after = GaussianPolicy(updated)

@@ -23,7 +23,7 @@ from safe_transfer_ros.policies.gaussian import initial_parameters
 from safe_transfer_ros.policies.weights import Architecture, Parameters
 from safe_transfer_ros.randomness import Purpose, generator, integer_seed
 from safe_transfer_ros.safety.limit.unsafety import unsafety_rate
-from safe_transfer_ros.tasks.task import Task
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
 from safe_transfer_ros.transfer.pspt.fine_tuning import PolicyUpdate, PsptSettings, improve_from_rollouts
 
@@ -92,7 +92,7 @@ TIME_COLUMNS = ("rollout_s", "update_s")
 COLUMNS = tuple(field.name for field in dataclasses.fields(BatchRecord))
 
 
-def start(task: Task, settings: PretrainSettings) -> Progress:
+def start(task: TorqueTask, settings: PretrainSettings) -> Progress:
     """A run before its first batch."""
     return Progress(
         batches=0,
@@ -100,7 +100,7 @@ def start(task: Task, settings: PretrainSettings) -> Progress:
     )
 
 
-def architecture(task: Task, settings: PretrainSettings) -> Architecture:
+def architecture(task: TorqueTask, settings: PretrainSettings) -> Architecture:
     """Sizes of the policy for a task."""
     return Architecture(
         observation_size=task.observation_size,
@@ -110,7 +110,7 @@ def architecture(task: Task, settings: PretrainSettings) -> Architecture:
 
 
 def pretrain(
-    task: Task, settings: PretrainSettings, progress: Progress, *, threads: int | None = None
+    task: TorqueTask, settings: PretrainSettings, progress: Progress, *, threads: int | None = None
 ) -> Iterator[tuple[Progress, BatchRecord]]:
     """Train without end; the caller stops when it has enough.
 
@@ -144,7 +144,10 @@ def pretrain(
             )
             between = time.perf_counter()
             update = improve_from_rollouts(
-                parameters, from_batch(rolled), learning, integer_seed(Purpose.POLICY_UPDATE, settings.seed, batch)
+                parameters,
+                from_batch(rolled, environment.task),
+                learning,
+                integer_seed(Purpose.POLICY_UPDATE, settings.seed, batch),
             )
             parameters = update.parameters
             record = _record(batch, rolled, update, task, between - started, time.perf_counter() - between)
@@ -153,7 +156,7 @@ def pretrain(
 
 
 def _record(
-    batch: int, rolled: EpisodeBatch, update: PolicyUpdate, task: Task, rollout_s: float, update_s: float
+    batch: int, rolled: EpisodeBatch, update: PolicyUpdate, task: TorqueTask, rollout_s: float, update_s: float
 ) -> BatchRecord:
     return BatchRecord(
         batch=batch,

@@ -20,7 +20,7 @@ from safe_transfer_ros.configuration import ConfigurationError, build
 from safe_transfer_ros.files import CsvTable, FolderLock, write_atomically
 from safe_transfer_ros.policies import weights
 from safe_transfer_ros.randomness import SCHEME
-from safe_transfer_ros.tasks.task import Task
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.transfer.pspt.pretraining import (
     BatchRecord,
     PretrainSettings,
@@ -55,7 +55,7 @@ class PretrainRun:
       records: The learning curve so far.
     """
 
-    def __init__(self, folder: Path, task: Task, settings: PretrainSettings, *, resume: bool) -> None:
+    def __init__(self, folder: Path, task: TorqueTask, settings: PretrainSettings, *, resume: bool) -> None:
         """Create the directory, or take up an earlier run.
 
         Args:
@@ -154,11 +154,11 @@ def read_curve(path: Path) -> list[BatchRecord]:
     return records
 
 
-def _configuration(task: Task, settings: PretrainSettings) -> dict[str, Any]:
+def _configuration(task: TorqueTask, settings: PretrainSettings) -> dict[str, Any]:
     return {"task": task.name, "random_streams": SCHEME, **dataclasses.asdict(settings)}
 
 
-def _check_same(config: Path, task: Task, settings: PretrainSettings) -> None:
+def _check_same(config: Path, task: TorqueTask, settings: PretrainSettings) -> None:
     """Refuse to resume under other settings than the run began with."""
     try:
         earlier = read_yaml(config)

@@ -19,6 +19,7 @@ from safe_transfer_ros.tasks.push.scripted import ScriptedPush, past_obstacle
 from safe_transfer_ros.tasks.push.task import PushScene, PushTask, motion_between
 from safe_transfer_ros.tasks.push.tasks import PushBoundary, PushObstacle, PushTopple
 from safe_transfer_ros.tasks.task import available, make
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 
 TOPPLE, BOUNDARY, OBSTACLE = PushTopple(), PushBoundary(), PushObstacle()
 
@@ -214,7 +215,9 @@ def test_poses_tell_how_a_body_moved() -> None:
 
 def test_tasks_are_known_by_name_and_not_mistaken_for_torque_tasks() -> None:
     names = ("panda_push_boundary", "panda_push_obstacle", "panda_push_topple")
-    assert available(PushTask) == names and not set(names) & set(available())
+    assert (
+        available(PushTask) == names and not set(names) & set(available(TorqueTask)) and set(names) < set(available())
+    )
     assert isinstance(make("panda_push_topple", PushTask, reward="sparse"), PushTopple)
-    with pytest.raises(ValueError, match="'panda_push_topple' is no Task"):
-        make("panda_push_topple")
+    with pytest.raises(ValueError, match="'panda_push_topple' is no TorqueTask"):
+        make("panda_push_topple", TorqueTask)

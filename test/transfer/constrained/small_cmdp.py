@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linprog
 
-from safe_transfer_ros.learning.rollouts import ConstrainedRollouts
+from safe_transfer_ros.learning.rollouts import Rollouts
 
 CAREFUL = np.array([0.2, 0.6, 0.3, 0.5])
 BOLD = np.array([1.0, 1.0, 1.0, 1.0])
@@ -57,7 +57,7 @@ class SmallCmdp:
     def __exit__(self, *_):
         return None
 
-    def rollout(self, policy, *, episodes, seed, first_episode=0, gate=None) -> ConstrainedRollouts:
+    def rollout(self, policy, *, episodes, seed, first_episode=0, gate=None) -> Rollouts:
         rng = np.random.default_rng([seed, 0, first_episode])
         observations = np.broadcast_to(np.eye(STAGES + 1), (episodes, STAGES + 1, STAGES + 1)).copy()
         actions, rewards, costs = (np.zeros((episodes, STAGES, *end)) for end in ((1,), (), ()))
@@ -79,7 +79,7 @@ class SmallCmdp:
             lengths[failed] = stage + 1
             alive &= ~failed
         ended[np.arange(episodes), lengths - 1] = True
-        return ConstrainedRollouts(
+        return Rollouts(
             observations=observations,
             actions=actions,
             rewards=rewards,

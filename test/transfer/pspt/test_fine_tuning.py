@@ -23,7 +23,8 @@ from safe_transfer_ros.safety.limit.torque_limit import (
     limit_change_risk,
     policy_change_risk,
 )
-from safe_transfer_ros.tasks.task import Task, make
+from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import VectorTorqueEnv
 from safe_transfer_ros.transfer.pspt.fine_tuning import FineTuneStep, PsptSettings, fine_tune, improve
 
@@ -31,7 +32,7 @@ PERIOD_NS = 50_000_000
 
 
 @pytest.fixture(scope="module")
-def task() -> Task:
+def task() -> TorqueTask:
     return make("pr2_cup_swirl")
 
 
@@ -42,7 +43,7 @@ def parameters() -> Parameters:
 
 
 @pytest.fixture
-def environment(task: Task):
+def environment(task: TorqueTask):
     with VectorTorqueEnv(task, PERTURBATIONS["light_sticky"], threads=1) as made:
         yield made
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from safe_transfer_ros.policies import weights
-from safe_transfer_ros.tasks.task import Task, make
+from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.transfer.pspt import pretraining_run as pretrain_run
 from safe_transfer_ros.transfer.pspt.pretraining import (
     TIME_COLUMNS,
@@ -27,12 +28,12 @@ SETTINGS = PretrainSettings(episodes=3, hidden_layers=2, hidden_units=16, seed=4
 
 
 @pytest.fixture(scope="module")
-def task() -> Task:
+def task() -> TorqueTask:
     return make("pr2_cup_swirl")
 
 
 @pytest.fixture(scope="module")
-def history(task: Task) -> list[tuple[Progress, BatchRecord]]:
+def history(task: TorqueTask) -> list[tuple[Progress, BatchRecord]]:
     return list(islice(pretrain(task, SETTINGS, start(task, SETTINGS), threads=1), 4))
 
 
@@ -44,7 +45,9 @@ def timeless(record: BatchRecord) -> BatchRecord:
     return dataclasses.replace(record, **dict.fromkeys(TIME_COLUMNS, 0.0))
 
 
-def open_run(folder: Path, task: Task, *, resume: bool = False, settings: PretrainSettings = SETTINGS) -> PretrainRun:
+def open_run(
+    folder: Path, task: TorqueTask, *, resume: bool = False, settings: PretrainSettings = SETTINGS
+) -> PretrainRun:
     return PretrainRun(folder, task, settings, resume=resume)
 
 
