@@ -191,13 +191,7 @@ class FineTuningGraph:
 
     def _configured(self, given: Mapping[str, str]) -> tuple[Parameters, dict[str, str]]:
         """Parameters as files and arguments give them, and the arguments that the graph handles itself."""
-        parameters, own = apply_arguments(self._layers(given), given, self.arguments)
-        if own["robot"] == "hardware" and "e_stop_lease" not in parameters.get("safety_filter", {}):
-            raise ConfigurationError(
-                "robot:=hardware needs safety_filter.e_stop_lease, and nothing sets it: seconds where a stop button "
-                "publishes safety_filter/e_stop, or off where it does not"
-            )
-        return parameters, own
+        return apply_arguments(self._layers(given), given, self.arguments)
 
     def _layers(self, given: Mapping[str, str]) -> Parameters:
         """The configuration file, on hardware with ours for hardware and the robot's on top.

@@ -17,8 +17,8 @@ from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.middleware.numbered import NumberedMessages
 from safe_transfer_ros.middleware.publishers import identities
 from safe_transfer_ros.safety.filter.speakers import Speakers
+from safe_transfer_ros.topic_names import JOINT_STATES
 
-TOPIC = "joint_states"
 _LONGEST = 65_536  # bytes: what is longer is not looked into, and taken for ours
 
 
@@ -39,13 +39,16 @@ class JointStatePublishers:
 
     def look(self, now_ns: int) -> None:
         """Take in who publishes, and what, up to steady time `now_ns`."""
-        if self._node.count_publishers(TOPIC) <= 1:
+        if self._node.count_publishers(JOINT_STATES) <= 1:
             self.close()
             return
-        present = identities(self._node, TOPIC)
+        present = identities(self._node, JOINT_STATES)
         if self._messages is None:
             profile = (qos.PROPOSALS, qos.VIEW)
-            name, topic = f"{self._node.get_name()}_joint_states", self._node.resolve_topic_name(TOPIC)
+            name, topic = (
+                f"{self._node.get_name()}_joint_states",
+                self._node.resolve_topic_name(JOINT_STATES),
+            )
             self._messages = NumberedMessages(self._node, name, JointState, topic, profile, raw=True)
         if present != self._present:
             self._present = present
@@ -62,7 +65,8 @@ class JointStatePublishers:
         """Why it is not known that one alone speaks of our joints; None where it is."""
         if self._messages is None or self._speakers.told_apart(now_ns):
             return None
-        return f"{TOPIC} has {len(self._present)} publishers, and not each was heard to speak of other joints than ours"
+        count = len(self._present)
+        return f"{JOINT_STATES} has {count} publishers, and not each was heard to speak of other joints than ours"
 
     def _ours(self, data: bytes) -> bool:
         if len(data) > _LONGEST:

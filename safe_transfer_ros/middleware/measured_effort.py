@@ -13,7 +13,7 @@ from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 
-from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware import topics
 from safe_transfer_ros.robots.description import RobotDescription
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 
@@ -41,7 +41,7 @@ class MeasuredEffort:
             self._gravity = dynamics.ArmDynamics(robot).gravity_torque
         self._data = b""
         self.heard_ns = 0
-        node.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM, raw=True)
+        topics.JOINT_STATES.listen(node, self._on_joint_state, raw=True)
 
     def _on_joint_state(self, data: bytes) -> None:
         self._data, self.heard_ns = data, time.monotonic_ns()

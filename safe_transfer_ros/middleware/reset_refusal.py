@@ -6,7 +6,7 @@ from __future__ import annotations
 from rclpy.node import Node
 from safe_transfer_msgs.msg import FilterStatus, SafetyDecision
 
-from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware import topics
 
 _MOVING = (SafetyDecision.MODE_ARMED, SafetyDecision.MODE_HOLDING)
 
@@ -28,7 +28,7 @@ class ResetRefusal:
         """
         self._mode: int | None = None
         self._needed = "safety_filter" in graph
-        node.create_subscription(FilterStatus, "safety_filter/status", self._on_status, qos.LATCHED)
+        topics.FILTER_STATUS.listen(node, self._on_status)
 
     def _on_status(self, message: FilterStatus) -> None:
         self._mode = message.mode

@@ -8,12 +8,10 @@ from collections.abc import Callable
 from rclpy.node import Node
 from std_msgs.msg import Bool
 
-from safe_transfer_ros.middleware import clock, qos
+from safe_transfer_ros.middleware import clock, qos, topics
 from safe_transfer_ros.middleware.numbered import NumberedMessages
 from safe_transfer_ros.middleware.publishers import identities
 from safe_transfer_ros.safety.filter.stop_buttons import StopButtons
-
-TOPIC = "safety_filter/e_stop"
 
 
 class StopTopic:
@@ -34,11 +32,11 @@ class StopTopic:
             node,
             f"{node.get_name()}_e_stop",
             Bool,
-            node.resolve_topic_name(TOPIC),
+            node.resolve_topic_name(topics.EXTERNAL_STOP.name),
             (qos.PROPOSALS, qos.VIEW, qos.LATCHED_RECORD),
         )
         for profile in (qos.PROPOSALS, qos.VIEW):
-            node.create_subscription(Bool, TOPIC, self._on_message, profile)
+            topics.EXTERNAL_STOP.listen(node, self._on_message, profile)
         self._present: frozenset[tuple[int, ...]] = frozenset()
         self._press = False  # heard without its number, and not yet with it
 
@@ -52,7 +50,7 @@ class StopTopic:
 
     def look(self, now_ns: int) -> None:
         """Take in what was said, and who is there, up to steady time `now_ns`."""
-        present = identities(self._node, TOPIC)
+        present = identities(self._node, topics.EXTERNAL_STOP.name)
         if present != self._present:
             if present - self._present:
                 self._messages.settle(now_ns)

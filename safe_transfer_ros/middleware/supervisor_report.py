@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
-from safe_transfer_ros.middleware import qos, topics
+from safe_transfer_ros.middleware import topics
 from safe_transfer_ros.middleware.state_publisher import StatePublisher
 from safe_transfer_ros.safety.supervisor.rest_effort import Rest
 
@@ -66,7 +66,7 @@ class SupervisorReport:
         """
         self._node, self._hardware, self._fixed = node, hardware, dict(fixed)
         self._status = StatePublisher(node, topics.SUPERVISOR_STATUS)
-        self._diagnostics = node.create_publisher(DiagnosticArray, "diagnostics", qos.STREAM)
+        self._diagnostics = topics.DIAGNOSTICS.advertise(node)
         self._last: object = None
 
     def tell(self, told: Told) -> None:

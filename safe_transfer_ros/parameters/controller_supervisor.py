@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from safe_transfer_ros.configuration import setting
+from safe_transfer_ros.topic_names import ROBOT_DESCRIPTION
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +16,7 @@ class SupervisorParameters:
     controller_manager: str = setting("controller_manager", "Node name of ros2_control's controller_manager")
     joint_state_broadcaster: str = setting("joint_state_broadcaster", "Controller that publishes joint_states")
     robot_description: str = setting(
-        "robot_description", "Topic of the description that controller_manager was given: it decides what a stop leaves"
+        ROBOT_DESCRIPTION, "Topic of the description that controller_manager was given: it decides what a stop leaves"
     )
     fallback_controller: str = setting(
         "", "Controller to activate in the place of ours when that is stopped, where the arm has one; empty: none"

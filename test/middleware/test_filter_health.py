@@ -10,11 +10,12 @@ PROGRAM = """
 import sys
 from safe_transfer_ros.middleware.filter_health import FilterHealth
 from safe_transfer_ros.middleware.filter_rules import filter_rules
-from safe_transfer_ros.parameters.settings import ExperimentSettings, FilterSettings
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
+from safe_transfer_ros.parameters.safety_filter import FilterParameters
 from safe_transfer_ros.tasks.deployment import in_graph
 
 graph = in_graph("pr2_cup_swirl")
-rules = filter_rules(ExperimentSettings(), FilterSettings(), graph, graph.view(0, lockstep=True), None)
+rules = filter_rules(ExperimentParameters(), FilterParameters(), graph, graph.view(0, lockstep=True), None)
 health = FilterHealth()
 health.warm(rules)
 assert (health.cycles, health.latency_us(), dict(health.reasons())) == (0, None, {}), "nothing is counted by it"

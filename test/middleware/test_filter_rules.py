@@ -7,10 +7,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from safe_transfer_ros.parameters.settings import ExperimentSettings, FilterSettings
 
 from safe_transfer_ros.configuration import ConfigurationError
-from safe_transfer_ros.middleware.filter_rules import filter_rules, rule_settings
+from safe_transfer_ros.middleware.filter_rules import filter_rules
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
+from safe_transfer_ros.parameters.safety_filter import FilterParameters
 from safe_transfer_ros.safety.filter.proposal import Proposal
 from safe_transfer_ros.safety.reasons import Mode, Reason
 from safe_transfer_ros.tasks.deployment import in_graph
@@ -22,7 +23,7 @@ MS = 1_000_000
 
 @pytest.mark.parametrize("lockstep", [True, False])
 def test_the_rules_go_by_the_parameters(lockstep: bool) -> None:
-    given = FilterSettings(
+    given = FilterParameters(
         action_timeout=0.11,
         trip_timeout=0.6,
         joint_state_timeout=0.07,
@@ -34,20 +35,20 @@ def test_the_rules_go_by_the_parameters(lockstep: bool) -> None:
         stop_damping=0.02,
         stop_damping_time=0.3,
     )
-    rules = rule_settings(given, lockstep=lockstep, period_s=0.004)
+    rules = given.rule_settings(lockstep=lockstep, state_period_s=0.004)
     assert (rules.action_timeout_s, rules.trip_timeout_s, rules.joint_state_timeout_s) == (0.11, 0.6, 0.07)
     assert (rules.frozen_timeout_s, rules.object_timeout_s, rules.object_frozen_timeout_s) == (0.3, 0.25, 1.5)
     assert (rules.torque_rate_limit, rules.clamp, rules.state_period_s) == (700.0, "scale", 0.004)
     assert rules.stop_damping == (0.0 if lockstep else 0.02) and rules.stop_damping_time_s == 0.3
-    assert rule_settings(given, lockstep=lockstep, period_s=0.05).joint_state_timeout_s == 0.125, (
+    assert given.rule_settings(lockstep=lockstep, state_period_s=0.05).joint_state_timeout_s == 0.125, (
         "two and a half periods"
     )
 
 
 def rules(settings: dict[str, object] | None = None, **experiment: object):
-    chosen = ExperimentSettings(mode=experiment.pop("mode", "realtime"), **experiment)
+    chosen = ExperimentParameters(mode=experiment.pop("mode", "realtime"), **experiment)
     view = GRAPH.view(0, lockstep=chosen.lockstep)
-    return filter_rules(chosen, FilterSettings(**settings or {}), GRAPH, view, None)
+    return filter_rules(chosen, FilterParameters(**settings or {}), GRAPH, view, None)
 
 
 @pytest.mark.parametrize(("mode", "factor"), [("realtime", 10.0), ("lockstep", 100.0)])
@@ -65,9 +66,9 @@ def test_what_a_joint_state_can_be_follows_the_robots_limits(mode: str, factor: 
 
 
 def test_a_fixed_limit_is_the_ceiling_and_an_adaptive_one_starts_at_the_lowest() -> None:
-    assert (rules(limit="fixed").guard.t_min, rules(limit="fixed").guard.accepted) == (3.0, 3.0)
+    assert (rules(limit="fixed").guard.floor, rules(limit="fixed").guard.accepted) == (3.0, 3.0)
     made = rules(first_iteration=7, first_torque_limit=0.4).guard
-    assert (made.t_min, made.ceiling, made.iteration, made.accepted) == (0.1, 3.0, 7, 0.4)
+    assert (made.floor, made.ceiling, made.iteration, made.accepted) == (0.1, 3.0, 7, 0.4)
 
 
 def test_gravity_is_added_where_it_is_asked_for() -> None:

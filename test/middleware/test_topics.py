@@ -31,13 +31,14 @@ WIRE = {
     "safety_filter/decision": "safe_transfer_msgs/msg/SafetyDecision",
     "safety_filter/e_stop": "std_msgs/msg/Bool",
     "safety_filter/status": "safe_transfer_msgs/msg/FilterStatus",
+    "trainer/critic_weights": "safe_transfer_msgs/msg/CriticWeights",
     "trainer/policy_weights": "safe_transfer_msgs/msg/PolicyWeights",
     "trainer/run_config": "std_msgs/msg/String",
     "unsafety_monitor/estimate": "safe_transfer_msgs/msg/UnsafetyEstimate",
     "unsafety_monitor/torque_limit": "safe_transfer_msgs/msg/TorqueLimit",
 }
 # Words that are no topics: a key of a mapping file, a step's name for the description.
-NO_TOPICS = {("foreign.py", "joint_states"), ("at_rest.py", "robot_description")}
+NO_TOPICS = {("recording_map.py", "joint_states"), ("at_rest.py", "robot_description")}
 NOT_RECORDED = {"clock", "controller_supervisor/permission", "robot_description"}
 
 
@@ -80,7 +81,7 @@ def test_the_package_names_a_topic_in_one_place_only() -> None:
             if isinstance(node, ast.Constant) and node.value in known:
                 # Words that are no topics: a mapping's key, a parameter of the robot's description.
                 assert (file.name, node.value) in {
-                    ("foreign.py", "joint_states"),
+                    ("recording_map.py", "joint_states"),
                     ("at_rest.py", "robot_description"),
                 }, f"{file}:{node.lineno} says '{node.value}': take it from topic_names or middleware/topics"
 
