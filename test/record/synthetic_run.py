@@ -168,14 +168,14 @@ def write_run(
         write("/trainer/policy_weights", weights(0, 0, 0, 0.0))  # latched: a late recorder gets it again
         started = log[0] - 1_000_000
         for iteration in range(iterations + (unfinished_steps > 0)):
-            returns, task_returns, tilts, seen, means, interventions, late = [], [], [], [], [], 0, []
+            returns, task_returns, tilts, seen, worst, means, interventions, late = [], [], [], [], [], [], 0, []
             stddev = np.full(n, 0.2 + 0.1 * rng.random())
             unshown = 0
             for episode in range(episodes):
                 position, _ = task.initial_state(rng)
                 moves = np.ones(n)
                 moves[2] = 0.0 if held and episode == 0 else 1.0
-                before = len(seen)
+                before = len(worst)
                 total = task_total = 0.0
                 write("/joint_states", joint_state(stamp, position))
                 for step in range(steps + 1):
@@ -215,10 +215,12 @@ def write_run(
                     if last:
                         break
                     means.append(mean)
+                    between_tilt = 0.0
                     if step == 4:  # between two steps: a joint state, and a proposal for it that is refused
                         between = position + spread * moves * rng.standard_normal(n)
                         half_way = stamp + PERIOD_NS // 2
-                        seen.append(float(task.unsafety(between)))
+                        between_tilt = float(task.unsafety(between))
+                        seen.append(between_tilt)
                         write("/joint_states", joint_state(half_way, between))
                         refused = messages.decision(
                             header=messages.header(half_way),
@@ -239,15 +241,16 @@ def write_run(
                     task_total += float(task.task_reward(position, np.zeros(n), proposed))
                     tilts.append(float(task.unsafety(position)))
                     seen.append(tilts[-1])
+                    worst.append(max(between_tilt, tilts[-1]))
                     state = joint_state(stamp, position)
                     if weights_first and step > steps - 4:
                         late.append(state)
                     else:
                         write("/joint_states", state)
                 stamp += 500_000_000
-                # Of a held episode also the safe states count, where the rule says so.
+                # Of a held episode also the safe periods count, where the rule says so.
                 if moves[2] == 0.0 and monitor.get("standstill") == "unsafe":
-                    unshown += sum(tilt <= 15.0 for tilt in seen[before:])
+                    unshown += sum(tilt <= 15.0 for tilt in worst[before:])
                 returns.append(total)
                 task_returns.append(task_total)
             kl = 0.03 + 0.01 * rng.random()
@@ -255,13 +258,13 @@ def write_run(
             wall = (log[0] - started) / 1e9
             for state in late:
                 write("/joint_states", state)
-            unsafe = float(np.mean(np.array(seen) > 15.0))
+            unsafe = float(np.mean(np.array(worst) > 15.0))
             inside = norm.cdf(torque_limit, means, stddev) - norm.cdf(-torque_limit, means, stddev)
             limit_change = float(np.mean(1.0 - inside))
             policy_change = float(1.0 - 2.0 * norm.cdf(-np.sqrt(0.05 / 2.0)))
             counted = limit_change if monitor.get("use_limit_change", True) else 0.0
-            predicted = min(1.0, unsafe + unshown / len(seen) + counted + policy_change)
-            expected.tilts.append(np.array(tilts))  # after each step; the rates count every joint state
+            predicted = min(1.0, unsafe + unshown / len(worst) + counted + policy_change)
+            expected.tilts.append(np.array(tilts))  # after each step; the rates count the worst in between too
             expected.rows.append(
                 {
                     "iteration": iteration,

@@ -96,11 +96,12 @@ class LedgerTotals:
 
     Attributes:
       iteration: The iteration.
-      unsafety_rate: p_u in [0, 1].
-      standstill_rate: p_u with all states of episodes that stood still counted as unsafe; at least unsafety_rate.
+      unsafety_rate: p_u in [0, 1]: the share of decision periods with an unsafe or a missing state.
+      standstill_rate: p_u with all periods of episodes that stood still counted as unsafe; at least unsafety_rate.
       stood_still: Whether a joint stood still though asked for torque, or its motion was not seen; by episode.
-      states: Joint states counted, with the missing ones.
-      missing: Decision stamps without a joint state; each counted as one unsafe state.
+      periods: Decision periods, p_u's denominator: from one step of an episode to the next, or to its end.
+      states: Joint states seen in them, with the missing ones.
+      missing: Decision stamps without a joint state; the period of each counts as unsafe.
       overflowed: Some evidence had to be dropped for lack of room; p_u is then 1.
       unsafety_mean: Mean u over the states seen; NaN where none was, or one was NaN.
       unsafety_max: Largest u over the states seen; NaN likewise.
@@ -114,6 +115,7 @@ class LedgerTotals:
     unsafety_rate: float
     standstill_rate: float
     stood_still: tuple[bool, ...]
+    periods: int
     states: int
     missing: int
     overflowed: bool
@@ -140,14 +142,20 @@ class _Episode:
         """Stamps of the first and of the last decision."""
         return min(self.steps)[0], max(self.steps)[0]
 
+    @property
+    def edges(self) -> npt.NDArray[np.int64]:
+        """Stamps at which decision periods begin and end, rising; a proposal that was refused begins none."""
+        steps = {stamp for (stamp, _), step in self.steps.items() if step is not None}
+        return np.array(sorted(steps.union(self.span)), dtype=np.int64)
+
 
 class UnsafetyLedger:
     """Counts unsafe states per iteration from joint states and decisions in any order of arrival.
 
-    A state counts when its stamp lies in (first decision, last decision] of an episode, whatever the
-    joint-state rate: in lockstep those are exactly the states the episode's torques led to. A decision stamp
-    (but the first) whose joint state never came counts as one unsafe state. Two values for one stamp: the
-    worse one counts.
+    A state counts when its stamp lies in (first decision, last decision] of an episode. What is counted are decision
+    periods, each by the worst of its states: more states, of a faster robot or of a stranger, add no safe ones to the
+    measure. In lockstep a period has one state, the one its torque led to. A decision stamp (but the first) whose joint
+    state never came makes its period unsafe. Two values for one stamp: the worse one counts.
 
     Memory is bounded: at most `capacity` states and as many decisions are held. What does not fit makes the
     iterations it may have belonged to `overflowed`, with an unsafety rate of 1. One ledger serves one run,
@@ -258,7 +266,7 @@ class UnsafetyLedger:
         seen = sum(step is not None for episode in episodes.values() for step in episode.steps.values())
         if seen < steps or not all(episode.ended for episode in episodes.values()):
             return False
-        return bool(episodes) and not any(self._missing(episode) for episode in episodes.values())
+        return bool(episodes) and not any(len(self._absent(episode)) for episode in episodes.values())
 
     def close(self, iteration: int) -> LedgerTotals:
         """Count an iteration and forget it, every earlier one, and all states up to its end.
@@ -272,8 +280,9 @@ class UnsafetyLedger:
             raise ValueError(f"iteration {iteration} has no decision with a proposal; nothing to close")
         stamps = np.array(sorted(self._states), dtype=np.int64)
         unsafety = np.array([self._states[stamp] for stamp in stamps.tolist()], dtype=np.float64)
-        inside, unshown = np.zeros((2, len(stamps)), dtype=np.bool_)
-        missing = 0
+        inside = np.zeros(len(stamps), dtype=np.bool_)
+        above = ~(unsafety <= self.limit)
+        periods = unsafe = unshown = missing = 0
         overflowed = iteration <= self._overflowed_through
         still = tuple(self._stood_still(episodes[key]) for key in sorted(episodes))
         for key, stands in zip(sorted(episodes), still, strict=True):
@@ -281,23 +290,26 @@ class UnsafetyLedger:
             first, end = episode.span
             within = (stamps > first) & (stamps <= end)
             inside |= within
-            unshown |= within & stands
-            missing += self._missing(episode)
+            edges, absent = episode.edges, self._absent(episode)
+            bad = np.zeros(len(edges) - 1, dtype=np.bool_)
+            bad[np.searchsorted(edges[1:], np.concatenate([stamps[within & above], absent]))] = True
+            periods += len(bad)
+            unsafe += int(bad.sum())
+            unshown += len(bad) if stands else int(bad.sum())
+            missing += len(absent)
             overflowed |= first < self._evicted_through
         seen = unsafety[inside]
-        states = len(seen) + missing
-        above = ~(seen <= self.limit)
-        # No state at all (a single decision): nothing was shown to be safe.
+        # No period at all (a single decision): nothing was shown to be safe.
         rate, standstill_rate = (
-            1.0 if overflowed or states == 0 else (int(np.count_nonzero(flags)) + missing) / states
-            for flags in (above, above | unshown[inside])
+            1.0 if overflowed or periods == 0 else int(count) / periods for count in (unsafe, unshown)
         )
         totals = LedgerTotals(
             iteration=iteration,
             unsafety_rate=rate,
             standstill_rate=standstill_rate,
             stood_still=still,
-            states=states,
+            periods=periods,
+            states=len(seen) + missing,
             missing=missing,
             overflowed=overflowed,
             unsafety_mean=float(seen.mean()) if len(seen) else float("nan"),
@@ -327,10 +339,12 @@ class UnsafetyLedger:
             return stood_still(travel, asked_joints(mean, stddev, limit))
         return stood_still(travel, np.full(len(travel), any(row[3] for row in rows)))
 
-    def _missing(self, episode: _Episode) -> int:
-        """Decision stamps, but the first, without a joint state."""
+    def _absent(self, episode: _Episode) -> npt.NDArray[np.int64]:
+        """Decision stamps, but the first, without a joint state, rising."""
         first, _ = episode.span
-        return sum(stamp != first and stamp not in self._states for stamp in {stamp for stamp, _ in episode.steps})
+        stamps = {stamp for stamp, _ in episode.steps}
+        absent = sorted(stamp for stamp in stamps if stamp != first and stamp not in self._states)
+        return np.array(absent, dtype=np.int64)
 
     def _forget(self, iteration: int, end_ns: int) -> None:
         self._closed_iteration = max(self._closed_iteration, iteration)

@@ -91,15 +91,47 @@ def test_lockstep_counts_the_states_after_the_first_and_up_to_the_last():
     np.testing.assert_array_equal(totals.torque_limit, 0.5)
 
 
-def test_states_between_decisions_count_each():
+def test_a_decision_period_counts_once_by_the_worst_of_its_states():
     ledger = UnsafetyLedger(LIMIT)
     for stamp in range(0, 101, 5):
         ledger.add_state(stamp * MS, 20.0 if stamp in (55, 60) else 1.0)
     for stamp, last in ((0, False), (50, False), (100, True)):
         step(ledger, stamp * MS, last=last)
     totals = ledger.close(0)
-    assert totals.states == 20
-    assert totals.unsafety_rate == pytest.approx(2 / 20)
+    assert (totals.states, totals.periods) == (20, 2)
+    assert totals.unsafety_rate == 0.5
+
+
+@pytest.mark.parametrize("every_ms", [50, 5, 1])
+def test_more_states_do_not_dilute_the_rate(every_ms):
+    ledger = UnsafetyLedger(LIMIT)
+    for stamp in range(0, 501, every_ms):
+        ledger.add_state(stamp * MS, 20.0 if stamp in (50, 100, 400) else 1.0)
+    for number in range(5):  # a stranger's, all of them safe
+        for stamp in range(0, 501, 3):
+            ledger.add_state(stamp * MS + number + 1, 0.0)
+    for stamp in range(0, 501, 50):
+        step(ledger, stamp * MS, last=stamp == 500)
+    totals = ledger.close(0)
+    assert (totals.periods, totals.unsafety_rate) == (10, 0.3)
+
+
+def test_refused_proposals_do_not_dilute_the_rate_either():
+    ledger = UnsafetyLedger(LIMIT)
+    run_episode(ledger, [0.0, 20.0, 0.0])
+    for number, stamp in enumerate(range(60, 100, 5)):
+        ledger.add_state(stamp * MS, 0.0)
+        ledger.add_step(0, 0, stamp * MS, False, np.zeros(0), np.zeros(0), 0.5, 100 + number)
+    totals = ledger.close(0)
+    assert (totals.periods, totals.unsafety_rate) == (2, 0.5)
+
+
+def test_an_episode_without_a_whole_period_adds_none_beside_others():
+    ledger = UnsafetyLedger(LIMIT)
+    run_episode(ledger, [0.0, 20.0, 0.0])
+    step(ledger, 10**12, episode=1)
+    totals = ledger.close(0)
+    assert (totals.periods, totals.unsafety_rate) == (2, 0.5)
 
 
 def test_a_decision_without_its_joint_state_counts_as_unsafe_but_an_episodes_first():
