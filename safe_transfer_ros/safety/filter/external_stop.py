@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Something that may forbid motion over a topic, a stop button say, and what its silence means."""
+"""Something that may forbid motion over a topic, a controller's supervisor say, and what its silence means."""
 
 from __future__ import annotations
 
 
 class ExternalStop:
-    """Whether an external stop forbids motion.
+    """Whether somebody, one publisher, forbids motion. Buttons, of which there may be several: `StopButtons`.
 
-    With a lease the button must be heard again and again: a cable that came off, a process that died, and a button
-    that is pressed look the same from here, and are treated the same. Without one, only a press counts.
+    With a lease he must be heard again and again: a cable that came off, a process that died, and one who forbids look
+    the same from here, and are treated the same. Without one, only his word counts.
     """
 
     def __init__(self, lease_s: float = 0.0, who: str = "the external stop", pressed: str = "is pressed") -> None:

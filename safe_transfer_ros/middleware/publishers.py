@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who publishes a topic that one node alone may publish.
+
+A message does not say who sent it, so where two publish, none can be believed. Publishers are counted where they are
+used: what one node has discovered, another may not have.
+"""
+
+from __future__ import annotations
+
+from rclpy.node import Node
+
+
+def second_publisher(node: Node, topic: str) -> str | None:
+    """Why messages of a topic must not be believed now; None where one node at most publishes it.
+
+    Args:
+      node: That listens.
+      topic: As it was subscribed to.
+    """
+    count = node.count_publishers(topic)
+    return f"{topic} has {count} publishers, expected one: {publishers(node, topic)}" if count > 1 else None
+
+
+def publishers(node: Node, topic: str) -> str:
+    """The names of those who publish a topic, a few at most."""
+    names = sorted(info.node_name for info in node.get_publishers_info_by_topic(_resolved(node, topic)))
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def identities(node: Node, topic: str) -> frozenset[tuple[int, ...]]:
+    """What tells those apart who publish a topic now."""
+    infos = node.get_publishers_info_by_topic(_resolved(node, topic))
+    return frozenset(tuple(info.endpoint_gid) for info in infos)
+
+
+def _resolved(node: Node, topic: str) -> str:
+    return node.resolve_topic_name(topic)
