@@ -18,6 +18,18 @@ def pose_of(message: PoseStamped) -> npt.NDArray[np.float64]:
     return np.array([at.x, at.y, at.z, turned.x, turned.y, turned.z, turned.w])
 
 
+def wrong_frame(message: PoseStamped, frame: str) -> str | None:
+    """Why a pose says nothing about where the object is; None where it is in `frame`, the robot's base link.
+
+    In another frame the same numbers are another place. Nothing here knows how frames lie to each other, so such a pose
+    is left out, and missed when none in the right one follows.
+    """
+    came = message.header.frame_id
+    if came == frame:
+        return None
+    return f"poses of the object must be in frame {frame!r} (the robot's base link), got {came[:64]!r}"
+
+
 def pose_message(frame: str, stamp_ns: int, pose: npt.NDArray[np.float64]) -> PoseStamped:
     """A pose (7,) of that stamp in a link's frame."""
     x, y, z, *turned = pose.tolist()

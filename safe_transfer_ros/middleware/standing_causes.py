@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What forbids motion as long as it lasts, whatever the filter's mode: seen around the filter, not in its data."""
+"""What forbids motion as long as it lasts, whatever the filter's mode: seen around the filter, not in its data.
+
+What the filter acts on is guarded as what it publishes is: each topic has one publisher, or nothing moves. Joint states
+are the one exception, as a gripper's may be on the same topic: one publisher speaks of our joints.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,14 @@ from rclpy.node import Node
 from std_msgs.msg import Bool
 
 from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware.joint_state_publishers import JointStatePublishers
 from safe_transfer_ros.middleware.listeners import Listeners
+from safe_transfer_ros.middleware.publishers import second_publisher
+from safe_transfer_ros.middleware.stop_topic import StopTopic
 from safe_transfer_ros.safety.filter.external_stop import ExternalStop
 from safe_transfer_ros.safety.reasons import Reason
+
+_PERMISSION = "controller_supervisor/permission"
 
 
 class StandingCauses:
@@ -34,23 +43,30 @@ class StandingCauses:
           stop: Called as soon as a message forbids motion, with what it is.
         """
         self._node, self._stop = node, stop
-        self._external_stop = ExternalStop(e_stop_lease_s)
+        self._e_stop_lease_s = e_stop_lease_s
         self._permission = ExternalStop(permission_lease_s, "the controller supervisor", "permits no torque")
         self._listeners: Sequence[Listeners] = ()
         self._exclusive: Sequence[str] = ()
         self.unheard = ""
 
-    def watch(self, listeners: Sequence[Listeners], exclusive: Sequence[str]) -> None:
+    def watch(self, listeners: Sequence[Listeners], exclusive: Sequence[str], joints: Sequence[str]) -> None:
         """Begin to listen.
 
         Args:
           listeners: Of the filter's own topics.
-          exclusive: Topics that one node at most may publish.
+          exclusive: Topics that one node at most may publish, besides the permission.
+          joints: Ours: one node at most may publish states of any of them.
         """
-        self._listeners, self._exclusive = listeners, exclusive
-        self._node.create_subscription(Bool, "safety_filter/e_stop", self._on_external_stop, qos.STREAM)
-        self._node.create_subscription(Bool, "controller_supervisor/permission", self._on_permission, qos.COMMAND)
+        self._listeners, self._exclusive = listeners, (*exclusive, _PERMISSION)
+        self._external_stop = StopTopic(self._node, self._e_stop_lease_s, lambda: self._stop(Reason.OPERATOR_STOP))
+        self._joint_states = JointStatePublishers(self._node, joints)
+        self._node.create_subscription(Bool, _PERMISSION, self._on_permission, qos.COMMAND)
         self.unheard = self._missing()
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._external_stop.close()
+        self._joint_states.close()
 
     def heard_at_last(self) -> bool:
         """Whether everybody who must hear the filter does since this call."""
@@ -62,11 +78,18 @@ class StandingCauses:
     def _missing(self) -> str:
         return "; ".join(filter(None, (listeners.missing() for listeners in self._listeners)))
 
-    def reasons(self) -> Reason:
-        """All that stands against motion."""
+    def reasons(self, *, moving: bool = False) -> Reason:
+        """All that stands against motion.
+
+        Args:
+          moving: Whether the arm may move now, or was stopped for a second publisher: one more of joint states is then
+            a second one until it is known to speak of other joints. Else it only forbids arming, see `refusal`.
+        """
         reasons = Reason.NONE
-        now = time.monotonic_ns()
+        now = self._look()
         if any(self._node.count_publishers(topic) > 1 for topic in self._exclusive):
+            reasons |= Reason.SECOND_PUBLISHER
+        if self._joint_states.several or (moving and self._joint_states.doubt(now)):
             reasons |= Reason.SECOND_PUBLISHER
         if self._permission.problem(now):
             reasons |= Reason.NO_PERMISSION
@@ -76,21 +99,33 @@ class StandingCauses:
 
     def refusal(self) -> str | None:
         """Why the filter must not be armed, in words; None when only `reasons` can tell."""
-        now = time.monotonic_ns()
-        return self.unheard or self._permission.problem(now) or self._external_stop.problem(now)
+        now = self._look()
+        return (
+            self.unheard
+            or self._permission.problem(now)
+            or self._external_stop.problem(now)
+            or self._external_stop.unheard()
+            or self._joint_states.doubt(now)
+            or next(filter(None, (second_publisher(self._node, topic) for topic in self._exclusive)), None)
+        )
+
+    def unbelievable(self, topic: str) -> str | None:
+        """Why a message of a topic that one node at most may publish must not be taken; None when it may."""
+        return second_publisher(self._node, topic)
 
     def described(self) -> dict[str, str]:
         """For an operator's dashboard."""
-        now = time.monotonic_ns()
+        now = self._look()
         return {
             "permission": self._permission.problem(now) or "given or not needed",
-            "external_stop": self._external_stop.problem(now) or "clear",
+            "external_stop": self._external_stop.problem(now) or self._external_stop.unheard() or "clear",
         }
 
-    def _on_external_stop(self, message: Bool) -> None:
-        self._external_stop.hear(message.data, time.monotonic_ns())
-        if message.data:
-            self._stop(Reason.OPERATOR_STOP)
+    def _look(self) -> int:
+        now = time.monotonic_ns()
+        self._external_stop.look(now)
+        self._joint_states.look(now)
+        return now
 
     def _on_permission(self, message: Bool) -> None:
         self._permission.hear(not message.data, time.monotonic_ns())

@@ -60,6 +60,7 @@ Array = npt.NDArray[np.float64]
 _STOPPING = (Mode.HOLDING, Mode.TRIPPED)
 _MOVING = (Mode.ARMED, Mode.HOLDING)
 PROPOSALS, RESET_PROPOSALS = "policy_server/action", "episode_reset/action"
+LIMITS, ESTIMATES = "unsafety_monitor/torque_limit", "unsafety_monitor/estimate"
 
 
 class SafetyFilter(ManagedNode):
@@ -134,7 +135,7 @@ class SafetyFilter(ManagedNode):
         self._waiting_since = 0
         self._judged: PolicyAction | None = None  # a proposal whose decision waits for the torque of the next cycle
         self._proposal: rules.Proposal | None = None  # its content; None if that was not whole
-        self._unreadable = ""  # why the newest joint state could not be used
+        self._unreadable = self._misplaced = ""  # why the newest joint state, or pose, was left out
         self._told = (Mode.DISARMED, Reason.NONE, -1, 0.0)  # mode, cause, limit iteration and limit last published
         self._recorded_mode = Mode.DISARMED  # of the last cycle; a stop is recorded where something could move
         self._unrecorded = 0  # reasons of the cycles since the last decision
@@ -177,15 +178,19 @@ class SafetyFilter(ManagedNode):
         self._status = self.create_publisher(FilterStatus, "safety_filter/status", qos.LATCHED_RECORD)
         listeners = [Listeners(self, self._commands, COMMANDS, self._nodes)]
         listeners.append(Listeners(self, self._decisions, "safety_filter/decision", self._nodes))
-        self._standing.watch(listeners, exclusive=(self._commands_topic, PROPOSALS, RESET_PROPOSALS))
+        estimates = (ESTIMATES,) * (self._critic is not None and self._critic.scheduled)
+        poses = (object_pose.TOPIC,) * self._graph.tracks_object
+        inputs = (PROPOSALS, RESET_PROPOSALS, LIMITS, *estimates, *poses)
+        exclusive = (self._commands_topic, "safety_filter/decision", "safety_filter/status", *inputs)
+        self._standing.watch(listeners, exclusive, self._task.robot.joint_names)
         self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.RECORD)
         self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM, raw=True)
         if self._graph.tracks_object:
             self.create_subscription(PoseStamped, object_pose.TOPIC, self._on_object_pose, qos.STREAM)
         self.create_subscription(PolicyAction, PROPOSALS, self._on_action, qos.PROPOSALS)
-        self.create_subscription(TorqueLimit, "unsafety_monitor/torque_limit", self._on_limit, qos.LATCHED)
-        if self._critic is not None and self._critic.scheduled:
-            self.create_subscription(UnsafetyEstimate, "unsafety_monitor/estimate", self._on_estimate, qos.LATCHED)
+        self.create_subscription(TorqueLimit, LIMITS, self._on_limit, qos.LATCHED)
+        if estimates:
+            self.create_subscription(UnsafetyEstimate, ESTIMATES, self._on_estimate, qos.LATCHED)
         self.create_subscription(PolicyAction, RESET_PROPOSALS, self._on_reset_action, qos.PROPOSALS)
         self.create_service(SetBool, "safety_filter/arm", self._on_arm)
         self.create_service(SetBool, "safety_filter/arm_reset", self._on_arm_reset)
@@ -220,6 +225,7 @@ class SafetyFilter(ManagedNode):
     def close(self) -> None:
         """Stop torque before the process ends."""
         self.deactivate()
+        self._standing.close()
 
     def _stop(self) -> None:
         """Publish torques until they are zero; the rate limit makes that a few milliseconds at most."""
@@ -247,21 +253,18 @@ class SafetyFilter(ManagedNode):
     def _on_joint_state(self, data: bytes) -> None:
         if not self._active:
             return
-        self._arrival_ns = time.monotonic_ns()
         try:
             state = self._states.read(data)
-        except JointStateError as error:
-            if error.stamp_ns is not None:
-                self._state_stamp = error.stamp_ns
-            now = self._now()
+        except JointStateError as error:  # left out, and missed when no good one follows: it moves no clock either
             self._unreadable = f"joint states cannot be used: {error}"
             self.get_logger().error(self._unreadable, throttle_duration_sec=1.0)
-            self._filter.reject(Reason.JOINT_STATE_WRONG_JOINTS, now)
-        else:
-            self._state_stamp = state.stamp_ns
-            now = self._now()
-            self._unreadable = ""
-            self._filter.observe_state(state.stamp_ns, state.position, state.velocity, now)
+            self._filter.reject(Reason.JOINT_STATE_WRONG_JOINTS, self._now())
+            return
+        self._arrival_ns = time.monotonic_ns()
+        self._state_stamp = state.stamp_ns
+        now = self._now()
+        self._unreadable = ""
+        self._filter.observe_state(state.stamp_ns, state.position, state.velocity, now)
         if not self._lockstep:
             self._judge_waiting(now)
         elif not self._under_way():
@@ -278,6 +281,12 @@ class SafetyFilter(ManagedNode):
     def _on_object_pose(self, message: PoseStamped) -> None:
         if not self._active:
             return
+        problem = object_pose.wrong_frame(message, self._task.robot.base_link)
+        if problem:
+            self._misplaced = problem
+            self._filter.reject(Reason.OBJECT_POSE_STALE, self._now())
+            return
+        self._misplaced = ""
         stamp_ns, pose = to_ns(message.header.stamp), object_pose.pose_of(message)
         if self._filter.observe_object(stamp_ns, pose, self._now()) is Reason.NONE:
             self._view.see(stamp_ns, pose)
@@ -353,7 +362,7 @@ class SafetyFilter(ManagedNode):
 
     def _on_limit(self, message: TorqueLimit) -> None:
         lease = message.lease.sec + message.lease.nanosec * 1e-9
-        refusal = self._filter.offer_limit(
+        refusal = self._standing.unbelievable(LIMITS) or self._filter.offer_limit(
             int(message.iteration), float(message.torque_limit), lease, time.monotonic_ns()
         )
         if refusal:
@@ -364,7 +373,8 @@ class SafetyFilter(ManagedNode):
 
     def _on_estimate(self, message: UnsafetyEstimate) -> None:
         assert self._critic is not None  # who else would listen
-        self._critic.hear(int(message.iteration), float(message.unsafety_rate))
+        if not self._standing.unbelievable(ESTIMATES):
+            self._critic.hear(int(message.iteration), float(message.unsafety_rate))
 
     def _on_arm(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         return self._set_armed(request, response, None)
@@ -388,8 +398,8 @@ class SafetyFilter(ManagedNode):
                 critic_problem = self._critic.refresh(None if guard.lost else guard.iteration)
                 if critic_problem:
                     self.get_logger().error(f"new critic refused: {critic_problem}")
-            problem = self._standing.refusal() or self._unreadable
-            refusal = problem or self._filter.arm(self._now(), self._standing.reasons(), own_limit)
+            refusal = self._standing.refusal() or self._filter.arm(self._now(), self._standing.reasons(), own_limit)
+            refusal = refusal and "; ".join(filter(None, (refusal, self._unreadable, self._misplaced)))
         else:
             refusal = None
             self._filter.disarm(self._now())
@@ -399,7 +409,8 @@ class SafetyFilter(ManagedNode):
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         # Permission is for arming: the supervisor gives none to a filter that is tripped.
-        refusal = self._filter.reset(self._now(), self._standing.reasons() & ~Reason.NO_PERMISSION)
+        standing = self._standing.reasons(moving=bool(self._filter.cause & Reason.SECOND_PUBLISHER))
+        refusal = self._filter.reset(self._now(), standing & ~Reason.NO_PERMISSION)
         self._tell_changes()
         return _answer(response, refusal)
 
@@ -448,7 +459,7 @@ class SafetyFilter(ManagedNode):
             self._tell(accepted=True)
         silent = (time.monotonic_ns() - self._arrival_ns) * 1e-9
         moving = self._filter.mode in _MOVING
-        standing = self._standing.reasons()
+        standing = self._standing.reasons(moving=moving)
         # In DISARMED a silent stop button only forbids arming: nothing moves that would have to be stopped.
         new = standing & ~self._filter.cause if moving else standing & ~self._filter.cause & Reason.SECOND_PUBLISHER
         if new:

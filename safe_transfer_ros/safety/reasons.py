@@ -88,7 +88,7 @@ REASON_TEXT: Final = MappingProxyType(
         Reason.LIMIT_REFUSED: "a torque-limit message broke a rule and was refused; the old limit stands",
         Reason.CRITIC_RISK: "the safety critic judged the proposal too risky; another torque was chosen",
         Reason.CRITIC_FAILED: "the safety critic raised or gave no usable answer; proposal refused",
-        Reason.SECOND_PUBLISHER: "more than one publisher was on a topic that must have one",
+        Reason.SECOND_PUBLISHER: "more than one publisher was on a topic, or spoke of our joints, where one must be",
         Reason.OPERATOR_STOP: "an operator or an external stop asked for it",
         Reason.SHUTDOWN: "the filter was being deactivated or shut down",
         Reason.NOT_ARMED: "a proposal came while the filter was not armed",
@@ -96,7 +96,7 @@ REASON_TEXT: Final = MappingProxyType(
         Reason.CLAMPED_SOFT_POSITION: "a joint was at a soft position limit; torque towards it was cut, or turned back",
         Reason.CLAMPED_SOFT_VELOCITY: "a joint was at its speed limit; torque to go faster was cut, or turned back",
         Reason.NO_PERMISSION: "the supervisor of the arm's controller did not permit torque, or was silent",
-        Reason.OBJECT_POSE_STALE: "no new pose of the task's object came in time, or one with an old stamp",
+        Reason.OBJECT_POSE_STALE: "no new pose of the task's object came in time, or one with an old stamp or frame",
         Reason.OBJECT_POSE_FROZEN: "poses of the object kept coming with identical values while torque was applied",
         Reason.OBJECT_POSE_NOT_FINITE: "a pose of the object held NaN or infinity, or no rotation",
     }

@@ -175,19 +175,25 @@ def test_an_arm_whose_blocks_pose_is_lost_stops_with_that_reason(bench: Bench) -
     bench.until(lambda: poses.get_subscription_count() > 0, "the filter hearing poses")
     joints, home = list(GRAPH.task.robot.joint_names), GRAPH.task.robot.home
 
-    def state(*, seen: bool) -> None:
+    def state(*, seen: bool, frame: str = "panda_link0") -> None:
         bench.time_ns += 2_000_000
         message = JointState(name=joints, position=(home + 1e-9 * bench.time_ns).tolist(), velocity=[0.0] * 7)
         set_ns(message.header.stamp, bench.time_ns)
         if seen:
             pose = np.array([0.45, 1e-12 * bench.time_ns, 0.05, 0.0, 0.0, 0.0, 1.0])
-            poses.publish(pose_message("panda_link0", bench.time_ns, pose))
+            poses.publish(pose_message(frame, bench.time_ns, pose))
         bench.states.publish(message)
 
     refused = bench.armed()
     assert not refused.success and "joint state" in refused.message
     state(seen=False)
     assert "no pose of the object has come" in bench.armed().message
+
+    def refused_for_its_frame() -> bool:
+        state(seen=True, frame="camera_color_optical_frame")
+        return "frame 'panda_link0' (the robot's base link), got 'camera_color_optical_frame'" in bench.armed().message
+
+    bench.until(refused_for_its_frame, "a refusal that names both frames")
     state(seen=True)
     bench.until(lambda: bench.armed().success, "the filter being armed")
     bench.propose(0, [0.5, 0.0], ["tool_x", "tool_y"])
@@ -196,7 +202,7 @@ def test_an_arm_whose_blocks_pose_is_lost_stops_with_that_reason(bench: Bench) -
     assert bench.status.mode == Mode.ARMED
 
     def tripped() -> bool:
-        state(seen=False)
+        state(seen=True, frame="camera_color_optical_frame")  # the same numbers there are no pose
         return bool(bench.status.mode == Mode.TRIPPED)
 
     bench.until(tripped, "the filter stopping the arm")

@@ -22,6 +22,8 @@ from rclpy.client import Client
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from safe_transfer_msgs.msg import FilterStatus, PolicyAction, SafetyDecision, TorqueLimit
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float64MultiArray
@@ -44,7 +46,6 @@ class Bench(Node):
         self.states = self.create_publisher(JointState, "joint_states", qos.STREAM)
         self.actions = self.create_publisher(PolicyAction, "policy_server/action", qos.STREAM)
         self.limits = self.create_publisher(TorqueLimit, "unsafety_monitor/torque_limit", qos.LATCHED)
-        self.stop_button = self.create_publisher(Bool, "safety_filter/e_stop", qos.STREAM)
         self.arm = self.create_client(SetBool, "safety_filter/arm")
         self.reset = self.create_client(Trigger, "safety_filter/reset")
         self.set_parameters = self.create_client(SetParametersAtomically, "safety_filter/set_parameters_atomically")
@@ -98,6 +99,17 @@ class Bench(Node):
             kind = ParameterType.PARAMETER_DOUBLE
             request.parameters.append(Parameter(name=name, value=ParameterValue(type=kind, double_value=value)))
         return self.call(self.set_parameters, request).result
+
+    def button(self, *, reliable: bool = True, latched: bool = False) -> Publisher:
+        """An external stop that the filter listens to."""
+        profile = QoSProfile(
+            depth=1,
+            reliability=QoSReliabilityPolicy.RELIABLE if reliable else QoSReliabilityPolicy.BEST_EFFORT,
+            durability=QoSDurabilityPolicy.TRANSIENT_LOCAL if latched else QoSDurabilityPolicy.VOLATILE,
+        )
+        button = self.create_publisher(Bool, "safety_filter/e_stop", profile)
+        self.until(lambda: button.get_subscription_count() >= 2, "the filter listening")
+        return button
 
     def an_iteration(self) -> None:
         """A proposal decided on, and disarmed again: what a higher limit asks for."""
@@ -301,13 +313,22 @@ def test_sigterm_publishes_stop_torque_first(bench: Bench, filter_process: subpr
 
 
 @pytest.mark.parametrize(
-    ("topic", "kind"), [("policy_server/action", PolicyAction), ("effort_controller/commands", Float64MultiArray)]
+    ("topic", "kind"),
+    [
+        ("policy_server/action", PolicyAction),
+        ("effort_controller/commands", Float64MultiArray),
+        ("unsafety_monitor/torque_limit", TorqueLimit),
+        ("safety_filter/decision", SafetyDecision),
+        ("safety_filter/status", FilterStatus),
+        ("joint_states", JointState),
+    ],
 )
 def test_a_second_publisher_trips_and_forbids_a_reset(bench: Bench, topic: str, kind: type) -> None:
     bench.state()
     assert bench.armed().success
     bench.step(0, [0.05] * 7)
-    first = bench.create_publisher(kind, topic, qos.STREAM)  # on the proposals it is the second with the bench's own
+    # On proposals, limits and joint states it is the second with the bench's own, else with the filter's.
+    first = bench.create_publisher(kind, topic, qos.STREAM)
     bench.until(lambda: bench.status.mode == SafetyDecision.MODE_TRIPPED, "a trip")
     assert bench.status.cause & SafetyDecision.REASON_SECOND_PUBLISHER
     bench.until(lambda: not any(bench.commands[-1]), "stop torque")
@@ -320,30 +341,147 @@ def test_a_second_publisher_trips_and_forbids_a_reset(bench: Bench, topic: str, 
     bench.until(lambda: bench.call(bench.reset, Trigger.Request()).success, "a reset once it has gone")
 
 
+def speak(publisher: Publisher, names: list[str], stamp_ns: int) -> None:
+    message = JointState(name=names, position=[0.3] * len(names), velocity=[0.0] * len(names))
+    set_ns(message.header.stamp, stamp_ns)
+    publisher.publish(message)
+
+
+@with_parameters(mode="realtime", joint_state_timeout=10.0, action_timeout=5.0, trip_timeout=60.0, frozen_timeout=10.0)
+def test_a_gripper_on_the_same_topic_is_left_out_and_a_second_driver_of_the_arm_is_not(bench: Bench) -> None:
+    gripper = bench.create_publisher(JointState, "joint_states", qos.STREAM)
+
+    def refused() -> str:
+        bench.state()
+        speak(gripper, ["finger"], 7)
+        message: str = bench.armed().message
+        return message
+
+    bench.until(lambda: "has 2 publishers" in refused(), "a refusal until it is known what the other speaks of")
+    assert bench.status.mode == SafetyDecision.MODE_DISARMED, "nothing moves: there is nothing to trip"
+    bench.until(lambda: not refused(), "arming with a gripper on the topic, though its state came last")
+    for _ in range(20):
+        bench.state()
+        speak(gripper, ["finger"], 7)
+    bench.propose(0, [0.05] * 7)
+    bench.state()
+    bench.until(lambda: bool(bench.commands) and any(bench.commands[-1]), "torque")
+    speak(gripper, JOINTS, bench.time_ns + 1)
+    bench.state()
+    bench.until(lambda: bench.status.mode == SafetyDecision.MODE_TRIPPED, "a trip")
+    assert bench.status.cause == SafetyDecision.REASON_SECOND_PUBLISHER
+    assert "SECOND_PUBLISHER" in bench.call(bench.reset, Trigger.Request()).message
+    bench.destroy_publisher(gripper)
+    bench.until(lambda: bench.call(bench.reset, Trigger.Request()).success, "a reset once it has gone")
+
+
+def test_a_joint_state_of_something_else_moves_no_clock_and_does_not_count_as_a_sign_of_life(bench: Bench) -> None:
+    bench.state()
+    assert bench.armed().success
+    for _ in range(5):
+        speak(bench.states, ["finger"], 10**18)  # stamped by another clock
+    command, decision = bench.step(0, [0.05] * 7)
+    assert any(command) and decision.reasons & SafetyDecision.REASON_JOINT_STATE_WRONG_JOINTS
+    assert bench.status.mode == SafetyDecision.MODE_ARMED
+
+
 def test_a_pressed_stop_trips_until_it_is_released(bench: Bench) -> None:
     bench.state()
-    bench.until(lambda: bench.stop_button.get_subscription_count() > 0, "the filter listening")
     assert bench.armed().success, "no stop button is required by default"
+    button = bench.button()
     bench.step(0, [0.05] * 7)
-    bench.stop_button.publish(Bool(data=True))
+    assert bench.status.mode == SafetyDecision.MODE_ARMED, "one that joins and is not pressed stops nothing"
+    button.publish(Bool(data=True))
     bench.until(lambda: bench.status.mode == SafetyDecision.MODE_TRIPPED, "a trip")
     assert bench.status.cause == SafetyDecision.REASON_OPERATOR_STOP
     bench.until(lambda: not any(bench.commands[-1]), "stop torque")
     assert not bench.call(bench.reset, Trigger.Request()).success
-    bench.stop_button.publish(Bool(data=False))
+    button.publish(Bool(data=False))
     bench.until(lambda: bench.call(bench.reset, Trigger.Request()).success, "a reset once it is released")
+
+
+@pytest.mark.parametrize("reliable", [True, False])
+@pytest.mark.parametrize("latched", [True, False])
+def test_a_stop_is_heard_whatever_its_publisher_offers(bench: Bench, reliable: bool, latched: bool) -> None:
+    bench.state()
+    button = bench.button(reliable=reliable, latched=latched)
+    bench.until(
+        lambda: "1 of 1 publishers of the external stop have not said" in bench.armed().message,
+        "arming being refused before it has said how it stands",
+    )
+    bench.armed(False)
+    button.publish(Bool(data=False))
+    bench.until(lambda: bench.armed().success, "arming once it has")
+    bench.step(0, [0.05] * 7)
+    button.publish(Bool(data=True))
+    button.publish(Bool(data=False))  # for no longer than it takes to say so
+    bench.until(lambda: bench.status.mode == SafetyDecision.MODE_TRIPPED, "a trip")
+    assert bench.status.cause == SafetyDecision.REASON_OPERATOR_STOP
+
+
+def test_a_stop_that_was_latched_before_the_filter_started_forbids_arming() -> None:
+    claimed = domain.claim()
+    context = Context()
+    rclpy.init(context=context, domain_id=claimed.number)
+    bench = Bench(context)
+    button = bench.create_publisher(Bool, "safety_filter/e_stop", qos.LATCHED)
+    button.publish(Bool(data=True))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "safe_transfer_ros.nodes.safety_filter"],
+        env=graph_runs.environment(ROS_DOMAIN_ID=str(claimed.number)),
+    )
+    try:
+        bench.until(lambda: bench.status.torque_limit > 0, "the filter being up")
+        bench.state()
+        bench.until(lambda: bench.armed().message == "the external stop is pressed", "a refusal")
+        assert bench.status.mode == SafetyDecision.MODE_DISARMED
+        button.publish(Bool(data=False))
+        bench.until(lambda: bench.armed().success, "arming once it is released")
+    finally:
+        process.kill()
+        process.wait()
+        bench.destroy_node()
+        rclpy.shutdown(context=context)
+
+
+def test_a_pressed_stop_is_not_overwritten_by_another_button(bench: Bench) -> None:
+    bench.state()
+    ours, other = bench.button(), bench.button()
+    for _ in range(5):
+        other.publish(Bool(data=False))
+    ours.publish(Bool(data=False))
+    bench.until(lambda: bench.armed().success, "arming with two buttons that are released")
+    ours.publish(Bool(data=True))
+    bench.until(lambda: bench.status.mode == SafetyDecision.MODE_TRIPPED, "a trip")
+    for _ in range(20):
+        other.publish(Bool(data=False))
+        answer = bench.call(bench.reset, Trigger.Request())
+        assert not answer.success and "OPERATOR_STOP" in answer.message
+    ours.publish(Bool(data=False))
+    bench.until(lambda: bench.call(bench.reset, Trigger.Request()).success, "a reset once it is released")
+    assert bench.armed().success
+
+
+def test_a_stop_that_was_pressed_while_nothing_was_armed_is_not_lost(bench: Bench) -> None:
+    bench.state()
+    button = bench.button()
+    button.publish(Bool(data=True))
+    button.publish(Bool(data=False))
+    bench.until(lambda: bench.status.mode == SafetyDecision.MODE_TRIPPED, "a trip")
+    assert bench.status.cause == SafetyDecision.REASON_OPERATOR_STOP
+    bench.until(lambda: "reset first" in bench.armed().message, "a refusal to arm until it is reset")
 
 
 @with_parameters(e_stop_lease=0.3)
 def test_the_silence_of_a_required_stop_counts_as_pressed(bench: Bench) -> None:
     bench.state()
-    bench.until(lambda: bench.stop_button.get_subscription_count() > 0, "the filter listening")
+    button = bench.button()
     answer = bench.armed()
     assert not answer.success and "has not been heard" in answer.message
     assert bench.status.mode == SafetyDecision.MODE_DISARMED, "nothing moves: there is nothing to trip"
 
     def heard() -> bool:
-        bench.stop_button.publish(Bool(data=False))
+        button.publish(Bool(data=False))
         return bench.armed().success
 
     bench.until(heard, "arming with a button that is heard")

@@ -195,7 +195,8 @@ def told(lines: list[str], word: str) -> Callable[[], bool]:
 
 def test_a_right_arm_passes_and_ctrl_c_stops_it(tmp_path: Path) -> None:
     with started(shared=True, stand_in={"start": ["joint_state_broadcaster"]}, **SHIPPED) as client:
-        button = client.create_publisher(Bool, "safety_filter/e_stop", qos.STREAM)
+        button = client.create_publisher(Bool, "safety_filter/e_stop", qos.LATCHED)
+        button.publish(Bool(data=False))  # it says how it stands before anything is armed
         with operated(client, tmp_path) as (process, lines):
             client.until(told(lines, "PRESS"), "the request to press", seconds=100.0)
             button.publish(Bool(data=True))

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who speaks of our joints on a topic that others may share: a gripper's driver may, a second one of the arm may not.
+
+While one publishes, nothing is looked at. As soon as there are more, each must have been heard, and one alone may have
+named a joint of ours; until that is known, and whenever it is not so, there is a second publisher.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rclpy.node import Node
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import JointState
+
+from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware.numbered import NumberedMessages
+from safe_transfer_ros.middleware.publishers import identities
+from safe_transfer_ros.safety.filter.speakers import Speakers
+
+TOPIC = "joint_states"
+_LONGEST = 65_536  # bytes: what is longer is not looked into, and taken for ours
+
+
+class JointStatePublishers:
+    """Tells a second driver of the arm from one of something else."""
+
+    def __init__(self, node: Node, names: Sequence[str]) -> None:
+        """Know nothing yet.
+
+        Args:
+          node: That acts on the joint states.
+          names: Our joints.
+        """
+        self._node, self._names = node, frozenset(names)
+        self._messages: NumberedMessages | None = None
+        self._present: frozenset[tuple[int, ...]] = frozenset()
+        self._speakers = Speakers(0, 0)
+
+    def look(self, now_ns: int) -> None:
+        """Take in who publishes, and what, up to steady time `now_ns`."""
+        if self._node.count_publishers(TOPIC) <= 1:
+            self.close()
+            return
+        present = identities(self._node, TOPIC)
+        if self._messages is None:
+            profile = (qos.PROPOSALS, qos.VIEW)
+            name, topic = f"{self._node.get_name()}_joint_states", self._node.resolve_topic_name(TOPIC)
+            self._messages = NumberedMessages(self._node, name, JointState, topic, profile, raw=True)
+        if present != self._present:
+            self._present = present
+            self._speakers = Speakers(len(present), now_ns)
+        for said in self._messages.look(now_ns):
+            self._speakers.hear(said.sequence, self._ours(said.message), now_ns)
+
+    @property
+    def several(self) -> bool:
+        """Whether two were heard to speak of our joints."""
+        return self._messages is not None and self._speakers.mixed
+
+    def doubt(self, now_ns: int) -> str | None:
+        """Why it is not known that one alone speaks of our joints; None where it is."""
+        if self._messages is None or self._speakers.told_apart(now_ns):
+            return None
+        return f"{TOPIC} has {len(self._present)} publishers, and not each was heard to speak of other joints than ours"
+
+    def _ours(self, data: bytes) -> bool:
+        if len(data) > _LONGEST:
+            return True
+        try:
+            return not self._names.isdisjoint(deserialize_message(data, JointState).name)
+        except Exception:  # the middleware's own, of any kind: no joint state at all
+            return False
+
+    def close(self) -> None:
+        """Listen no more."""
+        if self._messages is not None:
+            self._messages.close()
+            self._messages, self._present = None, frozenset()
