@@ -32,6 +32,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from safe_transfer_ros.middleware import dds, qos
 from safe_transfer_ros.parameters.settings import ExperimentSettings, SupervisorSettings
+from safe_transfer_ros.safety.joint_order import JointOrder
 from safe_transfer_ros.tasks.deployment import in_graph
 
 Array = npt.NDArray[np.float64]
@@ -107,12 +108,13 @@ class CommissioningLink:
     # What arrives ----------------------------------------------------------------------------------------------------
 
     def _on_joint_state(self, message: JointState) -> None:
+        places = self._places(message)
+        if places is None:  # a gripper's, or another arm's: left out
+            return
         now = time.monotonic()
         if len(self.stamps) < _KEPT:
             self.stamps.append(now)
         self.names = tuple(message.name)
-        found = {name: place for place, name in enumerate(self.names)}
-        places = [found.get(name, -1) for name in self.robot.joint_names]
         self.position = np.array([message.position[p] if 0 <= p < len(message.position) else np.nan for p in places])
         self._unanswered = now
         if self._torque is None:
@@ -122,6 +124,14 @@ class CommissioningLink:
         action.step += 1
         action.effort = array("d", self._torque(now - self._since).tobytes())
         self._actions.publish(action)
+
+    def _places(self, message: JointState) -> list[int] | None:
+        """Where our joints are in a message, -1 for one it lacks; None where it has none of them, or too many names."""
+        if len(message.name) > JointOrder.MAX_NAMES:
+            return None
+        found = {name: place for place, name in enumerate(message.name)}
+        places = [found.get(name, -1) for name in self.robot.joint_names]
+        return None if all(place < 0 for place in places) and self.names else places
 
     def _on_command(self, message: Float64MultiArray) -> None:
         if self._unanswered is not None and len(self.delays) < _KEPT:

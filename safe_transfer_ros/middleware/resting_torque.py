@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,10 +11,12 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
 from safe_transfer_ros.middleware import qos
-from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader
+from safe_transfer_ros.middleware.joint_states_heard import JointStatesHeard
 from safe_transfer_ros.robots.description import RobotDescription
 from safe_transfer_ros.robots.dynamics import ArmDynamics
 from safe_transfer_ros.safety.filter.gravity_term import Array, at_rest
+
+FRESH_NS = 500_000_000  # older joint states tell nothing about where the arm is
 
 
 class RestingTorque:
@@ -28,23 +31,26 @@ class RestingTorque:
           joints: Its joints in the order of commands.
         """
         self._dynamics = ArmDynamics(robot)
-        self._states = JointStateReader(robot.joint_names)
+        self._states = JointStatesHeard(node, robot.joint_names)
         self._commands = np.array([robot.joint_names.index(joint) for joint in joints])
         self._effort_limit = robot.limits.effort[self._commands]
         self._gravity: Array | None = None
+        self._reckoned_ns = 0
         node.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STREAM, raw=True)
 
     def _on_joint_state(self, data: bytes) -> None:
-        self._gravity = None
-        try:
-            position = self._states.read(data).position
-        except JointStateError:
+        now = time.monotonic_ns()
+        state = self._states.read(data, now)
+        if state is None:  # left out, and missed when no good one follows
             return
-        if np.isfinite(position).all():
-            self._gravity = self._dynamics.gravity_torque(position)[self._commands]
+        self._gravity = None
+        if np.isfinite(state.position).all():
+            self._gravity, self._reckoned_ns = self._dynamics.gravity_torque(state.position)[self._commands], now
 
     def __call__(self, command: Sequence[float]) -> bool:
-        """Whether a command, N·m, asks for no motion; never before a joint state has told where the arm is."""
+        """Whether a command, N·m, asks for no motion; never without a joint state that tells where the arm is."""
         if self._gravity is None or len(command) != len(self._gravity):
+            return False
+        if time.monotonic_ns() - self._reckoned_ns > FRESH_NS:
             return False
         return at_rest(np.asarray(command), self._gravity, self._effort_limit)

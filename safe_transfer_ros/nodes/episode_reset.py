@@ -23,9 +23,10 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
 from safe_transfer_ros.middleware import qos
-from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader, ReadState
+from safe_transfer_ros.middleware.joint_states_heard import JointStatesHeard
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
+from safe_transfer_ros.middleware.reset_refusal import ResetRefusal
 from safe_transfer_ros.middleware.service_thread import ServiceThread
 from safe_transfer_ros.middleware.stamps import set_ns
 from safe_transfer_ros.parameters.settings import ExperimentSettings, ResetSettings
@@ -34,6 +35,7 @@ from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.tasks.streams import initial_state_rng
 
 ANSWER_SECONDS = 2.0
+FRESH_SECONDS = 0.5  # age of a joint state that a move may begin at
 CONFIRM = "ros2 service call /episode_reset/confirm std_srvs/srv/Trigger"
 
 
@@ -62,12 +64,11 @@ class EpisodeReset(Node):
         experiment, self._settings = declare(self, ExperimentSettings, ResetSettings)
         self._graph = in_graph(experiment.task)
         robot = self._graph.task.robot
-        self._states = JointStateReader(robot.joint_names)
+        self._states = JointStatesHeard(self, robot.joint_names)
         self._stiffness = self._settings.stiffness * robot.limits.effort
         self._damping = self._settings.damping * robot.limits.effort
-        self._state: ReadState | None = None
-        self._unreadable = "no joint states"  # why there is none now
         self._filter = FilterStatus()
+        self._refusal = ResetRefusal(self, experiment.nodes)
         self._permitted = False
         self._confirmed = threading.Event()
         self._lock = threading.Lock()
@@ -117,18 +118,13 @@ class EpisodeReset(Node):
             reset.done.set()
 
     def _on_joint_state(self, data: bytes) -> None:
-        reset = self._reset
-        under_way = reset is not None and reset.move is not None
-        try:
-            self._state = self._states.read(data)
-        except JointStateError as error:
-            self._state, self._unreadable = None, f"joint states cannot be used: {error}"
-            if under_way:
-                self._end(self._unreadable)
+        state = self._states.read(data, time.monotonic_ns())
+        if state is None:  # should no good one follow, the filter misses them too, and trips
             return
+        reset = self._reset
         if reset is None or reset.move is None or reset.done.is_set():
             return
-        stamp_ns, position, velocity = self._state
+        stamp_ns, position, velocity = state
         move, elapsed = reset.move, time.monotonic() - reset.began
         settings = self._settings
         off, speed = np.abs(move.goal - position).max(), np.abs(velocity).max()
@@ -157,8 +153,11 @@ class EpisodeReset(Node):
         reset = Reset(seed=int(request.seed), episode=int(request.episode))
         with self._lock:
             running = self._reset
-            if running is None:
+            response.message = self._refusal.why() if running is None else ""
+            if running is None and not response.message:
                 self._reset = reset
+        if response.message:
+            return response
         if running is not None:  # a request that was sent again
             if (running.seed, running.episode) != (reset.seed, reset.episode):
                 response.message = f"episode {running.episode} is being prepared: cancel that first"
@@ -174,9 +173,8 @@ class EpisodeReset(Node):
                 reset.done.set()
                 self._reset = None
         response.success, response.message = not reset.failure, reset.failure
-        state = self._state
-        if state is not None:
-            set_ns(response.stamp, state.stamp_ns)
+        if self._states.newest is not None:
+            set_ns(response.stamp, self._states.newest[0].stamp_ns)
         return response
 
     def _bring_to_start(self, reset: Reset) -> None:
@@ -187,9 +185,9 @@ class EpisodeReset(Node):
         if self._settings.confirm_each_episode:
             self.get_logger().warning(f"episode {reset.episode} waits for an operator: {CONFIRM}")
             self._until(reset, self._confirmed.is_set, "nobody confirmed")
-        state = self._state
-        if state is None:
-            raise ResetFailed(self._unreadable)
+        state = self._states.fresh(time.monotonic_ns(), FRESH_SECONDS)
+        if isinstance(state, str):
+            raise ResetFailed(state)
         goal = self._graph.start_position(initial_state_rng(reset.seed, reset.episode))
         self._armed(True)
         try:

@@ -24,6 +24,7 @@ from safe_transfer_ros.middleware import object_pose, qos
 from safe_transfer_ros.middleware.listeners import Listeners
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
+from safe_transfer_ros.middleware.reset_refusal import ResetRefusal
 from safe_transfer_ros.middleware.stamps import set_ns
 from safe_transfer_ros.parameters.settings import ExperimentSettings, SimulatorSettings
 from safe_transfer_ros.robots.simulation import Perturbation, UnstableSimulationError, perturbation
@@ -71,6 +72,7 @@ class MujocoSim(Node):
         self._listeners = [Listeners(self, self._states, "joint_states", experiment.nodes)]
         if self._poses is not None:
             self._listeners.append(Listeners(self, self._poses, object_pose.TOPIC, experiment.nodes))
+        self._refusal = ResetRefusal(self, experiment.nodes)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._offer = self.create_timer(0.02, self._offer_resets, clock=self._steady)
         self._simulated.place(initial_state_rng(experiment.seed, 0))
@@ -93,6 +95,9 @@ class MujocoSim(Node):
         self.create_service(ResetEpisode, "reset_episode", self._on_reset)
 
     def _on_reset(self, request: ResetEpisode.Request, response: ResetEpisode.Response) -> ResetEpisode.Response:
+        response.message = self._refusal.why()
+        if response.message:
+            return response
         self._simulated.place(initial_state_rng(int(request.seed), int(request.episode)))
         self._torque[:] = 0.0
         self._time_ns += self._period_ns

@@ -25,12 +25,14 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool
 
 from safe_transfer_ros.learning.policy_file import check_sizes, load_for
-from safe_transfer_ros.middleware import object_pose, qos
-from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader, ReadState
+from safe_transfer_ros.middleware import object_pose, qos, reset_refusal
+from safe_transfer_ros.middleware.joint_state_reader import ReadState
+from safe_transfer_ros.middleware.joint_states_heard import JointStatesHeard
 from safe_transfer_ros.middleware.lifecycle import ManagedNode
 from safe_transfer_ros.middleware.listeners import Listeners
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
+from safe_transfer_ros.middleware.publishers import second_publisher
 from safe_transfer_ros.middleware.stamps import set_ns, to_ns
 from safe_transfer_ros.middleware.waiting import PeerTimeout, answer, sleep, until
 from safe_transfer_ros.parameters.settings import ExperimentSettings, PolicyServerSettings
@@ -41,6 +43,8 @@ from safe_transfer_ros.tasks.streams import action_rng
 
 RETRY_SECONDS = 3.0  # after which a service that has not answered is asked again
 ARMING_SECONDS = 2.0  # how long a refusal to arm may last before the rollout ends
+MAX_WEIGHT_BYTES = 1 << 26
+WEIGHTS = "trainer/policy_weights"
 _MOVING = (SafetyDecision.MODE_ARMED, SafetyDecision.MODE_HOLDING)
 
 
@@ -73,10 +77,11 @@ class PolicyServer(ManagedNode):
         self._task = self._graph.task
         self._view = self._graph.view(self._experiment.seed, lockstep=self._experiment.lockstep)
         self._period_ns = round(self._task.control_period_s * 1e9)
-        self._states = JointStateReader(self._task.robot.joint_names)
+        self._states = JointStatesHeard(self, self._task.robot.joint_names)
         self._policy: GaussianPolicy | None = None
         self._version = 0
         self._sha256 = ""
+        self._taught = False  # by weights of a trainer, whose versions follow one another from then on
         self._offered: PolicyWeights | None = None  # arrived during an episode: taken up when it ends
         self._filter = FilterStatus()
         self._episode: RunningEpisode | None = None
@@ -92,7 +97,7 @@ class PolicyServer(ManagedNode):
         if self._graph.tracks_object:
             self.create_subscription(PoseStamped, object_pose.TOPIC, self._on_object_pose, qos.STREAM)
         self.create_subscription(FilterStatus, "safety_filter/status", self._on_filter_status, qos.LATCHED)
-        self.create_subscription(PolicyWeights, "trainer/policy_weights", self._on_weights, qos.LATCHED)
+        self.create_subscription(PolicyWeights, WEIGHTS, self._on_weights, qos.LATCHED)
         self._reset = self.create_client(ResetEpisode, "reset_episode")
         self._arm = self.create_client(SetBool, "safety_filter/arm")
         self._server = ActionServer(
@@ -121,14 +126,29 @@ class PolicyServer(ManagedNode):
     # Weights ---------------------------------------------------------------------------------------------------------
 
     def _on_weights(self, message: PolicyWeights) -> None:
+        refusal = self._unwanted(message)
+        if refusal:
+            self._report(accepted=False, message=f"version {message.version} refused, {self._version} stays: {refusal}")
+            return
         if self._episode is not None:
             self._offered = message
             return
         self._offered = None
         try:
             self._install(int(message.version), bytes(message.data), message.sha256)
+            self._taught = True
         except weights.WeightsError as error:
             self._report(accepted=False, message=f"version {message.version} refused, {self._version} stays: {error}")
+
+    def _unwanted(self, message: PolicyWeights) -> str | None:
+        """Why weights are not even looked at; None where they may be the next ones, or the present ones once more."""
+        if len(message.data) > MAX_WEIGHT_BYTES:
+            return f"{len(message.data)} bytes, expected at most {MAX_WEIGHT_BYTES}"
+        if self._taught and message.version != self._version + 1:
+            again = message.version == self._version and message.sha256 == self._sha256
+            if not again:
+                return f"expected version {self._version + 1}, one iteration follows the other"
+        return second_publisher(self, WEIGHTS)
 
     def _install(self, version: int, data: bytes, sha256: str) -> None:
         parameters, _ = weights.from_bytes(data, sha256=sha256)
@@ -204,7 +224,7 @@ class PolicyServer(ManagedNode):
 
     async def _run_episode(self, goal: Rollout.Goal, index: int) -> int:
         reset = ResetEpisode.Request(seed=self._experiment.seed, episode=index)
-        response = await self._call(self._reset, reset, "service reset_episode", self._settings.reset_timeout)
+        response = await self._reset_to_start(reset)
         if not response.success:
             raise RolloutStopped(f"reset_episode failed: {response.message}")
         await self._arm_filter()
@@ -222,6 +242,16 @@ class PolicyServer(ManagedNode):
         await episode.done
         self._episode = None
         return episode.step
+
+    async def _reset_to_start(self, request: ResetEpisode.Request) -> ResetEpisode.Response:
+        """Reset. It is refused while the filter is armed; the service may overtake the word that it no longer is."""
+        deadline = time.monotonic() + ARMING_SECONDS
+        while True:
+            response = await self._call(self._reset, request, "service reset_episode", self._settings.reset_timeout)
+            waits = not response.success and response.message in (reset_refusal.ARMED, reset_refusal.UNHEARD)
+            if not waits or time.monotonic() > deadline:
+                return response
+            await sleep(self, 0.01)
 
     async def _call(self, client: Client, request: Any, what: str, seconds: float = 0.0) -> Any:
         """Call a service that may be asked twice: what is sent before both ends have found each other is lost."""
@@ -260,14 +290,15 @@ class PolicyServer(ManagedNode):
     # Proposals -------------------------------------------------------------------------------------------------------
 
     def _on_raw_joint_state(self, data: bytes) -> None:
-        try:
-            state = self._states.read(data)
-        except JointStateError as error:
-            self._stop_episode(str(error))
-            return
-        self._on_joint_state(state)
+        state = self._states.read(data, time.monotonic_ns())
+        if state is not None:  # should no good one follow, the filter misses the proposals
+            self._on_joint_state(state)
 
     def _on_object_pose(self, message: PoseStamped) -> None:
+        problem = object_pose.wrong_frame(message, self._task.robot.base_link)
+        if problem:  # left out: should no good one follow, the filter misses them
+            self.get_logger().error(problem, throttle_duration_sec=5.0)
+            return
         pose = object_pose.pose_of(message)
         if not np.isfinite(pose).all():
             self._stop_episode("the pose of the object is not finite")

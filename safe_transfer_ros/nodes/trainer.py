@@ -26,6 +26,7 @@ from safe_transfer_ros.learning.policy_file import load_for, with_stddev_scaled
 from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
+from safe_transfer_ros.middleware.publishers import second_publisher
 from safe_transfer_ros.middleware.waiting import PeerTimeout, answer, until
 from safe_transfer_ros.parameters.settings import ExperimentSettings, TrainerSettings, as_dict
 from safe_transfer_ros.policies import weights
@@ -35,6 +36,8 @@ from safe_transfer_ros.record.resume import CHECKPOINTS
 from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.transfer.policy_updates import CscUpdates, PolicyUpdates, PsptUpdates
 from safe_transfer_ros.transfer.pspt.fine_tuning import PsptSettings
+
+ESTIMATES = "unsafety_monitor/estimate"
 
 
 class FineTuningStopped(RuntimeError):
@@ -55,6 +58,9 @@ class Trainer(Node):
         self._run_dir = Path(self._settings.run_dir) if self._settings.run_dir else None
         self._version = self._experiment.first_iteration
         self._decisions: list[SafetyDecision] = []
+        # An episode has one decision a step, and some for what was refused; what is far beyond is somebody's flood.
+        self._most_decisions = 10 * self._settings.episodes_per_iteration * (self._task.horizon + 1)
+        self._dropped = 0
         self._episodes_seen = 0
         self._policy_status = PolicyStatus()
         self._filter_status = FilterStatus()
@@ -69,7 +75,7 @@ class Trainer(Node):
         self.create_subscription(SafetyDecision, "safety_filter/decision", self._on_decision, qos.RECORD)
         self.create_subscription(PolicyStatus, "policy_server/policy_status", self._on_status, qos.LATCHED)
         self.create_subscription(FilterStatus, "safety_filter/status", self._on_filter_status, qos.LATCHED)
-        self.create_subscription(UnsafetyEstimate, "unsafety_monitor/estimate", self._on_estimate, qos.LATCHED)
+        self.create_subscription(UnsafetyEstimate, ESTIMATES, self._on_estimate, qos.LATCHED)
         self._rollouts = ActionClient(self, Rollout, "policy_server/rollout")
         self._server = ActionServer(
             self,
@@ -106,8 +112,11 @@ class Trainer(Node):
     # What the others say ---------------------------------------------------------------------------------------------
 
     def _on_decision(self, message: SafetyDecision) -> None:
-        self._decisions.append(message)
-        self._episodes_seen += message.last
+        if len(self._decisions) < self._most_decisions:
+            self._decisions.append(message)
+            self._episodes_seen += message.last
+        else:
+            self._dropped += 1
 
     def _on_status(self, message: PolicyStatus) -> None:
         self._policy_status = message
@@ -116,6 +125,10 @@ class Trainer(Node):
         self._filter_status = message
 
     def _on_estimate(self, message: UnsafetyEstimate) -> None:
+        second = second_publisher(self, ESTIMATES)
+        if second:
+            self.get_logger().error(f"estimate of iteration {message.iteration} not taken: {second}")
+            return
         self._estimate, self._estimated = message, int(message.iteration)
 
     # The fine_tune action --------------------------------------------------------------------------------------------
@@ -239,7 +252,7 @@ class Trainer(Node):
         """One rollout goal: the decisions of its episodes, complete."""
         seconds = self._settings.peer_timeout
         count = self._settings.episodes_per_iteration
-        self._decisions, self._episodes_seen = [], 0
+        self._decisions, self._episodes_seen, self._dropped = [], 0, 0
         goal = Rollout.Goal(
             iteration=iteration,
             episodes=count,
@@ -257,6 +270,11 @@ class Trainer(Node):
             raise FineTuningStopped(f"rollout of iteration {iteration} ended early: {outcome.message}")
         what = f"all {count} episodes of iteration {iteration} as decisions of the filter"
         await until(self, lambda: self._episodes_seen >= count, seconds, what)
+        if self._dropped:
+            raise FineTuningStopped(
+                f"iteration {iteration}: {self._dropped} decisions beyond {self._most_decisions}: "
+                "something floods the filter with proposals"
+            )
         return episodes_from_decisions(self._decisions)
 
     def _publish_weights(self, *, iteration: int, steps: int, kl: float) -> None:

@@ -23,7 +23,7 @@ from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.record.episode import Episode, EpisodeAssembler, EpisodeError
 from safe_transfer_ros.record.iteration import IterationRecord, iteration_estimate, iteration_record
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
-from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings, TorqueLimitGovernor
+from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings, TorqueLimitGovernor, unfit_update
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
 from safe_transfer_ros.safety.reasons import Reason, Verdict, split
 from safe_transfer_ros.tasks.deployment import in_graph
@@ -176,7 +176,7 @@ class _Replay:
         self._ends: dict[int, list[tuple[bool, bool]]] = defaultdict(list)  # whether unsafe, whether it succeeded
         self._stamps: list[int] = []
         self._positions: list[NDArray[np.float64]] = []
-        self._unreadable_states = 0
+        self._unreadable_states = self._misplaced_poses = 0
         self._updates: list[tuple[Any, float]] = []
         self._started_ns: int | None = None
 
@@ -199,6 +199,9 @@ class _Replay:
         return self._graph.tracks_object
 
     def on_object_pose(self, message: Any) -> None:
+        if message.header.frame_id != self._task.robot.base_link:  # the monitor leaves it out too
+            self._misplaced_poses += 1
+            return
         at, turned, stamp = message.pose.position, message.pose.orientation, message.header.stamp
         pose = np.array([at.x, at.y, at.z, turned.x, turned.y, turned.z, turned.w])
         self._account(self._reader.pose(stamp.sec * 1_000_000_000 + stamp.nanosec, pose))
@@ -230,6 +233,10 @@ class _Replay:
         # The weights a run starts from, which a late recorder may see twice: no iteration is behind them.
         if message.version <= self._governor.iteration + len(self._updates):
             return
+        refusal = unfit_update(message, self._governor.iteration + len(self._updates))
+        if refusal:
+            self.notes.append(f"weights version {message.version} left out, as the monitor did: {refusal}")
+            return
         while self._updates:  # the monitor gave up waiting for its data, so it does not matter what comes now
             self._account_states()
             self._close()
@@ -246,6 +253,8 @@ class _Replay:
                 f"iteration {max(self._decisions)} was interrupted: its decisions are in the bag, no update "
                 "came of them"
             )
+        if self._misplaced_poses:
+            self.notes.append(f"{self._misplaced_poses} poses of the object are not in the base link's frame; left out")
         if self._unreadable_states:
             self.notes.append(f"{self._unreadable_states} joint states lack a joint of the robot; left out")
 

@@ -164,6 +164,28 @@ def next_torque_limit(
     return max(wanted, t_min)
 
 
+def unfit_update(update: Any, iteration: int) -> str | None:
+    """Why a policy update says nothing about an iteration, and moves no limit.
+
+    Args:
+      update: A PolicyWeights message, or anything with its version, iteration, steps, kl and kl_bound.
+      iteration: The iteration that is to be closed.
+
+    Returns:
+      The reason; None where it is the update that follows the iteration.
+    """
+    if (update.iteration, update.version) != (iteration, iteration + 1):
+        came = f"iteration {update.iteration} and version {update.version}"
+        return f"expected iteration {iteration} and version {iteration + 1}, got {came}"
+    if update.steps == 0:
+        return "no step was learned from"
+    for name in ("kl", "kl_bound"):
+        value = float(getattr(update, name))
+        if not (math.isfinite(value) and value >= -1e-9):
+            return f"{name} must be finite and >= 0, got {value}"
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class GovernorSettings:
     """How the limit follows the unsafety rate. Checked as a whole.

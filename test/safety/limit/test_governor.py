@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from safe_transfer_ros.safety.limit.torque_limit import (
     TorqueLimitGovernor,
     limit_change_risk,
     policy_change_risk,
+    unfit_update,
 )
 
 MEAN = np.array([[0.02, -0.05], [0.06, 0.01]])
@@ -223,3 +225,27 @@ def test_no_sequence_of_evidence_lets_the_limit_outrun_it(settings, evidence):
         # At T_min even p' = 1 is within D_safe, so the bound holds without exception.
         assert damage * step.predicted_unsafety_rate <= settings.d_safe * (1.0 + 1e-12)
         assert all(math.isfinite(value) for value in dataclasses.astuple(step))
+
+
+@pytest.mark.parametrize(
+    "changes, text",
+    [
+        ({}, None),
+        (
+            {"version": 2**64 - 1},
+            "expected iteration 5 and version 6, got iteration 5 and version 184467",
+        ),
+        ({"version": 5}, "expected iteration 5"),
+        ({"iteration": 4}, "expected iteration 5"),
+        ({"iteration": 6, "version": 7}, "expected iteration 5"),
+        ({"steps": 0}, "no step was learned from"),
+        ({"kl": math.nan}, "kl must be finite"),
+        ({"kl": -0.1}, "kl must be finite and >= 0, got -0.1"),
+        ({"kl_bound": math.inf}, "kl_bound must be finite"),
+        ({"kl": -1e-12}, None),
+    ],
+)
+def test_an_update_that_says_nothing_about_the_iteration_moves_no_limit(changes, text):
+    update = SimpleNamespace(**{"iteration": 5, "version": 6, "steps": 100, "kl": 0.01, "kl_bound": 0.05} | changes)
+    refusal = unfit_update(update, 5)
+    assert refusal is None if text is None else text in refusal
