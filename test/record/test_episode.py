@@ -12,6 +12,7 @@ from safe_transfer_ros.record.episode import (
     EpisodeError,
     count_interventions,
     episodes_from_decisions,
+    first_jump,
 )
 from safe_transfer_ros.safety.reasons import Reason, Verdict
 
@@ -185,3 +186,44 @@ def test_terminated_is_kept():
 def test_joint_names_that_change_are_refused():
     with pytest.raises(EpisodeError, match="joint names change at step 1"):
         episodes_from_decisions([decision(0), decision(1, names=("b", "a", "c")), decision(2, steps=2)])
+
+
+@pytest.mark.parametrize("step", [1, 3, 4])
+def test_an_episode_with_a_jump_in_it_is_refused(step):
+    still = {"velocity": np.zeros(3)}
+    states = stream(position=np.zeros(3), **still)
+    assert len(episodes_from_decisions(states)) == 1
+    for moved in states[step:]:
+        moved.position = np.array([0.0, 0.61, 0.0])  # 3 x 4 rad/s x 50 ms are .6 rad
+    with pytest.raises(EpisodeError, match=f"moved by 0.61 rad in the 0.05 s before step {step}, which no arm does"):
+        episodes_from_decisions(states)
+    for moved in states[step:]:
+        moved.position = np.array([0.0, 0.59, 0.0])
+    assert len(episodes_from_decisions(states)) == 1
+    states[step].velocity = np.array([0.0, 10.0, 0.0])  # an arm that is fast may have come further
+    for moved in states[step:]:
+        moved.position = np.array([0.0, 2.0, 0.0])
+    assert len(episodes_from_decisions(states)) == 1
+
+
+def test_stamps_that_go_back_and_values_that_are_no_numbers_are_jumps():
+    stamp, position, velocity = np.arange(4) * 50_000_000, np.zeros((4, 2)), np.zeros((4, 2))
+    assert first_jump(stamp, position, velocity) is None
+    assert first_jump(stamp[[0, 1, 1, 2]], position, velocity) is None, "two decisions on one state"
+    assert first_jump(stamp[[0, 2, 1, 3]], position, velocity) == 2
+    for values in (position, velocity):
+        values[3, 1] = np.nan
+        assert first_jump(stamp, position, velocity) == 3
+        values[3, 1] = 0.0
+
+
+def test_the_next_episode_begins_after_one_with_a_jump():
+    assembler = EpisodeAssembler()
+    jumping = stream(position=np.zeros(3), velocity=np.zeros(3))
+    jumping[2].position = np.ones(3)
+    for decided in jumping[:-1]:
+        assert assembler.add(decided) is None
+    with pytest.raises(EpisodeError, match="which no arm does"):
+        assembler.add(jumping[-1])
+    following = [assembler.add(decided) for decided in stream(episode=10)]
+    assert following[-1] is not None and following[-1].index == 10
