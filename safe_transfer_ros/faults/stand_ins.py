@@ -316,12 +316,13 @@ class EStop(StandIn):
 
 
 class Intruder(StandIn):
-    """A publisher where only one may be. Behaviours: behave (absent), proposals, commands."""
+    """A publisher where only one may be. Behaviours: behave (absent), proposals, commands, limits, states."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         """Stay away."""
         super().__init__("intruder", options, 50.0)
         self._joined: dict[str, Publisher] = {}
+        self._walked = 0  # iterations that its limits have gone up
 
     def act(self) -> None:
         """Publish where it was told to, or leave."""
@@ -333,16 +334,24 @@ class Intruder(StandIn):
         topic, kind = {
             "proposals": ("policy_server/action", PolicyAction),
             "commands": ("effort_controller/commands", Float64MultiArray),
+            "limits": ("unsafety_monitor/torque_limit", TorqueLimit),
+            "states": ("joint_states", JointState),
         }[self.behaviour]
         if self.behaviour not in self._joined:
             self.ledger.note(Kind.BAD)
             self._joined[self.behaviour] = self.create_publisher(kind, topic, profile)
             return
         torque = [INTRUDER_TORQUE] * self.n_joints
+        message: Any = Float64MultiArray(data=torque)
         if kind is PolicyAction:
             message = PolicyAction(joint_names=self.joints, mean=torque, stddev=torque, effort=torque)
-        else:
-            message = Float64MultiArray(data=torque)
+        elif kind is TorqueLimit:
+            self._walked += 1
+            message = TorqueLimit(iteration=self.options.iteration + self._walked, torque_limit=self.options.limit)
+            message.lease.sec = 1
+        elif kind is JointState:
+            message = JointState(name=self.joints, position=torque, velocity=torque)
+            set_ns(message.header.stamp, time.monotonic_ns())
         self._joined[self.behaviour].publish(message)
 
 

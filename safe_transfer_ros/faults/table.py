@@ -183,6 +183,8 @@ FAULTS: tuple[Fault, ...] = (
     ),
     _intruder("second_proposer", "proposals", may=Reason.PROPOSAL_STALE),
     _intruder("second_commander", "commands"),
+    _intruder("second_monitor", "limits", may=Reason.LIMIT_REFUSED),
+    _intruder("second_robot", "states", may=Reason.JOINT_STATE_STALE | Reason.PROPOSAL_STALE),
     _bad_states("stop", "joint states stopped"),
     _bad_states(
         "frozen",
