@@ -35,6 +35,7 @@ from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.tasks.streams import initial_state_rng
 
 ANSWER_SECONDS = 2.0
+DISARMED_SECONDS = 0.5  # in which the word that the filter has disarmed may still be on its way
 FRESH_SECONDS = 0.5  # age of a joint state that a move may begin at
 CONFIRM = "ros2 service call /episode_reset/confirm std_srvs/srv/Trigger"
 
@@ -151,6 +152,9 @@ class EpisodeReset(Node):
 
     def _on_reset(self, request: ResetEpisode.Request, response: ResetEpisode.Response) -> ResetEpisode.Response:
         reset = Reset(seed=int(request.seed), episode=int(request.episode))
+        deadline = time.monotonic() + DISARMED_SECONDS
+        while self._reset is None and self._refusal.why() and time.monotonic() < deadline:
+            time.sleep(0.01)
         with self._lock:
             running = self._reset
             response.message = self._refusal.why() if running is None else ""
