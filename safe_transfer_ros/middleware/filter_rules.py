@@ -34,18 +34,13 @@ def filter_rules(
       ValueError: if the settings do not fit together.
     """
     task, robot, lockstep = graph.task, graph.task.robot, experiment.lockstep
-    if lockstep and experiment.torque_limit_max > settings.torque_rate_limit * task.control_period_s:
-        raise ConfigurationError(
-            f"lockstep: from torque_limit_max, {experiment.torque_limit_max:g} N·m, to zero must take "
-            f"no longer than a control period, {task.control_period_s:g} s: raise torque_rate_limit"
-        )
     limits = robot.limits
     gravity: GravityTerm | None = None
     if experiment.adds_gravity(robot.gravity_compensated):
         dynamics = importlib.import_module("safe_transfer_ros.robots.dynamics").ArmDynamics  # brings mujoco
         gravity = GravityTerm(dynamics(robot).gravity_torque, limits.effort, settings.torque_rate_limit)
     factor = SIMULATED_SPEED_FACTOR if lockstep else SPEED_FACTOR
-    return SafetyFilter(
+    rules = SafetyFilter(
         robot.joint_names,
         limits.effort,
         settings.rule_settings(lockstep=lockstep, state_period_s=graph.state_period_s(lockstep=lockstep)),
@@ -63,3 +58,9 @@ def filter_rules(
         plausible=Plausibility(limits.lower, limits.upper, limits.velocity, factor),
         tracks_object=graph.tracks_object,
     )
+    if lockstep and experiment.torque_limit_max > settings.torque_rate_limit * task.control_period_s:
+        raise ConfigurationError(
+            f"lockstep: from torque_limit_max, {experiment.torque_limit_max:g} N·m, to zero must take "
+            f"no longer than a control period, {task.control_period_s:g} s: raise torque_rate_limit"
+        )
+    return rules

@@ -99,3 +99,9 @@ def test_a_stop_in_lockstep_takes_no_longer_than_a_control_period() -> None:
     with pytest.raises(ConfigurationError, match="raise torque_rate_limit"):
         rules({"torque_rate_limit": 40.0}, mode="lockstep")
     assert dataclasses.asdict(rules({"torque_rate_limit": 40.0}).settings)["torque_rate_limit"] == 40.0
+
+
+@pytest.mark.parametrize("mode", ["realtime", "lockstep"])
+def test_a_rate_too_low_to_stop_at_all_is_told_first(mode: str) -> None:
+    with pytest.raises(ValueError, match="would take 0.3 s at torque_rate_limit 10"):
+        rules({"torque_rate_limit": 10.0}, mode=mode)
