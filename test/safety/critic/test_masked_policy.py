@@ -215,12 +215,13 @@ def test_a_risk_of_epsilon_is_accepted_alone_among_many_and_when_drawn():
 
 
 def test_candidates_are_the_mean_and_so_many_standard_deviations_squashed_where_the_policy_is():
-    for squash, expected in ((0.0, 0.5 + 0.3 * 2.0), (1.5, 1.5 * np.tanh(0.5 + 0.3 * 2.0))):
+    for law, bound, expected in (
+        (Distribution.GAUSSIAN, None, 0.5 + 0.3 * 2.0),
+        (Distribution.TANH_GAUSSIAN, np.array([1.5]), 1.5 * np.tanh(0.5 + 0.3 * 2.0)),
+    ):
         critic = Critic(lambda u: np.where(u[:, 0] == 0.0, 0.6, 0.0))
-        judge = MaskedPolicyGate(
-            critic, np.ones(1) * 9.0, MaskSettings(squash=squash), lambda shape: np.full(shape, 2.0)
-        )
-        chosen, *_ = judge.judge(OBSERVATION, np.array([0.5]), np.array([0.3]), np.zeros(1), 50.0)
+        judge = MaskedPolicyGate(critic, np.ones(1) * 9.0, MaskSettings(), lambda shape: np.full(shape, 2.0))
+        chosen, *_ = judge.judge(OBSERVATION, np.array([0.5]), np.array([0.3]), np.zeros(1), 50.0, law, bound)
         assert chosen[0] == pytest.approx(expected)
 
 

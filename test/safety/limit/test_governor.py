@@ -173,6 +173,7 @@ def test_the_ledgers_totals_are_the_evidence():
         unsafety_rate=0.2,
         standstill_rate=0.7,
         stood_still=(True,),
+        periods=10,
         states=10,
         missing=0,
         overflowed=False,
