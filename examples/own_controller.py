@@ -49,7 +49,7 @@ class OwnController(Node):
             STIFFNESS * (self.start[name] - position) - DAMPING * velocity
             for name, position, velocity in zip(state.name, state.position, state.velocity, strict=True)
         ]
-        action = PolicyAction(step=self.step, last=self.step == STEPS, joint_names=state.name)
+        action = PolicyAction(step=self.step, last=self.step == STEPS, action_names=state.name)
         action.header.stamp = state.header.stamp  # of the state it answers, not of now
         if not action.last:
             action.mean = action.effort = torque
