@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 import rclpy
+from rclpy.duration import Duration
 from rclpy.node import Node
 from safe_transfer_msgs.msg import PolicyAction
 from safe_transfer_msgs.srv import ResetEpisode
@@ -33,7 +34,7 @@ class OwnController(Node):
         self.state: JointState | None = None
         self.start: dict[str, float] = {}
         self.step = 0
-        self._actions = self.create_publisher(PolicyAction, "policy_server/action", 10)
+        self.actions = self.create_publisher(PolicyAction, "policy_server/action", 10)
         self.create_subscription(JointState, "joint_states", self._on_joint_state, 10)
 
     def _on_joint_state(self, state: JointState) -> None:
@@ -54,7 +55,7 @@ class OwnController(Node):
         if not action.last:
             action.mean = action.effort = torque
             action.stddev = [1e-3] * len(torque)  # of the distribution it was drawn from; never zero
-        self._actions.publish(action)
+        self.actions.publish(action)
         self.step += 1
 
     def ask(self, kind: type, service: str, request: Any) -> None:
@@ -78,6 +79,7 @@ def main() -> None:
     node.create_timer(PERIOD, node.propose)
     while node.step <= STEPS:
         rclpy.spin_once(node, timeout_sec=1.0)
+    node.actions.wait_for_all_acked(Duration(seconds=1))  # who leaves at once may take the last one along
     print(f"{STEPS} proposals made")
 
 
