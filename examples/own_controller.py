@@ -12,6 +12,7 @@ armed (docs/hardware.md), and `reset_episode` is episode_reset's. In three termi
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import rclpy
@@ -59,15 +60,19 @@ class OwnController(Node):
         self.step += 1
 
     def ask(self, kind: type, service: str, request: Any) -> None:
-        """Call a service; SystemExit with its reason when it refuses."""
+        """Call a service, again while a graph that still starts refuses; SystemExit with its reason after ten tries."""
         client = self.create_client(kind, service)
         if not client.wait_for_service(timeout_sec=30.0):
             raise SystemExit(f"{service} is not there")
-        future = client.call_async(request)
-        rclpy.spin_until_future_complete(self, future, timeout_sec=30.0)
-        answer = future.result()
-        if answer is None or not answer.success:
-            raise SystemExit(f"{service}: {answer.message if answer else 'no answer'}")
+        answer = None
+        for _ in range(10):
+            future = client.call_async(request)
+            rclpy.spin_until_future_complete(self, future, timeout_sec=3.0)
+            answer = future.result()
+            if answer is not None and answer.success:
+                return
+            time.sleep(1.0)
+        raise SystemExit(f"{service}: {answer.message if answer else 'no answer'}")
 
 
 def main() -> None:
