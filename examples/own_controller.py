@@ -12,9 +12,11 @@ armed (docs/hardware.md), and `reset_episode` is episode_reset's. In three termi
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import rclpy
+from rclpy.duration import Duration
 from rclpy.node import Node
 from safe_transfer_msgs.msg import PolicyAction
 from safe_transfer_msgs.srv import ResetEpisode
@@ -33,7 +35,7 @@ class OwnController(Node):
         self.state: JointState | None = None
         self.start: dict[str, float] = {}
         self.step = 0
-        self._actions = self.create_publisher(PolicyAction, "policy_server/action", 10)
+        self.actions = self.create_publisher(PolicyAction, "policy_server/action", 10)
         self.create_subscription(JointState, "joint_states", self._on_joint_state, 10)
 
     def _on_joint_state(self, state: JointState) -> None:
@@ -49,24 +51,28 @@ class OwnController(Node):
             STIFFNESS * (self.start[name] - position) - DAMPING * velocity
             for name, position, velocity in zip(state.name, state.position, state.velocity, strict=True)
         ]
-        action = PolicyAction(step=self.step, last=self.step == STEPS, joint_names=state.name)
+        action = PolicyAction(step=self.step, last=self.step == STEPS, action_names=state.name)
         action.header.stamp = state.header.stamp  # of the state it answers, not of now
         if not action.last:
             action.mean = action.effort = torque
             action.stddev = [1e-3] * len(torque)  # of the distribution it was drawn from; never zero
-        self._actions.publish(action)
+        self.actions.publish(action)
         self.step += 1
 
     def ask(self, kind: type, service: str, request: Any) -> None:
-        """Call a service; SystemExit with its reason when it refuses."""
+        """Call a service, again while a graph that still starts refuses; SystemExit with its reason after ten tries."""
         client = self.create_client(kind, service)
         if not client.wait_for_service(timeout_sec=30.0):
             raise SystemExit(f"{service} is not there")
-        future = client.call_async(request)
-        rclpy.spin_until_future_complete(self, future, timeout_sec=30.0)
-        answer = future.result()
-        if answer is None or not answer.success:
-            raise SystemExit(f"{service}: {answer.message if answer else 'no answer'}")
+        answer = None
+        for _ in range(10):
+            future = client.call_async(request)
+            rclpy.spin_until_future_complete(self, future, timeout_sec=3.0)
+            answer = future.result()
+            if answer is not None and answer.success:
+                return
+            time.sleep(1.0)
+        raise SystemExit(f"{service}: {answer.message if answer else 'no answer'}")
 
 
 def main() -> None:
@@ -78,6 +84,7 @@ def main() -> None:
     node.create_timer(PERIOD, node.propose)
     while node.step <= STEPS:
         rclpy.spin_once(node, timeout_sec=1.0)
+    node.actions.wait_for_all_acked(Duration(seconds=1))  # who leaves at once may take the last one along
     print(f"{STEPS} proposals made")
 
 

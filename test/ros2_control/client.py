@@ -121,7 +121,7 @@ class Client(Node):
 
 
 @contextmanager
-def _to_share() -> Iterator[int]:
+def to_share() -> Iterator[int]:
     """A domain that the program under test is free to claim, and nobody else: all others take the lowest there is."""
     for number in range(101, 60, -1):
         with open(Path(tempfile.gettempdir()) / f"safe_transfer_test_domain_{number}.lock", "a") as lock:
@@ -146,7 +146,7 @@ def started(*, shared: bool = False, robot: str = "pr2_left_arm", **changes: Any
     """A stand-in and its client; `shared`: its domain is free to be claimed, by a graph that the test starts."""
     start = ("joint_state_broadcaster", "effort_controller", "forward_controller")
     with (
-        _to_share() if shared else _claimed() as number,
+        to_share() if shared else _claimed() as number,
         StandIn(number, configuration(start=start, **changes), robot=robot) as arm,
     ):
         context = Context()

@@ -13,12 +13,11 @@ import pytest
 pytest.importorskip("controller_manager_msgs")
 
 import graph_runs
-from client import Client, started
+from client import Client, started, to_share
 from safe_transfer_msgs.msg import SafetyDecision
 from std_srvs.srv import SetBool
 
 from safe_transfer_ros.bags.read import messages
-from safe_transfer_ros.launching import domain
 from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.record.episode import episodes_from_decisions
@@ -95,11 +94,11 @@ def test_an_iteration_on_hardware(tmp_path: Path) -> None:
 
 def test_a_missing_controller_manager_is_said_on_the_screen(tmp_path: Path) -> None:
     """Who started a run and sees nothing move must not have to guess."""
-    claimed = domain.claim()
-    number = str(claimed.number)
-    claimed.lock.close()  # the run claims it
     said: list[str] = []
-    with graph_runs.started(tmp_path / "run", *SHORT, ROS_DOMAIN_ID=number, PYTHONUNBUFFERED="1") as process:
+    with (
+        to_share() as number,
+        graph_runs.started(tmp_path / "run", *SHORT, ROS_DOMAIN_ID=str(number), PYTHONUNBUFFERED="1") as process,
+    ):
         assert process.stdout
         for line in process.stdout:
             said.append(line)
