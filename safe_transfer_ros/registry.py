@@ -3,14 +3,26 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from safe_transfer_ros.configuration import ConfigurationError, nearest
 
 Thing = TypeVar("Thing")
+
+
+def load(entry: str) -> Any:
+    """Load what "module:name" names, as an entry point does; for what is brought along only when it is used.
+
+    Raises:
+      ImportError: if there is no such module.
+      AttributeError: if it has no such name.
+    """
+    module, _, name = entry.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 class UnknownNameError(ConfigurationError, KeyError):

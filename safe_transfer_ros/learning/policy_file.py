@@ -9,7 +9,8 @@ import numpy as np
 
 from safe_transfer_ros import resources
 from safe_transfer_ros.configuration import nearest
-from safe_transfer_ros.policies.policy import Policy, policy_from_bytes
+from safe_transfer_ros.policies.loading import policy_from_bytes
+from safe_transfer_ros.policies.policy import Policy
 from safe_transfer_ros.policies.weights import Architecture, Parameters, WeightsError, from_bytes
 from safe_transfer_ros.tasks.robot_task import RobotTask
 

@@ -37,7 +37,8 @@ from safe_transfer_ros.middleware.waiting import PeerTimeout, answer, sleep, unt
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.parameters.policy_server import PolicyServerParameters
 from safe_transfer_ros.policies import weights
-from safe_transfer_ros.policies.policy import DETERMINISTIC, GAUSSIAN, TANH_GAUSSIAN, Policy, policy_from_bytes
+from safe_transfer_ros.policies.loading import policy_from_bytes
+from safe_transfer_ros.policies.policy import DETERMINISTIC, GAUSSIAN, TANH_GAUSSIAN, Policy
 from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.tasks.deployment import in_graph
 

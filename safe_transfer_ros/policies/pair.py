@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from typing import ClassVar
@@ -11,9 +10,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from safe_transfer_ros.policies import policy
 from safe_transfer_ros.policies.policy import Act, Policy
-from safe_transfer_ros.policies.tensors import Tensors, WeightsError
+from safe_transfer_ros.policies.tensors import WeightsError
 
 Array = NDArray[np.float64]
 
@@ -31,33 +29,22 @@ class PairPolicy:
 
     kind: ClassVar[str] = "pair"
 
-    def __init__(self, tensors: Tensors, metadata: Mapping[str, str] | None = None) -> None:
-        """Make both agents.
+    def __init__(self, agents: Mapping[str, Policy], baseline_share: float = 0.0) -> None:
+        """Join two agents.
 
         Args:
-          tensors: Those of the agents, their names behind "baseline." and "safe.".
-          metadata: baseline_share, in [0, 1]; baseline and safe: each agent's own metadata, with its kind, as JSON.
+          agents: By name, see `ACTORS`.
+          baseline_share: Probability of the baseline acting, in [0, 1].
 
         Raises:
-          WeightsError: if they are not those of this kind.
+          WeightsError: if their observations or actions differ in length.
         """
-        about = dict(metadata or {})
-        made: dict[str, Policy] = {}
-        for actor in ACTORS:
-            own = {
-                name.removeprefix(f"{actor}."): array for name, array in tensors.items() if name.startswith(f"{actor}.")
-            }
-            made[actor] = policy.policy_of(own, _metadata(about.get(actor, "{}"), actor), within=f"{actor}: ")
-        strangers = [name for name in tensors if name.split(".")[0] not in ACTORS]
-        if strangers:
-            raise WeightsError(f"expected tensors of {' and '.join(ACTORS)} only, got {strangers[:4]}")
-        sizes = {(agent.observation_size, agent.action_size) for agent in made.values()}
+        sizes = {(agent.observation_size, agent.action_size) for agent in agents.values()}
         if len(sizes) != 1:
             raise WeightsError(f"expected agents of one size, got observations and actions {sorted(sizes)}")
-        self._agents = made
-        self._share = _share(about.get("baseline_share", "0"))
+        self._agents, self._share = dict(agents), baseline_share
         ((self.observation_size, self.action_size),) = sizes
-        self.noise_size = 1 + max(agent.noise_size for agent in made.values())
+        self.noise_size = 1 + max(agent.noise_size for agent in agents.values())
 
     def begin(self) -> None:
         """Begin an episode in both agents."""
@@ -85,25 +72,3 @@ class PairPolicy:
             bound=chosen.bound,
             actor=actor,
         )
-
-
-def _metadata(text: str, actor: str) -> dict[str, str]:
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise WeightsError(f"{actor}: expected its metadata as JSON, got {text[:60]!r}") from error
-    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        raise WeightsError(f"{actor}: expected its metadata as an object of strings, got {text[:60]!r}")
-    if found.get("kind") == PairPolicy.kind:
-        raise WeightsError(f"{actor}: a pair of pairs is not supported")
-    return found
-
-
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = math.nan
-    if not 0.0 <= share <= 1.0:
-        raise WeightsError(f"expected baseline_share in [0, 1], got {text[:60]!r}")
-    return share

@@ -1,20 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a policy is to whoever runs it, and how one is made from a file: by the `kind` its metadata names.
-
-A kind is one class in this folder, registered here. All are numpy: a policy server imports no torch.
-"""
+"""What a policy is to whoever runs it: an action for an observation, and the law it was drawn from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from safe_transfer_ros.configuration import nearest
-from safe_transfer_ros.policies.tensors import Tensors, WeightsError, read, write
 
 Array = NDArray[np.float64]
 
@@ -85,67 +78,3 @@ class Policy(Protocol):
           ValueError: if a shape does not fit.
         """
         ...
-
-
-Make = Callable[[Tensors, Mapping[str, str]], Policy]
-"""Makes a policy of tensors and metadata, or raises WeightsError."""
-
-
-def kinds() -> dict[str, Make]:
-    """Every kind of policy by name."""
-    # Here, because each kind imports this module.
-    from safe_transfer_ros.policies.deterministic import DeterministicPolicy
-    from safe_transfer_ros.policies.forward import GaussianPolicy
-    from safe_transfer_ros.policies.pair import PairPolicy
-    from safe_transfer_ros.policies.recurrent import RecurrentPolicy
-    from safe_transfer_ros.policies.squashed import SquashedPolicy
-
-    made = (GaussianPolicy, SquashedPolicy, DeterministicPolicy, RecurrentPolicy, PairPolicy)
-    return {policy.kind: policy for policy in made}
-
-
-def policy_of(tensors: Tensors, metadata: Mapping[str, str], *, within: str = "") -> Policy:
-    """Make a policy of tensors by the `kind` its metadata names; `gaussian` where it names none.
-
-    Args:
-      tensors: Arrays by name.
-      metadata: With `kind`.
-      within: Put before the message of an error.
-
-    Raises:
-      WeightsError: if the kind is unknown or the tensors are not its own.
-    """
-    name, known = metadata.get("kind", "gaussian"), kinds()
-    if name not in known:
-        raise WeightsError(f"{within}expected a known kind of policy, got '{name[:40]}'; {nearest(name[:40], known)}")
-    try:
-        return known[name](tensors, metadata)
-    except WeightsError as error:
-        raise WeightsError(f"{within}{error}") from error
-
-
-def policy_from_bytes(data: bytes, *, sha256: str | None = None) -> tuple[Policy, dict[str, str]]:
-    """Make the policy that a file or a message holds, or refuse it whole.
-
-    Args:
-      data: A safetensors file's content.
-      sha256: Hexadecimal hash the bytes must have; None skips that check.
-
-    Returns:
-      The policy and its metadata.
-
-    Raises:
-      WeightsError: on any deviation.
-    """
-    tensors, metadata = read(data, sha256=sha256)
-    return policy_of(tensors, metadata), metadata
-
-
-def policy_to_bytes(tensors: Tensors, metadata: Mapping[str, str]) -> bytes:
-    """Serialise a policy of any kind; equal tensors and metadata give equal bytes.
-
-    Raises:
-      WeightsError: if `policy_from_bytes` would refuse it.
-    """
-    policy_of(tensors, metadata)
-    return write(tensors, metadata, sorted(tensors))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from safe_transfer_ros.registry import load
 from safe_transfer_ros.safety.limit import unsafety
 from safe_transfer_ros.tasks.robot_task import Outcome, RobotTask, Seen
 from safe_transfer_ros.tasks.task import Array
@@ -43,16 +44,16 @@ class TorqueTask(RobotTask):
     @classmethod
     def single_environment(cls, **settings: Any) -> Env[Array, Array]:
         """See `Task.single_environment`; the settings are those of `TorqueEnv`."""
-        from safe_transfer_ros.tasks.environment import TorqueEnv
-
-        return TorqueEnv(cls(), **settings)
+        made: Env[Array, Array] = load("safe_transfer_ros.tasks.environment:TorqueEnv")(cls(), **settings)
+        return made
 
     @classmethod
     def vector_environment(cls, num_envs: int, **settings: Any) -> VectorEnv[Array, Array, Array]:
         """See `Task.vector_environment`; the settings are those of `VectorTorqueEnv`."""
-        from safe_transfer_ros.tasks.vector import VectorTorqueEnv
-
-        return VectorTorqueEnv(cls(), num_envs=num_envs, **settings)
+        made: VectorEnv[Array, Array, Array] = load("safe_transfer_ros.tasks.vector:VectorTorqueEnv")(
+            cls(), num_envs=num_envs, **settings
+        )
+        return made
 
     @property
     def action_size(self) -> int:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Protocol
 from safe_transfer_ros.learning.policy_file import with_stddev_scaled
 from safe_transfer_ros.policies.weights import Parameters, from_bytes
 from safe_transfer_ros.record.episode import Episode
-from safe_transfer_ros.registry import Registry
+from safe_transfer_ros.registry import Registry, load
 from safe_transfer_ros.tasks.deployment import TaskInGraph
 
 
@@ -97,8 +96,7 @@ class GraphLearner:
         Raises:
           ValueError: if it cannot learn this task, or its checkpoints are missing or damaged.
         """
-        module, _, name = self.factory.partition(":")
-        made: PolicyUpdates = getattr(importlib.import_module(module), name)(beginning)
+        made: PolicyUpdates = load(self.factory)(beginning)
         return made
 
 

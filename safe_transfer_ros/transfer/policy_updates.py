@@ -11,7 +11,7 @@ from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
 from safe_transfer_ros.critics.safety_critic import critic_to_bytes
 from safe_transfer_ros.learning.environment import environment
 from safe_transfer_ros.learning.rollouts import from_episodes
-from safe_transfer_ros.policies.policy import policy_to_bytes
+from safe_transfer_ros.policies.loading import policy_to_bytes
 from safe_transfer_ros.policies.tensors import read
 from safe_transfer_ros.policies.weights import Parameters, to_bytes
 from safe_transfer_ros.randomness import Purpose, integer_seed

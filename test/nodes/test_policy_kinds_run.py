@@ -12,7 +12,7 @@ import pytest
 
 from safe_transfer_ros.bags.read import messages
 from safe_transfer_ros.files import write_atomically
-from safe_transfer_ros.policies.policy import policy_from_bytes, policy_to_bytes
+from safe_transfer_ros.policies.loading import policy_from_bytes, policy_to_bytes
 from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.record.iteration import read
 from safe_transfer_ros.record.recompute import iteration_records

@@ -9,15 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from safe_transfer_ros.policies.policy import (
-    DETERMINISTIC,
-    GAUSSIAN,
-    TANH_GAUSSIAN,
-    Policy,
-    kinds,
-    policy_from_bytes,
-    policy_to_bytes,
-)
+from safe_transfer_ros.policies.loading import kinds, policy_from_bytes, policy_to_bytes
+from safe_transfer_ros.policies.policy import DETERMINISTIC, GAUSSIAN, TANH_GAUSSIAN, Policy
 from safe_transfer_ros.policies.tensors import Tensors, WeightsError
 
 K, N, H, U = 5, 2, 8, 6

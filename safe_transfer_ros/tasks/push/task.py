@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from safe_transfer_ros.registry import load
 from safe_transfer_ros.robots.task_space import Leash
 from safe_transfer_ros.tasks.push.contact import ball_gap, box_gap
 from safe_transfer_ros.tasks.push.rotations import turned_by
@@ -148,18 +149,20 @@ class PushTask(RobotTask):
     @classmethod
     def single_environment(cls, *, reward: str | None = None, **settings: Any) -> Env[Array, Array]:
         """See `Task.single_environment`; the other settings are those of `PushEnv`."""
-        from safe_transfer_ros.tasks.push.environment import PushEnv
-
-        return PushEnv(cls(reward=reward), **settings)
+        made: Env[Array, Array] = load("safe_transfer_ros.tasks.push.environment:PushEnv")(
+            cls(reward=reward), **settings
+        )
+        return made
 
     @classmethod
     def vector_environment(
         cls, num_envs: int, *, reward: str | None = None, **settings: Any
     ) -> VectorEnv[Array, Array, Array]:
         """See `Task.vector_environment`; the other settings are those of `PushVectorEnv`."""
-        from safe_transfer_ros.tasks.push.environment import PushVectorEnv
-
-        return PushVectorEnv(cls(reward=reward), num_envs, **settings)
+        made: VectorEnv[Array, Array, Array] = load("safe_transfer_ros.tasks.push.environment:PushVectorEnv")(
+            cls(reward=reward), num_envs, **settings
+        )
+        return made
 
     @property
     def leash(self) -> Leash:

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a policy is made from a file: by the `kind` its metadata names.
+
+A kind is one class in this folder, listed here. All are numpy: a policy server imports no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+
+from safe_transfer_ros.configuration import nearest
+from safe_transfer_ros.policies.deterministic import DeterministicPolicy
+from safe_transfer_ros.policies.forward import GaussianPolicy
+from safe_transfer_ros.policies.pair import ACTORS, PairPolicy
+from safe_transfer_ros.policies.policy import Policy
+from safe_transfer_ros.policies.recurrent import RecurrentPolicy
+from safe_transfer_ros.policies.squashed import SquashedPolicy
+from safe_transfer_ros.policies.tensors import Tensors, WeightsError, read, write
+
+Make = Callable[[Tensors, Mapping[str, str]], Policy]
+"""Makes a policy of tensors and metadata, or raises WeightsError."""
+
+
+def kinds() -> dict[str, Make]:
+    """Every kind of policy by name."""
+    made = (GaussianPolicy, SquashedPolicy, DeterministicPolicy, RecurrentPolicy)
+    return {policy.kind: policy for policy in made} | {PairPolicy.kind: pair_of}
+
+
+def pair_of(tensors: Tensors, metadata: Mapping[str, str]) -> PairPolicy:
+    """Make a pair of agents.
+
+    Args:
+      tensors: Those of the agents, their names behind "baseline." and "safe.".
+      metadata: baseline_share, in [0, 1]; baseline and safe: each agent's own metadata, with its kind, as JSON.
+
+    Raises:
+      WeightsError: if they are not those of a pair.
+    """
+    agents: dict[str, Policy] = {}
+    for actor in ACTORS:
+        within = f"{actor}."
+        own = {name.removeprefix(within): array for name, array in tensors.items() if name.startswith(within)}
+        agents[actor] = policy_of(own, _metadata(metadata.get(actor, "{}"), actor), within=f"{actor}: ")
+    strangers = [name for name in tensors if name.split(".")[0] not in ACTORS]
+    if strangers:
+        raise WeightsError(f"expected tensors of {' and '.join(ACTORS)} only, got {strangers[:4]}")
+    return PairPolicy(agents, _share(metadata.get("baseline_share", "0")))
+
+
+def policy_of(tensors: Tensors, metadata: Mapping[str, str], *, within: str = "") -> Policy:
+    """Make a policy of tensors by the `kind` its metadata names; `gaussian` where it names none.
+
+    Args:
+      tensors: Arrays by name.
+      metadata: With `kind`.
+      within: Put before the message of an error.
+
+    Raises:
+      WeightsError: if the kind is unknown or the tensors are not its own.
+    """
+    name, known = metadata.get("kind", "gaussian"), kinds()
+    if name not in known:
+        raise WeightsError(f"{within}expected a known kind of policy, got '{name[:40]}'; {nearest(name[:40], known)}")
+    try:
+        return known[name](tensors, metadata)
+    except WeightsError as error:
+        raise WeightsError(f"{within}{error}") from error
+
+
+def policy_from_bytes(data: bytes, *, sha256: str | None = None) -> tuple[Policy, dict[str, str]]:
+    """Make the policy that a file or a message holds, or refuse it whole.
+
+    Args:
+      data: A safetensors file's content.
+      sha256: Hexadecimal hash the bytes must have; None skips that check.
+
+    Returns:
+      The policy and its metadata.
+
+    Raises:
+      WeightsError: on any deviation.
+    """
+    tensors, metadata = read(data, sha256=sha256)
+    return policy_of(tensors, metadata), metadata
+
+
+def policy_to_bytes(tensors: Tensors, metadata: Mapping[str, str]) -> bytes:
+    """Serialise a policy of any kind; equal tensors and metadata give equal bytes.
+
+    Raises:
+      WeightsError: if `policy_from_bytes` would refuse it.
+    """
+    policy_of(tensors, metadata)
+    return write(tensors, metadata, sorted(tensors))
+
+
+def _metadata(text: str, actor: str) -> dict[str, str]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise WeightsError(f"{actor}: expected its metadata as JSON, got {text[:60]!r}") from error
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise WeightsError(f"{actor}: expected its metadata as an object of strings, got {text[:60]!r}")
+    if found.get("kind") == PairPolicy.kind:
+        raise WeightsError(f"{actor}: a pair of pairs is not supported")
+    return found
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0.0 <= share <= 1.0:
+        raise WeightsError(f"expected baseline_share in [0, 1], got {text[:60]!r}")
+    return share
