@@ -97,3 +97,44 @@ def test_processes_without_a_need_for_it_are_light(module: str, heavy: set[str])
     )
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
+
+
+def module_of(file: Path) -> str:
+    parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Imports inside functions count: a circle that is only hidden is one."""
+    files_ = sorted(PACKAGE.rglob("*.py"))
+    known = {module_of(file) for file in files_}
+    graph = {
+        module_of(file): {
+            found
+            for name in imports(file)
+            for found in (name, name.rpartition(".")[0])
+            if found in known and found != module_of(file) and not module_of(file).startswith(f"{found}.")
+        }
+        for file in files_
+    }
+    assert len(graph) > 200
+    finished: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join((*path[path.index(module) :], module))
+        if module not in finished:
+            for other in sorted(graph[module]):
+                visit(other, (*path, module))
+            finished.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+def test_no_folder_holds_more_than_a_tenth_of_the_code() -> None:
+    """Rooms that grew have rooms of their own, as safety/ has filter/, limit/, critic/ and supervisor/."""
+    lines: dict[Path, int] = {}
+    for file in PACKAGE.rglob("*.py"):
+        lines[file.parent] = lines.get(file.parent, 0) + len(file.read_text().splitlines())
+    largest = max(lines, key=lambda folder: lines[folder])
+    assert lines[largest] < 0.1 * sum(lines.values()), f"{largest}: {lines[largest]} of {sum(lines.values())} lines"
