@@ -18,6 +18,7 @@ import rclpy
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.context import Context
+from rclpy.publisher import Publisher
 from safe_transfer_msgs.msg import PolicyAction, SafetyDecision, TorqueLimit
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
@@ -38,21 +39,28 @@ def torque(bench: Bench) -> bool:  # noqa: F811
     return bool(bench.commands) and any(bench.commands[-1])
 
 
-def moving(bench: Bench) -> None:  # noqa: F811
-    """Armed, with torque, and the stop button heard."""
-    bench.until(lambda: bench.stop_button.get_subscription_count() > 0, "the filter listening")
+def moving(bench: Bench) -> Publisher:  # noqa: F811
+    """Armed, with torque, and a stop button that has said that it is not pressed."""
+    button = bench.button(latched=True)
+    button.publish(Bool(data=False))
     bench.state()
-    assert bench.armed().success
+    bench.until(lambda: bench.armed().success, "the filter being armed")
     bench.propose(0, [0.05] * 7)
     bench.state()
     bench.until(lambda: torque(bench), "torque")
+    return button
 
 
-def stopped_after(bench: Bench, publish: Callable[[], None], seconds: float = 2.0) -> None:  # noqa: F811
+def stopped_after(
+    bench: Bench,  # noqa: F811
+    button: Publisher,
+    publish: Callable[[], None],
+    seconds: float = 2.0,
+) -> None:
     """Publish, then press the stop: heard within a time that no quadratic work would leave."""
     publish()
     time.sleep(0.02)
-    bench.stop_button.publish(Bool(data=True))
+    button.publish(Bool(data=True))
     bench.until(lambda: bench.status.mode == SafetyDecision.MODE_TRIPPED, "a trip", seconds)
     assert bench.status.cause & SafetyDecision.REASON_OPERATOR_STOP
     bench.until(lambda: not torque(bench), "zero torque", 1.0)
@@ -60,14 +68,16 @@ def stopped_after(bench: Bench, publish: Callable[[], None], seconds: float = 2.
 
 @with_parameters(**PATIENT)
 def test_a_joint_state_of_very_many_names_does_not_keep_the_stop_from_being_heard(bench: Bench) -> None:  # noqa: F811
-    moving(bench)
+    button = moving(bench)
     numbers = array("d", bytes(8 * len(MANY)))
-    stopped_after(bench, lambda: bench.states.publish(JointState(name=MANY, position=numbers, velocity=numbers)))
+    stopped_after(
+        bench, button, lambda: bench.states.publish(JointState(name=MANY, position=numbers, velocity=numbers))
+    )
 
 
 @with_parameters(**PATIENT)
 def test_a_proposal_of_very_many_names_does_not_either(bench: Bench) -> None:  # noqa: F811
-    moving(bench)
+    button = moving(bench)
     ones = array("d", np.ones(len(MANY)))
     message = PolicyAction(action_names=MANY, mean=ones, stddev=ones, effort=ones)
     set_ns(message.header.stamp, bench.time_ns)
@@ -81,15 +91,15 @@ def test_a_proposal_of_very_many_names_does_not_either(bench: Bench) -> None:  #
 
     bench.until(told, "its refusal on record")
     assert torque(bench), "the one before stood"
-    stopped_after(bench, lambda: bench.actions.publish(message))
+    stopped_after(bench, button, lambda: bench.actions.publish(message))
 
 
 @with_parameters(**PATIENT)
 def test_nor_does_one_of_24_megabytes(bench: Bench) -> None:  # noqa: F811
-    moving(bench)
+    button = moving(bench)
     large = array("d", bytes(24_000_000))
     message = PolicyAction(action_names=JOINTS, mean=large, stddev=large[:7], effort=large[:7])
-    stopped_after(bench, lambda: bench.actions.publish(message), seconds=5.0)
+    stopped_after(bench, button, lambda: bench.actions.publish(message), seconds=5.0)
 
 
 @with_parameters(**PATIENT)
@@ -173,12 +183,12 @@ def unread(parameters: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], Ben
 @with_parameters(**PATIENT)
 def test_a_filter_whose_log_nobody_reads_goes_on(unread: tuple[subprocess.Popen[bytes], Bench]) -> None:
     process, bench = unread  # noqa: F811
-    moving(bench)
+    button = moving(bench)
     for number in range(2000):  # each is a line of 100 bytes and more, were it not throttled
         bench.limits.publish(TorqueLimit(iteration=0, torque_limit=99.0 + number))
         bench.states.publish(JointState(name=JOINTS[:3]))
     bench.until(lambda: not bench.status.accepted, "a refusal")
-    stopped_after(bench, lambda: None, 5.0)
+    stopped_after(bench, button, lambda: None, 5.0)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=20) == 0
 

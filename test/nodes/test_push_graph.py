@@ -181,7 +181,7 @@ def test_an_arm_whose_blocks_pose_is_lost_stops_with_that_reason(bench: Bench) -
 
     def state(*, seen: bool, frame: str = "panda_link0") -> None:
         bench.time_ns += 2_000_000
-        message = JointState(name=joints, position=(home + 1e-9 * bench.time_ns).tolist(), velocity=[0.0] * 7)
+        message = JointState(name=joints, position=(home + 1e-12 * bench.time_ns).tolist(), velocity=[0.0] * 7)
         set_ns(message.header.stamp, bench.time_ns)
         if seen:
             pose = np.array([0.45, 1e-12 * bench.time_ns, 0.05, 0.0, 0.0, 0.0, 1.0])
