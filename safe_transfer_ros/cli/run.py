@@ -181,5 +181,5 @@ def arguments_text() -> str:
     lines = ["launch arguments (key:=value; node.parameter:=value sets any other parameter); panda_push: task:= too"]
     for argument in ARGUMENTS:
         choices = f" [{'|'.join(argument.choices)}]" if argument.choices else ""
-        lines.append(f"  {argument.name:14}{argument.description}{choices}")
+        lines.append(f"  {argument.name:14}{argument.explained()}{choices}")
     return "\n".join(lines)
