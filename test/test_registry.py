@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +106,40 @@ def test_another_package_adds_an_entry_and_a_broken_one_takes_down_nothing(outsi
     assert registry.names() == ("ours", "sound") and registry["ours"] is mine
     with pytest.raises(UnknownNameError, match="the task 'broken' cannot be loaded: .*no camera"):
         registry["broken"]
+
+
+def test_a_module_that_asks_while_it_is_imported_is_taken_in_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "early"
+    package.mkdir()
+    (package / "__init__.py").write_text("import registry_of_test\nSEEN = registry_of_test.NAMES.names()\n")
+    (package / "part.py").write_text("THING = 'a thing'\n")
+    (tmp_path / "registry_of_test.py").write_text(
+        f"from safe_transfer_ros.registry import Registry\nNAMES = Registry('task', group='{GROUP}')\n"
+    )
+    about = tmp_path / "early-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: early\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(f"[{GROUP}]\nwhole = early:SEEN\npart = early.part:THING\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        early = importlib.import_module("early")
+        names = sys.modules["registry_of_test"].NAMES
+        assert early.SEEN == (), "its own entries cannot be there yet, and are not given up"
+        assert names.copy().names() == names.names() == ("part", "whole") and names["part"] == "a thing"
+    finally:
+        for name in ("early", "early.part", "registry_of_test"):
+            sys.modules.pop(name, None)
+
+
+def test_where_a_thing_comes_from_is_known(outside: Path) -> None:
+    registry = known("ours", group=GROUP)
+    with pytest.warns(RuntimeWarning, match="is left out"):
+        assert registry.module("sound") == registry.copy().module("sound") == "outside_module"
+    assert registry.module("ours") is None
+    with pytest.raises(UnknownNameError, match="unknown task 'zzz'"):
+        registry.module("zzz")
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
