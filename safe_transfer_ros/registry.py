@@ -26,7 +26,7 @@ class Registry(Mapping[str, Thing]):
     """A mapping from names to things of one kind, open to other packages by an entry point group.
 
     Another package adds a thing by an entry point in the group: its name is the thing's name, its value the thing. It
-    is loaded when a name is asked for that is not known yet, or all names are; an entry point that cannot be loaded is
+    is loaded when its name is asked for, or all names are; an entry point that cannot be loaded is
     told in a warning and does not take the others down. One whose module is being imported while it is asked for is
     loaded the next time.
 
@@ -100,12 +100,11 @@ class Registry(Mapping[str, Thing]):
         Raises:
           UnknownNameError: if there is none.
         """
-        if name not in self._things:
-            self._load()
-        if name in self._things:
+        if name in self:
             return self._things[name]
         if name in self._broken:
             raise UnknownNameError(f"the {self.kind} '{name}' cannot be loaded: {self._broken[name]}")
+        self._load()  # for the names in the message
         known = ", ".join(sorted(self._things))
         hint = nearest(name, self._things)
         raise UnknownNameError(
@@ -114,7 +113,7 @@ class Registry(Mapping[str, Thing]):
 
     def __contains__(self, name: object) -> bool:
         if name not in self._things:
-            self._load()
+            self._load(only=name)  # a process beside the motors has no use for every package's things
         return name in self._things
 
     def __iter__(self) -> Iterator[str]:
@@ -125,14 +124,12 @@ class Registry(Mapping[str, Thing]):
         self._load()
         return len(self._things)
 
-    def _load(self) -> None:
-        """Take in what other packages offer, once."""
+    def _load(self, *, only: object = None) -> None:
+        """Take in what other packages offer, once: all of it, or under one name."""
         entries = list(metadata.entry_points(group=str(self.group))) if self._waiting is None else self._waiting
-        self._waiting = []  # before: what is loaded may ask this registry
-        for entry in entries:
-            if _being_imported(entry.module):
-                self._waiting.append(entry)
-                continue
+        later = [entry for entry in entries if only not in (None, entry.name) or _being_imported(entry.module)]
+        self._waiting = later  # before: what is loaded may ask this registry
+        for entry in (entry for entry in entries if entry not in later):
             try:
                 thing = entry.load()
                 if self._things.get(entry.name) is not thing:  # its module may have registered it itself

@@ -154,8 +154,15 @@ for words in (["train", "--help"], ["pretrain", "--help"], ["up", "--help"], ["t
 
 def test_a_module_that_is_imported_before_us_is_known(outside: Outside) -> None:
     """Its import brings ours along, which asks for all tasks while it is not yet through."""
-    program = "import gymnasium, point_task; from safe_transfer_ros.tasks.task import TASKS; print(TASKS['point'])"
-    assert outside.run("-c", program) == "<class 'point_task.Point'>\n"
+    program = """
+import gymnasium, point_task
+from safe_transfer_ros.environments import register_environments
+from safe_transfer_ros.tasks.task import TASKS
+print(TASKS["point"])
+register_environments()
+gymnasium.make("safe_transfer_ros/Point-v0").reset(seed=0)
+"""
+    assert outside.run("-W", "ignore::UserWarning", "-c", program) == "<class 'point_task.Point'>\n"
 
 
 def test_a_robot_is_pretrained_and_its_graph_planned(outside: Outside) -> None:
