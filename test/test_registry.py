@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from safe_transfer_ros.cli.run import GRAPHS, pick_graph
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.registry import Registry, UnknownNameError
+from safe_transfer_ros.robots.description import ROBOTS
 
 GROUP = "safe_transfer_ros.test_registry"
 
@@ -158,6 +160,15 @@ def test_where_a_thing_comes_from_is_known(outside: Path) -> None:
 def test_asking_for_all_names_loads_them_too(outside: Path) -> None:
     assert set(known(group=GROUP)) == {"sound", "ours"}
     assert len(known(group=GROUP)) == 2 and "sound" in known(group=GROUP)
+
+
+def test_what_is_of_another_kind_is_refused_where_it_is_added() -> None:
+    with pytest.raises(ValueError, match="a robot must be RobotFacts of the same name, here 'other'; got RobotFacts"):
+        ROBOTS.copy().add("other", ROBOTS["panda"])
+    with pytest.raises(ValueError, match="a robot must be RobotFacts .*; got 'panda'"):
+        ROBOTS.copy().add("panda_2", "panda")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a graph must be a function that gives a FineTuningGraph, got <"):
+        GRAPHS.copy().add("other", pick_graph("panda_push"))  # type: ignore[arg-type]
 
 
 def test_tasks_methods_robots_and_graphs_are_open_to_other_packages(tmp_path: Path) -> None:
