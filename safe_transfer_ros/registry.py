@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
@@ -37,8 +38,9 @@ class Registry(Mapping[str, Thing]):
     """A mapping from names to things of one kind, open to other packages by an entry point group.
 
     Another package adds a thing by an entry point in the group: its name is the thing's name, its value the thing. It
-    is loaded when a name is asked for that is not known yet, or all names are; an entry point that cannot be loaded is
-    told in a warning and does not take the others down.
+    is loaded when its name is asked for, or all names are; an entry point that cannot be loaded is
+    told in a warning and does not take the others down. One whose module is being imported while it is asked for is
+    loaded the next time.
 
     Example:
       >>> METHODS: Registry[int] = Registry("method")
@@ -63,7 +65,8 @@ class Registry(Mapping[str, Thing]):
         self._check = check
         self._things: dict[str, Thing] = {}
         self._broken: dict[str, str] = {}
-        self._loaded = group is None
+        self._modules: dict[str, str] = {}
+        self._waiting: list[metadata.EntryPoint] | None = [] if group is None else None  # None: not looked for yet
 
     def add(self, name: str, thing: Thing) -> Thing:
         """Make a thing known; gives it back.
@@ -90,8 +93,18 @@ class Registry(Mapping[str, Thing]):
     def copy(self) -> Registry[Thing]:
         """Another registry with the same things; adding to one leaves the other alone."""
         other: Registry[Thing] = Registry(self.kind, group=self.group, check=self._check)
-        other._things, other._broken, other._loaded = dict(self._things), dict(self._broken), self._loaded
+        other._things, other._broken, other._modules = dict(self._things), dict(self._broken), dict(self._modules)
+        other._waiting = None if self._waiting is None else list(self._waiting)
         return other
+
+    def module(self, name: str) -> str | None:
+        """The module through which another package added a thing; None for one that came by `add`.
+
+        Raises:
+          UnknownNameError: if there is no such thing.
+        """
+        self[name]
+        return self._modules.get(name)
 
     def __getitem__(self, name: str) -> Thing:
         """The thing of a name.
@@ -99,12 +112,11 @@ class Registry(Mapping[str, Thing]):
         Raises:
           UnknownNameError: if there is none.
         """
-        if name not in self._things:
-            self._load()
-        if name in self._things:
+        if name in self:
             return self._things[name]
         if name in self._broken:
             raise UnknownNameError(f"the {self.kind} '{name}' cannot be loaded: {self._broken[name]}")
+        self._load()  # for the names in the message
         known = ", ".join(sorted(self._things))
         hint = nearest(name, self._things)
         raise UnknownNameError(
@@ -113,7 +125,7 @@ class Registry(Mapping[str, Thing]):
 
     def __contains__(self, name: object) -> bool:
         if name not in self._things:
-            self._load()
+            self._load(only=name)  # a process beside the motors has no use for every package's things
         return name in self._things
 
     def __iter__(self) -> Iterator[str]:
@@ -124,17 +136,27 @@ class Registry(Mapping[str, Thing]):
         self._load()
         return len(self._things)
 
-    def _load(self) -> None:
-        """Take in what other packages offer, once."""
-        if self._loaded:
-            return
-        self._loaded = True  # before: what is loaded may ask this registry
-        for entry in metadata.entry_points(group=str(self.group)):
+    def _load(self, *, only: object = None) -> None:
+        """Take in what other packages offer, once: all of it, or under one name."""
+        entries = list(metadata.entry_points(group=str(self.group))) if self._waiting is None else self._waiting
+        later = [entry for entry in entries if only not in (None, entry.name) or _being_imported(entry.module)]
+        self._waiting = later  # before: what is loaded may ask this registry
+        for entry in (entry for entry in entries if entry not in later):
             try:
                 thing = entry.load()
                 if self._things.get(entry.name) is not thing:  # its module may have registered it itself
                     self.add(entry.name, thing)
+                self._modules[entry.name] = entry.module
             except Exception as error:  # whatever somebody else's module raises when it is imported
                 why = f"entry point '{entry.name} = {entry.value}' of {self.group}: {type(error).__name__}: {error}"
                 self._broken[entry.name] = why
                 warnings.warn(f"the {self.kind} '{entry.name}' is left out: {why}", RuntimeWarning, stacklevel=3)
+
+
+def _being_imported(module: str) -> bool:
+    """Whether an import of the module, or of a package it is in, has begun and not ended."""
+    parts = module.split(".")
+    specs = (
+        getattr(sys.modules.get(".".join(parts[:length])), "__spec__", None) for length in range(1, len(parts) + 1)
+    )
+    return any(getattr(spec, "_initializing", False) for spec in specs)  # importlib's own mark

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from safe_transfer_ros.cli.run import GRAPHS, pick_graph
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.registry import Registry, UnknownNameError
+from safe_transfer_ros.robots.description import ROBOTS
 
 GROUP = "safe_transfer_ros.test_registry"
 
@@ -94,23 +97,78 @@ def test_another_package_adds_an_entry_and_a_broken_one_takes_down_nothing(outsi
     registry = known("ours", group=GROUP)
     mine = registry["ours"]
     assert "outside_module" not in sys.modules, "a name of our own loads nothing"
+    assert registry["sound"] == ["a thing"]
+    assert "outside_broken" not in sys.modules, "another name than the one asked for is left alone"
     with pytest.warns(RuntimeWarning) as told:
-        assert registry["sound"] == ["a thing"]
+        assert registry.names() == ("ours", "sound")
     texts = sorted(str(one.message) for one in told)
     assert len(texts) == 3
     assert texts[0].startswith("the task 'broken' is left out: entry point 'broken = outside_broken:THING' of ")
     assert texts[0].endswith("OSError: no camera")
     assert "'missing' is left out" in texts[1] and "AttributeError" in texts[1]
     assert "'ours' is left out" in texts[2] and "already registered" in texts[2]
-    assert registry.names() == ("ours", "sound") and registry["ours"] is mine
+    assert registry["ours"] is mine
     with pytest.raises(UnknownNameError, match="the task 'broken' cannot be loaded: .*no camera"):
         registry["broken"]
+
+
+def test_a_broken_entry_says_why_when_it_is_asked_for_first(outside: Path) -> None:
+    registry = known("ours", group=GROUP)
+    with (
+        pytest.warns(RuntimeWarning, match="'broken' is left out") as told,
+        pytest.raises(UnknownNameError, match="the task 'broken' cannot be loaded: .*no camera"),
+    ):
+        registry["broken"]
+    assert len(told) == 1
+
+
+def test_a_module_that_asks_while_it_is_imported_is_taken_in_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "early"
+    package.mkdir()
+    (package / "__init__.py").write_text("import registry_of_test\nSEEN = registry_of_test.NAMES.names()\n")
+    (package / "part.py").write_text("THING = 'a thing'\n")
+    (tmp_path / "registry_of_test.py").write_text(
+        f"from safe_transfer_ros.registry import Registry\nNAMES = Registry('task', group='{GROUP}')\n"
+    )
+    about = tmp_path / "early-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: early\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(f"[{GROUP}]\nwhole = early:SEEN\npart = early.part:THING\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        early = importlib.import_module("early")
+        names = sys.modules["registry_of_test"].NAMES
+        assert early.SEEN == (), "its own entries cannot be there yet, and are not given up"
+        assert names.copy().names() == names.names() == ("part", "whole") and names["part"] == "a thing"
+    finally:
+        for name in ("early", "early.part", "registry_of_test"):
+            sys.modules.pop(name, None)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_where_a_thing_comes_from_is_known(outside: Path) -> None:
+    registry = known("ours", group=GROUP)
+    assert registry.module("sound") == registry.copy().module("sound") == "outside_module"
+    assert registry.module("ours") is None
+    with pytest.raises(UnknownNameError, match="unknown task 'zzz'"):
+        registry.module("zzz")
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_asking_for_all_names_loads_them_too(outside: Path) -> None:
     assert set(known(group=GROUP)) == {"sound", "ours"}
     assert len(known(group=GROUP)) == 2 and "sound" in known(group=GROUP)
+
+
+def test_what_is_of_another_kind_is_refused_where_it_is_added() -> None:
+    with pytest.raises(ValueError, match="a robot must be RobotFacts of the same name, here 'other'; got RobotFacts"):
+        ROBOTS.copy().add("other", ROBOTS["panda"])
+    with pytest.raises(ValueError, match="a robot must be RobotFacts .*; got 'panda'"):
+        ROBOTS.copy().add("panda_2", "panda")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a graph must be a function that gives a FineTuningGraph, got <"):
+        GRAPHS.copy().add("other", pick_graph("panda_push"))  # type: ignore[arg-type]
 
 
 def test_tasks_methods_robots_and_graphs_are_open_to_other_packages(tmp_path: Path) -> None:

@@ -169,6 +169,6 @@ class _Display:
 
 
 def _known_tasks() -> tuple[str, ...]:
-    import safe_transfer_ros.tasks.cup_swirl.task  # noqa: F401 - registers itself
+    import safe_transfer_ros.tasks  # noqa: F401 - makes our tasks known
 
     return tasks.available(TorqueTask)

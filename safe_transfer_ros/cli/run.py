@@ -25,7 +25,15 @@ from safe_transfer_ros.registry import Registry
 from safe_transfer_ros.reporting.provenance import write_provenance
 from safe_transfer_ros.untrusted import printable
 
-GRAPHS: Registry[Callable[[], FineTuningGraph]] = Registry("graph", group="safe_transfer_ros.graphs")
+
+def _gives_graph(name: str, thing: object) -> None:
+    if not callable(thing):
+        raise ValueError(f"a graph must be a function that gives a FineTuningGraph, got {thing!r}")
+
+
+GRAPHS: Registry[Callable[[], FineTuningGraph]] = Registry(
+    "graph", group="safe_transfer_ros.graphs", check=_gives_graph
+)
 """What gives each graph, by name; another package adds its own by an entry point in the group."""
 POLL_SECONDS = 0.2
 EXIT_INTERRUPTED = 130
@@ -181,5 +189,5 @@ def arguments_text() -> str:
     lines = ["launch arguments (key:=value; node.parameter:=value sets any other parameter); panda_push: task:= too"]
     for argument in ARGUMENTS:
         choices = f" [{'|'.join(argument.choices)}]" if argument.choices else ""
-        lines.append(f"  {argument.name:14}{argument.description}{choices}")
+        lines.append(f"  {argument.name:14}{argument.explained()}{choices}")
     return "\n".join(lines)

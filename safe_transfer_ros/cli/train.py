@@ -7,24 +7,10 @@ import argparse
 import dataclasses
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from safe_transfer_ros.transfer.constrained.method import LearnerSettings, Method
-
-_DESCRIPTION = """\
-Learn a task from nothing while failing as seldom as may be.
-
-METHOD, all through one loop and counted alike:
-  csc              a conservative safety critic rejects actions; policy step along A_R - lambda' A_C
-  q-ensemble       the same with 20 critics, their mean plus one standard deviation, and no conservative term
-  trpo-lagrangian  no critic: lambda' times the cost's advantage, estimated from the rollouts
-  cpo              no critic: the step that keeps the constraint to first order
-  trpo             no constraint: what learning costs without one
-  all              each of them, for a comparison
-
-TASK: panda_push_topple, panda_push_boundary, panda_push_obstacle, pr2_cup_swirl
-"""
+import safe_transfer_ros.tasks  # noqa: F401 - makes our tasks known
+from safe_transfer_ros.tasks.task import available
+from safe_transfer_ros.transfer.constrained.method import METHODS, LearnerSettings, Method, method
 
 _EPILOG = """\
 examples:
@@ -51,12 +37,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "train",
         help="learn under a constraint on failures: CSC and its comparisons",
-        description=_DESCRIPTION,
+        description=_description(),
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("method", metavar="METHOD", help="csc, q-ensemble, trpo-lagrangian, cpo, trpo or all")
-    parser.add_argument("task", metavar="TASK", help="name of the task")
+    parser.add_argument("method", metavar="METHOD", help="one of: " + ", ".join([*METHODS, "all"]))
+    parser.add_argument("task", metavar="TASK", help="one of: " + ", ".join(available()))
     parser.add_argument("--seeds", type=int, metavar="N", help="seeds per method (3)")
     parser.add_argument("--first-seed", type=int, default=0, metavar="N", help="the first of them (0)")
     parser.add_argument("--epochs", type=int, metavar="N", help="epochs a run (40)")
@@ -100,7 +86,6 @@ def run(options: argparse.Namespace) -> int:
     from safe_transfer_ros.learning.workers import LocalWorkers
     from safe_transfer_ros.reporting import learners
     from safe_transfer_ros.studies.learner_run import LearnerRun, LearnerStore, compute
-    from safe_transfer_ros.transfer.constrained.method import METHODS, method
 
     for name in ("seeds", "epochs", "episodes", "jobs"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
@@ -147,12 +132,27 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _description() -> str:
+    """What there is to learn and how, that of other packages included."""
+    width = max(len(name) for name in METHODS)
+    return "\n".join(
+        (
+            "Learn a task from nothing, with as few failures as possible.",
+            "",
+            "METHOD, all through one loop and counted alike:",
+            *(f"  {name:{width}}  {method.description or method.label}" for name, method in METHODS.items()),
+            f"  {'all':{width}}  each of them, for a comparison",
+            "",
+            f"TASK: {', '.join(available())}",
+        )
+    )
+
+
 def _settings(method: Method, options: argparse.Namespace) -> list[LearnerSettings]:
     """Every combination of what was asked for, as far as it concerns the method."""
-    from safe_transfer_ros.transfer.constrained.method import LearnerSettings
-
     usual = LearnerSettings(seed_tuples=options.seed_tuples, own_target=options.own_target and method.alpha > 0.0)
-    constrained, multiplied = method.update != "reward", method.update == "lagrangian"
+    # A method of another package may use either.
+    constrained, multiplied = method.update != "reward", method.update not in ("reward", "cpo")
     return [
         dataclasses.replace(usual, chi=chi, multiplier_rate=eta, alpha=alpha)
         for chi in (constrained and options.chi) or [usual.chi]

@@ -79,9 +79,9 @@ ARGUMENTS = (
     ),
     Argument(
         name="learner",
-        description="; ".join(f"{name}: {learner.description}" for name, learner in LEARNERS.items()),
+        description="how the policy learns",
         parameter="trainer.learner",
-        choices=tuple(LEARNERS),
+        choices=LEARNERS,
     ),
     Argument(name="perturbation", description="the simulated arm's difference", parameter="mujoco_sim.perturbation"),
     Argument(name="seed", description="seed of everything random", parameter=f"{SHARED}.seed"),
@@ -127,11 +127,12 @@ class Plan:
 
 
 class FineTuningGraph:
-    """A graph that fine-tunes a policy on one robot; its configuration is config/<name>.yaml.
+    """A graph that fine-tunes a policy on one robot.
 
     Attributes:
-      name: Of the graph, of its configuration file and of its launch file.
+      name: Of the graph and of its launch file.
       arguments: Launch arguments.
+      configuration: Its configuration file.
     """
 
     def __init__(
@@ -139,6 +140,8 @@ class FineTuningGraph:
         name: str,
         arguments: tuple[Argument, ...] = ARGUMENTS,
         translate: Callable[[Mapping[str, str]], Mapping[str, str]] = dict,
+        *,
+        configuration: Path | None = None,
     ) -> None:
         """Describe a graph.
 
@@ -146,8 +149,18 @@ class FineTuningGraph:
           name: See the class.
           arguments: See the class.
           translate: Launch arguments in, the same as `FineTuningGraph` and parameters know them out.
+          configuration: See the class; None: config/<name>.yaml of this package.
         """
-        self.name, self.arguments, self._translate = name, arguments, translate
+        self.name, self.arguments, self._translate, self._configuration = name, arguments, translate, configuration
+
+    @property
+    def configuration(self) -> Path:
+        """See the class.
+
+        Raises:
+          FileNotFoundError: if none was given and this package has none of the graph's name.
+        """
+        return self._configuration or resources.path(f"config/{self.name}.yaml")
 
     def default_domain(self, given: Mapping[str, str]) -> int | None:
         """Where the robot is, unless ROS_DOMAIN_ID says otherwise; a simulation takes any domain that is free."""
@@ -198,7 +211,7 @@ class FineTuningGraph:
 
         What a robot's own file leaves out has our value for hardware, never the laxer one of a simulation.
         """
-        config = Path(given["config"]) if given.get("config") else resources.path(f"config/{self.name}.yaml")
+        config = Path(given["config"]) if given.get("config") else self.configuration
         layers = read_parameters(config)
         if given.get("robot") != "hardware":
             return layers

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,14 @@ class Argument:
     description: str
     parameter: str = ""  # "node.parameter" or "/**.parameter" that it sets; empty: handled by the graph itself
     default: str = ""  # empty: the configuration file's value stands
-    choices: tuple[str, ...] = ()
+    choices: Collection[str] = ()  # a registry's are looked up when they are asked for
+
+    def explained(self) -> str:
+        """The description, and those of the choices where these have some."""
+        if not isinstance(self.choices, Mapping):
+            return self.description
+        each = "; ".join(f"{name}: {choice.description}" for name, choice in self.choices.items())
+        return f"{self.description}: {each}"
 
 
 @dataclass(frozen=True, kw_only=True)

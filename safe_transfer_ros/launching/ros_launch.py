@@ -22,7 +22,6 @@ from launch.events import Shutdown, matches_action
 from launch.events.process import SignalProcess
 from launch_ros.actions import Node
 
-from safe_transfer_ros import resources
 from safe_transfer_ros.configuration import nearest
 from safe_transfer_ros.interpreter import module_command
 from safe_transfer_ros.launching import domain
@@ -36,13 +35,13 @@ _OF_ROS = ("global_params", "ros_remaps", "ros_namespace")
 
 def describe(graph: FineTuningGraph) -> LaunchDescription:
     """Launch description of a graph."""
-    configured = read_parameters(resources.path(f"config/{graph.name}.yaml"))
+    configured = read_parameters(graph.configuration)
     declared = [
         DeclareLaunchArgument(
             argument.name,
             default_value=argument.default,
-            description=argument.description + _from_configuration(argument, configured),
-            choices=[*argument.choices, ""] if argument.choices and not argument.default else argument.choices or None,
+            description=argument.explained() + _from_configuration(argument, configured),
+            choices=_choices(argument),
         )
         for argument in graph.arguments
     ]
@@ -140,6 +139,11 @@ def only_declared(arguments: Sequence[DeclareLaunchArgument], launch_file: str) 
                 raise SystemExit(f"{launch_file}: unknown launch argument '{name}'; {nearest(name, declared)}")
 
     return OpaqueFunction(function=check)
+
+
+def _choices(argument: Argument) -> list[str] | None:
+    """What may be given; nothing, too, where the configuration file's value then stands."""
+    return [*argument.choices, *([] if argument.default else [""])] if argument.choices else None
 
 
 def _from_configuration(argument: Argument, configured: Parameters) -> str:

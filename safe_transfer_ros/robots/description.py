@@ -27,8 +27,14 @@ from safe_transfer_ros.robots.pr2 import PR2_LEFT_ARM
 
 Array = npt.NDArray[np.float64]
 
+
+def _named(name: str, facts: object) -> None:
+    if not isinstance(facts, RobotFacts) or facts.name != name:
+        raise ValueError(f"a robot must be RobotFacts of the same name, here {name!r}; got {facts!r}")
+
+
 # A new robot is a file with its RobotFacts and one entry here.
-ROBOTS: Registry[RobotFacts] = Registry("robot", group="safe_transfer_ros.robots")
+ROBOTS: Registry[RobotFacts] = Registry("robot", group="safe_transfer_ros.robots", check=_named)
 """Facts of every robot by name; another package adds its own by an entry point in the group."""
 for _facts in (PR2_LEFT_ARM, PANDA):
     ROBOTS.add(_facts.name, _facts)

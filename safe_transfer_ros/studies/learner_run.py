@@ -14,8 +14,9 @@ from safe_transfer_ros.learning.imitation import imitated
 from safe_transfer_ros.policies import weights
 from safe_transfer_ros.studies import run_store
 from safe_transfer_ros.studies.run_store import Curves, RunStore
+from safe_transfer_ros.tasks.task import TASKS
 from safe_transfer_ros.transfer.constrained.learner import COLUMNS, Learner
-from safe_transfer_ros.transfer.constrained.method import LearnerSettings, method
+from safe_transfer_ros.transfer.constrained.method import METHODS, LearnerSettings, method
 
 POLICY_SUFFIX = ".safetensors"
 _JUDGED = ("evaluation_return", "evaluation_failures", "evaluation_success")
@@ -93,11 +94,17 @@ class LearnerStore(RunStore[LearnerRun]):
 
     def __init__(self, folder: Path) -> None:
         """The folder is created when something is stored."""
-        super().__init__(folder, key=key, settings=differences, columns=COLUMNS, found_out=_JUDGED)
+        super().__init__(folder, key=key, settings=differences, columns=COLUMNS, found_out=_JUDGED, modules=_modules)
 
     def policy(self, run: LearnerRun) -> Path:
         """Where a run's learned policy is, if it was done on this machine."""
         return (self.folder / key(run)).with_suffix(POLICY_SUFFIX)
+
+
+def _modules(run: LearnerRun) -> tuple[str, ...]:
+    """Where another package's method or task comes from."""
+    found = (METHODS.module(run.method), TASKS.module(run.task))
+    return tuple(module for module in found if module is not None)
 
 
 def key(run: LearnerRun) -> str:

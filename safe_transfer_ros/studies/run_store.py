@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import hashlib
+import importlib.util
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -74,6 +75,7 @@ class RunStore(Generic[Run]):
         settings: Callable[[Run], dict[str, Any]],
         columns: Sequence[str],
         found_out: Sequence[str] = (),
+        modules: Callable[[Run], Sequence[str]] = lambda run: (),
     ) -> None:
         """Name the runs.
 
@@ -83,9 +85,11 @@ class RunStore(Generic[Run]):
           settings: What is written down of a run's settings.
           columns: Every run has them.
           found_out: Some runs have them.
+          modules: Modules of other packages that decide a run's numbers.
         """
         self.folder = folder
         self._key, self._settings, self._columns, self._found_out = key, settings, columns, found_out
+        self._modules = modules
 
     def load(self, run: Run) -> Curves[Run] | None:
         """A finished run, or None."""
@@ -101,13 +105,13 @@ class RunStore(Generic[Run]):
             return None  # never finished, or damaged: it is computed again
         if len(rows) != run.iterations:
             return None
-        return Curves(run=run, columns=columns, same_code=made.get("code") == code_digest())
+        return Curves(run=run, columns=columns, same_code=made.get("code") == code_digest(*self._modules(run)))
 
     def save(self, run: Run, columns: Columns) -> Curves[Run]:
         """Keep a finished run; whatever ends the process, it is there whole or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)
         table, about = self._paths(run)
-        made = {"settings": self._settings(run), "code": code_digest(), "versions": versions()}
+        made = {"settings": self._settings(run), "code": code_digest(*self._modules(run)), "versions": versions()}
         write_atomically(about, json.dumps(made, indent=1) + "\n")
         rows = [",".join(columns), *(",".join(map(repr, row)) for row in zip(*columns.values(), strict=True))]
         write_atomically(table, "\n".join(rows) + "\n")
@@ -157,8 +161,8 @@ def hashed(*parts: Any) -> str:
 
 
 @lru_cache
-def code_digest() -> str:
-    """Hash of the code that decides a run's numbers."""
+def code_digest(*modules: str) -> str:
+    """Hash of the code that decides a run's numbers: ours, and the packages that modules of others are in."""
     package = Path(safe_transfer_ros.__file__).parent
     digest = hashlib.sha256()
     for file in (
@@ -166,7 +170,20 @@ def code_digest() -> str:
         *(file for room in _ROOMS for file in sorted((package / room).rglob("*.py"))),
     ):
         digest.update(file.name.encode() + file.read_bytes())
+    for top in sorted({module.partition(".")[0] for module in modules}):
+        for file in _sources(top):
+            digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()[:20]
+
+
+def _sources(package: str) -> list[Path]:
+    """The source files of a package or module; none where it is not made of files."""
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        return []
+    if spec.submodule_search_locations is not None:
+        return sorted(file for folder in spec.submodule_search_locations for file in Path(folder).rglob("*.py"))
+    return [Path(spec.origin)] if spec.origin is not None and Path(spec.origin).is_file() else []
 
 
 def versions() -> dict[str, str]:

@@ -174,3 +174,55 @@ class NumberedVectorEnv(VectorEnv[Array, Array, Array]):
     @abc.abstractmethod
     def _terminal(self, info: dict[str, Any]) -> Flags:
         """Whether states with this info end their episodes, (E,)."""
+
+
+class SingleRowEnv(gymnasium.Env[Array, Array]):
+    """The only row of a vector environment, as a Gymnasium environment of one episode at a time."""
+
+    def __init__(self, rows: NumberedVectorEnv) -> None:
+        """Wrap a vector environment.
+
+        Args:
+          rows: Has one row and `autoreset=False`.
+
+        Raises:
+          ValueError: if it has not.
+        """
+        if rows.num_envs != 1 or rows.metadata["autoreset_mode"] is not AutoresetMode.DISABLED:
+            raise ValueError(
+                f"expected one row that stands still at its end, got num_envs={rows.num_envs} and "
+                f"{rows.metadata['autoreset_mode']}: make it with num_envs=1 and autoreset=False"
+            )
+        self._rows = rows
+        self.observation_space, self.action_space = rows.single_observation_space, rows.single_action_space
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
+        """Start an episode.
+
+        Args:
+          seed: Seed of the run, kept until the next one is given.
+          options: "episode": its number.
+
+        Raises:
+          ValueError: if an option is unknown.
+        """
+        super().reset(seed=seed)
+        options = dict(options or {})
+        first = {"first_episode": options.pop("episode")} if "episode" in options else {}
+        if options:
+            raise ValueError(f"unknown reset options {sorted(options)}; known: episode")
+        observation, info = self._rows.reset(seed=seed, options=first)
+        return observation[0], _first(info)
+
+    def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        """Act for one control period; see `NumberedVectorEnv.step`."""
+        observation, reward, terminated, truncated, info = self._rows.step(np.asarray(action)[None])
+        return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), _first(info)
+
+    def close(self) -> None:
+        """Close the row."""
+        self._rows.close()
+
+
+def _first(info: dict[str, Any]) -> dict[str, Any]:
+    return {name: values[0] for name, values in info.items()}

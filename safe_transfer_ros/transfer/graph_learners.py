@@ -100,7 +100,12 @@ class GraphLearner:
         return made
 
 
-LEARNERS: Registry[GraphLearner] = Registry("learner", group="safe_transfer_ros.learners")
+def _is_learner(name: str, thing: object) -> None:
+    if not isinstance(thing, GraphLearner):
+        raise ValueError(f"a learner must be a GraphLearner, got {thing!r}")
+
+
+LEARNERS: Registry[GraphLearner] = Registry("learner", group="safe_transfer_ros.learners", check=_is_learner)
 """Learners by name; another package adds one by an entry point whose value is a `GraphLearner`."""
 
 LEARNERS.add(

@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 
 from safe_transfer_ros.tasks.task import Task
-from safe_transfer_ros.tasks.vector_environment import NumberedVectorEnv
+from safe_transfer_ros.tasks.vector_environment import NumberedVectorEnv, SingleRowEnv
 
 
 class PointEnv(NumberedVectorEnv):
@@ -44,24 +44,6 @@ class PointEnv(NumberedVectorEnv):
         return (info["cost"] > 0.0) | info["success"]
 
 
-class SinglePoint(gymnasium.Env[np.ndarray, np.ndarray]):
-    """The only row of a `PointEnv`."""
-
-    def __init__(self, task: Task) -> None:
-        self._one = PointEnv(task, 1, autoreset=False)
-        self.observation_space, self.action_space = self._one.single_observation_space, self._one.single_action_space
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
-        super().reset(seed=seed)
-        observation, info = self._one.reset(seed=seed)
-        return observation[0], {name: values[0] for name, values in info.items()}
-
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
-        observation, reward, terminated, truncated, info = self._one.step(np.asarray(action)[None])
-        single = {name: values[0] for name, values in info.items()}
-        return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), single
-
-
 class Point(Task):
     """Reach the origin and stay within the unit disc."""
 
@@ -69,7 +51,7 @@ class Point(Task):
 
     @classmethod
     def single_environment(cls, **settings: Any) -> gymnasium.Env:
-        return SinglePoint(cls(), **settings)
+        return SingleRowEnv(PointEnv(cls(), 1, autoreset=False, **settings))
 
     @classmethod
     def vector_environment(cls, num_envs: int, **settings: Any) -> PointEnv:

@@ -7,7 +7,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
-from point_task import Point
+from point_task import Point, PointEnv
 
 from safe_transfer_ros import environments
 from safe_transfer_ros.learning.environment import environment
@@ -16,6 +16,7 @@ from safe_transfer_ros.studies.learner_run import LearnerRun, compute
 from safe_transfer_ros.tasks import task
 from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.tasks.torque_task import TorqueTask
+from safe_transfer_ros.tasks.vector_environment import SingleRowEnv
 from safe_transfer_ros.transfer.constrained.method import LearnerSettings
 
 
@@ -52,3 +53,23 @@ def test_where_a_robot_is_needed_it_is_refused(point: str) -> None:
         in_graph(point)
     with pytest.raises(ValueError, match="'point' is no TorqueTask"):
         task.make(point, TorqueTask)
+
+
+def test_one_row_is_a_gymnasium_environment_of_numbered_episodes() -> None:
+    with pytest.raises(ValueError, match="expected one row .* got num_envs=2"):
+        SingleRowEnv(PointEnv(Point(), 2, autoreset=False))
+    with pytest.raises(ValueError, match="expected one row .*SAME_STEP"):
+        SingleRowEnv(PointEnv(Point(), 1))
+    single, rows = SingleRowEnv(PointEnv(Point(), 1, autoreset=False)), PointEnv(Point(), 3, autoreset=False)
+    with pytest.raises(ValueError, match="unknown reset options .'first_episode'.; known: episode"):
+        single.reset(seed=1, options={"first_episode": 2})
+    seen, _ = rows.reset(seed=1)
+    alone, info = single.reset(seed=1, options={"episode": 2})
+    np.testing.assert_array_equal(alone, seen[2])
+    assert info["episode_number"] == 2
+    action = np.array([0.5, -0.1])
+    expected = rows.step(np.tile(action, (3, 1)))
+    found = single.step(action)
+    np.testing.assert_array_equal(found[0], expected[0][2])
+    assert found[1:4] == tuple(values[2] for values in expected[1:4])
+    np.testing.assert_array_equal(found[4]["applied"], [0.2, -0.1])

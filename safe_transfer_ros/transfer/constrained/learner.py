@@ -180,6 +180,50 @@ class Learner:
         self._failure_rate = rollouts.failures / len(rollouts.lengths)
         return self._learn(rollouts, epoch)
 
+    def advantages(self, rollouts: Rollouts, rewards: Array) -> Array:
+        """Standardised advantages of rewards by GAE.
+
+        Args:
+          rollouts: Where the rewards are from.
+          rewards: Shape (episodes, horizon), `rollouts.rewards` or what is made of them.
+
+        Returns:
+          One number per valid step of the rollouts, in their order.
+        """
+        found = estimate(rollouts, rewards, AdvantageSettings(gamma=self.gamma, lam=self._settings.lam))
+        return standardised(found.values)
+
+    def cost_advantages(self, rollouts: Rollouts, epoch: int) -> Array:
+        """Advantages of the costs, of the critic once it has learned from these rollouts; without a critic GAE's.
+
+        Returns:
+          One number per valid step of the rollouts, in their order.
+        """
+        settings = self._settings
+        if self._critic is None:
+            found = estimate(rollouts, rollouts.costs, AdvantageSettings(gamma=settings.cost_gamma, lam=settings.lam))
+            return np.asarray(found.values - found.values.mean())
+        policy = GaussianPolicy(self.parameters)
+        self._critic.add(rollouts)
+        self._critic.learn(policy, settings.critic_updates)
+        return self._critic.advantages(rollouts, policy, samples=settings.cost_samples, epoch=epoch)
+
+    def step(self, rollouts: Rollouts, advantages: Array, epoch: int) -> float:
+        """Take a step along advantages within the trust region: TRPO's.
+
+        Args:
+          rollouts: From the policy as it is now.
+          advantages: One number per valid step, see `advantages`.
+          epoch: Number of the epoch.
+
+        Returns:
+          KL divergence of the step.
+        """
+        seed = integer_seed(Purpose.POLICY_UPDATE, self._seed, epoch)
+        found = trpo_update(self.parameters, _batch(rollouts, advantages), self._settings.region, seed)
+        self.parameters = found.parameters
+        return found.kl
+
     def state(self) -> dict[str, Any]:
         """What `restore` needs beside the policy and the critic's transitions."""
         critic = {} if self._critic is None else self._critic.state()
@@ -190,6 +234,16 @@ class Learner:
         self.multiplier, self._failure_rate = float(state["multiplier"]), float(state["failure_rate"])
         if self._critic is not None:
             self._critic.restore(state["critic"], seen)
+
+    @property
+    def settings(self) -> LearnerSettings:
+        """Settings of the learner."""
+        return self._settings
+
+    @property
+    def gamma(self) -> float:
+        """Discount of the return."""
+        return self._environment.gamma
 
     @property
     def critic(self) -> OnlineCritic | None:
@@ -240,46 +294,36 @@ class Learner:
     def _learn(self, rollouts: Rollouts, epoch: int) -> float:
         """Critic, multiplier, policy; gives the KL of the policy's step."""
         settings, update = self._settings, self._method.update
-        rewards = standardised(
-            estimate(
-                rollouts, rollouts.rewards, AdvantageSettings(gamma=self._environment.gamma, lam=settings.lam)
-            ).values
-        )
-        seed, before = integer_seed(Purpose.POLICY_UPDATE, self._seed, epoch), self.parameters
+        if callable(update):
+            kl = update(self, rollouts, epoch)
+            if self._critic is not None and not self._critic.learned:
+                raise ValueError(
+                    f"the method '{self._method.label}' has members={self._method.members} and its critic has learned "
+                    "nothing: its update must call learner.cost_advantages(rollouts, epoch), or leave out members"
+                )
+            return kl
+        rewards = self.advantages(rollouts, rollouts.rewards)
+        before = self.parameters
         if update == "reward":
-            return self._step(_batch(rollouts, rewards), seed)
-        costs = self._cost_advantages(rollouts, epoch)
+            return self.step(rollouts, rewards, epoch)
+        costs = self.cost_advantages(rollouts, epoch)
         if update == "cpo":
+            seed = integer_seed(Purpose.POLICY_UPDATE, self._seed, epoch)
             excess = (self._failure_rate - settings.chi) / float(rollouts.lengths.mean())
             found = cpo_update(
                 before, _batch(rollouts, rewards), costs.astype(np.float32), excess, settings.region, seed
             )
             self.parameters = found.parameters
             return found.kl
-        penalised = penalised_advantages(rewards, costs, self.multiplier, settings.cost_gamma)
-        batch = _batch(rollouts, standardised(penalised))
-        kl = self._step(batch, seed)
+        penalised = standardised(penalised_advantages(rewards, costs, self.multiplier, settings.cost_gamma))
+        kl = self.step(rollouts, penalised, epoch)
         # The actions were the gate's, not the policy's: what counts is how much more the new policy would take the
         # risky ones. E[A_C] itself would say how much the gate lowers the risk, and lambda would stay 0.
+        batch = _batch(rollouts, penalised)
         change = (probability_ratios(before, self.parameters, batch.observations, batch.actions) - 1.0) * costs
         violation = csc_violation(change, failure_rate=self._failure_rate, chi=settings.chi, gamma=settings.cost_gamma)
         self.multiplier = next_multiplier(self.multiplier, violation, settings.multiplier_rate)
         return kl
-
-    def _cost_advantages(self, rollouts: Rollouts, epoch: int) -> Array:
-        settings = self._settings
-        if self._critic is None:
-            found = estimate(rollouts, rollouts.costs, AdvantageSettings(gamma=settings.cost_gamma, lam=settings.lam))
-            return np.asarray(found.values - found.values.mean())
-        policy = GaussianPolicy(self.parameters)
-        self._critic.add(rollouts)
-        self._critic.learn(policy, settings.critic_updates)
-        return self._critic.advantages(rollouts, policy, samples=settings.cost_samples, epoch=epoch)
-
-    def _step(self, batch: TrpoBatch, seed: int) -> float:
-        found = trpo_update(self.parameters, batch, self._settings.region, seed)
-        self.parameters = found.parameters
-        return found.kl
 
     def _bias(self, rollouts: Rollouts) -> float:
         """How far the critic foretold more failures than came, from the episodes' first actions."""

@@ -4,10 +4,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 from safe_transfer_ros.algorithms.safety_critic import CriticSettings
 from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
 from safe_transfer_ros.registry import Registry
+
+if TYPE_CHECKING:
+    from safe_transfer_ros.learning.rollouts import Rollouts
+    from safe_transfer_ros.transfer.constrained.learner import Learner
+
+UPDATES = ("reward", "lagrangian", "cpo")
+
+
+class PolicyUpdate(Protocol):
+    """How a method of another package changes the policy."""
+
+    def __call__(self, learner: Learner, rollouts: Rollouts, epoch: int) -> float:
+        """Learn from an epoch's rollouts: replace `learner.parameters`, by `learner.step` or in a way of its own.
+
+        Returns:
+          KL divergence of the policy's step.
+        """
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,28 +35,62 @@ class Method:
 
     Attributes:
       label: In tables and legends.
-      update: "reward" (TRPO), "lagrangian" or "cpo".
+      update: How the policy is changed: "reward" (TRPO), "lagrangian", "cpo", or a `PolicyUpdate`.
+      description: One line for --help.
       members: Critics that reject actions in rollouts and give their cost; 0: no critic, costs are GAE's.
       alpha: Weight of the conservative term, unless the settings give another.
       pessimism: Standard deviations of the critics added to their mean.
     """
 
     label: str
-    update: str
+    update: str | PolicyUpdate
+    description: str = ""
     members: int = 0
     alpha: float = 0.0
     pessimism: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not callable(self.update) and self.update not in UPDATES:
+            raise ValueError(
+                f"a method's update must be one of {', '.join(UPDATES)}, or a function of (learner, rollouts, epoch); "
+                f"got {self.update!r}"
+            )
 
-METHODS: Registry[Method] = Registry("method", group="safe_transfer_ros.methods")
+
+def _is_method(name: str, thing: object) -> None:
+    if not isinstance(thing, Method):
+        raise ValueError(f"a method must be a Method, got {thing!r}")
+
+
+METHODS: Registry[Method] = Registry("method", group="safe_transfer_ros.methods", check=_is_method)
 """Every learner by name; another package adds its own by an entry point in the group."""
 
 for _name, _method in {
-    "csc": Method(label="CSC", update="lagrangian", members=1, alpha=0.05),
-    "trpo": Method(label="TRPO", update="reward"),
-    "trpo-lagrangian": Method(label="TRPO-Lagrangian", update="lagrangian"),
-    "cpo": Method(label="CPO", update="cpo"),
-    "q-ensemble": Method(label="Q-ensemble (20)", update="lagrangian", members=20, pessimism=1.0),
+    "csc": Method(
+        label="CSC",
+        update="lagrangian",
+        description="a conservative safety critic rejects actions; policy step along A_R - lambda' A_C",
+        members=1,
+        alpha=0.05,
+    ),
+    "trpo": Method(label="TRPO", update="reward", description="no constraint: what learning costs without one"),
+    "trpo-lagrangian": Method(
+        label="TRPO-Lagrangian",
+        update="lagrangian",
+        description="no critic: lambda' times the cost's advantage, estimated from the rollouts",
+    ),
+    "cpo": Method(
+        label="CPO",
+        update="cpo",
+        description="no critic: the step that keeps the constraint to first order",
+    ),
+    "q-ensemble": Method(
+        label="Q-ensemble (20)",
+        update="lagrangian",
+        description="CSC's loop with 20 critics, their mean plus one standard deviation, and no conservative term",
+        members=20,
+        pessimism=1.0,
+    ),
 }.items():
     METHODS.add(_name, _method)
 

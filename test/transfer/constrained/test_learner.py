@@ -11,9 +11,11 @@ import pytest
 from small_cmdp import STAGES, SmallCmdp, exact, optimum
 
 from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
+from safe_transfer_ros.learning.rollouts import Rollouts
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.transfer.constrained.learner import EpochRecord, Learner
-from safe_transfer_ros.transfer.constrained.method import METHODS, LearnerSettings, method
+from safe_transfer_ros.transfer.constrained.method import METHODS, LearnerSettings, Method, method
+from safe_transfer_ros.transfer.graph_learners import LEARNERS
 
 CHI = 0.2
 SETTINGS = LearnerSettings(
@@ -136,3 +138,41 @@ def test_names_and_settings_are_checked() -> None:
     for wrong in ({"chi": 0.0}, {"cost_gamma": 1.0}, {"multiplier_rate": 0.0}, {"epsilon_floor": 0.0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             LearnerSettings(**wrong)
+
+
+def test_a_function_is_a_method_s_update_and_its_steps_are_those_of_ours() -> None:
+    def reward(learner: Learner, rollouts: Rollouts, epoch: int) -> float:
+        return learner.step(rollouts, learner.advantages(rollouts, rollouts.rewards), epoch)
+
+    ours = Learner(SmallCmdp(), method("trpo"), SETTINGS, episodes=40, seed=3)
+    theirs = Learner(SmallCmdp(), Method(label="Theirs", update=reward), SETTINGS, episodes=40, seed=3)
+    for one, other in islice(zip(ours.epochs(), theirs.epochs(), strict=True), 3):
+        assert (one.mean_return, one.steps, one.kl) == (other.mean_return, other.steps, other.kl)
+        assert one.kl > 0.0
+    for name, values in ours.parameters.items():
+        np.testing.assert_array_equal(values, theirs.parameters[name])
+
+
+def test_an_update_that_leaves_the_critic_of_its_method_untaught_is_refused() -> None:
+    def neglects(learner: Learner, rollouts: Rollouts, epoch: int) -> float:
+        return 0.0
+
+    def teaches(learner: Learner, rollouts: Rollouts, epoch: int) -> float:
+        learner.cost_advantages(rollouts, epoch)
+        return 0.0
+
+    learner = Learner(SmallCmdp(), Method(label="Neglects", update=neglects, members=1), SETTINGS, episodes=20, seed=0)
+    with pytest.raises(ValueError, match="'Neglects' has members=1 .* must call learner.cost_advantages"):
+        next(learner.epochs())
+    learner = Learner(SmallCmdp(), Method(label="Teaches", update=teaches, members=1), SETTINGS, episodes=20, seed=0)
+    first, second = islice(learner.epochs(), 2)
+    assert np.isnan(first.epsilon) and second.epsilon > 0.0
+
+
+def test_what_is_no_method_is_refused() -> None:
+    with pytest.raises(ValueError, match="update must be one of reward, lagrangian, cpo, or .* got 'laplace'"):
+        Method(label="Typo", update="laplace")
+    with pytest.raises(ValueError, match="a method must be a Method, got 'reward'"):
+        METHODS.copy().add("word", "reward")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a learner must be a GraphLearner, got 'module:name'"):
+        LEARNERS.copy().add("word", "module:name")  # type: ignore[arg-type]
