@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings: what a person mistypes is refused in one line that says how to mend it."""
+"""Settings: what a person mistypes is refused in one line that says how to fix it."""
 
 from dataclasses import dataclass
 

@@ -19,7 +19,7 @@ STATE_SECONDS = 5.0
 
 
 class Failed(Exception):
-    """A step failed; the text says which joint or what, and the mend."""
+    """A step failed; the text says which joint or what, and the fix."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -160,7 +160,7 @@ class Campaign:
         except NotSo as error:
             if not outcomes:
                 raise
-            outcomes[-1].broken.append(f"no torque again after it was mended: {error}")
+            outcomes[-1].broken.append(f"no torque again after it was undone: {error}")
         finally:
             lost = recorded.missing(stage.bags, [outcome.published for outcome in outcomes])
             for outcome, count in zip(outcomes, lost, strict=True):

@@ -76,7 +76,7 @@ class Cable:
         """Pull the plug at the robot's end."""
         _ip("-n", self._far, "link", "set", "far", "down")
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Put it back in."""
         _ip("-n", self._far, "link", "set", "far", "up")
 

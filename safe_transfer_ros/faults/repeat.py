@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One repeat of one fault: brought about while torque flows, watched, judged, mended."""
+"""One repeat of one fault: brought about while torque flows, watched, judged, undone."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def run(fault: Fault, stage: Stage, rng: random.Random) -> Outcome:
     end_ns = time.monotonic_ns()
     if fault.reset_refused:
         _try_to_go_on(stage, outcome)
-    fault.mend(stage)
+    fault.undo(stage)
     _judge(fault, stage, begin_ns, injected_ns, end_ns, outcome)
     return outcome
 

@@ -160,7 +160,7 @@ class FineTuningGraph:
           given: Launch arguments as text; the rest take the configuration file's values.
 
         Raises:
-          ConfigurationError, weights.WeightsError: one line, what is wrong and how to mend it; nothing was written.
+          ConfigurationError, weights.WeightsError: one line, what is wrong and how to fix it; nothing was written.
         """
         given = self._translate(given)
         namespace(given)

@@ -22,7 +22,7 @@ from safe_transfer_ros.tasks.robot_task import RobotTask
 
 
 class IterationsError(ValueError):
-    """An iterations.csv cannot be used. The message names the file, the line and the mend."""
+    """An iterations.csv cannot be used. The message names the file, the line and the fix."""
 
 
 @dataclass(frozen=True, kw_only=True)

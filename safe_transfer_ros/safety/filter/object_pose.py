@@ -49,7 +49,7 @@ class ObjectPoseWatch:
         """Take in a pose.
 
         Args:
-          stamp_ns: Its stamp. One set back is a new order: a camera's clock may be mended.
+          stamp_ns: Its stamp. One set back is a new order: a camera's clock may have been corrected.
           pose: Position and quaternion x y z w, shape (7,); any floats whatever.
           now_ns: Steady time.
           received_ns: Steady time from which its age counts; now, by default.
