@@ -78,7 +78,7 @@ def load_yaml(text: str, what: str, *, merge_sections: int = 0) -> Any:
         sections of a parameter file; a value given twice is refused at every level.
 
     Raises:
-      UntrustedError: if it is no YAML, out of bounds, holds other than plain data, or a key twice.
+      UntrustedError: if it is not YAML, is out of bounds, holds other than plain data, or has a key twice.
     """
     if len(text) > YAML_BYTES:  # counted in characters: near enough
         raise OutOfBoundsError(f"{what} is longer than the {YAML_BYTES} bytes that are read")

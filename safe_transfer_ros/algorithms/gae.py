@@ -33,7 +33,7 @@ def generalized_advantages(
 ) -> Array:
     """Advantages A_t = sum_k (gamma lam)^k delta_{t+k}, delta_t = r_t + gamma V(s_{t+1}) - V(s_t).
 
-    Time running out is no property of the state: a truncated episode is continued by the value of its last
+    Running out of time is not a property of the state: a truncated episode is continued by the value of its last
     state. A termination is: the value of the state after it is 0, and nothing flows back through it.
 
     Args:

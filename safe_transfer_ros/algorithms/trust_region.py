@@ -42,7 +42,7 @@ class TrustRegionSettings:
         then .05; CSC: .01).
       cg_iterations: Steps of the conjugate gradient.
       damping: Added to the Fisher matrix's diagonal while the direction is sought.
-      backtrack_ratio: The step shrinks by this factor when it is no improvement.
+      backtrack_ratio: The step shrinks by this factor when it is not an improvement.
       backtrack_steps: Line search steps before the old parameters are kept.
       fisher_fraction: Share of the states, drawn at random, that the Fisher matrix is estimated from. The KL
         bound is checked on all of them in any case.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from safe_transfer_ros.bags.scan import RawMessage
 
 BACK_NS = 1_000_000_000
-"""A topic's receipt times that go back by more are no matter of threads that write out of turn."""
+"""A topic's receipt times that go back by more are not explained by threads that write out of turn."""
 
 FORWARD_NS = 3600 * 1_000_000_000
 """Within one recording, an hour without any message."""

@@ -119,7 +119,7 @@ def scan(
       The messages of a chunk.
 
     Raises:
-      BagError: if the file cannot be opened, is no MCAP file, or uses a compression not installed here.
+      BagError: if the file cannot be opened, is not an MCAP file, or uses a compression not installed here.
     """
     try:
         file = open(path, "rb")  # a regular file: see `folder`

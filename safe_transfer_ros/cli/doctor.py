@@ -37,9 +37,9 @@ class Finding:
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    text = "what this machine lacks, for simulation and for a real arm; status 1 if something must be fixed"
+    text = "check this machine for simulation and for a real arm; status 1 if something must be fixed"
     parser = subparsers.add_parser("doctor", help=text, description=text)
-    parser.add_argument("--hardware", action="store_true", help="a real arm is to be driven: its needs must be met")
+    parser.add_argument("--hardware", action="store_true", help="also require what a real arm needs")
     parser.set_defaults(run=run)
 
 

@@ -140,7 +140,7 @@ class FilterView:
             self._believe(figures, _told(ours[0].message))
 
     def on_estimate(self, message: Any, now: float) -> None:
-        """Take in an UnsafetyEstimate. It comes from the monitor and is no sign of life of the filter."""
+        """Take in an UnsafetyEstimate. It comes from the monitor and is not a sign of life of the filter."""
         self.estimate = Estimate(
             iteration=int(message.iteration),
             unsafety_rate=float(message.unsafety_rate),

@@ -35,7 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("task", help=f"one of: {', '.join(_known_tasks())}")
     parser.add_argument("--out", type=Path, help="run directory (default: runs/pretrain-<task>-seed<seed>)")
     parser.add_argument("--batches", type=int, default=300, help="batches in total, earlier ones included (300)")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in the directory")
+    parser.add_argument("--resume", action="store_true", help="continue the run in the directory")
     parser.add_argument("--checkpoint-every", type=int, default=5, metavar="N", help="batches (5)")
     parser.add_argument("--threads", type=int, help="physics threads (all cores); does not change the numbers")
     for field in dataclasses.fields(PretrainSettings):
@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
             training.checkpoint()
             print(
                 f"stopped after batch {training.progress.batches} of {options.batches}; "
-                f"go on with: safe_transfer pretrain {task.name} "
+                f"continue with: safe_transfer pretrain {task.name} "
                 f"--out {folder} --batches {options.batches} --resume",
                 file=sys.stderr,
             )

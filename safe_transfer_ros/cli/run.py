@@ -35,7 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add both subcommands."""
     run = subparsers.add_parser(
         "run",
-        help="the main job: fine-tune with the adaptive limit, then with a fixed one, and report both side by side",
+        help="fine-tune with the adaptive limit, then with a fixed limit, and report both",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=arguments_text(),
     )
@@ -43,11 +43,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     run.set_defaults(run=run_and_compare)
     up = subparsers.add_parser(
         "up",
-        help="bring one graph up as `ros2 launch` would, until it is done or Ctrl-C",
+        help="run one graph as `ros2 launch` would, until it is done or Ctrl-C",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=arguments_text(),
     )
-    up.add_argument("--no-report", action="store_true", help="only run; `safe_transfer report RUN` writes it later")
+    up.add_argument(
+        "--no-report", action="store_true", help="do not write the report; `safe_transfer report RUN` writes it later"
+    )
     up.set_defaults(run=bring_up)
     for parser in (run, up):
         parser.add_argument("graph", help=f"one of: {', '.join(GRAPHS.names())}")

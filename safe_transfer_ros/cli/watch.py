@@ -40,22 +40,22 @@ keys:
   r            reset: TRIPPED -> DISARMED; the filter refuses while the cause stands
   q or Ctrl-C  quit; the filter is left as it is
 
-what the first word means:
+states:
   DISARMED     stop torque; proposals are refused
   ARMED        the policy's proposals pass, within the torque limit
   HOLDING      armed, but no proposals come: stop torque until one does
   TRIPPED      stop torque, latched; WHY says what happened
-  LOST         nothing is heard from the filter any more; what stands below is old
+  LOST         no messages from the filter any more; the values shown are old
   WAITING      no filter heard yet
 
-which filter:
-  --domain, else ROS_DOMAIN_ID, else the one run that is up on this machine, else ROS domain 0 until a run starts.
+filter selection:
+  --domain, else ROS_DOMAIN_ID, else the one run on this machine, else ROS domain 0 until a run starts.
 
 examples:
   safe_transfer watch                   the run that is up on this machine
   safe_transfer watch --domain 7
   safe_transfer watch --once; echo $?   0: a filter is there and has not tripped, 1: TRIPPED, 3: no filter heard
-  safe_transfer watch | tee watch.log   one line a change
+  safe_transfer watch | tee watch.log   one line per change
 
 This is NOT an emergency stop: it is software at the end of a network. When a trip is not confirmed within a second the
 view says so; use the hardware emergency stop then.
@@ -67,7 +67,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "watch",
         help="live view of the safety filter for its operator, with keys to trip and to reset it",
-        description="Shows what the safety filter is doing: mode, torque limit, unsafety, interventions and latency.",
+        description="Show the safety filter's mode, torque limit, unsafety, interventions and latency.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -119,7 +119,7 @@ class CriticGate:
         rule = self._settings.critic_schedule
         if self.scheduled:
             failures = self._schedule.failures
-            rule += ", no estimate: the floor" if failures is None else f", {failures:.4g} failures an episode"
+            rule += ", no estimate: the floor" if failures is None else f", {failures:.4g} failures per episode"
         return {"critic": self.version, "critic_epsilon": f"{self.epsilon:.6g}", "critic_schedule": rule}
 
     def judge(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every fault, again and again, into one CSV: a row a repeat, kept as soon as its bag has been read."""
+"""Every fault, again and again, into one CSV: one row per repeat, kept as soon as its bag has been read."""
 
 from __future__ import annotations
 

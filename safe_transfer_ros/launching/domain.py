@@ -201,7 +201,7 @@ def _opened(path: Path, flags: int) -> IO[str]:
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_uid != os.geteuid():
         os.close(descriptor)
-        raise OSError(f"{path} is no file of ours")
+        raise OSError(f"{path} is not a file of ours")
     return open(descriptor, "r+" if flags & os.O_RDWR else "r", encoding="utf-8", errors="replace")
 
 

@@ -83,11 +83,15 @@ ARGUMENTS = (
         parameter="trainer.learner",
         choices=tuple(LEARNERS),
     ),
-    Argument(name="perturbation", description="the simulated arm's difference", parameter="mujoco_sim.perturbation"),
-    Argument(name="seed", description="seed of everything random", parameter=f"{SHARED}.seed"),
+    Argument(
+        name="perturbation",
+        description="named difference of the simulated arm from the nominal one",
+        parameter="mujoco_sim.perturbation",
+    ),
+    Argument(name="seed", description="seed of all random numbers", parameter=f"{SHARED}.seed"),
     Argument(
         name="robot_config",
-        description="robot:=hardware: settings of this arm, a file that goes on top of config/hardware.yaml",
+        description="robot:=hardware: file with settings of this arm, applied on top of config/hardware.yaml",
         default="",
     ),
     Argument(
@@ -103,11 +107,11 @@ ARGUMENTS = (
     ),
     Argument(
         name="namespace",
-        description="ROS namespace of every node and topic, such as left: graphs in different ones share a ROS domain",
+        description="ROS namespace of every node and topic, such as left: graphs in different namespaces can share a ROS domain",
         default="",
     ),
     Argument(name="run_dir", description="directory of this run; default: runs/<name>-<date>-<time>"),
-    Argument(name="resume", description="directory of a run to go on with; only iterations:= may be given besides"),
+    Argument(name="resume", description="directory of a run to continue; only iterations:= may be given with it"),
     Argument(name="record", description="record a rosbag2", default="true", choices=("true", "false")),
     Argument(name="config", description="configuration file", default=""),
 )
@@ -214,7 +218,7 @@ class FineTuningGraph:
             name for name, text in given.items() if text not in ("", defaults.get(name)) and name not in allowed
         )
         if others:
-            raise ConfigurationError(f"resume:= goes on with the run as it was: leave out {', '.join(others)}")
+            raise ConfigurationError(f"resume:= continues the run as it was: leave out {', '.join(others)}")
         session = sessions(run_dir)
         parameters = complete(read_parameters(session_path(run_dir, CONFIG, max(session - 1, 0))))
         parameters = _moved(parameters, run_dir)

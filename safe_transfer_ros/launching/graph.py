@@ -48,7 +48,7 @@ def namespace(given: Mapping[str, str]) -> str:
     """The graph's namespace among launch arguments, with a slash before it; empty: the root.
 
     Raises:
-      ConfigurationError: it is no ROS namespace.
+      ConfigurationError: if it is not a ROS namespace.
     """
     text = given.get("namespace", "").strip("/")
     if text and not _NAMESPACE.fullmatch(f"/{text}"):

@@ -72,7 +72,7 @@ class JointStateReader:
         """One message.
 
         Raises:
-          JointStateError: it is no joint state, is larger or has more joints than any robot's, lacks a joint of ours
+          JointStateError: it is not a joint state, is larger or has more joints than any robot's, lacks a joint of ours
             or one's number, or names one twice.
         """
         form = self._forms.get(len(data))

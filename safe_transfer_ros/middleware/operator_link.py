@@ -62,7 +62,7 @@ class OperatorLink:
           namespace: The graph's namespace; empty: the root.
 
         Raises:
-          ValueError: the namespace is no ROS name.
+          ValueError: if the namespace is not a ROS name.
         """
         self._listener = listener
         self._context = Context()

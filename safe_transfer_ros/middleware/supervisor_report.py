@@ -70,7 +70,7 @@ class SupervisorReport:
         self._last: object = None
 
     def tell(self, told: Told) -> None:
-        """Publish the status when it has changed; a silence's age and an effort, which always do, are no change."""
+        """Publish the status when it has changed; the age of a silence and the effort, which always change, do not count."""
         new = (told.phase, _AGE.sub("", told.why), told.rest)
         if new == self._last:
             return

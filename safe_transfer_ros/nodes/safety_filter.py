@@ -301,7 +301,7 @@ class SafetyFilterNode(ManagedNode):
                 if self._filter.mode is Mode.DISARMED:
                     guard = self._filter.guard
                     self._critic.refresh(None if guard.lost else guard.iteration)
-                if own_limit is None:  # a move to the start is no policy's: no critic judges it
+                if own_limit is None:  # a move to the start is not a policy's: no critic judges it
                     problem = problem or self._critic.missing
             refusal = problem or self._loop.arm(clock.now_ns(), self._standing.reasons(), own_limit)
             refusal = refusal and "; ".join(filter(None, (refusal, self._unreadable, self._misplaced)))

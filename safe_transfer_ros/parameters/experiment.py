@@ -52,11 +52,11 @@ class ExperimentParameters:
         0, "Iteration this run starts at (above 0 when a run is resumed)", minimum=0, maximum=10**6
     )
     first_torque_limit: float = setting(
-        0.0, "Limit a resumed run goes on with, N·m; 0: initial_torque_limit", minimum=0.0, maximum=1e3
+        0.0, "Limit with which a resumed run continues, N·m; 0: initial_torque_limit", minimum=0.0, maximum=1e3
     )
 
     def __post_init__(self) -> None:
-        self.nodes  # noqa: B018 - refuses what is no list
+        self.nodes  # noqa: B018 - refuses what is not a list
         self.governor()  # the rules between the limits and D_safe live there; the sentence comes from there
         if self.first_torque_limit > 0.0 and self.first_iteration == 0:
             raise ConfigurationError(

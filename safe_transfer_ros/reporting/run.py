@@ -155,7 +155,7 @@ def whole_bag(path: Path) -> Path:
 def largest_differences(one: Sequence[IterationRecord], other: Sequence[IterationRecord]) -> dict[str, float] | None:
     """Largest absolute difference of each column over the iterations that both have.
 
-    NaN in both is no difference; NaN in one is an infinite one.
+    NaN in both counts as equal; NaN in one as an infinite difference.
 
     Returns:
       Column name to difference, wall_time_s left out; None if they share no iteration.

@@ -149,7 +149,7 @@ def describe(facts: RobotFacts, urdf: str) -> RobotDescription:
     for joint_name in facts.soft_limits:
         if joint_name not in facts.joint_names:
             raise ValueError(
-                f"soft limits are given for '{joint_name}', which is no joint that '{facts.name}' drives: "
+                f"soft limits are given for '{joint_name}', which is not a joint that '{facts.name}' drives: "
                 f"{nearest(joint_name, facts.joint_names)}"
             )
     names = [field.name for field in dataclasses.fields(JointLimits)]

@@ -28,7 +28,7 @@ def unfit_description(urdf: str, joints: Sequence[str]) -> str | None:
       joints: Those that our controller drives.
     """
     if len(urdf) > MAX_CHARACTERS:
-        return f"robot_description has {len(urdf)} characters, more than {MAX_CHARACTERS}: it is no arm's"
+        return f"robot_description has {len(urdf)} characters, more than {MAX_CHARACTERS}: expected the description of one arm"
     try:
         root = ElementTree.fromstring(urdf)
     except ElementTree.ParseError as error:

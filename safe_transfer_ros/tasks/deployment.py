@@ -55,7 +55,7 @@ class TaskInGraph(abc.ABC):
         """Joint positions of an episode's start, shape (n_joints,), rad, drawn from the stream of its initial state."""
 
     def gate_limit(self, torque_limit: float) -> float:
-        """The bound a critic puts on an action under a torque limit; infinite where an action is no torque."""
+        """The bound a critic puts on an action under a torque limit; infinite where an action is not a torque."""
         return torque_limit if self.torques else np.inf
 
     @abc.abstractmethod

@@ -115,7 +115,7 @@ LEARNERS.add(
     "csc",
     GraphLearner(
         factory="safe_transfer_ros.transfer.policy_updates:CscUpdates",
-        description="a conservative critic learns in the run and refuses proposals; a step that minds failures (CSC)",
+        description="a conservative critic learns in the run and refuses proposals; a step constrained by failures (CSC)",
         learns_critic=True,
     ),
 )

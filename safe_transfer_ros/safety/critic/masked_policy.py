@@ -216,9 +216,7 @@ class MaskedPolicyGate:
             observation = np.broadcast_to(observation, (len(torque), len(observation)))
         risks = self._critic.risk(observation, applied)
         if risks.shape != (len(torque),) or np.isnan(risks).any():
-            raise ValueError(
-                f"the critic gave {risks} for {len(torque)} torques; a risk that is no number is no answer"
-            )
+            raise ValueError(f"the critic gave {risks} for {len(torque)} torques: expected one number per torque")
         return risks
 
     def _candidates(self, law: tuple[Distribution, Array | None], mean: Array, stddev: Array) -> Array:
@@ -246,9 +244,9 @@ def csc_threshold(failure_rate: float, *, gamma: float, chi: float, floor: float
     """CSC's threshold, epsilon = (1 - gamma)(chi - V_C), at least `floor`.
 
     Args:
-      failure_rate: V_C, mean failures an episode of the last epoch, >= 0.
+      failure_rate: V_C, mean failures per episode of the last epoch, >= 0.
       gamma: Discount, in (0, 1).
-      chi: Failures an episode that are accepted.
+      chi: Failures per episode that are accepted.
       floor: Lowest threshold; without one the fall-back would carry every step as soon as chi is used up.
 
     Raises:

@@ -127,7 +127,7 @@ class ControlLoop:
     def unusable_joint_state(self, steady_ns: int) -> None:
         """Take in that a joint state came whose joints could not be matched: it is left out.
 
-        It may be another robot's, so it moves no clock and is no sign of life; missed when no good one follows.
+        It may be another robot's, so it moves no clock and does not count as a sign of life; missed when no good one follows.
         """
         self.reject(Reason.JOINT_STATE_WRONG_JOINTS, steady_ns)
 

@@ -31,7 +31,7 @@ class ObjectPoseWatch:
 
         Args:
           timeout_s: Age beyond which a pose is stale, s.
-          frozen_timeout_s: Time after which poses that stay bit-identical are no measurements, s.
+          frozen_timeout_s: Time after which poses that stay bit-identical are not measurements, s.
         """
         self._pose: Array = np.zeros(7)
         self.pose = read_only(self._pose)

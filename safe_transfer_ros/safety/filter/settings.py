@@ -91,7 +91,7 @@ def laxer(old: FilterSettings, new: FilterSettings) -> str | None:
 
 
 def stopping_problem(settings: FilterSettings, ceiling: float) -> str | None:
-    """Stop torque obeys the rate limit like any other: one so low that a stop takes long is no protection.
+    """Stop torque obeys the rate limit like any other: one so low that a stop takes long does not protect.
 
     Args:
       settings: To be judged.

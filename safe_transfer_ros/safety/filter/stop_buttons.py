@@ -126,7 +126,7 @@ class StopButtons:
         """Drop those whose publishers have gone, once it is known which: the others have all spoken since.
 
         One that was pressed, or whose silence counts, stands until one that came in its place is heard: a button's
-        process that died is no button that was released.
+        process that died does not count as a released button.
         """
         silent = [button for button in self._buttons if not button.spoke]
         surplus = len(self._buttons) - len(self._present)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class IterationRisk:
-    """How unsafe an iteration was and the next one may be.
+    """How unsafe per iteration was and the next one may be.
 
     Attributes:
       iteration: The iteration the evidence is from.

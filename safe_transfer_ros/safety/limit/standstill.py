@@ -3,7 +3,7 @@
 
 PSPT's prediction starts from states that were visited. While a joint is held by its dry friction they say nothing of
 the states it gets into when a higher limit lets it break loose, and then it gets into them all at once: an arm that
-stood still is no evidence that it is safe in motion.
+stood still is not evidence that it is safe in motion.
 
 Episode by episode, without a memory of earlier iterations: a joint that was loose once may stick again, and a run that
 is resumed, or told from its bag, needs nothing but the iteration itself.

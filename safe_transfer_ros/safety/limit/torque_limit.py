@@ -196,7 +196,7 @@ class GovernorSettings:
 
     Attributes:
       d_safe: D_safe, bound on the expected damage p_u * d(T_lim); N·m with linear damage.
-      initial_torque_limit: Limit of the first iteration, N·m (PSPT's T_min, which is no floor); d of it at most d_safe,
+      initial_torque_limit: Limit of the first iteration, N·m (PSPT's T_min, which is not a floor); d of it at most d_safe,
         so that even p_u = 1 stays within the bound from the first step on.
       torque_limit_floor: Lowest limit, N·m, at most the initial one and the T with d(T) = d_safe; 0: the smaller of
         these two, see `floor`.
@@ -373,7 +373,7 @@ class TorqueLimitGovernor:
           kl: Divergence of the policy update made from these rollouts, measured, summed over dimensions.
           kl_bound: The update's own limit on it.
           evidence: What else is known; needed where the settings' `needs_evidence`.
-          limit_change: dp_u1 where the policy's actions are no torques and the limit's effect was measured instead: the
+          limit_change: dp_u1 where the policy's actions are not torques and the limit's effect was measured instead: the
             share of steps at which it was felt. `mean` and `stddev` are not used then.
           standstill_rate: p_u with all states of episodes in which an asked joint stood still counted as unsafe; needed
             where the settings' `standstill` is "unsafe". `evidence` is to be marked alike (`standstill.marked`).
@@ -427,7 +427,7 @@ class TorqueLimitGovernor:
         """
         s = self.settings
         damage = standstill_rate * DAMAGE_MODELS[s.damage].damage(self.torque_limit)
-        return s.rule == "adaptive" and damage > s.d_safe * (1.0 + 1e-9)  # rounding of d's inverse is no danger
+        return s.rule == "adaptive" and damage > s.d_safe * (1.0 + 1e-9)  # rounding of d's inverse is harmless
 
     def _counted(self, unsafety_rate: float, standstill_rate: float | None) -> float:
         if self.settings.standstill == "measured":

@@ -250,7 +250,7 @@ def fine_tune(
 
 
 def _evidence(batch: EpisodeBatch, updated: Parameters, task: TorqueTask, still: Sequence[bool]) -> Evidence:
-    """What the governor's rules beyond the paper's ask for; `still`: which episodes are no evidence."""
+    """What the governor's rules beyond the paper's ask for; `still`: which episodes are not evidence."""
     joints = batch.mean.shape[-1]
     after = GaussianPolicy(updated)
     mean = batch.mean.reshape(-1, joints)

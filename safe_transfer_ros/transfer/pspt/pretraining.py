@@ -32,7 +32,7 @@ from safe_transfer_ros.transfer.pspt.fine_tuning import PolicyUpdate, PsptSettin
 class PretrainSettings:
     """What decides the numbers of a pre-training run, but for its length: batches can be added later."""
 
-    seed: int = setting(0, "seed of everything random", minimum=0)
+    seed: int = setting(0, "seed of all random numbers", minimum=0)
     episodes: int = setting(50, "episodes per batch", minimum=2)
     max_kl: float = setting(0.01, "trust region of an update: KL summed over joints", minimum=1e-6)
     gamma: float = setting(0.95, "discount factor", minimum=0.0, maximum=0.9999)

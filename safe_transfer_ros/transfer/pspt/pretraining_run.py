@@ -173,7 +173,7 @@ def _check_same(config: Path, task: TorqueTask, settings: PretrainSettings) -> N
     if earlier.get("random_streams") != SCHEME:
         raise PretrainRunError(
             f"the run in {config.parent} draws from random streams of another version of this package "
-            f"({earlier.get('random_streams', 1)}, now {SCHEME}): it cannot go on with the same numbers; "
+            f"({earlier.get('random_streams', 1)}, now {SCHEME}): it cannot continue with the same numbers; "
             "start a new run in another --out"
         )
     for name in now:
