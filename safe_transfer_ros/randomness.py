@@ -28,7 +28,7 @@ _MAX_KEYS = 3
 
 
 class Purpose(enum.IntEnum):
-    """What a stream is for, and the keys that number the streams of this purpose within a run.
+    """Purpose of a random stream, with the keys that number its streams within a run.
 
     A number is never given to another purpose: add new ones at the end.
 
@@ -110,7 +110,7 @@ def stdlib_generator(purpose: Purpose, seed: int, *keys: int) -> random.Random:
 
 
 def fresh_seed() -> int:
-    """Seed in [0, 2**63) that nobody has chosen, from the operating system."""
+    """Random seed in [0, 2**63) from the operating system."""
     return secrets.randbits(63)
 
 

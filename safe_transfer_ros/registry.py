@@ -14,7 +14,7 @@ Thing = TypeVar("Thing")
 
 
 class UnknownNameError(ConfigurationError, KeyError):
-    """Nothing is known under a name. The message names the nearest known one, and all of them."""
+    """A name is unknown. The message names the nearest known one, and all of them."""
 
     def __str__(self) -> str:
         """The message itself; a KeyError would put it in quotes."""
@@ -113,7 +113,7 @@ class Registry(Mapping[str, Thing]):
         return len(self._things)
 
     def _load(self) -> None:
-        """Take in what other packages offer, once."""
+        """Load the entries of other packages, once."""
         if self._loaded:
             return
         self._loaded = True  # before: what is loaded may ask this registry

@@ -27,7 +27,7 @@ class UntrustedError(ValueError):
 
 
 class OutOfBoundsError(UntrustedError):
-    """It is more than any honest file holds (see `bounds`), or no file at all but a pipe or a device."""
+    """It is more than a valid file holds (see `bounds`), or no file at all but a pipe or a device."""
 
 
 def read_text(path: Path | str, *, most_bytes: int = YAML_BYTES) -> str:
@@ -113,7 +113,7 @@ def printable(text: object) -> str:
 
 
 def printable_lines(text: object) -> str:
-    """The same where line ends and tabs are the text's own."""
+    """Escape control characters as `printable` does, but keep line ends and tabs."""
     return "\n".join(line.expandtabs() if line.isprintable() else _with_tabs(line) for line in str(text).split("\n"))
 
 
@@ -129,7 +129,7 @@ def _shown(character: str) -> str:
 
 
 def _check(text: str, what: str) -> None:
-    """Refuse what is out of bounds before anything is built of it.
+    """Refuse what is out of bounds before it is built.
 
     An alias costs as much as what it stands for: ten lines of aliases of aliases are 10 ** 9 values to whoever walks
     through them.

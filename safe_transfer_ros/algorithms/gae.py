@@ -10,7 +10,7 @@ Array = NDArray[np.float64]
 
 
 def valid_steps(lengths: ArrayLike | None, episodes: int, steps: int) -> NDArray[np.bool_]:
-    """Which entries of an (episodes, steps) array belong to an episode, given the number of steps of each.
+    """Mask of the entries of an (episodes, steps) array that belong to an episode, given the number of steps of each.
 
     Raises:
       ValueError: if a length is not in 1..steps, or there is not one for each episode.

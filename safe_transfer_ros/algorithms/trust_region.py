@@ -71,7 +71,7 @@ class TrustRegionSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """Where a line search ended.
+    """Result of a line search.
 
     Attributes:
       parameters: The new ones, or copies of the old ones where nothing was accepted.
@@ -161,7 +161,7 @@ class TrustRegion:
         return self.stay()
 
     def stay(self) -> Step:
-        """No step."""
+        """Take no step."""
         return Step(parameters=self._old.parameters(), kl=0.0, fraction=0.0)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the clock of a recording jumped: it was set while the recorder ran, or came only after the first messages."""
+"""Jumps of a recording's clock: it was set while the recorder ran, or came only after the first messages."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class RecordingClock:
     """
 
     def __init__(self) -> None:
-        """Nothing seen yet."""
+        """Start before the first message."""
         self.back = self.forward = self.largest_ns = 0
         self._newest: int | None = None  # since the last jump
         self._last: dict[int | str, int] = {}  # of each topic
 
     @property
     def jumps(self) -> int:
-        """Both kinds."""
+        """Jumps of both kinds."""
         return self.back + self.forward
 
     def jumped(self, topic: int | str, time_ns: int) -> bool:
-        """Take in a message; whether the clock jumped before it."""
+        """Process a message and return whether the clock jumped before it."""
         last, newest = self._last.get(topic), self._newest
         step = 0
         if last is not None and time_ns < last - BACK_NS:

@@ -39,7 +39,7 @@ _COPIED += ("stddev", "torque_limit", "risk", "policy_version", "critic")  # typ
 
 @dataclass(kw_only=True)
 class Counts:
-    """What was found in a stream of decisions, and why some of it made no transition.
+    """Counts of a stream of decisions, with the reasons why some made no transition.
 
     Attributes:
       decisions: Decisions read.
@@ -97,7 +97,7 @@ class Counts:
 
 
 class Judge(Protocol):
-    """What a step led to: a Task, or the safety function of somebody else's recording."""
+    """Judge of a step's outcome: a Task, or the safety function of another stack's recording."""
 
     def outcome_of_steps(self, before: Seen, after: Seen, action: Array) -> Outcome:
         """See `RobotTask.outcome_of_steps`."""
@@ -161,7 +161,7 @@ class TransitionBuilder:
         return transitions
 
     def finish(self) -> None:
-        """No more decisions come: an episode in hand stays unfinished."""
+        """End the stream; an episode under way stays unfinished."""
         if self._last is not None and not self._last["last"][0]:
             self.counts.unfinished += 1
         self._last = None
@@ -242,7 +242,7 @@ def _seen(rows: NDArray[Any]) -> Seen:
 
 
 def _borders(steps: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where an episode begins, shape (m - 1,). An episode that is begun again later is another one."""
+    """Mask of episode starts, shape (m - 1,). An episode that is begun again later is another one."""
     again = (steps["step"][1:] == 0) & (steps["stamp_ns"][1:] > steps["stamp_ns"][:-1]) & (steps["step"][:-1] > 0)
     return np.asarray(~_same(steps, "iteration", "episode") | again)
 
@@ -278,7 +278,7 @@ def transition_builder(graph: TaskInGraph, first_chain: int = 0) -> TransitionBu
 
 
 def about_task(graph: TaskInGraph) -> dict[str, Any]:
-    """What a folder of transitions says of its task; "action_bound" is null where actions are torques."""
+    """Description of the task in a folder of transitions; "action_bound" is null where actions are torques."""
     task = graph.task
     return {
         "task": task.name,

@@ -24,7 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     transitions = actions.add_parser(
         "to-transitions",
-        help="write (s, a, r, c, s') as memory-mapped arrays for training; status 1 if something of the recording is lost",
+        help="write (s, a, r, c, s') as memory-mapped arrays for training; status 1 on known losses",
     )
     for action, what in ((info, _info), (check, _info), (repair_, _repair)):
         action.add_argument("path", type=Path, metavar="BAG", help="bag folder, .mcap or .db3 file")

@@ -22,7 +22,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what is missing, then write critic_study.csv and critic_study.png and print the table.
+    """Compute the missing runs, then write critic_study.csv and critic_study.png and print the table.
 
     Raises:
       ValueError: wrong arguments, or --table-only with nothing finished.

@@ -45,7 +45,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run what is left of the campaign and write its table."""
+    """Run the remaining repeats of the campaign and write its table."""
     from safe_transfer_ros.faults.table import find
 
     chosen = find([name for name in options.faults.split(",") if name])
@@ -96,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _say(console: Console, name: str, rows: list) -> None:
-    """One line a fault, and what was broken."""
+    """Print one line per fault, and the promises that were broken."""
     times = [float(row.time_to_safe_ms) for row in rows if row.time_to_safe_ms]
     worst = f"safe torque after at most {max(times):5.1f} ms" if times else ""
     kept = sum(row.kept == "yes" for row in rows)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a FilterView looks: a full screen of whatever size, or one line.
+"""Rendering of a FilterView: a full screen of any size, or one line.
 
 Every state is a word; colours only help to find it (and are told apart by colour-blind eyes: cyan, yellow, white on
 red). What an operator acts on stands first and is the last to go on a small terminal.
@@ -38,7 +38,7 @@ _PLACED = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Listening:
-    """Where we listen."""
+    """Domain and namespace that the view listens on."""
 
     domain: int
     namespace: str
@@ -190,7 +190,7 @@ class Headline:
 
 
 def headline(view: FilterView, now: float) -> Headline:
-    """What to know first."""
+    """Most important fact, first."""
     contact = view.contact(now)
     if contact is Contact.WAITING:
         return Headline(badge="WAITING", style="bold reverse", explanation="No safety filter heard yet.")
@@ -221,7 +221,7 @@ def headline(view: FilterView, now: float) -> Headline:
 
 
 def notice(request: Request | None, view: FilterView, now: float) -> Text | None:
-    """What became of the operator's request; None when there is nothing (more) to say."""
+    """Result of the operator's request; None when there is nothing (more) to say."""
     if request is None:
         return None
     name, waited = request.name.upper(), now - request.since

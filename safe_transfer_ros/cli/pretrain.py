@@ -150,7 +150,7 @@ class _Display:
         self._progress.stop()
 
     def show(self, record: BatchRecord) -> None:
-        """Take in a batch."""
+        """Show a batch."""
         self._shown += 1
         elapsed = time.monotonic() - self._began
         numbers = (

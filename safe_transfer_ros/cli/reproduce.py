@@ -32,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what is missing, then write CSV, picture and table of each figure.
+    """Compute the missing runs, then write CSV, picture and table of each figure.
 
     Raises:
       ValueError: wrong arguments; the message says what to do.

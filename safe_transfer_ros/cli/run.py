@@ -179,7 +179,7 @@ def parse_arguments(arguments: list[str]) -> dict[str, str]:
 
 
 def arguments_text() -> str:
-    """What launch arguments there are, for --help."""
+    """Table of the launch arguments, for --help."""
     lines = ["launch arguments (key:=value; node.parameter:=value sets any other parameter); panda_push: task:= too"]
     for argument in ARGUMENTS:
         choices = f" [{'|'.join(argument.choices)}]" if argument.choices else ""

@@ -104,7 +104,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what is missing, then write tables and picture.
+    """Compute the missing runs, then write tables and picture.
 
     Raises:
       ValueError: wrong arguments; the message says what to do.

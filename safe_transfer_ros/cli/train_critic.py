@@ -127,7 +127,7 @@ class _Display:
         self._progress.stop()
 
     def show(self, check: Any) -> None:
-        """One look."""
+        """Show one check."""
         numbers = f"held-out error {check.brier:.4f}{' *' if check.best else ''}"
         self._progress.update(self._bar, completed=check.updates, numbers=numbers)
         if not self._console.is_terminal:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be checked before anything moves: joint names and order, limits."""
+"""Checks before any motion: joint names and order, limits."""
 
 from __future__ import annotations
 

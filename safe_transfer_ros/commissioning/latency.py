@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast and how evenly joint states come and are answered."""
+"""Check of the rate and regularity of joint states and of their answers."""
 
 from __future__ import annotations
 

@@ -25,18 +25,18 @@ FIX = "run `safe_transfer commission`"
 
 
 def folder() -> Path:
-    """Where reports are kept: $ROS_HOME/safe_transfer/commission, one folder each, named by date and time."""
+    """Folder of the reports: $ROS_HOME/safe_transfer/commission, one folder each, named by date and time."""
     return Path(os.environ.get("ROS_HOME") or "~/.ros").expanduser() / "safe_transfer" / "commission"
 
 
 def newest(robot: str) -> Path | None:
-    """The newest report about a robot, whatever it says; None when there is none."""
+    """Newest report about a robot, passed or not; None when there is none."""
     found = [path for path in sorted(folder().glob(f"*/{NAME}")) if _content(path).get("robot") == robot]
     return found[-1] if found else None
 
 
 def identity(robot: RobotDescription, experiment: ExperimentParameters) -> dict[str, Any]:
-    """What a report is about: another arm, model, controller, joint order or program needs another report."""
+    """Identity of what a report is about: another arm, model, controller, joint order or program needs another report."""
     return {
         "robot": robot.name,
         "urdf_sha256": hashlib.sha256(robot.urdf.encode()).hexdigest(),
@@ -74,7 +74,7 @@ def write(path: Path, about: dict[str, Any], outcomes: Sequence[Outcome], ended:
 
 
 def refusal(path: Path | None, about: dict[str, Any], valid_days: float) -> str | None:
-    """Why an arm must not be driven on the strength of a report; None when it may.
+    """Reason why a report does not permit driving an arm; None when it does.
 
     Args:
       path: The report; None: there is none.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a step of the procedure is given, and what it gives."""
+"""Input and result of a step of the procedure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Failed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How one step ended.
+    """Result of one step.
 
     Attributes:
       name: The step.
@@ -46,7 +46,7 @@ class Operator(Protocol):
         """Ask before something moves; anything but a yes is a no."""
 
     def tell(self, text: str) -> None:
-        """Ask for something to be done now; what it does is measured."""
+        """Ask the operator for an action now, whose effect is measured."""
 
 
 class Arm(Protocol):
@@ -80,13 +80,13 @@ class Arm(Protocol):
     held: str
 
     def wait(self, seconds: float) -> None:
-        """Let time pass."""
+        """Wait."""
 
     def until(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Wait for it, no longer than that; whether it came to be."""
 
     def forget(self) -> None:
-        """Begin `stamps` and `delays` anew."""
+        """Clear `stamps` and `delays`."""
 
     def manager_parameter(self, name: str) -> bool | None:
         """A yes-or-no parameter of controller_manager; None when it has no such, or does not answer."""
@@ -138,7 +138,7 @@ class Bench:
     timeouts: Timeouts
 
     def confirmed(self, text: str) -> None:
-        """Go on only when the operator says so.
+        """Wait for the operator's confirmation.
 
         Raises:
           Failed: he did not.
@@ -147,7 +147,7 @@ class Bench:
             raise Failed("the operator did not confirm")
 
     def position(self) -> Array:
-        """Where the arm is, shape (n_joints,), rad, all finite.
+        """Position of the arm, shape (n_joints,), rad, all finite.
 
         Raises:
           Failed: a joint is not published, or not as a number.

@@ -12,7 +12,7 @@ from safe_transfer_ros.safety.reasons import Reason, describe
 
 
 def e_stop(bench: Bench) -> Result:
-    """The button stops the arm, and we are told."""
+    """Check that the button stops the arm and that the stop is reported."""
     arm, seconds = bench.arm, bench.settings.e_stop_wait
     bench.confirmed("The controller becomes active at zero torque, for the test of the emergency stop.")
     _alive(bench)

@@ -34,7 +34,7 @@ class GatedRollouts:
 
     @property
     def task(self) -> TorqueTask:
-        """What is to be done."""
+        """The task."""
         return self._environment.task
 
     def rollout(self, policy: Policy, *, torque_limits: ArrayLike, seed: int, first_episode: int = 0) -> EpisodeBatch:

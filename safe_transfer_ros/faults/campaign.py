@@ -91,7 +91,7 @@ class Campaign:
         out.mkdir(parents=True, exist_ok=True)
 
     def run(self, fault: Fault) -> list[Row]:
-        """Do what is left of one fault, in a process of its own; its rows.
+        """Run the remaining repeats of one fault in a separate process; return its rows.
 
         Fast DDS remembers the network interfaces of its first use for as long as a process lives, and one fault has
         its own network.
@@ -122,7 +122,7 @@ class Campaign:
         return self._rows(fault)
 
     def work(self, fault: Fault) -> None:
-        """Do what is left of one fault in this process."""
+        """Run the remaining repeats of one fault in this process."""
         why = fault.needs()
         if why:
             if not self._rows(fault):
@@ -176,7 +176,7 @@ class Campaign:
 
 
 def _work(arguments: dict[str, Any], name: str, connection: Connection) -> None:
-    """What the process of one fault does. Only the campaign interrupts it: a terminal would do so a second time."""
+    """Entry point of the process of one fault. Only the campaign interrupts it: a terminal would do so a second time."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     campaign = Campaign(**arguments, told=lambda _, number: connection.send(number))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a fault is: what is done, what must come of it, how fast, and how it is undone.
+"""Definition of a fault: how it is injected, its expected effect and time, and how it is undone.
 
 A fault that stops torque is timed from the last good message of whoever fell silent or went bad (its own ledger), or
 from the injection, to the first command from which on every command is safe.
@@ -31,7 +31,7 @@ ALWAYS = (
 
 
 class Safe(Enum):
-    """What "safe torque" means for a fault."""
+    """Meaning of "safe torque" for a fault."""
 
     ZERO = "zero"
     LOWEST_LIMIT = "within T_min"
@@ -124,7 +124,7 @@ def starts(role: str) -> Act:
 
 
 def nothing(stage: Stage) -> None:
-    """Nothing is left to undo."""
+    """Do nothing: there is nothing left to undo."""
 
 
 def names(reasons: Reason) -> str:

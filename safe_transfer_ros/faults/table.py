@@ -17,7 +17,7 @@ _HOLDING, _TRIPPED = Mode.HOLDING, Mode.TRIPPED
 
 
 def _no_proposals(name: str, what: str, inject: Act, undo: Act, **changes: Any) -> Fault:
-    """Nothing usable comes from the policy any more, and nothing of what comes is told."""
+    """Fault after which nothing usable comes from the policy, and nothing of it is reported."""
     expected: dict[str, Any] = {
         "modes": (_HOLDING, _TRIPPED),
         "reasons": Reason.PROPOSAL_TIMEOUT,
@@ -83,7 +83,7 @@ def _network_cut(side: str, **changes: Any) -> Fault:
 
 
 def _stop(name: str, what: str, role: str, behaviour: str, reason: Reason, setting: Setting, **changes: Any) -> Fault:
-    """Somebody or something beside the control loop that must trip the filter for as long as it lasts."""
+    """Fault beside the control loop that must trip the filter for as long as it lasts."""
     return Fault(
         name=name,
         what=what,

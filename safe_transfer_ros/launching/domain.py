@@ -186,7 +186,7 @@ def _locked(number: int, namespace: str) -> IO[str] | None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return lock
         except OSError:
-            time.sleep(0.002)  # perhaps somebody was only looking, see `_held`
+            time.sleep(0.002)  # perhaps another process was only looking, see `_held`
     lock.close()
     return None
 

@@ -107,7 +107,7 @@ ARGUMENTS = (
     ),
     Argument(
         name="namespace",
-        description="ROS namespace of every node and topic, such as left: graphs in different namespaces can share a ROS domain",
+        description="ROS namespace of every node and topic, such as left; graphs in different ones can share a domain",
         default="",
     ),
     Argument(name="run_dir", description="directory of this run; default: runs/<name>-<date>-<time>"),
@@ -154,7 +154,7 @@ class FineTuningGraph:
         self.name, self.arguments, self._translate = name, arguments, translate
 
     def default_domain(self, given: Mapping[str, str]) -> int | None:
-        """Where the robot is, unless ROS_DOMAIN_ID says otherwise; a simulation takes any domain that is free."""
+        """Domain of the robot, unless ROS_DOMAIN_ID is set; a simulation takes any free domain."""
         return 0 if given.get("robot") == "hardware" else None
 
     def plan(self, given: Mapping[str, str]) -> Plan:
@@ -183,7 +183,7 @@ class FineTuningGraph:
         return _session(run_dir, parameters, evidence, processes, session=0, namespace=namespace(given))
 
     def hardware_parameters(self, given: Mapping[str, str]) -> Parameters:
-        """What the nodes of `plan(given)` are given on hardware, for `safe_transfer commission`.
+        """Parameters of the nodes of `plan(given)` on hardware, for `safe_transfer commission`.
 
         Raises:
           ConfigurationError: as `plan`, but for the report of a commissioning.

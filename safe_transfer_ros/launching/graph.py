@@ -107,7 +107,7 @@ def _check_names(path: Path, node: str, values: Mapping[Any, Any]) -> None:
 
 
 def on_top(parameters: Parameters, layer: Parameters) -> Parameters:
-    """The parameters with those of a second file in the place of, or besides, the same ones."""
+    """Merge the parameters of a second file over those of the first."""
     nodes = [*parameters, *(node for node in layer if node not in parameters)]
     return {node: parameters.get(node, {}) | layer.get(node, {}) for node in nodes}
 

@@ -15,7 +15,7 @@ from safe_transfer_ros.middleware.topics import Topic
 
 
 class Listeners:
-    """Those of one publisher's topic."""
+    """Required subscribers of one publisher's topic."""
 
     def __init__(self, node: Node, publisher: Publisher, topic: Topic, graph: tuple[str, ...]) -> None:
         """Wait for the nodes of `graph` that must hear `topic`.
@@ -31,7 +31,7 @@ class Listeners:
         self._complete = not self._wanted
 
     def missing(self) -> str:
-        """Who does not hear the publisher yet, as a sentence; empty from the time on when all did."""
+        """Subscribers not yet connected to the publisher, as a sentence; empty once all were."""
         if self._complete:
             return ""
         name = self._publisher.topic_name

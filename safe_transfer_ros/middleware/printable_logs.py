@@ -17,7 +17,7 @@ _original: Any = getattr(rcutils_logger._rclpy, _NAME)
 
 
 def escape_control_characters() -> None:
-    """Let every log call of this process show them as escapes; a second call changes nothing.
+    """Show control characters as escapes in every log call of this process; a second call changes nothing.
 
     At the last step before the middleware: rclpy tells callers apart by their stack frames, for `once` and throttling.
     """

@@ -13,7 +13,7 @@ from safe_transfer_ros.robots.manager_description import MAX_CHARACTERS, unfit_d
 
 
 class PublishedDescription:
-    """Keeps the newest robot_description; it is read when somebody asks, once, and never while the arm is driven."""
+    """Holder of the newest robot_description, which is read once on request, never while the arm is driven."""
 
     def __init__(self, node: Node, topic: str, joints: Sequence[str]) -> None:
         """Listen.
@@ -34,7 +34,7 @@ class PublishedDescription:
             self._text, self._judged = message.data[: MAX_CHARACTERS + 1], None
 
     def problem(self) -> str | None:
-        """Why the controller must not be activated under it; None when it may."""
+        """Reason why the controller must not be activated under it; None when it may."""
         publishers = self._node.count_publishers(self._topic)
         if self._text is None or not publishers:
             return (

@@ -71,7 +71,7 @@ class BagRecorder(Node):
             self._fail(error)
 
     def _fail(self, error: BagError) -> None:
-        """What cannot be written now will not be written later: each try costs what the last one did."""
+        """Stop recording: what cannot be written now will not be written later."""
         self._failed = True
         self._lifetime.end(EXIT_BAD_INPUT, f"bag_recorder: {error}")
 

@@ -68,7 +68,7 @@ class UnsafetyMonitor(Node):
         self._publish_limit()
 
     def close(self) -> None:
-        """Nothing to undo: without renewals the lease runs out and the filter falls back to its floor."""
+        """Do nothing: without renewals the lease runs out and the filter falls back to its floor."""
 
     def _on_joint_state(self, data: bytes) -> None:
         state = self._states.read(data, clock.now_ns())

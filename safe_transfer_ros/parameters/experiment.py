@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all nodes must agree on."""
+"""Parameters that all nodes must agree on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentParameters:
-    """What all nodes must agree on."""
+    """Parameters that all nodes must agree on."""
 
     task: str = setting("pr2_cup_swirl", "Task: what is to be done and what is unsafe")
     mode: str = setting(

@@ -38,7 +38,7 @@ class FilterParameters:
     stop_damping_time: float = _rule("stop_damping_time_s", minimum=0.001, maximum=10.0)
     e_stop_lease: Lease = setting(
         OFF,
-        "Longest silence of safety_filter/e_stop before it counts as pressed, s; off: it does not have to be published, "
+        "Longest silence of safety_filter/e_stop before it counts as pressed, s; off: it need not be published, "
         "though a stop that is pressed still counts. On hardware off has to be said",
         minimum=0.01,
         maximum=60.0,

@@ -16,8 +16,8 @@ class TrainerParameters:
     learner: str = setting(
         "pspt",
         "How the policy learns from an iteration: pspt, TRPO on the rewards; csc, a conservative critic beside it, "
-        "which the filter takes between episodes, and a step constrained by failures; none, the policy acts as it is; or "
-        "one of another package",
+        "which the filter takes between episodes, and a step constrained by failures; none, the policy acts as it is; "
+        "or one of another package",
     )
     critic: str = setting(
         "",

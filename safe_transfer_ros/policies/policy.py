@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a policy is to whoever runs it, and how one is made from a file: by the `kind` its metadata names.
+"""Interface of a policy, and its construction from a file by the `kind` in the metadata.
 
 A kind is one class in this folder, registered here. All are numpy: a policy server imports no torch.
 """
@@ -44,7 +44,7 @@ class Act:
 
 
 class Policy(Protocol):
-    """What acts.
+    """A policy.
 
     Attributes:
       kind: Name under which files say what they hold.

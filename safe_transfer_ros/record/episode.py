@@ -216,7 +216,7 @@ class EpisodeAssembler:
 def _spread(
     steps: list[Any], columns: Callable[[list[Any], str, NDArray[np.intp]], Array], order: NDArray[np.intp]
 ) -> Array:
-    """Standard deviations; 0 of a deterministic policy, which tells none."""
+    """Standard deviations; 0 of a deterministic policy, which has none."""
     if all(len(row.proposed_stddev) == 0 for row in steps):
         return np.zeros((len(steps), len(order)))
     return columns(steps, "proposed_stddev", order)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a run left off: what it takes to go on as if it had never stopped.
+"""State of an interrupted run, from which it continues exactly.
 
 A run is a sequence of sessions in one directory. The first writes `config.yaml`, `run.yaml`, `bag/` and `logs/`; the
 one that goes on after it `config_1.yaml`, `run_1.yaml`, `bag_1/` and `logs_1/`, and so on. `iterations.csv` and
@@ -45,7 +45,7 @@ def session_path(run_dir: Path, name: str, session: int) -> Path:
 
 
 def sessions(run_dir: Path) -> int:
-    """How many sessions a run has had so far."""
+    """Number of sessions of a run so far."""
     count = 0
     while session_path(run_dir, CONFIG, count).exists():
         count += 1
@@ -53,7 +53,7 @@ def sessions(run_dir: Path) -> int:
 
 
 def left_off(run_dir: Path, settings: GovernorSettings) -> LeftOff:
-    """Where a run can go on.
+    """Find the iteration at which a run can continue.
 
     Args:
       run_dir: Its directory.

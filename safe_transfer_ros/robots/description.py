@@ -36,7 +36,7 @@ for _facts in (PR2_LEFT_ARM, PANDA):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class JointLimits:
-    """What each joint may do, every field of shape (n_joints,), read-only; infinite where the URDF sets no
+    """Limits of each joint, every field of shape (n_joints,), read-only; infinite where the URDF sets no
     bound.
 
     Attributes:
@@ -204,7 +204,7 @@ def _limits_of(joint: ElementTree.Element, name: str, stated: SoftJointLimits | 
 def _soft_limits(
     joint: ElementTree.Element, name: str, bounded: bool, stated: SoftJointLimits | None
 ) -> SoftJointLimits:
-    """Those of the facts, else of the joint's <safety_controller>, else none.
+    """Soft limits of the facts, else of the joint's <safety_controller>, else none.
 
     Raises:
       ValueError: both speak of the joint, and nobody can tell which is meant.

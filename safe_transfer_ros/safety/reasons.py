@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why the filter intervened, what it is doing, and what became of a proposal.
+"""Reasons of the filter's interventions, its modes, and the verdicts on proposals.
 
 The numbers are part of the recorded interface: safe_transfer_msgs/SafetyDecision repeats them as constants.
   Never
@@ -59,7 +59,7 @@ class Mode(IntEnum):
 
 
 class Verdict(IntEnum):
-    """What became of the proposal of one decision."""
+    """Verdict on the proposal of one decision."""
 
     ACCEPTED = 0
     BOUNDED = 1

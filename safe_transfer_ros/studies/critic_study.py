@@ -49,7 +49,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True)
 class CriticRun:
-    """What decides the numbers of a run.
+    """Settings that determine the numbers of a run.
 
     Attributes:
       gate: "none", "sqrl" or "csc".

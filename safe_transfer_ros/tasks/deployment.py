@@ -28,7 +28,7 @@ Array = npt.NDArray[np.float64]
 
 
 class TaskInGraph(abc.ABC):
-    """What the nodes ask of a task, whatever its actions and inputs are.
+    """Interface of a task as the nodes use it, for any kind of action and input.
 
     Attributes:
       task: The task.
@@ -68,7 +68,7 @@ class TaskInGraph(abc.ABC):
 
     @abc.abstractmethod
     def drive(self) -> Drive | None:
-        """What turns actions into torques; None where they are torques."""
+        """Drive that turns actions into torques; None where they are torques."""
 
     @abc.abstractmethod
     def view(self, seed: int, *, lockstep: bool) -> View:
@@ -135,7 +135,7 @@ class PushTaskInGraph(TaskInGraph):
         return self.physics_step_s
 
     def start_position(self, rng: np.random.Generator) -> Array:
-        """The tool always begins at the same place; what is drawn is where the block stands."""
+        """Start position of the tool, always the same; only the block's place is drawn."""
         robot = self.task.robot
         start = np.add(self.task.tool_start, self.task.table_centre)
         return joint_position_at(TaskSpaceController(robot), robot, start)

@@ -15,8 +15,8 @@ class CscSchedule:
     Every unsafe state counts as a failure and every episode as one of full length, so V_C is never below the share of
     episodes that failed.
 
-    Without the estimate of the very iteration before, or with one that is not a rate, epsilon is the floor: the strictest
-    value the schedule ever gives. Nothing stricter is safer: at 0 every torque is refused, and the gate is left with
+    Without the estimate of the very iteration before, or with one that is not a rate, epsilon is the floor: the
+    strictest value the schedule ever gives. Nothing stricter is safer: at 0 every torque is refused, and the gate is left with
     the least risky candidate, which is what it takes at the floor wherever nothing is below that.
 
     Attributes:
@@ -41,7 +41,7 @@ class CscSchedule:
         self.failures: float | None = None
 
     def hear(self, iteration: int, unsafety_rate: float) -> None:
-        """Take in what was measured in an iteration; of an earlier one than was known, nothing."""
+        """Process an iteration's measurement; one of an earlier iteration is ignored."""
         if iteration >= self._iteration:
             self._iteration, self._rate = iteration, unsafety_rate
 

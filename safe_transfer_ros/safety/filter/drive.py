@@ -21,7 +21,7 @@ class Drive(Protocol):
     action_size: int
 
     def begin(self, action: Array, position: Array, *, anew: bool) -> None:
-        """Take up an accepted action.
+        """Begin an accepted action.
 
         Args:
           action: Shape (action_size,), finite.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The envelope: what a torque may be, whatever was asked for.
+"""The envelope: bounds of every torque, for any proposal.
 
 In this order, the later winning where they cannot all be had:
 

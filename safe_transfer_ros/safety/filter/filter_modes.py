@@ -168,7 +168,7 @@ class FilterModes:
     # Rules ---
 
     def _advance(self, now_ns: int) -> None:
-        """Follow the steady clock. If it went back, ages mean nothing: trip, and start to measure anew."""
+        """Follow the steady clock. If it went back, trip, and start measuring ages again."""
         if self._now_ns is not None and now_ns < self._now_ns:
             self._robot.forget_age(now_ns)
             self._trip_ns = now_ns

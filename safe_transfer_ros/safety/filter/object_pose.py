@@ -46,7 +46,7 @@ class ObjectPoseWatch:
         self._timeout_ns, self._frozen_ns = round(timeout_s * 1e9), round(frozen_timeout_s * 1e9)
 
     def observe(self, stamp_ns: int, pose: Array, now_ns: int, received_ns: int | None = None) -> Reason:
-        """Take in a pose.
+        """Process a pose.
 
         Args:
           stamp_ns: Its stamp. One set back is a new order: a camera's clock may have been corrected.
@@ -70,12 +70,12 @@ class ObjectPoseWatch:
         return Reason.NONE
 
     def forget_age(self, now_ns: int) -> None:
-        """The clock went back to `now_ns`: no age can be told until the next pose."""
+        """Forget ages after the clock went back to `now_ns`: none is known until the next pose."""
         self._received_ns = None
         self.changed_ns = now_ns
 
     def fault(self, now_ns: int, torque_since_ns: int | None) -> Reason:
-        """Why an arm must not go on moving by this pose; NONE when it may.
+        """Reason why an arm must not keep moving by this pose; NONE when it may.
 
         Args:
           now_ns: Steady time.
@@ -88,7 +88,7 @@ class ObjectPoseWatch:
         return Reason.NONE
 
     def problem(self, now_ns: int) -> str | None:
-        """Why the arm must not move on this pose; None when it may."""
+        """Reason why the arm must not move on this pose; None when it may."""
         if not self._finite:
             return "the newest pose of the object is not finite, or no rotation"
         if self._received_ns is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a policy proposes."""
+"""A policy's proposal."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def all_finite(values: Array) -> bool:
 
 
 def fault_of(proposal: Proposal, n_joints: int) -> Reason:
-    """Why a proposal's numbers are unusable; NONE when they are not. Nothing is repaired."""
+    """Reason why a proposal's numbers are unusable; NONE when they are usable. Nothing is repaired."""
     if proposal.last:
         return _NONE
     shape = (n_joints,)

@@ -70,12 +70,12 @@ class FilterSettings:
 
     @property
     def envelope(self) -> EnvelopeSettings:
-        """What the envelope has to know of these."""
+        """Settings of the envelope."""
         return EnvelopeSettings(torque_rate_limit=self.torque_rate_limit, clamp=self.clamp)
 
 
 def laxer(old: FilterSettings, new: FilterSettings) -> str | None:
-    """Why new settings must not be taken while the filter runs; None when they only shorten timeouts.
+    """Reason to refuse new settings while the filter runs; None when they only shorten timeouts.
 
     The others must be as they were: a lower torque rate would make every stop slower.
     """

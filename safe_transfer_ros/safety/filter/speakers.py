@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether one publisher alone, of several on a topic, speaks of our joints: told by the numbers of their messages."""
+"""Check that only one of several publishers on a topic speaks of our joints, by the numbers of their messages."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Speakers:
         self._speakers: list[_Speaker] = []
 
     def hear(self, sequence: int, ours: bool, now_ns: int) -> None:
-        """Take in one message.
+        """Process one message.
 
         Args:
           sequence: Its number among those of its publisher.
@@ -67,7 +67,7 @@ class Speakers:
         return False
 
     def _continued(self, sequence: int, ours: bool) -> _Speaker | None:
-        """Whose message it may be: one that spoke of the same, whose number it follows or, after a loss, is above."""
+        """Publisher that a message may be from: one of the same joints, whose number it follows or, after a loss, is above."""
         alike = [one for one in self._speakers if one.ours == ours and one.sequence < sequence]
         nearest = max(alike, key=lambda one: one.sequence, default=None)
         if nearest is not None and (nearest.sequence == sequence - 1 or len(self._speakers) >= self._count):

@@ -11,7 +11,7 @@ from safe_transfer_ros.safety.reasons import Mode
 
 
 class Event(Enum):
-    """What can happen to the filter; the value says it in words."""
+    """Event of the filter; the value describes it in words."""
 
     ARM = "arm, with fresh and finite joint states and zero torque"
     DISARM = "disarm"

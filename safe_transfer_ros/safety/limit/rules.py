@@ -25,7 +25,7 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What an iteration showed beyond the paper's three numbers.
+    """Evidence of an iteration beyond the paper's three numbers.
 
     Attributes:
       unsafe: Whether each state was unsafe, one series per episode.

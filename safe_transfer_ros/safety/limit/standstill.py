@@ -33,7 +33,7 @@ ASKED_SHARE = 0.1
 
 
 class Travel:
-    """How far the joints came between two times, from positions in any order of arrival.
+    """Range of the joints between two times, from positions in any order of arrival.
 
     Memory is bounded: the older half is dropped when there is no more room. What is dropped can only make a joint look
     stiller than it was.

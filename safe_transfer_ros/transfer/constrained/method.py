@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tells the learners apart: where the cost of an action comes from, and how the policy is changed for it."""
+"""The learners' methods: the source of an action's cost, and the policy update for it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def method(name: str) -> Method:
 
 @dataclass(frozen=True, kw_only=True)
 class LearnerSettings:
-    """Of every learner. CSC's numbers, but for those a few hundred episodes cannot feel.
+    """Settings of every learner. CSC's numbers, but for those a few hundred episodes cannot feel.
 
     - gamma .95 for .99, so that risk is that of the next second, not of the episode. At .99 a policy that is still
       learning risks failing whenever it touches the block: the gate then keeps it from the block for good.

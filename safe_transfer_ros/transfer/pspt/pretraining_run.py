@@ -108,7 +108,7 @@ class PretrainRun:
         self._lock.close()
 
     def add(self, progress: Progress, record: BatchRecord) -> None:
-        """Take in a batch: its row is written at once, the parameters with the next checkpoint."""
+        """Add a batch: its row is written at once, the parameters with the next checkpoint."""
         self.progress = progress
         self.records.append(record)
         self._curve.write(_TABLE.line(record))
