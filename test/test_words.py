@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The register of what a reader sees: plain words, the sections a README has, every page of docs/ linked from it."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -10,15 +11,18 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SOURCES = sorted((ROOT / "safe_transfer_ros").rglob("*.py"))
 
-# What was said once, and what is said instead.
+# A pattern, and what to write in its place.
 WORDS = {
     r"\bmend(s|ed|ing)?\b": "fix, repair or correct",
-    r"\bwhat came of\b": "the result, the outcome",
-    r"\bwho must hear\b": "the nodes that must receive it",
+    r"\bwhat came of\b": "result",
+    r"\beverybody who must\b": "the required subscribers",
     r"\bear for\b": "subscription to",
-    r"\b(once|twice|times|seconds|decisions|steps|failures|cost) an? (second|episode|iteration|epoch)\b": "per ...",
-    r"\b(row|line|file|folder|episodes|section) an? (iteration|episode|epoch|column|change|node|finding)\b": "per ...",
+    r"\bas (seldom|rarely) as may be\b": "with as few ... as possible",
+    r"\bsomebody else's recording\b": "a recording of another stack",
+    r"\b(rows?|lines?|steps|failures|episodes|unsafe|file|1) an? (episode|iteration|epoch|column|change)\b": "per",
 }
+# A docstring begins with a verb or a noun phrase: "Reason why ...", "Result of ...", "Process ...".
+OPENINGS = re.compile(r"(What|Why|Where|Which|Who|How|Take in|Go on)\b")
 SECTIONS = [
     "Installation",
     "Quick start",
@@ -41,6 +45,17 @@ def test_a_reader_is_told_in_plain_words(pattern: str, instead: str) -> None:
         for match in re.finditer(pattern.replace(" ", r"\s+"), text, re.IGNORECASE)
     ]
     assert not found, f"say '{instead}' instead"
+
+
+def test_a_docstring_begins_with_a_verb_or_a_noun_phrase() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{node.body[0].lineno}: {text.splitlines()[0]}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        if (text := ast.get_docstring(node)) and OPENINGS.match(text)
+    ]
+    assert not found
 
 
 def test_the_readme_has_the_sections_that_readers_expect() -> None:

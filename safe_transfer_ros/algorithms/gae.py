@@ -62,7 +62,7 @@ def generalized_advantages(
         raise ValueError(f"expected gamma and lambda within [0, 1], got {gamma} and {lam}")
     valid = valid_steps(lengths, *rewards.shape)
     if (ended[:, :-1] & valid[:, 1:]).any():
-        raise ValueError("an episode goes on after its termination: give `lengths`, or split it there")
+        raise ValueError("an episode continues after its termination: give `lengths`, or split it there")
     alive = ~ended
     delta = rewards + gamma * values[:, 1:] * alive - values[:, :-1]
     advantages = np.zeros_like(rewards)

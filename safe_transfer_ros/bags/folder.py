@@ -54,7 +54,7 @@ def bag_folder(path: Path) -> BagFolder:
             raise BagError(f"{path} is neither an .mcap nor a .db3 file")
         return BagFolder(files=(path,))
     if not path.is_dir():
-        raise BagError(f"{path} is no regular file" if path.exists() else f"there is no bag at {path}")
+        raise BagError(f"{path} is not a regular file" if path.exists() else f"there is no bag at {path}")
     information, notes = _information(path / METADATA_NAME)
     if information.get("compression_mode"):
         raise BagError(

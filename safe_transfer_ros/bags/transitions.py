@@ -52,13 +52,13 @@ class Counts:
       missing: Steps missing there, and before the first step that was recorded of an episode.
       duplicated: Decisions that came twice.
       out_of_order: Decisions that came after a later one of their episode; left out.
-      clock_jumps: Steps in order whose stamps are not about a control period apart; in somebody else's recording,
+      clock_jumps: Steps in order whose stamps are not about a control period apart; in another stack's recording,
         jumps of its clock, either way.
       interrupted: Steps between which something was refused or stopped.
       policy_changes: Steps of one episode under two policies.
       not_finite: Steps with NaN or infinity in them.
       unfinished: Episodes without a last decision.
-      unusable_states: Joint states, of somebody else's recording, left out: other joints, or numbers missing.
+      unusable_states: Joint states, of another stack's recording, left out: other joints, or numbers missing.
       unusable_commands: Commands left out there: another number of values.
     """
 
@@ -328,7 +328,7 @@ def write_transitions(bags: Iterable[Bag], graph: TaskInGraph, folder: Path | st
                 writer.add(builder.add(rows))
             builder.finish()
             if builder.counts.decisions == 0:
-                raise BagError(f"{bag.path} holds no /{DECISIONS}: give a --mapping to read somebody else's recording")
+                raise BagError(f"{bag.path} holds no /{DECISIONS}: give a --mapping to read another stack's recording")
             chain = builder.chain + 1
             total.add(builder.counts)
             sources.append({"bag": str(bag.path), "counts": dataclasses.asdict(builder.counts), "damage": bag.losses()})

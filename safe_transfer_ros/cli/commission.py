@@ -62,7 +62,7 @@ class Terminal:
 
     def confirm(self, text: str) -> bool:
         """Ask until the answer is a yes or a no; no terminal is a no."""
-        question = f"  {printable_lines(text)}\n  Is the cell clear? Type yes to go on, no to end: "
+        question = f"  {printable_lines(text)}\n  Is the cell clear? Type yes to continue, no to end: "
         while True:
             try:
                 with self._interrupts.at_once():
@@ -71,7 +71,7 @@ class Terminal:
                 return False
             if answer in ANSWERS:
                 return ANSWERS[answer]
-            question = "  That is neither yes nor no. Is the cell clear? Type yes to go on, no to end: "
+            question = "  That is neither yes nor no. Is the cell clear? Type yes to continue, no to end: "
 
     def tell(self, text: str) -> None:
         """Ask for something to be done now."""

@@ -115,7 +115,7 @@ def _middleware(needed: str) -> Iterator[Finding]:
     yield Finding(
         verdict=WEAK if reach else GOOD,
         what=reach or "our processes hear this machine only",
-        fix="anybody in reach can publish proposals and commands: see SROS 2" if reach else "",
+        fix="any machine in reach can publish proposals and commands: see SROS 2" if reach else "",
     )
 
 
@@ -173,13 +173,13 @@ def _kernel(needed: str) -> Iterator[Finding]:
     yield Finding(
         verdict=GOOD if preempt else WEAK,
         what=f"kernel is {'' if preempt else 'not '}PREEMPT_RT",
-        fix="" if preempt else "a real arm at 1 kHz wants one (linux-image-rt-amd64, or Ubuntu Pro's)",
+        fix="" if preempt else "a real arm at 1 kHz needs one (linux-image-rt-amd64, or Ubuntu Pro's)",
     )
     cores = os.cpu_count() or 1
     yield Finding(
         verdict=GOOD if cores >= 4 else needed if cores < 2 else WEAK,
         what=f"{cores} processor cores",
-        fix="" if cores >= 4 else "a real arm wants four: control loop, filter, supervisor, the rest",
+        fix="" if cores >= 4 else "a real arm needs four: control loop, filter, supervisor, the rest",
     )
 
 
@@ -195,6 +195,6 @@ def _clock() -> Finding:
     stamp = time.strftime("%Y-%m-%d %H:%M:%S %Z")
     return Finding(
         verdict=WEAK,
-        what=f"nobody says that the clock is synchronised (it is {stamp} here)",
+        what=f"no service reports that the clock is synchronised (it is {stamp} here)",
         fix="timedatectl set-ntp true; with a robot on another machine, chrony on both",
     )

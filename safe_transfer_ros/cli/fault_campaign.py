@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     if repeats < 1:
         raise ValueError(f"--repeats must be at least 1, got {repeats}")
     if (options.out / campaign.CSV_NAME).exists() and not options.resume:
-        raise ValueError(f"{options.out} holds a campaign already: add --resume to go on, or choose another --out")
+        raise ValueError(f"{options.out} holds a campaign already: add --resume to continue, or choose another --out")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     claimed = domain.claim()
     console = Console()

@@ -102,7 +102,9 @@ class FilterScreen:
     def _waiting(self, width: int) -> list[Text]:
         lines = _wrap(Text(f"Listening on {self.listening}."), width)
         if self.view.filters:
-            lines += _wrap(Text("A filter is announced there but says nothing: starting, hung or just killed."), width)
+            lines += _wrap(
+                Text("A filter is announced there but publishes nothing: starting, hung or just killed."), width
+            )
         return lines + (_wrap(Text(self.listening.hint), width) if self.listening.hint else [])
 
     def _body(self, width: int, room: int, ascii_only: bool) -> list[Text]:
@@ -215,7 +217,7 @@ def headline(view: FilterView, now: float) -> Headline:
     return Headline(
         badge=view.mode_name,
         style=style,
-        why=f"WHY: {view.cause or 'no cause told'}" if stopped else "",
+        why=f"WHY: {view.cause or 'no cause given'}" if stopped else "",
         explanation=". ".join(text[0].upper() + text[1:] for text in told) + ".",
     )
 

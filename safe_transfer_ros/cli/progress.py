@@ -20,7 +20,7 @@ class RunProgress:
     """
 
     def __init__(self, csv: Path, iterations: int, d_safe: float, *, done: int = 0) -> None:
-        """Prepare; nothing is shown until the context is entered; `done` iterations of an earlier session count as seen."""
+        """Prepare; nothing is shown until the context is entered. `done` iterations of an earlier session count."""
         self._csv, self._iterations, self._d_safe = csv, iterations, d_safe
         self._console = Console()
         self._progress = progress_bar(self._console)

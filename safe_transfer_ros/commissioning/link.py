@@ -130,7 +130,7 @@ class CommissioningLink:
         self._actions.publish(action)
 
     def _places(self, message: JointState) -> list[int] | None:
-        """Indices of our joints in a message, -1 for one it lacks; None where it has none of them, or too many names."""
+        """Indices of our joints in a message, -1 for a missing one; None where it has none, or too many names."""
         if len(message.name) > JointOrder.MAX_NAMES:
             return None
         found = {name: place for place, name in enumerate(message.name)}

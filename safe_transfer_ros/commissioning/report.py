@@ -36,7 +36,7 @@ def newest(robot: str) -> Path | None:
 
 
 def identity(robot: RobotDescription, experiment: ExperimentParameters) -> dict[str, Any]:
-    """Identity of what a report is about: another arm, model, controller, joint order or program needs another report."""
+    """Identity of a report's subject: another arm, model, controller, joint order or program needs a new report."""
     return {
         "robot": robot.name,
         "urdf_sha256": hashlib.sha256(robot.urdf.encode()).hexdigest(),

@@ -29,7 +29,7 @@ def e_stop(bench: Bench) -> Result:
     how = "over safety_filter/e_stop" if arm.cause & Reason.OPERATOR_STOP else arm.says or describe(arm.cause)
     arm.rest()
     bench.operator.tell(
-        f"RELEASE it, and make the arm ready again as its maker says (acknowledge the stop, unlock, power): within "
+        f"RELEASE it, and make the arm ready again as its manual says (acknowledge the stop, unlock, power): within "
         f"{seconds:g} s its hardware component must be active. Its controller stays as it is."
     )
     if not arm.until(lambda: not arm.reset() and arm.phase == "inactive" and "ready" in arm.says, seconds):

@@ -42,7 +42,7 @@ _OUTSIDE = Support(rule="off", limit=1.0)
 
 
 def critic_settings(kind: str) -> CriticSettings:
-    """Settings of the study's critics: small, as it trains a hundred of them on a desk. CSC sees further, as in its paper."""
+    """Settings of the study's critics: small, as it trains a hundred of them. CSC sees further, as in its paper."""
     if kind == "csc":
         return CriticSettings(gamma=0.95, alpha=0.5, hidden=(64, 64), learning_rate=1e-3, target_rate=0.01)
     return CriticSettings(gamma=0.7, hidden=(64, 64), learning_rate=1e-3, target_rate=0.01)

@@ -176,7 +176,7 @@ class Campaign:
 
 
 def _work(arguments: dict[str, Any], name: str, connection: Connection) -> None:
-    """Entry point of the process of one fault. Only the campaign interrupts it: a terminal would do so a second time."""
+    """Entry point of the process of one fault. Only the campaign interrupts it, not the terminal as well."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     campaign = Campaign(**arguments, told=lambda _, number: connection.send(number))

@@ -25,7 +25,7 @@ class Cable:
     """Two networks and the link between them; use as a context manager, from the thread that starts the processes."""
 
     def __init__(self, name: str) -> None:
-        """Prepare; nothing exists until the context is entered; `name` tells its networks from those of another campaign."""
+        """Prepare; nothing exists until the context is entered. `name` separates the networks of campaigns."""
         self._near, self._far = f"{name}_near", f"{name}_far"
 
     @property

@@ -36,7 +36,7 @@ def summary(rows: Sequence[Row]) -> str:
     if count["stalled"]:
         text += f"; in {count['stalled']} only a bound on time was missed, while the machine itself stood still"
     if count["not run"]:
-        text += f"; {count['not run']} faults could not be brought about here"
+        text += f"; {count['not run']} faults could not be injected here"
     return text
 
 

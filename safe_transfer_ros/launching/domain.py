@@ -176,7 +176,7 @@ def _locked(number: int, namespace: str) -> IO[str] | None:
         os.mkdir(folder, 0o700)
     if not _is_ours(folder):
         raise ConfigurationError(
-            f"{folder} must be a folder of this user's that nobody else can write to: remove it, or set TMPDIR"
+            f"{folder} must be a folder of this user's that no other user can write to: remove it, or set TMPDIR"
         )
     inside = namespace.replace("/", ".")  # no ROS name has a dot in it
     # Held open for the life of the process: with the name it is the claim.

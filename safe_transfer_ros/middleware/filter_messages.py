@@ -80,7 +80,7 @@ class DecisionMessage:
         self._message.action_names = list(graph.action_names)
 
     def fill(self, rules: SafetyFilter, decision: Decision, critic_version: str) -> SafetyDecision:
-        """Fill the message from a decision. Of a stop without a proposal, iteration, episode and step stay the last ones.
+        """Fill the message from a decision. Without a proposal, iteration, episode and step stay the last ones.
 
         Args:
           rules: After the cycle in which it was.
@@ -127,7 +127,7 @@ def status_message(
     Args:
       rules: The filter's.
       accepted: Whether the limit offered last was taken.
-      unheard: Who of the graph does not hear the filter yet; empty if everybody does who must.
+      unheard: Nodes of the graph that do not receive the filter yet; empty if all do that must.
       critic_version: Of the newest critic accepted; empty without one.
       text: Why a limit was refused, or the arm stopped.
     """

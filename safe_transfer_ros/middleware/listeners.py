@@ -18,7 +18,7 @@ class Listeners:
     """Required subscribers of one publisher's topic."""
 
     def __init__(self, node: Node, publisher: Publisher, topic: Topic, graph: tuple[str, ...]) -> None:
-        """Wait for the nodes of `graph` that must hear `topic`.
+        """Wait for the nodes of `graph` that are required subscribers of `topic`.
 
         Args:
           node: That publishes.

@@ -25,7 +25,7 @@ class StandingCauses:
     """A stop that is pressed, permission that is not given, a second publisher; and who does not hear the filter yet.
 
     Attributes:
-      unheard: Who of the graph does not hear the filter yet, as a sentence; empty if everybody does who must.
+      unheard: Nodes of the graph that do not receive the filter yet, as a sentence; empty if all do that must.
     """
 
     def __init__(

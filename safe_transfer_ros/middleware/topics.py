@@ -288,7 +288,7 @@ CLOCK = Topic(
     meaning="simulated time; not recorded, as joint states bear the same stamps",
     publisher="mujoco_sim",
     listeners=("whoever uses it",),
-    rate="with each joint state, while anybody listens",
+    rate="with each joint state, while it is subscribed",
     recorded=False,
 )
 ROBOT_DESCRIPTION = Topic(

@@ -249,7 +249,7 @@ class ControllerSupervisor(ManagedNode):
 
     def _while_inactive(self, now: int) -> None:
         if self._active():
-            self._stop(f"{self._experiment.controller} was activated by somebody else")
+            self._stop(f"{self._experiment.controller} was activated by another program")
             return
         self._prepare()
         obstacle = self._obstacle(now) or self._unready(now)
@@ -313,7 +313,7 @@ class ControllerSupervisor(ManagedNode):
     def _while_active(self, now: int) -> None:
         problem = self._obstacle(now)
         if problem is None and not self._active():
-            problem = f"{self._experiment.controller} was deactivated by somebody else"
+            problem = f"{self._experiment.controller} was deactivated by another program"
         order = self._order
         if problem is None and order is not None and not order.activate:
             problem = "an operator asked for it"

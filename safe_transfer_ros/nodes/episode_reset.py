@@ -188,7 +188,7 @@ class EpisodeReset(Node):
         self._until(reset, lambda: self._permitted, "the controller was not activated")
         if self._settings.confirm_each_episode:
             self.get_logger().warning(f"episode {reset.episode} waits for an operator: {CONFIRM}")
-            self._until(reset, self._confirmed.is_set, "nobody confirmed")
+            self._until(reset, self._confirmed.is_set, "no confirmation came")
         state = self._states.fresh(clock.now_ns(), FRESH_SECONDS)
         if isinstance(state, str):
             raise ResetFailed(state)

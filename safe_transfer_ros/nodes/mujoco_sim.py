@@ -85,7 +85,7 @@ class MujocoSim(Node):
         """Do nothing: nothing outlives the process."""
 
     def _offer_resets(self) -> None:
-        """Serve resets once all required subscribers receive joint states and poses: the first of an episode is sent once."""
+        """Serve resets once all required subscribers are connected: the first joint state is sent only once."""
         missing = "; ".join(filter(None, (listeners.missing() for listeners in self._listeners)))
         if missing:
             self.get_logger().info(f"no episode yet: {missing}", throttle_duration_sec=5.0, skip_first=True)

@@ -45,8 +45,8 @@ class ExperimentParameters:
     )
     graph: str = setting(
         "",
-        "Nodes of this graph, separated by commas (the launcher fills it in): nothing moves before those of them that "
-        "must hear a topic do; empty: a node by itself",
+        "Nodes of this graph, separated by commas (the launcher fills it in): nothing moves before the required "
+        "subscribers of each topic are connected; empty: a single node",
     )
     first_iteration: int = setting(
         0, "Iteration this run starts at (above 0 when a run is resumed)", minimum=0, maximum=10**6
@@ -60,7 +60,7 @@ class ExperimentParameters:
         self.governor()  # the rules between the limits and D_safe live there; the sentence comes from there
         if self.first_torque_limit > 0.0 and self.first_iteration == 0:
             raise ConfigurationError(
-                f"first_torque_limit {self.first_torque_limit:g} is for a run that goes on (first_iteration > 0): a "
+                f"first_torque_limit {self.first_torque_limit:g} is for a resumed run (first_iteration > 0): a "
                 "new run starts at initial_torque_limit"
             )
         if self.first_torque_limit > self.torque_limit_max:

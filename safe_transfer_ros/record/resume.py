@@ -65,7 +65,9 @@ def left_off(run_dir: Path, settings: GovernorSettings) -> LeftOff:
     """
     rows = read(run_dir / ROWS) if (run_dir / ROWS).exists() else []
     if not rows:
-        raise ConfigurationError(f"{run_dir} has no finished iteration to go on from: start a run with a new run_dir")
+        raise ConfigurationError(
+            f"{run_dir} has no finished iteration to continue from: start a run with a new run_dir"
+        )
     last = rows[-1]
     policy = run_dir / CHECKPOINTS / f"policy_{last.iteration + 1:05d}.safetensors"
     if not policy.exists():

@@ -121,5 +121,7 @@ def make(name: str, kind: Any = Task, **settings: Any) -> Any:
     """
     found = TASKS[name]
     if not issubclass(found, kind):
-        raise ValueError(f"the task '{name}' is no {kind.__name__}: it has other actions and inputs than are used here")
+        raise ValueError(
+            f"the task '{name}' is not a {kind.__name__}: it has other actions and inputs than are used here"
+        )
     return found(**settings)

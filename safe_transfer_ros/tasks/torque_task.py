@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Definition of a task of joint torques: observation, reward, unsafety and initial states as functions of joint arrays."""
+"""Tasks of joint torques: observation, reward, unsafety and initial states as functions of joint arrays."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ class CscUpdates:
         self._learned_from = beginning.first_iteration
         if self._learned_from:
             if self._checkpoints is None:
-                raise CheckpointError("a run of CSC that goes on needs the folder of its checkpoints")
+                raise CheckpointError("a resumed run of CSC needs the folder of its checkpoints")
             self._checkpoints.restore(self._learner, self._learned_from)
 
     @property

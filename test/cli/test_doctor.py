@@ -20,7 +20,7 @@ def doctor(*options: str, **environment: str) -> subprocess.CompletedProcess[str
     )
 
 
-def test_every_line_has_a_verdict_and_every_fault_a_mend() -> None:
+def test_every_line_has_a_verdict_and_every_fault_a_fix() -> None:
     done = doctor()
     lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stdout

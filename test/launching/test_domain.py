@@ -118,7 +118,7 @@ def test_a_folder_that_is_not_ours_alone_is_refused(monkeypatch: pytest.MonkeyPa
             os.chown(folder, 12345, 12345)
         else:
             pytest.skip("only root can give a folder away")
-    with pytest.raises(ConfigurationError, match="nobody else can write to: remove it, or set TMPDIR"):
+    with pytest.raises(ConfigurationError, match="no other user can write to: remove it, or set TMPDIR"):
         domain.claim()
     assert domain.running() == ()
 

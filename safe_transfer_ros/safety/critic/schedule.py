@@ -16,8 +16,8 @@ class CscSchedule:
     episodes that failed.
 
     Without the estimate of the very iteration before, or with one that is not a rate, epsilon is the floor: the
-    strictest value the schedule ever gives. Nothing stricter is safer: at 0 every torque is refused, and the gate is left with
-    the least risky candidate, which is what it takes at the floor wherever nothing is below that.
+    strictest value the schedule ever gives. Nothing stricter is safer: at 0 every torque is refused, and the gate is
+    left with the least risky candidate, which is what it takes at the floor wherever nothing is below that.
 
     Attributes:
       failures: V_C that epsilon was last computed from; None where there was none.

@@ -296,7 +296,7 @@ class ControlLoop:
         self._rules.propose(proposal, now, received)
 
     def _cycle(self, now: int, steady_ns: int) -> None:
-        """Run one control cycle: the torque; a decision if a proposal came since the last one or the arm was stopped."""
+        """Run one control cycle: a torque, and a decision if a proposal came since or the arm was stopped."""
         rules = self._rules
         command = rules.cycle(now, steady_ns)
         mode, before = rules.mode, self._recorded_mode

@@ -20,7 +20,9 @@ _OBJECT_CAUSES = Reason.OBJECT_POSE_STALE | Reason.OBJECT_POSE_FROZEN | Reason.O
 _STATE_CAUSES = (
     Reason.JOINT_STATE_STALE | Reason.JOINT_STATE_NOT_FINITE | Reason.JOINT_STATE_IMPLAUSIBLE | Reason.CLOCK_WENT_BACK
 )
-_NO_GRAVITY = "the torque that carries the arm, g(q), cannot be told: it raised or is not finite; check the description"
+_NO_GRAVITY = (
+    "the torque that carries the arm, g(q), cannot be computed: it raised or is not finite; check the description"
+)
 
 
 class RobotWatch:

@@ -67,7 +67,7 @@ class Speakers:
         return False
 
     def _continued(self, sequence: int, ours: bool) -> _Speaker | None:
-        """Publisher that a message may be from: one of the same joints, whose number it follows or, after a loss, is above."""
+        """Possible sender: a publisher of the same joints, whose number it follows or, after a loss, is above."""
         alike = [one for one in self._speakers if one.ours == ours and one.sequence < sequence]
         nearest = max(alike, key=lambda one: one.sequence, default=None)
         if nearest is not None and (nearest.sequence == sequence - 1 or len(self._speakers) >= self._count):

@@ -79,7 +79,7 @@ def unfit(
         return f"{name} is {controller.state}"
     states = find(controllers, broadcaster)
     if states is None or states.state != "active":
-        return f"{broadcaster} is {'not loaded' if states is None else states.state}: nobody publishes joint states"
+        return f"{broadcaster} is {'not loaded' if states is None else states.state}: joint states are not published"
     return wrong_joints(controller, joints)
 
 
@@ -93,7 +93,7 @@ def wrong_feeders(topic: str, publishers: Sequence[str], ours: str) -> str | Non
     """
     strangers = sorted(set(publishers) - {ours})
     if strangers:
-        return f"{', '.join(strangers)} publishes on {topic}, where nobody may but {ours}: end it"
+        return f"{', '.join(strangers)} publishes on {topic}, where only {ours} may: end it"
     if len(publishers) > 1:
         return (
             f"{ours} is there {len(publishers)} times on {topic}: end the other; one that was killed is gone from the "

@@ -102,7 +102,7 @@ class RestEffort:
             )
         if verdict is Rest.EFFORT_UNKNOWN:
             return (
-                "EFFORT_UNKNOWN: joint_states tell no effort, so nobody knows whether the torque has ended with the "
+                "EFFORT_UNKNOWN: joint_states tell no effort, so it is not known whether the torque has ended with the "
                 "controller: keep the hardware emergency stop in hand"
             )
         return ""

@@ -62,7 +62,7 @@ class LearnerSettings:
       own, each alpha tried (.5, .05, .005) ran away in one run or another: every action was risky, also one that had
       been taken without harm. At .5 even so two actions in three were rejected (one run), and the task was not learned.
     - eta .2 for .04: lambda' = lambda / (1 - gamma) then moves by 4 (V_C - chi) an epoch, as CSC's with gamma .99.
-      With 2 lambda rises to 2.5 within the first six epochs, which fail, and falls by .1 an epoch after: it keeps the
+      With 2 lambda rises to 2.5 within the first six epochs, which fail, and falls by .1 per epoch after: it keeps the
       policy from the block for the rest of the run.
 
     Attributes:

@@ -167,7 +167,7 @@ class FineTuneStep:
 
 
 class Environment(Protocol):
-    """Environment that rolls out whole batches of episodes: `VectorTorqueEnv`, or `WorkerRollouts` with the same numbers."""
+    """Environment that rolls out batches of episodes: `VectorTorqueEnv`, or `WorkerRollouts` with the same numbers."""
 
     @property
     def task(self) -> TorqueTask:
