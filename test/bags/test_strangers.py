@@ -216,8 +216,8 @@ def test_a_view_is_no_table(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "line"),
     [
-        ("INSERT INTO topics VALUES (1, NULL, 't', 'cdr');", "no text"),
-        ("INSERT INTO topics VALUES (1, 'a', x'ff00', 'cdr');", "no text"),
+        ("INSERT INTO topics VALUES (1, NULL, 't', 'cdr');", "not text"),
+        ("INSERT INTO topics VALUES (1, 'a', x'ff00', 'cdr');", "not text"),
         ("DROP TABLE messages; CREATE TABLE messages(id INTEGER, data BLOB);", "lacks messages.topic_id"),
     ],
 )
