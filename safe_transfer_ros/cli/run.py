@@ -181,7 +181,8 @@ def parse_arguments(arguments: list[str]) -> dict[str, str]:
 def arguments_text() -> str:
     """Table of the launch arguments, for --help."""
     lines = ["launch arguments (key:=value; node.parameter:=value sets any other parameter); panda_push: task:= too"]
+    width = max(len(argument.name) for argument in ARGUMENTS) + 2
     for argument in ARGUMENTS:
         choices = f" [{'|'.join(argument.choices)}]" if argument.choices else ""
-        lines.append(f"  {argument.name:14}{argument.description}{choices}")
+        lines.append(f"  {argument.name:{width}}{argument.description}{choices}")
     return "\n".join(lines)
