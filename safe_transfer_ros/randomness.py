@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random streams: every random number of the package comes from a stream named here.
+"""Random streams of the package; every random number comes from one of them.
 
 A stream is named by its purpose, the seed of the run and the keys that number it within the run, for example the
 episode. A process that knows these draws the same numbers as any other, whatever was drawn before: the in-process

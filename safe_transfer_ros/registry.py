@@ -14,7 +14,7 @@ Thing = TypeVar("Thing")
 
 
 class UnknownNameError(ConfigurationError, KeyError):
-    """A name is unknown. The message names the nearest known one, and all of them."""
+    """Raised when a name is unknown. The message names the nearest known one, and all of them."""
 
     def __str__(self) -> str:
         """The message itself; a KeyError would put it in quotes."""

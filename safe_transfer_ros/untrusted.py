@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files and texts that strangers wrote: read within bounds, refused in one line, shown without control characters.
+"""Untrusted files and texts: read within bounds, refused in one line, shown without control characters.
 
 Whoever reads YAML that did not come out of this process reads it here. How much is read: `bounds`.
 """
@@ -23,7 +23,7 @@ _BAD_VALUE = (ValueError, KeyError, IndexError, AttributeError, TypeError, Overf
 
 
 class UntrustedError(ValueError):
-    """A file or text is not what it should be. The message is one line: what, where, what to do."""
+    """Raised when a file or text is not valid. The message is one line: what, where, what to do."""
 
 
 class OutOfBoundsError(UntrustedError):

@@ -55,7 +55,7 @@ class RecordingClock:
         return step > 0
 
     def unbroken(self, chunk: list[RawMessage]) -> Iterator[list[RawMessage]]:
-        """A chunk's messages, cut where the clock jumped; all but the first piece begin behind a jump.
+        """Messages of a chunk, cut where the clock jumped; all pieces but the first begin after a jump.
 
         The first piece is empty where the jump is before the first message.
         """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Message types from the definitions that stand in a bag, refused where decoding them would take for ever.
+"""Message types from the definitions in a bag, refused where decoding them would not end.
 
 rosbags makes a Python function of each type: one line a field, and one an element of a fixed array. What a stranger's
 definition may cost is therefore counted before anything is made of it.

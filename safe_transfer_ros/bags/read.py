@@ -190,7 +190,7 @@ class Bag:
                 yield topic, decode(raw.data), raw.log_time_ns
 
     def described(self) -> Iterator[tuple[Channel, Schema | None, RawMessage]]:
-        """Serialised messages with all that the file says of their topic; for copying a bag."""
+        """Serialised messages with the file's description of their topic; for copying a bag."""
         for contents, chunk, _ in self._walk():
             for raw in chunk:
                 channel = contents.channels[raw.channel]

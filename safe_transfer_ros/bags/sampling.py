@@ -28,7 +28,7 @@ _STALE = 1.5  # periods after which a joint state or a command no longer counts
 
 
 class Sampler:
-    """Holds what has come of both topics and gives the decisions whose time is past.
+    """Sampler of decisions from the messages of both topics, at a fixed rate.
 
     Args:
       mapping: What stands where.
@@ -105,7 +105,7 @@ class Sampler:
         span[1] += len(times) - 1
 
     def rate(self, topic: str) -> float:
-        """Usable messages a second of one of the two topics; NaN where fewer than two came."""
+        """Usable messages per second of one of the two topics; NaN where fewer than two came."""
         nanoseconds, count = self._spans[topic]
         return 1e9 * count / nanoseconds if nanoseconds > 0 else float("nan")
 

@@ -121,7 +121,7 @@ class FilterView:
             self._tally(reason, now).in_decisions += 1
 
     def on_diagnostics(self, message: Any, now: float) -> None:
-        """Process a DiagnosticArray; statuses of other nodes in it are none of ours."""
+        """Process a DiagnosticArray; statuses of other nodes in it are ignored."""
         ours = [status for status in message.status if _is_filter(status.name)]
         if not ours:
             return
@@ -165,7 +165,7 @@ class FilterView:
         return Contact.LOST if self.left or now - self.heard > LOST_SECONDS else Contact.ALIVE
 
     def tripped(self, now: float) -> bool:
-        """Whether a filter lives and says that it is TRIPPED."""
+        """Whether a filter is alive and reports TRIPPED."""
         return self.contact(now) is Contact.ALIVE and self.mode is Mode.TRIPPED
 
     @property

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`safe_transfer pretrain`: train a policy in simulation, watch it, stop it, go on with it."""
+"""`safe_transfer pretrain`: train a policy in simulation, with progress, interruption and resumption."""
 
 from __future__ import annotations
 

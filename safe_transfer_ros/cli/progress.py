@@ -57,5 +57,5 @@ class RunProgress:
         self.done = len(records)
 
     def say(self, text: str) -> None:
-        """A line above the bar, of a process that was told things from outside: nothing in it steers the terminal."""
+        """Print a line above the bar, without control characters from outside."""
         self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)

@@ -25,7 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the report and say where it is."""
+    """Write the report and print its path."""
     # matplotlib takes a second to import: only who asks for a report pays for it.
     from safe_transfer_ros.record.iteration import read
     from safe_transfer_ros.reporting.report import write

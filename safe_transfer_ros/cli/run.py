@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`safe_transfer up` and `safe_transfer run`: bring a graph up, show how it goes, write the report."""
+"""`safe_transfer up` and `safe_transfer run`: run a graph, show its progress, write the report."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def joint_names(bench: Bench) -> Result:
 
 
 def limits(bench: Bench) -> Result:
-    """ros2_control enforces limits, those that our filter goes by and no soft ones; the arm is inside them."""
+    """Check that ros2_control enforces the filter's limits and no soft ones, and that the arm is inside them."""
     arm, robot = bench.arm, bench.arm.robot
     enforced = arm.manager_parameter("enforce_command_limits")
     if not enforced:

@@ -155,7 +155,7 @@ class CommissioningLink:
 
     @property
     def up(self) -> bool:
-        """Whether filter and supervisor have been heard."""
+        """Whether messages of filter and supervisor have arrived."""
         return bool(self.phase) and self._filter.torque_limit > 0.0
 
     @property
@@ -270,7 +270,7 @@ class CommissioningLink:
             self._trip.call_async(Trigger.Request())
 
     def stall(self, node: str, stalled: bool) -> None:
-        """Stop a process of ours from running, or let it run on."""
+        """Suspend one of our processes, or let it continue."""
         os.kill(self._process_ids[node], signal.SIGSTOP if stalled else signal.SIGCONT)
 
     def _set(self, client: Client, wanted: bool) -> str:

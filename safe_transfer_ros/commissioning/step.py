@@ -19,7 +19,7 @@ STATE_SECONDS = 5.0
 
 
 class Failed(Exception):
-    """A step failed; the text says which joint or what, and the fix."""
+    """Raised when a step fails; the text names the joint or cause, and the fix."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Operator(Protocol):
 
 
 class Arm(Protocol):
-    """The arm behind supervisor and filter.
+    """The arm, through supervisor and filter.
 
     Attributes:
       robot: What it is believed to be.
@@ -83,7 +83,7 @@ class Arm(Protocol):
         """Wait."""
 
     def until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Wait for it, no longer than that; whether it came to be."""
+        """Wait for a condition, up to a timeout; return whether it became true."""
 
     def forget(self) -> None:
         """Clear `stamps` and `delays`."""
@@ -113,7 +113,7 @@ class Arm(Protocol):
         """Bring the filter out of TRIPPED; why not, or empty."""
 
     def stall(self, node: str, stalled: bool) -> None:
-        """Stop a process of ours from running, or let it run on."""
+        """Suspend one of our processes, or let it continue."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the arm is stopped: by the button, by silence of each process of ours."""
+"""Checks that the arm is stopped: by the button, and by the silence of each of our processes."""
 
 from __future__ import annotations
 

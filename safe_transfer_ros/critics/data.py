@@ -80,7 +80,7 @@ def bounded(action: NDArray[Any], torque_limit: NDArray[Any], action_bound: Arra
 
 
 def action_bound(about: Mapping[str, Any]) -> Array | None:
-    """The bound for `bounded`, from what transitions say of themselves."""
+    """Bound for `bounded`, from the metadata of transitions."""
     bound = about.get("action_bound")
     return None if bound is None else np.asarray(bound, dtype=np.float64)
 

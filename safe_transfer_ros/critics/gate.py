@@ -23,7 +23,7 @@ Array = npt.NDArray[np.float64]
 
 
 class NoCriticError(RuntimeError):
-    """A proposal is to be judged, and no critic has come yet."""
+    """Raised when a proposal is to be judged before a critic has come."""
 
 
 class CriticGate:

@@ -106,7 +106,7 @@ class CriticTraining:
         return self._learner.updates
 
     def checks(self) -> Iterator[Check]:
-        """Train until the held-out episodes say stop, or the updates are done; a look at them every so often."""
+        """Train until the held-out error stops falling, or all updates are done, with regular checks."""
         settings = self.settings
         while self.updates < settings.updates and self._waited < settings.patience:
             errors = []
@@ -286,7 +286,7 @@ def train_critic(
     out: Path,
     report: Callable[[Check], None] = lambda check: None,
 ) -> dict[str, Any]:
-    """Train, judge and write: critic.safetensors, model_card.json and, to go on when stopped, training.pt.
+    """Train, evaluate and write critic.safetensors, model_card.json and, for resumption, training.pt.
 
     Args:
       columns: The transitions.

@@ -47,7 +47,7 @@ class Row:
 
 
 class CampaignError(ValueError):
-    """A file is not the CSV of a campaign. The message says why."""
+    """Raised when a file is not the CSV of a campaign. The message says why."""
 
 
 _TABLE = CsvTable(Row, CampaignError)

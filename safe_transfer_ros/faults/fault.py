@@ -99,7 +99,7 @@ class Fault:
 
 
 def says(role: str, *lines: str) -> Act:
-    """Tell a stand-in something."""
+    """Send a command to a stand-in."""
 
     def act(stage: Stage) -> None:
         for line in lines:

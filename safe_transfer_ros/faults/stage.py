@@ -69,7 +69,7 @@ class Setting:
 
 
 class Stage:
-    """Starts, tells, stops and restarts the processes; use as a context manager.
+    """Manager of the processes of a fault: starts, commands, stops and restarts them; use as a context manager.
 
     Attributes:
       setting: As given.
@@ -259,7 +259,7 @@ class Stage:
         return self._children[role].pid
 
     def tell(self, role: str, words: str) -> None:
-        """Tell a stand-in how to behave."""
+        """Set the behaviour of a stand-in."""
         stdin = self._children[role].stdin
         assert stdin is not None
         try:
@@ -290,7 +290,7 @@ class Stage:
             self._first[role] = max(0, ledger.count(self.ledger_path(role)) - REMEMBERED)
 
     def times(self, role: str, kind: Kind = Kind.GOOD) -> npt.NDArray[np.int64]:
-        """When a stand-in did something of a kind, ns."""
+        """Times at which a stand-in did something of a kind, ns."""
         records = self.ledger(role)
         return np.asarray(records["time_ns"][records["kind"] == kind])
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes that stand in for the filter's peers: they behave well until a line on stdin tells them otherwise.
+"""Stand-ins for the filter's peers, which behave well until a line on stdin commands otherwise.
 
     python -m safe_transfer_ros.faults.stand_ins ROLE --ledger FILE [--listeners N] [--iteration I --limit L --lease S]
 
@@ -44,7 +44,7 @@ _SECOND = 1_000_000_000
 
 
 class StandIn(Node):
-    """A node with a ledger that does what stdin says."""
+    """Node with a ledger, controlled by stdin."""
 
     def __init__(self, role: str, options: argparse.Namespace, rate_hz: float) -> None:
         """Act from the first spin on, or when `options.listeners` subscribers have been matched."""
@@ -70,7 +70,7 @@ class StandIn(Node):
         self.create_timer(period_s, act, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def told(self, words: list[str]) -> None:
-        """A line came: a behaviour, or `extra KIND`. Called from the thread that reads stdin."""
+        """Process a line: a behaviour, or `extra KIND`. Called from the thread that reads stdin."""
         if words[0] == "extra":
             while not self._heard:  # a latched message would be delivered later, and look as if it had been late
                 time.sleep(0.01)
@@ -357,7 +357,7 @@ class Intruder(StandIn):
 
 
 class Witness(StandIn):
-    """Writes down the torque that the robot says it applies: for a robot that the observer cannot hear."""
+    """Witness of the torque that the robot reports: for a robot that the observer cannot reach."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         """Listen."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A ROS domain of its own for every run, so that two runs on one machine never hear each other.
+"""A separate ROS domain for every run, so that two runs on one machine never exchange messages.
 
 A claim is two things. A name that the kernel gives to one process at a time, whoever's it is: an abstract socket, which
 is no file and ends with its process. And a file that tells this user's other commands what the domain is for, in a

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one evaluation: a policy, behind its gate if it has one, in episodes that nothing is learned from."""
+"""Evaluation of a policy, with its gate if it has one, in episodes that are not used for learning."""
 
 from __future__ import annotations
 

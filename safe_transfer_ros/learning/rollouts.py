@@ -22,7 +22,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rollouts:
-    """E episodes of at most T steps; what lies beyond an episode's end is padding.
+    """E episodes of at most T steps, padded after an episode's end.
 
     Attributes:
       observations: Shape (E, T+1, k).

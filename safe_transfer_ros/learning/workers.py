@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Work spread over processes or machines, behind one interface that survives the loss of a worker.
+"""Work on processes or machines, with one interface that survives the loss of a worker.
 
 An item of work is a pure function of its argument, so where it runs and how often it had to be started again
 cannot show in its result: every kind of workers gives the same numbers.

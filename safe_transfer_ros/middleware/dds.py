@@ -24,7 +24,7 @@ def profiles(name: str) -> str:
 
 
 def environment() -> dict[str, str]:
-    """The defaults, each replaced by what the environment says."""
+    """The defaults, each overridden by the environment."""
     wanted = os.environ.get(RANGE, "")
     file = LOCAL if wanted in ("", "LOCALHOST") else NETWORK
     return {RANGE: wanted or "SYSTEM_DEFAULT", PROFILES: os.environ.get(PROFILES) or profiles(file)}

@@ -58,7 +58,7 @@ class JointStatePublishers:
 
     @property
     def several(self) -> bool:
-        """Whether two were heard to speak of our joints."""
+        """Whether two publishers of our joints were found."""
         return self._messages is not None and self._speakers.mixed
 
     def doubt(self, now_ns: int) -> str | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Joint states as they come over the wire, in our joint order.
+"""Joint states from serialised messages, in our joint order.
 
 Joint states are the hottest messages of the graph: three of our nodes hear each one, a thousand times a second on an
 arm. Turning one into a Python message costs more than everything that is then done with it, and from one to the next

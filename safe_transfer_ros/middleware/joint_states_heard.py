@@ -14,7 +14,7 @@ from safe_transfer_ros.middleware.joint_state_reader import JointStateError, Joi
 
 
 class JointStatesHeard:
-    """Reads joint states as they come.
+    """Reader of joint states in the order of arrival.
 
     Attributes:
       newest: The newest one that could be used, and when it came, steady ns; None before the first.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether everyone who has to hear a topic of this graph does. What is published before that is lost to who does not.
+"""Check that all required subscribers of a topic are connected. Messages published before are lost to the others.
 
 A writer asks for its own topic: only its middleware knows whom it sends to. That another process has seen two nodes of
 a graph does not mean that those two have seen each other.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes' log lines without control characters: names and messages of other nodes stand in them.
+"""Log lines without control characters, as they contain names and messages of other nodes.
 
 A joint name may hold the escape codes that clear a terminal; the log of a node is read on one, live or later.
 """

@@ -65,7 +65,7 @@ class Lifetime:
 
 
 def run(name: str, create: Callable[[Lifetime], Closable], *, niceness: int = 0) -> int:
-    """Run one node until it is told to stop, finishes or fails.
+    """Run one node until it is stopped, finishes or fails.
 
     Args:
       name: Node name, for error lines.

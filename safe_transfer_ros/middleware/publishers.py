@@ -22,7 +22,7 @@ def second_publisher(node: Node, topic: str) -> str | None:
 
 
 def publishers(node: Node, topic: str) -> str:
-    """The names of those who publish a topic, a few at most."""
+    """Names of the publishers of a topic, a few at most."""
     names = sorted(info.node_name for info in node.get_publishers_info_by_topic(_resolved(node, topic)))
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 

@@ -22,7 +22,7 @@ from safe_transfer_ros.safety.reasons import Reason
 
 
 class StandingCauses:
-    """A stop that is pressed, permission that is not given, a second publisher; and who does not hear the filter yet.
+    """A pressed stop, a missing permission, a second publisher, or a required subscriber that is not yet connected.
 
     Attributes:
       unheard: Nodes of the graph that do not receive the filter yet, as a sentence; empty if all do that must.

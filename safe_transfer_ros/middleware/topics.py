@@ -75,7 +75,7 @@ class Topic:
 
     @property
     def history(self) -> Topic:
-        """The topic on which the recorder hears every state; see `middleware.state_publisher`."""
+        """Topic on which the recorder receives every state; see `middleware.state_publisher`."""
         return dataclasses.replace(self, name=f"{self.name}_history", offered=qos.LATCHED_RECORD, has_history=False)
 
     @property

@@ -41,7 +41,7 @@ CONFIRM = "ros2 service call /episode_reset/confirm std_srvs/srv/Trigger"
 
 
 class ResetFailed(RuntimeError):
-    """The arm was not brought to the start; the text says why."""
+    """Raised when the arm was not brought to the start; the text says why."""
 
 
 @dataclass(kw_only=True)

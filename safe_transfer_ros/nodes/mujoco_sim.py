@@ -35,7 +35,7 @@ from safe_transfer_ros.tasks.simulated import simulated
 
 
 class MujocoSim(Node):
-    """Simulated robot behind /joint_states, /effort_controller/commands, /clock and the reset_episode service."""
+    """Simulated robot with /joint_states, /effort_controller/commands, /clock and the reset_episode service."""
 
     def __init__(self, lifetime: Lifetime) -> None:
         """Declare parameters, build the model, wait for the first reset."""

@@ -67,7 +67,7 @@ class RunningEpisode:
 
 
 class RolloutStopped(RuntimeError):
-    """The rollout ended early; the text says why."""
+    """Raised when a rollout ends early; the text says why."""
 
 
 class PolicyServer(ManagedNode):

@@ -49,7 +49,7 @@ from safe_transfer_ros.transfer.graph_learners import LEARNERS, Beginning, Polic
 
 
 class FineTuningStopped(RuntimeError):
-    """Fine-tuning ended early; the text says why."""
+    """Raised when fine-tuning ends early; the text says why."""
 
 
 class Trainer(Node):

@@ -223,7 +223,7 @@ def _spread(
 
 
 def first_jump(stamp_ns: NDArray[np.int64], position: Array, velocity: Array) -> int | None:
-    """The first state of an episode that the arm cannot have come to from the one before.
+    """First state of an episode that the arm cannot have reached from the one before.
 
     Args:
       stamp_ns: Stamps, shape (T+1,), ns.

@@ -97,7 +97,7 @@ COLUMNS = _TABLE.columns
 def iteration_estimate(
     step: LimitStep, totals: LedgerTotals, *, policy_version: int, steps: int, kl: float
 ) -> IterationEstimate:
-    """Joins what the governor and the ledger say about an iteration.
+    """Join the governor's and the ledger's results of an iteration.
 
     Args:
       step: The governor's step for it.

@@ -68,7 +68,7 @@ class IterationDetail:
 
 @dataclass(frozen=True, kw_only=True)
 class Recomputed:
-    """A run as its bag tells it.
+    """A run as recomputed from its bag.
 
     Attributes:
       records: A row per iteration that was learned from.
@@ -278,7 +278,7 @@ class _Replay:
             self.notes.append(f"{self._unreadable_states} joint states lack a joint of the robot; left out")
 
     def details(self) -> list[IterationDetail]:
-        """Details of every iteration of which a whole episode is there."""
+        """Details of every iteration with at least one complete episode."""
         return [
             IterationDetail(
                 iteration=iteration,

@@ -78,7 +78,7 @@ class TaskSpaceGains:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RobotFacts:
-    """Facts about one arm that stand beside its URDF.
+    """Facts about one arm beyond its URDF.
 
     Attributes:
       name: Name by which the robot is loaded.

@@ -76,7 +76,7 @@ class TaskInGraph(abc.ABC):
 
     @abc.abstractmethod
     def unsafety_reader(self, seed: int) -> UnsafetyReader:
-        """Reads u from what the robot's topics say."""
+        """Reader of u(s) from the robot's topics."""
 
 
 class TorqueTaskInGraph(TaskInGraph):
@@ -101,7 +101,7 @@ class TorqueTaskInGraph(TaskInGraph):
         return self.task.initial_state(rng)[0]
 
     def limit_change(self, limited: npt.NDArray[np.bool_]) -> float | None:
-        """The distribution of torques tells it."""
+        """Return None: the distribution of torques determines it."""
         return None
 
     def drive(self) -> Drive | None:

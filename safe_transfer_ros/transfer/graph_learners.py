@@ -54,7 +54,7 @@ class PolicyUpdates(Protocol):
     """A running learner, as the trainer uses it."""
 
     def policy(self, metadata: Mapping[str, str]) -> bytes:
-        """The policy as it is now, with metadata of the run, as `policies.policy.policy_from_bytes` reads it."""
+        """Current policy, with metadata of the run, as `policies.policy.policy_from_bytes` reads it."""
         ...
 
     @property

@@ -109,7 +109,7 @@ class CscUpdates:
 
     @property
     def parameters(self) -> Parameters:
-        """The policy as it is now."""
+        """Current policy."""
         return self._learner.parameters
 
     def policy(self, metadata: Mapping[str, str]) -> bytes:

@@ -62,7 +62,7 @@ class Decision:
 
 
 class Publish(Protocol):
-    """Takes what goes out."""
+    """Publisher of the loop's results."""
 
     def __call__(self, command: Array, decision: Decision | None) -> None:
         """Publish a torque, shape (n_joints,), N·m, which the next cycle overwrites; and a decision, if there is."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The filter's modes: what an operator may do, what trips, and that our own clock goes forward."""
+"""The filter's modes: operator requests, trips, and the check that our own clock goes forward."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PROPOSAL_TIMEOUT = Reason.PROPOSAL_TIMEOUT
 
 
 class FilterModes:
-    """The state machine of `SafetyFilter`, which adds what arrives and what goes out.
+    """State machine of `SafetyFilter`, which adds inputs and outputs.
 
     Attributes:
       settings: As given.

@@ -111,7 +111,7 @@ class JointStateWatch:
         return Reason.NONE
 
     def set_timeouts(self, timeout_s: float, frozen_timeout_s: float) -> None:
-        """From now on a state is stale beyond this age, and states are frozen if none differed for that long, s."""
+        """Set the age beyond which a state is stale, and the time without change after which states are frozen, s."""
         self._timeout_ns = round(timeout_s * 1e9)
         self._frozen_timeout_ns = round(frozen_timeout_s * 1e9)
 

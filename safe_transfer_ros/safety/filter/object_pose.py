@@ -42,7 +42,7 @@ class ObjectPoseWatch:
         self.set_timeouts(timeout_s, frozen_timeout_s)
 
     def set_timeouts(self, timeout_s: float, frozen_timeout_s: float) -> None:
-        """From now on a pose is stale, and poses are frozen, beyond these, s."""
+        """Set the times beyond which a pose is stale and poses are frozen, s."""
         self._timeout_ns, self._frozen_ns = round(timeout_s * 1e9), round(frozen_timeout_s * 1e9)
 
     def observe(self, stamp_ns: int, pose: Array, now_ns: int, received_ns: int | None = None) -> Reason:

@@ -236,7 +236,7 @@ class SafetyFilter(FilterModes):
         return _NONE
 
     def reject(self, reason: Reason, now_ns: int) -> Reason:
-        """Record a message the caller could not even hand over: no joint state of this robot, say. No verdict changes.
+        """Record a message the caller could not hand over, such as another robot's joint state. No verdict changes.
 
         Returns:
           `reason`.

@@ -15,7 +15,7 @@ class _Speaker:
 
 
 class Speakers:
-    """Follows the publishers of a topic; each numbers its messages, and a message does not say who sent it.
+    """Tracker of a topic's publishers; each numbers its messages, and a message does not name its sender.
 
     One that speaks of our joints has numbers that rise; where a second one does, they cross. Begins anew whenever
     that is seen, so what was seen stands for WATCHED_S at least.
@@ -59,7 +59,7 @@ class Speakers:
             self.mixed = True
 
     def told_apart(self, now_ns: int) -> bool:
-        """Whether each has been heard for long enough, and one at most spoke of our joints."""
+        """Whether each publisher was observed for long enough, and at most one published our joints."""
         watched = now_ns - self._since_ns >= WATCHED_S * 1e9
         if watched and len(self._speakers) >= self._count:
             self.mixed = False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The filter's state machine as a table. `filter.py` decides what happened; this says what follows."""
+"""The filter's state machine as a table. `filter.py` decides the event; the table gives the next mode."""
 
 from __future__ import annotations
 

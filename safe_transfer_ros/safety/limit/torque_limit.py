@@ -334,7 +334,7 @@ class TorqueLimitGovernor:
         evidence: Evidence | None = None,
         limit_change: float | None = None,
     ) -> LimitStep:
-        """`update`, from what the ledger says of an iteration."""
+        """Call `update` with the ledger's totals of an iteration."""
         return self.update(
             iteration=totals.iteration,
             unsafety_rate=totals.unsafety_rate,

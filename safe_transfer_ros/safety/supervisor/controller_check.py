@@ -14,7 +14,7 @@ FORWARD_CONTROLLER = "forward_command_controller/ForwardCommandController"
 
 
 class Listed(Protocol):
-    """A controller as `list_controllers` tells it (controller_manager_msgs/ControllerState)."""
+    """A controller as listed by `list_controllers` (controller_manager_msgs/ControllerState)."""
 
     name: str
     state: str

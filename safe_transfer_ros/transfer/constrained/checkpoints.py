@@ -22,7 +22,7 @@ from safe_transfer_ros.transfer.constrained.learner import Learner
 
 
 class CheckpointError(ConfigurationError):
-    """A checkpoint of a run of CSC is missing or damaged."""
+    """Raised when a checkpoint of a run of CSC is missing or damaged."""
 
 
 class CscCheckpoints:
@@ -33,7 +33,7 @@ class CscCheckpoints:
         self._folder, self._kept = folder, 0
 
     def keep(self, learner: Learner, version: int) -> None:
-        """Keep the state behind `version` iterations; both files are whole or not there.
+        """Keep the state after `version` iterations; both files are complete or absent.
 
         Raises:
           OSError: if they cannot be written.
@@ -49,7 +49,7 @@ class CscCheckpoints:
         self._kept = buffer.added
 
     def restore(self, learner: Learner, version: int) -> None:
-        """Bring a learner to where the run was behind `version` iterations.
+        """Restore a learner to the state after `version` iterations.
 
         Raises:
           CheckpointError: one line, which file cannot be used.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The training loop of every learner: roll out, behind a critic if it has one; learn; count.
+"""The training loop of every learner: roll out, with a critic's gate if it has one; learn; count.
 
 CSC is the loop with a conservative critic that rejects actions and a policy step along A_R - lambda' A_C (Bharadhwaj
 et al. 2021, Algorithm 1). Without critic and multiplier it is TRPO; the others lie between.
@@ -212,7 +212,7 @@ class Learner:
         )
 
     def evaluate(self, episodes: int) -> Evaluation:
-        """Evaluate the policy as it is now, behind its gate, in episodes that it does not learn from."""
+        """Evaluate the current policy, with its gate, in episodes that it does not learn from."""
         return evaluate(
             GaussianPolicy(self.parameters),
             self._environment,

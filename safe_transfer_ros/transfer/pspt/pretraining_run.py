@@ -40,7 +40,7 @@ NOT_SETTINGS = ("task", "random_streams")
 
 
 class PretrainRunError(ValueError):
-    """The directory cannot be used for this run. The message says why and what to do."""
+    """Raised when the directory cannot be used for this run. The message says why and what to do."""
 
 
 _TABLE = CsvTable(BatchRecord, PretrainRunError)
@@ -120,7 +120,7 @@ class PretrainRun:
         weights.save(self.folder / CHECKPOINT, self.progress.parameters, {"batches": str(self.progress.batches)})
 
     def finish(self, metadata: dict[str, str]) -> str:
-        """Write the policy as it is now, for use.
+        """Write the current policy, for use.
 
         Args:
           metadata: Stored in the file.
