@@ -34,7 +34,7 @@ lint:  ## style and types only
 	@echo '· types (mypy)'
 	@$(IN_VENV) mypy --no-error-summary
 
-format:  ## format the code and mend what ruff can mend
+format:  ## format the code and fix what ruff can fix
 	@scripts/setup.sh dev
 	@$(IN_VENV) ruff check --quiet --fix . ; $(IN_VENV) ruff format --quiet .
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much is read of what strangers wrote: every bound on depth, count and size in one place.
+"""Bounds on untrusted input: depth, count and size, in one place.
 
 Each is far above what an honest file holds, and low enough that refusing takes a moment and no memory to speak of.
 """

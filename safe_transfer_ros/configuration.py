@@ -27,7 +27,7 @@ Lease = float | Literal["off"]
 
 
 class ConfigurationError(ValueError):
-    """A setting is unknown, missing, of the wrong type or out of range. The message says how to mend it."""
+    """Raised when a setting is unknown, missing, of the wrong type or out of range. The message says how to fix it."""
 
 
 def setting(

@@ -22,7 +22,7 @@ _WHAT = {int: "a whole number", float: "a number", str: "text"}
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file so that whatever happens the old content or the new one is there, never a part.
+    """Write a file atomically: either the old content or the new one is there, never a part.
 
     The content is on the disk when this returns. A file that is replaced keeps its permissions.
 
@@ -242,7 +242,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """The name reaches the disk too, where the file system can be told."""
+    """Flush the name to the disk too, where the file system supports it."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

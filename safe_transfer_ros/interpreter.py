@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How this package starts Python: never with the current folder among the places that modules are imported from.
+"""Start of Python processes, without the current folder among the places that modules are imported from.
 
 `python -m` and `python -c` put the current folder first, so a yaml.py that lies in the folder of somebody who starts
 a run would be executed in the safety filter. Python 3.11 has an option against it. Before, the place is taken out by

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random streams: every random number of the package comes from a stream named here.
+"""Random streams of the package; every random number comes from one of them.
 
 A stream is named by its purpose, the seed of the run and the keys that number it within the run, for example the
 episode. A process that knows these draws the same numbers as any other, whatever was drawn before: the in-process
@@ -28,7 +28,7 @@ _MAX_KEYS = 3
 
 
 class Purpose(enum.IntEnum):
-    """What a stream is for, and the keys that number the streams of this purpose within a run.
+    """Purpose of a random stream, with the keys that number its streams within a run.
 
     A number is never given to another purpose: add new ones at the end.
 
@@ -110,7 +110,7 @@ def stdlib_generator(purpose: Purpose, seed: int, *keys: int) -> random.Random:
 
 
 def fresh_seed() -> int:
-    """Seed in [0, 2**63) that nobody has chosen, from the operating system."""
+    """Random seed in [0, 2**63) from the operating system."""
     return secrets.randbits(63)
 
 

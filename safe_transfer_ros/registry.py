@@ -27,7 +27,7 @@ def load(entry: str) -> Any:
 
 
 class UnknownNameError(ConfigurationError, KeyError):
-    """Nothing is known under a name. The message names the nearest known one, and all of them."""
+    """Raised when a name is unknown. The message names the nearest known one, and all of them."""
 
     def __str__(self) -> str:
         """The message itself; a KeyError would put it in quotes."""
@@ -137,7 +137,7 @@ class Registry(Mapping[str, Thing]):
         return len(self._things)
 
     def _load(self, *, only: object = None) -> None:
-        """Take in what other packages offer, once: all of it, or under one name."""
+        """Load the entries of other packages, once: all of them, or those of one name."""
         entries = list(metadata.entry_points(group=str(self.group))) if self._waiting is None else self._waiting
         later = [entry for entry in entries if only not in (None, entry.name) or _being_imported(entry.module)]
         self._waiting = later  # before: what is loaded may ask this registry

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the package's data files (urdf/, config/, launch/, policies) are, however it was installed."""
+"""Paths of the package's data files (urdf/, config/, launch/, policies), for every kind of installation."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of the graph's topics, for readers of bags as for nodes; `middleware/topics.py` says what is on each.
+"""Names of the graph's topics, for readers of bags as for nodes; `middleware/topics.py` describes each.
 
 A name is relative to the graph's namespace. A bag has the whole name: `/joint_states`, or `/left/joint_states`.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files and texts that strangers wrote: read within bounds, refused in one line, shown without control characters.
+"""Untrusted files and texts: read within bounds, refused in one line, shown without control characters.
 
 Whoever reads YAML that did not come out of this process reads it here. How much is read: `bounds`.
 """
@@ -23,11 +23,11 @@ _BAD_VALUE = (ValueError, KeyError, IndexError, AttributeError, TypeError, Overf
 
 
 class UntrustedError(ValueError):
-    """A file or text is not what it should be. The message is one line: what, where, what to do."""
+    """Raised when a file or text is not valid. The message is one line: what, where, what to do."""
 
 
 class OutOfBoundsError(UntrustedError):
-    """It is more than any honest file holds (see `bounds`), or no file at all but a pipe or a device."""
+    """It is more than a valid file holds (see `bounds`), or no file at all but a pipe or a device."""
 
 
 def read_text(path: Path | str, *, most_bytes: int = YAML_BYTES) -> str:
@@ -78,7 +78,7 @@ def load_yaml(text: str, what: str, *, merge_sections: int = 0) -> Any:
         sections of a parameter file; a value given twice is refused at every level.
 
     Raises:
-      UntrustedError: if it is no YAML, out of bounds, holds other than plain data, or a key twice.
+      UntrustedError: if it is not YAML, is out of bounds, holds other than plain data, or has a key twice.
     """
     if len(text) > YAML_BYTES:  # counted in characters: near enough
         raise OutOfBoundsError(f"{what} is longer than the {YAML_BYTES} bytes that are read")
@@ -113,7 +113,7 @@ def printable(text: object) -> str:
 
 
 def printable_lines(text: object) -> str:
-    """The same where line ends and tabs are the text's own."""
+    """Escape control characters as `printable` does, but keep line ends and tabs."""
     return "\n".join(line.expandtabs() if line.isprintable() else _with_tabs(line) for line in str(text).split("\n"))
 
 
@@ -129,7 +129,7 @@ def _shown(character: str) -> str:
 
 
 def _check(text: str, what: str) -> None:
-    """Refuse what is out of bounds before anything is built of it.
+    """Refuse what is out of bounds before it is built.
 
     An alias costs as much as what it stands for: ten lines of aliases of aliases are 10 ** 9 values to whoever walks
     through them.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings: what a person mistypes is refused in one line that says how to mend it."""
+"""Settings: what a person mistypes is refused in one line that says how to fix it."""
 
 from dataclasses import dataclass
 
@@ -70,7 +70,7 @@ def test_the_old_name_of_the_override_says_the_new_one() -> None:
 
 
 def test_a_new_run_does_not_start_at_another_limit_past_the_rule() -> None:
-    with pytest.raises(ConfigurationError, match="first_torque_limit 2.8 is for a run that goes on"):
+    with pytest.raises(ConfigurationError, match="first_torque_limit 2.8 is for a resumed run"):
         build(ExperimentParameters, {"first_torque_limit": 2.8}, where="x")
     resumed = {"first_torque_limit": 2.8, "first_iteration": 3}
     assert build(ExperimentParameters, resumed, where="x").starting_limit == 2.8

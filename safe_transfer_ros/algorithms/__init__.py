@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One update a file, each a pure function of (parameters, batch, settings, seed)."""
+"""One update per file, each a pure function of (parameters, batch, settings, seed)."""

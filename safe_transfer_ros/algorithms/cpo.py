@@ -29,7 +29,7 @@ _NOTHING = 1e-9
 
 
 class Case(IntEnum):
-    """Where the half-space of acceptable cost lies. The first is a recovery, the last two are TRPO's own step."""
+    """Position of the half-space of acceptable cost. The first is a recovery, the last two are TRPO's own step."""
 
     INFEASIBLE = 0
     """Over the limit, and no step of the region reaches it: lower the cost, whatever the reward."""
@@ -98,7 +98,7 @@ def solve_dual(q: float, r: float, s: float, c: float, max_kl: float) -> DualSol
 
 @dataclass(frozen=True, kw_only=True)
 class CpoUpdate:
-    """What an update did.
+    """Result of an update.
 
     Attributes:
       parameters: The new ones, or copies of the old ones where nothing was accepted.

@@ -10,7 +10,7 @@ Array = NDArray[np.float64]
 
 
 def valid_steps(lengths: ArrayLike | None, episodes: int, steps: int) -> NDArray[np.bool_]:
-    """Which entries of an (episodes, steps) array belong to an episode, given the number of steps of each.
+    """Mask of the entries of an (episodes, steps) array that belong to an episode, given the number of steps of each.
 
     Raises:
       ValueError: if a length is not in 1..steps, or there is not one for each episode.
@@ -33,7 +33,7 @@ def generalized_advantages(
 ) -> Array:
     """Advantages A_t = sum_k (gamma lam)^k delta_{t+k}, delta_t = r_t + gamma V(s_{t+1}) - V(s_t).
 
-    Time running out is no property of the state: a truncated episode is continued by the value of its last
+    Running out of time is not a property of the state: a truncated episode is continued by the value of its last
     state. A termination is: the value of the state after it is 0, and nothing flows back through it.
 
     Args:
@@ -62,7 +62,7 @@ def generalized_advantages(
         raise ValueError(f"expected gamma and lambda within [0, 1], got {gamma} and {lam}")
     valid = valid_steps(lengths, *rewards.shape)
     if (ended[:, :-1] & valid[:, 1:]).any():
-        raise ValueError("an episode goes on after its termination: give `lengths`, or split it there")
+        raise ValueError("an episode continues after its termination: give `lengths`, or split it there")
     alive = ~ended
     delta = rewards + gamma * values[:, 1:] * alive - values[:, :-1]
     advantages = np.zeros_like(rewards)

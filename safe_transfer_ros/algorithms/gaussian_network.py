@@ -58,7 +58,7 @@ def probability_ratios(
 
 
 class Layout:
-    """Where each parameter lies in a flat vector."""
+    """Position of each parameter in a flat vector."""
 
     def __init__(self, parameters: Mapping[str, NDArray[np.float32]]) -> None:
         self.depth = sum(name.startswith("hidden.") and name.endswith(".weight") for name in parameters)

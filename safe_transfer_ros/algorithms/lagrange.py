@@ -34,8 +34,8 @@ def csc_violation(cost_advantages: Array, *, failure_rate: float, chi: float, ga
 
     Args:
       cost_advantages: A_C, any shape; their mean is what the new policy is foretold to add to V_C, a step.
-      failure_rate: V_C, mean failures an episode of the last epoch.
-      chi: Failures an episode that are accepted.
+      failure_rate: V_C, mean failures per episode of the last epoch.
+      chi: Failures per episode that are accepted.
       gamma: Discount, in [0, 1).
     """
     return float(np.mean(cost_advantages)) / (1.0 - gamma) - (chi - failure_rate)

@@ -35,7 +35,7 @@ Tensors = dict[str, torch.Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class CriticSettings:
-    """How a critic learns.
+    """Settings of a critic's training.
 
     Attributes:
       gamma: gamma_safe (SQRL .7, CSC .99): decides how far ahead a failure is seen.
@@ -192,7 +192,7 @@ class CriticLearner:
         return {name: tensor.detach().numpy().copy() for name, tensor in self._online.items()}
 
     def state(self) -> dict[str, Any]:
-        """All that `restore` needs to go on exactly."""
+        """Complete state, for `restore`."""
         return {
             "updates": self.updates,
             "online": {name: tensor.detach().clone() for name, tensor in self._online.items()},
@@ -202,7 +202,7 @@ class CriticLearner:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`."""
+        """Resume from `state`."""
         self.updates = int(state["updates"])
         with torch.no_grad():
             for name, tensor in self._online.items():

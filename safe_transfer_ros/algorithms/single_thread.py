@@ -16,7 +16,7 @@ import torch
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Within the block, torch uses one thread; afterwards as many as before."""
+    """Use one thread of torch within the block; afterwards as many as before."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -27,6 +27,6 @@ def one_thread() -> Iterator[None]:
 
 @contextmanager
 def single_thread() -> Iterator[None]:
-    """Within the block, torch uses one thread and records no gradients; afterwards both are as they were."""
+    """Use one thread of torch and no gradients within the block; afterwards both are as they were."""
     with one_thread(), torch.no_grad():
         yield

@@ -46,7 +46,7 @@ class TrpoBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class TrpoUpdate:
-    """What an update did.
+    """Result of an update.
 
     Attributes:
       parameters: The new ones, or copies of the old ones where nothing was accepted.

@@ -42,7 +42,7 @@ class TrustRegionSettings:
         then .05; CSC: .01).
       cg_iterations: Steps of the conjugate gradient.
       damping: Added to the Fisher matrix's diagonal while the direction is sought.
-      backtrack_ratio: The step shrinks by this factor when it is no improvement.
+      backtrack_ratio: The step shrinks by this factor when it is not an improvement.
       backtrack_steps: Line search steps before the old parameters are kept.
       fisher_fraction: Share of the states, drawn at random, that the Fisher matrix is estimated from. The KL
         bound is checked on all of them in any case.
@@ -71,7 +71,7 @@ class TrustRegionSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """Where a line search ended.
+    """Result of a line search.
 
     Attributes:
       parameters: The new ones, or copies of the old ones where nothing was accepted.
@@ -161,7 +161,7 @@ class TrustRegion:
         return self.stay()
 
     def stay(self) -> Step:
-        """No step."""
+        """Take no step."""
         return Step(parameters=self._old.parameters(), kl=0.0, fraction=0.0)
 
 

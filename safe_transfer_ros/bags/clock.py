@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the clock of a recording jumped: it was set while the recorder ran, or came only after the first messages."""
+"""Jumps of a recording's clock: it was set while the recorder ran, or came only after the first messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from safe_transfer_ros.bags.scan import RawMessage
 
 BACK_NS = 1_000_000_000
-"""A topic's receipt times that go back by more are no matter of threads that write out of turn."""
+"""A topic's receipt times that go back by more are not explained by threads that write out of turn."""
 
 FORWARD_NS = 3600 * 1_000_000_000
 """Within one recording, an hour without any message."""
@@ -28,18 +28,18 @@ class RecordingClock:
     """
 
     def __init__(self) -> None:
-        """Nothing seen yet."""
+        """Start before the first message."""
         self.back = self.forward = self.largest_ns = 0
         self._newest: int | None = None  # since the last jump
         self._last: dict[int | str, int] = {}  # of each topic
 
     @property
     def jumps(self) -> int:
-        """Both kinds."""
+        """Jumps of both kinds."""
         return self.back + self.forward
 
     def jumped(self, topic: int | str, time_ns: int) -> bool:
-        """Take in a message; whether the clock jumped before it."""
+        """Process a message and return whether the clock jumped before it."""
         last, newest = self._last.get(topic), self._newest
         step = 0
         if last is not None and time_ns < last - BACK_NS:
@@ -55,7 +55,7 @@ class RecordingClock:
         return step > 0
 
     def unbroken(self, chunk: list[RawMessage]) -> Iterator[list[RawMessage]]:
-        """A chunk's messages, cut where the clock jumped; all but the first piece begin behind a jump.
+        """Messages of a chunk, cut where the clock jumped; all pieces but the first begin after a jump.
 
         The first piece is empty where the jump is before the first message.
         """

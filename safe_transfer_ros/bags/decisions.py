@@ -20,7 +20,7 @@ _ACTIONS = {"proposed_mean": "mean", "proposed_stddev": "stddev", "proposed_effo
 
 
 def row_dtype(n_joints: int, n_actions: int, n_observations: int) -> np.dtype[Any]:
-    """One decision: who and when, the state decided on, what was proposed, chosen and applied (NaN: nothing was).
+    """Row of one decision: its identity and time, the state, and the action proposed, chosen and applied (NaN: none).
 
     What is applied are always torques; what is proposed and chosen are actions, torques or motions of the tool.
     """
@@ -52,7 +52,7 @@ def row_dtype(n_joints: int, n_actions: int, n_observations: int) -> np.dtype[An
 
 
 def joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Structured rows one behind the other; at least one part, all of one dtype."""
+    """Concatenated structured rows; at least one part, all of one dtype."""
     return np.asarray(np.concatenate([_opaque(part) for part in parts]).view(parts[0].dtype))
 
 

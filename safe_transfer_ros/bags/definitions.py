@@ -27,7 +27,7 @@ _TYPE_NAME = re.compile(r"^(?P<package>[a-z][a-z0-9_]*)/(?:msg/)?(?P<name>[A-Z][
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:
-    """What a bag stores about one message type.
+    """Definition of one message type, as a bag stores it.
 
     Attributes:
       type_name: Full name, for example ``sensor_msgs/msg/JointState``.

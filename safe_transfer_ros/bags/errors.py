@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one error that bags raise: what went wrong with a recording, and how to mend it."""
+"""The one error that bags raise: what went wrong with a recording, and how to fix it."""
 
 from __future__ import annotations
 

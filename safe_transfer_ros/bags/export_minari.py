@@ -82,7 +82,7 @@ def export_minari(transitions: Transitions, folder: Path | str, dataset_id: str 
 
 
 def stretches(transitions: Transitions) -> Iterator[tuple[int, int]]:
-    """First row and the one behind the last, of every unbroken stretch."""
+    """First row of every unbroken stretch, and the one after its last."""
     chain = np.asarray(transitions["chain"])
     borders = np.flatnonzero(np.diff(chain)) + 1
     edges = [0, *borders.tolist(), len(chain)]

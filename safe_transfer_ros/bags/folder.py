@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files of a recording, and what its metadata.yaml tells of them."""
+"""The files of a recording, and their description in its metadata.yaml."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SUFFIXES = (".mcap", ".db3")
 
 @dataclass(frozen=True, kw_only=True)
 class BagFolder:
-    """What there is of a recording, and what there should be.
+    """Files present of a recording, and files expected.
 
     Attributes:
       files: Files that are there, in order of recording.
@@ -54,7 +54,7 @@ def bag_folder(path: Path) -> BagFolder:
             raise BagError(f"{path} is neither an .mcap nor a .db3 file")
         return BagFolder(files=(path,))
     if not path.is_dir():
-        raise BagError(f"{path} is no regular file" if path.exists() else f"there is no bag at {path}")
+        raise BagError(f"{path} is not a regular file" if path.exists() else f"there is no bag at {path}")
     information, notes = _information(path / METADATA_NAME)
     if information.get("compression_mode"):
         raise BagError(
@@ -119,7 +119,7 @@ def _topic_counts(information: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _lost_before(information: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a recording had lost before it was repaired: the new one is whole, and still lacks it."""
+    """Losses of a recording from before its repair: the new one is whole, and still lacks it."""
     custom = information.get("custom_data")
     lost = custom.get(LOST) if isinstance(custom, dict) else None
     return tuple(f"lost before it was repaired: {line}" for line in str(lost).splitlines()) if lost else ()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Somebody else's recording as decisions and transitions, by a mapping that says what stands where.
+"""Recordings of other stacks as decisions and transitions, by a mapping of topics and fields.
 
 How joint states and commands are brought together: `sampling`. What a mapping holds: `recording_map`.
 """
@@ -51,7 +51,7 @@ class JointSpaceSafety:
 
 
 def write_foreign_transitions(bag: Bag, mapping: RecordingMap, folder: Path | str) -> tuple[Transitions, Counts]:
-    """Transitions of somebody else's recording; see `transitions.write_transitions`.
+    """Write the transitions of another stack's recording; see `transitions.write_transitions`.
 
     The next action is the one that was applied next, without spread: nobody recorded what else might have been.
 
@@ -92,7 +92,7 @@ def write_foreign_transitions(bag: Bag, mapping: RecordingMap, folder: Path | st
 
 
 def _nothing(bag: Bag, mapping: RecordingMap, sampler: Sampler) -> str:
-    """Why a recording gave no transition, as far as can be told."""
+    """Explanation of why a recording gave no transition, as far as it is known."""
     topics = (mapping.joint_states, mapping.commands)
     rates = {topic: sampler.rate(topic) for topic in topics}
     there = {one.topic for one in bag.summary()}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which graph a bag is of: a recorded topic has its whole name, the graph's namespace included."""
+"""The graph that a bag is of: a recorded topic has its whole name, the graph's namespace included."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from safe_transfer_ros.topic_names import DECISIONS, RUN_CONFIG, in_bag
 
 
 class _Ending(Collection[str]):
-    """Topics of these names, in whatever namespace."""
+    """Topics of these names, in any namespace."""
 
     def __init__(self, *names: str) -> None:
         self._names = tuple(f"/{name}" for name in names)

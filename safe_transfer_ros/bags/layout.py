@@ -33,7 +33,7 @@ _TRAILING = 7  # padding that some writers leave behind the last field
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Layout:
-    """Where the numbers of a message stand.
+    """Positions of the numbers in a message.
 
     Attributes:
       size: Bytes of the message.
@@ -64,7 +64,7 @@ class Layout:
         return values[:, 0] if count is None else values
 
     def fits(self, block: Bytes) -> NDArray[np.bool_]:
-        """Which messages of a block (m, size) have this layout, shape (m,)."""
+        """Mask of the messages of a block (m, size) that have this layout, shape (m,)."""
         return np.asarray((block[:, self.fixed] == self.template).all(axis=1))
 
 

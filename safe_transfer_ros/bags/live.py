@@ -41,17 +41,17 @@ class LiveTransitions:
 
     @property
     def counts(self) -> Counts:
-        """What was found so far, but for the newest messages."""
+        """Counts so far, without the newest messages."""
         return self._builder.counts
 
     def add(self, message: bytes) -> None:
-        """Take in the next SafetyDecision, serialised."""
+        """Process the next SafetyDecision, serialised."""
         self._waiting.append(bytes(message))
         if len(self._waiting) >= _BLOCK:
             self._take_in()
 
     def flush(self) -> None:
-        """Take in what waits, so that `counts` says all."""
+        """Process the pending messages, so that `counts` is complete."""
         self._take_in()
 
     def close(self) -> Transitions:

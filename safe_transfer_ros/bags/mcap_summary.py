@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the summary behind the data of an MCAP file says: every definition once more, where chunks begin, how many
+"""The summary behind the data of an MCAP file: every definition once more, where chunks begin, how many
 messages there are. https://mcap.dev/spec.
 """
 
@@ -26,7 +26,7 @@ _END = _FOOTER.size + len(MCAP0_MAGIC)
 
 @dataclass(kw_only=True)
 class Summary:
-    """What stands in it; empty where a file has none, or a damaged one.
+    """Content of a summary; empty where a file has none, or a damaged one.
 
     Attributes:
       schemas: Message types by id.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Message types from the definitions that stand in a bag, refused where decoding them would take for ever.
+"""Message types from the definitions in a bag, refused where decoding them would not end.
 
 rosbags makes a Python function of each type: one line a field, and one an element of a fixed array. What a stranger's
 definition may cost is therefore counted before anything is made of it.
@@ -20,7 +20,7 @@ from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bounds import DEFINITION_BYTES, DEFINITION_DEPTH, DEFINITION_FIELDS
 
 _NUMBERS = frozenset("bool byte char int8 uint8 int16 uint16 int32 uint32 int64 uint64 float32 float64".split())
-# What the parser lets out besides its own errors, for a text that is no definition.
+# What the parser lets out besides its own errors, for a text that is not a definition.
 _NOT_PARSED = (TypesysError, UnicodeDecodeError, ValueError, KeyError, IndexError, TypeError, AttributeError)
 _NOT_PARSED += (RecursionError, OverflowError, MemoryError, AssertionError, SyntaxError)  # type: ignore[assignment]
 

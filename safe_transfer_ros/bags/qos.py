@@ -52,7 +52,7 @@ class OfferedQos:
         )
 
     def as_metadata(self) -> dict[str, Any]:
-        """The mapping that stands in metadata.yaml under ``offered_qos_profiles``."""
+        """Mapping for metadata.yaml under ``offered_qos_profiles``."""
         return {
             "history": self.history,
             "depth": self.depth,

@@ -71,7 +71,7 @@ class Topic(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Some of a topic's messages.
+    """A batch of a topic's messages.
 
     Attributes:
       topic: The topic.
@@ -111,7 +111,7 @@ class Bag:
         self._by_topic: dict[str, int] | None = None  # the same, by the last summary
 
     def losses(self) -> list[str]:
-        """What of the recording is known to be lost, a line each; complete once a reading has come to its end.
+        """Known losses of the recording, one line each; complete after a full reading.
 
         Its own files and counts are held against each other: what metadata.yaml names and is not there, what a
         file's closing records count and its chunks do not give, what was lost before the recording was repaired.
@@ -190,7 +190,7 @@ class Bag:
                 yield topic, decode(raw.data), raw.log_time_ns
 
     def described(self) -> Iterator[tuple[Channel, Schema | None, RawMessage]]:
-        """Serialised messages with all that the file says of their topic; for copying a bag."""
+        """Serialised messages with the file's description of their topic; for copying a bag."""
         for contents, chunk, _ in self._walk():
             for raw in chunk:
                 channel = contents.channels[raw.channel]

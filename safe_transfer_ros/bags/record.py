@@ -275,7 +275,7 @@ class BagWriter:
         return counts
 
     def _extent(self) -> dict[str, Any]:
-        """What metadata.yaml says of the file in hand."""
+        """Description of the current file in metadata.yaml."""
         total = sum(self._file.message_counts.values())
         return {
             "path": self.path.name,
@@ -336,7 +336,7 @@ def _compressor(compression: str) -> Callable[[bytes], bytes] | None:
 
 
 class _Dumper(_BaseDumper):
-    """YAML without anchors: the same extent stands twice, and other readers need not know aliases."""
+    """YAML without anchors: the same extent is written twice, and other readers need not know aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands where in somebody else's recording: a YAML file that a person writes, checked entry by entry.
+"""Mapping of the topics and fields of another stack's recording: a hand-written YAML file, checked by entry.
 
 joint_states: /arm/joint_states        # sensor_msgs/msg/JointState, or anything with name, position, velocity
 commands: /arm/effort_command          # std_msgs/msg/Float64MultiArray, or any array of numbers
@@ -30,7 +30,7 @@ SAFETY_FUNCTIONS = ("joint_speed_above", "joint_angle_beyond")
 
 @dataclass(frozen=True, kw_only=True)
 class RecordingMap:
-    """What stands where in a recording; see the module."""
+    """Mapping of the topics and fields of a recording; see the module."""
 
     joint_states: str
     commands: str

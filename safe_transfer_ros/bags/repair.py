@@ -21,7 +21,7 @@ from safe_transfer_ros.untrusted import UntrustedError, load_yaml, printable
 
 @dataclass(frozen=True, kw_only=True)
 class Repaired:
-    """What came of it.
+    """Result of a repair.
 
     Attributes:
       messages: Messages that are in the new bag.
@@ -87,7 +87,7 @@ def _copy(bag: Bag, writer: BagWriter, undefined: Counter[str]) -> None:
 
 
 def _offered_qos(channel: Channel) -> list[Mapping[str, Any]]:
-    """As the source has it; none where that cannot be read: players then offer the default."""
+    """QoS of the source; none where it cannot be read: players then offer the default."""
     try:
         profiles = load_yaml(channel.metadata.get("offered_qos_profiles") or "[]", "offered_qos_profiles")
     except UntrustedError:

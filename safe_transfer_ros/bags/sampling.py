@@ -28,7 +28,7 @@ _STALE = 1.5  # periods after which a joint state or a command no longer counts
 
 
 class Sampler:
-    """Holds what has come of both topics and gives the decisions whose time is past.
+    """Sampler of decisions from the messages of both topics, at a fixed rate.
 
     Args:
       mapping: What stands where.
@@ -41,7 +41,7 @@ class Sampler:
     """
 
     def __init__(self, mapping: RecordingMap, task: TorqueTask | None) -> None:
-        """Nothing has come yet."""
+        """Start before the first message."""
         self._mapping, self._task = mapping, task
         self._order = JointOrder(mapping.joints)
         self._period = 1e9 / mapping.rate
@@ -61,7 +61,7 @@ class Sampler:
         self._before: int | None = None  # tick of the row before
 
     def restart(self) -> NDArray[Any]:
-        """The clock has jumped: what is left of the stretch before; what comes now begins another."""
+        """Finish the stretch before a jump of the clock and begin another."""
         rows = self.rows(final=True)
         if self._step:
             self._episode, self._step = self._episode + 1, 0
@@ -69,7 +69,7 @@ class Sampler:
         return rows
 
     def states(self, times: NDArray[np.int64], names: list[str], position: Array, velocity: Array) -> None:
-        """Take in joint states of one layout, shape (m, names)."""
+        """Process joint states of one layout, shape (m, names)."""
         try:
             if len(names) > JOINTS:
                 raise JointOrderError(f"more than {JOINTS} joint names")
@@ -88,7 +88,7 @@ class Sampler:
         self._state = np.concatenate([self._state, np.hstack([position[:, indices], velocity[:, indices]])])
 
     def commands(self, times: NDArray[np.int64], command: Array) -> None:
-        """Take in commands of one layout, shape (m, joints)."""
+        """Process commands of one layout, shape (m, joints)."""
         if command.ndim != 2 or command.shape[1] != len(self._mapping.joints):
             got = command.shape[1] if command.ndim == 2 else 1
             self.commands_left_out += len(times)
@@ -105,7 +105,7 @@ class Sampler:
         span[1] += len(times) - 1
 
     def rate(self, topic: str) -> float:
-        """Usable messages a second of one of the two topics; NaN where fewer than two came."""
+        """Usable messages per second of one of the two topics; NaN where fewer than two came."""
         nanoseconds, count = self._spans[topic]
         return 1e9 * count / nanoseconds if nanoseconds > 0 else float("nan")
 

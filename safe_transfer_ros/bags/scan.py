@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads an MCAP file front to back and gives what is whole, whatever happened to its end.
+"""Reader of an MCAP file, front to back, that gives what is whole even if the end is damaged.
 
 A recording that was cut off has no summary, so none is needed: records are walked in the order they were
 written. Where there is one, it says what the file held: definitions that were in a damaged chunk, the place where
@@ -47,7 +47,7 @@ class RawMessage(NamedTuple):
 
 @dataclass(kw_only=True)
 class Damage:
-    """What could not be read of one file.
+    """Unreadable parts of one file.
 
     Attributes:
       path: The file.
@@ -71,7 +71,7 @@ class Damage:
 
     @property
     def whole(self) -> bool:
-        """Nothing is missing."""
+        """Whether nothing is missing."""
         return self.indexed and not (self.missing or self.bytes_lost or self.messages_lost)
 
     def describe(self) -> str:
@@ -119,7 +119,7 @@ def scan(
       The messages of a chunk.
 
     Raises:
-      BagError: if the file cannot be opened, is no MCAP file, or uses a compression not installed here.
+      BagError: if the file cannot be opened, is not an MCAP file, or uses a compression not installed here.
     """
     try:
         file = open(path, "rb")  # a regular file: see `folder`

@@ -31,7 +31,7 @@ def scan_sqlite(
     the rows, not of their times: a clock that was set back must not lay what came after over what came before.
 
     Raises:
-      BagError: if the file cannot be opened or is no rosbag2 database.
+      BagError: if the file cannot be opened or is not a rosbag2 database.
     """
     try:
         with path.open("rb") as file:  # a regular file: see `folder`
@@ -119,7 +119,7 @@ def _topics(database: sqlite3.Connection, contents: Contents, path: Path) -> dic
     query = "SELECT id, name, type, serialization_format FROM topics LIMIT ?"
     for topic_id, name, type_name, encoding in database.execute(query, (TOPICS,)):
         if type(topic_id) is not int or not all(isinstance(value, str) for value in (name, type_name, encoding)):
-            raise BagError(f"{path}: a topic's id is no number, or its name, type or format no text")
+            raise BagError(f"{path}: a topic's id is not a number, or its name, type or format is not text")
         language, text = described.get(type_name) or ("ros2msg", _definition(type_name))
         if text:
             contents.schemas[topic_id] = Schema(id=topic_id, data=text.encode(), encoding=language, name=type_name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Transitions on disk: one .npy file a column, written as they come, read as memory maps.
+"""Transitions on disk: one .npy file per column, written as they come, read as memory maps.
 
 A folder of columns is opened in constant time and memory however long the recording was, and by any program that
 knows numpy's format. Without its about.json a folder was not finished, and is refused.

@@ -39,7 +39,7 @@ _COPIED += ("stddev", "torque_limit", "risk", "policy_version", "critic")  # typ
 
 @dataclass(kw_only=True)
 class Counts:
-    """What was found in a stream of decisions, and why some of it made no transition.
+    """Counts of a stream of decisions, with the reasons why some made no transition.
 
     Attributes:
       decisions: Decisions read.
@@ -52,13 +52,13 @@ class Counts:
       missing: Steps missing there, and before the first step that was recorded of an episode.
       duplicated: Decisions that came twice.
       out_of_order: Decisions that came after a later one of their episode; left out.
-      clock_jumps: Steps in order whose stamps are not about a control period apart; in somebody else's recording,
+      clock_jumps: Steps in order whose stamps are not about a control period apart; in another stack's recording,
         jumps of its clock, either way.
       interrupted: Steps between which something was refused or stopped.
       policy_changes: Steps of one episode under two policies.
       not_finite: Steps with NaN or infinity in them.
       unfinished: Episodes without a last decision.
-      unusable_states: Joint states, of somebody else's recording, left out: other joints, or numbers missing.
+      unusable_states: Joint states, of another stack's recording, left out: other joints, or numbers missing.
       unusable_commands: Commands left out there: another number of values.
     """
 
@@ -97,7 +97,7 @@ class Counts:
 
 
 class Judge(Protocol):
-    """What a step led to: a Task, or the safety function of somebody else's recording."""
+    """Judge of a step's outcome: a Task, or the safety function of another stack's recording."""
 
     def outcome_of_steps(self, before: Seen, after: Seen, action: Array) -> Outcome:
         """See `RobotTask.outcome_of_steps`."""
@@ -161,7 +161,7 @@ class TransitionBuilder:
         return transitions
 
     def finish(self) -> None:
-        """No more decisions come: an episode in hand stays unfinished."""
+        """End the stream; an episode under way stays unfinished."""
         if self._last is not None and not self._last["last"][0]:
             self.counts.unfinished += 1
         self._last = None
@@ -242,7 +242,7 @@ def _seen(rows: NDArray[Any]) -> Seen:
 
 
 def _borders(steps: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where an episode begins, shape (m - 1,). An episode that is begun again later is another one."""
+    """Mask of episode starts, shape (m - 1,). An episode that is begun again later is another one."""
     again = (steps["step"][1:] == 0) & (steps["stamp_ns"][1:] > steps["stamp_ns"][:-1]) & (steps["step"][:-1] > 0)
     return np.asarray(~_same(steps, "iteration", "episode") | again)
 
@@ -278,7 +278,7 @@ def transition_builder(graph: TaskInGraph, first_chain: int = 0) -> TransitionBu
 
 
 def about_task(graph: TaskInGraph) -> dict[str, Any]:
-    """What a folder of transitions says of its task; "action_bound" is null where actions are torques."""
+    """Description of the task in a folder of transitions; "action_bound" is null where actions are torques."""
     task = graph.task
     return {
         "task": task.name,
@@ -328,7 +328,7 @@ def write_transitions(bags: Iterable[Bag], graph: TaskInGraph, folder: Path | st
                 writer.add(builder.add(rows))
             builder.finish()
             if builder.counts.decisions == 0:
-                raise BagError(f"{bag.path} holds no /{DECISIONS}: give a --mapping to read somebody else's recording")
+                raise BagError(f"{bag.path} holds no /{DECISIONS}: give a --mapping to read another stack's recording")
             chain = builder.chain + 1
             total.add(builder.counts)
             sources.append({"bag": str(bag.path), "counts": dataclasses.asdict(builder.counts), "damage": bag.losses()})

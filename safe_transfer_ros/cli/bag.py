@@ -12,31 +12,37 @@ from safe_transfer_ros.untrusted import printable
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand and its own subcommands."""
-    parser = subparsers.add_parser("bag", help="look into a recording, mend it, make transitions of it")
+    parser = subparsers.add_parser("bag", help="inspect a recording, repair it, convert it to transitions")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    info = actions.add_parser("info", help="topics, types, counts and times")
+    info = actions.add_parser("info", help="list topics, types, counts and times")
     check = actions.add_parser(
-        "check", help="the same, and what is missing: messages, steps, joint states, the end; status 1 if anything is"
+        "check",
+        help="list the same and report missing messages, steps, joint states or end; status 1 if anything is missing",
     )
-    mend = actions.add_parser(
-        "repair", help="a new, whole bag of what can be read of a damaged one; status 1 if something is lost"
+    repair_ = actions.add_parser(
+        "repair", help="write a new bag with what can be read of a damaged one; status 1 if something is lost"
     )
     transitions = actions.add_parser(
         "to-transitions",
-        help="(s, a, r, c, s') as memory-mapped arrays, for training; status 1 if something of the recording is lost",
+        help="write (s, a, r, c, s') as memory-mapped arrays for training; status 1 on known losses",
     )
-    for action, what in ((info, _info), (check, _info), (mend, _repair)):
+    for action, what in ((info, _info), (check, _info), (repair_, _repair)):
         action.add_argument("path", type=Path, metavar="BAG", help="bag folder, .mcap or .db3 file")
         action.set_defaults(run=what)
-    mend.add_argument("out", type=Path, metavar="OUT", help="folder of the new bag")
+    repair_.add_argument("out", type=Path, metavar="OUT", help="folder of the new bag")
     transitions.add_argument("paths", type=Path, nargs="+", metavar="BAG", help="bag folders, .mcap or .db3 files")
     transitions.add_argument("--out", type=Path, required=True, help="folder to create")
     transitions.add_argument("--task", default="pr2_cup_swirl", help="the task it was recorded with (pr2_cup_swirl)")
     transitions.add_argument(
-        "--mapping", type=Path, metavar="YAML", help="what stands where in somebody else's recording: docs/critics.md"
+        "--mapping",
+        type=Path,
+        metavar="YAML",
+        help="topics and fields of a recording from another stack: docs/critics.md",
     )
     transitions.set_defaults(run=_transitions)
-    export = actions.add_parser("export-minari", help="transitions as a Minari dataset, for other offline-RL libraries")
+    export = actions.add_parser(
+        "export-minari", help="write transitions as a Minari dataset, for other offline-RL libraries"
+    )
     export.add_argument("path", type=Path, metavar="TRANSITIONS", help="folder of to-transitions")
     export.add_argument("--out", type=Path, required=True, help="folder to create")
     export.set_defaults(run=_export)

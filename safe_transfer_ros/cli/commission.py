@@ -36,9 +36,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "commission",
-        help="before a first run on a real arm: check names, limits, gravity, stops, latency, signs; write a report",
+        help="check a real arm before its first run (names, limits, gravity, stops, latency, signs) and write a report",
         description="Steps: " + ", ".join(STEPS) + ". Each motion waits for a yes; Ctrl-C stops the arm at any time. "
-        "robot:=hardware asks for the report that this writes.",
+        "robot:=hardware requires this report.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=arguments_text(),
     )
@@ -48,7 +48,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--step",
         action="append",
         choices=tuple(STEPS),
-        help="this step alone, to find a fault: such a report never passes",
+        help="run this step only, to find a fault; such a report never passes",
     )
     parser.set_defaults(run=run)
 
@@ -62,7 +62,7 @@ class Terminal:
 
     def confirm(self, text: str) -> bool:
         """Ask until the answer is a yes or a no; no terminal is a no."""
-        question = f"  {printable_lines(text)}\n  Is the cell clear? Type yes to go on, no to end: "
+        question = f"  {printable_lines(text)}\n  Is the cell clear? Type yes to continue, no to end: "
         while True:
             try:
                 with self._interrupts.at_once():
@@ -71,7 +71,7 @@ class Terminal:
                 return False
             if answer in ANSWERS:
                 return ANSWERS[answer]
-            question = "  That is neither yes nor no. Is the cell clear? Type yes to go on, no to end: "
+            question = "  That is neither yes nor no. Is the cell clear? Type yes to continue, no to end: "
 
     def tell(self, text: str) -> None:
         """Ask for something to be done now."""

@@ -14,9 +14,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     text = (
         "print a robot description without <safety_controller>: with it, a controller of ros2_control that is "
-        "deactivated may hold a torque for ever (docs/hardware.md)"
+        "deactivated may hold a torque indefinitely (docs/hardware.md)"
     )
-    parser = subparsers.add_parser("controller-urdf", help="a robot description fit for a real arm", description=text)
+    parser = subparsers.add_parser(
+        "controller-urdf", help="remove <safety_controller> from a robot description, for a real arm", description=text
+    )
     parser.add_argument("urdf", metavar="FILE", help="URDF, xacro expanded; - reads standard input")
     parser.set_defaults(run=run)
 

@@ -10,17 +10,19 @@ from pathlib import Path
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    parser = subparsers.add_parser("critic-study", help="safety critics as gates, with and without the adaptive limit")
+    parser = subparsers.add_parser(
+        "critic-study", help="compare safety critics as gates, with and without the adaptive limit"
+    )
     parser.add_argument("--seeds", type=int, default=5, help="seeds per method (5)")
     parser.add_argument("--iterations", type=int, help="iterations per run, five episodes each (15)")
     parser.add_argument("--only", default="", metavar="TEXT", help="only methods with this text in their names")
-    parser.add_argument("--table-only", action="store_true", help="only what is finished; compute nothing")
+    parser.add_argument("--table-only", action="store_true", help="report finished runs only; compute nothing")
     parser.add_argument("--out", type=Path, default=Path("runs/critic_study"), help="folder (runs/critic_study)")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what is missing, then write critic_study.csv and critic_study.png and print the table.
+    """Compute the missing runs, then write critic_study.csv and critic_study.png and print the table.
 
     Raises:
       ValueError: wrong arguments, or --table-only with nothing finished.

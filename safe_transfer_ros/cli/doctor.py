@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`safe_transfer doctor`: what this machine lacks, one line each, with a mend."""
+"""`safe_transfer doctor`: what this machine lacks, one line each, with a fix."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ class Finding:
 
     verdict: str
     what: str
-    mend: str = ""
+    fix: str = ""
 
     def __str__(self) -> str:
-        return printable(f"{self.verdict:5}{self.what}" + (f": {self.mend}" if self.mend else ""))
+        return printable(f"{self.verdict:5}{self.what}" + (f": {self.fix}" if self.fix else ""))
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    text = "what this machine lacks, for simulation and for a real arm; status 1 if something must be mended"
+    text = "check this machine for simulation and for a real arm; status 1 if something must be fixed"
     parser = subparsers.add_parser("doctor", help=text, description=text)
-    parser.add_argument("--hardware", action="store_true", help="a real arm is to be driven: its needs must be met")
+    parser.add_argument("--hardware", action="store_true", help="also require what a real arm needs")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print every finding; 1 if any must be mended."""
+    """Print every finding; 1 if any must be fixed."""
     findings = list(examine(hardware=options.hardware))
     for finding in findings:
         print(finding)
@@ -56,11 +56,11 @@ def examine(*, hardware: bool) -> Iterator[Finding]:
     needed = BAD if hardware else WEAK
     yield Finding(verdict=GOOD, what=f"Python {platform.python_version()} on {platform.system()} {platform.release()}")
     yield from _packages()
-    for module, mend in (
+    for module, fix in (
         ("rclpy", "make setup, or source a ROS 2 Jazzy"),
         ("safe_transfer_msgs", "make setup, or colcon build"),
     ):
-        yield _module(module, BAD, mend)
+        yield _module(module, BAD, fix)
     yield _module(
         "controller_manager_msgs", needed, "for a real arm: sudo apt install ros-jazzy-controller-manager-msgs"
     )
@@ -74,7 +74,7 @@ def examine(*, hardware: bool) -> Iterator[Finding]:
     yield Finding(
         verdict=GOOD if free > 2e9 else BAD,
         what=f"{free / 1e9:.1f} GB free here",
-        mend="" if free > 2e9 else "a run records hundreds of MB: free some, or use another run_dir",
+        fix="" if free > 2e9 else "a run records hundreds of MB: free some, or use another run_dir",
     )
 
 
@@ -83,12 +83,12 @@ def _packages() -> Iterator[Finding]:
         try:
             yield Finding(verdict=GOOD, what=f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
-            yield Finding(verdict=BAD, what=f"{name} is not installed", mend="make setup, or pip install it")
+            yield Finding(verdict=BAD, what=f"{name} is not installed", fix="make setup, or pip install it")
 
 
-def _module(name: str, verdict: str, mend: str) -> Finding:
+def _module(name: str, verdict: str, fix: str) -> Finding:
     if importlib.util.find_spec(name) is None:
-        return Finding(verdict=verdict, what=f"{name} is not installed", mend=mend)
+        return Finding(verdict=verdict, what=f"{name} is not installed", fix=fix)
     return Finding(verdict=GOOD, what=f"{name} can be imported")
 
 
@@ -97,14 +97,14 @@ def _middleware(needed: str) -> Iterator[Finding]:
     yield Finding(
         verdict=GOOD if rmw == "rmw_fastrtps_cpp" else WEAK,
         what=f"middleware {rmw}",
-        mend="" if rmw == "rmw_fastrtps_cpp" else "tested with rmw_fastrtps_cpp only; all processes must use the same",
+        fix="" if rmw == "rmw_fastrtps_cpp" else "tested with rmw_fastrtps_cpp only; all processes must use the same",
     )
     mode = os.environ.get("RMW_FASTRTPS_PUBLICATION_MODE", "")
     if mode == "ASYNCHRONOUS":
         yield Finding(
             verdict=needed,
             what="RMW_FASTRTPS_PUBLICATION_MODE=ASYNCHRONOUS",
-            mend="up to 46 % of 1 kHz commands were lost with it: unset it",
+            fix="up to 46 % of 1 kHz commands were lost with it: unset it",
         )
     domain = os.environ.get("ROS_DOMAIN_ID", "")
     yield Finding(
@@ -115,7 +115,7 @@ def _middleware(needed: str) -> Iterator[Finding]:
     yield Finding(
         verdict=WEAK if reach else GOOD,
         what=reach or "our processes hear this machine only",
-        mend="anybody in reach can publish proposals and commands: see SROS 2" if reach else "",
+        fix="any machine in reach can publish proposals and commands: see SROS 2" if reach else "",
     )
 
 
@@ -153,7 +153,7 @@ def _discovery() -> Iterator[Finding]:
     else:
         last = (done.stderr.strip().splitlines() or ["no answer within 10 s"])[-1]
         yield Finding(
-            verdict=BAD, what=f"two participants did not find each other ({last})", mend="look at firewall and lo"
+            verdict=BAD, what=f"two participants did not find each other ({last})", fix="look at firewall and lo"
         )
 
 
@@ -163,8 +163,8 @@ def _limit(what: str, kind: int, wanted: int, word: str, verdict: str) -> Findin
     if permitted:
         return Finding(verdict=GOOD, what=f"{what} is permitted")
     value = wanted if word == "rtprio" else "unlimited"
-    mend = f"add '@realtime - {word} {value}' to /etc/security/limits.conf, join group realtime, log in again"
-    return Finding(verdict=verdict, what=f"{what} is not permitted", mend=mend)
+    fix = f"add '@realtime - {word} {value}' to /etc/security/limits.conf, join group realtime, log in again"
+    return Finding(verdict=verdict, what=f"{what} is not permitted", fix=fix)
 
 
 def _kernel(needed: str) -> Iterator[Finding]:
@@ -173,13 +173,13 @@ def _kernel(needed: str) -> Iterator[Finding]:
     yield Finding(
         verdict=GOOD if preempt else WEAK,
         what=f"kernel is {'' if preempt else 'not '}PREEMPT_RT",
-        mend="" if preempt else "a real arm at 1 kHz wants one (linux-image-rt-amd64, or Ubuntu Pro's)",
+        fix="" if preempt else "a real arm at 1 kHz needs one (linux-image-rt-amd64, or Ubuntu Pro's)",
     )
     cores = os.cpu_count() or 1
     yield Finding(
         verdict=GOOD if cores >= 4 else needed if cores < 2 else WEAK,
         what=f"{cores} processor cores",
-        mend="" if cores >= 4 else "a real arm wants four: control loop, filter, supervisor, the rest",
+        fix="" if cores >= 4 else "a real arm needs four: control loop, filter, supervisor, the rest",
     )
 
 
@@ -195,6 +195,6 @@ def _clock() -> Finding:
     stamp = time.strftime("%Y-%m-%d %H:%M:%S %Z")
     return Finding(
         verdict=WEAK,
-        what=f"nobody says that the clock is synchronised (it is {stamp} here)",
-        mend="timedatectl set-ntp true; with a robot on another machine, chrony on both",
+        what=f"no service reports that the clock is synchronised (it is {stamp} here)",
+        fix="timedatectl set-ntp true; with a robot on another machine, chrony on both",
     )

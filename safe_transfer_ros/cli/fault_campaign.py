@@ -20,9 +20,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "fault-campaign",
         help="inject faults into real processes and check the filter's promises; status 1 if one was broken",
-        description="Each fault is brought about while torque flows, watched from outside and judged: torque bounds "
-        "and rate, modes, reasons, time to safe torque, data in the bag. Writes faults.csv (a row a repeat) and "
-        "faults.md (a row a fault). Needs root for two of the faults (a network that is cut, a disk that is full).",
+        description="Each fault is injected while torque flows, and its effect is checked from outside: torque bounds "
+        "and rate, modes, reasons, time to safe torque, data in the bag. Writes faults.csv (one row per repeat) and "
+        "faults.md (one row per fault). Needs root for two of the faults (a network that is cut, a disk that is full).",
     )
     parser.add_argument("--repeats", type=int, default=20, help="repeats of each fault (default 20)")
     parser.add_argument("--faults", default="", metavar="NAME,...", help="only these; see --list")
@@ -38,14 +38,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "machine that has other work (default 0: none)",
     )
     parser.add_argument("--docs", type=Path, help="put the table between its markers in this file, too")
-    parser.add_argument("--list", action="store_true", help="only say which faults there are")
+    parser.add_argument("--list", action="store_true", help="list the faults and exit")
     parser.add_argument("--quick", action="store_true", help="one repeat of each fault")
-    parser.add_argument("--resume", action="store_true", help="go on in --out; what is done is not done again")
+    parser.add_argument("--resume", action="store_true", help="continue the campaign in --out")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run what is left of the campaign and write its table."""
+    """Run the remaining repeats of the campaign and write its table."""
     from safe_transfer_ros.faults.table import find
 
     chosen = find([name for name in options.faults.split(",") if name])
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     if repeats < 1:
         raise ValueError(f"--repeats must be at least 1, got {repeats}")
     if (options.out / campaign.CSV_NAME).exists() and not options.resume:
-        raise ValueError(f"{options.out} holds a campaign already: add --resume to go on, or choose another --out")
+        raise ValueError(f"{options.out} holds a campaign already: add --resume to continue, or choose another --out")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     claimed = domain.claim()
     console = Console()
@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
                 told(fault.name, repeats)
                 _say(console, fault.name, rows)
     except KeyboardInterrupt:
-        print(f"interrupted; what is done is kept: go on with --resume --out {options.out}", file=sys.stderr)
+        print(f"interrupted; finished repeats are kept: continue with --resume --out {options.out}", file=sys.stderr)
         raise
     finally:
         rows = campaign.read(wanted.csv)
@@ -96,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _say(console: Console, name: str, rows: list) -> None:
-    """One line a fault, and what was broken."""
+    """Print one line per fault, and the promises that were broken."""
     times = [float(row.time_to_safe_ms) for row in rows if row.time_to_safe_ms]
     worst = f"safe torque after at most {max(times):5.1f} ms" if times else ""
     kept = sum(row.kept == "yes" for row in rows)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a FilterView looks: a full screen of whatever size, or one line.
+"""Rendering of a FilterView: a full screen of any size, or one line.
 
 Every state is a word; colours only help to find it (and are told apart by colour-blind eyes: cyan, yellow, white on
 red). What an operator acts on stands first and is the last to go on a small terminal.
@@ -38,7 +38,7 @@ _PLACED = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Listening:
-    """Where we listen."""
+    """Domain and namespace that the view listens on."""
 
     domain: int
     namespace: str
@@ -102,7 +102,9 @@ class FilterScreen:
     def _waiting(self, width: int) -> list[Text]:
         lines = _wrap(Text(f"Listening on {self.listening}."), width)
         if self.view.filters:
-            lines += _wrap(Text("A filter is announced there but says nothing: starting, hung or just killed."), width)
+            lines += _wrap(
+                Text("A filter is announced there but publishes nothing: starting, hung or just killed."), width
+            )
         return lines + (_wrap(Text(self.listening.hint), width) if self.listening.hint else [])
 
     def _body(self, width: int, room: int, ascii_only: bool) -> list[Text]:
@@ -190,7 +192,7 @@ class Headline:
 
 
 def headline(view: FilterView, now: float) -> Headline:
-    """What to know first."""
+    """Most important fact, first."""
     contact = view.contact(now)
     if contact is Contact.WAITING:
         return Headline(badge="WAITING", style="bold reverse", explanation="No safety filter heard yet.")
@@ -215,13 +217,13 @@ def headline(view: FilterView, now: float) -> Headline:
     return Headline(
         badge=view.mode_name,
         style=style,
-        why=f"WHY: {view.cause or 'no cause told'}" if stopped else "",
+        why=f"WHY: {view.cause or 'no cause given'}" if stopped else "",
         explanation=". ".join(text[0].upper() + text[1:] for text in told) + ".",
     )
 
 
 def notice(request: Request | None, view: FilterView, now: float) -> Text | None:
-    """What became of the operator's request; None when there is nothing (more) to say."""
+    """Result of the operator's request; None when there is nothing (more) to say."""
     if request is None:
         return None
     name, waited = request.name.upper(), now - request.since

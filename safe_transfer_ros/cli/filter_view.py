@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator may believe about the safety filter, from what it said and how long ago.
+"""The state of the safety filter as an operator may trust it, from its messages and their age.
 
 Fed with messages and times; knows no ROS, no clock and no terminal. The filter's status is latched, so it outlives the
 filter: a mode is believed only as long as something keeps coming.
@@ -45,7 +45,7 @@ class Intervention:
 
 @dataclass(kw_only=True)
 class _Tally:
-    """How often a reason was seen, by each of the three ways it is told; none of them is sure to tell all."""
+    """Counts of a reason by each of its three sources, none of which is certain to be complete."""
 
     in_decisions: int = 0  # best effort: some may be missed
     in_status: int = 0  # stops without a decision, an operator's for one
@@ -99,7 +99,7 @@ class FilterView:
     # What arrives ----------------------------------------------------------------------------------------------------
 
     def on_status(self, message: Any, now: float) -> None:
-        """Take in a FilterStatus."""
+        """Process a FilterStatus."""
         first = self.heard is None
         self._hear(now)
         before, self.mode = self.mode, _mode(message.mode)
@@ -115,13 +115,13 @@ class FilterView:
             self._tally(Reason.LIMIT_REFUSED, None if first else now).in_status += 1
 
     def on_decision(self, message: Any, now: float) -> None:
-        """Take in a SafetyDecision."""
+        """Process a SafetyDecision."""
         self._hear(now)
         for reason in split(int(message.reasons)):
             self._tally(reason, now).in_decisions += 1
 
     def on_diagnostics(self, message: Any, now: float) -> None:
-        """Take in a DiagnosticArray; statuses of other nodes in it are none of ours."""
+        """Process a DiagnosticArray; statuses of other nodes in it are ignored."""
         ours = [status for status in message.status if _is_filter(status.name)]
         if not ours:
             return
@@ -140,7 +140,7 @@ class FilterView:
             self._believe(figures, _told(ours[0].message))
 
     def on_estimate(self, message: Any, now: float) -> None:
-        """Take in an UnsafetyEstimate. It comes from the monitor and is no sign of life of the filter."""
+        """Process an UnsafetyEstimate. It comes from the monitor and is not a sign of life of the filter."""
         self.estimate = Estimate(
             iteration=int(message.iteration),
             unsafety_rate=float(message.unsafety_rate),
@@ -151,7 +151,7 @@ class FilterView:
         )
 
     def on_filters(self, count: int, now: float) -> None:
-        """Take in how many filters the graph announces."""
+        """Process the number of filters that the graph announces."""
         if count == 0 and not self.left:
             self.ended = self.contact(now) is Contact.ALIVE
         self.filters, self.left = count, count == 0
@@ -165,7 +165,7 @@ class FilterView:
         return Contact.LOST if self.left or now - self.heard > LOST_SECONDS else Contact.ALIVE
 
     def tripped(self, now: float) -> bool:
-        """Whether a filter lives and says that it is TRIPPED."""
+        """Whether a filter is alive and reports TRIPPED."""
         return self.contact(now) is Contact.ALIVE and self.mode is Mode.TRIPPED
 
     @property
@@ -193,7 +193,7 @@ class FilterView:
         self.heard, self.left, self.ended = now, False, False
 
     def _forget(self) -> None:
-        """What another filter process counted says nothing about this one; its run may be another as well."""
+        """Forget the counts of another filter process; its run may be another as well."""
         self._tallies.clear()
         self.estimate = None
         self.figures, self.figures_at, self.warning = {}, None, ""
@@ -228,7 +228,7 @@ class FilterView:
 
 
 def _told(text: Any) -> str:
-    """A text from outside as the screen may show it: anybody may publish what looks like the filter's."""
+    """Text from outside in printable form: any node may publish what looks like the filter's."""
     return printable(str(text)[:_MOST_CHARACTERS])
 
 

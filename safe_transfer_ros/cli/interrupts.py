@@ -18,7 +18,7 @@ class Interrupts:
     """
 
     def __init__(self) -> None:
-        """Nothing is caught until the context is entered."""
+        """Prepare; nothing is caught until the context is entered."""
         self._came = self._at_once = False
         self._previous: dict[int, Any] = {}
 
@@ -42,7 +42,7 @@ class Interrupts:
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
-        """Within this, a signal raises as soon as it comes: for calls that wait, as for a person's answer."""
+        """Raise a signal as soon as it comes within the block: for calls that wait, such as for a person's answer."""
         self._at_once = True
         try:
             self.check()

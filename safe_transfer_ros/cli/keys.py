@@ -30,7 +30,7 @@ class KeyReader:
     """
 
     def __init__(self, terminal: int) -> None:
-        """Nothing is changed before the context is entered.
+        """Prepare; nothing is changed before the context is entered.
 
         Args:
           terminal: File descriptor, of standard input say.

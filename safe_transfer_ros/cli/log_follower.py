@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a node says while a run is up, from the log that its launcher keeps."""
+"""Follower of a node's output during a run, from the log that its launcher keeps."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
       arguments: Command line without the program's name; None takes the process's.
 
     Returns:
-      Exit status: 0 done, 2 bad input (one line says what and how to mend it), 130 interrupted.
+      Exit status: 0 done, 2 bad input (one line says what and how to fix it), 130 interrupted.
     """
     parser = argparse.ArgumentParser(
         prog="safe_transfer",

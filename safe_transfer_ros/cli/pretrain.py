@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`safe_transfer pretrain`: train a policy in simulation, watch it, stop it, go on with it."""
+"""`safe_transfer pretrain`: train a policy in simulation, with progress, interruption and resumption."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("task", help=f"one of: {', '.join(_known_tasks())}")
     parser.add_argument("--out", type=Path, help="run directory (default: runs/pretrain-<task>-seed<seed>)")
     parser.add_argument("--batches", type=int, default=300, help="batches in total, earlier ones included (300)")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in the directory")
+    parser.add_argument("--resume", action="store_true", help="continue the run in the directory")
     parser.add_argument("--checkpoint-every", type=int, default=5, metavar="N", help="batches (5)")
     parser.add_argument("--threads", type=int, help="physics threads (all cores); does not change the numbers")
     for field in dataclasses.fields(PretrainSettings):
@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
             training.checkpoint()
             print(
                 f"stopped after batch {training.progress.batches} of {options.batches}; "
-                f"go on with: safe_transfer pretrain {task.name} "
+                f"continue with: safe_transfer pretrain {task.name} "
                 f"--out {folder} --batches {options.batches} --resume",
                 file=sys.stderr,
             )
@@ -150,7 +150,7 @@ class _Display:
         self._progress.stop()
 
     def show(self, record: BatchRecord) -> None:
-        """Take in a batch."""
+        """Show a batch."""
         self._shown += 1
         elapsed = time.monotonic() - self._began
         numbers = (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The progress line of a run, read from its iterations.csv: what a run says of itself is what it has written."""
+"""The progress line of a run, read from its iterations.csv."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class RunProgress:
     """
 
     def __init__(self, csv: Path, iterations: int, d_safe: float, *, done: int = 0) -> None:
-        """Nothing is shown until the context is entered; `done` iterations of an earlier session count as seen."""
+        """Prepare; nothing is shown until the context is entered. `done` iterations of an earlier session count."""
         self._csv, self._iterations, self._d_safe = csv, iterations, d_safe
         self._console = Console()
         self._progress = progress_bar(self._console)
@@ -36,11 +36,11 @@ class RunProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Leave the bar as it stands."""
+        """Leave the bar as it is."""
         self._progress.stop()
 
     def update(self) -> None:
-        """Take in iterations finished since the last call."""
+        """Show the iterations finished since the last call."""
         size = self._csv.stat().st_size if self._csv.exists() else 0
         if size == self._size:
             return
@@ -57,5 +57,5 @@ class RunProgress:
         self.done = len(records)
 
     def say(self, text: str) -> None:
-        """A line above the bar, of a process that was told things from outside: nothing in it steers the terminal."""
+        """Print a line above the bar, without control characters from outside."""
         self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)

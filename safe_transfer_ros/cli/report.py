@@ -13,9 +13,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "report",
-        help="write report.html of a run; from a bag, recompute every number first",
-        description="Write report.html with its plots. Given a run directory, from what is in it. Given a "
-        "bag, everything is recomputed from the bag alone, written to <bag>-report/ beside it, and compared "
+        help="write report.html of a run; given a bag, recompute every number first",
+        description="Write report.html with its plots. Given a run directory, use the files in it. Given a "
+        "bag, recompute everything from the bag alone, write it to <bag>-report/ beside the bag, and compare it "
         "with the run's own iterations.csv where there is one.",
     )
     parser.add_argument("path", type=Path, metavar="RUN_DIR_OR_BAG", help="run directory, bag folder or .mcap file")
@@ -25,7 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the report and say where it is."""
+    """Write the report and print its path."""
     # matplotlib takes a second to import: only who asks for a report pays for it.
     from safe_transfer_ros.record.iteration import read
     from safe_transfer_ros.reporting.report import write

@@ -19,22 +19,20 @@ _QUICK_SEEDS, _QUICK_ITERATIONS = 2, 6
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    parser = subparsers.add_parser("reproduce", help="the experiments behind PSPT's figures, in simulation")
+    parser = subparsers.add_parser("reproduce", help="reproduce the experiments behind PSPT's figures, in simulation")
     parser.add_argument("figure", help=f"one of: {', '.join(EXPERIMENTS)}, all")
     parser.add_argument("--seeds", type=int, help="seeds per method (the paper's number)")
     parser.add_argument("--iterations", type=int, help="iterations per run (the figure's own number)")
     parser.add_argument("--jobs", type=int, help="processes (all cores); does not change the numbers")
-    parser.add_argument("--ray", metavar="ADDRESS", help="work on a Ray cluster instead: auto, local or host:port")
-    parser.add_argument("--quick", action="store_true", help="two seeds, six iterations: does it work at all?")
-    parser.add_argument(
-        "--fresh", action="store_true", help="compute runs again that an earlier state of the code made"
-    )
+    parser.add_argument("--ray", metavar="ADDRESS", help="run on a Ray cluster instead: auto, local or host:port")
+    parser.add_argument("--quick", action="store_true", help="short trial: two seeds, six iterations")
+    parser.add_argument("--fresh", action="store_true", help="repeat runs made by an earlier version of the code")
     parser.add_argument("--out", type=Path, default=Path("runs/reproduce"), help="folder (runs/reproduce)")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what is missing, then write CSV, picture and table of each figure.
+    """Compute the missing runs, then write CSV, picture and table of each figure.
 
     Raises:
       ValueError: wrong arguments; the message says what to do.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`safe_transfer up` and `safe_transfer run`: bring a graph up, show how it goes, write the report."""
+"""`safe_transfer up` and `safe_transfer run`: run a graph, show its progress, write the report."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add both subcommands."""
     run = subparsers.add_parser(
         "run",
-        help="the main job: fine-tune with the adaptive limit, then with a fixed one, and report both side by side",
+        help="fine-tune with the adaptive limit, then with a fixed limit, and report both",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=arguments_text(),
     )
@@ -51,11 +51,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     run.set_defaults(run=run_and_compare)
     up = subparsers.add_parser(
         "up",
-        help="bring one graph up as `ros2 launch` would, until it is done or Ctrl-C",
+        help="run one graph as `ros2 launch` would, until it is done or Ctrl-C",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=arguments_text(),
     )
-    up.add_argument("--no-report", action="store_true", help="only run; `safe_transfer report RUN` writes it later")
+    up.add_argument(
+        "--no-report", action="store_true", help="do not write the report; `safe_transfer report RUN` writes it later"
+    )
     up.set_defaults(run=bring_up)
     for parser in (run, up):
         parser.add_argument("graph", help=f"one of: {', '.join(GRAPHS.names())}")
@@ -129,7 +131,7 @@ def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
             f"interrupted after {progress.done} of {iterations} iterations; what was recorded is kept", file=sys.stderr
         )
     if exit_code and progress.done:
-        print(f"to go on: safe_transfer up {graph.name} resume:={plan.run_dir}", file=sys.stderr)
+        print(f"to continue: safe_transfer up {graph.name} resume:={plan.run_dir}", file=sys.stderr)
     return exit_code, plan.run_dir
 
 
@@ -185,9 +187,10 @@ def parse_arguments(arguments: list[str]) -> dict[str, str]:
 
 
 def arguments_text() -> str:
-    """What launch arguments there are, for --help."""
+    """Table of the launch arguments, for --help."""
     lines = ["launch arguments (key:=value; node.parameter:=value sets any other parameter); panda_push: task:= too"]
+    width = max(len(argument.name) for argument in ARGUMENTS) + 2
     for argument in ARGUMENTS:
         choices = f" [{'|'.join(argument.choices)}]" if argument.choices else ""
-        lines.append(f"  {argument.name:14}{argument.explained()}{choices}")
+        lines.append(f"  {argument.name:{width}}{argument.explained()}{choices}")
     return "\n".join(lines)

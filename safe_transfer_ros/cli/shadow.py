@@ -17,20 +17,21 @@ from safe_transfer_ros.untrusted import printable
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add both subcommands."""
     report = subparsers.add_parser(
-        "shadow-report", help="what a candidate critic would have refused, how often rightly"
+        "shadow-report",
+        help="evaluate a candidate critic on recordings: what it would have refused, and how often rightly",
     )
     report.add_argument("bags", type=Path, nargs="+", metavar="BAG", help="recordings, or one folder of transitions")
     report.add_argument("--candidate", type=Path, required=True, metavar="CRITIC")
-    report.add_argument("--active", type=Path, metavar="CRITIC", help="the critic in use; none: it is the first")
+    report.add_argument("--active", type=Path, metavar="CRITIC", help="the active critic; omit if there is none yet")
     report.add_argument("--horizon", type=int, help="steps within which a failure counts (what the candidate can see)")
     report.add_argument("--task", default="pr2_cup_swirl")
     report.add_argument("--out", type=Path, default=Path("shadow_report.json"), help="report (shadow_report.json)")
     report.set_defaults(run=_report)
-    promote = subparsers.add_parser("promote", help="put a candidate critic in the place of the active one")
+    promote = subparsers.add_parser("promote", help="replace the active critic by a candidate")
     promote.add_argument("candidate", type=Path)
     promote.add_argument("active", type=Path, help="the file the filter was started with; read again between episodes")
     promote.add_argument("--report", type=Path, required=True, help="the candidate's shadow report")
-    promote.add_argument("--force", metavar="WHY", help="promote in spite of the report; the reason is recorded")
+    promote.add_argument("--force", metavar="WHY", help="promote despite the report; the reason is recorded")
     promote.set_defaults(run=_promote)
 
 

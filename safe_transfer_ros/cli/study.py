@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What commands that do many runs share: what is finished is kept, the rest is done by workers under one bar."""
+"""Shared part of commands with many runs: finished runs are kept, the rest is done by workers under one bar."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def complete(
 
 
 def _finished(wanted: Sequence[Run], store: RunStore[Run], *, fresh: bool) -> dict[Run, Curves[Run]]:
-    """What the store has; says so if other code made it."""
+    """Finished runs of the store; prints a note if other code made them."""
     found = {run: curves for run in wanted if (curves := store.load(run)) is not None}
     other = [run for run, curves in found.items() if not curves.same_code]
     if other and not fresh:
@@ -133,6 +133,6 @@ class _Display(Generic[Run]):
             return 0
 
     def _forget(self) -> None:
-        """Remove what runs at work told, and what those of a killed process left."""
+        """Remove the progress files of running and of killed processes."""
         for file in self._store.folder.glob("*.progress") if self._store is not None else ():
             file.unlink(missing_ok=True)

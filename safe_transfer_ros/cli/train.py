@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`safe_transfer train`: learn a task under a constraint on failures, by CSC or by what it is compared with."""
+"""`safe_transfer train`: learn a task under a constraint on failures, with CSC or a baseline."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from safe_transfer_ros.transfer.constrained.method import METHODS, LearnerSettin
 
 _EPILOG = """\
 examples:
-  safe_transfer train csc panda_push_boundary --quick             does it work at all? a minute or two
-  safe_transfer train all panda_push_boundary --seeds 3           CSC and its comparisons, table and picture
-  safe_transfer train csc panda_push_topple --chi 0.02 0.05 0.2   accepted failures varied, in one picture
+  safe_transfer train csc panda_push_boundary --quick             a short trial, one to two minutes
+  safe_transfer train all panda_push_boundary --seeds 3           CSC and its baselines, table and plot
+  safe_transfer train csc panda_push_topple --chi 0.02 0.05 0.2   several accepted failure rates in one plot
 
-In the folder of --out afterwards:
-  <task>.csv          every epoch of every run: return, failures an episode, cumulative failures, success, time
-  <task>_summary.csv  a line a method: means over seeds with 95 % bootstrap intervals
+Files written to --out:
+  <task>.csv          every epoch of every run: return, failures per episode, cumulative failures, success, time
+  <task>_summary.csv  one line per method: means over seeds with 95 % bootstrap intervals
   <task>.png          the curves
   <task>_<method>[_chi<X>][_eta<X>][_alpha<X>]_seed<N>.safetensors
-                      the learned policies; `safe_transfer up panda_push policy:=FILE` takes them
+                      the trained policies, for `safe_transfer up panda_push policy:=FILE`
   cache/              finished runs, under the hash of their settings
 
-Stopped, by Ctrl-C, kill -9 or a power loss: give the same command again. Finished runs are kept, those that were
-under way begin anew with the same seed and so give the same numbers.
-A failure counts when it happens in training: cumulative failures are what learning cost.
+After an interruption (Ctrl-C, kill -9, power loss) repeat the same command. Finished runs are kept; unfinished runs
+start again with the same seed and give the same numbers.
+Failures are counted during training: cumulative failures are the cost of learning.
 """
 
 
@@ -36,7 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "train",
-        help="learn under a constraint on failures: CSC and its comparisons",
+        help="train under a constraint on failures: CSC and its baselines",
         description=_description(),
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -45,36 +45,52 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("task", metavar="TASK", help="one of: " + ", ".join(available()))
     parser.add_argument("--seeds", type=int, metavar="N", help="seeds per method (3)")
     parser.add_argument("--first-seed", type=int, default=0, metavar="N", help="the first of them (0)")
-    parser.add_argument("--epochs", type=int, metavar="N", help="epochs a run (40)")
-    parser.add_argument("--episodes", type=int, metavar="N", help="episodes an epoch (20)")
+    parser.add_argument("--epochs", type=int, metavar="N", help="epochs per run (40)")
+    parser.add_argument("--episodes", type=int, metavar="N", help="episodes per epoch (20)")
     parser.add_argument(
-        "--chi", type=float, nargs="+", metavar="X", help="failures an episode that are accepted (0.05); several: each"
+        "--chi",
+        type=float,
+        nargs="+",
+        metavar="X",
+        help="accepted failures per episode (0.05); several values: each is run",
     )
     parser.add_argument(
-        "--eta", type=float, nargs="+", metavar="X", help="how fast the multiplier follows them (0.2); several: each"
+        "--eta",
+        type=float,
+        nargs="+",
+        metavar="X",
+        help="learning rate of the multiplier (0.2); several values: each is run",
     )
     parser.add_argument(
-        "--alpha", type=float, nargs="+", metavar="X", help="weight of CSC's conservative term (0.05); several: each"
+        "--alpha",
+        type=float,
+        nargs="+",
+        metavar="X",
+        help="weight of CSC's conservative term (0.05); several values: each is run",
     )
     parser.add_argument(
         "--own-target", action="store_true", help="CSC's critic as published: its over-estimate is its own target"
     )
     parser.add_argument(
-        "--seed-tuples", type=int, default=0, metavar="N", help="labelled transitions given to a critic beforehand (0)"
+        "--seed-tuples",
+        type=int,
+        default=0,
+        metavar="N",
+        help="labelled transitions given to the critic before training (0)",
     )
     parser.add_argument(
-        "--warm-start", action="store_true", help="begin with the imitation of a rule (panda_push_obstacle)"
+        "--warm-start", action="store_true", help="start from a policy that imitates a rule (panda_push_obstacle)"
     )
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (all cores); does not change the numbers")
     parser.add_argument("--quick", action="store_true", help="one seed, three epochs of eight episodes")
-    parser.add_argument("--fresh", action="store_true", help="repeat runs that an earlier state of the code made")
-    parser.add_argument("--table-only", action="store_true", help="only what is finished; learn nothing")
+    parser.add_argument("--fresh", action="store_true", help="repeat runs made by an earlier version of the code")
+    parser.add_argument("--table-only", action="store_true", help="report finished runs only; train nothing")
     parser.add_argument("--out", type=Path, default=Path("runs/train"), help="folder (runs/train)")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what is missing, then write tables and picture.
+    """Compute the missing runs, then write tables and picture.
 
     Raises:
       ValueError: wrong arguments; the message says what to do.
@@ -133,15 +149,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _description() -> str:
-    """What there is to learn and how, that of other packages included."""
+    """Methods and tasks, for --help; those of other packages included."""
     width = max(len(name) for name in METHODS)
     return "\n".join(
         (
-            "Learn a task from nothing, with as few failures as possible.",
+            "Train a policy from scratch with as few failures as possible.",
             "",
-            "METHOD, all through one loop and counted alike:",
+            "METHOD; all use the same training loop and the same failure count:",
             *(f"  {name:{width}}  {method.description or method.label}" for name, method in METHODS.items()),
-            f"  {'all':{width}}  each of them, for a comparison",
+            f"  {'all':{width}}  every method, for comparison",
             "",
             f"TASK: {', '.join(available())}",
         )

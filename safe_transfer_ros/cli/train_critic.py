@@ -17,11 +17,13 @@ NOT_CERTIFIED = 1
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    parser = subparsers.add_parser("train-critic", help="a safety critic from recordings, offline")
+    parser = subparsers.add_parser("train-critic", help="train a safety critic from recordings, offline")
     parser.add_argument(
         "--bags", type=Path, nargs="+", required=True, metavar="PATH", help="recordings, or folders of transitions"
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder; training goes on where it was stopped")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="output folder; an interrupted training continues in it"
+    )
     parser.add_argument("--conservative", action="store_true", help="CSC instead of SQRL")
     parser.add_argument("--alpha", type=float, default=0.5, help="weight of CSC's conservative term (0.5)")
     parser.add_argument("--gamma", type=float, default=0.7, help="gamma_safe: how far ahead it sees (0.7)")
@@ -125,7 +127,7 @@ class _Display:
         self._progress.stop()
 
     def show(self, check: Any) -> None:
-        """One look."""
+        """Show one check."""
         numbers = f"held-out error {check.brier:.4f}{' *' if check.best else ''}"
         self._progress.update(self._bar, completed=check.updates, numbers=numbers)
         if not self._console.is_terminal:

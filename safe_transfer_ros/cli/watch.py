@@ -40,22 +40,22 @@ keys:
   r            reset: TRIPPED -> DISARMED; the filter refuses while the cause stands
   q or Ctrl-C  quit; the filter is left as it is
 
-what the first word means:
+states:
   DISARMED     stop torque; proposals are refused
   ARMED        the policy's proposals pass, within the torque limit
   HOLDING      armed, but no proposals come: stop torque until one does
   TRIPPED      stop torque, latched; WHY says what happened
-  LOST         nothing is heard from the filter any more; what stands below is old
+  LOST         no messages from the filter any more; the values shown are old
   WAITING      no filter heard yet
 
-which filter:
-  --domain, else ROS_DOMAIN_ID, else the one run that is up on this machine, else ROS domain 0 until a run starts.
+filter selection:
+  --domain, else ROS_DOMAIN_ID, else the one run on this machine, else ROS domain 0 until a run starts.
 
 examples:
   safe_transfer watch                   the run that is up on this machine
   safe_transfer watch --domain 7
   safe_transfer watch --once; echo $?   0: a filter is there and has not tripped, 1: TRIPPED, 3: no filter heard
-  safe_transfer watch | tee watch.log   one line a change
+  safe_transfer watch | tee watch.log   one line per change
 
 This is NOT an emergency stop: it is software at the end of a network. When a trip is not confirmed within a second the
 view says so; use the hardware emergency stop then.
@@ -67,7 +67,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "watch",
         help="live view of the safety filter for its operator, with keys to trip and to reset it",
-        description="Shows what the safety filter is doing: mode, torque limit, unsafety, interventions and latency.",
+        description="Show the safety filter's mode, torque limit, unsafety, interventions and latency.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 class _Choice:
-    """Which domain to listen on."""
+    """Choice of the domain to listen on."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._namespace: str = options.namespace
@@ -156,7 +156,7 @@ class _Watch:
         self._link.close()
 
     def turn(self) -> None:
-        """Let messages in, take answers in; follow a run that starts, as long as no filter has been heard."""
+        """Process messages and answers; follow a run that starts, as long as no filter has been heard."""
         self._link.spin(KEY_PERIOD_S)
         if self.request is not None:
             self.request.poll(time.monotonic())
@@ -169,7 +169,7 @@ class _Watch:
                 self._ask_there()
 
     def _ask_there(self) -> None:
-        """A trip that nobody has heard is asked on the new domain; the time waited counts on."""
+        """Repeat an unanswered trip on the new domain; the waiting time continues."""
         if self.request is not None and self.waits_for_trip():
             since, self.request = self.request.since, self._link.trip()
             self.request.since = since
@@ -196,7 +196,7 @@ class _Watch:
 
 
 def _once(watch: _Watch, quitting: list[int], timeout: float) -> int:
-    """Wait until the filter has told its mode and its figures, print what is known."""
+    """Wait until the filter has published its mode and its figures, then print them."""
     deadline = time.monotonic() + timeout
     view = watch.view
     while time.monotonic() < deadline and not quitting and (view.mode is None or view.figures_at is None):
@@ -209,7 +209,7 @@ def _once(watch: _Watch, quitting: list[int], timeout: float) -> int:
 
 
 def _live(watch: _Watch, quitting: list[int]) -> int:
-    """Show and obey until told to quit."""
+    """Show the view and execute keys until the operator quits."""
     console = Console()
     with contextlib.ExitStack() as stack:
         keys = stack.enter_context(KeyReader(_STDIN)) if in_front(_STDIN) else None
@@ -265,7 +265,7 @@ class _Screen:
 
 
 class _Lines:
-    """One line a change, at most one a second unless something stops."""
+    """One line per change, at most one per second unless something stops."""
 
     def __init__(self) -> None:
         self._printed, self._shown, self._badge = float("-inf"), "", ""
@@ -298,7 +298,7 @@ def _listed(runs: tuple[domain.Running, ...]) -> str:
 
 @contextlib.contextmanager
 def _output_of_our_own() -> Iterator[None]:
-    """What libraries print by themselves (Fast DDS reports to standard output) goes to standard error instead."""
+    """Redirect output of libraries (Fast DDS reports to standard output) to standard error."""
     before, sys.stdout = sys.stdout, os.fdopen(os.dup(_STDOUT), "w", errors="replace")  # N?m where N·m cannot be shown
     os.dup2(_STDERR, _STDOUT)
     try:

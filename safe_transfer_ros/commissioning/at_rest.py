@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be checked before anything moves: joint names and order, limits."""
+"""Checks before any motion: joint names and order, limits."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def joint_names(bench: Bench) -> Result:
     arm = bench.arm
     if not arm.until(lambda: len(arm.stamps) > 10, WAIT_SECONDS):
         raise Failed(
-            "nobody publishes joint_states: is joint_state_broadcaster active, and ROS_DOMAIN_ID the robot's? "
-            f"controller_supervisor: {arm.says or 'says nothing'}"
+            "joint_states is not published: is joint_state_broadcaster active, and ROS_DOMAIN_ID the robot's? "
+            f"controller_supervisor: {arm.says or 'no status'}"
         )
     counts = Counter(arm.names)
     missing = [name for name in arm.robot.joint_names if counts[name] == 0]
@@ -33,7 +33,7 @@ def joint_names(bench: Bench) -> Result:
             "more than once"] * bool(twice))
         )  # fmt: skip
     if not arm.until(lambda: arm.phase == "inactive" and "ready" in arm.says, WAIT_SECONDS):
-        raise Failed(arm.says or "controller_supervisor says nothing")
+        raise Failed(arm.says or "controller_supervisor publishes no status")
     rate = (len(arm.stamps) - 1) / (arm.stamps[-1] - arm.stamps[0])
     return (
         f"{len(arm.names)} joints published at {rate:.0f} Hz; the controller drives exactly ours, in our order",
@@ -42,14 +42,14 @@ def joint_names(bench: Bench) -> Result:
 
 
 def limits(bench: Bench) -> Result:
-    """ros2_control enforces limits, those that our filter goes by and no soft ones; the arm is inside them."""
+    """Check that ros2_control enforces the filter's limits and no soft ones, and that the arm is inside them."""
     arm, robot = bench.arm, bench.arm.robot
     enforced = arm.manager_parameter("enforce_command_limits")
     if not enforced:
         state = "does not say whether it enforces limits" if enforced is None else "does not enforce limits"
         raise Failed(f"controller_manager {state}: set enforce_command_limits: true, and start it again")
     if not arm.until(lambda: bool(arm.urdf), WAIT_SECONDS):
-        raise Failed("nobody publishes robot_description, so the limits that ros2_control enforces cannot be compared")
+        raise Failed("robot_description is not published, so the limits that ros2_control enforces cannot be compared")
     unfit = unfit_description(arm.urdf, robot.joint_names)
     if unfit:
         raise Failed(unfit)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the arm stays where it is when nobody moves it: the gravity flag."""
+"""Check of the gravity flag: whether the arm stays where it is when it is not moved."""
 
 from __future__ import annotations
 

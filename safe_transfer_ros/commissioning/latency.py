@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast and how evenly joint states come and are answered."""
+"""Check of the rate and regularity of joint states and of their answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from safe_transfer_ros.commissioning.step import Bench, Failed, Result
 
 
 def latency(bench: Bench) -> Result:
-    """Joint states come without long pauses, and commands follow them soon."""
+    """Check that joint states come without long pauses, and that commands follow them soon."""
     arm, settings, allowed = bench.arm, bench.settings, bench.timeouts.joint_state
     bench.confirmed(f"The controller becomes active at zero torque, for {settings.latency_time:g} s.")
     bench.free()

@@ -130,7 +130,7 @@ class CommissioningLink:
         self._actions.publish(action)
 
     def _places(self, message: JointState) -> list[int] | None:
-        """Where our joints are in a message, -1 for one it lacks; None where it has none of them, or too many names."""
+        """Indices of our joints in a message, -1 for a missing one; None where it has none, or too many names."""
         if len(message.name) > JointOrder.MAX_NAMES:
             return None
         found = {name: place for place, name in enumerate(message.name)}
@@ -155,12 +155,12 @@ class CommissioningLink:
 
     @property
     def up(self) -> bool:
-        """Whether filter and supervisor have been heard."""
+        """Whether messages of filter and supervisor have arrived."""
         return bool(self.phase) and self._filter.torque_limit > 0.0
 
     @property
     def held(self) -> str:
-        """What the supervisor tells of a torque that may outlive its controller; empty: nothing."""
+        """Report of the supervisor on a torque that may outlive its controller; empty: none."""
         return self.says if self._rest in (Rest.TORQUE_HELD.value, Rest.EFFORT_UNKNOWN.value) else ""
 
     @property
@@ -175,17 +175,17 @@ class CommissioningLink:
 
     @property
     def cause(self) -> int:
-        """Why the filter is HOLDING or TRIPPED."""
+        """Reason why the filter is HOLDING or TRIPPED."""
         return int(self._filter.cause)
 
     # Time ------------------------------------------------------------------------------------------------------------
 
     def wait(self, seconds: float) -> None:
-        """Let messages in for `seconds`."""
+        """Process messages for `seconds`."""
         self.until(lambda: False, seconds)
 
     def until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Let messages in until `condition()`, `seconds` at most; whether it came to be."""
+        """Process messages until `condition()`, `seconds` at most; return whether it became true."""
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() >= deadline:
@@ -196,7 +196,7 @@ class CommissioningLink:
         return True
 
     def forget(self) -> None:
-        """Begin `stamps` and `delays` anew."""
+        """Clear `stamps` and `delays`."""
         self.stamps, self.delays = [], []
 
     # What is asked ---------------------------------------------------------------------------------------------------
@@ -270,7 +270,7 @@ class CommissioningLink:
             self._trip.call_async(Trigger.Request())
 
     def stall(self, node: str, stalled: bool) -> None:
-        """Stop a process of ours from running, or let it run on."""
+        """Suspend one of our processes, or let it continue."""
         os.kill(self._process_ids[node], signal.SIGSTOP if stalled else signal.SIGCONT)
 
     def _set(self, client: Client, wanted: bool) -> str:

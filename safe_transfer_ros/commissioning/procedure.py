@@ -41,7 +41,7 @@ def commission(
         begun(name)
         try:
             says, measured = STEPS[name](bench)
-            if bench.arm.held:  # whatever the step was about: its end was no stop
+            if bench.arm.held:  # whatever the step was about: its end was not a stop
                 raise Failed(bench.arm.held)
         except Failed as failure:
             bench.arm.rest()

@@ -21,22 +21,22 @@ from safe_transfer_ros.robots.description import RobotDescription
 from safe_transfer_ros.untrusted import UntrustedError, read_yaml
 
 NAME = "report.yaml"
-MEND = "run `safe_transfer commission`"
+FIX = "run `safe_transfer commission`"
 
 
 def folder() -> Path:
-    """Where reports are kept: $ROS_HOME/safe_transfer/commission, one folder each, named by date and time."""
+    """Folder of the reports: $ROS_HOME/safe_transfer/commission, one folder each, named by date and time."""
     return Path(os.environ.get("ROS_HOME") or "~/.ros").expanduser() / "safe_transfer" / "commission"
 
 
 def newest(robot: str) -> Path | None:
-    """The newest report about a robot, whatever it says; None when there is none."""
+    """Newest report about a robot, passed or not; None when there is none."""
     found = [path for path in sorted(folder().glob(f"*/{NAME}")) if _content(path).get("robot") == robot]
     return found[-1] if found else None
 
 
 def identity(robot: RobotDescription, experiment: ExperimentParameters) -> dict[str, Any]:
-    """What a report is about: another arm, model, controller, joint order or program needs another report."""
+    """Identity of a report's subject: another arm, model, controller, joint order or program needs a new report."""
     return {
         "robot": robot.name,
         "urdf_sha256": hashlib.sha256(robot.urdf.encode()).hexdigest(),
@@ -74,7 +74,7 @@ def write(path: Path, about: dict[str, Any], outcomes: Sequence[Outcome], ended:
 
 
 def refusal(path: Path | None, about: dict[str, Any], valid_days: float) -> str | None:
-    """Why an arm must not be driven on the strength of a report; None when it may.
+    """Reason why a report does not permit driving an arm; None when it does.
 
     Args:
       path: The report; None: there is none.
@@ -82,25 +82,25 @@ def refusal(path: Path | None, about: dict[str, Any], valid_days: float) -> str 
       valid_days: Greatest age, days.
     """
     if path is None:
-        return f"no commissioning report for {about['robot']} in {folder()}: {MEND}"
+        return f"no commissioning report for {about['robot']} in {folder()}: {FIX}"
     try:
         content = read_yaml(path)
         age_days = (time.time() - float(content["unix_time"])) / 86400.0
         steps = {str(one["name"]): one for one in content["steps"]}
     except (OSError, TypeError, KeyError, ValueError, AttributeError, OverflowError):
-        return f"{path} is no readable commissioning report: {MEND}"
+        return f"{path} is not a readable commissioning report: {FIX}"
     for name, wanted in about.items():
         if content.get(name) != wanted:
-            return f"{path} is about {name} {content.get(name)}, this is {wanted}: {MEND}"
+            return f"{path} is about {name} {content.get(name)}, this is {wanted}: {FIX}"
     failed = next((one for one in steps.values() if one.get("passed") is not True), None)
     if failed is not None:
-        return f"{path}: step {failed['name']} failed ({failed.get('says')}): mend that, then {MEND}"
+        return f"{path}: step {failed['name']} failed ({failed.get('says')}): fix that, then {FIX}"
     missing = [name for name in STEPS if name not in steps]
     if content.get("passed") is not True or missing:
-        return f"{path} was broken off ({content.get('broken_off') or ', '.join(missing)}): {MEND} to its end"
+        return f"{path} was broken off ({content.get('broken_off') or ', '.join(missing)}): {FIX} to its end"
     # A report from the future is as worthless as an old one: some clock was wrong.
     if not 0.0 <= age_days + 1.0 / 24.0 <= valid_days + 1.0 / 24.0:
-        return f"{path} is of {content.get('date')}, and valid for {valid_days:g} days: {MEND}"
+        return f"{path} is of {content.get('date')}, and valid for {valid_days:g} days: {FIX}"
     return None
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a step of the procedure is given, and what it gives."""
+"""Input and result of a step of the procedure."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ STATE_SECONDS = 5.0
 
 
 class Failed(Exception):
-    """A step failed; the text says which joint or what, and the mend."""
+    """Raised when a step fails; the text names the joint or cause, and the fix."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How one step ended.
+    """Result of one step.
 
     Attributes:
       name: The step.
@@ -46,11 +46,11 @@ class Operator(Protocol):
         """Ask before something moves; anything but a yes is a no."""
 
     def tell(self, text: str) -> None:
-        """Ask for something to be done now; what it does is measured."""
+        """Ask the operator for an action now, whose effect is measured."""
 
 
 class Arm(Protocol):
-    """The arm behind supervisor and filter.
+    """The arm, through supervisor and filter.
 
     Attributes:
       robot: What it is believed to be.
@@ -80,13 +80,13 @@ class Arm(Protocol):
     held: str
 
     def wait(self, seconds: float) -> None:
-        """Let time pass."""
+        """Wait."""
 
     def until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Wait for it, no longer than that; whether it came to be."""
+        """Wait for a condition, up to a timeout; return whether it became true."""
 
     def forget(self) -> None:
-        """Begin `stamps` and `delays` anew."""
+        """Clear `stamps` and `delays`."""
 
     def manager_parameter(self, name: str) -> bool | None:
         """A yes-or-no parameter of controller_manager; None when it has no such, or does not answer."""
@@ -113,7 +113,7 @@ class Arm(Protocol):
         """Bring the filter out of TRIPPED; why not, or empty."""
 
     def stall(self, node: str, stalled: bool) -> None:
-        """Stop a process of ours from running, or let it run on."""
+        """Suspend one of our processes, or let it continue."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +138,7 @@ class Bench:
     timeouts: Timeouts
 
     def confirmed(self, text: str) -> None:
-        """Go on only when the operator says so.
+        """Wait for the operator's confirmation.
 
         Raises:
           Failed: he did not.
@@ -147,7 +147,7 @@ class Bench:
             raise Failed("the operator did not confirm")
 
     def position(self) -> Array:
-        """Where the arm is, shape (n_joints,), rad, all finite.
+        """Position of the arm, shape (n_joints,), rad, all finite.
 
         Raises:
           Failed: a joint is not published, or not as a number.

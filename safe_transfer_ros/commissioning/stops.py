@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the arm is stopped: by the button, by silence of each process of ours."""
+"""Checks that the arm is stopped: by the button, and by the silence of each of our processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from safe_transfer_ros.safety.reasons import Reason, describe
 
 
 def e_stop(bench: Bench) -> Result:
-    """The button stops the arm, and we are told."""
+    """Check that the button stops the arm and that the stop is reported."""
     arm, seconds = bench.arm, bench.settings.e_stop_wait
     bench.confirmed("The controller becomes active at zero torque, for the test of the emergency stop.")
     _alive(bench)
@@ -29,7 +29,7 @@ def e_stop(bench: Bench) -> Result:
     how = "over safety_filter/e_stop" if arm.cause & Reason.OPERATOR_STOP else arm.says or describe(arm.cause)
     arm.rest()
     bench.operator.tell(
-        f"RELEASE it, and make the arm ready again as its maker says (acknowledge the stop, unlock, power): within "
+        f"RELEASE it, and make the arm ready again as its manual says (acknowledge the stop, unlock, power): within "
         f"{seconds:g} s its hardware component must be active. Its controller stays as it is."
     )
     if not arm.until(lambda: not arm.reset() and arm.phase == "inactive" and "ready" in arm.says, seconds):

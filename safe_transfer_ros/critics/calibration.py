@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What really happened after each transition, and how well a critic foretold it."""
+"""Outcomes after each transition, and how well a critic predicted them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NEVER = np.iinfo(np.int64).max
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Futures:
-    """What followed each transition within its unbroken stretch.
+    """Outcome after each transition within its unbroken stretch.
 
     Attributes:
       steps_to_failure: 1 if it led to an unsafe state itself, NEVER if none followed, shape (n,).
@@ -31,7 +31,7 @@ class Futures:
     ended: NDArray[np.bool_]
 
     def known(self, horizon: int) -> NDArray[np.bool_]:
-        """Where it is known whether a failure followed within so many steps.
+        """Mask of transitions for which it is known whether a failure followed within so many steps.
 
         Whether one did must not decide it: counting the failures seen in a short rest, but not the rests that were
         too short to see one, would make failures look more frequent than they are.
@@ -39,13 +39,13 @@ class Futures:
         return self.ended | (self.steps_seen >= horizon)
 
     def of(self, which: NDArray[Any]) -> Futures:
-        """Of these transitions alone: row numbers, or where a mask holds."""
+        """Restrict to these transitions: row numbers, or a mask."""
         return Futures(
             steps_to_failure=self.steps_to_failure[which], steps_seen=self.steps_seen[which], ended=self.ended[which]
         )
 
     def failed_within(self, horizon: int) -> NDArray[np.bool_]:
-        """Where a failure followed within so many steps."""
+        """Mask of transitions that a failure followed within so many steps."""
         return self.steps_to_failure <= horizon
 
     def discounted(self, gamma: float) -> Array:
@@ -90,7 +90,7 @@ def auroc(score: Array, happened: NDArray[np.bool_]) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """How a critic's risks compare with what happened.
+    """Comparison of a critic's risks with the outcomes.
 
     Attributes:
       count: Transitions judged.
@@ -114,7 +114,7 @@ class Calibration:
         return 1.0 - self.brier / self.brier_constant if self.brier_constant > 0.0 else float("nan")
 
     def as_dict(self) -> dict[str, Any]:
-        """For a model card."""
+        """Return the values as a dictionary, for a model card."""
         return {
             "count": self.count,
             "failures": self.failures,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a safety critic learns from and is judged on: transitions split by episode, in memory that does not grow."""
+"""Training and held-out data of a safety critic: transitions split by episode, in memory that does not grow."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def bounded(action: NDArray[Any], torque_limit: NDArray[Any], action_bound: Arra
 
 
 def action_bound(about: Mapping[str, Any]) -> Array | None:
-    """The bound for `bounded`, from what transitions say of themselves."""
+    """Bound for `bounded`, from the metadata of transitions."""
     bound = about.get("action_bound")
     return None if bound is None else np.asarray(bound, dtype=np.float64)
 
@@ -135,7 +135,7 @@ def data_set(
 
 
 def blocks(count: int) -> Iterator[slice]:
-    """Of rows, each small enough to be held in memory."""
+    """Blocks of rows, each small enough to be held in memory."""
     for start in range(0, count, _BLOCK):
         yield slice(start, min(start + _BLOCK, count))
 
@@ -154,7 +154,7 @@ def _held_out(columns: TransitionColumns, tenth: NDArray[np.uint8], which: tuple
 
 
 def _tenths(columns: TransitionColumns) -> NDArray[np.uint8]:
-    """Which tenth of the episodes each transition is in, shape (n,), 0 to 9."""
+    """Tenth of the episodes that each transition is in, shape (n,), 0 to 9."""
     count = len(columns["cost"])
     tenth, held = np.zeros(count, dtype=np.uint8), np.zeros(_TENTHS, dtype=np.int64)
     for block in blocks(count):

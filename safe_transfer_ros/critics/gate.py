@@ -23,7 +23,7 @@ Array = npt.NDArray[np.float64]
 
 
 class NoCriticError(RuntimeError):
-    """A proposal is to be judged, and no critic has come yet."""
+    """Raised when a proposal is to be judged before a critic has come."""
 
 
 class CriticGate:
@@ -72,7 +72,7 @@ class CriticGate:
 
     @property
     def missing(self) -> str | None:
-        """Why nothing can be judged yet; None once a critic was accepted."""
+        """Reason why nothing can be judged yet; None once a critic was accepted."""
         return (
             None if self.offered_version else "a safety critic is required, and none has come on trainer/critic_weights"
         )
@@ -96,7 +96,7 @@ class CriticGate:
         return None
 
     def hear(self, iteration: int, unsafety_rate: float) -> None:
-        """What was measured in an iteration; counts from the next `refresh` on."""
+        """Process an iteration's estimate; effective from the next `refresh` on."""
         self._schedule.hear(iteration, unsafety_rate)
 
     def refresh(self, iteration: int | None) -> None:
@@ -115,11 +115,11 @@ class CriticGate:
             self._gate.settings = MaskSettings(epsilon=self._due(self._card, iteration))
 
     def diagnosis(self) -> dict[str, str]:
-        """For /diagnostics: which critic, what it lets pass, and from what that follows."""
+        """Values for /diagnostics: the critic, its threshold, and the origin of that threshold."""
         rule = self._settings.critic_schedule
         if self.scheduled:
             failures = self._schedule.failures
-            rule += ", no estimate: the floor" if failures is None else f", {failures:.4g} failures an episode"
+            rule += ", no estimate: the floor" if failures is None else f", {failures:.4g} failures per episode"
         return {"critic": self.version, "critic_epsilon": f"{self.epsilon:.6g}", "critic_schedule": rule}
 
     def judge(
@@ -144,7 +144,7 @@ class CriticGate:
         return self._gate.judge(observation, mean, stddev, sample, limit, distribution, bound)
 
     def _begin_episode(self, iteration: int | None) -> None:
-        """Each episode draws its own candidates: a run that is resumed draws what it would have drawn."""
+        """Begin an episode's own stream of candidates, so that a resumed run draws the same."""
         number = -1 if iteration is None else iteration
         if number != self._iteration:
             self._iteration, self._episodes = number, 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Algorithm 1 behind a critic's gate, and with dp_u1 foretold by a critic."""
+"""Algorithm 1 with a critic's gate, and with dp_u1 predicted by a critic."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 
 
 class GatedRollouts:
-    """`VectorTorqueEnv` behind a gate; an `Environment` of Algorithm 1.
+    """`VectorTorqueEnv` with a gate; an `Environment` of Algorithm 1.
 
     What the gate chose stands as proposed: it is a sample of the masked policy, and the one whose consequences were
     seen. Learning from the sample that was refused would credit a torque nobody applied.
@@ -34,7 +34,7 @@ class GatedRollouts:
 
     @property
     def task(self) -> TorqueTask:
-        """What is to be done."""
+        """The task."""
         return self._environment.task
 
     def rollout(self, policy: Policy, *, torque_limits: ArrayLike, seed: int, first_episode: int = 0) -> EpisodeBatch:

@@ -84,7 +84,7 @@ class OnlineCritic:
         return np.minimum(members.mean(axis=0) + self._pessimism * members.std(axis=0), 1.0)
 
     def add(self, rollouts: Rollouts, *, at_most: int | None = None) -> int:
-        """Take in transitions: all, or so many of which up to half failed (CSC's labelled tuples).
+        """Process transitions: all, or so many of which up to half failed (CSC's labelled tuples).
 
         Returns:
           How many of them failed.
@@ -101,11 +101,11 @@ class OnlineCritic:
         return int(fresh["cost"].sum())
 
     def state(self) -> dict[str, Any]:
-        """What `restore` needs beside the transitions."""
+        """State for `restore`, without the transitions."""
         return self._learner.state()
 
     def restore(self, state: Mapping[str, Any], seen: Iterable[Columns]) -> None:
-        """Go on exactly, from `state` and all transitions taken in, in their order."""
+        """Resume exactly, from `state` and all transitions added, in their order."""
         self._learner.restore(state)
         self.buffer.clear()
         for part in seen:

@@ -42,7 +42,7 @@ _OUTSIDE = Support(rule="off", limit=1.0)
 
 
 def critic_settings(kind: str) -> CriticSettings:
-    """Of the study's critics: small, as it trains a hundred of them on a desk. CSC sees further, as in its paper."""
+    """Settings of the study's critics: small, as it trains a hundred of them. CSC sees further, as in its paper."""
     if kind == "csc":
         return CriticSettings(gamma=0.95, alpha=0.5, hidden=(64, 64), learning_rate=1e-3, target_rate=0.01)
     return CriticSettings(gamma=0.7, hidden=(64, 64), learning_rate=1e-3, target_rate=0.01)
@@ -143,7 +143,7 @@ class LearningCritic:
         return self._critic.risk(observation, torque)
 
     def learn(self, columns: Columns) -> None:
-        """Take in an iteration: half of each batch from the target arm, half from the source."""
+        """Learn from an iteration: half of each batch from the target arm, half from the source."""
         self._buffers[0].add(_usable(columns))
         for _ in range(self._per_iteration):
             rng = generator(Purpose.CRITIC_ONLINE_UPDATE, self._seed, self._learner.updates)

@@ -104,7 +104,7 @@ class SafetyCritic:
         excess = measure / self.support.limit
         if (excess <= 1.0).all():
             return risk
-        # NaN is no support either.
+        # NaN counts as unsupported.
         return np.where(excess <= 1.0, risk, np.where(np.isnan(excess), np.nan, np.maximum(excess, 1.0 + 1e-9)))
 
     def distance(self, observation: ArrayLike, torque: ArrayLike) -> Array:

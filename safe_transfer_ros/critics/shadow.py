@@ -26,7 +26,7 @@ _TIMED = 500
 
 @dataclass(frozen=True, kw_only=True)
 class ShadowReport:
-    """What a critic would have refused, and how often rightly.
+    """Evaluation of what a critic would have refused, and how often rightly.
 
     Only steps count whose proposal was applied, within its bound: of an action that a gate replaced nobody knows what
     it would have done. Right means that a failure followed within the horizon.
@@ -67,7 +67,7 @@ class ShadowReport:
         return (self.refused - self.refused_rightly) / harmless if harmless else 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """For a file."""
+        """Return the values as a dictionary, for a file."""
         return dataclasses.asdict(self) | {"missed_share": self.missed_share, "false_share": self.false_share}
 
 
@@ -123,7 +123,7 @@ def shadow_report(
 
 
 def objections(candidate: ShadowReport, active: ShadowReport | None, *, certified: bool) -> list[str]:
-    """The rule of promotion: what stands against the candidate; empty if nothing does.
+    """Objections to promoting the candidate; empty if there are none.
 
     It must be certified, judged on at least `LEAST_FAILURES` steps before failures, miss no more than `MORE_MISSED`
     more of them than the active critic, and refuse no more than `MORE_FALSE` more of the harmless steps. The first
@@ -153,7 +153,7 @@ def _latency(
     proposed: Callable[[NDArray[np.int64]], NDArray[Any]],
     rows: NDArray[np.int64],
 ) -> tuple[float, float]:
-    """One judgement at a time, as the filter asks."""
+    """Time single judgements, as the filter requests them."""
     some = rows[:: max(1, len(rows) // _TIMED)][:_TIMED]
     taken = []
     for row in some[:, None]:

@@ -38,7 +38,7 @@ _LEAST_UNSAFE, _LEAST_UNSAFE_EPISODES, _LEAST_HELD_OUT = 20, 5, 5
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """How a critic is trained from a data set.
+    """Settings of training a critic from a data set.
 
     Attributes:
       critic: The critic and its updates.
@@ -65,7 +65,7 @@ class TrainingSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One look at the held-out episodes.
+    """One check on the held-out episodes.
 
     Attributes:
       updates: Updates done.
@@ -106,7 +106,7 @@ class CriticTraining:
         return self._learner.updates
 
     def checks(self) -> Iterator[Check]:
-        """Train until the held-out episodes say stop, or the updates are done; a look at them every so often."""
+        """Train until the held-out error stops falling, or all updates are done, with regular checks."""
         settings = self.settings
         while self.updates < settings.updates and self._waited < settings.patience:
             errors = []
@@ -157,7 +157,7 @@ class CriticTraining:
             torch.save(state | {"best_brier": self._best_brier}, beside)
 
     def restore(self, path: Path) -> None:
-        """Go on from a file of `save`.
+        """Resume from a file of `save`.
 
         Raises:
           ValueError: if it is of another training.
@@ -170,7 +170,7 @@ class CriticTraining:
         self._best_brier, self._waited = float(state["best_brier"]), int(state["waited"])
 
     def key(self) -> str:
-        """What decides the numbers: settings, data and how streams are named."""
+        """Key of all that determines the numbers: settings, data and the scheme of random streams."""
         return json.dumps([dataclasses.asdict(self.settings), self.data.digest, SCHEME], sort_keys=True)
 
     def _batch(self, update: int) -> CriticBatch:
@@ -227,7 +227,7 @@ def judge(parameters: CriticParameters, data: DataSet, gamma: float) -> Calibrat
 
 
 def certify(data: DataSet, found: Calibration) -> list[str]:
-    """What stands against relying on a critic; empty if nothing does."""
+    """Objections to relying on a critic; empty if there are none."""
     held_out = int(np.count_nonzero(data.columns["cost"][data.judging.rows]))
     against = []
     if data.unsafe < _LEAST_UNSAFE or data.unsafe_episodes < _LEAST_UNSAFE_EPISODES:
@@ -248,7 +248,7 @@ def certify(data: DataSet, found: Calibration) -> list[str]:
 def model_card(
     training: CriticTraining, found: Calibration, support: Support, about: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What a critic is, what it learned from and how far it can be relied on; goes into its file."""
+    """Model card of a critic: its settings, data and held-out results; part of its file."""
     settings, data = training.settings, training.data
     against = certify(data, found)
     gamma, period = settings.critic.gamma, float(about.get("period_s", 0.0))
@@ -286,7 +286,7 @@ def train_critic(
     out: Path,
     report: Callable[[Check], None] = lambda check: None,
 ) -> dict[str, Any]:
-    """Train, judge and write: critic.safetensors, model_card.json and, to go on when stopped, training.pt.
+    """Train, evaluate and write critic.safetensors, model_card.json and, for resumption, training.pt.
 
     Args:
       columns: The transitions.

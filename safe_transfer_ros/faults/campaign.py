@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every fault, again and again, into one CSV: a row a repeat, kept as soon as its bag has been read."""
+"""Every fault, again and again, into one CSV: one row per repeat, kept as soon as its bag has been read."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Row:
 
 
 class CampaignError(ValueError):
-    """A file is not the CSV of a campaign. The message says why."""
+    """Raised when a file is not the CSV of a campaign. The message says why."""
 
 
 _TABLE = CsvTable(Row, CampaignError)
@@ -91,7 +91,7 @@ class Campaign:
         out.mkdir(parents=True, exist_ok=True)
 
     def run(self, fault: Fault) -> list[Row]:
-        """Do what is left of one fault, in a process of its own; its rows.
+        """Run the remaining repeats of one fault in a separate process; return its rows.
 
         Fast DDS remembers the network interfaces of its first use for as long as a process lives, and one fault has
         its own network.
@@ -122,7 +122,7 @@ class Campaign:
         return self._rows(fault)
 
     def work(self, fault: Fault) -> None:
-        """Do what is left of one fault in this process."""
+        """Run the remaining repeats of one fault in this process."""
         why = fault.needs()
         if why:
             if not self._rows(fault):
@@ -160,7 +160,7 @@ class Campaign:
         except NotSo as error:
             if not outcomes:
                 raise
-            outcomes[-1].broken.append(f"no torque again after it was mended: {error}")
+            outcomes[-1].broken.append(f"no torque again after it was undone: {error}")
         finally:
             lost = recorded.missing(stage.bags, [outcome.published for outcome in outcomes])
             for outcome, count in zip(outcomes, lost, strict=True):
@@ -176,7 +176,7 @@ class Campaign:
 
 
 def _work(arguments: dict[str, Any], name: str, connection: Connection) -> None:
-    """What the process of one fault does. Only the campaign interrupts it: a terminal would do so a second time."""
+    """Entry point of the process of one fault. Only the campaign interrupts it, not the terminal as well."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     campaign = Campaign(**arguments, told=lambda _, number: connection.send(number))

@@ -36,7 +36,7 @@ class SmallDisk:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Unmount it; what is on it is gone."""
+        """Unmount it; its content is lost."""
         subprocess.run(["umount", "--lazy", str(self.folder)], capture_output=True)
 
     def fill(self) -> None:
@@ -57,7 +57,7 @@ class SmallDisk:
 
 
 def why_not() -> str:
-    """Why this machine cannot do it; empty if it can."""
+    """Reason why this machine cannot do it; empty if it can."""
     try:
         with tempfile.TemporaryDirectory() as folder, SmallDisk(Path(folder), _BLOCK):
             return ""

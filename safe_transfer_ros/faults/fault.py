@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a fault is: what is done, what must come of it, how fast, and how it is mended.
+"""Definition of a fault: how it is injected, its expected effect and time, and how it is undone.
 
 A fault that stops torque is timed from the last good message of whoever fell silent or went bad (its own ledger), or
 from the injection, to the first command from which on every command is safe.
@@ -31,7 +31,7 @@ ALWAYS = (
 
 
 class Safe(Enum):
-    """What "safe torque" means for a fault."""
+    """Meaning of "safe torque" for a fault."""
 
     ZERO = "zero"
     LOWEST_LIMIT = "within T_min"
@@ -47,7 +47,7 @@ class Fault:
       name: As on the command line.
       what: As in the table.
       inject: Brings it about.
-      mend: Takes it away again; what is left of it must be gone with a reset.
+      undo: Takes it away again; what is left of it must be gone with a reset.
       modes: Modes that the filter must go through, in order; none: it stays ARMED.
       reasons: Reasons that must be told, and no others but `may`.
       may: Reasons that may be told besides.
@@ -67,7 +67,7 @@ class Fault:
     name: str
     what: str
     inject: Act
-    mend: Act
+    undo: Act
     modes: tuple[Mode, ...] = ()
     reasons: Reason = Reason.NONE
     may: Reason = Reason.NONE
@@ -99,7 +99,7 @@ class Fault:
 
 
 def says(role: str, *lines: str) -> Act:
-    """Tell a stand-in something."""
+    """Send a command to a stand-in."""
 
     def act(stage: Stage) -> None:
         for line in lines:
@@ -124,7 +124,7 @@ def starts(role: str) -> Act:
 
 
 def nothing(stage: Stage) -> None:
-    """Nothing is left to be mended."""
+    """Do nothing: there is nothing left to undo."""
 
 
 def names(reasons: Reason) -> str:

@@ -46,7 +46,7 @@ class StubCritic:
         distribution: Distribution = Distribution.GAUSSIAN,
         bound: Array | None = None,
     ) -> tuple[Array, float, Verdict, Reason]:
-        """As safety/critic_gate.Gate has it."""
+        """Judge a proposal; see safety/critic_gate.Gate."""
         behaviour = self._behaviour
         if behaviour == "raising":
             raise RuntimeError("a critic that raises")
@@ -67,7 +67,7 @@ class StubCritic:
 
 
 def main() -> None:
-    """As nodes/safety_filter.py, with a gate."""
+    """Run nodes/safety_filter.py with a gate."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ledger", required=True, help="file to append to")
     options, _ = parser.parse_known_args()

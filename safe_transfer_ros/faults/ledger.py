@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a process did and when, in a file that survives its death: one fixed record an event, appended at once.
+"""Record of a process's actions, in a file that survives it: one fixed record per event, appended at once.
 
 The observer's word for what was published would be hearsay. A stand-in writes down each message just before it is
 published (from then on it may be on its way) and again just after (from then on it must not be lost).
@@ -21,7 +21,7 @@ _DTYPE = np.dtype([("time_ns", "<i8"), ("stamp_ns", "<i8"), ("value", "<f8"), ("
 
 
 class Kind(IntEnum):
-    """What a record tells."""
+    """Kind of a record."""
 
     GOOD = 0  # a message as it should be is about to be published
     BAD = 1  # a message that must be refused is about to be published

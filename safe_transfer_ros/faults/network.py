@@ -22,15 +22,15 @@ ENVIRONMENT = {
 
 
 class Cable:
-    """Both networks and what joins them; use as a context manager, from the thread that starts the processes."""
+    """Two networks and the link between them; use as a context manager, from the thread that starts the processes."""
 
     def __init__(self, name: str) -> None:
-        """Nothing exists until the context is entered; `name` tells its networks from those of another campaign."""
+        """Prepare; nothing exists until the context is entered. `name` separates the networks of campaigns."""
         self._near, self._far = f"{name}_near", f"{name}_far"
 
     @property
     def to_far(self) -> tuple[str, ...]:
-        """What comes before a command that is to run in the far network."""
+        """Prefix of a command that is to run in the far network."""
         return ("nsenter", f"--net=/run/netns/{self._far}")
 
     def __enter__(self) -> Cable:
@@ -76,7 +76,7 @@ class Cable:
         """Pull the plug at the robot's end."""
         _ip("-n", self._far, "link", "set", "far", "down")
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Put it back in."""
         _ip("-n", self._far, "link", "set", "far", "up")
 
@@ -87,7 +87,7 @@ class Cable:
 
 
 def why_not() -> str:
-    """Why this machine cannot do it; empty if it can."""
+    """Reason why this machine cannot do it; empty if it can."""
     try:
         with Cable(f"safe_transfer_{os.getpid()}"):
             return ""

@@ -36,7 +36,7 @@ ANSWER_SECONDS = 20.0  # discovery can take three seconds a try
 
 
 class NotSo(RuntimeError):
-    """Something awaited did not come to be."""
+    """An awaited condition did not become true."""
 
 
 class Observer:
@@ -51,7 +51,7 @@ class Observer:
     """
 
     def __init__(self, domain: int) -> None:
-        """Nothing runs until the context is entered."""
+        """Prepare; nothing runs until the context is entered."""
         self._domain = domain
         self._over = threading.Event()
         self.commands: list[tuple[int, array[float]]] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What must hold of the filter's commands at every moment, judged from outside. Pure functions of what was seen.
+"""Promises on the filter's commands that must hold at every moment. Pure functions of what was observed.
 
 The bound on the torque is not the filter's own word: it is the limit that the monitor granted, for as long as it did.
 """
@@ -24,7 +24,7 @@ _EXACT = 1e-9  # N·m; sums of floats, nothing more
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """What the filter was configured with.
+    """Bounds that the filter was configured with.
 
     Attributes:
       effort_limit: Each joint's own limit, shape (n_joints,), N·m.

@@ -19,7 +19,7 @@ _STAMP = struct.Struct("<iI")  # a header's stamp, right behind the four bytes t
 
 @dataclass(kw_only=True)
 class Published:
-    """What was published in some span of time.
+    """Messages published in a span of time.
 
     Attributes:
       messages: How often the observer saw each message of the filter, by `key`.
@@ -36,7 +36,7 @@ def key(topic: str, data: bytes) -> int:
 
 
 def missing(bags: Sequence[Path], published: Sequence[Published]) -> list[int]:
-    """How many messages of each span are in none of the bags; a bag may still be being written."""
+    """Number of messages of each span that are in none of the bags; a bag may still be being written."""
     seen: Counter[int] = Counter()
     stamps: dict[str, set[int]] = {STATES: set(), ACTIONS: set()}
     for bag in bags:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One repeat of one fault: brought about while torque flows, watched, judged, mended."""
+"""One repeat of one fault: injected while torque flows, observed, judged, undone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MS = 1e-6
 
 @dataclass(kw_only=True)
 class Outcome:
-    """What a repeat showed.
+    """Result of a repeat.
 
     Attributes:
       observed: Modes and reasons, in words.
@@ -60,7 +60,7 @@ class Outcome:
 
 
 def run(fault: Fault, stage: Stage, rng: random.Random) -> Outcome:
-    """One repeat.
+    """Run one repeat.
 
     Raises:
       NotSo: torque did not flow before the fault: nothing was tried.
@@ -75,13 +75,13 @@ def run(fault: Fault, stage: Stage, rng: random.Random) -> Outcome:
     end_ns = time.monotonic_ns()
     if fault.reset_refused:
         _try_to_go_on(stage, outcome)
-    fault.mend(stage)
+    fault.undo(stage)
     _judge(fault, stage, begin_ns, injected_ns, end_ns, outcome)
     return outcome
 
 
 def _watch(fault: Fault, stage: Stage, injected_ns: int, outcome: Outcome) -> None:
-    """Wait for what is expected, or as long as nothing must happen."""
+    """Wait for the expected effect, or for the time in which nothing must happen."""
     try:
         if fault.ends_filter is not None:
             status = stage.wait("filter", PATIENCE)
@@ -111,7 +111,7 @@ def _watch(fault: Fault, stage: Stage, injected_ns: int, outcome: Outcome) -> No
 
 
 def _try_to_go_on(stage: Stage, outcome: Outcome) -> None:
-    """Neither a reset nor arming may succeed while the cause stands."""
+    """Check that neither a reset nor arming succeeds while the cause stands."""
     for ask, what in ((stage.observer.reset, "reset"), (stage.observer.arm, "arming")):
         done, _ = ask()
         if done:
@@ -119,7 +119,7 @@ def _try_to_go_on(stage: Stage, outcome: Outcome) -> None:
 
 
 def _modes(stage: Stage, begin_ns: int, end_ns: int) -> list[Mode]:
-    """Modes told in a span of time, each change once."""
+    """Modes published in a span of time, each change once."""
     told = [Mode(status.mode) for time_ns, status in list(stage.observer.statuses) if begin_ns < time_ns <= end_ns]
     return [mode for index, mode in enumerate(told) if index == 0 or mode is not told[index - 1]]
 

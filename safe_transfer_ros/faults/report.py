@@ -20,7 +20,7 @@ _HEAD = (
 
 
 def faults_table(rows: Sequence[Row]) -> str:
-    """One line a fault, in the order of the table of faults; faults without rows are left out."""
+    """One line per fault, in the order of the table of faults; faults without rows are left out."""
     lines = list(_HEAD)
     for fault in FAULTS:
         mine = [row for row in rows if row.fault == fault.name]
@@ -30,18 +30,18 @@ def faults_table(rows: Sequence[Row]) -> str:
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """How many repeats kept every promise, in one sentence."""
+    """Number of repeats that kept every promise, in one sentence."""
     count = Counter(row.kept for row in rows)
     text = f"{count['yes']} of {len(rows) - count['not run']} repeats kept every promise"
     if count["stalled"]:
         text += f"; in {count['stalled']} only a bound on time was missed, while the machine itself stood still"
     if count["not run"]:
-        text += f"; {count['not run']} faults could not be brought about here"
+        text += f"; {count['not run']} faults could not be injected here"
     return text
 
 
 def write_into(document: Path, rows: Sequence[Row]) -> None:
-    """Replace what stands between the markers of a document.
+    """Replace the text between the markers of a document.
 
     Raises:
       ValueError: the markers are not there.
@@ -64,7 +64,7 @@ def _line(what: str, rows: Sequence[Row]) -> str:
 
 
 def _observed(rows: Sequence[Row]) -> str:
-    """What was observed most, and what else with its number."""
+    """Most frequent observation, and the others with their number."""
     told = Counter(row.observed for row in rows)
     (first, _), *others = told.most_common()
     broken = Counter(row.broken for row in rows if row.kept == "no")

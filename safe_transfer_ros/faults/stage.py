@@ -43,7 +43,7 @@ _HEARD = ("robot", "policy", "monitor")  # they speak when the filter and the re
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What a stage is made of; the shipped configuration but for what stands here.
+    """Configuration of a stage: the shipped one, except for these fields.
 
     Attributes:
       robot: "robot", the stand-in, or "mujoco_sim", the real node.
@@ -69,7 +69,7 @@ class Setting:
 
 
 class Stage:
-    """Starts, tells, stops and restarts the processes; use as a context manager.
+    """Manager of the processes of a fault: starts, commands, stops and restarts them; use as a context manager.
 
     Attributes:
       setting: As given.
@@ -81,7 +81,7 @@ class Stage:
     """
 
     def __init__(self, setting: Setting, folder: Path, domain: int, *, seed: int = 0, priority: int = 0) -> None:
-        """Nothing runs until the context is entered.
+        """Prepare; nothing runs until the context is entered.
 
         Args:
           setting: What to start.
@@ -259,7 +259,7 @@ class Stage:
         return self._children[role].pid
 
     def tell(self, role: str, words: str) -> None:
-        """Tell a stand-in how to behave."""
+        """Set the behaviour of a stand-in."""
         stdin = self._children[role].stdin
         assert stdin is not None
         try:
@@ -269,7 +269,7 @@ class Stage:
             raise NotSo(f"{role} has ended: {self._last_line(role)}") from None
 
     def renew_iteration(self) -> None:
-        """Let the monitor grant a newer iteration: what a lost lease asks for."""
+        """Let the monitor grant a newer iteration, as a lost lease requires."""
         self._iteration += 1
         self.tell("monitor", "extra next")
 
@@ -280,17 +280,17 @@ class Stage:
         return self.folder / f"{role}.ledger"
 
     def ledger(self, role: str) -> npt.NDArray[np.void]:
-        """What a stand-in did, as far back as it is remembered."""
+        """Actions of a stand-in, as far back as they are remembered."""
         return ledger.read(self.ledger_path(role), self._first.get(role, 0))
 
     def forget(self) -> None:
-        """Forget all but what is needed to judge what comes next."""
+        """Forget all observations but those needed to judge the next ones."""
         self.observer.forget(time.monotonic_ns() - 2 * 10**9)
         for role in self._children:
             self._first[role] = max(0, ledger.count(self.ledger_path(role)) - REMEMBERED)
 
     def times(self, role: str, kind: Kind = Kind.GOOD) -> npt.NDArray[np.int64]:
-        """When a stand-in did something of a kind, ns."""
+        """Times at which a stand-in did something of a kind, ns."""
         records = self.ledger(role)
         return np.asarray(records["time_ns"][records["kind"] == kind])
 
@@ -301,7 +301,7 @@ class Stage:
         return Grants(times=good["time_ns"], limits=good["value"], iterations=good["stamp_ns"], lease_s=LEASE)
 
     def robot_efforts(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """When the robot said which torque it applies, ns, and the largest of its joints, N·m."""
+        """Times at which the robot reported its applied torque, ns, and the largest over its joints, N·m."""
         if self.setting.robot_beyond:  # only the witness hears it
             records = self.ledger("witness")
             return records["time_ns"], records["value"]
@@ -309,7 +309,7 @@ class Stage:
         return np.array([t for t, _ in seen], dtype=np.int64), np.array([effort for _, effort in seen])
 
     def published(self, begin_ns: int, end_ns: int) -> recorded.Published:
-        """What filter, robot and policy published in a span of time."""
+        """Messages of filter, robot and policy in a span of time."""
         published = recorded.Published()
         published.messages.update(number for t, number in list(self.observer.raw) if begin_ns <= t < end_ns)
         for role, topic in (("robot", recorded.STATES), ("policy", recorded.ACTIONS)):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes that stand in for the filter's peers: they behave well until a line on stdin tells them otherwise.
+"""Stand-ins for the filter's peers, which behave well until a line on stdin commands otherwise.
 
     python -m safe_transfer_ros.faults.stand_ins ROLE --ledger FILE [--listeners N] [--iteration I --limit L --lease S]
 
@@ -44,7 +44,7 @@ _SECOND = 1_000_000_000
 
 
 class StandIn(Node):
-    """A node with a ledger that does what stdin says."""
+    """Node with a ledger, controlled by stdin."""
 
     def __init__(self, role: str, options: argparse.Namespace, rate_hz: float) -> None:
         """Act from the first spin on, or when `options.listeners` subscribers have been matched."""
@@ -70,7 +70,7 @@ class StandIn(Node):
         self.create_timer(period_s, act, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def told(self, words: list[str]) -> None:
-        """A line came: a behaviour, or `extra KIND`. Called from the thread that reads stdin."""
+        """Process a line: a behaviour, or `extra KIND`. Called from the thread that reads stdin."""
         if words[0] == "extra":
             while not self._heard:  # a latched message would be delivered later, and look as if it had been late
                 time.sleep(0.01)
@@ -83,7 +83,7 @@ class StandIn(Node):
         raise NotImplementedError
 
     def act(self) -> None:
-        """What is due at every period."""
+        """Do what is due in a period."""
         raise NotImplementedError
 
     def speaker(self) -> Publisher | None:
@@ -112,7 +112,7 @@ class StandIn(Node):
         )
 
     def close(self) -> None:
-        """Nothing outlives the process."""
+        """Do nothing: nothing outlives the process."""
 
     def _on_time(self) -> None:
         if not self._heard:
@@ -152,7 +152,7 @@ class Robot(StandIn):
         return self._states
 
     def act(self) -> None:
-        """One joint state, as the behaviour has it."""
+        """Publish one joint state, according to the behaviour."""
         behaviour = self.behaviour
         now_ns = time.monotonic_ns() - self._start_ns
         phase = np.pi * now_ns * 1e-9 + np.arange(self.n_joints)
@@ -219,7 +219,7 @@ class Policy(StandIn):
         return self._actions
 
     def act(self) -> None:
-        """One proposal for the newest joint state."""
+        """Publish one proposal for the newest joint state."""
         behaviour = self.behaviour
         if not self._stamp_ns or behaviour == "silent":
             return
@@ -232,7 +232,7 @@ class Policy(StandIn):
         self._propose(good if behaviour in ("behave", "slow") else behaviour)
 
     def extra(self, kind: str) -> None:
-        """One more proposal of a kind."""
+        """Publish one more proposal of a kind."""
         self._propose(kind)
 
     def _propose(self, kind: str) -> None:
@@ -276,7 +276,7 @@ class Monitor(StandIn):
             self._offer(self._iteration, self.options.limit, Kind.GOOD)
 
     def extra(self, kind: str) -> None:
-        """One limit that must be refused, or `next`: a newer iteration with the same limit."""
+        """Publish a limit that must be refused, or `next`: a newer iteration with the same limit."""
         limit = self.options.limit
         # A latched topic holds one message: a renewal right behind this one would replace it before it is read.
         self._not_before = time.monotonic() + self.options.lease / 8.0
@@ -310,7 +310,7 @@ class EStop(StandIn):
         self._publisher = topics.EXTERNAL_STOP.advertise(self)
 
     def act(self) -> None:
-        """Say whether it is pressed."""
+        """Publish whether it is pressed."""
         if self.behaviour != "silent":
             pressed = self.behaviour == "press"
             self.send(self._publisher, Bool(data=pressed), Kind.BAD if pressed else Kind.GOOD, 0)
@@ -326,7 +326,7 @@ class Intruder(StandIn):
         self._walked = 0  # iterations that its limits have gone up
 
     def act(self) -> None:
-        """Publish where it was told to, or leave."""
+        """Publish on the commanded topic, or leave."""
         profile: QoSProfile = qos.STREAM
         for name in [name for name in self._joined if name != self.behaviour]:
             self.destroy_publisher(self._joined.pop(name))
@@ -357,7 +357,7 @@ class Intruder(StandIn):
 
 
 class Witness(StandIn):
-    """Writes down the torque that the robot says it applies: for a robot that the observer cannot hear."""
+    """Witness of the torque that the robot reports: for a robot that the observer cannot reach."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         """Listen."""
@@ -365,7 +365,7 @@ class Witness(StandIn):
         topics.JOINT_STATES.listen(self, self._on_state, qos.RECORD)
 
     def act(self) -> None:
-        """Nothing is due."""
+        """Do nothing."""
 
     def _on_state(self, message: JointState) -> None:
         self.ledger.note(Kind.GOOD, to_ns(message.header.stamp), float(np.abs(message.effort).max(initial=0.0)))

@@ -16,15 +16,15 @@ from safe_transfer_ros.safety.reasons import Mode, Reason
 _HOLDING, _TRIPPED = Mode.HOLDING, Mode.TRIPPED
 
 
-def _no_proposals(name: str, what: str, inject: Act, mend: Act, **changes: Any) -> Fault:
-    """Nothing usable comes from the policy any more, and nothing of what comes is told."""
+def _no_proposals(name: str, what: str, inject: Act, undo: Act, **changes: Any) -> Fault:
+    """Fault after which nothing usable comes from the policy, and nothing of it is reported."""
     expected: dict[str, Any] = {
         "modes": (_HOLDING, _TRIPPED),
         "reasons": Reason.PROPOSAL_TIMEOUT,
         "since": "policy",
         "within": "action_timeout",
     }
-    return Fault(name=name, what=what, inject=inject, mend=mend, **(expected | changes))
+    return Fault(name=name, what=what, inject=inject, undo=undo, **(expected | changes))
 
 
 def _bad_proposals(kind: str, what: str, reason: Reason) -> Fault:
@@ -51,7 +51,7 @@ def _critic(kind: str, what: str) -> Fault:
     )
 
 
-def _no_states(name: str, what: str, inject: Act, mend: Act, **changes: Any) -> Fault:
+def _no_states(name: str, what: str, inject: Act, undo: Act, **changes: Any) -> Fault:
     """Joint states that the arm must not be moved on."""
     expected: dict[str, Any] = {
         "modes": (_TRIPPED,),
@@ -61,12 +61,12 @@ def _no_states(name: str, what: str, inject: Act, mend: Act, **changes: Any) -> 
         "within": "joint_state_timeout",
         "reset_refused": True,
     }
-    return Fault(name=name, what=what, inject=inject, mend=mend, **(expected | changes))
+    return Fault(name=name, what=what, inject=inject, undo=undo, **(expected | changes))
 
 
 def _bad_states(behaviour: str, what: str, **changes: Any) -> Fault:
-    name, mend = f"joint_states_{behaviour}", says("robot", "behave")
-    return _no_states(name, what, says("robot", behaviour), mend, **changes)
+    name, undo = f"joint_states_{behaviour}", says("robot", "behave")
+    return _no_states(name, what, says("robot", behaviour), undo, **changes)
 
 
 def _network_cut(side: str, **changes: Any) -> Fault:
@@ -74,7 +74,7 @@ def _network_cut(side: str, **changes: Any) -> Fault:
         f"network_cut_{side}",
         f"network cut between filter and robot: the {side}",
         lambda stage: stage.cable.cut(),
-        lambda stage: stage.cable.mend(),
+        lambda stage: stage.cable.restore(),
         since=LAST_STATE_SEEN,
         setting=Setting(robot="mujoco_sim", robot_beyond=True),
         needs=network.why_not,
@@ -83,12 +83,12 @@ def _network_cut(side: str, **changes: Any) -> Fault:
 
 
 def _stop(name: str, what: str, role: str, behaviour: str, reason: Reason, setting: Setting, **changes: Any) -> Fault:
-    """Somebody or something beside the control loop that must trip the filter for as long as it lasts."""
+    """Fault beside the control loop that must trip the filter for as long as it lasts."""
     return Fault(
         name=name,
         what=what,
         inject=says(role, behaviour),
-        mend=says(role, "behave"),
+        undo=says(role, "behave"),
         modes=(_TRIPPED,),
         reasons=reason,
         since=role,
@@ -109,8 +109,8 @@ def _e_stop(name: str, behaviour: str, **changes: Any) -> Fault:
     return _stop(f"e_stop_{name}", what, "e_stop", behaviour, Reason.OPERATOR_STOP, setting, **changes)
 
 
-def _harmless(name: str, what: str, inject: Act, mend: Act = nothing, **changes: Any) -> Fault:
-    return Fault(name=name, what=what, inject=inject, mend=mend, safe=Safe.UNCHANGED, **changes)
+def _harmless(name: str, what: str, inject: Act, undo: Act = nothing, **changes: Any) -> Fault:
+    return Fault(name=name, what=what, inject=inject, undo=undo, safe=Safe.UNCHANGED, **changes)
 
 
 def _bad_limit(kind: str, what: str, **changes: Any) -> Fault:
@@ -211,7 +211,7 @@ FAULTS: tuple[Fault, ...] = (
         name="monitor_killed",
         what="monitor killed (SIGKILL)",
         inject=signals("monitor", signal.SIGKILL),
-        mend=starts("monitor"),
+        undo=starts("monitor"),
         reasons=Reason.LIMIT_LEASE_LOST,
         safe=Safe.LOWEST_LIMIT,
         since="monitor",
@@ -232,14 +232,14 @@ FAULTS: tuple[Fault, ...] = (
         name="filter_terminated",
         what="filter ended (SIGTERM)",
         inject=signals("filter", signal.SIGTERM),
-        mend=starts("filter"),
+        undo=starts("filter"),
         ends_filter=0,
     ),
     Fault(
         name="filter_killed",
         what="filter killed (SIGKILL)",
         inject=signals("filter", signal.SIGKILL),
-        mend=starts("filter"),
+        undo=starts("filter"),
         safe=Safe.ROBOT_ZERO,
         within="command_timeout",
         ends_filter=-signal.SIGKILL,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A ROS domain of its own for every run, so that two runs on one machine never hear each other.
+"""A separate ROS domain for every run, so that two runs on one machine never exchange messages.
 
 A claim is two things. A name that the kernel gives to one process at a time, whoever's it is: an abstract socket, which
 is no file and ends with its process. And a file that tells this user's other commands what the domain is for, in a
@@ -176,7 +176,7 @@ def _locked(number: int, namespace: str) -> IO[str] | None:
         os.mkdir(folder, 0o700)
     if not _is_ours(folder):
         raise ConfigurationError(
-            f"{folder} must be a folder of this user's that nobody else can write to: remove it, or set TMPDIR"
+            f"{folder} must be a folder of this user's that no other user can write to: remove it, or set TMPDIR"
         )
     inside = namespace.replace("/", ".")  # no ROS name has a dot in it
     # Held open for the life of the process: with the name it is the claim.
@@ -186,7 +186,7 @@ def _locked(number: int, namespace: str) -> IO[str] | None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return lock
         except OSError:
-            time.sleep(0.002)  # perhaps somebody was only looking, see `_held`
+            time.sleep(0.002)  # perhaps another process was only looking, see `_held`
     lock.close()
     return None
 
@@ -201,7 +201,7 @@ def _opened(path: Path, flags: int) -> IO[str]:
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_uid != os.geteuid():
         os.close(descriptor)
-        raise OSError(f"{path} is no file of ours")
+        raise OSError(f"{path} is not a file of ours")
     return open(descriptor, "r+" if flags & os.O_RDWR else "r", encoding="utf-8", errors="replace")
 
 

@@ -39,7 +39,7 @@ class ProcessFailed(RuntimeError):
     """A process of the graph ended by itself when it should not have."""
 
     def __init__(self, node: str, exit_code: int, last_line: str) -> None:
-        """Names the process, its status and the last thing it said."""
+        """Name the process, its status and its last line of output."""
         status = f"killed by {signal.Signals(-exit_code).name}" if exit_code < 0 else f"exit status {exit_code}"
         super().__init__(last_line if last_line.startswith(node) else f"{node} ended ({status}): {last_line}")
         self.exit_code = exit_code if exit_code > 0 else 1
@@ -57,7 +57,7 @@ class Launcher:
         *,
         namespace: str = "",
     ) -> None:
-        """Nothing runs until the context is entered.
+        """Prepare; nothing runs until the context is entered.
 
         Args:
           processes: In the order they are to be stopped.
@@ -88,7 +88,7 @@ class Launcher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop whatever still runs."""
+        """Stop all processes that still run."""
         self.stop()
 
     def running(self) -> bool:

@@ -83,11 +83,15 @@ ARGUMENTS = (
         parameter="trainer.learner",
         choices=LEARNERS,
     ),
-    Argument(name="perturbation", description="the simulated arm's difference", parameter="mujoco_sim.perturbation"),
-    Argument(name="seed", description="seed of everything random", parameter=f"{SHARED}.seed"),
+    Argument(
+        name="perturbation",
+        description="named difference of the simulated arm from the nominal one",
+        parameter="mujoco_sim.perturbation",
+    ),
+    Argument(name="seed", description="seed of all random numbers", parameter=f"{SHARED}.seed"),
     Argument(
         name="robot_config",
-        description="robot:=hardware: settings of this arm, a file that goes on top of config/hardware.yaml",
+        description="robot:=hardware: file with settings of this arm, applied on top of config/hardware.yaml",
         default="",
     ),
     Argument(
@@ -103,11 +107,11 @@ ARGUMENTS = (
     ),
     Argument(
         name="namespace",
-        description="ROS namespace of every node and topic, such as left: graphs in different ones share a ROS domain",
+        description="ROS namespace of every node and topic, such as left; graphs in different ones can share a domain",
         default="",
     ),
     Argument(name="run_dir", description="directory of this run; default: runs/<name>-<date>-<time>"),
-    Argument(name="resume", description="directory of a run to go on with; only iterations:= may be given besides"),
+    Argument(name="resume", description="directory of a run to continue; only iterations:= may be given with it"),
     Argument(name="record", description="record a rosbag2", default="true", choices=("true", "false")),
     Argument(name="config", description="configuration file", default=""),
 )
@@ -163,7 +167,7 @@ class FineTuningGraph:
         return self._configuration or resources.path(f"config/{self.name}.yaml")
 
     def default_domain(self, given: Mapping[str, str]) -> int | None:
-        """Where the robot is, unless ROS_DOMAIN_ID says otherwise; a simulation takes any domain that is free."""
+        """Domain of the robot, unless ROS_DOMAIN_ID is set; a simulation takes any free domain."""
         return 0 if given.get("robot") == "hardware" else None
 
     def plan(self, given: Mapping[str, str]) -> Plan:
@@ -173,7 +177,7 @@ class FineTuningGraph:
           given: Launch arguments as text; the rest take the configuration file's values.
 
         Raises:
-          ConfigurationError, weights.WeightsError: one line, what is wrong and how to mend it; nothing was written.
+          ConfigurationError, weights.WeightsError: one line, what is wrong and how to fix it; nothing was written.
         """
         given = self._translate(given)
         namespace(given)
@@ -192,7 +196,7 @@ class FineTuningGraph:
         return _session(run_dir, parameters, evidence, processes, session=0, namespace=namespace(given))
 
     def hardware_parameters(self, given: Mapping[str, str]) -> Parameters:
-        """What the nodes of `plan(given)` are given on hardware, for `safe_transfer commission`.
+        """Parameters of the nodes of `plan(given)` on hardware, for `safe_transfer commission`.
 
         Raises:
           ConfigurationError: as `plan`, but for the report of a commissioning.
@@ -227,7 +231,7 @@ class FineTuningGraph:
             name for name, text in given.items() if text not in ("", defaults.get(name)) and name not in allowed
         )
         if others:
-            raise ConfigurationError(f"resume:= goes on with the run as it was: leave out {', '.join(others)}")
+            raise ConfigurationError(f"resume:= continues the run as it was: leave out {', '.join(others)}")
         session = sessions(run_dir)
         parameters = complete(read_parameters(session_path(run_dir, CONFIG, max(session - 1, 0))))
         parameters = _moved(parameters, run_dir)

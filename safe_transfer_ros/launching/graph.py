@@ -55,7 +55,7 @@ def namespace(given: Mapping[str, str]) -> str:
     """The graph's namespace among launch arguments, with a slash before it; empty: the root.
 
     Raises:
-      ConfigurationError: it is no ROS namespace.
+      ConfigurationError: if it is not a ROS namespace.
     """
     text = given.get("namespace", "").strip("/")
     if text and not _NAMESPACE.fullmatch(f"/{text}"):
@@ -114,7 +114,7 @@ def _check_names(path: Path, node: str, values: Mapping[Any, Any]) -> None:
 
 
 def on_top(parameters: Parameters, layer: Parameters) -> Parameters:
-    """The parameters with those of a second file in the place of, or besides, the same ones."""
+    """Merge the parameters of a second file over those of the first."""
     nodes = [*parameters, *(node for node in layer if node not in parameters)]
     return {node: parameters.get(node, {}) | layer.get(node, {}) for node in nodes}
 

@@ -11,7 +11,7 @@ from safe_transfer_ros.parameters.sections import SHARED
 
 _TASK = Argument(
     name="task",
-    description="what is pushed where, and what must not happen",
+    description="pushing task: goal and safety constraint",
     default="boundary",
     choices=("topple", "boundary", "obstacle"),
 )

@@ -147,7 +147,7 @@ def _choices(argument: Argument) -> list[str] | None:
 
 
 def _from_configuration(argument: Argument, configured: Parameters) -> str:
-    """What stands when the argument is not given, for --show-args."""
+    """Value when the argument is not given, for --show-args."""
     node, _, parameter = argument.parameter.rpartition(".")
     value = configured.get(node, {}).get(parameter)
     return "" if value is None else f" (configuration file: {value})"

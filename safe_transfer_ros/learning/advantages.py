@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class AdvantageSettings:
-    """How advantages are estimated.
+    """Settings of advantage estimation.
 
     Attributes:
       gamma: Discount.
@@ -34,7 +34,7 @@ class AdvantageSettings:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Advantages:
-    """Of the steps taken, padding left out; shape (steps,) each.
+    """Advantages of the steps taken, without padding; shape (steps,) each.
 
     Attributes:
       values: GAE.

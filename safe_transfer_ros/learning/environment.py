@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 
 
 class ConstrainedEnvironment(Protocol):
-    """What a learner needs; a context manager.
+    """Environment that a learner needs; a context manager.
 
     Attributes:
       observation_size: Length of an observation.

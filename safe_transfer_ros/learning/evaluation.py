@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one evaluation: a policy, behind its gate if it has one, in episodes that nothing is learned from."""
+"""Evaluation of a policy, with its gate if it has one, in episodes that are not used for learning."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from safe_transfer_ros.tasks.vector import BatchGate, Policy
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What a policy did in a number of episodes.
+    """Results of a policy in a number of episodes.
 
     Attributes:
       episodes: How many.
@@ -35,7 +35,7 @@ class Evaluation:
 
     @classmethod
     def of(cls, rollouts: Rollouts) -> Evaluation:
-        """What came of these rollouts."""
+        """Evaluate these rollouts."""
         episodes, returns = len(rollouts.lengths), rollouts.returns
         return cls(
             episodes=episodes,

@@ -32,7 +32,7 @@ RULES: dict[str, Callable[[PushTask, PushScene], Array]] = {"panda_push_obstacle
 
 @dataclass(frozen=True, kw_only=True)
 class ImitationSettings:
-    """How a rule is imitated.
+    """Settings of the imitation of a rule.
 
     Attributes:
       rounds: Batches of episodes; the first is acted by the rule, the others by the imitator.

@@ -120,7 +120,7 @@ class ReplayBuffer:
         return view
 
     def since(self, added: int) -> dict[str, NDArray[Any]]:
-        """What was added after the first `added` transitions ever taken in, by column, oldest first.
+        """Transitions after the first `added` ever added, by column, oldest first.
 
         Raises:
           ValueError: if some of it is gone, or was never there.
@@ -135,7 +135,7 @@ class ReplayBuffer:
         return {name: column[rows] for name, column in self._columns.items()}
 
     def add(self, transitions: TransitionColumns) -> None:
-        """Take in transitions, in the order they were made; what exceeds the capacity replaces the oldest.
+        """Add transitions, in the order they were made; those beyond the capacity replace the oldest.
 
         Args:
           transitions: Every column of the schema, of as many rows each; others are ignored.
@@ -229,7 +229,7 @@ class ReplayBuffer:
         return self._rows(np.concatenate(found))
 
     def state(self) -> dict[str, Any]:
-        """All that `restore` needs: arrays and numbers."""
+        """Complete state for `restore`: arrays and numbers."""
         used = slice(0, len(self))
         opened = np.array(sorted(self._open.items()), dtype=np.int64).reshape(-1, 2)
         state: dict[str, Any] = {"added": self.added, "capacity": self.capacity, "open": opened}
@@ -238,7 +238,7 @@ class ReplayBuffer:
         return state | {"columns": {name: column[used].copy() for name, column in self._columns.items()}}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on exactly from a state of `state`: the same samples, and the same rows go when more come.
+        """Resume exactly from a state of `state`: the same samples, and the same rows are replaced later.
 
         Raises:
           ValueError: if the state is of a buffer of another capacity or schema.
@@ -288,7 +288,7 @@ class ReplayBuffer:
         return paths
 
     def _later(self, places: Positions, rng: np.random.Generator) -> Positions:
-        """For each a transition of the rest of its stretch, itself included, each equally likely."""
+        """Draw for each a transition from the rest of its stretch, itself included, uniformly."""
         path, at = [places], self._next(places)
         while (at != _NONE).any():
             path.append(at)
@@ -298,7 +298,7 @@ class ReplayBuffer:
         return np.asarray(steps[ahead, np.arange(len(places))])
 
     def _link(self, fresh: Columns, count: int) -> None:
-        """Say of each fresh row what follows it, and what it follows itself."""
+        """Link each fresh row with its successor and its predecessor."""
         assert self._following is not None
         chain = fresh["chain"]
         ended = np.zeros(count, dtype=np.bool_)

@@ -35,7 +35,7 @@ class _Piece:
 
 
 class WorkerRollouts:
-    """Stands where a `VectorTorqueEnv` does, and gives the same numbers.
+    """Drop-in replacement for a `VectorTorqueEnv`, with the same numbers.
 
     Attributes:
       task: The task.
@@ -49,7 +49,7 @@ class WorkerRollouts:
         workers: Workers,
         episodes_per_piece: int | None = None,
     ) -> None:
-        """Set what is simulated and by whom.
+        """Set the simulated task and the workers.
 
         Args:
           task: Name of a task with its default settings: every worker makes its own.

@@ -22,7 +22,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rollouts:
-    """E episodes of at most T steps; what lies beyond an episode's end is padding.
+    """E episodes of at most T steps, padded after an episode's end.
 
     Attributes:
       observations: Shape (E, T+1, k).
@@ -53,7 +53,7 @@ class Rollouts:
 
     @property
     def valid(self) -> Flags:
-        """Which entries of an (E, T) array are steps."""
+        """Mask of the entries of an (E, T) array that are steps."""
         return np.arange(self.rewards.shape[1]) < self.lengths[:, None]
 
     @property
@@ -67,7 +67,7 @@ class Rollouts:
         return np.asarray((self.rewards * self.valid).sum(axis=1))
 
     def ended_by_failures(self) -> Rollouts:
-        """The same, each episode cut off behind its first unsafe state, which terminates it."""
+        """Rollouts with each episode cut off after its first unsafe state, which terminates it."""
         unsafe = np.asarray((self.costs > 0.0) & self.valid)
         failed, steps = np.asarray(unsafe.any(axis=1)), np.arange(unsafe.shape[1])
         lengths = np.where(failed, unsafe.argmax(axis=1) + 1, self.lengths).astype(np.int64)
@@ -102,7 +102,7 @@ def from_batch(batch: EpisodeBatch, task: TorqueTask, *, ends_on_failure: bool =
 def from_episodes(
     episodes: Sequence[Episode], task: RobotTask, *, action_bound: Array | None = None, ends_on_failure: bool = False
 ) -> Rollouts:
-    """Rollouts of recorded episodes, in order of their numbers whatever order they came in.
+    """Rollouts of recorded episodes, ordered by their numbers.
 
     Args:
       episodes: At least one, none of them empty.

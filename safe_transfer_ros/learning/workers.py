@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Work spread over processes or machines, behind one interface that survives the loss of a worker.
+"""Work on processes or machines, with one interface that survives the loss of a worker.
 
 An item of work is a pure function of its argument, so where it runs and how often it had to be started again
 cannot show in its result: every kind of workers gives the same numbers.
@@ -34,7 +34,7 @@ class WorkError(RuntimeError):
 
 
 class Workers(Protocol):
-    """What spreads work; a context manager.
+    """Pool of workers; a context manager.
 
     Attributes:
       count: Items worked on at the same time.
@@ -80,7 +80,7 @@ class LocalWorkers:
     same_machine = True
 
     def __init__(self, count: int | None = None) -> None:
-        """Nothing is started before there is work.
+        """Prepare; nothing is started before there is work.
 
         Args:
           count: Processes; None takes every core this process may use.
@@ -104,7 +104,7 @@ class LocalWorkers:
 
     @property
     def process_ids(self) -> list[int]:
-        """Of the workers alive."""
+        """Process ids of the living workers."""
         workers = self._idle + [worker for worker, _ in self._busy.values()]
         return [worker.process.pid for worker in workers if worker.process.pid is not None]
 
@@ -186,7 +186,7 @@ class _Worker:
 
 @contextmanager
 def _environment_of_children() -> Iterator[None]:
-    """What a child must have from its start: one thread, and nothing imported from the current folder.
+    """Environment of a child process: one thread, and nothing imported from the current folder.
 
     One process a core: threads of linear algebra inside them would only get in each other's way.
     """
@@ -223,7 +223,7 @@ def _serve(connection: Connection, parent: int) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """Let nothing outlive a parent that was killed: its work would go on for minutes for nobody."""
+    """End a child when its parent was killed: otherwise its work would continue unused for minutes."""
     import ctypes
     import signal
 

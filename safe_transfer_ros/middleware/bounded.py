@@ -37,7 +37,7 @@ def read(data: bytes, kind: type[Message], max_bytes: int = LARGEST_BYTES) -> Me
       max_bytes: Largest size that is looked at at all.
 
     Raises:
-      MessageError: it is larger, or its bytes are no such message.
+      MessageError: if it is larger, or its bytes are not such a message.
     """
     name = kind.__name__
     if len(data) > max_bytes:

@@ -7,5 +7,5 @@ import time
 
 
 def now_ns() -> int:
-    """Time since boot, ns. CLOCK_MONOTONIC stands still while a machine is suspended: what is old then is young."""
+    """Time since boot, ns. CLOCK_MONOTONIC stops while a machine is suspended, which would make old data look new."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)

@@ -36,7 +36,7 @@ RELIST_SECONDS = 1.0
 
 
 class ControllerManager:
-    """What one controller_manager says, and what it is asked to do.
+    """Connection to one controller_manager: its state, and requests to it.
 
     Attributes:
       controllers: As listed last, their states kept up to date by `~/activity`.
@@ -98,7 +98,7 @@ class ControllerManager:
 
     @property
     def switched(self) -> str | None:
-        """What became of the last switch: empty when done, why not otherwise, None while it is under way."""
+        """Result of the last switch: empty when done, the reason when not, None while it is under way."""
         return self._switched
 
     @property
@@ -107,7 +107,7 @@ class ControllerManager:
         return bool(self._clients[SwitchController].service_is_ready())
 
     def problem(self, now_ns: int) -> str | None:
-        """Why what is known cannot be relied upon; None when it can."""
+        """Reason why the known state cannot be relied upon; None when it can."""
         if not self.reachable:
             return f"{self._name} is not there"
         for kind in (ListControllers, ListHardwareComponents):
@@ -118,7 +118,7 @@ class ControllerManager:
         return None
 
     def hardware_problem(self, joints: Sequence[str]) -> str | None:
-        """Which hardware component behind these joints' effort interfaces is not active; None when all are."""
+        """Hardware component behind these joints' effort interfaces that is not active; None when all are."""
         wanted = {f"{joint}/effort" for joint in joints}
         for component in self._components:
             mine = wanted & {interface.name for interface in component.command_interfaces}
@@ -147,7 +147,7 @@ class ControllerManager:
         self._change(SwitchController, request, words.strip())
 
     def poll(self, now_ns: int) -> None:
-        """Take in answers, give up on late ones, list again when it is time."""
+        """Process answers, give up on late ones, list again when it is time."""
         for kind, (future, asked_ns, take) in list(self._pending.items()):
             if future.done():
                 del self._pending[kind]
@@ -166,7 +166,7 @@ class ControllerManager:
                 self._ask(kind, kind.Request(), self._take_list)
 
     def _on_activity(self, message: ControllerManagerActivity) -> None:
-        """States change at once; what is claimed has to be asked for."""
+        """Process a change of state; claimed interfaces have to be requested."""
         states = {entry.name: entry.state.label for entry in message.controllers}
         for controller in self.controllers:
             controller.state = states.get(controller.name, "unloaded")

@@ -64,7 +64,7 @@ class CriticSender:
         self.send(data, iteration)
 
     def settled(self, status: FilterStatus) -> bool:
-        """Whether the filter has taken the newest critic, or refused it and has another to go on with."""
+        """Whether the filter has accepted the newest critic, or refused it and keeps an earlier one."""
         if self.version == status.critic_version:
             return True
         refused = not status.accepted and status.message.startswith(CRITIC_REFUSED)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How our processes talk, unless the user's environment says otherwise: with this machine only.
+"""DDS defaults of our processes: this machine only, unless the user's environment says otherwise.
 
 ROS's default multicasts on every network interface. Its range LOCALHOST looks for nobody beyond this machine, but
 brings its own transports, whose sockets hear every interface: a peer that sends to them joins. So our profile has
@@ -24,7 +24,7 @@ def profiles(name: str) -> str:
 
 
 def environment() -> dict[str, str]:
-    """The defaults, each replaced by what the environment says."""
+    """The defaults, each overridden by the environment."""
     wanted = os.environ.get(RANGE, "")
     file = LOCAL if wanted in ("", "LOCALHOST") else NETWORK
     return {RANGE: wanted or "SYSTEM_DEFAULT", PROFILES: os.environ.get(PROFILES) or profiles(file)}
@@ -36,7 +36,7 @@ def set_defaults() -> None:
 
 
 def beyond_this_machine() -> str:
-    """What lets others than this machine's processes reach ours, in words; empty if nothing does."""
+    """Setting that lets other machines reach our processes, in words; empty if there is none."""
     given = environment()
     if given[PROFILES] in (profiles(LOCAL), profiles(LOCAL_UDP)):
         return ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the filter counts and times for /diagnostics; a cycle costs it a few assignments and no allocation."""
+"""Counters and timers of the filter for /diagnostics; a few assignments per cycle and no allocation."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class FilterHealth:
         other.diagnosis(rules, 0, "", {})
 
     def count(self, reasons: int) -> None:
-        """One cycle with these reasons."""
+        """Count one cycle with these reasons."""
         self.cycles += 1
         if reasons:
             self._combinations[reasons] += 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the safety filter's rules say, as messages, and a policy's message as they want it."""
+"""Conversion between the safety filter's rules and ROS messages."""
 
 from __future__ import annotations
 
@@ -74,13 +74,13 @@ class DecisionMessage:
     """The SafetyDecision of each decision: one message, filled anew each time."""
 
     def __init__(self, graph: TaskInGraph, view: View) -> None:
-        """For a task, seen by the filter's own view."""
+        """Prepare for a task, seen by the filter's own view."""
         self._view = view
         self._message = SafetyDecision(joint_names=list(graph.task.robot.joint_names))
         self._message.action_names = list(graph.action_names)
 
     def fill(self, rules: SafetyFilter, decision: Decision, critic_version: str) -> SafetyDecision:
-        """What was decided. Of a stop that nobody proposed, iteration, episode and step stay the last ones.
+        """Fill the message from a decision. Without a proposal, iteration, episode and step stay the last ones.
 
         Args:
           rules: After the cycle in which it was.
@@ -127,7 +127,7 @@ def status_message(
     Args:
       rules: The filter's.
       accepted: Whether the limit offered last was taken.
-      unheard: Who of the graph does not hear the filter yet; empty if everybody does who must.
+      unheard: Nodes of the graph that do not receive the filter yet; empty if all do that must.
       critic_version: Of the newest critic accepted; empty without one.
       text: Why a limit was refused, or the arm stopped.
     """

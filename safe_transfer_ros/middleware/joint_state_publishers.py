@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who speaks of our joints on a topic that others may share: a gripper's driver may, a second one of the arm may not.
+"""Publishers of joint states: a gripper's driver may share the topic, a second driver of the arm may not.
 
 While one publishes, nothing is looked at. As soon as there are more, each must have been heard, and one alone may have
 named a joint of ours; until that is known, and whenever it is not so, there is a second publisher.
@@ -38,7 +38,7 @@ class JointStatePublishers:
         self._speakers = Speakers(0, 0)
 
     def look(self, now_ns: int) -> None:
-        """Take in who publishes, and what, up to steady time `now_ns`."""
+        """Process publishers and messages up to steady time `now_ns`."""
         if self._node.count_publishers(JOINT_STATES) <= 1:
             self.close()
             return
@@ -58,11 +58,11 @@ class JointStatePublishers:
 
     @property
     def several(self) -> bool:
-        """Whether two were heard to speak of our joints."""
+        """Whether two publishers of our joints were found."""
         return self._messages is not None and self._speakers.mixed
 
     def doubt(self, now_ns: int) -> str | None:
-        """Why it is not known that one alone speaks of our joints; None where it is."""
+        """Reason why it is not known that only one publishes our joints; None where it is known."""
         if self._messages is None or self._speakers.told_apart(now_ns):
             return None
         count = len(self._present)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Joint states as they come over the wire, in our joint order.
+"""Joint states from serialised messages, in our joint order.
 
 Joint states are the hottest messages of the graph: three of our nodes hear each one, a thousand times a second on an
 arm. Turning one into a Python message costs more than everything that is then done with it, and from one to the next
@@ -50,7 +50,7 @@ class JointStateError(ValueError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Form:
-    """Where the numbers of one publisher's messages lie, and the bytes before and between them."""
+    """Positions of the numbers in one publisher's messages, and the bytes before and between them."""
 
     indices: npt.NDArray[np.intp]
     joints: int  # in the message, which may be more than ours
@@ -69,10 +69,10 @@ class JointStateReader:
         self._forms: dict[int, _Form] = {}  # by the length of the message
 
     def read(self, data: bytes) -> ReadState:
-        """One message.
+        """Read one message.
 
         Raises:
-          JointStateError: it is no joint state, is larger or has more joints than any robot's, lacks a joint of ours
+          JointStateError: it is not a joint state, is larger or has more joints than any robot's, lacks a joint of ours
             or one's number, or names one twice.
         """
         form = self._forms.get(len(data))
@@ -119,7 +119,7 @@ def _stamp_of(data: bytes) -> int | None:
 
 
 def _count_of_names(data: bytes) -> int:
-    """How many joints a message says it has; 0 where that cannot be told from its first bytes."""
+    """Number of joints that a message declares; 0 where its first bytes do not tell."""
     if data[:2] != _LITTLE_ENDIAN_CDR or len(data) < _AFTER_STAMP + 4:
         return 0
     frame_bytes = _COUNT.unpack_from(data, _AFTER_STAMP)[0]
@@ -128,7 +128,7 @@ def _count_of_names(data: bytes) -> int:
 
 
 def _form(data: bytes, message: JointState, indices: npt.NDArray[np.intp]) -> _Form | None:
-    """Where the numbers lie; None where they are not found, and such a message is deserialised every time.
+    """Positions of the numbers; None where they are not found, and such a message is deserialised every time.
 
     Common data representation: after the stamp frame_id and the names, each a count and its bytes with a zero, then
     counted doubles; counts start at multiples of 4 and doubles at multiples of 8 from the end of the first 4 bytes.

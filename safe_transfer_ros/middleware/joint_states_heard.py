@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What becomes of a joint state that cannot be used: it is left out and counted, and missed when no good one follows.
+"""Handling of unusable joint states: left out and counted, and missed when no good one follows.
 
 A gripper or a second arm may publish its own on the same topic. One rule for every node that listens.
 """
@@ -14,7 +14,7 @@ from safe_transfer_ros.middleware.joint_state_reader import JointStateError, Joi
 
 
 class JointStatesHeard:
-    """Reads joint states as they come.
+    """Reader of joint states in the order of arrival.
 
     Attributes:
       newest: The newest one that could be used, and when it came, steady ns; None before the first.
@@ -35,7 +35,7 @@ class JointStatesHeard:
         self.problem = ""
 
     def read(self, data: bytes, now_ns: int) -> ReadState | None:
-        """One message, received at steady time `now_ns`; None where it is left out."""
+        """Read one message, received at steady time `now_ns`; None where it is left out."""
         try:
             state = self._reader.read(data)
         except JointStateError as error:

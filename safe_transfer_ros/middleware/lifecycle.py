@@ -57,11 +57,11 @@ class ManagedNode(LifecycleNode):
         return result
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Lifecycle callback: stop what moves, whatever state the node was in."""
+        """Lifecycle callback: stop all motion, in any state of the node."""
         return self._attempt(self.deactivate)
 
     def _entities(self) -> tuple[Any, ...]:
-        """All that the node has in the graph, and its timers."""
+        """Entities of the node in the graph, and its timers."""
         actions = (one for one in self.waitables if isinstance(one, ActionServer | ActionClient))
         return (*actions, *self.publishers, *self.subscriptions, *self.clients, *self.services, *self.timers)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether everyone who has to hear a topic of this graph does. What is published before that is lost to who does not.
+"""Check that all required subscribers of a topic are connected. Messages published before are lost to the others.
 
 A writer asks for its own topic: only its middleware knows whom it sends to. That another process has seen two nodes of
 a graph does not mean that those two have seen each other.
@@ -15,10 +15,10 @@ from safe_transfer_ros.middleware.topics import Topic
 
 
 class Listeners:
-    """Those of one publisher's topic."""
+    """Required subscribers of one publisher's topic."""
 
     def __init__(self, node: Node, publisher: Publisher, topic: Topic, graph: tuple[str, ...]) -> None:
-        """Wait for the nodes of `graph` that must hear `topic`.
+        """Wait for the nodes of `graph` that are required subscribers of `topic`.
 
         Args:
           node: That publishes.
@@ -31,7 +31,7 @@ class Listeners:
         self._complete = not self._wanted
 
     def missing(self) -> str:
-        """Who does not hear the publisher yet, as a sentence; empty from the time on when all did."""
+        """Subscribers not yet connected to the publisher, as a sentence; empty once all were."""
         if self._complete:
             return ""
         name = self._publisher.topic_name

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the arm measures of the torque at its joints, beyond that of rest."""
+"""Measured torque at the arm's joints, beyond that of rest."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_BYTES = 65_536  # a whole robot of a hundred joints has some 6,000
 
 
 class MeasuredEffort:
-    """Keeps the newest joint state; it is read only when somebody asks, which nobody does while the arm is driven."""
+    """Holder of the newest joint state, which is read only on request, never while the arm is driven."""
 
     def __init__(self, node: Node, robot: RobotDescription, *, with_gravity: bool) -> None:
         """Listen to joint states.
@@ -47,7 +47,7 @@ class MeasuredEffort:
         self._data, self.heard_ns = data, time.monotonic_ns()
 
     def beyond_rest(self) -> Array:
-        """Of the newest joint state, shape (n_joints,), N·m, in the robot's order; NaN where it is not told."""
+        """Torque of the newest joint state, shape (n_joints,), N·m, in the robot's order; NaN where it is missing."""
         if not 0 < len(self._data) <= MAX_BYTES:
             return self._unknown
         try:

@@ -29,7 +29,7 @@ class Numbered(NamedTuple):
 
 
 class NumberedMessages:
-    """Those of one topic, heard under several qualities of service, each message once, in the order of sending."""
+    """Messages of one topic, received under several qualities of service, each once, in the order of sending."""
 
     def __init__(
         self, beside: Node, name: str, kind: type, topic: str, profiles: Sequence[QoSProfile], *, raw: bool = False
@@ -58,11 +58,11 @@ class NumberedMessages:
         self._settled_ns = 0
 
     def settle(self, now_ns: int) -> None:
-        """Somebody came: give what he latched the time to arrive before what he says next."""
+        """Wait after a new publisher, so that its latched message arrives before its next one."""
         self._settled_ns = now_ns + round(SETTLING_S * 1e9)
 
     def look(self, now_ns: int) -> list[Numbered]:
-        """What has come since the last look, and is settled."""
+        """Messages received since the last call, and settled."""
         for subscription in self._heard:
             for _ in range(_MOST):
                 with subscription.handle:

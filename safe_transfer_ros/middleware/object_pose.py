@@ -17,7 +17,7 @@ def pose_of(message: PoseStamped) -> npt.NDArray[np.float64]:
 
 
 def wrong_frame(message: PoseStamped, frame: str) -> str | None:
-    """Why a pose says nothing about where the object is; None where it is in `frame`, the robot's base link.
+    """Reason why a pose cannot be used; None where it is in `frame`, the robot's base link.
 
     In another frame the same numbers are another place. Nothing here knows how frames lie to each other, so such a pose
     is left out, and missed when none in the right one follows.

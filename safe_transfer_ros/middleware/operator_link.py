@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operator's side of the filter: listens to what it says, and asks it to trip or to reset.
+"""The operator's connection to the filter: receives its messages, and requests a trip or a reset.
 
 A guest in the graph: it publishes nothing, has no parameters, and where it can its subscriptions are best effort, so
 that a viewer that is stopped or slow does not burden the filter. Everything runs on the caller's thread in `spin`.
@@ -32,7 +32,7 @@ _QUIET = ["--ros-args", "--disable-external-lib-logs", "--disable-stdout-logs", 
 
 
 class Listener(Protocol):
-    """Who is told what arrives; `now` is the steady clock, s."""
+    """Receiver of the filter's messages; `now` is the steady clock, s."""
 
     def on_status(self, message: FilterStatus, now: float) -> None:
         """safety_filter/status."""
@@ -47,7 +47,7 @@ class Listener(Protocol):
         """unsafety_monitor/estimate."""
 
     def on_filters(self, count: int, now: float) -> None:
-        """How many filters the graph announces; a killed one stays announced for some 20 s."""
+        """Process the number of filters that the graph announces; a killed one stays announced for some 20 s."""
 
 
 class OperatorLink:
@@ -62,7 +62,7 @@ class OperatorLink:
           namespace: The graph's namespace; empty: the root.
 
         Raises:
-          ValueError: the namespace is no ROS name.
+          ValueError: if the namespace is not a ROS name.
         """
         self._listener = listener
         self._context = Context()
@@ -108,7 +108,7 @@ class OperatorLink:
         rclpy.try_shutdown(context=self._context)
 
     def spin(self, seconds: float) -> None:
-        """Let messages in for `seconds`."""
+        """Process messages for `seconds`."""
         # Never without a timeout, and on a future that never comes: see middleware/process.py.
         self._executor.spin_until_future_complete(self._never, timeout_sec=seconds)
         now = time.monotonic()
@@ -121,7 +121,7 @@ class OperatorLink:
         return Request(name="trip", send=lambda: self._call("trip"), since=time.monotonic(), insistent=True)
 
     def reset(self) -> Request:
-        """Ask to leave TRIPPED, once; the filter refuses while the cause stands."""
+        """Request to leave TRIPPED, once; the filter refuses while the cause stands."""
         return Request(name="reset", send=lambda: self._call("reset"), since=time.monotonic(), insistent=False)
 
     def _call(self, name: str) -> Call | None:

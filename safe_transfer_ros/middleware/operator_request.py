@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator asked of the filter, and whether it was heard. No ROS here: sending is a function handed in."""
+"""An operator's requests to the filter and their confirmation. No ROS here: sending is a function handed in."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Send = Callable[[], Call | None]
 
 @dataclass(kw_only=True)
 class Request:
-    """One request, asked until it is answered (a trip) or asked once (a reset).
+    """One request, repeated until it is answered (a trip) or sent once (a reset).
 
     A trip can be repeated without harm, so it is: a request sent before the two sides have found each other is lost.
     A reset that arrives late would surprise, so it is sent once or never.
@@ -49,7 +49,7 @@ class Request:
     _last_sent: float = 0.0
 
     def poll(self, now: float) -> None:
-        """Take in an answer; send, or send again, when it is time to."""
+        """Process an answer; send, or send again, when it is time to."""
         if not self.pending():
             return
         for call in self._sent:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes' log lines without control characters: names and messages of other nodes stand in them.
+"""Log lines without control characters, as they contain names and messages of other nodes.
 
 A joint name may hold the escape codes that clear a terminal; the log of a node is read on one, live or later.
 """
@@ -17,7 +17,7 @@ _original: Any = getattr(rcutils_logger._rclpy, _NAME)
 
 
 def escape_control_characters() -> None:
-    """Let every log call of this process show them as escapes; a second call changes nothing.
+    """Show control characters as escapes in every log call of this process; a second call changes nothing.
 
     At the last step before the middleware: rclpy tells callers apart by their stack frames, for `once` and throttling.
     """

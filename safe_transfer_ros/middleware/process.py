@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How every node process starts, runs and ends.
+"""Start, run and end of every node process.
 
 A node ends in one of three ways: it was asked to (SIGINT, SIGTERM), it finished, or it failed. In each, `close()` is
 called while the node can still publish (a stop torque, say), and the exit status tells which it was.
@@ -38,7 +38,7 @@ class Closable(Protocol):
     """A node that leaves nothing behind."""
 
     def close(self) -> None:
-        """Stop what moves, flush what is written; the context is still valid."""
+        """Stop all motion and flush all files; the context is still valid."""
 
     def destroy_node(self) -> Any:
         """Release the ROS entities."""
@@ -65,7 +65,7 @@ class Lifetime:
 
 
 def run(name: str, create: Callable[[Lifetime], Closable], *, niceness: int = 0) -> int:
-    """Run one node until it is told to stop, finishes or fails.
+    """Run one node until it is stopped, finishes or fails.
 
     Args:
       name: Node name, for error lines.

@@ -13,7 +13,7 @@ from safe_transfer_ros.robots.manager_description import MAX_CHARACTERS, unfit_d
 
 
 class PublishedDescription:
-    """Keeps the newest robot_description; it is read when somebody asks, once, and never while the arm is driven."""
+    """Holder of the newest robot_description, which is read once on request, never while the arm is driven."""
 
     def __init__(self, node: Node, topic: str, joints: Sequence[str]) -> None:
         """Listen.
@@ -34,15 +34,15 @@ class PublishedDescription:
             self._text, self._judged = message.data[: MAX_CHARACTERS + 1], None
 
     def problem(self) -> str | None:
-        """Why the controller must not be activated under it; None when it may."""
+        """Reason why the controller must not be activated under it; None when it may."""
         publishers = self._node.count_publishers(self._topic)
         if self._text is None or not publishers:
             return (
-                f"nobody publishes {self._topic}, so nobody can tell whether a stop ends in zero torque: "
-                "robot_state_publisher does; set controller_supervisor.robot_description where it has another name"
+                f"{self._topic} has no publisher, so it is not known whether a stop ends in zero torque: "
+                "start robot_state_publisher, or set controller_supervisor.robot_description where it has another name"
             )
         if publishers > 1:
-            return f"{publishers} publish {self._topic}: which of them controller_manager was given cannot be told"
+            return f"{publishers} publish {self._topic}: it is not known which of them controller_manager was given"
         if self._judged is None:
             self._judged = unfit_description(self._text, self._joints) or ""
         return self._judged or None

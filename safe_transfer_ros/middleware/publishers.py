@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who publishes a topic that one node alone may publish.
+"""Publishers of a topic that only one node may publish.
 
 A message does not say who sent it, so where two publish, none can be believed. Publishers are counted where they are
 used: what one node has discovered, another may not have.
@@ -11,7 +11,7 @@ from rclpy.node import Node
 
 
 def second_publisher(node: Node, topic: str) -> str | None:
-    """Why messages of a topic must not be believed now; None where one node at most publishes it.
+    """Reason why messages of a topic must not be trusted now; None where one node at most publishes it.
 
     Args:
       node: That listens.
@@ -22,13 +22,13 @@ def second_publisher(node: Node, topic: str) -> str | None:
 
 
 def publishers(node: Node, topic: str) -> str:
-    """The names of those who publish a topic, a few at most."""
+    """Names of the publishers of a topic, a few at most."""
     names = sorted(info.node_name for info in node.get_publishers_info_by_topic(_resolved(node, topic)))
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 def identities(node: Node, topic: str) -> frozenset[tuple[int, ...]]:
-    """What tells those apart who publish a topic now."""
+    """Identities of the current publishers of a topic."""
     infos = node.get_publishers_info_by_topic(_resolved(node, topic))
     return frozenset(tuple(info.endpoint_gid) for info in infos)
 

@@ -72,7 +72,7 @@ CLASSES: dict[str, tuple[QoSProfile, str]] = {
     "command": (COMMAND, "what is worth nothing late: commands as ros2_control hears them, permission"),
     "latched": (LATCHED, "state and weights that a late joiner needs"),
     "latched record": (LATCHED_RECORD, "the same with what came before it, for the recorder"),
-    "view": (VIEW, "`safe_transfer watch` on decisions and diagnostics: a slow viewer holds nobody up"),
+    "view": (VIEW, "`safe_transfer watch` on decisions and diagnostics: a slow viewer does not block the publisher"),
 }
 """Name -> profile, and what it is for."""
 

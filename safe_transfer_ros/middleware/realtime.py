@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the operating system can do for a control loop, where it is permitted."""
+"""Real-time scheduling and locked memory for a control loop, where they are permitted."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reset of an episode is refused while the arm may move: asked for by anybody, it would end in mid-episode."""
+"""Refusal of an episode's reset while the arm may move: at any node's request, it would end in mid-episode."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNHEARD = "the safety filter has not been heard"
 
 
 class ResetRefusal:
-    """Goes by what the filter says of itself, and by nothing heard as by an armed one where a filter belongs."""
+    """Refusal by the filter's own status; a filter that was not heard counts as armed where one belongs."""
 
     def __init__(self, node: Node, graph: tuple[str, ...]) -> None:
         """Begin to listen.
@@ -34,7 +34,7 @@ class ResetRefusal:
         self._mode = message.mode
 
     def why(self) -> str:
-        """Why no episode may begin now; empty where one may."""
+        """Reason why no episode may begin now; empty where one may."""
         if self._mode is None:
             return UNHEARD if self._needed else ""
         return ARMED if self._mode in _MOVING else ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a command of rest is for an arm that does not carry itself: reckoned from joint states, not by the filter."""
+"""Torque at rest of an arm that does not carry itself, computed from joint states, independently of the filter."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What forbids motion as long as it lasts, whatever the filter's mode: seen around the filter, not in its data.
+"""Causes that forbid motion while they last, in any mode: observed around the filter, not in its data.
 
 What the filter acts on is guarded as what it publishes is: each topic has one publisher, or nothing moves. Joint states
 are the one exception, as a gripper's may be on the same topic: one publisher speaks of our joints.
@@ -22,10 +22,10 @@ from safe_transfer_ros.safety.reasons import Reason
 
 
 class StandingCauses:
-    """A stop that is pressed, permission that is not given, a second publisher; and who does not hear the filter yet.
+    """A pressed stop, a missing permission, a second publisher, or a required subscriber that is not yet connected.
 
     Attributes:
-      unheard: Who of the graph does not hear the filter yet, as a sentence; empty if everybody does who must.
+      unheard: Nodes of the graph that do not receive the filter yet, as a sentence; empty if all do that must.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class StandingCauses:
         self._joint_states.close()
 
     def heard_at_last(self) -> bool:
-        """Whether everybody who must hear the filter does since this call."""
+        """Whether all required subscribers of the filter are connected since this call."""
         if not self.unheard:
             return False
         self.unheard = self._missing()
@@ -76,7 +76,7 @@ class StandingCauses:
         return "; ".join(filter(None, (listeners.missing() for listeners in self._listeners)))
 
     def reasons(self, *, moving: bool = False) -> Reason:
-        """All that stands against motion.
+        """Reasons that forbid motion.
 
         Args:
           moving: Whether the arm may move now, or was stopped for a second publisher: one more of joint states is then
@@ -95,7 +95,7 @@ class StandingCauses:
         return reasons
 
     def refusal(self) -> str | None:
-        """Why the filter must not be armed, in words; None when only `reasons` can tell."""
+        """Reason why the filter must not be armed, in words; None when only `reasons` can tell."""
         now = self._look()
         return (
             self.unheard
@@ -107,11 +107,11 @@ class StandingCauses:
         )
 
     def unbelievable(self, topic: str) -> str | None:
-        """Why a message of a topic that one node at most may publish must not be taken; None when it may."""
+        """Reason to refuse a message of a topic that one node at most may publish; None when there is none."""
         return second_publisher(self._node, topic)
 
     def described(self) -> dict[str, str]:
-        """For an operator's dashboard."""
+        """Values for an operator's dashboard."""
         now = self._look()
         return {
             "permission": self._permission.problem(now) or "given or not needed",

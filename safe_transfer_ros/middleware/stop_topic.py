@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The external stop as a topic: heard whatever its publishers offer, each of them counted by itself."""
+"""The external stop as a topic: received under any QoS of its publishers, each counted by itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from safe_transfer_ros.safety.filter.stop_buttons import StopButtons
 
 
 class StopTopic:
-    """Stops at once on any press; between two presses knows how each publisher stands."""
+    """Subscription that stops at once on any press, and knows the state of each publisher in between."""
 
     def __init__(self, node: Node, lease_s: float, pressed: Callable[[], None]) -> None:
         """Begin to listen.
@@ -49,7 +49,7 @@ class StopTopic:
             self._press &= self._buttons.pressed or self._buttons.unheard() is not None
 
     def look(self, now_ns: int) -> None:
-        """Take in what was said, and who is there, up to steady time `now_ns`."""
+        """Process messages and publishers up to steady time `now_ns`."""
         present = identities(self._node, topics.EXTERNAL_STOP.name)
         if present != self._present:
             if present - self._present:
@@ -61,11 +61,11 @@ class StopTopic:
             self._press &= self._buttons.unheard() is not None
 
     def problem(self, now_ns: int) -> str | None:
-        """Why the arm must not move at steady time `now_ns`; None when it may."""
+        """Reason why the arm must not move at steady time `now_ns`; None when it may."""
         return "the external stop is pressed" if self._press else self._buttons.problem(now_ns)
 
     def unheard(self) -> str | None:
-        """Why the filter must not be armed though nothing is known to be pressed."""
+        """Reason why the filter must not be armed though nothing is known to be pressed."""
         return self._buttons.unheard()
 
     def close(self) -> None:

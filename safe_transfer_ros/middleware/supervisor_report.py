@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What controller_supervisor tells: its status when it changes, its diagnostics once a second, lines of its log."""
+"""Reports of controller_supervisor: status on change, diagnostics once per second, log lines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from safe_transfer_ros.safety.supervisor.rest_effort import Rest
 
 
 class Phase(enum.Enum):
-    """Where the controller is."""
+    """Phase of the controller."""
 
     INACTIVE = "inactive"  # known to be, and nothing wrong with that
     ACTIVATING = "activating"
@@ -36,7 +36,7 @@ _AGE = re.compile(r" \(none for \d+ ms\)")
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """What there is to tell.
+    """Content of a report.
 
     Attributes:
       phase: Of the controller.
@@ -70,7 +70,7 @@ class SupervisorReport:
         self._last: object = None
 
     def tell(self, told: Told) -> None:
-        """Publish the status when it has changed; a silence's age and an effort, which always do, are no change."""
+        """Publish the status when it has changed; ages of silences and efforts, which always change, do not count."""
         new = (told.phase, _AGE.sub("", told.why), told.rest)
         if new == self._last:
             return

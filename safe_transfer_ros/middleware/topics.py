@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every topic of the graph: what is on it, who says it, how, and who is lost without it.
+"""Every topic of the graph: content, publisher, QoS and required subscribers.
 
 The nodes, the recorder and the tables of docs/interfaces.md take a topic from here, so that a publisher and its
 listeners cannot disagree on a name or a type.
@@ -69,18 +69,18 @@ class Topic:
 
     @property
     def type_name(self) -> str:
-        """As ROS writes it: `sensor_msgs/msg/JointState`."""
+        """Type name as ROS writes it: `sensor_msgs/msg/JointState`."""
         package, section, *_ = self.kind.__module__.split(".")
         return f"{package}/{section}/{self.kind.__name__}"
 
     @property
     def history(self) -> Topic:
-        """The topic on which the recorder hears every state; see `middleware.state_publisher`."""
+        """Topic on which the recorder receives every state; see `middleware.state_publisher`."""
         return dataclasses.replace(self, name=f"{self.name}_history", offered=qos.LATCHED_RECORD, has_history=False)
 
     @property
     def recording(self) -> QoSProfile:
-        """What bag_recorder asks for."""
+        """QoS that bag_recorder requests."""
         latched = self.offered.durability == QoSDurabilityPolicy.TRANSIENT_LOCAL
         return qos.LATCHED_RECORD if latched else qos.RECORD
 
@@ -129,7 +129,7 @@ PROPOSALS = Topic(
     kind=PolicyAction,
     offered=qos.RECORD,
     heard=qos.PROPOSALS,
-    meaning="what the policy proposes; `joint_names` are axes (`tool_x` ...) where an action moves the tool",
+    meaning="what the policy proposes; `action_names` are joints, or axes (`tool_x` ...) where an action moves the tool",
     publisher="policy_server",
     listeners=("safety_filter",),
     must_hear=("safety_filter", "bag_recorder"),
@@ -288,7 +288,7 @@ CLOCK = Topic(
     meaning="simulated time; not recorded, as joint states bear the same stamps",
     publisher="mujoco_sim",
     listeners=("whoever uses it",),
-    rate="with each joint state, while anybody listens",
+    rate="with each joint state, while it is subscribed",
     recorded=False,
 )
 ROBOT_DESCRIPTION = Topic(
@@ -308,7 +308,7 @@ TOPICS: tuple[Topic, ...] = tuple(topic for topic in list(globals().values()) if
 
 
 def of_controller(controller: str) -> tuple[Topic, ...]:
-    """All of them, the commands under the name that the effort controller gives them."""
+    """All topics, the commands under the effort controller's name."""
     return tuple(commands(controller) if topic is COMMANDS else topic for topic in TOPICS)
 
 

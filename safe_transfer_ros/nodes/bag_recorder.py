@@ -71,12 +71,12 @@ class BagRecorder(Node):
             self._fail(error)
 
     def _fail(self, error: BagError) -> None:
-        """What cannot be written now will not be written later: each try costs what the last one did."""
+        """Stop recording: what cannot be written now will not be written later."""
         self._failed = True
         self._lifetime.end(EXIT_BAD_INPUT, f"bag_recorder: {error}")
 
     def leave(self) -> bool:
-        """Whether all that had come when the end was asked for is written: nothing more comes for a moment.
+        """Whether everything received before the request to end is written: nothing more comes for a moment.
 
         A busy machine may have kept us from what was delivered long ago; by looks as well as by time, because it may
         keep us from running between two looks, too.

@@ -51,7 +51,7 @@ CONFIRM = "ros2 service call /controller_supervisor/activate std_srvs/srv/SetBoo
 
 
 class _Order:
-    """What an operator asked for, and the answer the service waits for."""
+    """An operator's request, and the answer that the service waits for."""
 
     def __init__(self, activate: bool) -> None:
         self.activate = activate
@@ -134,7 +134,7 @@ class ControllerSupervisor(ManagedNode):
         return self._phase is Phase.INACTIVE or not self._manager.reachable
 
     def close(self) -> None:
-        """Nothing is left to do: see `leave`."""
+        """Do nothing: see `leave`."""
         self._operator.close()
 
     # What arrives ----------------------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ class ControllerSupervisor(ManagedNode):
         self._phase, self._why, self._since_ns = phase, why, time.monotonic_ns()
 
     def _measure(self, now: int) -> None:
-        """Hold the arm's effort against rest while nobody drives its joints; while somebody does, read nothing."""
+        """Compare the arm's effort with rest while no controller drives its joints; otherwise read nothing."""
         manager = self._manager
         # Without knowing who drives them, what is watched stays watched: a manager may die and leave a torque.
         if manager.listed and drivers(manager.controllers, self._joints):
@@ -186,7 +186,7 @@ class ControllerSupervisor(ManagedNode):
             self._rest.hear(self._effort.beyond_rest(), self._effort.heard_ns)
 
     def _obstacle(self, now: int) -> str | None:
-        """Why torques must not reach the arm, whoever sends them."""
+        """Reason why torques must not reach the arm, from any sender."""
         settings = self._settings
         manager = self._manager
         return (
@@ -205,7 +205,7 @@ class ControllerSupervisor(ManagedNode):
         )
 
     def _silence(self, now: int) -> str | None:
-        """Why controller_manager cannot be relied upon, and what to do where it is not there at all."""
+        """Reason why controller_manager cannot be relied upon, and the fix where it is missing."""
         problem = self._manager.problem(now)
         if problem is None or self._manager.reachable:
             return problem
@@ -213,13 +213,13 @@ class ControllerSupervisor(ManagedNode):
         return f"{problem} (ROS_DOMAIN_ID={domain}): start ros2_control, or export the domain that the robot is in"
 
     def _wrong_feeders(self) -> str | None:
-        """Who but our filter publishes commands, as the graph has it."""
+        """Publishers of commands other than our filter, from the graph."""
         found = self.get_publishers_info_by_topic(self._commands)
         names = [f"{entry.node_namespace.rstrip('/')}/{entry.node_name}" for entry in found]
         return wrong_feeders(self._commands, names, self._feeder)
 
     def _unready(self, now: int) -> str | None:
-        """Why the controller would not begin with zero torque, or be stopped at once, or not be stopped to zero."""
+        """Reason why the controller would not begin with zero torque, or be stopped at once, or not stop at zero."""
         settings = self._settings
         if self._filter.mode != SafetyDecision.MODE_DISARMED or self._stream.zero_count < ZERO_COMMANDS:
             return "the filter must be disarmed and command zero, so that the controller begins with it"
@@ -249,7 +249,7 @@ class ControllerSupervisor(ManagedNode):
 
     def _while_inactive(self, now: int) -> None:
         if self._active():
-            self._stop(f"{self._experiment.controller} was activated by somebody else")
+            self._stop(f"{self._experiment.controller} was activated by another program")
             return
         self._prepare()
         obstacle = self._obstacle(now) or self._unready(now)
@@ -270,7 +270,7 @@ class ControllerSupervisor(ManagedNode):
             self._enter(Phase.ACTIVATING, "switching")
 
     def _explain(self, obstacle: str | None) -> str:
-        """What an operator should know and do. That our stop tripped the filter is not why it was stopped."""
+        """Explanation for an operator. That our stop tripped the filter is not its cause."""
         if obstacle is None:
             return f"ready; an operator must see that the cell is clear, then: {CONFIRM}"
         if not self._last_stop:
@@ -313,7 +313,7 @@ class ControllerSupervisor(ManagedNode):
     def _while_active(self, now: int) -> None:
         problem = self._obstacle(now)
         if problem is None and not self._active():
-            problem = f"{self._experiment.controller} was deactivated by somebody else"
+            problem = f"{self._experiment.controller} was deactivated by another program"
         order = self._order
         if problem is None and order is not None and not order.activate:
             problem = "an operator asked for it"
@@ -324,7 +324,7 @@ class ControllerSupervisor(ManagedNode):
             self._stop(problem)
 
     def _stop(self, why: str) -> None:
-        """Permission ends now; the controller follows, once its torque is zero or nobody sends any."""
+        """End permission now; the controller follows, once its torque is zero or no commands come."""
         self.get_logger().error(f"stopping: {why}")
         self._last_stop = why
         self._enter(Phase.STOPPING, why)

@@ -41,7 +41,7 @@ CONFIRM = "ros2 service call /episode_reset/confirm std_srvs/srv/Trigger"
 
 
 class ResetFailed(RuntimeError):
-    """The arm was not brought to the start; the text says why."""
+    """Raised when the arm was not brought to the start; the text says why."""
 
 
 @dataclass(kw_only=True)
@@ -188,7 +188,7 @@ class EpisodeReset(Node):
         self._until(reset, lambda: self._permitted, "the controller was not activated")
         if self._settings.confirm_each_episode:
             self.get_logger().warning(f"episode {reset.episode} waits for an operator: {CONFIRM}")
-            self._until(reset, self._confirmed.is_set, "nobody confirmed")
+            self._until(reset, self._confirmed.is_set, "no confirmation came")
         state = self._states.fresh(clock.now_ns(), FRESH_SECONDS)
         if isinstance(state, str):
             raise ResetFailed(state)

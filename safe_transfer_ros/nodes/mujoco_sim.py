@@ -35,7 +35,7 @@ from safe_transfer_ros.tasks.simulated import simulated
 
 
 class MujocoSim(Node):
-    """Simulated robot behind /joint_states, /effort_controller/commands, /clock and the reset_episode service."""
+    """Simulated robot with /joint_states, /effort_controller/commands, /clock and the reset_episode service."""
 
     def __init__(self, lifetime: Lifetime) -> None:
         """Declare parameters, build the model, wait for the first reset."""
@@ -82,10 +82,10 @@ class MujocoSim(Node):
             self.create_timer(self._period_ns / 1e9, self._tick, clock=self._steady)
 
     def close(self) -> None:
-        """Nothing outlives the process."""
+        """Do nothing: nothing outlives the process."""
 
     def _offer_resets(self) -> None:
-        """Serve resets once everybody hears the joint states and poses: the first of an episode is sent but once."""
+        """Serve resets once all required subscribers are connected: the first joint state is sent only once."""
         missing = "; ".join(filter(None, (listeners.missing() for listeners in self._listeners)))
         if missing:
             self.get_logger().info(f"no episode yet: {missing}", throttle_duration_sec=5.0, skip_first=True)

@@ -68,7 +68,7 @@ class RunningEpisode:
 
 
 class RolloutStopped(RuntimeError):
-    """The rollout ended early; the text says why."""
+    """Raised when a rollout ends early; the text says why."""
 
 
 class PolicyServer(ManagedNode):
@@ -119,7 +119,7 @@ class PolicyServer(ManagedNode):
             self._install(0, data, weights.sha256_of(data))
 
     def deactivate(self) -> None:
-        """End the episode under way; the filter stops the arm when proposals cease, and is told to at once."""
+        """End the episode under way and tell the filter to stop the arm at once."""
         self._stop_episode("policy_server was deactivated")
 
     def close(self) -> None:
@@ -146,7 +146,7 @@ class PolicyServer(ManagedNode):
             self._report(accepted=False, message=f"version {message.version} refused, {self._version} stays: {error}")
 
     def _unwanted(self, message: PolicyWeights) -> str | None:
-        """Why weights are not even looked at; None where they may be the next ones, or the present ones once more."""
+        """Reason to ignore weights; None where they may be the next ones, or the present ones again."""
         if len(message.data) > MAX_WEIGHT_BYTES:
             return f"{len(message.data)} bytes, expected at most {MAX_WEIGHT_BYTES}"
         if self._taught and message.version != self._version + 1:
@@ -261,7 +261,7 @@ class PolicyServer(ManagedNode):
             await sleep(self, 0.01)
 
     async def _call(self, client: Client, request: Any, what: str, seconds: float = 0.0) -> Any:
-        """Call a service that may be asked twice: what is sent before both ends have found each other is lost."""
+        """Call an idempotent service repeatedly: a request sent before both ends are connected is lost."""
         retry = max(RETRY_SECONDS, seconds / 4.0)  # who takes long is not asked often
         seconds = seconds or self._settings.peer_timeout
         deadline = time.monotonic() + seconds

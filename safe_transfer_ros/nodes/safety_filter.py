@@ -242,7 +242,7 @@ class SafetyFilterNode(ManagedNode):
             self._health.time_since(arrival_ns, self._published_ns)
 
     def _on_unread_action(self, error: bounded.MessageError) -> None:
-        """A proposal that was too large to be looked at, or none at all: the one before stands until it is too old."""
+        """Process an oversized or unreadable proposal: the one before stays in force until it is too old."""
         self.get_logger().error(f"a proposal was not read: {error}", throttle_duration_sec=1.0)
         if self._active and error.oversized:
             self._loop.unread_proposal(clock.now_ns())
@@ -301,7 +301,7 @@ class SafetyFilterNode(ManagedNode):
                 if self._filter.mode is Mode.DISARMED:
                     guard = self._filter.guard
                     self._critic.refresh(None if guard.lost else guard.iteration)
-                if own_limit is None:  # a move to the start is no policy's: no critic judges it
+                if own_limit is None:  # a move to the start is not a policy's: no critic judges it
                     problem = problem or self._critic.missing
             refusal = problem or self._loop.arm(clock.now_ns(), self._standing.reasons(), own_limit)
             refusal = refusal and "; ".join(filter(None, (refusal, self._unreadable, self._misplaced)))
@@ -324,7 +324,7 @@ class SafetyFilterNode(ManagedNode):
         return _answer(response, None)
 
     def _on_forbidden(self, reason: Reason) -> None:
-        """A stop was pressed, which is latched whatever the mode; or permission was withdrawn, which is for motion."""
+        """Process a pressed stop, which is latched in any mode, or a withdrawn permission, which concerns motion."""
         moving = self._filter.moving
         if self._active and (moving if reason is Reason.NO_PERMISSION else not self._filter.cause & reason):
             self._trip(reason)
@@ -332,7 +332,7 @@ class SafetyFilterNode(ManagedNode):
     # What goes out ---------------------------------------------------------------------------------------------------
 
     def _publish(self, command: Array, decision: Decision | None) -> None:
-        """What the rules say: a torque, and a decision where there is one."""
+        """Publish the result of the rules: a torque, and a decision where there is one."""
         self._command.data = array("d", command[self._command_order].tobytes())
         self._commands.publish(self._command)
         self._published_ns = clock.now_ns()
@@ -348,7 +348,7 @@ class SafetyFilterNode(ManagedNode):
         self._stop()
 
     def _watch(self) -> None:
-        """What has to happen although nothing arrives."""
+        """Run the periodic checks that no message triggers."""
         if not self._active:
             return
         if self._standing.heard_at_last():
@@ -384,7 +384,7 @@ class SafetyFilterNode(ManagedNode):
         self._told = (mode, self._filter.cause, guard.iteration, guard.in_force)
 
     def _diagnose(self) -> None:
-        """What an operator's dashboard needs, once a second."""
+        """Publish diagnostics for an operator's dashboard, once per second."""
         beside = self._standing.described() | (self._critic.diagnosis() if self._critic else {})
         message = DiagnosticArray(
             status=[self._health.diagnosis(self._filter, self._now(), self._task.robot.name, beside)]

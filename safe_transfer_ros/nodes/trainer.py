@@ -49,7 +49,7 @@ from safe_transfer_ros.transfer.graph_learners import LEARNERS, Beginning, Polic
 
 
 class FineTuningStopped(RuntimeError):
-    """Fine-tuning ended early; the text says why."""
+    """Raised when fine-tuning ends early; the text says why."""
 
 
 class Trainer(Node):
@@ -169,7 +169,7 @@ class Trainer(Node):
         return result
 
     async def background(self) -> None:
-        """With `autostart`: fine-tune for the configured number of iterations, then end the process."""
+        """Fine-tune with `autostart` for the configured number of iterations, then end the process."""
         if not self._settings.autostart:
             return
         try:
@@ -268,7 +268,7 @@ class Trainer(Node):
         return self._keep(iteration, episodes)
 
     async def _roll_out(self, iteration: int) -> list[Episode]:
-        """One rollout goal: the decisions of its episodes, complete."""
+        """Run one rollout goal and return the complete decisions of its episodes."""
         seconds = self._settings.peer_timeout
         count = self._settings.episodes_per_iteration
         self._decisions, self._episodes_seen, self._dropped = [], 0, 0

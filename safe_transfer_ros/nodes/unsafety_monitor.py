@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""unsafety_monitor: measures how unsafe the arm has been and says how much torque it may have next.
+"""unsafety_monitor: measures the unsafety rate of the arm and publishes its next torque limit.
 
 Its view of the arm is its own: forward kinematics on /joint_states, never the policy's observation. After each
 iteration it publishes the estimate (PSPT Eq. 22-32) and the next torque limit (Eq. 16), and renews the limit's lease.
@@ -68,7 +68,7 @@ class UnsafetyMonitor(Node):
         self._publish_limit()
 
     def close(self) -> None:
-        """Nothing to undo: without renewals the lease runs out and the filter falls back to its floor."""
+        """Do nothing: without renewals the lease runs out and the filter falls back to its floor."""
 
     def _on_joint_state(self, data: bytes) -> None:
         state = self._states.read(data, clock.now_ns())

@@ -47,7 +47,7 @@ class SupervisorParameters:
     rest_effort: str = setting(
         "zero",
         "What joint_states tell as effort of an arm at rest: zero; gravity, g(q), where the arm measures what carries "
-        "it; untold, OVERRIDE: nobody sees whether the torque ends with the controller",
+        "it; untold, OVERRIDE: nothing checks whether the torque ends with the controller",
         choices=("zero", "gravity", "untold"),
     )
     rest_tolerance: float = setting(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all nodes must agree on."""
+"""Parameters that all nodes must agree on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentParameters:
-    """What all nodes must agree on."""
+    """Parameters that all nodes must agree on."""
 
     task: str = setting("pr2_cup_swirl", "Task: what is to be done and what is unsafe")
     mode: str = setting(
@@ -45,22 +45,22 @@ class ExperimentParameters:
     )
     graph: str = setting(
         "",
-        "Nodes of this graph, separated by commas (the launcher fills it in): nothing moves before those of them that "
-        "must hear a topic do; empty: a node by itself",
+        "Nodes of this graph, separated by commas (the launcher fills it in): nothing moves before the required "
+        "subscribers of each topic are connected; empty: a single node",
     )
     first_iteration: int = setting(
         0, "Iteration this run starts at (above 0 when a run is resumed)", minimum=0, maximum=10**6
     )
     first_torque_limit: float = setting(
-        0.0, "Limit a resumed run goes on with, N·m; 0: initial_torque_limit", minimum=0.0, maximum=1e3
+        0.0, "Limit with which a resumed run continues, N·m; 0: initial_torque_limit", minimum=0.0, maximum=1e3
     )
 
     def __post_init__(self) -> None:
-        self.nodes  # noqa: B018 - refuses what is no list
+        self.nodes  # noqa: B018 - refuses what is not a list
         self.governor()  # the rules between the limits and D_safe live there; the sentence comes from there
         if self.first_torque_limit > 0.0 and self.first_iteration == 0:
             raise ConfigurationError(
-                f"first_torque_limit {self.first_torque_limit:g} is for a run that goes on (first_iteration > 0): a "
+                f"first_torque_limit {self.first_torque_limit:g} is for a resumed run (first_iteration > 0): a "
                 "new run starts at initial_torque_limit"
             )
         if self.first_torque_limit > self.torque_limit_max:

@@ -38,7 +38,7 @@ class FilterParameters:
     stop_damping_time: float = _rule("stop_damping_time_s", minimum=0.001, maximum=10.0)
     e_stop_lease: Lease = setting(
         OFF,
-        "Longest silence of safety_filter/e_stop before it counts as pressed, s; off: nobody has to publish it, "
+        "Longest silence of safety_filter/e_stop before it counts as pressed, s; off: it need not be published, "
         "though a stop that is pressed still counts. On hardware off has to be said",
         minimum=0.01,
         maximum=60.0,
@@ -54,12 +54,12 @@ class FilterParameters:
     )
     critic_schedule: str = setting(
         "fixed",
-        "Largest acceptable risk: fixed; or csc: (1 - gamma_safe)(chi - failures an episode), from what was measured "
+        "Largest acceptable risk: fixed; or csc: (1 - gamma_safe)(chi - failures per episode), from what was measured "
         "in the iteration before, taken over between episodes, at most the fixed one",
         choices=("fixed", "csc"),
     )
     critic_chi: float = setting(
-        0.05, "critic_schedule csc: failures (unsafe steps) an episode that are accepted", minimum=1e-6, maximum=1e6
+        0.05, "critic_schedule csc: failures (unsafe steps) per episode that are accepted", minimum=1e-6, maximum=1e6
     )
     critic_floor: float = setting(
         1e-4, "critic_schedule csc: lowest epsilon, and the one without an estimate", minimum=1e-9, maximum=0.999

@@ -46,7 +46,7 @@ SECTIONS: Mapping[str, type] = {**NODES, "commission": CommissionParameters}
 
 
 def section_name(node: str) -> str:
-    """Name of a node's section, in whatever namespace the node is."""
+    """Name of a node's section, in any namespace."""
     return SHARED if node == SHARED else f"{SHARED}/{node}"
 
 

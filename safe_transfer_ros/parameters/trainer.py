@@ -16,8 +16,8 @@ class TrainerParameters:
     learner: str = setting(
         "pspt",
         "How the policy learns from an iteration: pspt, TRPO on the rewards; csc, a conservative critic beside it, "
-        "which the filter takes between episodes, and a step that minds failures; none, the policy acts as it is; or "
-        "one of another package",
+        "which the filter takes between episodes, and a step constrained by failures; none, the policy acts as it is; "
+        "or one of another package",
     )
     critic: str = setting(
         "",
@@ -35,7 +35,7 @@ class TrainerParameters:
         maximum=10.0,
     )
     leave_one_out: bool = setting(
-        False, "Fit each episode's value function to the other episodes only; wants more than a few of them"
+        False, "Fit each episode's value function to the other episodes only; needs more than a few of them"
     )
     run_dir: str = setting("", "Directory of this run: CSV and checkpoints go there; empty: keep nothing")
     config_file: str = setting("", "File with every node's parameters, copied into the bag; empty: the trainer's own")

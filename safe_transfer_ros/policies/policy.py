@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a policy is to whoever runs it: an action for an observation, and the law it was drawn from."""
+"""Interface of a policy: an action for an observation, and the distribution it was drawn from."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Act:
 
 
 class Policy(Protocol):
-    """What acts.
+    """A policy.
 
     Attributes:
       kind: Name under which files say what they hold.

@@ -29,7 +29,7 @@ METADATA_KEY = "safe_transfer_ros"
 
 
 class WeightsError(ValueError):
-    """The bytes are not what they should hold. The message says which rule they break."""
+    """Raised when bytes are not valid weights. The message names the rule that they break."""
 
 
 def write(tensors: Mapping[str, NDArray[np.float32]], metadata: Mapping[str, str], names: Iterable[str]) -> bytes:

@@ -25,7 +25,7 @@ _PUBLISHERS = 64  # sets of joints on one topic
 
 
 def gaps(bag: Bag) -> list[str]:
-    """Looks for what is missing between the messages of a bag.
+    """Find messages missing from a bag.
 
     Args:
       bag: The bag; topics of other graphs are left alone.

@@ -216,14 +216,14 @@ class EpisodeAssembler:
 def _spread(
     steps: list[Any], columns: Callable[[list[Any], str, NDArray[np.intp]], Array], order: NDArray[np.intp]
 ) -> Array:
-    """Standard deviations; 0 of a deterministic policy, which tells none."""
+    """Standard deviations; 0 of a deterministic policy, which has none."""
     if all(len(row.proposed_stddev) == 0 for row in steps):
         return np.zeros((len(steps), len(order)))
     return columns(steps, "proposed_stddev", order)
 
 
 def first_jump(stamp_ns: NDArray[np.int64], position: Array, velocity: Array) -> int | None:
-    """The first state of an episode that the arm cannot have come to from the one before.
+    """First state of an episode that the arm cannot have reached from the one before.
 
     Args:
       stamp_ns: Stamps, shape (T+1,), ns.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One row per iteration of a run: what it is, how it is worked out, and the CSV it stands in.
+"""One row per iteration of a run: its definition, its computation, and its CSV.
 
 The live trainer, the in-process loop and the recomputation from a bag all call `iteration_record`, so their
 numbers can differ only where their data do.
@@ -22,12 +22,12 @@ from safe_transfer_ros.tasks.robot_task import RobotTask
 
 
 class IterationsError(ValueError):
-    """An iterations.csv cannot be used. The message names the file, the line and the mend."""
+    """An iterations.csv cannot be used. The message names the file, the line and the fix."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class IterationMeasures:
-    """What an iteration showed besides the numbers its limit follows from.
+    """Measures of an iteration beyond those that its limit follows from.
 
     Attributes:
       policy_version: Version of the weights rolled out.
@@ -46,7 +46,7 @@ class IterationMeasures:
 
 @dataclass(frozen=True, kw_only=True)
 class IterationEstimate(LimitStep, IterationMeasures):
-    """What the unsafety monitor says about an iteration: the fields of an UnsafetyEstimate message.
+    """The unsafety monitor's estimate of an iteration: the fields of an UnsafetyEstimate message.
 
     Attributes:
       missing: Joint states expected and never received; each is counted as unsafe.
@@ -76,7 +76,7 @@ class IterationRecord(IterationRisk, IterationMeasures):
         return {name: getattr(self, name) for name in COLUMNS}
 
     def summary(self, d_safe: float) -> str:
-        """What a person watches a run for, in one line; OVER where the expected damage is above `d_safe`, N·m."""
+        """Summary of an iteration in one line; OVER where the expected damage is above `d_safe`, N·m."""
         over = "  OVER" if self.expected_damage > d_safe else ""
         return (
             f"return {self.mean_return:7.2f}  p_u {self.unsafety_rate:.3f}  T_lim {self.torque_limit:.3f} N·m  "
@@ -97,7 +97,7 @@ COLUMNS = _TABLE.columns
 def iteration_estimate(
     step: LimitStep, totals: LedgerTotals, *, policy_version: int, steps: int, kl: float
 ) -> IterationEstimate:
-    """Joins what the governor and the ledger say about an iteration.
+    """Join the governor's and the ledger's results of an iteration.
 
     Args:
       step: The governor's step for it.

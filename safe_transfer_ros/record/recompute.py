@@ -45,7 +45,7 @@ _RENAMED = {"torque_limit_min": "initial_torque_limit", "allow_unsafe_minimum": 
 
 @dataclass(frozen=True, kw_only=True)
 class IterationDetail:
-    """What the filter and the arm did in one iteration, beyond its row.
+    """Details of the filter and the arm in one iteration, beyond its row.
 
     Attributes:
       iteration: Its number.
@@ -68,7 +68,7 @@ class IterationDetail:
 
 @dataclass(frozen=True, kw_only=True)
 class Recomputed:
-    """A run as its bag tells it.
+    """A run as recomputed from its bag.
 
     Attributes:
       records: A row per iteration that was learned from.
@@ -278,7 +278,7 @@ class _Replay:
             self.notes.append(f"{self._unreadable_states} joint states lack a joint of the robot; left out")
 
     def details(self) -> list[IterationDetail]:
-        """Details of every iteration of which a whole episode is there."""
+        """Details of every iteration with at least one complete episode."""
         return [
             IterationDetail(
                 iteration=iteration,
@@ -360,7 +360,7 @@ def _by_reason(combinations: Counter[int]) -> dict[Reason, int]:
 
 
 def account(ledger: UnsafetyLedger, decision: Any) -> None:
-    """Enters a SafetyDecision into the ledger, as the unsafety monitor does."""
+    """Add a SafetyDecision to the ledger, as the unsafety monitor does."""
     stamp = decision.header.stamp
     refused = decision.verdict in (Verdict.REJECTED, Verdict.STOPPED)  # what it proposed was never applied
     mean, stddev = (np.empty(0), np.empty(0)) if refused or decision.last else _torque_law(decision)
@@ -378,7 +378,7 @@ def account(ledger: UnsafetyLedger, decision: Any) -> None:
 
 
 def _torque_law(decision: Any) -> tuple[Array, Array]:
-    """Mean and standard deviation of the torque proposed, or of the Gaussian that stands in for its law."""
+    """Mean and standard deviation of the proposed torque, or of the Gaussian that approximates its distribution."""
     mean = np.asarray(decision.proposed_mean, dtype=np.float64)
     stddev = np.asarray(decision.proposed_stddev, dtype=np.float64)
     law = LAWS[getattr(decision, "distribution", 0)]  # before actions told their law all were Gaussian

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a run left off: what it takes to go on as if it had never stopped.
+"""State of an interrupted run, from which it continues exactly.
 
 A run is a sequence of sessions in one directory. The first writes `config.yaml`, `run.yaml`, `bag/` and `logs/`; the
 one that goes on after it `config_1.yaml`, `run_1.yaml`, `bag_1/` and `logs_1/`, and so on. `iterations.csv` and
@@ -45,7 +45,7 @@ def session_path(run_dir: Path, name: str, session: int) -> Path:
 
 
 def sessions(run_dir: Path) -> int:
-    """How many sessions a run has had so far."""
+    """Number of sessions of a run so far."""
     count = 0
     while session_path(run_dir, CONFIG, count).exists():
         count += 1
@@ -53,7 +53,7 @@ def sessions(run_dir: Path) -> int:
 
 
 def left_off(run_dir: Path, settings: GovernorSettings) -> LeftOff:
-    """Where a run can go on.
+    """Find the iteration at which a run can continue.
 
     Args:
       run_dir: Its directory.
@@ -65,7 +65,9 @@ def left_off(run_dir: Path, settings: GovernorSettings) -> LeftOff:
     """
     rows = read(run_dir / ROWS) if (run_dir / ROWS).exists() else []
     if not rows:
-        raise ConfigurationError(f"{run_dir} has no finished iteration to go on from: start a run with a new run_dir")
+        raise ConfigurationError(
+            f"{run_dir} has no finished iteration to continue from: start a run with a new run_dir"
+        )
     last = rows[-1]
     policy = run_dir / CHECKPOINTS / f"policy_{last.iteration + 1:05d}.safetensors"
     if not policy.exists():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How sure a mean over few runs is: stratified bootstrap intervals (Agarwal et al. 2021, "rliable")."""
+"""Confidence intervals of a mean over few runs: stratified bootstrap (Agarwal et al. 2021, "rliable")."""
 
 from __future__ import annotations
 

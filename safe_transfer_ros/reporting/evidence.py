@@ -44,7 +44,7 @@ _LABELS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Violations:
-    """How a method kept its bound; the columns of <figure>_violations.csv.
+    """Violations of a method's bound; the columns of <figure>_violations.csv.
 
     Attributes:
       method: Its label.
@@ -221,7 +221,7 @@ def _panel(
 
 
 def _bars(axes: Axes, column: str, curves: Curves) -> None:
-    """What a run ends with: mean over seeds, its interval, every seed a dot."""
+    """Plot final values: mean over seeds, its interval, one dot per seed."""
     for number, (label, runs) in enumerate(curves.items()):
         colour = _COLOURS[number % len(_COLOURS)]
         last = stacked(runs, column)[:, -1]

@@ -65,7 +65,7 @@ def _labels(runs: Sequence[LearnerRun]) -> list[str]:
 
 
 def _varied(runs: Sequence[LearnerRun]) -> list[list[tuple[str, float]]]:
-    """Of each run the settings in which the runs of its method differ."""
+    """Settings of each run in which the runs of its method differ."""
     values: dict[tuple[str, str], set[float]] = {}
     for run in runs:
         for name in _VARIED:

@@ -53,7 +53,7 @@ def render(run: Run, compare: Run | None, plots: Sequence[Plot], provenance: Map
 
 
 def headline(run: Run) -> str:
-    """What came of the bound, in one sentence."""
+    """Verdict on the bound, in one sentence."""
     count = len(run.records)
     if not count:
         return "No iteration was finished, so there is nothing to judge."
@@ -67,7 +67,7 @@ def headline(run: Run) -> str:
 
 
 def _reasons(runs: Sequence[Run]) -> list[tuple[str, str, list[str]]]:
-    """Per reason: its name, what it means, and its count in each run."""
+    """Name, meaning and count in each run, per reason."""
     seen = [reason for run in runs for reason in ordered_reasons(run)]
     return [
         (

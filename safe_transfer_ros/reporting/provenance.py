@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a run comes from: command, versions, machine. Written at its start, shown in its report."""
+"""Provenance of a run: command, versions, machine. Written at its start, shown in its report."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def write(run: Run, compare: Run | None = None, *, out: Path | str | None = None
 
 
 def default_folder(path: Path) -> Path:
-    """Where the report of a run directory or a bag goes."""
+    """Default folder of the report of a run directory or a bag."""
     if not is_bag(path):
         return path
     bag = whole_bag(path)
@@ -60,7 +60,7 @@ def default_folder(path: Path) -> Path:
 
 
 def _write_rows(run: Run, folder: Path) -> None:
-    """What a run directory would hold, from the bag: its rows and its configuration."""
+    """Write rows and configuration, as in a run directory, from the bag."""
     (folder / ROWS).unlink(missing_ok=True)
     for record in run.records:
         append(folder / ROWS, record)

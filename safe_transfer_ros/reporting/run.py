@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run as a report sees it: its rows, its settings, what its bag adds, and what is missing."""
+"""A run as input of a report: rows, settings, additions from its bag, and missing parts."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Run:
 
     @property
     def label(self) -> str:
-        """What to call it in legends: its rule for the torque limit, in words."""
+        """Label for legends: its rule for the torque limit, in words."""
         if self.legend:
             return self.legend
         if self.rule == "fixed":
@@ -155,7 +155,7 @@ def whole_bag(path: Path) -> Path:
 def largest_differences(one: Sequence[IterationRecord], other: Sequence[IterationRecord]) -> dict[str, float] | None:
     """Largest absolute difference of each column over the iterations that both have.
 
-    NaN in both is no difference; NaN in one is an infinite one.
+    NaN in both counts as equal; NaN in one as an infinite difference.
 
     Returns:
       Column name to difference, wall_time_s left out; None if they share no iteration.
@@ -235,7 +235,7 @@ def _from_directory(path: Path) -> Run:
 
 
 def _told_by_bags(run_dir: Path, notes: list[str]) -> Recomputed | None:
-    """What the bags of all sessions tell; an iteration done again in a later session is told by that one."""
+    """Details from the bags of all sessions; a repeated iteration is taken from the later session."""
     records: dict[int, IterationRecord] = {}
     details: dict[int, IterationDetail] = {}
     told: Recomputed | None = None

@@ -74,7 +74,7 @@ class AlmondCup:
         self._note_lost(np.zeros(3))
 
     def place(self, position: Array, rotation: Array) -> None:
-        """Put the cup at rest somewhere, what is left in it as it was when it was filled.
+        """Put the cup at rest somewhere, with the remaining almonds as they were when it was filled.
 
         Args:
           position: Of the cup's centre, shape (3,), m.

@@ -42,7 +42,7 @@ for _facts in (PR2_LEFT_ARM, PANDA):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class JointLimits:
-    """What each joint may do, every field of shape (n_joints,), read-only; infinite where the URDF sets no
+    """Limits of each joint, every field of shape (n_joints,), read-only; infinite where the URDF sets no
     bound.
 
     Attributes:
@@ -155,7 +155,7 @@ def describe(facts: RobotFacts, urdf: str) -> RobotDescription:
     for joint_name in facts.soft_limits:
         if joint_name not in facts.joint_names:
             raise ValueError(
-                f"soft limits are given for '{joint_name}', which is no joint that '{facts.name}' drives: "
+                f"soft limits are given for '{joint_name}', which is not a joint that '{facts.name}' drives: "
                 f"{nearest(joint_name, facts.joint_names)}"
             )
     names = [field.name for field in dataclasses.fields(JointLimits)]
@@ -210,7 +210,7 @@ def _limits_of(joint: ElementTree.Element, name: str, stated: SoftJointLimits | 
 def _soft_limits(
     joint: ElementTree.Element, name: str, bounded: bool, stated: SoftJointLimits | None
 ) -> SoftJointLimits:
-    """Those of the facts, else of the joint's <safety_controller>, else none.
+    """Soft limits of the facts, else of the joint's <safety_controller>, else none.
 
     Raises:
       ValueError: both speak of the joint, and nobody can tell which is meant.

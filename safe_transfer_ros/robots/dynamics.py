@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an arm at rest needs against gravity, and how easily each of its joints is moved; from the URDF, by MuJoCo."""
+"""Gravity torque of an arm at rest, and the inertia of each of its joints; from the URDF, by MuJoCo."""
 
 from __future__ import annotations
 

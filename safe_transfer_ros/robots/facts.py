@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a robot's URDF cannot say: one RobotFacts per robot, one file per robot."""
+"""Facts about a robot that its URDF does not hold: one RobotFacts per robot, one file per robot."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SoftJointLimits:
-    """What URDF's <safety_controller> says of a joint, kept out of the URDF; see safety/filter/soft_limits.py.
+    """Soft limits of a joint, as in URDF's <safety_controller>, kept out of the URDF; see safety/filter/soft_limits.py.
 
     controller_manager reads the same URDF, and with the tag in it a deactivated controller may hold a torque
     (docs/hardware.md). So the soft limits are our filter's alone.
@@ -54,7 +54,7 @@ class Payload:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskSpaceGains:
-    """How stiffly the tool is led through space; see robots/task_space.py.
+    """Gains of the tool's motion through space; see robots/task_space.py.
 
     Attributes:
       stiffness: Force per distance from the set-point, N/m.
@@ -78,7 +78,7 @@ class TaskSpaceGains:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RobotFacts:
-    """Facts about one arm that stand beside its URDF.
+    """Facts about one arm beyond its URDF.
 
     Attributes:
       name: Name by which the robot is loaded.

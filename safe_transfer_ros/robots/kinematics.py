@@ -231,7 +231,7 @@ def _chain(description: RobotDescription) -> tuple[tuple[_Joint, ...], Vector, t
     if tuple(names) != description.joint_names:
         raise ValueError(
             f"the chain from '{description.base_link}' to '{description.tool_link}' moves by {names}, but "
-            f"the robot '{description.name}' drives {list(description.joint_names)}; mend the URDF or the "
+            f"the robot '{description.name}' drives {list(description.joint_names)}; fix the URDF or the "
             "robot's facts"
         )
     return tuple(joints), _row(offset), _rows(rotation.T)

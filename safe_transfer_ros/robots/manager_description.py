@@ -21,14 +21,14 @@ FIX = (
 
 
 def unfit_description(urdf: str, joints: Sequence[str]) -> str | None:
-    """Why a deactivated controller might hold a torque under this description; None when it cannot.
+    """Reason why a deactivated controller might hold a torque under this description; None when it cannot.
 
     Args:
       urdf: What is published as robot_description.
       joints: Those that our controller drives.
     """
     if len(urdf) > MAX_CHARACTERS:
-        return f"robot_description has {len(urdf)} characters, more than {MAX_CHARACTERS}: it is no arm's"
+        return f"robot_description has {len(urdf)} characters, more than {MAX_CHARACTERS}: expected one arm's"
     try:
         root = ElementTree.fromstring(urdf)
     except ElementTree.ParseError as error:

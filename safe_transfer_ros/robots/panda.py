@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Franka Emika Panda holding a pushing rod: what urdf/panda.urdf cannot say.
+"""The Franka Emika Panda holding a pushing rod: facts beyond urdf/panda.urdf.
 
 The arm's controller adds gravity and joint friction to every torque it is sent, so it floats under zero torque. The
 armature is that of MuJoCo Menagerie's model of this arm. At home the rod points straight down, its ball half a metre

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The PR2's left arm: what urdf/pr2_left_arm.urdf cannot say.
+"""The PR2's left arm: facts beyond urdf/pr2_left_arm.urdf.
 
 The arm's weight is carried by springs in the shoulder and upper arm, so it floats under zero torque (Gazebo
 models the same by turning gravity off on every arm link). The armature is that of the published MuJoCo model

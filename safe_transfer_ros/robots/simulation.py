@@ -25,7 +25,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Perturbation:
-    """How a simulated robot differs from the one the policy was trained on.
+    """Difference of a simulated robot from the one the policy was trained on.
 
     Factors apply to every moving body, payload included, and every joint. Scale the armature with the rest:
     with the motors' inertia kept, a robot of a tenth of the mass is hardly any lighter.
@@ -167,7 +167,7 @@ def _perturb(spec: mujoco.MjSpec, perturbed: Perturbation) -> None:
 
 
 def check_stable(velocity: Array, timestep: float) -> None:
-    """Refuse to go on from velocities that are no longer physics.
+    """Raise on velocities that are not physical any more.
 
     Raises:
       UnstableSimulationError: if a velocity is not finite or beyond any that a step could resolve.
@@ -184,7 +184,7 @@ def check_stable(velocity: Array, timestep: float) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class JointAddresses:
-    """Where joints lie in MuJoCo's arrays, every field of shape (n_joints,).
+    """Addresses of joints in MuJoCo's arrays, every field of shape (n_joints,).
 
     Attributes:
       position: Indices into qpos.

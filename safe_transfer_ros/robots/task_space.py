@@ -27,7 +27,7 @@ Array = npt.NDArray[np.float64]
 
 
 def gains_of(description: RobotDescription) -> TaskSpaceGains:
-    """How the robot's tool is led.
+    """Gains of the robot's tool.
 
     Raises:
       ValueError: if the robot has no such gains, or does not carry its own weight.
@@ -41,7 +41,7 @@ def gains_of(description: RobotDescription) -> TaskSpaceGains:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Leash:
-    """Where a set-point may be: within a box, and not far from the tool.
+    """Bounds of a set-point: within a box, and not far from the tool.
 
     Whatever stands in the tool's way is thus pressed with at most stiffness x length, for however long it stands there.
 
@@ -68,7 +68,7 @@ class Leash:
             raise ValueError(f"the length of a leash must be a positive number of m, got {self.length}")
 
     def advanced(self, set_point: Array, increment: Array, tool: Array) -> Array:
-        """Where the set-point is to be at the end of a control period.
+        """Set-point at the end of a control period.
 
         A velocity is an increment per period, so both kinds of task-space action come here. The increment is added to
         where the set-point was, not to where the tool is: a tool that lags behind would else cover only a part of it.

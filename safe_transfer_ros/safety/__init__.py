@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rules that stand between a proposal and a motor.
+"""The safety rules between a proposal and a motor.
 
 Deterministic: no clock, no input or output, no logging, no ROS, no learning framework; numpy and scipy only.
 Time comes in as an argument. The node and the Gymnasium environment call the same objects, so what was tested

@@ -47,7 +47,7 @@ class JointOrder:
         self._known: dict[tuple[str, ...], npt.NDArray[np.intp]] = {}
 
     def indices(self, names: Sequence[str]) -> npt.NDArray[np.intp]:
-        """Where our joints are in a message: `values[order.indices(names)]` is in our order.
+        """Indices of our joints in a message: `values[order.indices(names)]` is in our order.
 
         Args:
           names: The message's joint names.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why the filter intervened, what it is doing, and what became of a proposal.
+"""Reasons of the filter's interventions, its modes, and the verdicts on proposals.
 
 The numbers are part of the recorded interface: safe_transfer_msgs/SafetyDecision repeats them as constants.
   Never
@@ -59,7 +59,7 @@ class Mode(IntEnum):
 
 
 class Verdict(IntEnum):
-    """What became of the proposal of one decision."""
+    """Verdict on the proposal of one decision."""
 
     ACCEPTED = 0
     BOUNDED = 1
@@ -94,14 +94,14 @@ REASON_TEXT: Final = MappingProxyType(
         Reason.OPERATOR_STOP: "an operator or an external stop asked for it",
         Reason.SHUTDOWN: "the filter was being deactivated or shut down",
         Reason.NOT_ARMED: "a proposal came while the filter was not armed",
-        Reason.CLOCK_WENT_BACK: "the steady clock handed to the filter went back, so no age could be told",
+        Reason.CLOCK_WENT_BACK: "the steady clock handed to the filter went back, so no age was known",
         Reason.CLAMPED_SOFT_POSITION: "a joint was at a soft position limit; torque towards it was cut, or turned back",
         Reason.CLAMPED_SOFT_VELOCITY: "a joint was at its speed limit; torque to go faster was cut, or turned back",
         Reason.NO_PERMISSION: "the supervisor of the arm's controller did not permit torque, or was silent",
         Reason.OBJECT_POSE_STALE: "no new pose of the task's object came in time, or one with an old stamp or frame",
         Reason.OBJECT_POSE_FROZEN: "poses of the object kept coming with identical values while torque was applied",
         Reason.OBJECT_POSE_NOT_FINITE: "a pose of the object held NaN or infinity, or no rotation",
-        Reason.GRAVITY_FAILED: "the torque that carries the arm, g(q), could not be told; the last one stands",
+        Reason.GRAVITY_FAILED: "the torque that carries the arm, g(q), could not be computed; the last one stands",
         Reason.JOINT_STATE_IMPLAUSIBLE: "a joint was far outside its range, or faster than any arm of its kind can be",
     }
 )
@@ -123,7 +123,7 @@ VERDICT_TEXT: Final = MappingProxyType(
         Verdict.BOUNDED: "accepted, and changed by the envelope",
         Verdict.RESAMPLED: "too risky for the critic; a safe sample of the same distribution was applied",
         Verdict.LEAST_RISKY: "no safe sample was found; the least risky candidate was applied",
-        Verdict.REJECTED: "refused whole; the proposal before it stands until it is too old",
+        Verdict.REJECTED: "refused as a whole; the proposal before it stands until it is too old",
         Verdict.STOPPED: "stop torque was applied",
         Verdict.EPISODE_END: "the last decision of an episode: no torque, the filter disarmed",
     }

@@ -49,7 +49,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True)
 class CriticRun:
-    """What decides the numbers of a run.
+    """Settings that determine the numbers of a run.
 
     Attributes:
       gate: "none", "sqrl" or "csc".
@@ -60,7 +60,7 @@ class CriticRun:
       initial_torque_limit: Limit of the first iteration, and the lowest one, N·m.
       t_max: Highest limit, N·m.
       epsilon: SQRL's threshold.
-      chi: CSC's accepted failures an episode.
+      chi: CSC's accepted failures per episode.
       source: What the critic is pre-trained on; see `learning_critic.SOURCES`.
     """
 

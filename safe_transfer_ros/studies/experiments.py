@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The experiments behind PSPT's figures: which methods, on which robot, under which settings."""
+"""The experiments of PSPT's figures: methods, robots and settings."""
 
 from __future__ import annotations
 

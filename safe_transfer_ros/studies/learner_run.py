@@ -25,7 +25,7 @@ _JUDGED = ("evaluation_return", "evaluation_failures", "evaluation_success")
 
 @dataclass(frozen=True, kw_only=True)
 class LearnerRun:
-    """What decides the numbers of a run.
+    """Settings that determine the numbers of a run.
 
     Attributes:
       method: Name of the learner.
@@ -97,7 +97,7 @@ class LearnerStore(RunStore[LearnerRun]):
         super().__init__(folder, key=key, settings=differences, columns=COLUMNS, found_out=_JUDGED, modules=_modules)
 
     def policy(self, run: LearnerRun) -> Path:
-        """Where a run's learned policy is, if it was done on this machine."""
+        """Path of a run's trained policy, if it was done on this machine."""
         return (self.folder / key(run)).with_suffix(POLICY_SUFFIX)
 
 

@@ -37,7 +37,7 @@ class PlannedRun(Protocol):
 
     @property
     def seed(self) -> int:
-        """Of everything random."""
+        """Seed of all random numbers."""
         ...
 
     @property
@@ -108,7 +108,7 @@ class RunStore(Generic[Run]):
         return Curves(run=run, columns=columns, same_code=made.get("code") == code_digest(*self._modules(run)))
 
     def save(self, run: Run, columns: Columns) -> Curves[Run]:
-        """Keep a finished run; whatever ends the process, it is there whole or not at all."""
+        """Keep a finished run, atomically."""
         self.folder.mkdir(parents=True, exist_ok=True)
         table, about = self._paths(run)
         made = {"settings": self._settings(run), "code": code_digest(*self._modules(run)), "versions": versions()}
@@ -118,7 +118,7 @@ class RunStore(Generic[Run]):
         return Curves(run=run, columns={name: np.array(values) for name, values in columns.items()})
 
     def progress_file(self, run: Run) -> Path:
-        """Where a run at work tells how far it is."""
+        """File in which a run reports its progress."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return self.folder / f"{self._key(run)}.progress"
 
@@ -187,5 +187,5 @@ def _sources(package: str) -> list[Path]:
 
 
 def versions() -> dict[str, str]:
-    """Of the libraries that decide a run's numbers."""
+    """Versions of the libraries that determine a run's numbers."""
     return {name: version(name) for name in ("mujoco", "numpy", "torch")}

@@ -38,7 +38,7 @@ _FOUND_OUT = (*_TRUE, _ALMONDS)
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRun:
-    """What decides the numbers of a run.
+    """Settings that determine the numbers of a run.
 
     Attributes:
       seed: Of everything random.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tasks: what is to be done and what is unsafe. Importing this package makes all known to `task.make`."""
+"""Tasks: goals and safety constraints. Importing this package makes all known to `task.make`."""
 
 from safe_transfer_ros.tasks.cup_swirl import task as cup_swirl
 from safe_transfer_ros.tasks.push import tasks as panda_push

@@ -28,7 +28,7 @@ Array = npt.NDArray[np.float64]
 
 
 class TaskInGraph(abc.ABC):
-    """What the nodes ask of a task, whatever its actions and inputs are.
+    """Interface of a task as the nodes use it, for any kind of action and input.
 
     Attributes:
       task: The task.
@@ -55,7 +55,7 @@ class TaskInGraph(abc.ABC):
         """Joint positions of an episode's start, shape (n_joints,), rad, drawn from the stream of its initial state."""
 
     def gate_limit(self, torque_limit: float) -> float:
-        """The bound a critic puts on an action under a torque limit; infinite where an action is no torque."""
+        """The bound a critic puts on an action under a torque limit; infinite where an action is not a torque."""
         return torque_limit if self.torques else np.inf
 
     @abc.abstractmethod
@@ -68,7 +68,7 @@ class TaskInGraph(abc.ABC):
 
     @abc.abstractmethod
     def drive(self) -> Drive | None:
-        """What turns actions into torques; None where they are torques."""
+        """Drive that turns actions into torques; None where they are torques."""
 
     @abc.abstractmethod
     def view(self, seed: int, *, lockstep: bool) -> View:
@@ -76,7 +76,7 @@ class TaskInGraph(abc.ABC):
 
     @abc.abstractmethod
     def unsafety_reader(self, seed: int) -> UnsafetyReader:
-        """Reads u from what the robot's topics say."""
+        """Reader of u(s) from the robot's topics."""
 
 
 class TorqueTaskInGraph(TaskInGraph):
@@ -101,7 +101,7 @@ class TorqueTaskInGraph(TaskInGraph):
         return self.task.initial_state(rng)[0]
 
     def limit_change(self, limited: npt.NDArray[np.bool_]) -> float | None:
-        """The distribution of torques tells it."""
+        """Return None: the distribution of torques determines it."""
         return None
 
     def drive(self) -> Drive | None:
@@ -135,7 +135,7 @@ class PushTaskInGraph(TaskInGraph):
         return self.physics_step_s
 
     def start_position(self, rng: np.random.Generator) -> Array:
-        """The tool always begins at the same place; what is drawn is where the block stands."""
+        """Start position of the tool, always the same; only the block's place is drawn."""
         robot = self.task.robot
         start = np.add(self.task.tool_start, self.task.table_centre)
         return joint_position_at(TaskSpaceController(robot), robot, start)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a robot's task is: reward and unsafety as pure functions of what the robot's topics say.
+"""Definition of a robot's task: reward and unsafety as pure functions of the robot's topics.
 
 The environment, the policy server, the monitor and the trainer call the same functions. They take single states
 (n_joints,) or any leading dimensions.
@@ -19,7 +19,7 @@ from safe_transfer_ros.tasks.task import Array, Task
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Outcome:
-    """What a step led to, every field of the leading shape.
+    """Outcome of a step, every field of the leading shape.
 
     Attributes:
       task_reward: Reward without the safety penalty.
@@ -34,7 +34,7 @@ class Outcome:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Seen:
-    """What the filter recorded of states, every field with the same leading shape.
+    """States as the filter recorded them, every field with the same leading shape.
 
     Attributes:
       position: Joint positions, shape (..., n_joints), rad.
@@ -48,7 +48,7 @@ class Seen:
 
 
 class RecordedEpisode(Protocol):
-    """What the filter recorded of an episode of T steps; row t is the step taken in state t."""
+    """An episode of T steps as the filter recorded it; row t is the step taken in state t."""
 
     @property
     def position(self) -> Array:
@@ -72,7 +72,7 @@ class RecordedEpisode(Protocol):
 
 
 class RobotTask(Task):
-    """What every task of one robot has besides, whatever its actions and inputs are.
+    """Base of all tasks of one robot, for any kind of action and input.
 
     Attributes:
       robot_name: Robot that does it.
@@ -110,7 +110,7 @@ class RobotTask(Task):
 
     @abc.abstractmethod
     def outcome_of_steps(self, before: Seen, after: Seen, action: Array) -> Outcome:
-        """What recorded steps led to, fields of the leading shape.
+        """Outcome of recorded steps, fields of the leading shape.
 
         Args:
           before: The states they were taken in.
@@ -119,7 +119,7 @@ class RobotTask(Task):
         """
 
     def outcome_of(self, episode: RecordedEpisode) -> Outcome:
-        """What each step of a recorded episode led to, fields of shape (T,)."""
+        """Outcome of each step of a recorded episode, fields of shape (T,)."""
         before, after = (
             Seen(
                 position=episode.position[rows],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A task's robot, and what stands around it, driven by torques: what the simulated robot of a graph is made of."""
+"""A task's robot and its surroundings, driven by torques: the simulated robot of a graph."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class SimulatedArm:
 
     @property
     def object_pose(self) -> Array | None:
-        """There is no object."""
+        """Return None: there is no object."""
         return None
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every task is: sizes, horizon, discount, and the environments it brings, without a robot.
+"""Definition of every task: sizes, horizon, discount and environments, without a robot.
 
 A task of a robot is a `RobotTask` (tasks/robot_task.py); one of joint torques a `TorqueTask` (tasks/torque_task.py), of
 tool motions a `PushTask` (tasks/push/task.py).
@@ -27,7 +27,7 @@ _Kind = TypeVar("_Kind", bound="Task")
 
 
 class Task(abc.ABC):
-    """What every task has, whatever acts in it.
+    """Base of all tasks.
 
     Attributes:
       name: Name by which the task is made.
@@ -121,5 +121,7 @@ def make(name: str, kind: Any = Task, **settings: Any) -> Any:
     """
     found = TASKS[name]
     if not issubclass(found, kind):
-        raise ValueError(f"the task '{name}' is no {kind.__name__}: it has other actions and inputs than are used here")
+        raise ValueError(
+            f"the task '{name}' is not a {kind.__name__}: it has other actions and inputs than are used here"
+        )
     return found(**settings)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a task of joint torques is: observation, reward, unsafety and initial states as functions of joint arrays."""
+"""Tasks of joint torques: observation, reward, unsafety and initial states as functions of joint arrays."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class TorqueTask(RobotTask):
 
     @abc.abstractmethod
     def observe(self, position: Array, velocity: Array, torque_limit: float | Array) -> Array:
-        """What the policy sees.
+        """Observation of the policy.
 
         Args:
           position: Joint positions, shape (..., n_joints), rad.

@@ -29,7 +29,7 @@ from safe_transfer_ros.tasks.vector_environment import Flags, NumberedVectorEnv
 
 
 class Policy(Protocol):
-    """What a policy must be able to do."""
+    """Interface of a policy."""
 
     def distribution(self, observation: Array) -> tuple[Array, Array]:
         """Mean torque (E, n) and standard deviation (n,) or (E, n), N·m, for observations (E, k)."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every vector environment of this package is: numbered episodes side by side, with cost and success in info."""
+"""Base of this package's vector environments: numbered episodes side by side, with cost and success in info."""
 
 from __future__ import annotations
 

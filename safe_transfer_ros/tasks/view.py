@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one process sees of the robot, and how unsafe its states are: the plain case of joint states alone."""
+"""One process's view of the robot, and the unsafety of its states: the plain case of joint states alone."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Array = npt.NDArray[np.float64]
 
 
 class View(Protocol):
-    """One process's sight of the robot; it hears object poses, joint states are handed in."""
+    """One process's view of the robot; it receives object poses, joint states are handed in."""
 
     def begin(self, episode: int, stamp_ns: int) -> None:
-        """An episode begins with the state of that stamp; saying it again changes nothing."""
+        """Begin an episode with the state of that stamp; a second call changes nothing."""
         ...
 
     def see(self, stamp_ns: int, pose: Array) -> None:
-        """Hear a pose of the object: x y z, m, and quaternion x y z w, shape (7,), finite."""
+        """Process a pose of the object: x y z, m, and quaternion x y z w, shape (7,), finite."""
         ...
 
     def ready(self, stamp_ns: int) -> bool:
@@ -42,7 +42,7 @@ class TorqueView:
     """Of a task of joint torques; see `View`."""
 
     def __init__(self, task: TorqueTask) -> None:
-        """Nothing to remember."""
+        """Start; there is nothing to remember."""
         self._task = task
 
     def begin(self, episode: int, stamp_ns: int) -> None:
@@ -65,17 +65,17 @@ class TorqueView:
 
 
 class UnsafetyReader:
-    """u of every joint state; what cannot be told yet is kept until it can.
+    """Reader of u(s) for every joint state; states that cannot be judged yet are kept until they can.
 
     What comes out does not depend on how messages of different topics overtook each other.
     """
 
     def __init__(self, unsafety: Callable[[Array], Array]) -> None:
-        """With u as a function of joint positions (m, n_joints)."""
+        """Set u as a function of joint positions (m, n_joints)."""
         self._unsafety = unsafety
 
     def states(self, stamps_ns: Sequence[int], position: Array) -> list[tuple[int, float]]:
-        """Take in joint states in the order of their stamps.
+        """Process joint states in the order of their stamps.
 
         Args:
           stamps_ns: m of them.
@@ -87,9 +87,9 @@ class UnsafetyReader:
         return list(zip(stamps_ns, self._unsafety(position).tolist(), strict=True))
 
     def pose(self, stamp_ns: int, pose: Array) -> list[tuple[int, float]]:
-        """Take in a pose of the object, x y z, m, and quaternion x y z w, shape (7,); returns as `states`."""
+        """Process a pose of the object, x y z, m, and quaternion x y z w, shape (7,); returns as `states`."""
         return []
 
     def decision(self, stamp_ns: int, episode: int) -> list[tuple[int, float]]:
-        """Take in that a decision of an episode was made on the state of that stamp; returns as `states`."""
+        """Process a decision of an episode made on the state of that stamp; returns as `states`."""
         return []

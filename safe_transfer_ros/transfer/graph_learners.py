@@ -17,7 +17,7 @@ from safe_transfer_ros.tasks.deployment import TaskInGraph
 
 @dataclass(frozen=True, kw_only=True)
 class Beginning:
-    """What a learner starts from.
+    """Initial state of a learner.
 
     Attributes:
       graph: The task.
@@ -50,10 +50,10 @@ class Beginning:
 
 
 class PolicyUpdates(Protocol):
-    """A learner under way: what the trainer asks of it."""
+    """A running learner, as the trainer uses it."""
 
     def policy(self, metadata: Mapping[str, str]) -> bytes:
-        """The policy as it is now, with metadata of the run, as `policies.policy.policy_from_bytes` reads it."""
+        """Current policy, with metadata of the run, as `policies.policy.policy_from_bytes` reads it."""
         ...
 
     @property
@@ -118,7 +118,7 @@ LEARNERS.add(
     "csc",
     GraphLearner(
         factory="safe_transfer_ros.transfer.policy_updates:CscUpdates",
-        description="a conservative critic learns in the run and refuses proposals; a step that minds failures (CSC)",
+        description="a conservative critic learns in the run and refuses proposals; step constrained by failures (CSC)",
         learns_critic=True,
     ),
 )

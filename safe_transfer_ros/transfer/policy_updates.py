@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the policy of a graph learns from an iteration's episodes: PSPT's update, or CSC's with its critic."""
+"""Policy updates of a graph from an iteration's episodes: PSPT's update, or CSC's with its critic."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SETTINGS = LearnerSettings()
 
 
 class NoUpdates:
-    """A policy that acts as it is."""
+    """Learner that leaves the policy as it is."""
 
     kl_bound = 0.0
 
@@ -104,12 +104,12 @@ class CscUpdates:
         self._learned_from = beginning.first_iteration
         if self._learned_from:
             if self._checkpoints is None:
-                raise CheckpointError("a run of CSC that goes on needs the folder of its checkpoints")
+                raise CheckpointError("a resumed run of CSC needs the folder of its checkpoints")
             self._checkpoints.restore(self._learner, self._learned_from)
 
     @property
     def parameters(self) -> Parameters:
-        """The policy as it is now."""
+        """Current policy."""
         return self._learner.parameters
 
     def policy(self, metadata: Mapping[str, str]) -> bytes:
@@ -134,7 +134,7 @@ class CscUpdates:
         return critic_to_bytes(critic.parameters(), self._card())
 
     def _card(self) -> dict[str, Any]:
-        """What the filter has to know. It was certified by nobody: it is learning."""
+        """Model card for the filter. It is not certified: the critic is still learning."""
         return {
             "task": self._graph.task.name,
             "observation_size": self._graph.task.observation_size,

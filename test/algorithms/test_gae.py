@@ -71,7 +71,7 @@ def test_an_episode_that_goes_on_after_its_termination_is_refused(data) -> None:
     rewards, values = data
     terminated = np.zeros((4, 9), bool)
     terminated[2, 4] = True
-    with pytest.raises(ValueError, match="goes on after its termination"):
+    with pytest.raises(ValueError, match="continues after its termination"):
         generalized_advantages(rewards, values, terminated, GAMMA, LAM)
     generalized_advantages(rewards, values, terminated, GAMMA, LAM, [9, 9, 5, 9])
 

@@ -25,11 +25,11 @@ def test_a_cut_bag_becomes_one_that_stock_readers_open(tmp_path):
     file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
     before = file.read_bytes()
     readable = recorded(bag)
-    outcome = repair(bag, tmp_path / "mended")
+    outcome = repair(bag, tmp_path / "repaired")
     assert 0 < outcome.messages == len(readable) < 61 and outcome.lost
-    assert recorded(tmp_path / "mended") == readable and file.read_bytes() == before
-    assert all(damage.whole for damage in _damage(tmp_path / "mended"))
-    with AnyReader([tmp_path / "mended"]) as reader:
+    assert recorded(tmp_path / "repaired") == readable and file.read_bytes() == before
+    assert all(damage.whole for damage in _damage(tmp_path / "repaired"))
+    with AnyReader([tmp_path / "repaired"]) as reader:
         steps = [reader.deserialize(data, one.msgtype).step for one, _, data in reader.messages()]
     assert steps == list(range(len(readable)))
 

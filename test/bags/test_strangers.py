@@ -71,7 +71,7 @@ def test_pipes_in_a_recording_are_not_waited_for(tmp_path):
     bag = Bag(tmp_path / "bag")
     bag.summary()
     assert any("part_1.mcap: metadata.yaml names this file" in text for text in bag.losses())
-    refused(tmp_path / "bag" / "part_1.mcap", "is no regular file")
+    refused(tmp_path / "bag" / "part_1.mcap", "is not a regular file")
     (tmp_path / "bag" / "metadata.yaml").unlink()
     os.mkfifo(tmp_path / "bag" / "metadata.yaml")
     refused(tmp_path / "bag", "metadata.yaml is a pipe, socket or device: a regular file is expected")
@@ -216,8 +216,8 @@ def test_a_view_is_no_table(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "line"),
     [
-        ("INSERT INTO topics VALUES (1, NULL, 't', 'cdr');", "no text"),
-        ("INSERT INTO topics VALUES (1, 'a', x'ff00', 'cdr');", "no text"),
+        ("INSERT INTO topics VALUES (1, NULL, 't', 'cdr');", "not text"),
+        ("INSERT INTO topics VALUES (1, 'a', x'ff00', 'cdr');", "not text"),
         ("DROP TABLE messages; CREATE TABLE messages(id INTEGER, data BLOB);", "lacks messages.topic_id"),
     ],
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`safe_transfer doctor` as a person runs it: one line a finding, a mend for each that is not good."""
+"""`safe_transfer doctor` as a person runs it: one line per finding, a fix for each that is not good."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def doctor(*options: str, **environment: str) -> subprocess.CompletedProcess[str
     )
 
 
-def test_every_line_has_a_verdict_and_every_fault_a_mend() -> None:
+def test_every_line_has_a_verdict_and_every_fault_a_fix() -> None:
     done = doctor()
     lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stdout
@@ -28,7 +28,7 @@ def test_every_line_has_a_verdict_and_every_fault_a_mend() -> None:
     for line in lines:
         verdict, rest = line[:5].strip(), line[5:]
         assert verdict in ("ok", "warn")
-        assert verdict == "ok" or ": " in rest, f"no mend: {line}"
+        assert verdict == "ok" or ": " in rest, f"no fix: {line}"
     assert any("found each other" in line for line in lines)
 
 

@@ -50,8 +50,8 @@ def test_a_report_that_passed_is_accepted(tmp_path: Path) -> None:
         (PASSED, "", {"unix_time": time.time() - 31 * 86400}, "valid for 30 days"),
         (PASSED, "", {"unix_time": time.time() + 2 * 86400}, "valid for 30 days"),
         (PASSED, "", {"unix_time": float("nan")}, "valid for 30 days"),
-        (PASSED, "", {"unix_time": "today"}, "no readable"),
-        (PASSED, "", {"steps": 7}, "no readable"),
+        (PASSED, "", {"unix_time": "today"}, "not a readable"),
+        (PASSED, "", {"steps": 7}, "not a readable"),
     ],
 )
 def test_any_other_is_refused_by_name(
@@ -70,8 +70,8 @@ def _raise(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "- 1", "{", "robot: [", "\0"])
 def test_a_file_that_is_no_report_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "r.yaml").write_text(text)
-    assert "no readable" in str(report.refusal(tmp_path / "r.yaml", ABOUT, 30.0))
-    assert "no readable" in str(report.refusal(tmp_path / "nowhere.yaml", ABOUT, 30.0))
+    assert "not a readable" in str(report.refusal(tmp_path / "r.yaml", ABOUT, 30.0))
+    assert "not a readable" in str(report.refusal(tmp_path / "nowhere.yaml", ABOUT, 30.0))
 
 
 def test_the_launch_goes_by_the_newest_report_about_its_robot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,7 @@ def test_few_episodes_are_split_as_well(episodes: int):
 
 
 def test_a_step_cut_at_the_horizon_is_left_out_whether_it_failed_or_not():
-    """Two steps an episode, one in ten fails, failures do not end it: kept as they are, they stay one in ten."""
+    """Two steps per episode, one in ten fails, failures do not end it: kept as they are, they stay one in ten."""
     rng = np.random.default_rng(2)
     data = walks(episodes=2000, steps=2, push=0.0)
     data["cost"] = (rng.random(len(data["cost"])) < 0.1).astype(np.float32)

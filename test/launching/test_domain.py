@@ -87,16 +87,16 @@ def test_a_strangers_link_is_never_followed(monkeypatch: pytest.MonkeyPatch, tmp
     folder.mkdir(mode=0o700)
     for number in range(1, 102):
         (folder / f"domain_{number}.lock").symlink_to(thesis)
-    with pytest.raises(OSError, match="symbolic|no file of ours"):
+    with pytest.raises(OSError, match="symbolic|not a file of ours"):
         domain.claim()
     assert domain.running() == ()
     (folder / "domain_1.lock").unlink()
     os.link(thesis, folder / "domain_1.lock")
-    with pytest.raises(OSError, match="no file of ours"):
+    with pytest.raises(OSError, match="not a file of ours"):
         domain.claim()
     (folder / "domain_1.lock").unlink()
     os.mkfifo(folder / "domain_1.lock")
-    with pytest.raises(OSError, match="no file of ours"):
+    with pytest.raises(OSError, match="not a file of ours"):
         domain.claim()
     assert thesis.read_text() == "years of work"
 
@@ -118,7 +118,7 @@ def test_a_folder_that_is_not_ours_alone_is_refused(monkeypatch: pytest.MonkeyPa
             os.chown(folder, 12345, 12345)
         else:
             pytest.skip("only root can give a folder away")
-    with pytest.raises(ConfigurationError, match="nobody else can write to: remove it, or set TMPDIR"):
+    with pytest.raises(ConfigurationError, match="no other user can write to: remove it, or set TMPDIR"):
         domain.claim()
     assert domain.running() == ()
 

@@ -51,7 +51,7 @@ def test_a_point_learns_what_our_tasks_learn(point: str) -> None:
 def test_where_a_robot_is_needed_it_is_refused(point: str) -> None:
     with pytest.raises(ValueError, match="cannot be done by a graph"):
         in_graph(point)
-    with pytest.raises(ValueError, match="'point' is no TorqueTask"):
+    with pytest.raises(ValueError, match="'point' is not a TorqueTask"):
         task.make(point, TorqueTask)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nothing moves before everyone who must hear it does: whoever comes last, a run's record has its beginning."""
+"""Nothing moves before all required subscribers are connected: a run's record has its beginning."""
 
 from __future__ import annotations
 

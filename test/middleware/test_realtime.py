@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real-time scheduling and locked memory are asked for, and a refusal is told with its mend."""
+"""Real-time scheduling and locked memory are asked for, and a refusal is told with its fix."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def test_epsilon_follows_what_was_measured_between_episodes_only(bench: Bench, c
     assert bench.step(0, harmless)[1].verdict == SafetyDecision.VERDICT_LEAST_RISKY, "nothing was measured yet"
     bench.until(lambda: bool(told), "diagnostics")
     assert told[-1]["critic_epsilon"] == "1e-05" and told[-1]["critic_schedule"] == "csc, no estimate: the floor"
-    # .8 unsafe steps an episode: .3 (1 - .8) = .06.
+    # .8 unsafe steps per episode: .3 (1 - .8) = .06.
     estimates.publish(UnsafetyEstimate(iteration=0, unsafety_rate=0.8 / TASK.horizon))
     time.sleep(0.3)
     bench.limits.publish(TorqueLimit(iteration=1, torque_limit=0.1, lease=Duration(sec=30)))
@@ -129,4 +129,4 @@ def test_epsilon_follows_what_was_measured_between_episodes_only(bench: Bench, c
     assert bench.step(2, harmless)[1].verdict == SafetyDecision.VERDICT_ACCEPTED
     seen = len(told)
     bench.until(lambda: len(told) > seen, "diagnostics")
-    assert told[-1]["critic_epsilon"] == "0.06" and told[-1]["critic_schedule"] == "csc, 0.8 failures an episode"
+    assert told[-1]["critic_epsilon"] == "0.06" and told[-1]["critic_schedule"] == "csc, 0.8 failures per episode"

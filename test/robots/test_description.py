@@ -165,7 +165,7 @@ def test_soft_limits_of_a_urdf_count_where_the_facts_have_none() -> None:
 @pytest.mark.parametrize(
     ("joint", "limits", "message"),
     [
-        ("elbow", SoftJointLimits(k_velocity=1.0), "given for 'elbow', which is no joint"),
+        ("elbow", SoftJointLimits(k_velocity=1.0), "given for 'elbow', which is not a joint"),
         ("l_wrist_flex_joint", SoftJointLimits(k_velocity=0.0), "k_velocity must be positive"),
         ("l_wrist_flex_joint", SoftJointLimits(k_velocity=1.0, lower=-1.0, upper=-1.5), "must lie below upper"),
         (

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a safety critic may choose among proposals."""
+"""Rules by which a safety critic chooses among proposals."""

@@ -28,7 +28,7 @@ _FIRST_BLOCK, _FIRST_OF_MANY = 16, 10
 
 
 class RiskModel(Protocol):
-    """What a critic must be able to do."""
+    """Interface of a critic."""
 
     def risk(self, observation: Array, torque: Array) -> Array:
         """Probability of failing when torque is applied; above 1 where the critic has no data to go by.
@@ -45,7 +45,7 @@ class RiskModel(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class MaskSettings:
-    """How the mask is drawn.
+    """Settings of the masked policy.
 
     Attributes:
       epsilon: Largest acceptable risk, in (0, 1).
@@ -158,7 +158,7 @@ class MaskedPolicyGate:
         distribution: Distribution = Distribution.GAUSSIAN,
         bound: Array | None = None,
     ) -> tuple[Array, float, Verdict, Reason]:
-        """What `judge` does with a sample whose risk was found too high."""
+        """Replacement of a sample whose risk is too high; used by `judge`."""
         first = min(_FIRST_BLOCK, self.settings.max_samples)
         chosen, risks = self._resampled(
             (distribution, bound),
@@ -180,7 +180,7 @@ class MaskedPolicyGate:
         risk: Array,
         torque_limit: Array,
     ) -> tuple[Array, Array]:
-        """For samples that were rejected: the first safe candidate of each, else the least risky one; and its risk."""
+        """First safe candidate of each rejected sample, else the least risky one; and its risk."""
         best, least = sample.copy(), risk.copy()
         open_rows = np.arange(len(sample))
         for count in blocks:
@@ -216,9 +216,7 @@ class MaskedPolicyGate:
             observation = np.broadcast_to(observation, (len(torque), len(observation)))
         risks = self._critic.risk(observation, applied)
         if risks.shape != (len(torque),) or np.isnan(risks).any():
-            raise ValueError(
-                f"the critic gave {risks} for {len(torque)} torques; a risk that is no number is no answer"
-            )
+            raise ValueError(f"the critic gave {risks} for {len(torque)} torques: expected one number per torque")
         return risks
 
     def _candidates(self, law: tuple[Distribution, Array | None], mean: Array, stddev: Array) -> Array:
@@ -246,9 +244,9 @@ def csc_threshold(failure_rate: float, *, gamma: float, chi: float, floor: float
     """CSC's threshold, epsilon = (1 - gamma)(chi - V_C), at least `floor`.
 
     Args:
-      failure_rate: V_C, mean failures an episode of the last epoch, >= 0.
+      failure_rate: V_C, mean failures per episode of the last epoch, >= 0.
       gamma: Discount, in (0, 1).
-      chi: Failures an episode that are accepted.
+      chi: Failures per episode that are accepted.
       floor: Lowest threshold; without one the fall-back would carry every step as soon as chi is used up.
 
     Raises:

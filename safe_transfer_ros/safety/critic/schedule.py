@@ -11,13 +11,13 @@ from safe_transfer_ros.safety.critic.masked_policy import csc_threshold
 class CscSchedule:
     """Largest acceptable risk of each iteration: epsilon = (1 - gamma)(chi - V_C), V_C that of the iteration before.
 
-    V_C, the mean failures an episode, comes from the measured unsafety rate p_u: p_u times the steps of an episode.
+    V_C, the mean failures per episode, comes from the measured unsafety rate p_u: p_u times the steps of an episode.
     Every unsafe state counts as a failure and every episode as one of full length, so V_C is never below the share of
     episodes that failed.
 
-    Without the estimate of the very iteration before, or with one that is no rate, epsilon is the floor: the strictest
-    value the schedule ever gives. Nothing stricter is safer: at 0 every torque is refused, and the gate is left with
-    the least risky candidate, which is what it takes at the floor wherever nothing is below that.
+    Without the estimate of the very iteration before, or with one that is not a rate, epsilon is the floor: the
+    strictest value the schedule ever gives. Nothing stricter is safer: at 0 every torque is refused, and the gate is
+    left with the least risky candidate, which is what it takes at the floor wherever nothing is below that.
 
     Attributes:
       failures: V_C that epsilon was last computed from; None where there was none.
@@ -27,7 +27,7 @@ class CscSchedule:
         """Start without an estimate.
 
         Args:
-          chi: Failures an episode that are accepted, > 0.
+          chi: Failures per episode that are accepted, > 0.
           floor: Lowest epsilon, in (0, 1).
           episode_steps: Steps of an episode at most.
 
@@ -41,7 +41,7 @@ class CscSchedule:
         self.failures: float | None = None
 
     def hear(self, iteration: int, unsafety_rate: float) -> None:
-        """Take in what was measured in an iteration; of an earlier one than was known, nothing."""
+        """Process an iteration's measurement; one of an earlier iteration is ignored."""
         if iteration >= self._iteration:
             self._iteration, self._rate = iteration, unsafety_rate
 

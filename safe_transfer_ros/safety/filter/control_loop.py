@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which proposal is judged when, and when a torque is due: whatever order messages come in.
+"""Schedule of judging proposals and of torques due, for any order of messages.
 
 Lockstep: the rules go by the robot's own time (joint state stamps), and one torque answers one joint state, as soon as
 the proposal for that very state is here. Where several joint states belong to one proposal, those between two
@@ -33,10 +33,10 @@ _MOVING = (Mode.ARMED, Mode.HOLDING)
 
 
 class Sight(Protocol):
-    """What the loop has to know of the task's view of the robot, besides joint states."""
+    """The task's view of the robot as the loop needs it, besides joint states."""
 
     def begin(self, episode: int, stamp_ns: int) -> None:
-        """An episode begins with the state of that stamp; saying it again changes nothing."""
+        """Begin an episode with the state of that stamp; a second call changes nothing."""
         ...
 
     def ready(self, stamp_ns: int) -> bool:
@@ -46,7 +46,7 @@ class Sight(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decision:
-    """What is to be recorded beside a torque.
+    """Decision to be recorded with a torque.
 
     Attributes:
       proposal: That was judged; None for a stop that nobody proposed.
@@ -62,7 +62,7 @@ class Decision:
 
 
 class Publish(Protocol):
-    """Takes what goes out."""
+    """Publisher of the loop's results."""
 
     def __call__(self, command: Array, decision: Decision | None) -> None:
         """Publish a torque, shape (n_joints,), N·m, which the next cycle overwrites; and a decision, if there is."""
@@ -118,16 +118,16 @@ class ControlLoop:
     # What arrives ---
 
     def joint_state(self, stamp_ns: int, position: Array, velocity: Array, steady_ns: int) -> None:
-        """Take in a joint state; see `SafetyFilter.observe_state`."""
+        """Process a joint state; see `SafetyFilter.observe_state`."""
         self.state_stamp_ns, self._heard_ns = stamp_ns, steady_ns
         received_ns = self._received(steady_ns)
         self._rules.observe_state(stamp_ns, position, velocity, self.time(steady_ns), received_ns)
         self._answer(steady_ns)
 
     def unusable_joint_state(self, steady_ns: int) -> None:
-        """Take in that a joint state came whose joints could not be matched: it is left out.
+        """Process a joint state whose joints could not be matched: it is left out.
 
-        It may be another robot's, so it moves no clock and is no sign of life; missed when no good one follows.
+        It may be another robot's, so it moves no clock and is not a sign of life; missed when no good one follows.
         """
         self.reject(Reason.JOINT_STATE_WRONG_JOINTS, steady_ns)
 
@@ -137,17 +137,17 @@ class ControlLoop:
         self._rules.reject(reason, self.time(steady_ns))
 
     def object_pose(self, stamp_ns: int, pose: Array, steady_ns: int) -> Reason:
-        """Take in a pose of the task's object; see `SafetyFilter.observe_object`. `sight` is to see it first."""
+        """Process a pose of the task's object; see `SafetyFilter.observe_object`. `sight` must see it first."""
         received_ns = self._received(steady_ns)
         return self._rules.observe_object(stamp_ns, pose, self.time(steady_ns), received_ns)
 
     def sighted(self, steady_ns: int) -> None:
-        """What `sight` sees has changed: in lockstep a proposal may have waited for it."""
+        """Process a change of what `sight` sees: in lockstep a proposal may have waited for it."""
         if self.lockstep:
             self._pair(steady_ns)
 
     def propose(self, proposal: Proposal, steady_ns: int) -> None:
-        """Take in a policy's proposal. During a motion under its own limit a policy has no say, and no record."""
+        """Process a policy's proposal. During a motion under its own limit it is ignored and not recorded."""
         if self._rules.own_limit is not None:
             self._rules.reject(Reason.NOT_ARMED, self.time(steady_ns))
             return
@@ -160,17 +160,17 @@ class ControlLoop:
             self._take(proposal, steady_ns)
 
     def unread_proposal(self, steady_ns: int) -> None:
-        """Take in that a proposal came which was too large to be looked at."""
+        """Process a proposal that was too large to be read."""
         self._receipt.look(steady_ns)
         self._rules.reject(Reason.PROPOSAL_WRONG_LENGTH, self.time(steady_ns))
 
     def propose_motion(self, proposal: Proposal, steady_ns: int) -> None:
-        """Take in a proposal of a motion under its own limit: bounded like any other, and no part of a record."""
+        """Process a proposal of a motion under its own limit: bounded like any other, and not recorded."""
         if self._rules.own_limit is not None:
             self._take(proposal, steady_ns)
 
     def offer_limit(self, iteration: int, torque_limit: float, lease_s: float, steady_ns: int) -> str | None:
-        """Take in a torque limit, whose lease is on the steady clock in both modes; see `SafetyFilter.offer_limit`."""
+        """Process a torque limit, whose lease is on the steady clock in both modes; see `SafetyFilter.offer_limit`."""
         received_ns = self._receipt.look(steady_ns)
         return self._rules.offer_limit(iteration, torque_limit, lease_s, steady_ns, received_ns)
 
@@ -190,7 +190,7 @@ class ControlLoop:
         self._rules.disarm(self.time(steady_ns))
 
     def stop(self, steady_ns: int, turn: int) -> float | None:
-        """One of the torques that bring the arm to a stop, each due after what the one before returned.
+        """Next torque that brings the arm to a stop, due after the time that the one before returned.
 
         Args:
           steady_ns: Steady time.
@@ -230,7 +230,7 @@ class ControlLoop:
     # Rules ---
 
     def _received(self, steady_ns: int) -> int:
-        """The earliest receipt of what is taken now, on the rules' clock; in lockstep that stands still meanwhile."""
+        """Earliest receipt of the current message, on the rules' clock, which stands still meanwhile in lockstep."""
         received_ns = self._receipt.look(steady_ns)
         return self.time(steady_ns) if self.lockstep else received_ns
 
@@ -296,7 +296,7 @@ class ControlLoop:
         self._rules.propose(proposal, now, received)
 
     def _cycle(self, now: int, steady_ns: int) -> None:
-        """One control cycle: the torque; a decision if a proposal came since the last one or the arm was stopped."""
+        """Run one control cycle: a torque, and a decision if a proposal came since or the arm was stopped."""
         rules = self._rules
         command = rules.cycle(now, steady_ns)
         mode, before = rules.mode, self._recorded_mode

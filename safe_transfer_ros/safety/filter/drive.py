@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Proposals that are no torques: what turns them into torques, joint state by joint state, before the envelope."""
+"""Conversion of proposals that are not torques into torques, per joint state, before the envelope."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Drive(Protocol):
     action_size: int
 
     def begin(self, action: Array, position: Array, *, anew: bool) -> None:
-        """Take up an accepted action.
+        """Begin an accepted action.
 
         Args:
           action: Shape (action_size,), finite.
@@ -45,7 +45,7 @@ def begun(drive: Drive, action: Array, position: Array, *, anew: bool) -> bool:
     """Have a drive take up an action; whether it did without raising."""
     try:
         drive.begin(action, position, anew=anew)
-    except Exception:  # an action that no torque can be made of is no action
+    except Exception:  # an action that cannot be converted to torque is refused
         return False
     return True
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The envelope: what a torque may be, whatever was asked for.
+"""The envelope: bounds of every torque, for any proposal.
 
 In this order, the later winning where they cannot all be had:
 
@@ -326,7 +326,7 @@ class _Bounds:
         self._soft: tuple[Array, Array] | None = None
 
     def soften(self, limits: SoftLimits, state: State, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-        """Narrow the bounds by the soft limits; tells, shape (...), which states were finite and did so."""
+        """Narrow the bounds by the soft limits; return a mask, shape (...), of the finite states that did so."""
         position, velocity = state
         if position.shape != shape or velocity.shape != shape:
             raise ValueError(f"state must be two of shape {shape}, got {position.shape} and {velocity.shape}")

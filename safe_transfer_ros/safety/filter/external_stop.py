@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Something that may forbid motion over a topic, a controller's supervisor say, and what its silence means."""
+"""Source that may forbid motion over a topic, such as a supervisor, and the meaning of its silence."""
 
 from __future__ import annotations
 
 
 class ExternalStop:
-    """Whether somebody, one publisher, forbids motion. Buttons, of which there may be several: `StopButtons`.
+    """State of one publisher that may forbid motion. Buttons, of which there may be several: `StopButtons`.
 
     With a lease he must be heard again and again: a cable that came off, a process that died, and one who forbids look
     the same from here, and are treated the same. Without one, only his word counts.
@@ -30,12 +30,12 @@ class ExternalStop:
         self._heard_ns: int | None = None
 
     def hear(self, pressed: bool, now_ns: int) -> None:
-        """Take in one message of the button, received at steady time `now_ns`."""
+        """Process one message of the button, received at steady time `now_ns`."""
         self._pressed = pressed
         self._heard_ns = now_ns
 
     def problem(self, now_ns: int) -> str | None:
-        """Why the arm must not move at steady time `now_ns`; None when it may."""
+        """Reason why the arm must not move at steady time `now_ns`; None when it may."""
         if self._pressed:
             return f"{self._who} {self._words}"
         if not self._lease_ns:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The filter's modes: what an operator may do, what trips, and that our own clock goes forward."""
+"""The filter's modes: operator requests, trips, and the check that our own clock goes forward."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PROPOSAL_TIMEOUT = Reason.PROPOSAL_TIMEOUT
 
 
 class FilterModes:
-    """The state machine of `SafetyFilter`, which adds what arrives and what goes out.
+    """State machine of `SafetyFilter`, which adds inputs and outputs.
 
     Attributes:
       settings: As given.
@@ -168,7 +168,7 @@ class FilterModes:
     # Rules ---
 
     def _advance(self, now_ns: int) -> None:
-        """Follow the steady clock. If it went back, ages mean nothing: trip, and start to measure anew."""
+        """Follow the steady clock. If it went back, trip, and start measuring ages again."""
         if self._now_ns is not None and now_ns < self._now_ns:
             self._robot.forget_age(now_ns)
             self._trip_ns = now_ns

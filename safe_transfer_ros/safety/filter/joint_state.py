@@ -68,7 +68,7 @@ class JointStateWatch:
         ordered: bool,
         received_ns: int | None = None,
     ) -> Reason:
-        """Take in a joint state.
+        """Process a joint state.
 
         Args:
           stamp_ns: The robot's stamp.
@@ -111,7 +111,7 @@ class JointStateWatch:
         return Reason.NONE
 
     def set_timeouts(self, timeout_s: float, frozen_timeout_s: float) -> None:
-        """From now on a state is stale beyond this age, and states are frozen if none differed for that long, s."""
+        """Set the age beyond which a state is stale, and the time without change after which states are frozen, s."""
         self._timeout_ns = round(timeout_s * 1e9)
         self._frozen_timeout_ns = round(frozen_timeout_s * 1e9)
 
@@ -120,7 +120,7 @@ class JointStateWatch:
         return math.inf if self._received_ns is None else now_ns - self._received_ns
 
     def forget_age(self, now_ns: int) -> None:
-        """The clock went back to `now_ns`: no age can be told until the next state."""
+        """Forget ages after the clock went back to `now_ns`: none is known until the next state."""
         self._received_ns = None
         self.changed_ns = now_ns
 
@@ -134,7 +134,7 @@ class JointStateWatch:
         return now_ns - changed > self._frozen_timeout_ns
 
     def problem(self, now_ns: int) -> str | None:
-        """Why the arm must not move on this state; None when it may."""
+        """Reason why the arm must not move on this state; None when it may."""
         if self._fault:
             return self._fault
         if self._received_ns is None:

@@ -31,7 +31,7 @@ class ObjectPoseWatch:
 
         Args:
           timeout_s: Age beyond which a pose is stale, s.
-          frozen_timeout_s: Time after which poses that stay bit-identical are no measurements, s.
+          frozen_timeout_s: Time after which poses that stay bit-identical are not measurements, s.
         """
         self._pose: Array = np.zeros(7)
         self.pose = read_only(self._pose)
@@ -42,14 +42,14 @@ class ObjectPoseWatch:
         self.set_timeouts(timeout_s, frozen_timeout_s)
 
     def set_timeouts(self, timeout_s: float, frozen_timeout_s: float) -> None:
-        """From now on a pose is stale, and poses are frozen, beyond these, s."""
+        """Set the times beyond which a pose is stale and poses are frozen, s."""
         self._timeout_ns, self._frozen_ns = round(timeout_s * 1e9), round(frozen_timeout_s * 1e9)
 
     def observe(self, stamp_ns: int, pose: Array, now_ns: int, received_ns: int | None = None) -> Reason:
-        """Take in a pose.
+        """Process a pose.
 
         Args:
-          stamp_ns: Its stamp. One set back is a new order: a camera's clock may be mended.
+          stamp_ns: Its stamp. One set back is a new order: a camera's clock may have been corrected.
           pose: Position and quaternion x y z w, shape (7,); any floats whatever.
           now_ns: Steady time.
           received_ns: Steady time from which its age counts; now, by default.
@@ -70,12 +70,12 @@ class ObjectPoseWatch:
         return Reason.NONE
 
     def forget_age(self, now_ns: int) -> None:
-        """The clock went back to `now_ns`: no age can be told until the next pose."""
+        """Forget ages after the clock went back to `now_ns`: none is known until the next pose."""
         self._received_ns = None
         self.changed_ns = now_ns
 
     def fault(self, now_ns: int, torque_since_ns: int | None) -> Reason:
-        """Why an arm must not go on moving by this pose; NONE when it may.
+        """Reason why an arm must not keep moving by this pose; NONE when it may.
 
         Args:
           now_ns: Steady time.
@@ -88,7 +88,7 @@ class ObjectPoseWatch:
         return Reason.NONE
 
     def problem(self, now_ns: int) -> str | None:
-        """Why the arm must not move on this pose; None when it may."""
+        """Reason why the arm must not move on this pose; None when it may."""
         if not self._finite:
             return "the newest pose of the object is not finite, or no rotation"
         if self._received_ns is None:

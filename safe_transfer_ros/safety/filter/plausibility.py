@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a joint state can be at all: a joint far outside its range, or far faster than it can go, was not measured."""
+"""Plausibility of joint states: a joint far outside its range, or far faster than it can go, was not measured."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a policy proposes."""
+"""A policy's proposal."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def all_finite(values: Array) -> bool:
 
 
 def fault_of(proposal: Proposal, n_joints: int) -> Reason:
-    """Why a proposal's numbers are unusable; NONE when they are not. Nothing is repaired."""
+    """Reason why a proposal's numbers are unusable; NONE when they are usable. Nothing is repaired."""
     if proposal.last:
         return _NONE
     shape = (n_joints,)
@@ -95,7 +95,7 @@ def fault_of(proposal: Proposal, n_joints: int) -> Reason:
     if deterministic:  # noise beside it contradicts it, and so does a sample that is not the mean
         whole = not stddev.any() and np.array_equal(proposal.mean, proposal.effort)
         return _NONE if whole else Reason.PROPOSAL_NOT_FINITE
-    # A standard deviation of 0 or less is no distribution; every estimate made from it would be nonsense.
+    # A standard deviation of 0 or less does not define a distribution; every estimate made from it would be nonsense.
     return _NONE if min(stddev.tolist()) > 0.0 else Reason.PROPOSAL_NOT_FINITE
 
 

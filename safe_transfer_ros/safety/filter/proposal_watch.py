@@ -47,7 +47,7 @@ class ProposalWatch:
         return stamp_ns > state_stamp_ns + self._future_ns
 
     def out_of_order(self, stamp_ns: int, state_stamp_ns: int) -> Reason:
-        """Why a proposal of that stamp must not be acted on, given the newest joint state's; NONE if it may."""
+        """Reason why a proposal of that stamp must not be acted on, given the newest joint state's; NONE if it may."""
         if self.early(stamp_ns, state_stamp_ns):
             return Reason.PROPOSAL_FROM_FUTURE
         if stamp_ns <= self._stamp_ns or state_stamp_ns - stamp_ns > self._action_timeout_ns:
@@ -59,11 +59,11 @@ class ProposalWatch:
         self._stamp_ns = stamp_ns
 
     def accept(self, stamp_ns: int, received_ns: int) -> None:
-        """The proposal of that stamp stands from now on."""
+        """Accept the proposal of that stamp."""
         self._stamp_ns, self.received_ns, self.in_force = stamp_ns, received_ns, True
 
     def overdue(self, now_ns: int) -> Event | None:
-        """What the silence of an armed filter's policy comes to: ACTION_TIMEOUT, TRIP_TIMEOUT or nothing yet."""
+        """Consequence of the policy's silence while armed: ACTION_TIMEOUT, TRIP_TIMEOUT or none yet."""
         age_ns = now_ns - self.received_ns
         if age_ns > self._trip_timeout_ns:
             return Event.TRIP_TIMEOUT

@@ -12,7 +12,7 @@ SETTLE_S = 0.01  # that a process which runs again needs to take all that had wa
 
 
 class ReceiptClock:
-    """Tells the earliest time at which what is taken now may have come."""
+    """Estimator of the earliest time at which the current message may have come."""
 
     def __init__(self, gap_s: float = GAP_S, settle_s: float = SETTLE_S) -> None:
         """Start without a look.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is measured of the robot, taken together: whether the arm may move, go on moving, or be reset by it."""
+"""Combined measurements of the robot: whether the arm may move, keep moving, or be reset."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ _OBJECT_CAUSES = Reason.OBJECT_POSE_STALE | Reason.OBJECT_POSE_FROZEN | Reason.O
 _STATE_CAUSES = (
     Reason.JOINT_STATE_STALE | Reason.JOINT_STATE_NOT_FINITE | Reason.JOINT_STATE_IMPLAUSIBLE | Reason.CLOCK_WENT_BACK
 )
-_NO_GRAVITY = "the torque that carries the arm, g(q), cannot be told: it raised or is not finite; check the description"
+_NO_GRAVITY = (
+    "the torque that carries the arm, g(q), cannot be computed: it raised or is not finite; check the description"
+)
 
 
 class RobotWatch:
@@ -54,18 +56,18 @@ class RobotWatch:
             self.object.set_timeouts(settings.object_timeout_s, settings.object_frozen_timeout_s)
 
     def forget_age(self, now_ns: int) -> None:
-        """The clock went back to `now_ns`: no age can be told until the next measurements."""
+        """Forget ages after the clock went back to `now_ns`: none is known until the next measurements."""
         self.state.forget_age(now_ns)
         if self.object is not None:
             self.object.forget_age(now_ns)
 
     @property
     def gravity_failed(self) -> bool:
-        """Whether g(q) is to be added and cannot be told."""
+        """Whether g(q) is to be added and cannot be computed."""
         return self._gravity is not None and self._gravity.failed
 
     def fault(self, now_ns: int, torque_since_ns: int | None, *, by_object: bool) -> Reason:
-        """Why an arm that moves must be stopped; NONE when it may go on.
+        """Reason why a moving arm must be stopped; NONE when it may keep moving.
 
         Args:
           now_ns: Steady time.
@@ -84,14 +86,14 @@ class RobotWatch:
         return reasons
 
     def problem(self, now_ns: int, *, by_object: bool) -> str | None:
-        """Why a motion must not begin; None when it may."""
+        """Reason why a motion must not begin; None when it may."""
         problem = self.state.problem(now_ns)
         if problem is None and by_object and self.object is not None:
             problem = self.object.problem(now_ns)
         return problem or (_NO_GRAVITY if self.gravity_failed else None)
 
     def standing(self, cause: Reason, since_ns: int, now_ns: int) -> str | None:
-        """Why a cause that stopped the arm still stands; None when what is measured says nothing against a reset.
+        """Reason why the cause of a stop still stands; None when the measurements permit a reset.
 
         Args:
           cause: Why it was stopped.

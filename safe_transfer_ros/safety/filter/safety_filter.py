@@ -149,7 +149,7 @@ class SafetyFilter(FilterModes):
     def observe_state(
         self, stamp_ns: int, position: Array, velocity: Array, now_ns: int, received_ns: int | None = None
     ) -> Reason:
-        """Take in a joint state, matched to `joint_names` by the caller.
+        """Process a joint state, matched to `joint_names` by the caller.
 
         Args:
           stamp_ns: The robot's stamp.
@@ -171,7 +171,7 @@ class SafetyFilter(FilterModes):
         return self._note(reason)
 
     def observe_object(self, stamp_ns: int, pose: Array, now_ns: int, received_ns: int | None = None) -> Reason:
-        """Take in a pose of the task's object.
+        """Process a pose of the task's object.
 
         Args:
           stamp_ns: Its stamp.
@@ -195,7 +195,7 @@ class SafetyFilter(FilterModes):
         return self._proposals.early(stamp_ns, self._state.stamp_ns)
 
     def propose(self, proposal: Proposal, now_ns: int, received_ns: int | None = None) -> Reason:
-        """Take in a proposal, whole or not at all.
+        """Process a proposal, as a whole or not at all.
 
         Args:
           proposal: Its arrays in the order of `joint_names`.
@@ -236,7 +236,7 @@ class SafetyFilter(FilterModes):
         return _NONE
 
     def reject(self, reason: Reason, now_ns: int) -> Reason:
-        """Record a message the caller could not even hand over: no joint state of this robot, say. No verdict changes.
+        """Record a message the caller could not hand over, such as another robot's joint state. No verdict changes.
 
         Returns:
           `reason`.
@@ -328,7 +328,7 @@ class SafetyFilter(FilterModes):
 
     @property
     def _driving(self) -> Drive | None:
-        """What turns proposals into torques in the motion under way."""
+        """Drive of the motion under way, which turns proposals into torques."""
         return None if self.own_limit is not None else self._drive
 
     def _judge(self, gate: Gate, proposal: Proposal, into: Array) -> Reason:

@@ -70,12 +70,12 @@ class FilterSettings:
 
     @property
     def envelope(self) -> EnvelopeSettings:
-        """What the envelope has to know of these."""
+        """Settings of the envelope."""
         return EnvelopeSettings(torque_rate_limit=self.torque_rate_limit, clamp=self.clamp)
 
 
 def laxer(old: FilterSettings, new: FilterSettings) -> str | None:
-    """Why new settings must not be taken while the filter runs; None when they only shorten timeouts.
+    """Reason to refuse new settings while the filter runs; None when they only shorten timeouts.
 
     The others must be as they were: a lower torque rate would make every stop slower.
     """
@@ -91,7 +91,7 @@ def laxer(old: FilterSettings, new: FilterSettings) -> str | None:
 
 
 def stopping_problem(settings: FilterSettings, ceiling: float) -> str | None:
-    """Stop torque obeys the rate limit like any other: one so low that a stop takes long is no protection.
+    """Stop torque obeys the rate limit like any other: one so low that a stop takes long does not protect.
 
     Args:
       settings: To be judged.

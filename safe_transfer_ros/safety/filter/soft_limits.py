@@ -21,7 +21,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SoftLimits:
-    """What bounds each joint's velocity, and how hard; every field of shape (n_joints,), copied, read-only.
+    """Bounds of each joint's velocity, and their gains; every field of shape (n_joints,), copied, read-only.
 
     Attributes:
       soft_lower: Position from which v_lower is positive, rad; -inf where there is none.
@@ -63,7 +63,7 @@ class SoftLimits:
             object.__setattr__(self, name, values)
 
     def rows(self) -> list[tuple[float, ...]]:
-        """One tuple a joint, in the order of the fields."""
+        """One tuple per joint, in the order of the fields."""
         return list(zip(*(getattr(self, field.name).tolist() for field in fields(self)), strict=True))
 
 

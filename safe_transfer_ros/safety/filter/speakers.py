@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether one publisher alone, of several on a topic, speaks of our joints: told by the numbers of their messages."""
+"""Check that only one of several publishers on a topic speaks of our joints, by the numbers of their messages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class _Speaker:
 
 
 class Speakers:
-    """Follows the publishers of a topic; each numbers its messages, and a message does not say who sent it.
+    """Tracker of a topic's publishers; each numbers its messages, and a message does not name its sender.
 
     One that speaks of our joints has numbers that rise; where a second one does, they cross. Begins anew whenever
     that is seen, so what was seen stands for WATCHED_S at least.
@@ -40,7 +40,7 @@ class Speakers:
         self._speakers: list[_Speaker] = []
 
     def hear(self, sequence: int, ours: bool, now_ns: int) -> None:
-        """Take in one message.
+        """Process one message.
 
         Args:
           sequence: Its number among those of its publisher.
@@ -59,7 +59,7 @@ class Speakers:
             self.mixed = True
 
     def told_apart(self, now_ns: int) -> bool:
-        """Whether each has been heard for long enough, and one at most spoke of our joints."""
+        """Whether each publisher was observed for long enough, and at most one published our joints."""
         watched = now_ns - self._since_ns >= WATCHED_S * 1e9
         if watched and len(self._speakers) >= self._count:
             self.mixed = False
@@ -67,7 +67,7 @@ class Speakers:
         return False
 
     def _continued(self, sequence: int, ours: bool) -> _Speaker | None:
-        """Whose message it may be: one that spoke of the same, whose number it follows or, after a loss, is above."""
+        """Possible sender: a publisher of the same joints, whose number it follows or, after a loss, is above."""
         alike = [one for one in self._speakers if one.ours == ours and one.sequence < sequence]
         nearest = max(alike, key=lambda one: one.sequence, default=None)
         if nearest is not None and (nearest.sequence == sequence - 1 or len(self._speakers) >= self._count):

@@ -10,7 +10,7 @@ MAX_BUTTONS = 32  # more publishers of one topic are a defect or an attack: noth
 
 @dataclass(kw_only=True, slots=True)
 class _Button:
-    """What one publisher has said last."""
+    """Last message of one publisher."""
 
     sequence: int
     pressed: bool
@@ -34,7 +34,7 @@ class StopButtons:
     """
 
     def __init__(self, lease_s: float = 0.0) -> None:
-        """Start having heard nothing of nobody.
+        """Start before the first message.
 
         Args:
           lease_s: Longest silence allowed of each, s; 0 when no button is required.
@@ -56,7 +56,7 @@ class StopButtons:
         return any(button.pressed for button in self._buttons)
 
     def see(self, publishers: frozenset[object]) -> None:
-        """Take in who publishes the topic now, by whatever tells them apart."""
+        """Process the current publishers of the topic, by identity."""
         came, gone = publishers - self._present, self._present - publishers
         self._present = publishers
         self._unheard = min(self._unheard + len(came), len(publishers))
@@ -66,7 +66,7 @@ class StopButtons:
             self._forget_gone()
 
     def hear(self, sequence: int, pressed: bool, now_ns: int) -> None:
-        """Take in one message, each once, in the order of its publisher.
+        """Process one message, each once, in the order of its publisher.
 
         Args:
           sequence: Its number among those of its publisher.
@@ -89,7 +89,7 @@ class StopButtons:
         self._forget_gone()
 
     def problem(self, now_ns: int) -> str | None:
-        """Why the arm must not move at steady time `now_ns`; None when it may."""
+        """Reason why the arm must not move at steady time `now_ns`; None when it may."""
         if self.pressed:
             return "the external stop is pressed"
         if len(self._buttons) > MAX_BUTTONS:
@@ -104,14 +104,14 @@ class StopButtons:
         return None
 
     def unheard(self) -> str | None:
-        """Why the filter must not be armed though nothing is known to be pressed; None when all were heard."""
+        """Reason why the filter must not be armed though nothing is known to be pressed; None when all were heard."""
         if not self._unheard:
             return None
         there = len(self._present)
         return f"{self._unheard} of {there} publishers of the external stop have not said whether it is pressed"
 
     def _continued(self, sequence: int) -> _Button | None:
-        """Who may have sent a message of that number, one that is not pressed rather than one that is."""
+        """Possible sender of a message of that number, preferably one that is not pressed."""
         exact = [button for button in self._buttons if button.sequence == sequence - 1]
         if exact:
             # Of those alike, one that spoke since somebody went: the one who went does not come back to speak.
@@ -126,7 +126,7 @@ class StopButtons:
         """Drop those whose publishers have gone, once it is known which: the others have all spoken since.
 
         One that was pressed, or whose silence counts, stands until one that came in its place is heard: a button's
-        process that died is no button that was released.
+        process that died does not count as a released button.
         """
         silent = [button for button in self._buttons if not button.spoke]
         surplus = len(self._buttons) - len(self._present)

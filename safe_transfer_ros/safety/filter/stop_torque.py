@@ -51,7 +51,7 @@ class StopTorque:
         self._passed_ns = now_ns
 
     def expire(self, now_ns: int) -> None:
-        """The clock went back to `now_ns`: damping must not begin anew at a time that has been before."""
+        """Expire damping after the clock went back to `now_ns`: it must not begin again at an earlier time."""
         self._passed_ns = now_ns - self._damping_ns - 1
 
     def torque(self, state: JointStateWatch, mode: Mode, cause: Reason, now_ns: int) -> Array:

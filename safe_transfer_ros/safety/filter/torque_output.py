@@ -59,7 +59,7 @@ class TorqueOutput:
         return bits
 
     def forget_time(self) -> None:
-        """The clock went back: how long the newest torque has stood cannot be told."""
+        """Forget the time of the newest torque, after the clock went back."""
         self._now_ns = None
 
     def _measure_period(self, now_ns: int) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The filter's state machine as a table. `filter.py` decides what happened; this says what follows."""
+"""The filter's state machine as a table. `filter.py` decides the event; the table gives the next mode."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from safe_transfer_ros.safety.reasons import Mode
 
 
 class Event(Enum):
-    """What can happen to the filter; the value says it in words."""
+    """Event of the filter; the value describes it in words."""
 
     ARM = "arm, with fresh and finite joint states and zero torque"
     DISARM = "disarm"

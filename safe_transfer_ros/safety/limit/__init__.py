@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How high the torque limit may be."""
+"""Rules for the torque limit."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class IterationRisk:
-    """How unsafe an iteration was and the next one may be.
+    """Unsafety of an iteration, and the prediction for the next one.
 
     Attributes:
       iteration: The iteration the evidence is from.
@@ -31,7 +31,7 @@ class IterationRisk:
 
 @dataclass(frozen=True, kw_only=True)
 class LimitStep(IterationRisk):
-    """What one iteration's evidence said and what followed from it.
+    """One iteration's evidence and its consequence.
 
     Attributes:
       next_torque_limit: Limit of the next iteration, N·m.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ingredients of a torque-limit rule beyond the paper's, each behind one small interface.
+"""Parts of a torque-limit rule beyond the paper's, each with one small interface.
 
 PSPT's rule is: measured rate + effect of the new limit + effect of the new policy, times the limit, at most
 D_safe. Each of the three terms, and the wish for a higher limit itself, can be had in other ways. They are
@@ -25,7 +25,7 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What an iteration showed beyond the paper's three numbers.
+    """Evidence of an iteration beyond the paper's three numbers.
 
     Attributes:
       unsafe: Whether each state was unsafe, one series per episode.
@@ -60,7 +60,7 @@ class EmpiricalRate:
         return measured
 
     def drifted(self, drift: float) -> None:
-        """Take note by how much the rate may differ in the iteration to come."""
+        """Set by how much the rate may differ in the coming iteration."""
 
 
 class EffectiveSampleRate(EmpiricalRate):

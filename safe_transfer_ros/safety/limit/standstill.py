@@ -3,7 +3,7 @@
 
 PSPT's prediction starts from states that were visited. While a joint is held by its dry friction they say nothing of
 the states it gets into when a higher limit lets it break loose, and then it gets into them all at once: an arm that
-stood still is no evidence that it is safe in motion.
+stood still is not evidence that it is safe in motion.
 
 Episode by episode, without a memory of earlier iterations: a joint that was loose once may stick again, and a run that
 is resumed, or told from its bag, needs nothing but the iteration itself.
@@ -33,7 +33,7 @@ ASKED_SHARE = 0.1
 
 
 class Travel:
-    """How far the joints came between two times, from positions in any order of arrival.
+    """Range of the joints between two times, from positions in any order of arrival.
 
     Memory is bounded: the older half is dropped when there is no more room. What is dropped can only make a joint look
     stiller than it was.

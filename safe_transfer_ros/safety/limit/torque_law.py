@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PSPT's formulas take torques for Gaussian; what stands in for a policy whose torques follow another law."""
+"""Gaussian approximation, for PSPT's formulas, of policies whose torques follow another distribution."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How high the torque limit may be: PSPT's formulas as pure functions, and the governor that applies them.
+"""Rules for the torque limit: PSPT's formulas as pure functions, and the governor that applies them.
 
 Everything here refuses what is not a number: a limit computed from a NaN would be no limit.
 """
@@ -169,7 +169,7 @@ def next_torque_limit(
 
 
 def unfit_update(update: Any, iteration: int) -> str | None:
-    """Why a policy update says nothing about an iteration, and moves no limit.
+    """Reason why a policy update says nothing about an iteration, and moves no limit.
 
     Args:
       update: A PolicyWeights message, or anything with its version, iteration, steps, kl and kl_bound.
@@ -192,12 +192,12 @@ def unfit_update(update: Any, iteration: int) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class GovernorSettings:
-    """How the limit follows the unsafety rate. Checked as a whole.
+    """Settings of the torque limit's governor. Checked as a whole.
 
     Attributes:
       d_safe: D_safe, bound on the expected damage p_u * d(T_lim); N·m with linear damage.
-      initial_torque_limit: Limit of the first iteration, N·m (PSPT's T_min, which is no floor); d of it at most d_safe,
-        so that even p_u = 1 stays within the bound from the first step on.
+      initial_torque_limit: Limit of the first iteration, N·m (PSPT's T_min, which is not a floor); d of it at most
+        d_safe, so that even p_u = 1 stays within the bound from the first step on.
       torque_limit_floor: Lowest limit, N·m, at most the initial one and the T with d(T) = d_safe; 0: the smaller of
         these two, see `floor`.
       t_max: Highest limit, N·m.
@@ -279,7 +279,7 @@ class GovernorSettings:
 
     @property
     def floor(self) -> float:
-        """Lowest limit, N·m: the limit falls to it however unsafe the arm is, and where nobody renews it."""
+        """Lowest limit, N·m: the limit never falls below it, and falls to it when it is not renewed."""
         return self.torque_limit_floor or self._highest_floor
 
     @property
@@ -334,7 +334,7 @@ class TorqueLimitGovernor:
         evidence: Evidence | None = None,
         limit_change: float | None = None,
     ) -> LimitStep:
-        """`update`, from what the ledger says of an iteration."""
+        """Call `update` with the ledger's totals of an iteration."""
         return self.update(
             iteration=totals.iteration,
             unsafety_rate=totals.unsafety_rate,
@@ -362,7 +362,7 @@ class TorqueLimitGovernor:
         limit_change: float | None = None,
         standstill_rate: float | None = None,
     ) -> LimitStep:
-        """Take in one iteration's evidence and move to the next limit.
+        """Process one iteration's evidence and move to the next limit.
 
         Args:
           iteration: The iteration it is from; must be the current one.
@@ -373,8 +373,8 @@ class TorqueLimitGovernor:
           kl: Divergence of the policy update made from these rollouts, measured, summed over dimensions.
           kl_bound: The update's own limit on it.
           evidence: What else is known; needed where the settings' `needs_evidence`.
-          limit_change: dp_u1 where the policy's actions are no torques and the limit's effect was measured instead: the
-            share of steps at which it was felt. `mean` and `stddev` are not used then.
+          limit_change: dp_u1 where the policy's actions are not torques and the limit's effect was measured instead:
+            the share of steps at which it was felt. `mean` and `stddev` are not used then.
           standstill_rate: p_u with all states of episodes in which an asked joint stood still counted as unsafe; needed
             where the settings' `standstill` is "unsafe". `evidence` is to be marked alike (`standstill.marked`).
 
@@ -427,7 +427,7 @@ class TorqueLimitGovernor:
         """
         s = self.settings
         damage = standstill_rate * DAMAGE_MODELS[s.damage].damage(self.torque_limit)
-        return s.rule == "adaptive" and damage > s.d_safe * (1.0 + 1e-9)  # rounding of d's inverse is no danger
+        return s.rule == "adaptive" and damage > s.d_safe * (1.0 + 1e-9)  # rounding of d's inverse is harmless
 
     def _counted(self, unsafety_rate: float, standstill_rate: float | None) -> float:
         if self.settings.standstill == "measured":

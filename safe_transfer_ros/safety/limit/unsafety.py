@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is unsafe, and how often it was: safety functions u(s), and the unsafety rate p_u of an iteration
+"""Unsafety and its rate: safety functions u(s), and the unsafety rate p_u of an iteration
 (PSPT).
 
 A safety function is registered under a name and maps poses to a number that must stay at or below a limit.
@@ -92,7 +92,7 @@ def unsafety_rate(unsafety: Array, limit: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class LedgerTotals:
-    """What one iteration's rollouts showed.
+    """Totals of one iteration's rollouts.
 
     Attributes:
       iteration: The iteration.

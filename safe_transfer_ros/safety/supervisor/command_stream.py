@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a second pair of eyes sees of the filter: the stream of its commands.
+"""Independent check of the filter: the stream of its commands.
 
 The filter publishes without pause, armed or not; silence means that it is dead, stopped, hung or cut off. Which of
 them makes no difference to the arm, whose effort controller holds the last torque for ever.
@@ -40,7 +40,7 @@ class CommandStream:
         self._gaps = array("d")
 
     def hear(self, effort: Sequence[float], now_ns: int, rests: bool | None = None) -> None:
-        """Take in one command.
+        """Process one command.
 
         Args:
           effort: N·m.
@@ -67,7 +67,7 @@ class CommandStream:
         self.zero_count = 0 if moves else self.zero_count + 1
 
     def problem(self, now_ns: int) -> str | None:
-        """Why the stream cannot be trusted at steady time `now_ns`; None when it can."""
+        """Reason why the stream cannot be trusted at steady time `now_ns`; None when it can."""
         if self._heard_ns is None:
             return "the filter sends no commands"
         age_ns = now_ns - self._heard_ns
@@ -77,7 +77,7 @@ class CommandStream:
         return self._fault or None
 
     def steady_s(self, now_ns: int) -> float:
-        """For how long commands have come without a pause or a fault, s; 0 while there is a problem."""
+        """Time for which commands have come without a pause or a fault, s; 0 while there is a problem."""
         if self._steady_ns is None or self.problem(now_ns) is not None:
             return 0.0
         return (now_ns - self._steady_ns) * 1e-9

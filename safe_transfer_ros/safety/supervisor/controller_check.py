@@ -14,7 +14,7 @@ FORWARD_CONTROLLER = "forward_command_controller/ForwardCommandController"
 
 
 class Listed(Protocol):
-    """A controller as `list_controllers` tells it (controller_manager_msgs/ControllerState)."""
+    """A controller as listed by `list_controllers` (controller_manager_msgs/ControllerState)."""
 
     name: str
     state: str
@@ -34,7 +34,7 @@ def joints_of(interfaces: Sequence[str]) -> tuple[str, ...]:
 
 
 def wrong_joints(controller: Listed, joints: Sequence[str]) -> str | None:
-    """Why its commands would reach other joints than ours, or ours in another order; None when they would not.
+    """Reason why its commands would reach other joints, or ours in another order; None when they would not.
 
     Args:
       controller: Configured, so that it says which interfaces it needs.
@@ -58,7 +58,7 @@ def wrong_joints(controller: Listed, joints: Sequence[str]) -> str | None:
 def unfit(
     controllers: Sequence[Listed], name: str, joints: Sequence[str], broadcaster: str, *, holds: bool
 ) -> str | None:
-    """Why a controller must not be given torques; None when it may.
+    """Reason why a controller must not be given torques; None when it may.
 
     Args:
       controllers: As listed.
@@ -79,12 +79,12 @@ def unfit(
         return f"{name} is {controller.state}"
     states = find(controllers, broadcaster)
     if states is None or states.state != "active":
-        return f"{broadcaster} is {'not loaded' if states is None else states.state}: nobody publishes joint states"
+        return f"{broadcaster} is {'not loaded' if states is None else states.state}: joint states are not published"
     return wrong_joints(controller, joints)
 
 
 def wrong_feeders(topic: str, publishers: Sequence[str], ours: str) -> str | None:
-    """Why it is not our filter alone that feeds the controller; None when it is.
+    """Reason why our filter is not the controller's only publisher; None when it is.
 
     Args:
       topic: The controller's commands.
@@ -93,7 +93,7 @@ def wrong_feeders(topic: str, publishers: Sequence[str], ours: str) -> str | Non
     """
     strangers = sorted(set(publishers) - {ours})
     if strangers:
-        return f"{', '.join(strangers)} publishes on {topic}, where nobody may but {ours}: end it"
+        return f"{', '.join(strangers)} publishes on {topic}, where only {ours} may: end it"
     if len(publishers) > 1:
         return (
             f"{ours} is there {len(publishers)} times on {topic}: end the other; one that was killed is gone from the "
@@ -103,7 +103,7 @@ def wrong_feeders(topic: str, publishers: Sequence[str], ours: str) -> str | Non
 
 
 def drivers(controllers: Sequence[Listed], joints: Sequence[str]) -> tuple[str, ...]:
-    """Names of the active controllers that claim an interface of one of these joints, of whatever kind."""
+    """Names of the active controllers that claim an interface of any kind of one of these joints."""
     ours = set(joints)
     return tuple(
         controller.name

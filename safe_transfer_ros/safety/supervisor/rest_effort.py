@@ -19,7 +19,7 @@ Array = npt.NDArray[np.float64]
 
 
 class Rest(enum.Enum):
-    """What is known of the torque at the arm."""
+    """Known state of the torque at the arm."""
 
     UNWATCHED = "UNWATCHED"  # a controller is active: there may be torque
     AT_REST = "AT_REST"
@@ -65,7 +65,7 @@ class RestEffort:
         self._since_ns = None
 
     def hear(self, beyond: Array, heard_ns: int) -> None:
-        """Take in one measurement.
+        """Process one measurement.
 
         Args:
           beyond: Measured effort less that of rest, shape (n_joints,), N·m; NaN where it is not told.
@@ -74,7 +74,7 @@ class RestEffort:
         self._beyond, self._heard_ns = beyond, heard_ns
 
     def verdict(self, now_ns: int) -> Rest:
-        """What is known at steady time `now_ns`."""
+        """Verdict at steady time `now_ns`."""
         if self._since_ns is None:
             return Rest.UNWATCHED
         # A clock that went back tells no age: then nothing is known.
@@ -102,7 +102,7 @@ class RestEffort:
             )
         if verdict is Rest.EFFORT_UNKNOWN:
             return (
-                "EFFORT_UNKNOWN: joint_states tell no effort, so nobody knows whether the torque has ended with the "
+                "EFFORT_UNKNOWN: joint_states tell no effort, so it is not known whether the torque has ended with the "
                 "controller: keep the hardware emergency stop in hand"
             )
         return ""

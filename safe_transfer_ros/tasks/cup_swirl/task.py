@@ -72,7 +72,7 @@ class CupSwirl(TorqueTask):
         self._start_spread = start_spread
 
     def observe(self, position: Array, velocity: Array, torque_limit: float | Array) -> Array:
-        """What the policy sees; see the class."""
+        """Observation of the policy; see the class."""
         observation = np.empty((*position.shape[:-1], CupSwirl.observation_size))
         np.subtract(position, self.start, out=observation[..., 0:7])
         np.minimum(np.maximum(velocity, -10.0), 10.0, out=observation[..., 7:14])
@@ -107,7 +107,7 @@ class CupSwirl(TorqueTask):
 
 @register("pr2_cup_swirl_no_limit")
 class CupSwirlWithoutLimit(CupSwirl):
-    """The same for a policy that is not told the torque limit: for the study of what it is worth to know it (PSPT).
+    """Cup swirl without the torque limit in the observation, to study the value of knowing it (PSPT).
 
     Observation (17): as CupSwirl's, but for the limit.
     """
@@ -115,5 +115,5 @@ class CupSwirlWithoutLimit(CupSwirl):
     observation_size = CupSwirl.observation_size - 1
 
     def observe(self, position: Array, velocity: Array, torque_limit: float | Array) -> Array:
-        """What the policy sees; see the class."""
+        """Observation of the policy; see the class."""
         return np.ascontiguousarray(super().observe(position, velocity, torque_limit)[..., :-1])

@@ -26,7 +26,7 @@ class PushDrive:
         self._share = 1.0  # of the way from `_from` to `set_point` that is behind it
 
     def begin(self, action: Array, position: Array, *, anew: bool) -> None:
-        """Send the set-point on; from the tool if anew, else from where it is. See Drive.
+        """Advance the set-point; from the tool if anew, else from where it is. See Drive.
 
         The action is added to where it was sent, so what is left of the way before is not lost.
         """

@@ -96,7 +96,7 @@ class PushVectorEnv(NumberedVectorEnv):
 
 
 class PushEnv(gymnasium.Env[Array, Array]):
-    """One episode at a time; the same numbers as a row of PushVectorEnv gives.
+    """Single environment of a pushing task, with the numbers of a row of PushVectorEnv.
 
     Info is that of the only row there, as single values.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pushing by rule: behind the block, then through it; past an obstacle by way of a place beside it.
+"""Scripted pushing: behind the block, then through it; past an obstacle by way of a place beside it.
 
 It knows the task as no policy does, and so tells what can succeed and what must fail, and what a policy may imitate.
 """

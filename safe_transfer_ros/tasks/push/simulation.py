@@ -16,7 +16,7 @@ from safe_transfer_ros.tasks.push.task import Array, Flags, PushScene, PushStart
 
 
 class PushSimulation:
-    """E scenes of one task, each a function of its start and its actions alone, whatever the others do.
+    """E independent scenes of one task, each a function of its start and its actions alone.
 
     Attributes:
       task: The task.
@@ -158,7 +158,7 @@ class PushSimulation:
         self._touched[rows] = self._sensors[:count].any(axis=(1, 2))
 
     def scenes(self) -> PushScene:
-        """What the tasks look at, every field with E rows."""
+        """Scenes as the tasks use them, every field with E rows."""
         state, task = self.state, self.task
         tool, _, tool_velocity = task.chain.tool_motion(state[:, self._q], state[:, self._v])
         pose = (state[:, self._block], state[:, self._orientation])

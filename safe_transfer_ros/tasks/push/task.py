@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a pushing task is: a tool led through space, a block on a table, a goal, and a failure that must not happen.
+"""Definition of a pushing task: a tool led through space, a block on a table, a goal, and a failure to avoid.
 
 Lengths are in the table's frame: its origin in the middle of the table's top, axes parallel to the robot's base frame.
 All functions take one scene or any leading dimensions.
@@ -33,7 +33,7 @@ TOUCH_MARGIN = 0.001  # m: a touch between two poses is seen if it came so near 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class PushStart:
-    """What differs from episode to episode.
+    """Start of an episode: what differs from episode to episode.
 
     Attributes:
       block: Where the block stands, shape (2,), m.
@@ -48,7 +48,7 @@ class PushStart:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class PushScene:
-    """All that a pushing task looks at: joint states by way of kinematics, and the block's pose.
+    """Input of a pushing task: joint states by way of kinematics, and the block's pose.
 
     Attributes:
       tool: Position of the pushing ball's centre, shape (..., 3), m.
@@ -166,12 +166,12 @@ class PushTask(RobotTask):
 
     @property
     def leash(self) -> Leash:
-        """Where the set-point may be, in the robot's base frame."""
+        """Bounds of the set-point, in the robot's base frame."""
         lower, upper = (np.add(corner, self.table_centre) for corner in self.tool_box)
         return Leash(lower=lower, upper=upper, length=self.leash_length)
 
     def increment(self, action: Array, set_point: Array) -> Array:
-        """How far an action moves the set-point in a control period.
+        """Motion of the set-point by an action in a control period.
 
         Args:
           action: Shape (..., action_size).
@@ -233,7 +233,7 @@ class PushTask(RobotTask):
 
     @abc.abstractmethod
     def observe(self, scene: PushScene) -> Array:
-        """What the policy sees, shape (..., observation_size), numbers of order one."""
+        """Observation of the policy, shape (..., observation_size), numbers of order one."""
 
     @abc.abstractmethod
     def scene_of(self, observation: Array) -> PushScene:

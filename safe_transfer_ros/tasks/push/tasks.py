@@ -27,7 +27,7 @@ class _UprightBlock(PushTask):
         )
 
     def observe(self, scene: PushScene) -> Array:
-        """What the policy sees; see the class."""
+        """Observation of the policy; see the class."""
         speed = self.greatest_speed
         return np.concatenate(
             [
@@ -81,7 +81,7 @@ class PushTopple(_UprightBlock):
         return 3
 
     def unsafety(self, scene: PushScene) -> Array:
-        """How far the block leans, degrees; see the class."""
+        """Lean of the block, degrees; see the class."""
         on_table = np.abs(scene.block[..., :2]) <= np.divide(self.table_size, 2.0)
         return np.where(on_table.all(axis=-1), tilt_deg(scene.orientation), 180.0)
 
@@ -110,7 +110,7 @@ class PushBoundary(_UprightBlock):
         return 2
 
     def unsafety(self, scene: PushScene) -> Array:
-        """How far the block's centre is outside, m."""
+        """Distance of the block's centre outside the boundary, m."""
         return np.asarray((np.abs(scene.block[..., :2]) - self.boundary).max(axis=-1))
 
 
@@ -160,7 +160,7 @@ class PushObstacle(PushTask):
         return np.asarray(scene.touched, dtype=np.float64)
 
     def observe(self, scene: PushScene) -> Array:
-        """What the policy sees; see the class."""
+        """Observation of the policy; see the class."""
         height = np.full((*scene.goal.shape[:-1], 1), 0.5 * self.block_size[2])
         return np.concatenate(
             [

@@ -75,7 +75,7 @@ class PushView:
         return bool(self._task.over(self.scene(position, velocity)))
 
     def scene(self, position: Array, velocity: Array) -> PushScene:
-        """All that the task looks at, of one joint state (n_joints,) and the newest pose."""
+        """Scene of one joint state (n_joints,) and the newest pose."""
         task = self._task
         stamp_ns, newest = self._poses[-1]
         before_ns, before = self._before(stamp_ns)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Learning under a constraint on failures: CSC and what it is compared with."""
+"""Learning under a constraint on failures: CSC and its baselines."""

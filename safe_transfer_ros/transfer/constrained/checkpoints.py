@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run of CSC needs, beside its policy, to go on as if it had never stopped.
+"""Checkpoints of a run of CSC, beside its policy, from which it continues exactly.
 
 After each iteration: the critic with its optimiser and target, lambda and the failures that epsilon follows from
 (csc_NNNNN.pt, about 0.1 MB), and the transitions that the iteration added (csc_NNNNN.npz): all that came before
@@ -22,18 +22,18 @@ from safe_transfer_ros.transfer.constrained.learner import Learner
 
 
 class CheckpointError(ConfigurationError):
-    """What a run of CSC has kept is missing or damaged."""
+    """Raised when a checkpoint of a run of CSC is missing or damaged."""
 
 
 class CscCheckpoints:
     """The states of one run, in the folder of its policies."""
 
     def __init__(self, folder: Path) -> None:
-        """Nothing is read or written yet."""
+        """Prepare; nothing is read or written yet."""
         self._folder, self._kept = folder, 0
 
     def keep(self, learner: Learner, version: int) -> None:
-        """Keep the state behind `version` iterations; both files are whole or not there.
+        """Keep the state after `version` iterations; both files are complete or absent.
 
         Raises:
           OSError: if they cannot be written.
@@ -49,7 +49,7 @@ class CscCheckpoints:
         self._kept = buffer.added
 
     def restore(self, learner: Learner, version: int) -> None:
-        """Bring a learner to where the run was behind `version` iterations.
+        """Restore a learner to the state after `version` iterations.
 
         Raises:
           CheckpointError: one line, which file cannot be used.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loop that every learner goes through: roll out, behind a critic if it has one; learn; count.
+"""The training loop of every learner: roll out, with a critic's gate if it has one; learn; count.
 
 CSC is the loop with a conservative critic that rejects actions and a policy step along A_R - lambda' A_C (Bharadhwaj
 et al. 2021, Algorithm 1). Without critic and multiplier it is TRPO; the others lie between.
@@ -225,12 +225,12 @@ class Learner:
         return found.kl
 
     def state(self) -> dict[str, Any]:
-        """What `restore` needs beside the policy and the critic's transitions."""
+        """State for `restore`, without the policy and the critic's transitions."""
         critic = {} if self._critic is None else self._critic.state()
         return {"multiplier": self.multiplier, "failure_rate": self._failure_rate, "critic": critic}
 
     def restore(self, state: Mapping[str, Any], seen: Iterable[Columns]) -> None:
-        """Go on exactly: `learn` then does what it would have done."""
+        """Resume exactly: `learn` then gives the same numbers."""
         self.multiplier, self._failure_rate = float(state["multiplier"]), float(state["failure_rate"])
         if self._critic is not None:
             self._critic.restore(state["critic"], seen)
@@ -266,7 +266,7 @@ class Learner:
         )
 
     def evaluate(self, episodes: int) -> Evaluation:
-        """Evaluate the policy as it is now, behind its gate, in episodes that it does not learn from."""
+        """Evaluate the current policy, with its gate, in episodes that it does not learn from."""
         return evaluate(
             GaussianPolicy(self.parameters),
             self._environment,
@@ -326,7 +326,7 @@ class Learner:
         return kl
 
     def _bias(self, rollouts: Rollouts) -> float:
-        """How far the critic foretold more failures than came, from the episodes' first actions."""
+        """Over-estimate of failures by the critic, from the episodes' first actions."""
         if self._critic is None or not self._critic.learned:
             return float("nan")
         foretold = self._critic.risk(rollouts.observations[:, 0], rollouts.applied[:, 0])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tells the learners apart: where the cost of an action comes from, and how the policy is changed for it."""
+"""The learners' methods: the source of an action's cost, and the policy update for it."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def method(name: str) -> Method:
 
 @dataclass(frozen=True, kw_only=True)
 class LearnerSettings:
-    """Of every learner. CSC's numbers, but for those a few hundred episodes cannot feel.
+    """Settings of every learner. CSC's numbers, but for those a few hundred episodes cannot feel.
 
     - gamma .95 for .99, so that risk is that of the next second, not of the episode. At .99 a policy that is still
       learning risks failing whenever it touches the block: the gate then keeps it from the block for good.
@@ -115,11 +115,11 @@ class LearnerSettings:
       own, each alpha tried (.5, .05, .005) ran away in one run or another: every action was risky, also one that had
       been taken without harm. At .5 even so two actions in three were rejected (one run), and the task was not learned.
     - eta .2 for .04: lambda' = lambda / (1 - gamma) then moves by 4 (V_C - chi) an epoch, as CSC's with gamma .99.
-      With 2 lambda rises to 2.5 within the first six epochs, which fail, and falls by .1 an epoch after: it keeps the
+      With 2 lambda rises to 2.5 within the first six epochs, which fail, and falls by .1 per epoch after: it keeps the
       policy from the block for the rest of the run.
 
     Attributes:
-      chi: Failures an episode that are accepted.
+      chi: Failures per episode that are accepted.
       cost_gamma: Discount of costs, and of the critics.
       lam: Lambda of GAE, for rewards and costs.
       multiplier_rate: eta.

@@ -39,7 +39,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class PsptSettings:
-    """How a policy learns from rollouts.
+    """Settings of PSPT's policy update.
 
     Attributes:
       max_kl: Trust region of an update, KL summed over joints (PSPT delta: .01 in pre-training, .05 in
@@ -167,11 +167,11 @@ class FineTuneStep:
 
 
 class Environment(Protocol):
-    """What rolls out whole batches of episodes: `VectorTorqueEnv`, or `WorkerRollouts` with the same numbers."""
+    """Environment that rolls out batches of episodes: `VectorTorqueEnv`, or `WorkerRollouts` with the same numbers."""
 
     @property
     def task(self) -> TorqueTask:
-        """What is to be done."""
+        """The task."""
         ...
 
     def rollout(self, policy: Policy, *, torque_limits: ArrayLike, seed: int, first_episode: int = 0) -> EpisodeBatch:
@@ -250,7 +250,7 @@ def fine_tune(
 
 
 def _evidence(batch: EpisodeBatch, updated: Parameters, task: TorqueTask, still: Sequence[bool]) -> Evidence:
-    """What the governor's rules beyond the paper's ask for; `still`: which episodes are no evidence."""
+    """Evidence for the governor's rules beyond the paper's; `still`: which episodes are not evidence."""
     joints = batch.mean.shape[-1]
     after = GaussianPolicy(updated)
     mean = batch.mean.reshape(-1, joints)
@@ -265,7 +265,7 @@ def _evidence(batch: EpisodeBatch, updated: Parameters, task: TorqueTask, still:
 
 
 def _account(ledger: UnsafetyLedger, episode: Episode, unsafety: Array) -> None:
-    """Enter an episode's states and decisions, as the unsafety monitor hears of them."""
+    """Add an episode's states and decisions to the ledger, as the unsafety monitor receives them."""
     for stamp, value, position in zip(episode.stamp_ns.tolist(), unsafety.tolist(), episode.position, strict=True):
         ledger.add_state(stamp, value)
         ledger.add_position(stamp, position)

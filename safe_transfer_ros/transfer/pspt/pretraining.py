@@ -30,9 +30,9 @@ from safe_transfer_ros.transfer.pspt.fine_tuning import PolicyUpdate, PsptSettin
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainSettings:
-    """What decides the numbers of a pre-training run, but for its length: batches can be added later."""
+    """Settings that determine the numbers of a pre-training run, except its length: batches can be added later."""
 
-    seed: int = setting(0, "seed of everything random", minimum=0)
+    seed: int = setting(0, "seed of all random numbers", minimum=0)
     episodes: int = setting(50, "episodes per batch", minimum=2)
     max_kl: float = setting(0.01, "trust region of an update: KL summed over joints", minimum=1e-6)
     gamma: float = setting(0.95, "discount factor", minimum=0.0, maximum=0.9999)
@@ -49,7 +49,7 @@ class PretrainSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where a run stands: after `batches` batches, with these parameters."""
+    """Progress of a run: after `batches` batches, with these parameters."""
 
     batches: int
     parameters: Parameters
@@ -93,7 +93,7 @@ COLUMNS = tuple(field.name for field in dataclasses.fields(BatchRecord))
 
 
 def start(task: TorqueTask, settings: PretrainSettings) -> Progress:
-    """A run before its first batch."""
+    """Start a run before its first batch."""
     return Progress(
         batches=0,
         parameters=initial_parameters(architecture(task, settings), settings.seed, log_std=settings.log_std),

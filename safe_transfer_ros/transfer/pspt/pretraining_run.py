@@ -40,7 +40,7 @@ NOT_SETTINGS = ("task", "random_streams")
 
 
 class PretrainRunError(ValueError):
-    """The directory cannot be used for this run. The message says why and what to do."""
+    """Raised when the directory cannot be used for this run. The message says why and what to do."""
 
 
 _TABLE = CsvTable(BatchRecord, PretrainRunError)
@@ -108,7 +108,7 @@ class PretrainRun:
         self._lock.close()
 
     def add(self, progress: Progress, record: BatchRecord) -> None:
-        """Take in a batch: its row is written at once, the parameters with the next checkpoint."""
+        """Add a batch: its row is written at once, the parameters with the next checkpoint."""
         self.progress = progress
         self.records.append(record)
         self._curve.write(_TABLE.line(record))
@@ -120,7 +120,7 @@ class PretrainRun:
         weights.save(self.folder / CHECKPOINT, self.progress.parameters, {"batches": str(self.progress.batches)})
 
     def finish(self, metadata: dict[str, str]) -> str:
-        """Write the policy as it is now, for use.
+        """Write the current policy, for use.
 
         Args:
           metadata: Stored in the file.
@@ -173,7 +173,7 @@ def _check_same(config: Path, task: TorqueTask, settings: PretrainSettings) -> N
     if earlier.get("random_streams") != SCHEME:
         raise PretrainRunError(
             f"the run in {config.parent} draws from random streams of another version of this package "
-            f"({earlier.get('random_streams', 1)}, now {SCHEME}): it cannot go on with the same numbers; "
+            f"({earlier.get('random_streams', 1)}, now {SCHEME}): it cannot continue with the same numbers; "
             "start a new run in another --out"
         )
     for name in now:

@@ -18,7 +18,7 @@ def schedule(chi: float = 2.0, floor: float = 1e-3, steps: int = 200) -> CscSche
 
 def test_epsilon_is_the_formula_on_the_failures_of_the_iteration_before():
     one = schedule()
-    one.hear(4, 0.008)  # 1.6 unsafe steps an episode
+    one.hear(4, 0.008)  # 1.6 unsafe steps per episode
     assert one.epsilon(0.5, 0.7, 5) == pytest.approx(0.3 * (2.0 - 1.6)) and one.failures == pytest.approx(1.6)
     one.hear(5, 0.0)
     assert one.epsilon(0.5, 0.7, 6) == 0.5, "never above what the critic was certified for"

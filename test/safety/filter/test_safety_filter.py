@@ -657,7 +657,7 @@ def test_reset_is_refused_while_the_stamps_of_joint_states_stand_still(rig):
         arm.cycle()
     assert arm.filter.cause == Reason.JOINT_STATE_STALE
     assert "s old" in arm.filter.reset(arm.now)
-    arm.state(stamp_ns=still - 5 * MS)  # a clock that was set back may be the mended one
+    arm.state(stamp_ns=still - 5 * MS)  # a clock that was set back may be the corrected one
     assert arm.filter.reset(arm.now) is None
 
 

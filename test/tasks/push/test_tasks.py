@@ -219,5 +219,5 @@ def test_tasks_are_known_by_name_and_not_mistaken_for_torque_tasks() -> None:
         available(PushTask) == names and not set(names) & set(available(TorqueTask)) and set(names) < set(available())
     )
     assert isinstance(make("panda_push_topple", PushTask, reward="sparse"), PushTopple)
-    with pytest.raises(ValueError, match="'panda_push_topple' is no TorqueTask"):
+    with pytest.raises(ValueError, match="'panda_push_topple' is not a TorqueTask"):
         make("panda_push_topple", TorqueTask)

@@ -19,7 +19,7 @@ STAGES = len(FAILS)
 
 
 def optimum(chi: float | None) -> tuple[float, float]:
-    """Return and failures of the best policy with at most chi failures an episode, over occupancy measures x[t, a]."""
+    """Return and failures of the best policy with at most chi failures per episode, over occupancy measures x[t, a]."""
     rewards = np.stack([CAREFUL, BOLD], axis=1).ravel()
     failures = np.stack([np.zeros(STAGES), FAILS], axis=1).ravel()
     flow, start = np.zeros((STAGES, 2 * STAGES)), np.zeros(STAGES)
@@ -35,7 +35,7 @@ def optimum(chi: float | None) -> tuple[float, float]:
 
 
 def exact(bold: np.ndarray) -> tuple[float, float]:
-    """Return and failures an episode of the policy that takes the bold step with these probabilities."""
+    """Return and failures per episode of the policy that takes the bold step with these probabilities."""
     alive, total, failed = 1.0, 0.0, 0.0
     for stage in range(STAGES):
         total += alive * (bold[stage] * BOLD[stage] + (1.0 - bold[stage]) * CAREFUL[stage])

@@ -50,7 +50,7 @@ def test_the_linear_programme_is_the_best_of_all_policies_on_a_grid() -> None:
     assert optimum(0.0) == (pytest.approx(1.6), pytest.approx(0.0))
 
 
-# Return and failures an episode, both within a tolerance of the linear programme's.
+# Return and failures per episode, both within a tolerance of the linear programme's.
 @pytest.mark.parametrize(
     ("name", "chi", "epochs", "return_within", "failures_within"),
     [("trpo", None, 50, 0.02, 0.02), ("trpo-lagrangian", CHI, 70, 0.08, 0.04), ("cpo", CHI, 50, 0.05, 0.03)],
