@@ -142,7 +142,7 @@ def only_declared(arguments: Sequence[DeclareLaunchArgument], launch_file: str) 
 
 
 def _choices(argument: Argument) -> list[str] | None:
-    """What may be given; nothing, too, where the configuration file's value then stands."""
+    """Choices of an argument; with "" where the configuration file has a value."""
     return [*argument.choices, *([] if argument.default else [""])] if argument.choices else None
 
 

@@ -11,16 +11,53 @@ from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
 from safe_transfer_ros.registry import Registry
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from safe_transfer_ros.learning.rollouts import Rollouts
-    from safe_transfer_ros.transfer.constrained.learner import Learner
+    from safe_transfer_ros.policies.weights import Parameters
 
 UPDATES = ("reward", "lagrangian", "cpo")
 
 
-class PolicyUpdate(Protocol):
-    """How a method of another package changes the policy."""
+class UpdatedLearner(Protocol):
+    """Part of `learner.Learner` that a policy update may use.
 
-    def __call__(self, learner: Learner, rollouts: Rollouts, epoch: int) -> float:
+    Attributes:
+      parameters: The policy's; an update replaces them.
+      multiplier: Weight of the cost, written to the run's table.
+    """
+
+    parameters: Parameters
+    multiplier: float
+
+    @property
+    def settings(self) -> LearnerSettings:
+        """Settings of the learner."""
+        ...
+
+    @property
+    def gamma(self) -> float:
+        """Discount of the return."""
+        ...
+
+    def advantages(self, rollouts: Rollouts, rewards: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Standardised advantages of rewards by GAE."""
+        ...
+
+    def cost_advantages(self, rollouts: Rollouts, epoch: int) -> NDArray[np.float64]:
+        """Advantages of the costs, by the critic after it has learned from these rollouts, or by GAE."""
+        ...
+
+    def step(self, rollouts: Rollouts, advantages: NDArray[np.float64], epoch: int) -> float:
+        """Take TRPO's step along advantages; gives its KL divergence."""
+        ...
+
+
+class PolicyUpdate(Protocol):
+    """Policy update of another package's method."""
+
+    def __call__(self, learner: UpdatedLearner, rollouts: Rollouts, epoch: int) -> float:
         """Learn from an epoch's rollouts: replace `learner.parameters`, by `learner.step` or in a way of its own.
 
         Returns:
