@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
+import time
 
 from safe_transfer_ros.middleware import dds
 
@@ -50,6 +51,10 @@ class Cable:
             for name, link, address in ((self._near, "near", "10.77.0.1/24"), (self._far, "far", "10.77.0.2/24")):
                 _ip("-n", name, "address", "add", address, "dev", link)
                 _ip("-n", name, "link", "set", link, "up")
+            # The kernel takes up to a second over it. A participant that starts before then takes the link for one that
+            # is down, and never looks again.
+            for name, link in ((self._near, "near"), (self._far, "far")):
+                _wait_for_carrier(name, link)
             near = os.open(f"/run/netns/{self._near}", os.O_RDONLY)
             try:
                 _enter(near)
@@ -95,9 +100,17 @@ def why_not() -> str:
         return str(error)
 
 
-def _ip(*arguments: str) -> None:
+def _wait_for_carrier(name: str, link: str, seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while " state UP " not in _ip("-n", name, "link", "show", link):
+        if time.monotonic() > deadline:
+            raise OSError(f"the link {link} in the network namespace {name} is not up after {seconds:g} s")
+        time.sleep(0.02)
+
+
+def _ip(*arguments: str) -> str:
     try:
-        subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
+        return subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True).stdout
     except FileNotFoundError:
         raise OSError("network namespaces need the command `ip` (iproute2)") from None
     except subprocess.CalledProcessError as error:
