@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a policy is made from a file: by the `kind` its metadata names.
+"""Construction of a policy from a file, by the `kind` in its metadata.
 
 A kind is one class in this folder, listed here. All are numpy: a policy server imports no torch.
 """

@@ -102,7 +102,7 @@ class LearnerStore(RunStore[LearnerRun]):
 
 
 def _modules(run: LearnerRun) -> tuple[str, ...]:
-    """Where another package's method or task comes from."""
+    """Origin of a method or task of another package."""
     found = (METHODS.module(run.method), TASKS.module(run.task))
     return tuple(module for module in found if module is not None)
 

@@ -38,12 +38,14 @@ def test_bytes_that_are_no_message_are_refused_as_that(data: bytes) -> None:
 
 @pytest.fixture
 def node() -> Iterator[Node]:
+    claimed = domain.claim()  # held for as long as the node is there
     context = Context()
-    rclpy.init(context=context, domain_id=domain.claim().number)
+    rclpy.init(context=context, domain_id=claimed.number)
     made = Node("bounded", context=context)
     yield made
     made.destroy_node()
     rclpy.shutdown(context=context)
+    claimed.release()
 
 
 def test_a_subscription_takes_the_good_and_tells_of_the_rest(node: Node) -> None:
@@ -66,5 +68,6 @@ def test_a_subscription_takes_the_good_and_tells_of_the_rest(node: Node) -> None
     deadline = time.monotonic() + 20.0
     while len(taken) + len(refused) < 4 and time.monotonic() < deadline:
         executor.spin_once(timeout_sec=0.01)
+    executor.shutdown()  # it holds the node's subscriptions: they would be seen for as long as this process lives
     assert [message.step for message in taken] == [1, 3]
     assert [error.oversized for error in refused] == [True, False]

@@ -24,12 +24,14 @@ def said(*names: str) -> bytes:
 
 @pytest.fixture
 def node() -> Iterator[Node]:
+    claimed = domain.claim()  # held for as long as the node is there
     context = Context()
-    rclpy.init(context=context, domain_id=domain.claim().number)
+    rclpy.init(context=context, domain_id=claimed.number)
     node = Node("listener", context=context)
     yield node
     node.destroy_node()
     context.try_shutdown()
+    claimed.release()
 
 
 def test_a_grippers_state_is_left_out_and_counted(node: Node) -> None:

@@ -51,12 +51,14 @@ class Everything(ManagedNode):
 
 @pytest.fixture
 def node() -> Iterator[Everything]:
+    claimed = domain.claim()  # held for as long as the node is there
     context = Context()
-    rclpy.init(context=context, domain_id=domain.claim().number)
+    rclpy.init(context=context, domain_id=claimed.number)
     made = Everything(context)
     yield made
     made.destroy_node()
     rclpy.shutdown(context=context)
+    claimed.release()
 
 
 def test_cleanup_leaves_what_was_there_before(node: Everything) -> None:

@@ -30,9 +30,11 @@ def node() -> Iterator[Node]:
     claimed = domain.claim()
     context = Context()
     rclpy.init(context=context, domain_id=claimed.number)
-    yield Node("measuring", context=context)
+    made = Node("measuring", context=context)
+    yield made
+    made.destroy_node()
     rclpy.shutdown(context=context)
-    claimed.lock.close()
+    claimed.release()
 
 
 def told(measured: MeasuredEffort, **fields: object) -> np.ndarray:

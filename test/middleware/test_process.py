@@ -31,7 +31,8 @@ sys.exit(process.run("stuck", create))
 
 
 def test_a_node_that_hangs_on_its_way_out_is_ended() -> None:
-    environment = graph_runs.environment(ROS_DOMAIN_ID=str(domain.claim().number))
+    claimed = domain.claim()  # held until the test ends
+    environment = graph_runs.environment(ROS_DOMAIN_ID=str(claimed.number))
     process = subprocess.Popen(
         [sys.executable, "-c", HANGS], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -62,7 +63,8 @@ sys.exit(process.run("quiet", create))
 
 def test_ctrl_c_to_the_whole_group_comes_twice_and_is_no_death() -> None:
     """From the terminal and from the launcher; here until the process is gone, so that no moment is left out."""
-    environment = graph_runs.environment(ROS_DOMAIN_ID=str(domain.claim().number))
+    claimed = domain.claim()  # held until the test ends
+    environment = graph_runs.environment(ROS_DOMAIN_ID=str(claimed.number))
     process = subprocess.Popen(
         [sys.executable, "-c", ENDS], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -30,9 +30,11 @@ def node() -> Iterator[Node]:
     claimed = domain.claim()
     context = Context()
     rclpy.init(context=context, domain_id=claimed.number)
-    yield Node("state", context=context)
+    made = Node("state", context=context)
+    yield made
+    made.destroy_node()
     rclpy.shutdown(context=context)
-    claimed.lock.close()
+    claimed.release()
 
 
 STATE = dataclasses.replace(topics.FILTER_STATUS, name="status", kind=String)

@@ -52,7 +52,7 @@ def test_a_controller_of_ones_own_is_heard_and_bounded() -> None:
             process.kill()
             process.wait()
         rclpy.shutdown(context=context)
-        claimed.lock.close()
+        claimed.release()
     taken = [decision for decision in decisions if decision.verdict != SafetyDecision.VERDICT_REJECTED]
     assert len(taken) > 50
     assert all(abs(torque) <= decision.torque_limit for decision in taken for torque in decision.applied_effort)

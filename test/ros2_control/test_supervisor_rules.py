@@ -331,6 +331,6 @@ def test_without_controller_manager_msgs_one_line_says_so() -> None:
         text=True,
         timeout=60,
     )
-    claimed.lock.close()
+    claimed.release()
     assert ended.returncode == 2 and "Traceback" not in ended.stderr + ended.stdout
     assert "sudo apt install ros-jazzy-controller-manager-msgs" in ended.stderr.splitlines()[-1]
