@@ -42,7 +42,7 @@ PATIENT = (
 
 
 def stall(arm: Client, process: int) -> None:
-    """Not scheduled for several proposals; no longer: the last torque stands, and the light arm soon outruns any arm."""
+    """Not scheduled for several proposals. No longer: the last torque stands, and the light arm outruns any arm."""
     os.kill(process, signal.SIGSTOP)
     arm.let(0.3)
     os.kill(process, signal.SIGCONT)
