@@ -10,8 +10,7 @@ machine at best: on two cores the driver, the filter and a busy trainer share.
 
 `--executors` compares ways to wait for messages instead, each in a relay: rclpy's events executor (what every node of
 ours uses), its single-threaded executor, a wait set turned by hand, and subscriptions that leave the message serialised
-(what reading it by hand would cost comes on top). UDP over the loopback in the place of shared memory: set the two
-variables named in config/fastdds_loopback.xml before.
+(what reading it by hand would cost comes on top).
 """
 
 from __future__ import annotations

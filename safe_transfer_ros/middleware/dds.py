@@ -3,8 +3,9 @@
 
 ROS's default multicasts on every network interface. Its range LOCALHOST looks for nobody beyond this machine, but
 brings its own transports, whose sockets hear every interface: a peer that sends to them joins. So our profile has
-transports of its own, bound to the loopback, and the range that leaves them alone is SYSTEM_DEFAULT. A range that
-reaches further, SUBNET say, gets a profile without them.
+a transport of its own, bound to the loopback, and the range that leaves it alone is SYSTEM_DEFAULT. A range that
+reaches further, SUBNET say, gets a profile without it. There is no shared memory: a process that is stopped while it
+holds a port's lock blocks whoever writes to that port.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from safe_transfer_ros import resources
 
 RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 PROFILES = "FASTRTPS_DEFAULT_PROFILES_FILE"
-LOCAL, LOCAL_UDP, NETWORK = "fastdds.xml", "fastdds_loopback.xml", "fastdds_network.xml"
+LOCAL, NETWORK = "fastdds.xml", "fastdds_network.xml"
 
 
 def profiles(name: str) -> str:
@@ -38,6 +39,6 @@ def set_defaults() -> None:
 def beyond_this_machine() -> str:
     """Setting that lets other machines reach our processes, in words; empty if there is none."""
     given = environment()
-    if given[PROFILES] in (profiles(LOCAL), profiles(LOCAL_UDP)):
+    if given[PROFILES] == profiles(LOCAL):
         return ""
     return f"discovery range {given[RANGE]} with the profiles of {given[PROFILES]}"

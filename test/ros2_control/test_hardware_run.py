@@ -42,9 +42,9 @@ PATIENT = (
 
 
 def stall(arm: Client, process: int) -> None:
-    """Not scheduled for several proposals. No longer: the last torque stands, and the light arm outruns any arm."""
+    """Not scheduled for longer than ten joint states, proposals or decisions take."""
     os.kill(process, signal.SIGSTOP)
-    arm.let(0.3)
+    arm.let(0.6)
     os.kill(process, signal.SIGCONT)
 
 
