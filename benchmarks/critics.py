@@ -22,9 +22,10 @@ import numpy as np
 import torch
 from rosbags.highlevel import AnyReader
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "test" / room) for room in ("bags", "transfer")]
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "test" / room) for room in ("bags", "critics", "record")]
 
 from decision_bags import TOPIC, TYPES, decision, write  # noqa: E402
+from proposed import proposed  # noqa: E402
 from synthetic_run import Messages  # noqa: E402
 
 from safe_transfer_ros.algorithms.safety_critic import CriticBatch, CriticLearner, CriticSettings, initial_critic  # noqa: E402
@@ -133,9 +134,10 @@ def gate() -> None:
     critic = SafetyCritic(untrained_critic(), TASK.observation_size, Support(rule="density", limit=1e3))
     noise = np.random.default_rng(0).standard_normal
     n, observation = TASK.action_size, np.zeros(TASK.observation_size)
+    proposal = proposed(np.zeros(n), np.ones(n), np.zeros(n))
     for name, epsilon in (("sample accepted", 0.5), ("100 samples, none safe", 1e-6)):
         judge = MaskedPolicyGate(critic, np.full(n, 30.0), MaskSettings(epsilon=epsilon), noise).judge
-        times(f"gate, {name}", lambda j=judge: j(observation, np.zeros(n), np.ones(n), np.zeros(n), 3.0))
+        times(f"gate, {name}", lambda j=judge: j(observation, proposal, 3.0))
 
 
 def forward_passes() -> None:

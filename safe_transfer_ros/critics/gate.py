@@ -13,10 +13,10 @@ from safe_transfer_ros.critics.safety_critic import LoadedCritic, critic_from_by
 from safe_transfer_ros.parameters.safety_filter import FilterParameters
 from safe_transfer_ros.policies.weights import WeightsError
 from safe_transfer_ros.randomness import Purpose, generator
+from safe_transfer_ros.safety.critic.gate import Answer
 from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings
 from safe_transfer_ros.safety.critic.schedule import CscSchedule
-from safe_transfer_ros.safety.filter.proposal import Distribution
-from safe_transfer_ros.safety.reasons import Reason, Verdict
+from safe_transfer_ros.safety.filter.proposal import Proposal
 from safe_transfer_ros.tasks.deployment import TaskInGraph
 
 Array = npt.NDArray[np.float64]
@@ -122,16 +122,7 @@ class CriticGate:
             rule += ", no estimate: the floor" if failures is None else f", {failures:.4g} failures per episode"
         return {"critic": self.version, "critic_epsilon": f"{self.epsilon:.6g}", "critic_schedule": rule}
 
-    def judge(
-        self,
-        observation: Array,
-        mean: Array,
-        stddev: Array,
-        sample: Array,
-        torque_limit: float,
-        distribution: Distribution = Distribution.GAUSSIAN,
-        bound: Array | None = None,
-    ) -> tuple[Array, float, Verdict, Reason]:
+    def judge(self, observation: Array, proposal: Proposal, torque_limit: float) -> Answer:
         """See `MaskedPolicyGate.judge`.
 
         Raises:
@@ -140,8 +131,7 @@ class CriticGate:
         if self._gate is None:
             raise NoCriticError(self.missing or "the critic is taken when the filter is armed")
         self._asked = True
-        limit = self._graph.gate_limit(torque_limit)
-        return self._gate.judge(observation, mean, stddev, sample, limit, distribution, bound)
+        return self._gate.judge(observation, proposal, self._graph.gate_limit(torque_limit))
 
     def _begin_episode(self, iteration: int | None) -> None:
         """Begin an episode's own stream of candidates, so that a resumed run draws the same."""

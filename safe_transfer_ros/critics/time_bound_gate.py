@@ -10,17 +10,14 @@ from __future__ import annotations
 import threading
 import time
 from queue import Empty, SimpleQueue
-from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from safe_transfer_ros.safety.critic.gate import Gate
-from safe_transfer_ros.safety.filter.proposal import Distribution
-from safe_transfer_ros.safety.reasons import Reason, Verdict
+from safe_transfer_ros.safety.critic.gate import Answer, Gate
+from safe_transfer_ros.safety.filter.proposal import Proposal
 
 Array = npt.NDArray[np.float64]
-Answer: TypeAlias = tuple[Array, float, Verdict, Reason]
 
 
 class TimeBoundGate:
@@ -37,20 +34,11 @@ class TimeBoundGate:
         self._timeout_s = timeout_s
         self._asked = 0
         self._answered = 0
-        self._questions: SimpleQueue[tuple[Any, ...]] = SimpleQueue()
+        self._questions: SimpleQueue[tuple[int, Array, Proposal, float]] = SimpleQueue()
         self._answers: SimpleQueue[tuple[int, Answer | Exception]] = SimpleQueue()
         threading.Thread(target=self._work, name="critic", daemon=True).start()
 
-    def judge(
-        self,
-        observation: Array,
-        mean: Array,
-        stddev: Array,
-        sample: Array,
-        torque_limit: float,
-        distribution: Distribution = Distribution.GAUSSIAN,
-        bound: Array | None = None,
-    ) -> Answer:
+    def judge(self, observation: Array, proposal: Proposal, torque_limit: float) -> Answer:
         """The critic's answer; see Gate.
 
         Raises:
@@ -62,7 +50,7 @@ class TimeBoundGate:
         if self._answered < self._asked:
             raise TimeoutError("the critic is still busy with an earlier proposal")
         self._asked += 1
-        self._questions.put((self._asked, observation, mean, stddev, sample, torque_limit, distribution, bound))
+        self._questions.put((self._asked, observation, proposal, torque_limit))
         answer = self._collect(deadline - time.monotonic())
         if answer is None:
             raise TimeoutError(f"the critic did not answer within {self._timeout_s:g} s")
@@ -80,8 +68,8 @@ class TimeBoundGate:
 
     def _work(self) -> None:
         while True:
-            number, *question = self._questions.get()
+            number, observation, proposal, torque_limit = self._questions.get()
             try:
-                self._answers.put((number, self._gate.judge(*question)))
+                self._answers.put((number, self._gate.judge(observation, proposal, torque_limit)))
             except Exception as error:
                 self._answers.put((number, error))

@@ -19,7 +19,8 @@ import numpy.typing as npt
 from safe_transfer_ros.faults.ledger import Kind, Ledger
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.nodes.safety_filter import SafetyFilterNode
-from safe_transfer_ros.safety.filter.proposal import Distribution
+from safe_transfer_ros.safety.critic.gate import Answer
+from safe_transfer_ros.safety.filter.proposal import Proposal
 from safe_transfer_ros.safety.reasons import Reason, Verdict
 
 Array = npt.NDArray[np.float64]
@@ -36,17 +37,8 @@ class StubCritic:
         self._behaviour = "behave"
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def judge(
-        self,
-        observation: Array,
-        mean: Array,
-        stddev: Array,
-        sample: Array,
-        torque_limit: float,
-        distribution: Distribution = Distribution.GAUSSIAN,
-        bound: Array | None = None,
-    ) -> tuple[Array, float, Verdict, Reason]:
-        """Judge a proposal; see safety/critic_gate.Gate."""
+    def judge(self, observation: Array, proposal: Proposal, torque_limit: float) -> Answer:
+        """Judge a proposal; see safety/critic/gate.Gate."""
         behaviour = self._behaviour
         if behaviour == "raising":
             raise RuntimeError("a critic that raises")
@@ -59,7 +51,7 @@ class StubCritic:
         risk = float("nan") if behaviour == "nan" else 0.1
         if behaviour == "behave":
             self._ledger.note(Kind.GOOD)
-        return sample, risk, Verdict.ACCEPTED, Reason.NONE
+        return proposal.effort, risk, Verdict.ACCEPTED, Reason.NONE
 
     def _listen(self) -> None:
         for line in sys.stdin:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from decision_bags import write
+from proposed import proposed
 from synthetic_run import Messages
 
 from safe_transfer_ros.bags.live import LiveTransitions
@@ -158,7 +159,7 @@ def test_the_filter_takes_the_critic_that_was_trained_from_the_recording(
     assert gate.offer(critic.read_bytes()) is None
     gate.refresh(0)
     before, action = recorded.rollouts.observations[0, 5], np.array([0.9, -0.9])
-    chosen, risk, _, _ = gate.judge(before, action, np.full(2, 0.1), action, LIMIT)
+    chosen, risk, _, _ = gate.judge(before, proposed(action, np.full(2, 0.1), action), LIMIT)
     assert 0.0 <= risk < 1.0 and np.abs(chosen).max() > 0.5
 
 

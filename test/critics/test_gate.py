@@ -10,6 +10,7 @@ import re
 import numpy as np
 import pytest
 from hand_made_critic import critic, version_of
+from proposed import proposed
 
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.critics.gate import CriticGate, NoCriticError
@@ -23,7 +24,7 @@ GRAPH = in_graph("pr2_cup_swirl")
 def judged(gate: CriticGate, first_torque: float) -> Verdict:
     sample = np.zeros(7)
     sample[0] = first_torque
-    return gate.judge(np.zeros(18), np.zeros(7), np.full(7, 0.05), sample, 1.0)[2]
+    return gate.judge(np.zeros(18), proposed(np.zeros(7), np.full(7, 0.05), sample), 1.0)[2]
 
 
 def test_nothing_is_judged_before_a_critic_has_come_and_been_taken() -> None:
@@ -73,7 +74,7 @@ def test_a_run_that_goes_on_draws_the_candidates_it_would_have_drawn() -> None:
     settings = FilterParameters()
 
     def chosen(gate: CriticGate) -> np.ndarray:
-        return gate.judge(np.zeros(18), np.zeros(7), np.full(7, 0.05), np.full(7, 0.9), 1.0)[0]
+        return gate.judge(np.zeros(18), proposed(np.zeros(7), np.full(7, 0.05), np.full(7, 0.9)), 1.0)[0]
 
     whole, resumed = (CriticGate(GRAPH, settings, seed=3) for _ in range(2))
     assert whole.offer(data) is resumed.offer(data) is None
@@ -115,5 +116,5 @@ def test_an_operator_may_take_an_uncertified_one_on_record() -> None:
     assert gate.offer(data) is None
     gate.refresh(0)
     zeros = np.zeros(7)
-    _, risk, verdict, _ = gate.judge(np.zeros(18), zeros, zeros + 0.1, zeros, 1.0)
+    _, risk, verdict, _ = gate.judge(np.zeros(18), proposed(zeros, zeros + 0.1, zeros), 1.0)
     assert verdict is Verdict.ACCEPTED and math.isfinite(risk)

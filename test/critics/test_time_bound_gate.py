@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from proposed import proposed
 
 from safe_transfer_ros.critics.time_bound_gate import TimeBoundGate
 from safe_transfer_ros.safety.critic.gate import ask
@@ -25,18 +26,16 @@ class Critic:
         self.error: Exception | None = None
         self.asked = 0
 
-    def judge(
-        self, observation: Any, mean: Any, stddev: Any, sample: Any, torque_limit: float, distribution: Any, bound: Any
-    ) -> Any:
+    def judge(self, observation: Any, proposal: Proposal, torque_limit: float) -> Any:
         self.asked += 1
         assert self.gate.wait(30.0)
         if self.error:
             raise self.error
-        return sample, 0.25, Verdict.ACCEPTED, Reason.NONE
+        return proposal.effort, 0.25, Verdict.ACCEPTED, Reason.NONE
 
 
 def question(number: float) -> tuple[Any, ...]:
-    return ZEROS, ZEROS, ZEROS + 1.0, ZEROS + number, 1.0
+    return ZEROS, proposed(ZEROS, ZEROS + 1.0, ZEROS + number), 1.0
 
 
 def test_an_answer_in_time_is_passed_on() -> None:

@@ -11,11 +11,13 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from safe_transfer_ros.safety.filter.proposal import Distribution, Proposal, all_finite
+from safe_transfer_ros.safety.filter.proposal import Proposal, all_finite
 from safe_transfer_ros.safety.reasons import Reason, Verdict
 
 Array = npt.NDArray[np.float64]
 Observe: TypeAlias = Callable[[Array, Array, float], Array]
+Answer: TypeAlias = tuple[Array, float, Verdict, Reason]
+"""Of a gate: torque to use, its risk, verdict, why."""
 
 _VERDICTS = (Verdict.ACCEPTED, Verdict.RESAMPLED, Verdict.LEAST_RISKY, Verdict.REJECTED)
 
@@ -23,26 +25,13 @@ _VERDICTS = (Verdict.ACCEPTED, Verdict.RESAMPLED, Verdict.LEAST_RISKY, Verdict.R
 class Gate(Protocol):
     """A safety critic's judgement of a proposal. It may raise: the filter then refuses the proposal."""
 
-    def judge(
-        self,
-        observation: Array,
-        mean: Array,
-        stddev: Array,
-        sample: Array,
-        torque_limit: float,
-        distribution: Distribution = Distribution.GAUSSIAN,
-        bound: Array | None = None,
-    ) -> tuple[Array, float, Verdict, Reason]:
+    def judge(self, observation: Array, proposal: Proposal, torque_limit: float) -> Answer:
         """Accept the sample or choose another torque.
 
         Args:
           observation: The filter's own view of the state, shape (n_observations,).
-          mean: Mean of the proposed distribution, shape (n_joints,), N·m.
-          stddev: Its standard deviation, shape (n_joints,), N·m.
-          sample: The sample proposed, shape (n_joints,), N·m.
+          proposal: The sample, `effort`, and the law by which others may be drawn.
           torque_limit: Limit in force, N·m.
-          distribution: Law of the sample, by which others may be drawn.
-          bound: Largest |action| of a tanh Gaussian, shape (n_joints,), N·m; else None.
 
         Returns:
           The torque to use, shape (n_joints,), N·m; its risk, finite; ACCEPTED, RESAMPLED or LEAST_RISKY, or
@@ -86,15 +75,7 @@ def ask(
     """
     try:
         observation = observe(position, velocity, torque_limit)
-        effort, risk, verdict, reasons = gate.judge(
-            observation,
-            proposal.mean,
-            proposal.stddev,
-            proposal.effort,
-            torque_limit,
-            proposal.distribution,
-            proposal.bound,
-        )
+        effort, risk, verdict, reasons = gate.judge(observation, proposal, torque_limit)
         usable = effort.shape == proposal.effort.shape and all_finite(effort) and isfinite(risk)
         if not usable or verdict not in _VERDICTS:
             return f"unusable answer: torque {effort}, risk {risk}, verdict {verdict!r}"

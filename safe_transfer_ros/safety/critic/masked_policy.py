@@ -15,7 +15,8 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from safe_transfer_ros.safety.filter.proposal import Distribution
+from safe_transfer_ros.safety.critic.gate import Answer
+from safe_transfer_ros.safety.filter.proposal import Distribution, Proposal
 from safe_transfer_ros.safety.limit.torque_limit import clamp
 from safe_transfer_ros.safety.reasons import Reason, Verdict
 
@@ -81,16 +82,7 @@ class MaskedPolicyGate:
         self._critic, self._effort, self._noise = critic, np.asarray(effort_limit, dtype=np.float64), noise
         self.settings = settings
 
-    def judge(
-        self,
-        observation: Array,
-        mean: Array,
-        stddev: Array,
-        sample: Array,
-        torque_limit: float,
-        distribution: Distribution = Distribution.GAUSSIAN,
-        bound: Array | None = None,
-    ) -> tuple[Array, float, Verdict, Reason]:
+    def judge(self, observation: Array, proposal: Proposal, torque_limit: float) -> Answer:
         """Take the sample if it is safe; else the first safe one of further samples; else the least risky of all.
 
         There are no further samples of a deterministic policy: one whose action is not safe is REJECTED.
@@ -101,12 +93,20 @@ class MaskedPolicyGate:
         Raises:
           ValueError: if the critic gives a risk that is not a number.
         """
+        sample, law = proposal.effort, (proposal.distribution, proposal.bound)
         risk = float(self.risks(observation, sample[None], torque_limit)[0])
         if risk <= self.settings.epsilon:
             return sample, risk, Verdict.ACCEPTED, Reason.NONE
-        if distribution is Distribution.DETERMINISTIC:
+        if proposal.distribution is Distribution.DETERMINISTIC:
             return sample, min(risk, 1.0), Verdict.REJECTED, Reason.CRITIC_RISK
-        return self.resample(observation, mean, stddev, sample, risk, torque_limit, distribution, bound)
+        first = min(_FIRST_BLOCK, self.settings.max_samples)
+        state = (observation, proposal.mean, proposal.stddev, sample, risk, torque_limit)
+        chosen, risks = self._resampled(
+            law, (first, self.settings.max_samples - first), *(np.asarray(values)[None] for values in state)
+        )
+        safe = risks[0] <= self.settings.epsilon
+        verdict = Verdict.RESAMPLED if safe else Verdict.LEAST_RISKY
+        return chosen[0], min(float(risks[0]), 1.0), verdict, Reason.CRITIC_RISK
 
     def judge_batch(
         self,
@@ -146,28 +146,6 @@ class MaskedPolicyGate:
                 *(values[rejected] for values in (observation, mean, stddev, sample, risks, torque_limit)),
             )
         return chosen, reasons
-
-    def resample(
-        self,
-        observation: Array,
-        mean: Array,
-        stddev: Array,
-        sample: Array,
-        risk: float,
-        torque_limit: float,
-        distribution: Distribution = Distribution.GAUSSIAN,
-        bound: Array | None = None,
-    ) -> tuple[Array, float, Verdict, Reason]:
-        """Replacement of a sample whose risk is too high; used by `judge`."""
-        first = min(_FIRST_BLOCK, self.settings.max_samples)
-        chosen, risks = self._resampled(
-            (distribution, bound),
-            (first, self.settings.max_samples - first),
-            *(np.asarray(values)[None] for values in (observation, mean, stddev, sample, risk, torque_limit)),
-        )
-        safe = risks[0] <= self.settings.epsilon
-        verdict = Verdict.RESAMPLED if safe else Verdict.LEAST_RISKY
-        return chosen[0], min(float(risks[0]), 1.0), verdict, Reason.CRITIC_RISK
 
     def _resampled(
         self,

@@ -21,8 +21,8 @@ class Critic:
         self.answer = answer
         self.asked = None
 
-    def judge(self, observation, mean, stddev, sample, torque_limit, distribution, bound=None):
-        self.asked = (observation, mean.copy(), stddev.copy(), sample.copy(), torque_limit)
+    def judge(self, observation, proposal, torque_limit):
+        self.asked = (observation, proposal, torque_limit)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -40,11 +40,11 @@ def test_the_critic_sees_the_filters_own_view_of_the_state(rig):
     critic = Critic(CALM)
     arm = rig(gate=critic, observe=observe).arm()
     assert arm.propose([0.1, 0.2, 0.3]) is Reason.NONE
-    observation, mean, stddev, sample, torque_limit = critic.asked
+    observation, proposal, torque_limit = critic.asked
     np.testing.assert_array_equal(observation, observe(arm.filter.position, arm.filter.velocity, 3.0))
-    np.testing.assert_array_equal(mean, 0.0)
-    np.testing.assert_array_equal(stddev, 1.0)
-    np.testing.assert_array_equal(sample, [0.1, 0.2, 0.3])
+    np.testing.assert_array_equal(proposal.mean, 0.0)
+    np.testing.assert_array_equal(proposal.stddev, 1.0)
+    np.testing.assert_array_equal(proposal.effort, [0.1, 0.2, 0.3])
     assert torque_limit == 3.0
 
 
@@ -74,15 +74,11 @@ def test_a_refusal_by_the_critic_refuses_the_proposal_whole_and_tells_the_risk(r
 
 
 def test_the_critic_is_told_the_law_of_the_sample(rig):
-    class Asked(Critic):
-        def judge(self, *arguments):
-            self.law, self.bound = arguments[-2:]
-            return super().judge(*arguments)
-
-    critic = Asked(CALM)
+    critic = Critic(CALM)
     arm = rig(gate=critic, observe=observe).arm()
     assert arm.propose([0.1, 0.1, 0.1], distribution=Distribution.TANH_GAUSSIAN, bound=np.full(3, 2.0)) is Reason.NONE
-    assert critic.law is Distribution.TANH_GAUSSIAN and list(critic.bound) == [2.0, 2.0, 2.0]
+    _, proposal, _ = critic.asked
+    assert proposal.distribution is Distribution.TANH_GAUSSIAN and list(proposal.bound) == [2.0, 2.0, 2.0]
 
 
 def test_a_calm_critic_intervenes_in_nothing(rig):

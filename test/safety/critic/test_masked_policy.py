@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from proposed import proposed
 from scipy import stats
 
 from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings, csc_threshold
@@ -41,7 +42,7 @@ def taken(of, mean, stddev, count, limit=50.0, distribution=Distribution.GAUSSIA
         raw = mean + stddev * rng.standard_normal(1)
         sample = raw if distribution is Distribution.GAUSSIAN else bound * np.tanh(raw)
         mean_, stddev_ = np.array([mean]), np.array([stddev])
-        answers.append(judge.judge(OBSERVATION, mean_, stddev_, sample, limit, distribution, bounds))
+        answers.append(judge.judge(OBSERVATION, proposed(mean_, stddev_, sample, distribution, bounds), limit))
     return answers
 
 
@@ -67,7 +68,7 @@ def test_torques_follow_the_exact_truncated_squashed_gaussian():
 def test_a_squashed_gaussian_is_not_resampled_without_its_bound():
     judge, _ = gate(lambda u: np.ones(len(u)))
     with pytest.raises(ValueError, match="needs its bound"):
-        judge.judge(OBSERVATION, np.zeros(1), np.ones(1), np.ones(1), 50.0, Distribution.TANH_GAUSSIAN)
+        judge.judge(OBSERVATION, proposed(np.zeros(1), np.ones(1), np.ones(1), Distribution.TANH_GAUSSIAN), 50.0)
 
 
 def test_an_action_without_others_of_its_law_is_taken_if_safe_and_else_refused():
@@ -75,9 +76,11 @@ def test_an_action_without_others_of_its_law_is_taken_if_safe_and_else_refused()
     judge, critic = gate(lambda u: (u[:, 0] > 0.3) * 0.7, n=1)
     for stddev in (np.zeros(1), np.empty(0)):
         law = Distribution.DETERMINISTIC
-        torque, risk, verdict, reasons = judge.judge(OBSERVATION, np.ones(1), stddev, np.array([0.2]), 5.0, law)
+        torque, risk, verdict, reasons = judge.judge(
+            OBSERVATION, proposed(np.ones(1), stddev, np.array([0.2]), law), 5.0
+        )
         assert (torque[0], risk, verdict, reasons) == (0.2, 0.0, Verdict.ACCEPTED, Reason.NONE)
-        _, risk, verdict, reasons = judge.judge(OBSERVATION, np.ones(1), stddev, np.array([0.4]), 5.0, law)
+        _, risk, verdict, reasons = judge.judge(OBSERVATION, proposed(np.ones(1), stddev, np.array([0.4]), law), 5.0)
         assert (risk, verdict, reasons) == (0.7, Verdict.REJECTED, Reason.CRITIC_RISK)
     assert len(critic.asked) == 4, "each action once, and no other"
     with pytest.raises(ValueError, match="no further samples"):
@@ -87,39 +90,39 @@ def test_an_action_without_others_of_its_law_is_taken_if_safe_and_else_refused()
 def test_a_safe_sample_is_taken_as_it_is():
     judge, critic = gate(lambda u: np.full(len(u), 0.1), epsilon=0.1)
     sample = np.array([7.0])
-    torque, risk, verdict, reasons = judge.judge(OBSERVATION, np.zeros(1), np.ones(1), sample, 1.0)
+    torque, risk, verdict, reasons = judge.judge(OBSERVATION, proposed(np.zeros(1), np.ones(1), sample), 1.0)
     assert torque is sample and risk == 0.1 and verdict is Verdict.ACCEPTED and reasons is Reason.NONE
     assert len(critic.asked) == 1
 
 
 def test_risk_is_that_of_the_torque_that_would_be_applied():
     judge, critic = gate(lambda u: np.zeros(len(u)), effort=2.0, n=2)
-    judge.judge(OBSERVATION, np.zeros(2), np.ones(2), np.array([9.0, -0.5]), 3.0)
+    judge.judge(OBSERVATION, proposed(np.zeros(2), np.ones(2), np.array([9.0, -0.5])), 3.0)
     np.testing.assert_array_equal(critic.asked[-1][1], [[2.0, -0.5]])
-    judge.judge(OBSERVATION, np.zeros(2), np.ones(2), np.array([9.0, -9.0]), 0.7)
+    judge.judge(OBSERVATION, proposed(np.zeros(2), np.ones(2), np.array([9.0, -9.0])), 0.7)
     np.testing.assert_array_equal(critic.asked[-1][1], [[0.7, -0.7]])
 
 
 def test_under_a_low_limit_a_wild_proposal_is_as_safe_as_what_is_left_of_it():
     judge, _ = gate(lambda u: (np.abs(u[:, 0]) > 1.0).astype(float))
-    assert judge.judge(OBSERVATION, np.zeros(1), np.ones(1), np.array([50.0]), 0.9)[2] is Verdict.ACCEPTED
-    assert judge.judge(OBSERVATION, np.zeros(1), np.ones(1), np.array([50.0]), 5.0)[2] is Verdict.RESAMPLED
+    assert judge.judge(OBSERVATION, proposed(np.zeros(1), np.ones(1), np.array([50.0])), 0.9)[2] is Verdict.ACCEPTED
+    assert judge.judge(OBSERVATION, proposed(np.zeros(1), np.ones(1), np.array([50.0])), 5.0)[2] is Verdict.RESAMPLED
 
 
 def test_with_nothing_safe_the_least_risky_of_all_is_taken_the_sample_included():
     judge, critic = gate(lambda u: 0.5 + 0.1 * np.tanh(np.abs(u[:, 0] - 0.2)), max_samples=37)
-    torque, risk, verdict, reasons = judge.judge(OBSERVATION, np.zeros(1), np.ones(1), np.array([3.0]), 50.0)
+    torque, risk, verdict, reasons = judge.judge(OBSERVATION, proposed(np.zeros(1), np.ones(1), np.array([3.0])), 50.0)
     drawn = np.concatenate([asked[1] for asked in critic.asked])
     assert len(drawn) == 38 and verdict is Verdict.LEAST_RISKY and reasons is Reason.CRITIC_RISK
     assert torque[0] == drawn[np.argmin(np.abs(drawn[:, 0] - 0.2)), 0]
     assert risk == pytest.approx(0.5 + 0.1 * np.tanh(abs(torque[0] - 0.2)))
-    kept, _, _, _ = judge.judge(OBSERVATION, np.zeros(1), np.ones(1), np.array([0.2]), 50.0)
+    kept, _, _, _ = judge.judge(OBSERVATION, proposed(np.zeros(1), np.ones(1), np.array([0.2])), 50.0)
     assert kept[0] == 0.2
 
 
 def test_without_support_anywhere_the_nearest_to_the_data_is_taken_and_the_risk_is_one():
     judge, _ = gate(lambda u: 1.0 + np.abs(u[:, 0]))
-    torque, risk, verdict, _ = judge.judge(OBSERVATION, np.zeros(1), np.ones(1), np.array([2.0]), 50.0)
+    torque, risk, verdict, _ = judge.judge(OBSERVATION, proposed(np.zeros(1), np.ones(1), np.array([2.0])), 50.0)
     assert abs(torque[0]) < 0.1 and risk == 1.0 and verdict is Verdict.LEAST_RISKY
 
 
@@ -148,7 +151,7 @@ def test_many_robots_are_judged_as_each_would_be_alone():
 def test_a_risk_that_is_no_number_is_no_answer(bad):
     judge, _ = gate(lambda u: np.full(len(u), np.nan) if bad is not None else np.zeros(1 + len(u)))
     with pytest.raises(ValueError, match="expected one number per torque"):
-        judge.judge(OBSERVATION, np.zeros(1), np.ones(1), np.zeros(1), 1.0)
+        judge.judge(OBSERVATION, proposed(np.zeros(1), np.ones(1), np.zeros(1)), 1.0)
 
 
 def test_csc_threshold_follows_its_schedule_and_keeps_a_floor():
@@ -182,7 +185,7 @@ def test_settings_at_the_edge_will_do_and_what_is_built_in_is_the_papers():
 @pytest.mark.parametrize("samples", [1, 5, 10, 15, 16, 17, 40, 100])
 def test_no_more_candidates_are_drawn_than_allowed_and_none_after_the_first_safe_one(samples):
     judge, critic = gate(lambda u: np.full(len(u), 0.5), max_samples=samples)
-    judge.judge(OBSERVATION, np.zeros(1), np.ones(1), np.zeros(1), 50.0)
+    judge.judge(OBSERVATION, proposed(np.zeros(1), np.ones(1), np.zeros(1)), 50.0)
     assert [len(asked[1]) for asked in critic.asked] == [1, min(16, samples), *([samples - 16] if samples > 16 else [])]
     critic.asked.clear()
     judge.judge_batch(np.zeros((2, 3)), np.zeros((2, 1)), np.ones((2, 1)), np.zeros((2, 1)), np.full(2, 50.0))
@@ -194,18 +197,21 @@ def test_no_more_candidates_are_drawn_than_allowed_and_none_after_the_first_safe
 
 def test_candidates_after_the_block_that_held_a_safe_one_are_not_drawn():
     judge, critic = gate(lambda u: (np.abs(u[:, 0]) > 0.5).astype(float))
-    assert judge.judge(OBSERVATION, np.zeros(1), np.ones(1), np.array([3.0]), 50.0)[2] is Verdict.RESAMPLED
+    assert judge.judge(OBSERVATION, proposed(np.zeros(1), np.ones(1), np.array([3.0])), 50.0)[2] is Verdict.RESAMPLED
     assert [len(asked[1]) for asked in critic.asked] == [1, 16]
     drawn = critic.asked[1][1][:, 0]
-    chosen, *_ = judge.judge(OBSERVATION, np.zeros(1), np.ones(1), np.array([3.0]), 50.0)
+    chosen, *_ = judge.judge(OBSERVATION, proposed(np.zeros(1), np.ones(1), np.array([3.0])), 50.0)
     drawn = critic.asked[3][1][:, 0]
     assert chosen[0] == drawn[np.abs(drawn) <= 0.5][0], "the first safe one, not the safest"
 
 
 def test_a_risk_of_epsilon_is_accepted_alone_among_many_and_when_drawn():
     judge, _ = gate(lambda u: np.where(u[:, 0] == 9.0, 0.6, 0.2), epsilon=0.2)
-    assert judge.judge(OBSERVATION, np.zeros(1), np.ones(1), np.zeros(1), 50.0)[2:] == (Verdict.ACCEPTED, Reason.NONE)
-    _, risk, verdict, _ = judge.judge(OBSERVATION, np.zeros(1), np.ones(1), np.array([9.0]), 50.0)
+    assert judge.judge(OBSERVATION, proposed(np.zeros(1), np.ones(1), np.zeros(1)), 50.0)[2:] == (
+        Verdict.ACCEPTED,
+        Reason.NONE,
+    )
+    _, risk, verdict, _ = judge.judge(OBSERVATION, proposed(np.zeros(1), np.ones(1), np.array([9.0])), 50.0)
     assert (risk, verdict) == (0.2, Verdict.RESAMPLED)
     sample = np.array([[0.0], [9.0]])
     chosen, reasons = judge.judge_batch(np.zeros((2, 3)), np.zeros((2, 1)), np.ones((2, 1)), sample, np.full(2, 50.0))
@@ -221,7 +227,7 @@ def test_candidates_are_the_mean_and_so_many_standard_deviations_squashed_where_
     ):
         critic = Critic(lambda u: np.where(u[:, 0] == 0.0, 0.6, 0.0))
         judge = MaskedPolicyGate(critic, np.ones(1) * 9.0, MaskSettings(), lambda shape: np.full(shape, 2.0))
-        chosen, *_ = judge.judge(OBSERVATION, np.array([0.5]), np.array([0.3]), np.zeros(1), 50.0, law, bound)
+        chosen, *_ = judge.judge(OBSERVATION, proposed(np.array([0.5]), np.array([0.3]), np.zeros(1), law, bound), 50.0)
         assert chosen[0] == pytest.approx(expected)
 
 
@@ -229,13 +235,13 @@ def test_the_first_candidate_at_epsilon_is_taken_before_a_safer_one():
     noise = iter([np.array([[1.0], [-1.0], [2.0]])])
     critic = Critic(lambda u: np.select([u[:, 0] == 9.0, u[:, 0] == 1.0], [0.6, 0.2], 0.1))
     judge = MaskedPolicyGate(critic, np.ones(1) * 99.0, MaskSettings(epsilon=0.2, max_samples=3), lambda _: next(noise))
-    chosen, risk, verdict, _ = judge.judge(OBSERVATION, np.zeros(1), np.ones(1), np.array([9.0]), 50.0)
+    chosen, risk, verdict, _ = judge.judge(OBSERVATION, proposed(np.zeros(1), np.ones(1), np.array([9.0])), 50.0)
     assert (chosen[0], risk, verdict) == (1.0, 0.2, Verdict.RESAMPLED)
 
 
 def test_a_candidate_that_is_as_risky_as_the_sample_does_not_replace_it():
     judge, _ = gate(lambda u: np.full(len(u), 0.5))
-    chosen, _, verdict, _ = judge.judge(OBSERVATION, np.zeros(1), np.ones(1), np.array([3.0]), 50.0)
+    chosen, _, verdict, _ = judge.judge(OBSERVATION, proposed(np.zeros(1), np.ones(1), np.array([3.0])), 50.0)
     assert chosen[0] == 3.0 and verdict is Verdict.LEAST_RISKY
 
 
@@ -280,7 +286,7 @@ def test_many_robots_are_judged_as_one_is():
     for row in range(40):
         one, _ = gate(rare, n=2, seed=row, epsilon=0.15)
         batch, _ = gate(rare, n=2, seed=row, epsilon=0.15)
-        torque, risk, verdict, reason = one.judge(seen[row], mean[row], stddev[row], sample[row], limit[row])
+        torque, risk, verdict, reason = one.judge(seen[row], proposed(mean[row], stddev[row], sample[row]), limit[row])
         several = slice(row, row + 1)
         chosen, reasons = batch.judge_batch(
             seen[several], mean[several], stddev[several], sample[several], limit[several]

@@ -108,8 +108,8 @@ def test_action_too_old_drives_no_more_and_the_next_begins_anew(rig):
 
 def test_gate_judges_the_action_and_motion_under_its_own_limit_is_proposed_in_torques(rig):
     class Gate:
-        def judge(self, observation, mean, stddev, sample, torque_limit, distribution, bound=None):
-            return sample / 2.0, 0.3, Verdict.RESAMPLED, Reason.CRITIC_RISK
+        def judge(self, observation, proposal, torque_limit):
+            return proposal.effort / 2.0, 0.3, Verdict.RESAMPLED, Reason.CRITIC_RISK
 
     drive = _Drive()
     arm = rig(drive=drive, gate=Gate(), observe=lambda *_: np.zeros(1)).arm()

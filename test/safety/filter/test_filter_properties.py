@@ -47,9 +47,9 @@ class Wild:
     def __init__(self):
         self.answer = None
 
-    def judge(self, observation, mean, stddev, sample, torque_limit, distribution, bound=None):
+    def judge(self, observation, proposal, torque_limit):
         if self.answer is None:
-            return sample, 0.0, Verdict.ACCEPTED, Reason.NONE
+            return proposal.effort, 0.0, Verdict.ACCEPTED, Reason.NONE
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
