@@ -6,64 +6,39 @@ Commands and joint states are never latched: a late subscriber must not act on a
 
 from rclpy.qos import QoSDurabilityPolicy, QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
 
+
+def _keep_last(depth: int, *, reliable: bool = True, latched: bool = False) -> QoSProfile:
+    return QoSProfile(
+        history=QoSHistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=QoSReliabilityPolicy.RELIABLE if reliable else QoSReliabilityPolicy.BEST_EFFORT,
+        durability=QoSDurabilityPolicy.TRANSIENT_LOCAL if latched else QoSDurabilityPolicy.VOLATILE,
+    )
+
+
 # Listening to joint states, proposals, commands: delivered in order, the newest few kept, never latched.
-STREAM = QoSProfile(
-    history=QoSHistoryPolicy.KEEP_LAST,
-    depth=10,
-    reliability=QoSReliabilityPolicy.RELIABLE,
-    durability=QoSDurabilityPolicy.VOLATILE,
-)
+STREAM = _keep_last(10)
 
 # Listening to proposals: each gets its decision, so a listener that was not scheduled for seconds must still find all.
-PROPOSALS = QoSProfile(
-    history=QoSHistoryPolicy.KEEP_LAST,
-    depth=100,
-    reliability=QoSReliabilityPolicy.RELIABLE,
-    durability=QoSDurabilityPolicy.VOLATILE,
-)
+PROPOSALS = _keep_last(100)
 
 # Everything that is published as a stream, and those who must see all of it (the recorder, the trainer, the monitor):
 # deep enough for a whole iteration. A publisher forgets what it keeps no room for, even if a busy listener lacks it:
 # with ten, a recorder that was not scheduled for a tenth of a second lost joint states.
-RECORD = QoSProfile(
-    history=QoSHistoryPolicy.KEEP_LAST,
-    depth=5000,
-    reliability=QoSReliabilityPolicy.RELIABLE,
-    durability=QoSDurabilityPolicy.VOLATILE,
-)
+RECORD = _keep_last(5000)
 
 # Commands as ros2_control's controllers hear them: what is late is worth nothing.
-COMMAND = QoSProfile(
-    history=QoSHistoryPolicy.KEEP_LAST,
-    depth=10,
-    reliability=QoSReliabilityPolicy.BEST_EFFORT,
-    durability=QoSDurabilityPolicy.VOLATILE,
-)
+COMMAND = _keep_last(10, reliable=False)
 
 # State that a late joiner needs: the limit in force, the policy in force, weights, the run's configuration.
-LATCHED = QoSProfile(
-    history=QoSHistoryPolicy.KEEP_LAST,
-    depth=1,
-    reliability=QoSReliabilityPolicy.RELIABLE,
-    durability=QoSDurabilityPolicy.TRANSIENT_LOCAL,
-)
+LATCHED = _keep_last(1, latched=True)
 
 # A recorder of latched topics, and the history that a state has beside it (state_publisher.py): what was there before,
 # and every change since. Never the state itself: a late listener would get the old ones first.
-LATCHED_RECORD = QoSProfile(
-    history=QoSHistoryPolicy.KEEP_LAST,
-    depth=1000,
-    reliability=QoSReliabilityPolicy.RELIABLE,
-    durability=QoSDurabilityPolicy.TRANSIENT_LOCAL,
-)
+LATCHED_RECORD = _keep_last(1000, latched=True)
 
 # Looking on without being waited for: best effort, so that a stopped or slow viewer costs the filter nothing.
-VIEW = QoSProfile(
-    history=QoSHistoryPolicy.KEEP_LAST,
-    depth=100,
-    reliability=QoSReliabilityPolicy.BEST_EFFORT,
-    durability=QoSDurabilityPolicy.VOLATILE,
-)
+VIEW = _keep_last(100, reliable=False)
 
 CLASSES: dict[str, tuple[QoSProfile, str]] = {
     "stream": (STREAM, "what is only true now: a late joiner must never act on an old command or joint state"),

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import graph_runs
 
@@ -30,19 +32,27 @@ sys.exit(process.run("stuck", create))
 """
 
 
-def test_a_node_that_hangs_on_its_way_out_is_ended() -> None:
-    claimed = domain.claim()  # held until the test ends
+@contextmanager
+def up(program: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that has said that it is up, in a ROS domain of its own."""
+    claimed = domain.claim()
     environment = graph_runs.environment(ROS_DOMAIN_ID=str(claimed.number))
     process = subprocess.Popen(
-        [sys.executable, "-c", HANGS], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout and process.stdout.readline() == "up\n"
+        yield process
+    finally:
+        process.kill()
+        claimed.release()
+
+
+def test_a_node_that_hangs_on_its_way_out_is_ended() -> None:
+    with up(HANGS) as process:
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=30)
         assert process.returncode == 1 and "hung" in errors
-    finally:
-        process.kill()
 
 
 ENDS = """
@@ -63,18 +73,10 @@ sys.exit(process.run("quiet", create))
 
 def test_ctrl_c_to_the_whole_group_comes_twice_and_is_no_death() -> None:
     """From the terminal and from the launcher; here until the process is gone, so that no moment is left out."""
-    claimed = domain.claim()  # held until the test ends
-    environment = graph_runs.environment(ROS_DOMAIN_ID=str(claimed.number))
-    process = subprocess.Popen(
-        [sys.executable, "-c", ENDS], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout and process.stdout.readline() == "up\n"
+    with up(ENDS) as process:
         deadline = time.monotonic() + 30.0
         while process.poll() is None:
             assert time.monotonic() < deadline
             process.send_signal(signal.SIGINT)
             time.sleep(0.001)
         assert process.returncode == 0, process.communicate()[1]
-    finally:
-        process.kill()
