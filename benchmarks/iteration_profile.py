@@ -18,7 +18,7 @@ from safe_transfer_ros.learning.policy_file import load_for
 from safe_transfer_ros.learning.rollouts import from_batch
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
-from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings
+from safe_transfer_ros.safety.limit.governor import GovernorSettings
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import VectorTorqueEnv, _BatchPhysics

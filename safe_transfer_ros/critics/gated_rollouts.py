@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, RiskModel
-from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings, TorqueLimitGovernor
+from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor
 from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import EpisodeBatch, Policy, VectorTorqueEnv
 

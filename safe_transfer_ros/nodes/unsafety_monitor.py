@@ -26,7 +26,7 @@ from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.parameters.unsafety_monitor import MonitorParameters
 from safe_transfer_ros.record.iteration import iteration_estimate
 from safe_transfer_ros.record.recompute import account
-from safe_transfer_ros.safety.limit.torque_limit import TorqueLimitGovernor, unfit_update
+from safe_transfer_ros.safety.limit.governor import TorqueLimitGovernor, unfit_update
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
 from safe_transfer_ros.tasks.deployment import in_graph
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from safe_transfer_ros.configuration import ConfigurationError, setting, setting_of
 from safe_transfer_ros.parameters.unsafety_monitor import MonitorParameters
-from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings
+from safe_transfer_ros.safety.limit.governor import GovernorSettings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from safe_transfer_ros.configuration import setting, setting_of
-from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings
+from safe_transfer_ros.safety.limit.governor import GovernorSettings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,8 +25,8 @@ from safe_transfer_ros.record.episode import Episode, EpisodeAssembler, EpisodeE
 from safe_transfer_ros.record.iteration import IterationRecord, iteration_estimate, iteration_record
 from safe_transfer_ros.safety.filter.proposal import LAWS, Distribution
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
+from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor, unfit_update
 from safe_transfer_ros.safety.limit.torque_law import gaussian_stand_in
-from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings, TorqueLimitGovernor, unfit_update
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
 from safe_transfer_ros.safety.reasons import Reason, Verdict, split
 from safe_transfer_ros.tasks.deployment import in_graph

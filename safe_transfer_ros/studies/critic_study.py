@@ -26,7 +26,7 @@ from safe_transfer_ros.learning.policy_file import load_for, with_stddev_scaled
 from safe_transfer_ros.randomness import SCHEME, Purpose, generator
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
 from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings, csc_threshold
-from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings
+from safe_transfer_ros.safety.limit.governor import GovernorSettings
 from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.torque_task import TorqueTask

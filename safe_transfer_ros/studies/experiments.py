@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from safe_transfer_ros.registry import Registry
 from safe_transfer_ros.robots.simulation import PERTURBATIONS, Perturbation
-from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings
+from safe_transfer_ros.safety.limit.governor import GovernorSettings
 from safe_transfer_ros.studies.study import StudyRun
 from safe_transfer_ros.transfer.pspt.fine_tuning import PsptSettings
 

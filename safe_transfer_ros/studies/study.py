@@ -21,7 +21,7 @@ from safe_transfer_ros.record.iteration import COLUMNS
 from safe_transfer_ros.robots.almond_cup import AlmondCup
 from safe_transfer_ros.robots.simulation import PERTURBATIONS, Perturbation
 from safe_transfer_ros.safety.limit.damage import DAMAGE_MODELS
-from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings
+from safe_transfer_ros.safety.limit.governor import GovernorSettings
 from safe_transfer_ros.safety.limit.unsafety import unsafety_rate
 from safe_transfer_ros.studies import run_store
 from safe_transfer_ros.studies.run_store import Curves, RunStore

@@ -12,7 +12,7 @@ from safe_transfer_ros.learning.policy_file import load_for
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
 from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings
-from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings
+from safe_transfer_ros.safety.limit.governor import GovernorSettings
 from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.vector import VectorTorqueEnv

@@ -23,7 +23,7 @@ from safe_transfer_ros.parameters.sections import (
 )
 from safe_transfer_ros.parameters.unsafety_monitor import MonitorParameters
 from safe_transfer_ros.safety.filter import settings as rules
-from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings
+from safe_transfer_ros.safety.limit.governor import GovernorSettings
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from safe_transfer_ros.reporting.evidence import draw, violations, violations_text
-from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings
+from safe_transfer_ros.safety.limit.governor import GovernorSettings
 from safe_transfer_ros.studies.study import StudyCurves, StudyRun
 
 

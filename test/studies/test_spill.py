@@ -10,7 +10,7 @@ import numpy as np
 from safe_transfer_ros.learning.policy_file import load_for
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
-from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings
+from safe_transfer_ros.safety.limit.governor import GovernorSettings
 from safe_transfer_ros.studies.spill import tool_path
 from safe_transfer_ros.studies.study import StudyRun, compute
 from safe_transfer_ros.tasks.task import make

@@ -13,7 +13,7 @@ from safe_transfer_ros.learning.policy_file import load_for, with_stddev_scaled,
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.randomness import FirstEpisode
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
-from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings
+from safe_transfer_ros.safety.limit.governor import GovernorSettings
 from safe_transfer_ros.studies import run_store
 from safe_transfer_ros.studies.experiments import EXPERIMENTS, experiment
 from safe_transfer_ros.studies.study import StudyRun, StudyStore, compute, differences, key

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules for the torque limit: PSPT's formulas as pure functions, and the governor that applies them.
+"""PSPT's formulas for the torque limit, as pure functions; governor.py applies them.
 
 Everything here refuses what is not a number: a limit computed from a NaN would be no limit.
 """
@@ -7,25 +7,15 @@ Everything here refuses what is not a number: a limit computed from a NaN would 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy  # scipy.special loads at its first use: most processes need no more of this file than its settings
+import scipy  # scipy.special loads at its first use: most processes need no more of this file than `clamp`
 
 from safe_transfer_ros.safety.limit.damage import DAMAGE_MODELS, DamageModel
-from safe_transfer_ros.safety.limit.limit_step import LimitStep
 from safe_transfer_ros.safety.limit.rules import (
-    RATES,
-    Benefit,
-    Evidence,
     beyond_limit,
-    limit_move_risk,
-    policy_change_risk_per_state,
 )
-from safe_transfer_ros.safety.limit.unsafety import LedgerTotals
 
 Array = npt.NDArray[np.float64]
 
@@ -77,9 +67,9 @@ def limit_change_risk(mean: Array, stddev: Array, torque_limit: float | Array, j
             "expected mean and stddev of one shape (n_steps, n_joints), not empty, and a torque_limit that "
             f"is a scalar or (n_steps,); got {mean.shape}, {stddev.shape} and {limit.shape}"
         )
-    _require(bool(np.isfinite(mean).all()), "every mean must be finite")
-    _require(bool((np.isfinite(stddev) & (stddev > 0.0)).all()), "every stddev must be finite and > 0")
-    _require(bool((np.isfinite(limit) & (limit > 0.0)).all()), "every torque_limit must be finite and > 0")
+    require(bool(np.isfinite(mean).all()), "every mean must be finite")
+    require(bool((np.isfinite(stddev) & (stddev > 0.0)).all()), "every stddev must be finite and > 0")
+    require(bool((np.isfinite(limit) & (limit > 0.0)).all()), "every torque_limit must be finite and > 0")
     outside = beyond_limit(mean, stddev, limit[..., None])
     if joints == "mean":
         return float(np.mean(outside))
@@ -103,7 +93,7 @@ def policy_change_risk(kl: float) -> float:
     Raises:
       ValueError: if kl is not finite or negative.
     """
-    _require(math.isfinite(kl) and kl >= -1e-9, f"kl must be finite and >= 0, got {kl}")
+    require(math.isfinite(kl) and kl >= -1e-9, f"kl must be finite and >= 0, got {kl}")
     # 1 - 2 Phi(-x) = erf(x / sqrt 2), without the difference of nearly equal numbers.
     return float(scipy.special.erf(math.sqrt(max(kl, 0.0)) / 2.0))
 
@@ -121,7 +111,7 @@ def predicted_unsafety_rate(unsafety_rate: float, limit_change: float, policy_ch
     """
     rates = {"unsafety_rate": unsafety_rate, "limit_change": limit_change, "policy_change": policy_change}
     for name, rate in rates.items():
-        _require(0.0 <= rate <= 1.0, f"{name} must be in [0, 1], got {rate}")
+        require(0.0 <= rate <= 1.0, f"{name} must be in [0, 1], got {rate}")
     return min(1.0, unsafety_rate + limit_change + policy_change)
 
 
@@ -154,323 +144,25 @@ def next_torque_limit(
     Raises:
       ValueError: if an argument is not finite or out of its range.
     """
-    _require(0.0 <= predicted_rate <= 1.0, f"predicted_rate must be in [0, 1], got {predicted_rate}")
-    _require(0.0 < d_safe < math.inf, f"d_safe must be finite and > 0, got {d_safe}")
-    _require(0.0 < floor <= t_max < math.inf, f"expected 0 < floor <= t_max, got {floor} and {t_max} N·m")
-    _require(
+    require(0.0 <= predicted_rate <= 1.0, f"predicted_rate must be in [0, 1], got {predicted_rate}")
+    require(0.0 < d_safe < math.inf, f"d_safe must be finite and > 0, got {d_safe}")
+    require(0.0 < floor <= t_max < math.inf, f"expected 0 < floor <= t_max, got {floor} and {t_max} N·m")
+    require(
         floor <= damage.torque_limit(d_safe), f"floor {floor} N·m is above D_safe {d_safe}: the bound would not hold"
     )
-    _require(1.0 <= growth < math.inf, f"growth must be finite and >= 1, got {growth}")
-    _require(floor <= torque_limit <= t_max, f"torque_limit {torque_limit} is not in [{floor}, {t_max}] N·m")
+    require(1.0 <= growth < math.inf, f"growth must be finite and >= 1, got {growth}")
+    require(floor <= torque_limit <= t_max, f"torque_limit {torque_limit} is not in [{floor}, {t_max}] N·m")
     wanted = min(growth * torque_limit, t_max)
     if predicted_rate * damage.damage(wanted) > d_safe:  # so predicted_rate > 0
         wanted = min(wanted, damage.torque_limit(d_safe / predicted_rate))
     return max(wanted, floor)
 
 
-def unfit_update(update: Any, iteration: int) -> str | None:
-    """Reason why a policy update says nothing about an iteration, and moves no limit.
+def require(holds: bool, otherwise: str) -> None:
+    """Refuse what does not hold.
 
-    Args:
-      update: A PolicyWeights message, or anything with its version, iteration, steps, kl and kl_bound.
-      iteration: The iteration that is to be closed.
-
-    Returns:
-      The reason; None where it is the update that follows the iteration.
+    Raises:
+      ValueError: with `otherwise`, if it does not hold.
     """
-    if (update.iteration, update.version) != (iteration, iteration + 1):
-        came = f"iteration {update.iteration} and version {update.version}"
-        return f"expected iteration {iteration} and version {iteration + 1}, got {came}"
-    if update.steps == 0:
-        return "no step was learned from"
-    for name in ("kl", "kl_bound"):
-        value = float(getattr(update, name))
-        if not (math.isfinite(value) and value >= -1e-9):
-            return f"{name} must be finite and >= 0, got {value}"
-    return None
-
-
-@dataclass(frozen=True, kw_only=True)
-class GovernorSettings:
-    """Settings of the torque limit's governor. Checked as a whole.
-
-    Attributes:
-      d_safe: D_safe, bound on the expected damage p_u * d(T_lim); N·m with linear damage.
-      initial_torque_limit: Limit of the first iteration, N·m (PSPT's T_min, which is not a floor); d of it at most
-        d_safe, so that even p_u = 1 stays within the bound from the first step on.
-      torque_limit_floor: Lowest limit, N·m, at most the initial one and the T with d(T) = d_safe; 0: the smaller of
-        these two, see `floor`.
-      t_max: Highest limit, N·m.
-      growth: Largest factor per iteration, in [1, 1.05].
-      joints: "mean" or "any", see `limit_change_risk`; or "moved", see `limit_move_risk`.
-      rule: "adaptive" (PSPT), or "fixed": t_max always, the paper's baseline without a bound.
-      use_limit_change: Count dp_u1; False is ablation v2.
-      use_policy_change: Count dp_u2; False is ablation v3, both False v4.
-      kl: Divergence that dp_u2 is computed from: "bound", the update's own limit (or the measured one where
-        that is larger), "measured", after the line search, or "per_state", see
-        `policy_change_risk_per_state`.
-      rate: p_u to count with: "empirical" (PSPT), or an upper bound, "effective_sample" or "betting"; see
-        `limit_rules`.
-      standstill: What an episode is worth in which a joint was asked for torque and stood still (`safety.standstill`):
-        "measured", what was measured (PSPT); or "unsafe", nothing: all its states count as unsafe, so that the limit
-        passes the T with d(T) = d_safe only as far as episodes show the arm in motion. Assumes that a joint which
-        moved by `MOVED_RAD` shows what it does when loose, and that one hardly asked for torque stays as it is. An
-        arm whose friction is above that T stays there.
-      benefit: Raise the limit only while returns do not fall, see `limit_rules.Benefit`.
-      damage: Name in `damage.DAMAGE_MODELS`.
-      allow_unsafe_start: The operator's explicit override of d(initial_torque_limit) <= d_safe, as PSPT's real robot
-        needs it (start 1.8 N·m, D_safe 1.3); to be logged and recorded. The first evidence of p' = 1 ends it.
-    """
-
-    d_safe: float = 0.5
-    initial_torque_limit: float = 0.1
-    torque_limit_floor: float = 0.0
-    t_max: float = 3.0
-    growth: float = 1.05
-    joints: str = "mean"
-    rule: str = "adaptive"
-    use_limit_change: bool = True
-    use_policy_change: bool = True
-    kl: str = "bound"
-    rate: str = "empirical"
-    standstill: str = "measured"
-    benefit: bool = False
-    damage: str = "linear"
-    allow_unsafe_start: bool = False
-
-    def __post_init__(self) -> None:
-        start = self.initial_torque_limit
-        for name, value in (("d_safe", self.d_safe), ("initial_torque_limit", start), ("t_max", self.t_max)):
-            _require(0.0 < value < math.inf, f"{name} must be finite and > 0, got {value}")
-        _require(start <= self.t_max, f"initial_torque_limit ({start:g} N·m) is above t_max ({self.t_max:g} N·m)")
-        _require(1.0 <= self.growth <= 1.05, f"growth must be in [1, 1.05], got {self.growth}")
-        for name, choice, known in (
-            ("joints", self.joints, ("mean", "any", "moved")),
-            ("rule", self.rule, ("adaptive", "fixed")),
-            ("kl", self.kl, ("bound", "measured", "per_state")),
-            ("rate", self.rate, tuple(RATES)),
-            ("standstill", self.standstill, ("measured", "unsafe")),
-            ("damage", self.damage, tuple(DAMAGE_MODELS)),
-        ):
-            _require(choice in known, f"{name} must be one of {', '.join(known)}; got {choice!r}")
-        _require(
-            0.0 <= self.torque_limit_floor <= self._highest_floor,
-            f"torque_limit_floor must be in (0, {self._highest_floor:g}] N·m, at most the initial limit and what "
-            f"D_safe ({self.d_safe:g}) allows if every step is unsafe, or 0 for that; got {self.torque_limit_floor:g}",
-        )
-        _require(
-            not self.start_is_unsafe or self.allow_unsafe_start,
-            f"initial_torque_limit ({start:g} N·m) must not be above D_safe ({self.d_safe:g}): if every step were "
-            "unsafe, the first iteration would exceed the damage bound. Lower initial_torque_limit, raise D_safe, or "
-            "set allow_unsafe_start to accept it on record",
-        )
-
-    @classmethod
-    def of(cls, parameters: Mapping[str, Any]) -> GovernorSettings:
-        """The settings among a run's parameters, by the names they have there; other parameters are passed over."""
-        names = {field.name: field.name for field in fields(cls)}
-        names |= {"torque_limit_max": "t_max", "limit": "rule"}
-        return cls(**{names[key]: value for key, value in parameters.items() if key in names})
-
-    @property
-    def needs_evidence(self) -> bool:
-        """Whether the rule asks for more than the paper's three numbers."""
-        return self.rate != "empirical" or self.kl == "per_state" or self.benefit
-
-    @property
-    def floor(self) -> float:
-        """Lowest limit, N·m: the limit never falls below it, and falls to it when it is not renewed."""
-        return self.torque_limit_floor or self._highest_floor
-
-    @property
-    def start_is_unsafe(self) -> bool:
-        """Whether the initial limit can exceed the bound: needs the override; rule fixed has no bound."""
-        return self.rule == "adaptive" and self.initial_torque_limit > self._certainly_safe
-
-    @property
-    def _certainly_safe(self) -> float:
-        return DAMAGE_MODELS[self.damage].torque_limit(self.d_safe)
-
-    @property
-    def _highest_floor(self) -> float:
-        return min(self.initial_torque_limit, self._certainly_safe)
-
-
-class TorqueLimitGovernor:
-    """Walks the limit from iteration to iteration (PSPT Algorithm 1).
-
-    Attributes:
-      settings: As given.
-      iteration: Iteration whose limit is in force.
-      torque_limit: That limit, N·m.
-    """
-
-    def __init__(self, settings: GovernorSettings, *, iteration: int = 0, torque_limit: float | None = None) -> None:
-        """Start at the initial limit (rule fixed: t_max), or where a run to be resumed left off.
-
-        Raises:
-          ValueError: if the starting limit is not within [floor, t_max], or the iteration is negative.
-        """
-        self.settings = settings
-        start = settings.t_max if settings.rule == "fixed" else settings.initial_torque_limit
-        if torque_limit is not None and settings.rule == "adaptive":
-            start = torque_limit
-        _require(iteration >= 0, f"iteration must be >= 0, got {iteration}")
-        _require(
-            settings.floor <= start <= settings.t_max,
-            f"starting limit {start} is not in [{settings.floor}, {settings.t_max}] N·m",
-        )
-        self.iteration = iteration
-        self.torque_limit = start
-        self._rate = RATES[settings.rate]()
-        self._benefit = Benefit() if settings.benefit else None
-
-    def take(
-        self,
-        totals: LedgerTotals,
-        *,
-        kl: float,
-        kl_bound: float,
-        evidence: Evidence | None = None,
-        limit_change: float | None = None,
-    ) -> LimitStep:
-        """Call `update` with the ledger's totals of an iteration."""
-        return self.update(
-            iteration=totals.iteration,
-            unsafety_rate=totals.unsafety_rate,
-            mean=totals.mean,
-            stddev=totals.stddev,
-            visited_torque_limit=totals.torque_limit,
-            kl=kl,
-            kl_bound=kl_bound,
-            evidence=evidence,
-            limit_change=limit_change,
-            standstill_rate=totals.standstill_rate,
-        )
-
-    def update(
-        self,
-        *,
-        iteration: int,
-        unsafety_rate: float,
-        mean: Array,
-        stddev: Array,
-        visited_torque_limit: float | Array,
-        kl: float,
-        kl_bound: float,
-        evidence: Evidence | None = None,
-        limit_change: float | None = None,
-        standstill_rate: float | None = None,
-    ) -> LimitStep:
-        """Process one iteration's evidence and move to the next limit.
-
-        Args:
-          iteration: The iteration it is from; must be the current one.
-          unsafety_rate: p_u over its rollouts.
-          mean: Policy mean torque per visited state, shape (n_steps, n_joints), N·m.
-          stddev: Standard deviation, same shape, N·m, > 0.
-          visited_torque_limit: Limit the states were visited under, N·m: a scalar, or shape (n_steps,).
-          kl: Divergence of the policy update made from these rollouts, measured, summed over dimensions.
-          kl_bound: The update's own limit on it.
-          evidence: What else is known; needed where the settings' `needs_evidence`.
-          limit_change: dp_u1 where the policy's actions are not torques and the limit's effect was measured instead:
-            the share of steps at which it was felt. `mean` and `stddev` are not used then.
-          standstill_rate: p_u with all states of episodes in which an asked joint stood still counted as unsafe; needed
-            where the settings' `standstill` is "unsafe". `evidence` is to be marked alike (`standstill.marked`).
-
-        Returns:
-          What was concluded; `torque_limit` and `iteration` now are the next iteration's.
-
-        Raises:
-          ValueError: if anything is not finite or out of range, or the iteration is not the current one. The
-            limit stays as it was then.
-        """
-        s = self.settings
-        _require(iteration == self.iteration, f"expected evidence of iteration {self.iteration}, got {iteration}")
-        _require(evidence is not None or not s.needs_evidence, "this rule needs `evidence` of the iteration")
-        rate = self._rate.upper(self._counted(unsafety_rate, standstill_rate), evidence)
-        policy_change = self._policy_change(kl, kl_bound, evidence)
-        counted = policy_change if s.use_policy_change else 0.0
-        if limit_change is not None:
-            following = self._next(rate, limit_change if s.use_limit_change else 0.0, counted)
-        elif s.joints == "moved":
-            following, limit_change = self._largest_step(rate, mean, stddev, counted)
-        else:
-            limit_change = limit_change_risk(mean, stddev, visited_torque_limit, s.joints)
-            following = self._next(rate, limit_change if s.use_limit_change else 0.0, counted)
-        if s.rule == "fixed":
-            following = self.torque_limit
-        elif self._benefit is not None and evidence is not None:
-            following = max(s.floor, min(following, self._benefit.cap(self.torque_limit, evidence.returns)))
-        predicted = predicted_unsafety_rate(rate, limit_change if s.use_limit_change else 0.0, counted)
-        self._rate.drifted(min(1.0, limit_change + policy_change))
-        damage = DAMAGE_MODELS[s.damage]
-        step = LimitStep(
-            iteration=iteration,
-            unsafety_rate=unsafety_rate,
-            limit_change_risk=limit_change,
-            policy_change_risk=policy_change,
-            predicted_unsafety_rate=predicted,
-            torque_limit=self.torque_limit,
-            next_torque_limit=following,
-            expected_damage=unsafety_rate * damage.damage(self.torque_limit),
-        )
-        self.iteration = iteration + 1
-        self.torque_limit = following
-        return step
-
-    def may_break_loose(self, standstill_rate: float) -> bool:
-        """Whether D_safe is at stake now should joints break loose that have stood still, which no rate predicted.
-
-        Args:
-          standstill_rate: See `update`, of the newest iteration.
-        """
-        s = self.settings
-        damage = standstill_rate * DAMAGE_MODELS[s.damage].damage(self.torque_limit)
-        return s.rule == "adaptive" and damage > s.d_safe * (1.0 + 1e-9)  # rounding of d's inverse is harmless
-
-    def _counted(self, unsafety_rate: float, standstill_rate: float | None) -> float:
-        if self.settings.standstill == "measured":
-            return unsafety_rate
-        if standstill_rate is None or not unsafety_rate <= standstill_rate <= 1.0:
-            raise ValueError(f"expected a standstill_rate in [unsafety_rate, 1], got {standstill_rate}")
-        return standstill_rate
-
-    def _policy_change(self, kl: float, kl_bound: float, evidence: Evidence | None) -> float:
-        # Both are checked whichever is used. A measured divergence above its bound would make the bound a
-        # lie.
-        measured, bound = policy_change_risk(kl), policy_change_risk(kl_bound)
-        if self.settings.kl == "per_state" and evidence is not None:
-            return policy_change_risk_per_state(
-                evidence.mean, evidence.stddev, evidence.mean_after, evidence.stddev_after
-            )
-        return max(measured, bound) if self.settings.kl == "bound" else measured
-
-    def _next(self, rate: float, limit_change: float, policy_change: float) -> float:
-        s = self.settings
-        return next_torque_limit(
-            self.torque_limit,
-            predicted_unsafety_rate(rate, limit_change, policy_change),
-            d_safe=s.d_safe,
-            floor=s.floor,
-            t_max=s.t_max,
-            growth=s.growth,
-            damage=DAMAGE_MODELS[s.damage],
-        )
-
-    def _largest_step(self, rate: float, mean: Array, stddev: Array, policy_change: float) -> tuple[float, float]:
-        """The highest limit whose own step keeps the bound, and dp_u1 of that step (joints "moved")."""
-        s, now = self.settings, self.torque_limit
-        damage = DAMAGE_MODELS[s.damage]
-        highest = min(s.growth * now, s.t_max)
-        for limit in (highest, *(highest + (s.floor - highest) * np.arange(1, 64) / 64.0)):
-            limit_change = limit_move_risk(mean, stddev, now, float(limit))
-            counted = limit_change if s.use_limit_change else 0.0
-            if predicted_unsafety_rate(rate, counted, policy_change) * damage.damage(float(limit)) <= s.d_safe:
-                return float(limit), limit_change
-        return s.floor, limit_move_risk(mean, stddev, now, s.floor)
-
-
-def _require(holds: bool, otherwise: str) -> None:
     if not holds:
         raise ValueError(otherwise)

@@ -26,9 +26,9 @@ from safe_transfer_ros.policies.weights import Parameters
 from safe_transfer_ros.randomness import Purpose, integer_seed
 from safe_transfer_ros.record.episode import Episode
 from safe_transfer_ros.record.iteration import IterationRecord, iteration_estimate, iteration_record
+from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor
 from safe_transfer_ros.safety.limit.rules import Evidence
 from safe_transfer_ros.safety.limit.standstill import marked
-from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings, TorqueLimitGovernor
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
 from safe_transfer_ros.tasks.robot_task import RobotTask
 from safe_transfer_ros.tasks.torque_task import TorqueTask

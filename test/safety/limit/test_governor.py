@@ -14,14 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor, unfit_update
 from safe_transfer_ros.safety.limit.rules import Evidence
-from safe_transfer_ros.safety.limit.torque_limit import (
-    GovernorSettings,
-    TorqueLimitGovernor,
-    limit_change_risk,
-    policy_change_risk,
-    unfit_update,
-)
+from safe_transfer_ros.safety.limit.torque_limit import limit_change_risk, policy_change_risk
 from safe_transfer_ros.safety.limit.unsafety import LedgerTotals
 
 MEAN = np.array([[0.02, -0.05], [0.06, 0.01]])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from safe_transfer_ros.safety.limit.confidence import betting_upper, effective_binomial_upper
+from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor
 from safe_transfer_ros.safety.limit.rules import (
     Benefit,
     BettingRate,
@@ -20,12 +21,7 @@ from safe_transfer_ros.safety.limit.rules import (
     limit_move_risk,
     policy_change_risk_per_state,
 )
-from safe_transfer_ros.safety.limit.torque_limit import (
-    GovernorSettings,
-    TorqueLimitGovernor,
-    limit_change_risk,
-    policy_change_risk,
-)
+from safe_transfer_ros.safety.limit.torque_limit import limit_change_risk, policy_change_risk
 
 
 def evidence(rng: np.random.Generator, *, rate: float = 0.0, returns: float = 1.0, states: int = 60) -> Evidence:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor
 from safe_transfer_ros.safety.limit.standstill import ASKED_SHARE, MOVED_RAD, Travel, asked_joints, marked, stood_still
-from safe_transfer_ros.safety.limit.torque_limit import GovernorSettings, TorqueLimitGovernor
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
 
 LIMIT, JOINTS = 15.0, 3

@@ -17,12 +17,8 @@ from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.weights import Architecture, Parameters
 from safe_transfer_ros.randomness import Purpose, integer_seed
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
-from safe_transfer_ros.safety.limit.torque_limit import (
-    GovernorSettings,
-    TorqueLimitGovernor,
-    limit_change_risk,
-    policy_change_risk,
-)
+from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor
+from safe_transfer_ros.safety.limit.torque_limit import limit_change_risk, policy_change_risk
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import VectorTorqueEnv
