@@ -16,6 +16,30 @@ from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.node import Node
 
 
+class Order:
+    """A request that another thread carries out, and the answer that its service waits for.
+
+    Attributes:
+      refusal: Why it was not carried out; None where it was, and before it is done.
+      done: Set with the answer.
+    """
+
+    def __init__(self) -> None:
+        """Start unanswered."""
+        self.refusal: str | None = None
+        self.done = threading.Event()
+        self._answering = threading.Lock()
+
+    def answer(self, refusal: str | None) -> bool:
+        """Answer it, unless it has been answered; whether this is the answer that was given."""
+        with self._answering:
+            if self.done.is_set():
+                return False
+            self.refusal = refusal
+            self.done.set()
+            return True
+
+
 class ServiceThread:
     """Serves what `handlers` names; a handler may block, and must end by itself when the process does."""
 

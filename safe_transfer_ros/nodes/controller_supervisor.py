@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import importlib
 import os
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ from safe_transfer_ros.middleware.measured_effort import MeasuredEffort
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.published_description import PublishedDescription
-from safe_transfer_ros.middleware.service_thread import ServiceThread
+from safe_transfer_ros.middleware.service_thread import Order, ServiceThread
 from safe_transfer_ros.middleware.supervisor_report import Phase, SupervisorReport, Told
 from safe_transfer_ros.parameters.controller_supervisor import SupervisorParameters
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
@@ -48,19 +48,6 @@ if TYPE_CHECKING:
 TICK_SECONDS = 0.01
 ZERO_COMMANDS = 3  # in a row, before the controller may become active
 CONFIRM = "ros2 service call /controller_supervisor/activate std_srvs/srv/SetBool '{data: true}'"
-
-
-class _Order:
-    """An operator's request, and the answer that the service waits for."""
-
-    def __init__(self, activate: bool) -> None:
-        self.activate = activate
-        self.refusal: str | None = None
-        self.done = threading.Event()
-
-    def answer(self, refusal: str | None) -> None:
-        self.refusal = refusal
-        self.done.set()
 
 
 class ControllerSupervisor(ManagedNode):
@@ -79,7 +66,8 @@ class ControllerSupervisor(ManagedNode):
         self._phase = Phase.STOPPING
         self._why = "at the start"
         self._since_ns = time.monotonic_ns()  # when the phase began
-        self._order: _Order | None = None
+        self._activation: Order | None = None  # the newest
+        self._deactivations: deque[Order] = deque()  # all that are not done: none is lost behind an activation
         self._fallback = ""  # to be activated with the next deactivation
         self._asked = False  # for deactivation, since the last stop
         self._enabled = False  # by the lifecycle
@@ -150,7 +138,13 @@ class ControllerSupervisor(ManagedNode):
 
     def _on_activate(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """In the services' thread: hand the order over and wait for what became of it."""
-        order = self._order = _Order(request.data)
+        order = Order()
+        if not request.data:
+            self._deactivations.append(order)
+        elif self._deactivations:
+            order.answer("a deactivation is under way")
+        else:
+            self._activation = order
         if not order.done.wait(self._settings.activation_timeout):
             order.answer(f"not done within {self._settings.activation_timeout:g} s: {self._why}")  # and never will be
         response.success, response.message = order.refusal is None, order.refusal or ""
@@ -254,13 +248,12 @@ class ControllerSupervisor(ManagedNode):
         self._prepare()
         obstacle = self._obstacle(now) or self._unready(now)
         self._why = self._explain(obstacle)
-        order = self._order
+        while self._deactivations:
+            self._deactivations.popleft().answer(None)
+        order, self._activation = self._activation, None
         if order is None:
             return
-        self._order = None
-        if not order.activate:
-            order.answer(None)
-        elif not self._enabled or order.done.is_set():
+        if not self._enabled or order.done.is_set():
             order.answer("the supervisor is not active")
         elif obstacle:
             order.answer(obstacle)
@@ -294,10 +287,16 @@ class ControllerSupervisor(ManagedNode):
         answer = self._manager.switched
         known = answer == "" and self._manager.listed
         problem = self._obstacle(now) if known else answer
+        if self._deactivations:
+            problem = "an operator asked for it"
+        elif self._activating.done.is_set():
+            problem = "it was not done in time"
         if known and not problem and self._active() and self._stream.zero_count and self._begins_at_rest():
-            self._last_stop = ""
-            self._enter(Phase.ACTIVE)
-            self._activating.answer(None)
+            if self._activating.answer(None):
+                self._last_stop = ""
+                self._enter(Phase.ACTIVE)
+            else:
+                self._stop("activation failed: it was not done in time")
         elif problem or self._age(now) > 2.0 * self._settings.service_timeout:
             # Whatever the answer was, the controller may be active now.
             if known and not problem and self._active():
@@ -314,14 +313,16 @@ class ControllerSupervisor(ManagedNode):
         problem = self._obstacle(now)
         if problem is None and not self._active():
             problem = f"{self._experiment.controller} was deactivated by another program"
-        order = self._order
-        if problem is None and order is not None and not order.activate:
+        if problem is None and self._deactivations:
             problem = "an operator asked for it"
-        elif order is not None and order.activate:
-            self._order = None
-            order.answer(problem)
+        self._answer_activation(problem)
         if problem:
             self._stop(problem)
+
+    def _answer_activation(self, refusal: str | None) -> None:
+        order, self._activation = self._activation, None
+        if order is not None:
+            order.answer(refusal)
 
     def _stop(self, why: str) -> None:
         """End permission now; the controller follows, once its torque is zero or no commands come."""
@@ -335,13 +336,8 @@ class ControllerSupervisor(ManagedNode):
         manager, settings = self._manager, self._settings
         if manager.listed and not self._active() and not manager.switching:
             self._enter(Phase.INACTIVE, self._why)
-            if self._order is not None and not self._order.activate:
-                order, self._order = self._order, None
-                order.answer(None)
             return
-        if self._order is not None and self._order.activate:
-            order, self._order = self._order, None
-            order.answer(f"stopping: {self._why}")
+        self._answer_activation(f"stopping: {self._why}")
         # Who else feeds it will not send zero because we withdraw our permission.
         fed = self._stream.problem(now) is None and self._wrong_feeders() is None
         if fed and not self._stream.zero_count and self._age(now) < settings.zero_timeout:

@@ -222,6 +222,60 @@ def test_commands_of_another_node_than_the_filter_are_refused() -> None:
         assert not arm.activate().success
 
 
+# An operator's requests, when they cross ------------------------------------------------------------------------------
+
+
+def test_a_deactivation_asked_for_during_an_activation_is_not_lost(arm: ArmBench, stand_in: StandInFilter) -> None:
+    """An arm that measures a torque under commands of zero keeps an activation waiting."""
+    drive(arm, stand_in)
+    try:
+        arm.arm.wrong("stuck")
+        stand_in.obeys_after = 0.0
+        assert arm.activate(False).success
+        stand_in.begin()
+        arm.until(lambda: "ready" in arm.supervisor.message, "commands of zero")
+        ask = arm.requests["controller_supervisor/activate"].call_async
+        activation = ask(SetBool.Request(data=True))
+        arm.until(lambda: arm.phase == "activating", "an activation that waits")
+        deactivation = ask(SetBool.Request(data=False))
+        arm.until(activation.done, "the first answer", 1.5)
+        assert not activation.result().success and "an operator asked for it" in activation.result().message
+        arm.until(deactivation.done, "its answer")
+        assert deactivation.result().success and arm.state_of("effort_controller") == "inactive"
+    finally:
+        arm.arm.wrong("none")
+
+
+def test_an_activation_during_a_deactivation_is_refused(arm: ArmBench, stand_in: StandInFilter) -> None:
+    drive(arm, stand_in)
+    ask = arm.requests["controller_supervisor/activate"].call_async
+    deactivation = ask(SetBool.Request(data=False))  # it waits for commands of zero
+    arm.until(lambda: arm.phase == "stopping", "a deactivation that waits")
+    refused = arm.activate()
+    assert not refused.success and refused.message == "a deactivation is under way"
+    arm.until(deactivation.done, "its answer")
+    assert deactivation.result().success and arm.state_of("effort_controller") == "inactive"
+
+
+def test_what_was_told_to_be_refused_does_not_happen_afterwards() -> None:
+    with (
+        bench(own_filter=False, activation_timeout=0.7, service_timeout=5.0) as arm,
+        StandInFilter(arm.domain) as stand_in,
+    ):
+        arm.ready()
+        drive(arm, stand_in)
+        arm.arm.wrong("stuck")
+        stand_in.obeys_after = 0.0
+        arm.until(lambda: arm.activate(False).success, "deactivation")
+        stand_in.begin()
+        arm.until(lambda: "ready" in arm.supervisor.message, "commands of zero")
+        refused = arm.activate()
+        assert not refused.success and "not done within 0.7 s" in refused.message
+        arm.arm.wrong("none")  # now it could be done
+        arm.until(lambda: arm.phase == "inactive", "the end of the activation", 4.0)
+        assert "it was not done in time" in arm.told("last_stop")
+
+
 # What a stop leaves --------------------------------------------------------------------------------------------------
 
 
