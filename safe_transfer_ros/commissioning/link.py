@@ -76,6 +76,7 @@ class CommissioningLink:
         self.stamps: list[float] = []
         self.delays: list[float] = []
         self.phase, self.says, self.urdf, self._rest = "", "", "", ""
+        self._unended = ""
         self._filter = FilterStatus()
         self._process_ids, self._alive = process_ids, alive
         self._torque: Callable[[float], Array] | None = None
@@ -160,8 +161,9 @@ class CommissioningLink:
 
     @property
     def held(self) -> str:
-        """Report of the supervisor on a torque that may outlive its controller; empty: none."""
-        return self.says if self._rest in (Rest.TORQUE_HELD.value, Rest.EFFORT_UNKNOWN.value) else ""
+        """Why the torque is not known to have ended with the controller at the last `rest`; empty where it has."""
+        held = self.says if self._rest in (Rest.TORQUE_HELD.value, Rest.EFFORT_UNKNOWN.value) else ""
+        return held or self._unended
 
     @property
     def tripped(self) -> bool:
@@ -253,6 +255,8 @@ class CommissioningLink:
         self._set(self._activate, False)
         pending = (Rest.PENDING.value, Rest.UNWATCHED.value)
         self.until(lambda: self.phase == "inactive" and self._rest not in pending, ANSWER_SECONDS)
+        ended = self.phase == "inactive" and self._rest != Rest.PENDING.value  # UNWATCHED: a fallback controller drives
+        self._unended = "" if ended else f"the controller is not known to be inactive and without torque: {self.says}"
 
     def reset(self) -> str:
         """Bring the filter out of TRIPPED; why not, or empty."""

@@ -18,7 +18,7 @@ _CLONE_NEWNET = 0x40000000
 ENVIRONMENT = {
     dds.RANGE: "SUBNET",
     dds.PROFILES: dds.profiles(dds.NETWORK),
-    "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4",
+    dds.TRANSPORTS: "UDPv4",
 }
 
 

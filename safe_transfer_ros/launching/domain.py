@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import socket
 import stat
 import tempfile
@@ -88,7 +89,7 @@ def claim(default: int | None = None, *, namespace: str = "") -> Domain:
                 "domain chosen, or give each a namespace:= of its own"
             )
         return claimed
-    taken = {run.number for run in running()}
+    taken = {run.number for run in running()} | _named()
     for number in _CHOICES:
         claimed = None if number in taken else _try(number, namespace)
         if claimed is not None:
@@ -157,12 +158,22 @@ def _try(number: int, namespace: str) -> Domain | None:
     return Domain(number, lock, name)
 
 
+def _shared() -> str:
+    """Beginning of the kernel's names for domains, among all who share a temporary folder."""
+    return f"safe_transfer_ros/{hashlib.sha256(os.fsencode(os.path.realpath(tempfile.gettempdir()))).hexdigest()[:16]}"
+
+
+def _named() -> set[int]:
+    """The domains in which any user of this machine holds a namespace or the whole, as the kernel lists them."""
+    listed = Path("/proc/net/unix").read_text(errors="replace")
+    return {int(number) for number in re.findall(rf"@{_shared()}/domain_(\d+)", listed)}
+
+
 def _name(number: int, namespace: str) -> socket.socket | None:
-    """The kernel's name for a namespace of a domain, among all who share a temporary folder; None: it is held."""
-    shared = hashlib.sha256(os.fsencode(os.path.realpath(tempfile.gettempdir()))).hexdigest()[:16]
+    """The kernel's name for a namespace of a domain; None: it is held."""
     name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
-        name.bind(f"\0safe_transfer_ros/{shared}/domain_{number}{namespace}")
+        name.bind(f"\0{_shared()}/domain_{number}{namespace}")
     except OSError:
         name.close()
         return None

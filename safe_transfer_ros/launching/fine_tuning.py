@@ -111,7 +111,10 @@ ARGUMENTS = (
         default="",
     ),
     Argument(name="run_dir", description="directory of this run; default: runs/<name>-<date>-<time>"),
-    Argument(name="resume", description="directory of a run to continue; only iterations:= may be given with it"),
+    Argument(
+        name="resume",
+        description="directory of a run to continue; beside it only iterations:=, namespace:= and what concerns robot:=",
+    ),
     Argument(name="record", description="record a rosbag2", default="true", choices=("true", "false")),
     Argument(name="config", description="configuration file", default=""),
 )
@@ -237,8 +240,13 @@ class FineTuningGraph:
         parameters = _moved(parameters, run_dir)
         experiment = build(ExperimentParameters, parameters[SHARED], where=self.name)
         monitor = build(MonitorParameters, parameters["unsafety_monitor"], where="unsafety_monitor")
-        experiment = build(ExperimentParameters, parameters[SHARED], where=self.name)
-        monitor = build(MonitorParameters, parameters["unsafety_monitor"], where="unsafety_monitor")
+        simulated = given.get("robot", "sim") == "sim"
+        if simulated != ("controller_supervisor" not in experiment.nodes):
+            there, here = ("hardware", "sim") if simulated else ("sim", "hardware")
+            raise ConfigurationError(
+                f"{run_dir} is a run of robot:={there}, got robot:={here}: what one arm has earned, its torque limit too, is "
+                f"not for the other. Give robot:={there}"
+            )
         start = left_off(run_dir, experiment.governor(monitor))
         trainer = parameters["trainer"]
         planned = experiment.first_iteration + trainer["iterations"]
@@ -253,7 +261,6 @@ class FineTuningGraph:
         parameters = complete(parameters)
         _check_inputs(parameters)
         _check_room(run_dir)
-        simulated = given.get("robot", "sim") == "sim"
         evidence = {} if simulated else _check_hardware(parameters, given)
         processes = _processes(simulated=simulated, record="bag_recorder" in experiment.nodes)
         return _session(run_dir, parameters, evidence, processes, session=session, namespace=namespace(given))

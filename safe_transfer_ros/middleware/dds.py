@@ -16,6 +16,7 @@ from safe_transfer_ros import resources
 
 RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 PROFILES = "FASTRTPS_DEFAULT_PROFILES_FILE"
+TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
 LOCAL, NETWORK = "fastdds.xml", "fastdds_network.xml"
 
 
@@ -27,8 +28,14 @@ def profiles(name: str) -> str:
 def environment() -> dict[str, str]:
     """The defaults, each overridden by the environment."""
     wanted = os.environ.get(RANGE, "")
-    file = LOCAL if wanted in ("", "LOCALHOST") else NETWORK
-    return {RANGE: wanted or "SYSTEM_DEFAULT", PROFILES: os.environ.get(PROFILES) or profiles(file)}
+    here = wanted in ("", "LOCALHOST")
+    file = os.environ.get(PROFILES) or profiles(LOCAL if here else NETWORK)
+    if here and file == profiles(LOCAL):
+        return {RANGE: "SYSTEM_DEFAULT", PROFILES: file}  # LOCALHOST would bring its own transports beside ours
+    found = {RANGE: wanted or "SYSTEM_DEFAULT", PROFILES: file}
+    if file == profiles(NETWORK):
+        found[TRANSPORTS] = os.environ.get(TRANSPORTS) or "UDPv4"  # the built-in ones, without shared memory
+    return found
 
 
 def set_defaults() -> None:

@@ -141,6 +141,7 @@ def test_another_user_of_the_machine_gets_another_domain(monkeypatch: pytest.Mon
     first = domain.claim()
     monkeypatch.setattr(domain, "_folder", lambda: tmp_path / "another_users")
     assert domain.claim().number == 2
+    assert domain.claim(namespace="/left").number == 2, "a free one is nobody's, whatever their namespace"
     monkeypatch.setenv("ROS_DOMAIN_ID", "1")
     with pytest.raises(ConfigurationError, match=r"in use by another run \(another user's\)"):
         domain.claim()

@@ -189,6 +189,16 @@ def test_resume_may_come_with_every_default_as_ros2_launch_gives_them(tmp_path: 
         pr2_cup_swirl.GRAPH.plan(defaults | {"resume": str(tmp_path / "nothing"), "record": "false"})
 
 
+def test_a_run_is_not_resumed_on_another_kind_of_arm(tmp_path: Path) -> None:
+    plan(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"is a run of robot:=sim, got robot:=hardware"):
+        pr2_cup_swirl.GRAPH.plan({"resume": str(tmp_path / "run"), "robot": "hardware"})
+    path = tmp_path / "run" / "config.yaml"
+    path.write_text(path.read_text().replace("mujoco_sim", "controller_supervisor"))
+    with pytest.raises(ConfigurationError, match=r"is a run of robot:=hardware, got robot:=sim.*Give robot:=hardware"):
+        pr2_cup_swirl.GRAPH.plan({"resume": str(tmp_path / "run")})
+
+
 TWICE = """\
 /**:
   ros__parameters: {mode: realtime, torque_limit_max: 0.5}

@@ -40,7 +40,7 @@ def test_the_middleware_reads_our_profiles(name: str, tmp_path: Path) -> None:
 
 @pytest.fixture
 def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (dds.RANGE, dds.PROFILES, "ROS_LOCALHOST_ONLY", "ROS_STATIC_PEERS"):
+    for name in (dds.RANGE, dds.PROFILES, dds.TRANSPORTS, "ROS_LOCALHOST_ONLY", "ROS_STATIC_PEERS"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -48,8 +48,12 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
     ("given", "expected", "reach"),
     [
         ({}, {dds.RANGE: "SYSTEM_DEFAULT", dds.PROFILES: dds.profiles(dds.LOCAL)}, ""),
-        ({dds.RANGE: "LOCALHOST"}, {dds.RANGE: "LOCALHOST", dds.PROFILES: dds.profiles(dds.LOCAL)}, ""),
-        ({dds.RANGE: "SUBNET"}, {dds.RANGE: "SUBNET", dds.PROFILES: dds.profiles(dds.NETWORK)}, "range SUBNET"),
+        ({dds.RANGE: "LOCALHOST"}, {dds.RANGE: "SYSTEM_DEFAULT", dds.PROFILES: dds.profiles(dds.LOCAL)}, ""),
+        (
+            {dds.RANGE: "SUBNET"},
+            {dds.RANGE: "SUBNET", dds.PROFILES: dds.profiles(dds.NETWORK), dds.TRANSPORTS: "UDPv4"},
+            "range SUBNET",
+        ),
         ({dds.PROFILES: "/own.xml"}, {dds.RANGE: "SYSTEM_DEFAULT", dds.PROFILES: "/own.xml"}, "profiles of /own.xml"),
     ],
 )
@@ -96,7 +100,7 @@ def talk(
     who: str, number: int, until: str, *, seconds: float, environment: dict[str, str], within: tuple[str, ...] = ()
 ) -> subprocess.Popen[str]:
     """A process of its own in domain `number`; `within` is what enters another network."""
-    clean = {name: value for name, value in os.environ.items() if name not in (dds.RANGE, dds.PROFILES)}
+    clean = {name: value for name, value in os.environ.items() if name not in (dds.RANGE, dds.PROFILES, dds.TRANSPORTS)}
     return subprocess.Popen(
         [*within, sys.executable, "-c", TALKER, who, str(seconds), until],
         env=clean | environment | {"ROS_DOMAIN_ID": str(number)},
@@ -124,7 +128,7 @@ def said(*processes: subprocess.Popen[str]) -> list[dict[str, set[str]]]:
 
 @pytest.mark.parametrize("default", [{}, {dds.RANGE: "LOCALHOST"}], ids=["nothing_set", "localhost"])
 def test_every_socket_of_ours_is_bound_to_the_loopback_and_a_default_participant_of_this_machine_is_reached(
-    default: dict[str, str],
+    nothing_set: None, monkeypatch: pytest.MonkeyPatch, default: dict[str, str]
 ) -> None:
     """The default one is ros2_control, say, that somebody started in another terminal.
 
@@ -132,19 +136,25 @@ def test_every_socket_of_ours_is_bound_to_the_loopback_and_a_default_participant
     """
     claimed = domain.claim()
     number = claimed.number
-    ours = talk(
-        "ours",
-        number,
-        "other",
-        seconds=40.0,
-        environment={dds.RANGE: "SYSTEM_DEFAULT", dds.PROFILES: dds.profiles(dds.LOCAL)},
-    )
+    for name, value in default.items():  # a person may well have set it for both
+        monkeypatch.setenv(name, value)
+    ours = talk("ours", number, "other", seconds=40.0, environment=dds.environment())
     other = talk("other", number, "ours", seconds=40.0, environment=default)
     us, them = said(ours, other)
     assert us["heard"] == them["heard"] == {"ours", "other"}
     assert us["sockets"] == {LOOPBACK}
     assert us["shared"] == set()
     assert them["sockets"] - {LOOPBACK} and them["shared"], "one of whom this is not true is seen"
+
+
+def test_nor_do_we_share_memory_where_other_machines_may_join(
+    nothing_set: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claimed = domain.claim()
+    monkeypatch.setenv(dds.RANGE, "SUBNET")
+    pair = [talk(who, claimed.number, to, seconds=40.0, environment=dds.environment()) for who, to in ("ab", "ba")]
+    for one in said(*pair):
+        assert one["heard"] == {"a", "b"} and one["shared"] == set()
 
 
 @pytest.mark.parametrize(

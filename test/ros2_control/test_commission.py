@@ -146,6 +146,19 @@ def test_an_arm_may_swing_for_long_between_two_pushes(arm: ArmBench, link: Commi
     arm.stopped()
 
 
+def test_a_controller_that_is_not_known_to_have_stopped_fails_the_step(arm: ArmBench, link: CommissioningLink) -> None:
+    assert not link.free()
+    try:
+        arm.fault("deaf")  # nobody tells the supervisor that the controller is inactive
+        link.rest()
+        assert "not known to be inactive and without torque" in link.held
+    finally:
+        arm.fault("hear")
+    link.rest()
+    assert link.held == ""
+    arm.stopped()
+
+
 def test_limits_that_nobody_enforces_are_found(arm: ArmBench, link: CommissioningLink) -> None:
     assert outcome(link, "limits").passed
     urdf = link.urdf
