@@ -54,7 +54,7 @@ class StudyRun:
       evaluate_every: Every so many iterations the policy and limit of its rollouts are judged by further
         episodes that nothing is learned from; 0: never.
       evaluation_episodes: How many.
-      almonds: In a cup that the tool carries, see `transfer.spill`; 0: no cup.
+      almonds: In a cup that the tool carries, see `studies.spill`; 0: no cup.
       almonds_from: Iteration from which on it carries it.
     """
 

@@ -81,7 +81,7 @@ class BatchGate(Protocol):
     def judge_batch(
         self, observation: Array, mean: Array, stddev: Array, sample: Array, torque_limit: Array
     ) -> tuple[Array, npt.NDArray[np.uint32]]:
-        """Torques to use instead of the samples (E, n), and why, reason bits (E,); see `safety.critic_gate.Gate`."""
+        """Torques to use instead of the samples (E, n), and why, reason bits (E,); see `safety.critic.gate.Gate`."""
         ...
 
 
