@@ -131,7 +131,8 @@ def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
             f"interrupted after {progress.done} of {iterations} iterations; what was recorded is kept", file=sys.stderr
         )
     if exit_code and progress.done:
-        print(f"to continue: safe_transfer up {graph.name} resume:={plan.run_dir}", file=sys.stderr)
+        again = "".join(f" {name}:={given[name]}" for name in ("robot", "namespace") if given.get(name))
+        print(f"to continue: safe_transfer up {graph.name} resume:={plan.run_dir}{again}", file=sys.stderr)
     return exit_code, plan.run_dir
 
 

@@ -63,20 +63,21 @@ class GovernorSettings:
         these two, see `floor`.
       t_max: Highest limit, N·m.
       growth: Largest factor per iteration, in [1, 1.05].
-      joints: "mean" or "any", see `limit_change_risk`; or "moved", see `limit_move_risk`.
+      joints: How dp_u1 is made of the joints': "mean" or "any", see `torque_limit.limit_change_risk`; or, in studies,
+        "moved", see `rules.limit_move_risk`.
       rule: "adaptive" (PSPT), or "fixed": t_max always, the paper's baseline without a bound.
       use_limit_change: Count dp_u1; False is ablation v2.
       use_policy_change: Count dp_u2; False is ablation v3, both False v4.
       kl: Divergence that dp_u2 is computed from: "bound", the update's own limit (or the measured one where
-        that is larger), "measured", after the line search, or "per_state", see
-        `policy_change_risk_per_state`.
+        that is larger), "measured", after the line search; or, in studies, "per_state", see
+        `rules.policy_change_risk_per_state`.
       rate: p_u to count with: "empirical" (PSPT), or an upper bound, "effective_sample" or "betting"; see
         `rules`.
-      standstill: What an episode is worth in which a joint was asked for torque and stood still (`standstill`):
-        "measured", what was measured (PSPT); or "unsafe", nothing: all its states count as unsafe, so that the limit
-        passes the T with d(T) = d_safe only as far as episodes show the arm in motion. Assumes that a joint which
-        moved by `MOVED_RAD` shows what it does when loose, and that one hardly asked for torque stays as it is. An
-        arm whose friction is above that T stays there.
+      standstill: What an episode is worth in which a joint was asked for torque and stood still
+        (`safety.limit.standstill`): "measured", what was measured (PSPT); or "unsafe", nothing: all its states count as
+        unsafe, so that the limit passes the T with d(T) = d_safe only as far as episodes show the arm in motion.
+        Assumes that a joint which moved by `MOVED_RAD` shows what it does when loose, and that one hardly asked for
+        torque stays as it is. An arm whose friction is above that T stays there.
       benefit: Raise the limit only while returns do not fall, see `rules.Benefit`.
       damage: Name in `damage.DAMAGE_MODELS`.
       allow_unsafe_start: The operator's explicit override of d(initial_torque_limit) <= d_safe, as PSPT's real robot

@@ -12,7 +12,7 @@ class IterationRisk:
 
     Attributes:
       iteration: The iteration the evidence is from.
-      unsafety_rate: p_u, share of joint states beyond the unsafety limit.
+      unsafety_rate: p_u, share of decision periods with a state beyond the unsafety limit, or a missing one.
       limit_change_risk: dp_u1 (PSPT Eq. 22-23), also where an ablation does not count it.
       policy_change_risk: dp_u2 (PSPT Eq. 28-31), also where an ablation does not count it.
       predicted_unsafety_rate: p'_u for the next iteration (PSPT Eq. 32).
