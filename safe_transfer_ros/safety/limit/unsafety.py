@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Unsafety and its rate: safety functions u(s), and the unsafety rate p_u of an iteration
-(PSPT).
+"""Unsafety and its rate: safety functions u(s), and the unsafety rate p_u of an iteration (PSPT).
 
 A safety function is registered under a name and maps poses to a number that must stay at or below a limit.
 The ledger counts over an iteration's rollouts, from joint states and decisions that may arrive in any order,
