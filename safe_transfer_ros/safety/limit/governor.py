@@ -74,8 +74,8 @@ class GovernorSettings:
       rate: p_u to count with: "empirical" (PSPT), or an upper bound, "effective_sample" or "betting"; see
         `rules`.
       standstill: What an episode is worth in which a joint was asked for torque and stood still
-        (`safety.limit.standstill`): "measured", what was measured (PSPT); or "unsafe", nothing: all its periods count as
-        unsafe, so that the limit passes the T with d(T) = d_safe only as far as episodes show the arm in motion.
+        (`safety.limit.standstill`): "measured", what was measured (PSPT); or "unsafe", nothing: all its periods count
+        as unsafe, so that the limit passes the T with d(T) = d_safe only as far as episodes show the arm in motion.
         Assumes that a joint which moved by `MOVED_RAD` shows what it does when loose, and that one hardly asked for
         torque stays as it is. An arm whose friction is above that T stays there.
       benefit: Raise the limit only while returns do not fall, see `rules.Benefit`.
@@ -237,8 +237,9 @@ class TorqueLimitGovernor:
           evidence: What else is known; needed where the settings' `needs_evidence`.
           limit_change: dp_u1 where the policy's actions are not torques and the limit's effect was measured instead:
             the share of steps at which it was felt. `mean` and `stddev` are not used then.
-          standstill_rate: p_u with all periods of episodes in which an asked joint stood still counted as unsafe; needed
-            where the settings' `standstill` is "unsafe". `evidence` is to be marked alike (`standstill.marked`).
+          standstill_rate: p_u with all periods of episodes in which an asked joint stood still counted as unsafe;
+            needed where the settings' `standstill` is "unsafe". `evidence` is to be marked alike
+            (`standstill.marked`).
 
         Returns:
           What was concluded; `torque_limit` and `iteration` now are the next iteration's.
