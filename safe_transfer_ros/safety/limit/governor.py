@@ -63,14 +63,13 @@ class GovernorSettings:
         these two, see `floor`.
       t_max: Highest limit, N·m.
       growth: Largest factor per iteration, in [1, 1.05].
-      joints: How dp_u1 is made of the joints': "mean" or "any", see `torque_limit.limit_change_risk`; or, in studies,
-        "moved", see `rules.limit_move_risk`.
+      joints: "mean" or "any", see `limit_change_risk`; or "moved", see `limit_move_risk`, for actions that are torques.
       rule: "adaptive" (PSPT), or "fixed": t_max always, the paper's baseline without a bound.
       use_limit_change: Count dp_u1; False is ablation v2.
       use_policy_change: Count dp_u2; False is ablation v3, both False v4.
       kl: Divergence that dp_u2 is computed from: "bound", the update's own limit (or the measured one where
-        that is larger), "measured", after the line search; or, in studies, "per_state", see
-        `rules.policy_change_risk_per_state`.
+        that is larger), "measured", after the line search, or "per_state", see
+        `policy_change_risk_per_state`, for Gaussian policies.
       rate: p_u to count with: "empirical" (PSPT), or an upper bound, "effective_sample" or "betting"; see
         `rules`.
       standstill: What an episode is worth in which a joint was asked for torque and stood still
