@@ -46,6 +46,7 @@ class Reason(IntFlag):
     OBJECT_POSE_NOT_FINITE = 1 << 27
     GRAVITY_FAILED = 1 << 28
     JOINT_STATE_IMPLAUSIBLE = 1 << 29
+    DAMAGE_BUDGET_SPENT = 1 << 30
 
 
 class Mode(IntEnum):
@@ -101,6 +102,7 @@ REASON_TEXT: Final = MappingProxyType(
         Reason.OBJECT_POSE_NOT_FINITE: "a pose of the object held NaN or infinity, or no rotation",
         Reason.GRAVITY_FAILED: "the torque that carries the arm, g(q), could not be computed; the last one stands",
         Reason.JOINT_STATE_IMPLAUSIBLE: "a joint was far outside its range, or faster than any arm of its kind can be",
+        Reason.DAMAGE_BUDGET_SPENT: "the iteration's damage budget was spent; the lowest limit is in force now",
     }
 )
 """One line per reason, for people."""

@@ -17,7 +17,8 @@ class IterationRisk:
       policy_change_risk: dp_u2 (PSPT Eq. 28-31), also where an ablation does not count it.
       predicted_unsafety_rate: p'_u for the next iteration (PSPT Eq. 32).
       torque_limit: Limit in force during the iteration, N·m.
-      expected_damage: p_u * d(torque_limit), to be held against D_safe.
+      expected_damage: Mean of d(limit in force) over decision periods with an unsafe state, p_u * d(torque_limit)
+        where the limit was in force throughout; to be held against D_safe.
     """
 
     iteration: int
