@@ -66,6 +66,12 @@ class DamageBudget:
         self._damage, self._floor_damage = damage, damage(floor)
         self.renew()
 
+    def __str__(self) -> str:
+        share = self.spent / (self._d_safe * max(self._planned, self.periods))
+        return f"{100.0 * share:.1f} % spent in {self.periods} of {self._planned} periods" + (
+            ", the limit given up" if self.exhausted else ""
+        )
+
     def renew(self) -> None:
         """Begin an iteration."""
         self.exhausted = False
