@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an experiment is: methods side by side, and the runs they come to."""
+"""An experiment: methods side by side, and the runs they come to."""
 
 from __future__ import annotations
 

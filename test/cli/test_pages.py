@@ -11,6 +11,7 @@ from safe_transfer_ros.cli.main import command_parser
 from safe_transfer_ros.cli.run import continuing, parse_arguments, pick_graph
 from safe_transfer_ros.configuration import field_types
 from safe_transfer_ros.parameters.sections import NODES
+from safe_transfer_ros.studies.experiments import EXPERIMENTS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -36,6 +37,8 @@ COMMANDS = shown()
 @pytest.mark.parametrize("words", [words for _, words in COMMANDS], ids=[place for place, _ in COMMANDS])
 def test_a_command_that_a_page_shows_is_accepted(words: list[str]) -> None:
     options = command_parser(words[0]).parse_args(words)
+    if options.command == "reproduce":
+        assert options.figure in (*EXPERIMENTS, "all")
     if options.command not in ("up", "run", "commission"):
         return
     known = {argument.name for argument in pick_graph(options.graph).arguments}
