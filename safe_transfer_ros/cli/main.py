@@ -46,22 +46,6 @@ A software protective stop, not a safety-rated one: see docs/safety.md before an
 """
 
 
-def command_parser(command: str | None = None) -> argparse.ArgumentParser:
-    """Parser of the command line: of one subcommand, where it is known, else of all."""
-    parser = argparse.ArgumentParser(
-        prog="safe_transfer",
-        description="Fine-tune learned torque policies on an arm without exceeding a damage bound.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"safe_transfer {__version__}")
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    asked_for = _MODULES.get(command or "")
-    for module in [asked_for] if asked_for else dict.fromkeys(_MODULES.values()):
-        importlib.import_module(f"safe_transfer_ros.cli.{module}").add_parser(subparsers)
-    return parser
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand.
 
@@ -71,8 +55,19 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
       Exit status: 0 done, 2 bad input (one line says what and how to fix it), 130 interrupted.
     """
+    parser = argparse.ArgumentParser(
+        prog="safe_transfer",
+        description="Fine-tune learned torque policies on an arm without exceeding a damage bound.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"safe_transfer {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = command_parser(arguments[0] if arguments else None).parse_args(arguments)
+    asked_for = _MODULES.get(arguments[0]) if arguments else None
+    for module in [asked_for] if asked_for else dict.fromkeys(_MODULES.values()):
+        importlib.import_module(f"safe_transfer_ros.cli.{module}").add_parser(subparsers)
+    options = parser.parse_args(arguments)
     # A shell starts background jobs with SIGINT ignored, and Python leaves it so: Ctrl-C must work there as well.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

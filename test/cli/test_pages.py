@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands that the pages show, and those that a command suggests, are accepted."""
 
+import argparse
+import importlib
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 
-from safe_transfer_ros.cli.main import command_parser
+from safe_transfer_ros.cli import main
 from safe_transfer_ros.cli.run import continuing, parse_arguments, pick_graph
 from safe_transfer_ros.configuration import field_types
 from safe_transfer_ros.parameters.sections import NODES
@@ -36,7 +38,10 @@ COMMANDS = shown()
 
 @pytest.mark.parametrize("words", [words for _, words in COMMANDS], ids=[place for place, _ in COMMANDS])
 def test_a_command_that_a_page_shows_is_accepted(words: list[str]) -> None:
-    options = command_parser(words[0]).parse_args(words)
+    parser = argparse.ArgumentParser()
+    module = importlib.import_module(f"safe_transfer_ros.cli.{main._MODULES[words[0]]}")
+    module.add_parser(parser.add_subparsers(dest="command"))
+    options = parser.parse_args(words)
     if options.command == "reproduce":
         assert options.figure in (*EXPERIMENTS, "all")
     if options.command not in ("up", "run", "commission"):
