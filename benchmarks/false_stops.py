@@ -73,9 +73,7 @@ def upper_rate(stops: int, hours: float) -> float:
 def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--minutes", type=float, default=60.0, help="wall clock; earlier sessions in --out count too"
-    )
+    parser.add_argument("--minutes", type=float, default=60.0, help="wall clock; earlier sessions in --out count too")
     parser.add_argument("--out", type=Path, default=Path("runs/false_stops"))
     parser.add_argument("--set", nargs="*", default=[], metavar="key:=value", help="further launch arguments")
     options = parser.parse_args()

@@ -124,6 +124,7 @@ def compute(run: CriticRun) -> Iterator[dict[str, float]]:
         initial_torque_limit=run.initial_torque_limit,
         t_max=run.t_max,
         rule="fixed" if run.limit == "fixed" else "adaptive",
+        damage_budget=False,
     )
     kind = run.gate if run.gate != "none" else "sqrl"
     critic = LearningCritic(kind, run.source, run.seed) if run.gate != "none" or run.limit == "critic" else None

@@ -81,7 +81,8 @@ class GovernorSettings:
       benefit: Raise the limit only while returns do not fall, see `rules.Benefit`.
       damage: Name in `damage.DAMAGE_MODELS`.
       damage_budget: Whether the filter gives the limit up for the floor, at once and for the rest of the iteration,
-        when the damage done leaves no room for more within D_safe; see `damage_budget`.
+        when the damage done leaves no room for more within D_safe, see `damage_budget`; False: the limit follows from
+        the prediction alone, as in the paper.
       allow_unsafe_start: The operator's explicit override of d(initial_torque_limit) <= d_safe, as PSPT's real robot
         needs it (start 1.8 N·m, D_safe 1.3); to be logged and recorded. The first evidence of p' = 1 ends it.
     """
@@ -100,7 +101,7 @@ class GovernorSettings:
     standstill: str = "measured"
     benefit: bool = False
     damage: str = "linear"
-    damage_budget: bool = False
+    damage_budget: bool = True
     allow_unsafe_start: bool = False
 
     def __post_init__(self) -> None:
@@ -122,11 +123,6 @@ class GovernorSettings:
             0.0 <= self.torque_limit_floor <= self._highest_floor,
             f"torque_limit_floor must be in (0, {self._highest_floor:g}] N·m, at most the initial limit and what "
             f"D_safe ({self.d_safe:g}) allows if every step is unsafe, or 0 for that; got {self.torque_limit_floor:g}",
-        )
-        require(
-            not self.damage_budget or (self.rule == "adaptive" and not self.needs_evidence),
-            "damage_budget is for rule adaptive, with rate empirical, kl bound or measured and no benefit: the other "
-            "rules cannot tell what was done under a limit that was given up",
         )
         require(
             not self.start_is_unsafe or self.allow_unsafe_start,
@@ -153,12 +149,12 @@ class GovernorSettings:
         return self.torque_limit_floor or self._highest_floor
 
     def budget(self, periods: int) -> DamageBudget | None:
-        """The budget of an iteration of so many decision periods; None where there is to be none.
+        """The budget of an iteration of so many decision periods; None where there is to be none, or no bound to keep.
 
         Raises:
           ValueError: if there are no periods, or the floor's damage is above D_safe.
         """
-        if not self.damage_budget:
+        if not self.damage_budget or self.rule == "fixed":
             return None
         damage = DAMAGE_MODELS[self.damage].damage
         return DamageBudget(d_safe=self.d_safe, periods=periods, floor=self.floor, damage=damage)

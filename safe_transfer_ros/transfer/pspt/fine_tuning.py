@@ -226,7 +226,7 @@ def fine_tune(
             totals,
             kl=update.kl,
             kl_bound=update.kl_bound,
-            evidence=_evidence(batch, update.parameters, task, still) if governor.needs_evidence else None,
+            evidence=_evidence(batch, update.parameters, task, still, limits) if governor.needs_evidence else None,
         )
         estimate = iteration_estimate(step, totals, policy_version=iteration, steps=update.steps, kl=update.kl)
         record = iteration_record(
@@ -241,13 +241,20 @@ def fine_tune(
         iteration += 1
 
 
-def _evidence(batch: EpisodeBatch, updated: Parameters, task: TorqueTask, still: Sequence[bool]) -> Evidence:
-    """Evidence for the governor's rules beyond the paper's; `still`: which episodes are not evidence."""
+def _evidence(
+    batch: EpisodeBatch, updated: Parameters, task: TorqueTask, still: Sequence[bool], limits: TorqueLimitGovernor
+) -> Evidence:
+    """Evidence for the governor's rules beyond the paper's; `still`: which episodes are not evidence.
+
+    What happened under a lower limit than the iteration's, N·m, tells nothing of it.
+    """
+    under = batch.torque_limit >= limits.torque_limit
+    unsafe = marked([~(episode <= task.unsafety_limit) for episode in batch.unsafety[:, 1:]], still)
     joints = batch.mean.shape[-1]
     after = GaussianPolicy(updated)
     mean = batch.mean.reshape(-1, joints)
     return Evidence(
-        unsafe=marked([~(episode <= task.unsafety_limit) for episode in batch.unsafety[:, 1:]], still),
+        unsafe=[flags[own] for flags, own in zip(unsafe, under, strict=True) if own.any()],
         mean=mean,
         stddev=batch.stddev.reshape(-1, joints),
         mean_after=after.mean(batch.observation[:, :-1]).reshape(-1, joints),

@@ -170,11 +170,9 @@ def test_what_would_be_no_budget_is_refused(changes, expected):
 
 
 def test_the_settings_make_it():
-    assert GovernorSettings().budget(10) is None
+    assert GovernorSettings(damage_budget=False).budget(10) is None
     made = GovernorSettings(damage_budget=True, d_safe=0.5, damage="quadratic").budget(10)
     assert made is not None and made.affords(0.7) and not made.affords(3.0)
     with pytest.raises(ValueError, match="periods > 0"):
         GovernorSettings(damage_budget=True).budget(0)
-    for other in ({"rule": "fixed"}, {"rate": "betting"}, {"kl": "per_state"}, {"benefit": True}):
-        with pytest.raises(ValueError, match="damage_budget is for rule adaptive"):
-            GovernorSettings(damage_budget=True, **other)
+    assert GovernorSettings(damage_budget=True, rule="fixed").budget(10) is None, "it has no bound to keep"
