@@ -376,6 +376,13 @@ def _check_inputs(parameters: Parameters) -> None:
             f"policy {name} is a '{policy.kind}' one, and learner {parameters['trainer']['learner']} takes Gaussian "
             "policies: learner:=none runs it as it is"
         )
+    monitor = build(MonitorParameters, parameters["unsafety_monitor"], where="unsafety_monitor")
+    monitor.check_actions(graph.torques)
+    if monitor.kl == "per_state" and policy.kind != "gaussian":
+        raise ConfigurationError(
+            f"unsafety_monitor.kl: 'per_state' compares Gaussian policies, and policy {name} is a '{policy.kind}' one: "
+            "choose bound or measured"
+        )
     perturbation(parameters["mujoco_sim"]["perturbation"])
     settings = build(FilterParameters, parameters["safety_filter"], where="safety_filter")
     gate = CriticGate(graph, settings, seed=0) if settings.critic == "required" else None

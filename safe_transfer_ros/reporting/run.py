@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -253,10 +254,10 @@ def _told_by_bags(run_dir: Path, notes: list[str]) -> Recomputed | None:
         notes += told.notes
     if told is None:
         return None
-    return Recomputed(
+    return dataclasses.replace(
+        told,
         records=tuple(records[number] for number in sorted(records)),
         details=tuple(details[number] for number in sorted(details)),
-        config=told.config,
         notes=(),
     )
 

@@ -12,7 +12,7 @@ import yaml
 
 from safe_transfer_ros import resources
 from safe_transfer_ros.configuration import ConfigurationError
-from safe_transfer_ros.launching import fine_tuning, pr2_cup_swirl
+from safe_transfer_ros.launching import fine_tuning, panda_push, pr2_cup_swirl
 from safe_transfer_ros.launching.graph import apply_arguments, complete, read_parameters, write_parameters
 from safe_transfer_ros.parameters.sections import SECTIONS, SHARED
 from safe_transfer_ros.policies.weights import Architecture
@@ -315,3 +315,16 @@ def test_what_is_no_namespace_is_refused(tmp_path: Path, wrong: str) -> None:
     with pytest.raises(ConfigurationError, match="namespace must be words of letters"):
         plan(tmp_path, namespace=wrong)
     assert not (tmp_path / "run").exists()
+
+
+def test_moved_is_refused_before_anything_starts_where_actions_are_not_torques(tmp_path: Path) -> None:
+    given = {"run_dir": str(tmp_path / "run"), "unsafety_monitor.joints": "moved"}
+    with pytest.raises(ConfigurationError, match="unsafety_monitor.joints: 'moved' follows from"):
+        panda_push.GRAPH.plan(given)
+    assert pr2_cup_swirl.GRAPH.plan(given).parameters["unsafety_monitor"]["joints"] == "moved"
+
+
+def test_a_limit_that_follows_from_the_bag_is_not_made_up_without_it(tmp_path: Path) -> None:
+    finished_run(tmp_path / "a", **{"unsafety_monitor.joints": "moved"})
+    with pytest.raises(ConfigurationError, match=r"limit of iteration 1 follows from the bag \(joints: moved\)"):
+        pr2_cup_swirl.GRAPH.plan({"resume": str(tmp_path / "a"), "iterations": "2"})

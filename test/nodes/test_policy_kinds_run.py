@@ -45,6 +45,10 @@ def test_a_pair_of_agents_acts_and_every_decision_says_who(tmp_path: Path) -> No
     write_atomically(file, pair())
     refused = graph_runs.up(tmp_path / "refused", f"policy:={file}", "iterations:=1")
     assert refused.returncode == 2 and "is a 'pair' one" in refused.stderr and "learner:=none" in refused.stderr
+    per_state = graph_runs.up(
+        tmp_path / "refused", f"policy:={file}", "learner:=none", "unsafety_monitor.kl:=per_state"
+    )
+    assert per_state.returncode == 2 and "unsafety_monitor.kl: 'per_state' compares Gaussian" in per_state.stderr
     words = ("learner:=none", "iterations:=1", "trainer.episodes_per_iteration:=1")
     finished = graph_runs.up(run, f"policy:={file}", *words)
     assert finished.returncode == 0, finished.stderr

@@ -16,7 +16,14 @@ import numpy.typing as npt
 
 from safe_transfer_ros.safety.limit.damage import DAMAGE_MODELS
 from safe_transfer_ros.safety.limit.limit_step import LimitStep
-from safe_transfer_ros.safety.limit.rules import RATES, Benefit, Evidence, limit_move_risk, policy_change_risk_per_state
+from safe_transfer_ros.safety.limit.rules import (
+    RATES,
+    Benefit,
+    Evidence,
+    PolicyShift,
+    limit_move_risk,
+    policy_change_risk_per_state,
+)
 from safe_transfer_ros.safety.limit.torque_limit import (
     limit_change_risk,
     next_torque_limit,
@@ -63,13 +70,13 @@ class GovernorSettings:
         these two, see `floor`.
       t_max: Highest limit, N·m.
       growth: Largest factor per iteration, in [1, 1.05].
-      joints: "mean" or "any", see `limit_change_risk`; or "moved", see `limit_move_risk`.
+      joints: "mean" or "any", see `limit_change_risk`; or "moved", see `limit_move_risk`, for actions that are torques.
       rule: "adaptive" (PSPT), or "fixed": t_max always, the paper's baseline without a bound.
       use_limit_change: Count dp_u1; False is ablation v2.
       use_policy_change: Count dp_u2; False is ablation v3, both False v4.
       kl: Divergence that dp_u2 is computed from: "bound", the update's own limit (or the measured one where
         that is larger), "measured", after the line search, or "per_state", see
-        `policy_change_risk_per_state`.
+        `policy_change_risk_per_state`, for Gaussian policies.
       rate: p_u to count with: "empirical" (PSPT), or an upper bound, "effective_sample" or "betting"; see
         `rules`.
       standstill: What an episode is worth in which a joint was asked for torque and stood still (`standstill`):
@@ -135,8 +142,13 @@ class GovernorSettings:
 
     @property
     def needs_evidence(self) -> bool:
-        """Whether the rule asks for more than the paper's three numbers."""
-        return self.rate != "empirical" or self.kl == "per_state" or self.benefit
+        """Whether the rule asks for the unsafety of each episode, or its return."""
+        return self.rate != "empirical" or self.benefit
+
+    @property
+    def needs_shift(self) -> bool:
+        """Whether the rule asks for the updated policy's distribution in every visited state."""
+        return self.kl == "per_state"
 
     @property
     def floor(self) -> float:
@@ -193,6 +205,7 @@ class TorqueLimitGovernor:
         kl: float,
         kl_bound: float,
         evidence: Evidence | None = None,
+        shift: PolicyShift | None = None,
         limit_change: float | None = None,
     ) -> LimitStep:
         """Call `update` with the ledger's totals of an iteration."""
@@ -205,6 +218,7 @@ class TorqueLimitGovernor:
             kl=kl,
             kl_bound=kl_bound,
             evidence=evidence,
+            shift=shift,
             limit_change=limit_change,
             standstill_rate=totals.standstill_rate,
         )
@@ -220,6 +234,7 @@ class TorqueLimitGovernor:
         kl: float,
         kl_bound: float,
         evidence: Evidence | None = None,
+        shift: PolicyShift | None = None,
         limit_change: float | None = None,
         standstill_rate: float | None = None,
     ) -> LimitStep:
@@ -234,6 +249,7 @@ class TorqueLimitGovernor:
           kl: Divergence of the policy update made from these rollouts, measured, summed over dimensions.
           kl_bound: The update's own limit on it.
           evidence: What else is known; needed where the settings' `needs_evidence`.
+          shift: The update in every visited state; needed where the settings' `needs_shift`.
           limit_change: dp_u1 where the policy's actions are not torques and the limit's effect was measured instead:
             the share of steps at which it was felt. `mean` and `stddev` are not used then.
           standstill_rate: p_u with all states of episodes in which an asked joint stood still counted as unsafe; needed
@@ -249,8 +265,9 @@ class TorqueLimitGovernor:
         s = self.settings
         require(iteration == self.iteration, f"expected evidence of iteration {self.iteration}, got {iteration}")
         require(evidence is not None or not s.needs_evidence, "this rule needs `evidence` of the iteration")
+        require(shift is not None or not s.needs_shift, 'kl "per_state" needs the `shift` of the policy')
         rate = self._rate.upper(self._counted(unsafety_rate, standstill_rate), evidence)
-        policy_change = self._policy_change(kl, kl_bound, evidence)
+        policy_change = self._policy_change(kl, kl_bound, shift)
         counted = policy_change if s.use_policy_change else 0.0
         if limit_change is not None:
             following = self._next(rate, limit_change if s.use_limit_change else 0.0, counted)
@@ -297,14 +314,12 @@ class TorqueLimitGovernor:
             raise ValueError(f"expected a standstill_rate in [unsafety_rate, 1], got {standstill_rate}")
         return standstill_rate
 
-    def _policy_change(self, kl: float, kl_bound: float, evidence: Evidence | None) -> float:
+    def _policy_change(self, kl: float, kl_bound: float, shift: PolicyShift | None) -> float:
         # Both are checked whichever is used. A measured divergence above its bound would make the bound a
         # lie.
         measured, bound = policy_change_risk(kl), policy_change_risk(kl_bound)
-        if self.settings.kl == "per_state" and evidence is not None:
-            return policy_change_risk_per_state(
-                evidence.mean, evidence.stddev, evidence.mean_after, evidence.stddev_after
-            )
+        if self.settings.needs_shift and shift is not None:
+            return policy_change_risk_per_state(shift)
         return max(measured, bound) if self.settings.kl == "bound" else measured
 
     def _next(self, rate: float, limit_change: float, policy_change: float) -> float:

@@ -26,6 +26,7 @@ from safe_transfer_ros.policies.weights import Parameters
 from safe_transfer_ros.randomness import Purpose, integer_seed
 from safe_transfer_ros.record.episode import Episode
 from safe_transfer_ros.record.iteration import IterationRecord, iteration_estimate, iteration_record
+from safe_transfer_ros.record.policy_shift import policy_shift
 from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor
 from safe_transfer_ros.safety.limit.rules import Evidence
 from safe_transfer_ros.safety.limit.standstill import marked
@@ -208,7 +209,7 @@ def fine_tune(
     started = time.monotonic()
     task = environment.task
     limits = limits or TorqueLimitGovernor(governor)
-    ledger = UnsafetyLedger(task.unsafety_limit)
+    ledger = UnsafetyLedger(task.unsafety_limit, observations=governor.needs_shift)
     period_ns = round(task.control_period_s * 1e9)
     iteration = 0
     while True:
@@ -234,7 +235,8 @@ def fine_tune(
             totals,
             kl=update.kl,
             kl_bound=update.kl_bound,
-            evidence=_evidence(batch, update.parameters, task, still) if governor.needs_evidence else None,
+            evidence=_evidence(batch, task, still) if governor.needs_evidence else None,
+            shift=policy_shift(totals, GaussianPolicy(update.parameters)) if governor.needs_shift else None,
         )
         estimate = iteration_estimate(step, totals, policy_version=iteration, steps=update.steps, kl=update.kl)
         record = iteration_record(
@@ -249,17 +251,10 @@ def fine_tune(
         iteration += 1
 
 
-def _evidence(batch: EpisodeBatch, updated: Parameters, task: TorqueTask, still: Sequence[bool]) -> Evidence:
+def _evidence(batch: EpisodeBatch, task: TorqueTask, still: Sequence[bool]) -> Evidence:
     """Evidence for the governor's rules beyond the paper's; `still`: which episodes are not evidence."""
-    joints = batch.mean.shape[-1]
-    after = GaussianPolicy(updated)
-    mean = batch.mean.reshape(-1, joints)
     return Evidence(
         unsafe=marked([~(episode <= task.unsafety_limit) for episode in batch.unsafety[:, 1:]], still),
-        mean=mean,
-        stddev=batch.stddev.reshape(-1, joints),
-        mean_after=after.mean(batch.observation[:, :-1]).reshape(-1, joints),
-        stddev_after=np.broadcast_to(after.stddev, mean.shape),
         returns=batch.reward.sum(axis=1),
     )
 
@@ -280,4 +275,5 @@ def _account(ledger: UnsafetyLedger, episode: Episode, unsafety: Array) -> None:
             episode.mean[row],
             episode.stddev[row],
             float(episode.torque_limit[row]),
+            observation=episode.observation[row],
         )
