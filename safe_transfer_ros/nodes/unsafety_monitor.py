@@ -134,7 +134,7 @@ class UnsafetyMonitor(Node):
                 totals,
                 kl=float(update.kl),
                 kl_bound=float(update.kl_bound),
-                shift=self._updated and policy_shift(totals, self._updated),
+                shift=None if self._updated is None else policy_shift(totals, self._updated),
                 limit_change=self._graph.limit_change(totals.limited),
             )
         except ValueError as error:

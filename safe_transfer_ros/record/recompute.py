@@ -337,7 +337,7 @@ class _Replay:
                 totals,
                 kl=float(update.kl),
                 kl_bound=float(update.kl_bound),
-                shift=updated and policy_shift(totals, updated),
+                shift=None if updated is None else policy_shift(totals, updated),
                 limit_change=self._graph.limit_change(totals.limited),
             )
             estimate = iteration_estimate(
