@@ -16,13 +16,18 @@ from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 
 _SAME = ("iteration", "episode", "step", "last", "terminated", "verdict", "reasons", "torque_limit", "risk")
 _STATE = ("position", "velocity")
+_GAUSSIAN, _TANH_GAUSSIAN, _DETERMINISTIC = (
+    LAWS.index(law) for law in (Distribution.GAUSSIAN, Distribution.TANH_GAUSSIAN, Distribution.DETERMINISTIC)
+)
 _ACTIONS = {"proposed_mean": "mean", "proposed_stddev": "stddev", "proposed_effort": "proposed", "chosen": "chosen"}
 
 
 def row_dtype(n_joints: int, n_actions: int, n_observations: int) -> np.dtype[Any]:
     """Row of one decision: its identity and time, the state, and the action proposed, chosen and applied (NaN: none).
 
-    What is applied are always torques; what is proposed and chosen are actions, torques or motions of the tool.
+    What is applied are always torques; what is proposed and chosen are actions, torques or motions of the tool. The law
+    of the proposal: distribution, index into `proposal.LAWS`, mean, stddev (0 where it is deterministic) and bound (NaN
+    but for a tanh Gaussian).
     """
     joints, actions = (n_joints,), (n_actions,)
     return np.dtype(
@@ -44,6 +49,8 @@ def row_dtype(n_joints: int, n_actions: int, n_observations: int) -> np.dtype[An
             ("observation", "<f8", (n_observations,)),
             ("mean", "<f8", actions),
             ("stddev", "<f8", actions),
+            ("distribution", "u1"),
+            ("bound", "<f8", actions),
             ("proposed", "<f8", actions),
             ("chosen", "<f8", actions),
             ("applied", "<f8", joints),
@@ -146,7 +153,7 @@ class DecisionReader:
         rows["applied"] = _ordered(layout, block, "applied_effort", joint_order)
         for name, short in _ACTIONS.items():
             rows[short] = _ordered(layout, block, name, action_order)
-        self._apply_law(layout, block, rows)
+        self._apply_law(layout, block, rows, action_order)
         observation = layout.column(block, "observation")
         if observation.shape[1] != self._k:
             raise BagError(
@@ -156,14 +163,20 @@ class DecisionReader:
         rows["observation"] = observation
         return rows
 
-    def _apply_law(self, layout: Layout, block: Bytes, rows: NDArray[Any]) -> None:
-        """Hold to what mean and stddev mean in a row: a Gaussian's, of spread 0 where the action was deterministic."""
+    def _apply_law(self, layout: Layout, block: Bytes, rows: NDArray[Any], action_order: NDArray[np.intp]) -> None:
+        """Tell the law of each proposal; see `row_dtype`."""
+        rows["distribution"], rows["bound"] = _GAUSSIAN, np.nan
         if "distribution" not in layout.columns:
             return  # before actions told their law all were Gaussian
-        law = layout.column(block, "distribution")
-        if (law == LAWS.index(Distribution.TANH_GAUSSIAN)).any():
-            raise BagError("the recording holds actions of a tanh Gaussian, and transitions have Gaussian ones only")
-        deterministic = (law == LAWS.index(Distribution.DETERMINISTIC)) & ~np.isnan(rows["mean"]).any(axis=1)
+        law = rows["distribution"] = layout.column(block, "distribution")
+        if (law >= len(LAWS)).any():
+            raise BagError(
+                f"a recorded decision has the unknown distribution {int(law.max())}: made by a newer version?"
+            )
+        squashed = law == _TANH_GAUSSIAN
+        if squashed.any():
+            rows["bound"][squashed] = _ordered(layout, block, "proposed_bound", action_order)[squashed]
+        deterministic = (law == _DETERMINISTIC) & ~np.isnan(rows["mean"]).any(axis=1)
         rows["stddev"][deterministic] = 0.0
 
     def _critic(self, version: str) -> int:

@@ -61,6 +61,7 @@ def columns_of(batch: EpisodeBatch, task: TorqueTask, iteration: int = 0) -> Col
         after[:, :-1] = values[:, 1:]
         return flat(after)
 
+    gaussian = flat(np.full_like(batch.mean, np.nan))  # it has no bound
     return {
         "iteration": np.full(count * steps, iteration, dtype=np.uint32),
         "episode": episode.astype(np.uint32),
@@ -69,12 +70,14 @@ def columns_of(batch: EpisodeBatch, task: TorqueTask, iteration: int = 0) -> Col
         "applied": flat(batch.applied),
         "mean": flat(batch.mean),
         "stddev": flat(batch.stddev),
+        "bound": gaussian,
         "torque_limit": flat(batch.torque_limit),
         "cost": flat(~(batch.unsafety[:, 1:] <= task.unsafety_limit)),
         "terminated": np.zeros(count * steps, dtype=np.bool_),
         "next_observation": flat(batch.observation[:, 1:]),
         "next_mean": following(batch.mean),
         "next_stddev": following(batch.stddev),
+        "next_bound": gaussian,
         "next_torque_limit": flat(batch.torque_limit),
     }
 

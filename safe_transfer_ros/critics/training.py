@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from safe_transfer_ros.algorithms.safety_critic import CriticBatch, CriticLearner, CriticSettings, initial_critic
+from safe_transfer_ros.bags.laws import acted
 from safe_transfer_ros.critics.calibration import Calibration, calibration
 from safe_transfer_ros.critics.data import DataSet, action_bound, blocks, bounded, data_set
 from safe_transfer_ros.critics.safety_critic import CriticParameters, SafetyCritic, Support, save_critic
@@ -195,8 +196,9 @@ class CriticTraining:
 
         0 where nobody knows the policy; never used then.
         """
-        mean, stddev, limit = (self.data.columns[when + name][rows] for name in ("mean", "stddev", "torque_limit"))
-        drawn = np.nan_to_num(mean + stddev * rng.standard_normal(mean.shape))
+        names = ("mean", "stddev", "bound", "torque_limit")
+        mean, stddev, bound, limit = (self.data.columns[when + name][rows] for name in names)
+        drawn = np.nan_to_num(acted(mean + stddev * rng.standard_normal(mean.shape), bound))
         return bounded(drawn, limit, self.data.action_bound)
 
     def _normalised(self, observation: NDArray[Any], torque: NDArray[Any]) -> NDArray[np.float32]:
