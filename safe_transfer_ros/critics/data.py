@@ -31,7 +31,7 @@ _HASHED += ("next_observation", "next_mean", "next_stddev", "next_bound", "next_
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HeldOut:
-    """Transitions never learned from.
+    """Row numbers of transitions never learned from, and what followed these.
 
     Attributes:
       rows: Those with what followed them known, shape (k,).

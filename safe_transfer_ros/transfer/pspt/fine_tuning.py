@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from safe_transfer_ros.algorithms.gaussian_network import kl_divergence
-from safe_transfer_ros.algorithms.trpo import TrpoBatch, trpo_update
+from safe_transfer_ros.algorithms.trpo import trpo_update
 from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
-from safe_transfer_ros.learning.advantages import AdvantageSettings, estimate, standardised
+from safe_transfer_ros.learning.advantages import AdvantageSettings, estimate, standardised, step_batch
 from safe_transfer_ros.learning.policy_file import with_stddev_scaled
-from safe_transfer_ros.learning.rollouts import Rollouts, from_episodes, to_episodes
+from safe_transfer_ros.learning.rollouts import from_episodes, to_episodes
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.weights import Parameters
 from safe_transfer_ros.randomness import Purpose, integer_seed
@@ -32,8 +32,9 @@ from safe_transfer_ros.safety.limit.rules import Evidence
 from safe_transfer_ros.safety.limit.standstill import marked
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
 from safe_transfer_ros.tasks.robot_task import RobotTask
+from safe_transfer_ros.tasks.rollouts import Rollouts, SimulatedRollouts
 from safe_transfer_ros.tasks.torque_task import TorqueTask
-from safe_transfer_ros.tasks.vector import EpisodeBatch, Policy
+from safe_transfer_ros.tasks.vector import Policy
 
 Array = NDArray[np.float64]
 
@@ -113,19 +114,14 @@ def improve_from_rollouts(
     parameters: Parameters, rollouts: Rollouts, settings: PsptSettings, seed: int
 ) -> PolicyUpdate:
     """One policy update from padded rollouts; see `improve`."""
-    valid = rollouts.valid
     advantages = estimate(
         rollouts,
-        rollouts.rewards,
+        rollouts.reward,
         AdvantageSettings(
             gamma=settings.gamma, lam=settings.lam, ridge=settings.ridge, leave_one_out=settings.leave_one_out
         ),
     )
-    batch = TrpoBatch(
-        observations=rollouts.observations[:, :-1][valid].astype(np.float32),
-        actions=rollouts.actions[valid].astype(np.float32),
-        advantages=standardised(advantages.values).astype(np.float32),
-    )
+    batch = step_batch(rollouts, standardised(advantages.values))
     update = trpo_update(
         parameters,
         batch,
@@ -164,7 +160,7 @@ class FineTuneStep:
 
     record: IterationRecord
     update: PolicyUpdate
-    batch: EpisodeBatch
+    batch: SimulatedRollouts
 
 
 class Environment(Protocol):
@@ -175,7 +171,9 @@ class Environment(Protocol):
         """The task."""
         ...
 
-    def rollout(self, policy: Policy, *, torque_limits: ArrayLike, seed: int, first_episode: int = 0) -> EpisodeBatch:
+    def rollout(
+        self, policy: Policy, *, torque_limits: ArrayLike, seed: int, first_episode: int = 0
+    ) -> SimulatedRollouts:
         """See `VectorTorqueEnv.rollout`."""
         ...
 
@@ -251,7 +249,7 @@ def fine_tune(
         iteration += 1
 
 
-def _evidence(batch: EpisodeBatch, task: TorqueTask, still: Sequence[bool]) -> Evidence:
+def _evidence(batch: SimulatedRollouts, task: TorqueTask, still: Sequence[bool]) -> Evidence:
     """Evidence for the governor's rules beyond the paper's; `still`: which episodes are not evidence."""
     return Evidence(
         unsafe=marked([~(episode <= task.unsafety_limit) for episode in batch.unsafety[:, 1:]], still),
