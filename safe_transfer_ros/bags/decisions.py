@@ -22,12 +22,13 @@ _GAUSSIAN, _TANH_GAUSSIAN, _DETERMINISTIC = (
 _ACTIONS = {"proposed_mean": "mean", "proposed_stddev": "stddev", "proposed_effort": "proposed", "chosen": "chosen"}
 
 
-def row_dtype(n_joints: int, n_actions: int, n_observations: int) -> np.dtype[Any]:
+def row_dtype(n_joints: int, n_actions: int, n_observations: int, *, tracks_object: bool = False) -> np.dtype[Any]:
     """Row of one decision: its identity and time, the state, and the action proposed, chosen and applied (NaN: none).
 
-    What is applied are always torques; what is proposed and chosen are actions, torques or motions of the tool. The law
-    of the proposal: distribution, index into `proposal.LAWS`, mean, stddev (0 where it is deterministic) and bound (NaN
-    but for a tanh Gaussian).
+    The state has the pose of the task's object where the task has one; NaN where it was not recorded. What is applied
+    are always torques; what is proposed and chosen are actions, torques or motions of the tool. The law of the proposal:
+    distribution, index into `proposal.LAWS`, mean, stddev (0 where it is deterministic) and bound (NaN but for a tanh
+    Gaussian).
     """
     joints, actions = (n_joints,), (n_actions,)
     return np.dtype(
@@ -46,6 +47,7 @@ def row_dtype(n_joints: int, n_actions: int, n_observations: int) -> np.dtype[An
             ("risk", "<f8"),
             ("position", "<f8", joints),
             ("velocity", "<f8", joints),
+            ("object_pose", "<f8", (7 if tracks_object else 0,)),
             ("observation", "<f8", (n_observations,)),
             ("mean", "<f8", actions),
             ("stddev", "<f8", actions),
@@ -82,6 +84,7 @@ class DecisionReader:
       joint_names: Joint order of the rows.
       action_names: Order of the rows' actions.
       n_observations: Length of an observation.
+      tracks_object: Whether the task has an object, whose pose is part of a row.
 
     Attributes:
       critics: Versions of the critics met; a row's `critic` is an index into it.
@@ -95,13 +98,14 @@ class DecisionReader:
         joint_names: Sequence[str],
         action_names: Sequence[str],
         n_observations: int,
+        tracks_object: bool = False,
     ) -> None:
         self._reader = LayoutReader(definitions, type_name)
         self._joint_order, self._action_order = (
             JointOrder(names, extra_allowed=False) for names in (joint_names, action_names)
         )
         self._k = n_observations
-        self._dtype = row_dtype(len(joint_names), len(action_names), n_observations)
+        self._dtype = row_dtype(len(joint_names), len(action_names), n_observations, tracks_object=tracks_object)
         self.critics: list[str] = []
 
     def rows(self, messages: Sequence[bytes]) -> Iterator[NDArray[Any]]:
@@ -151,6 +155,9 @@ class DecisionReader:
         for name in _STATE:
             rows[name] = _ordered(layout, block, name, joint_order)
         rows["applied"] = _ordered(layout, block, "applied_effort", joint_order)
+        if rows["object_pose"].shape[1]:
+            pose = layout.column(block, "object_pose") if "object_pose" in layout.columns else np.empty((len(block), 0))
+            rows["object_pose"] = pose if pose.shape[1] == 7 else np.nan
         for name, short in _ACTIONS.items():
             rows[short] = _ordered(layout, block, name, action_order)
         self._apply_law(layout, block, rows, action_order)

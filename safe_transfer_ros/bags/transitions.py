@@ -247,7 +247,13 @@ class TransitionBuilder:
 
 
 def _seen(rows: NDArray[Any]) -> Seen:
-    return Seen(position=rows["position"], velocity=rows["velocity"], observation=rows["observation"])
+    pose = rows["object_pose"]
+    return Seen(
+        position=rows["position"],
+        velocity=rows["velocity"],
+        observation=rows["observation"],
+        object_pose=pose if pose.shape[1] else None,
+    )
 
 
 def _borders(steps: NDArray[Any]) -> NDArray[np.bool_]:
@@ -282,6 +288,7 @@ def decision_reader(definitions: FieldDefinitions, type_name: str, graph: TaskIn
         joint_names=task.robot.joint_names,
         action_names=graph.action_names,
         n_observations=task.observation_size,
+        tracks_object=graph.tracks_object,
     )
 
 
