@@ -5,8 +5,8 @@ The filter does not care who proposes, as long as it is one node. Without unsafe
 limit: it stays T_min. On an arm `controller_supervisor` and an operator's activation come before the filter can be
 armed (docs/hardware.md), and `reset_episode` is episode_reset's. In three terminals of one ROS_DOMAIN_ID:
 
-  ros2 run safe_transfer_ros mujoco_sim --ros-args -p mode:=realtime
-  ros2 run safe_transfer_ros safety_filter --ros-args -p mode:=realtime
+  ros2 run safe_transfer_ros mujoco_sim --ros-args -p timing:=realtime
+  ros2 run safe_transfer_ros safety_filter --ros-args -p timing:=realtime
   python examples/own_controller.py
 """
 

@@ -25,8 +25,8 @@ _ACTIONS = {"proposed_mean": "mean", "proposed_stddev": "stddev", "proposed_effo
 def row_dtype(n_joints: int, n_actions: int, n_observations: int, *, tracks_object: bool = False) -> np.dtype[Any]:
     """Row of one decision: its identity and time, the state, and the action proposed, chosen and applied (NaN: none).
 
-    The state has the pose of the task's object where the task has one; NaN where it was not recorded. What is applied
-    are always torques; what is proposed and chosen are actions, torques or motions of the tool. The law of the proposal:
+    The state has the pose of the task's object where there is one; NaN where it was not recorded. What is applied are
+    always torques; what is proposed and chosen are actions, torques or motions of the tool. The law of the proposal:
     distribution, index into `proposal.LAWS`, mean, stddev (0 where it is deterministic) and bound (NaN but for a tanh
     Gaussian).
     """

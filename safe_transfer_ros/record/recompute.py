@@ -41,7 +41,12 @@ _BLOCK = 2048
 
 # Bags are read for longer than configurations are run. The old minimum was start and floor in one; where it was above
 # D_safe the limit may differ from the recorded one, and a note says so.
-_RENAMED = {"torque_limit_min": "initial_torque_limit", "allow_unsafe_minimum": "allow_unsafe_start"}
+_RENAMED = {
+    "torque_limit_min": "initial_torque_limit",
+    "allow_unsafe_minimum": "allow_unsafe_start",
+    "limit": "limit_rule",
+    "mode": "timing",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,7 +69,7 @@ class Run:
     @property
     def rule(self) -> str:
         """The rule for the limit, "adaptive" or "fixed"; "" if unknown."""
-        return str(self.parameter("unsafety_monitor", "limit", ""))
+        return str(self.parameter("unsafety_monitor", "limit_rule", ""))
 
     @property
     def planned(self) -> int | None:

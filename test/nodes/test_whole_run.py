@@ -191,7 +191,7 @@ def test_same_seed_same_numbers(run: Path, tmp_path: Path) -> None:
 
 def test_real_time_runs_the_same_nodes(tmp_path: Path) -> None:
     finished = graph_runs.up(
-        tmp_path / "run", "mode:=realtime", "iterations:=1", "trainer.episodes_per_iteration:=1", *PATIENT
+        tmp_path / "run", "timing:=realtime", "iterations:=1", "trainer.episodes_per_iteration:=1", *PATIENT
     )
     assert finished.returncode == 0, finished.stderr
     (record,) = read(tmp_path / "run" / "iterations.csv")

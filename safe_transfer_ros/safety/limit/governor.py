@@ -137,7 +137,7 @@ class GovernorSettings:
     def of(cls, parameters: Mapping[str, Any]) -> GovernorSettings:
         """The settings among a run's parameters, by the names they have there; other parameters are passed over."""
         names = {field.name: field.name for field in fields(cls)}
-        names |= {"torque_limit_max": "t_max", "limit": "rule"}
+        names |= {"torque_limit_max": "t_max", "limit_rule": "rule"}
         return cls(**{names[key]: value for key, value in parameters.items() if key in names})
 
     @property

@@ -116,7 +116,12 @@ def test_the_danger_of_breaking_loose_begins_above_d_safe():
 
 
 def test_settings_are_taken_from_a_runs_parameters_by_their_names_there():
-    parameters = {"initial_torque_limit": 0.2, "torque_limit_floor": 0.15, "torque_limit_max": 2.0, "limit": "fixed"}
+    parameters = {
+        "initial_torque_limit": 0.2,
+        "torque_limit_floor": 0.15,
+        "torque_limit_max": 2.0,
+        "limit_rule": "fixed",
+    }
     settings = GovernorSettings.of(parameters | {"d_safe": 0.4, "seed": 3})
     assert settings == GovernorSettings(
         initial_torque_limit=0.2, torque_limit_floor=0.15, t_max=2.0, rule="fixed", d_safe=0.4
