@@ -61,6 +61,12 @@ ARGUMENTS = (
     ),
     Argument(name="d_safe", description="D_safe, N·m", parameter=f"{SHARED}.d_safe"),
     Argument(
+        name="damage_budget",
+        description="give the limit up within an iteration when its damage comes to D_safe",
+        parameter=f"{SHARED}.damage_budget",
+        choices=("true", "false"),
+    ),
+    Argument(
         name="initial_torque_limit",
         description="limit of the first iteration, N·m",
         parameter=f"{SHARED}.initial_torque_limit",
@@ -113,7 +119,7 @@ ARGUMENTS = (
     Argument(name="run_dir", description="directory of this run; default: runs/<name>-<date>-<time>"),
     Argument(
         name="resume",
-        description="directory of a run to continue; beside it only iterations:=, namespace:= and what concerns robot:=",
+        description="directory of a run to continue; with it only iterations:=, namespace:= and those of robot:=",
     ),
     Argument(name="record", description="record a rosbag2", default="true", choices=("true", "false")),
     Argument(name="config", description="configuration file", default=""),
@@ -244,8 +250,8 @@ class FineTuningGraph:
         if simulated != ("controller_supervisor" not in experiment.nodes):
             there, here = ("hardware", "sim") if simulated else ("sim", "hardware")
             raise ConfigurationError(
-                f"{run_dir} is a run of robot:={there}, got robot:={here}: what one arm has earned, its torque limit too, is "
-                f"not for the other. Give robot:={there}"
+                f"{run_dir} is a run of robot:={there}, got robot:={here}: what one arm has earned, its torque limit "
+                f"too, is not for the other. Give robot:={there}"
             )
         start = left_off(run_dir, experiment.governor(monitor))
         trainer = parameters["trainer"]
@@ -303,6 +309,8 @@ def _session(
 ) -> Plan:
     parameters_file = session_path(run_dir, CONFIG, session)
     parameters["trainer"]["config_file"] = str(parameters_file)
+    horizon = in_graph(parameters[SHARED]["task"]).task.horizon
+    parameters["safety_filter"]["budget_periods"] = parameters["trainer"]["episodes_per_iteration"] * horizon
     parameters[SHARED]["graph"] = ",".join(process.node for process in processes)
     write_parameters(parameters, parameters_file)
     if evidence:

@@ -21,7 +21,7 @@ Columns: TypeAlias = Mapping[str, NDArray[Any]]
 
 
 class TransitionColumns(Protocol):
-    """Transitions by column, wherever they lie: `bags.Transitions`, a `ReplayBuffer`, or a mapping of arrays."""
+    """Transitions by column: `bags.transition_store.Transitions`, a `ReplayBuffer`, or a mapping of arrays."""
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """A column; see `bags.transition_store.transition_dtype`."""
@@ -102,7 +102,7 @@ def _of_simulated(rollouts: SimulatedRollouts, valid: Flags, last: Flags) -> dic
         after[last] = np.nan  # the episode ended there
         return after[valid]
 
-    unbounded = np.full_like(rollouts.mean[valid], np.nan)
+    unbounded, limit = np.full_like(rollouts.mean[valid], np.nan), rollouts.torque_limit
     return {
         "proposed": rollouts.proposed[valid],
         "mean": rollouts.mean[valid],
@@ -115,5 +115,5 @@ def _of_simulated(rollouts: SimulatedRollouts, valid: Flags, last: Flags) -> dic
         "next_stddev": following(rollouts.stddev),
         "next_distribution": np.zeros(len(unbounded)),
         "next_bound": unbounded,
-        "next_torque_limit": rollouts.torque_limit[valid],  # in force for whole episodes
+        "next_torque_limit": np.concatenate([limit[:, 1:], limit[:, -1:]], axis=1)[valid],
     }

@@ -366,7 +366,8 @@ class SafetyFilterNode(ManagedNode):
         """Publish the status if the mode, its cause or the limit has changed since it was last published."""
         guard = self._filter.guard
         if self._told != (self._filter.mode, self._filter.cause, guard.iteration, guard.in_force):
-            self._tell(accepted=True, message=describe(self._filter.cause))
+            spent = Reason.DAMAGE_BUDGET_SPENT if guard.exhausted else Reason.NONE
+            self._tell(accepted=True, message=describe(self._filter.cause | spent))
 
     def _tell(self, *, accepted: bool, message: str = "") -> None:
         guard, mode = self._filter.guard, self._filter.mode

@@ -337,7 +337,7 @@ class _Replay:
         episodes = self._episodes.pop(iteration, [])
         try:
             updated = updated_policy(update) if self.governor.settings.needs_shift else None
-            totals = self._ledger.close(iteration)
+            totals = self._ledger.close(iteration, self.governor.torque_limit)
             step = self.governor.take(
                 totals,
                 kl=float(update.kl),
@@ -364,6 +364,11 @@ class _Replay:
             return
         if totals.missing:
             self.notes.append(f"iteration {iteration}: {totals.missing} joint states missing, counted as unsafe")
+        if totals.lowered:
+            self.notes.append(
+                f"iteration {iteration}: {totals.lowered} steps were under a lower limit, the lease lost or the damage "
+                "budget spent"
+            )
         in_force = float(np.median(totals.torque_limit))
         if abs(in_force - step.torque_limit) > 1e-9:
             self.notes.append(

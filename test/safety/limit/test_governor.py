@@ -173,6 +173,7 @@ def test_the_ledgers_totals_are_the_evidence():
         iteration=0,
         unsafety_rate=0.2,
         standstill_rate=0.7,
+        unsafe_periods={0.5: 1, 0.6: 2},
         stood_still=(True,),
         periods=10,
         states=10,
@@ -183,6 +184,7 @@ def test_the_ledgers_totals_are_the_evidence():
         mean=MEAN,
         stddev=STDDEV,
         torque_limit=np.array([0.5, 0.6]),
+        lowered=0,
         limited=np.array([False, True]),
         observation=np.zeros((2, 0)),
     )
@@ -198,9 +200,11 @@ def test_the_ledgers_totals_are_the_evidence():
                 standstill_rate=0.7,
                 evidence=evidence,
                 shift=shift,
+                damage=(1 * 0.5 + 2 * 0.6) / 10,
             )
             step = taken.take(totals, kl=0.03, kl_bound=0.05, limit_change=limit_change, evidence=evidence, shift=shift)
             assert step == expected
+            assert step.expected_damage == pytest.approx(0.17)
 
 
 def test_visited_limits_need_not_be_the_one_in_force():
