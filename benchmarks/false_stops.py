@@ -40,7 +40,7 @@ def run(out: Path, until: float, arguments: list[str]) -> list[float]:
     while time.monotonic() < until:
         given = [f"resume:={run_dir}"] if (run_dir / "config.yaml").exists() else [f"run_dir:={run_dir}", *arguments]
         if not given[0].startswith("resume"):
-            given += ["mode:=realtime", "iterations:=100000"]
+            given += ["timing:=realtime", "iterations:=100000"]
         process = subprocess.Popen([*command, *given], stdout=subprocess.DEVNULL)
         while process.poll() is None and time.monotonic() < until:
             time.sleep(10.0)

@@ -97,7 +97,7 @@ def main() -> None:
     for seed in range(options.seeds):
         for name in ("adaptive", "fixed"):
             if options.only in (None, name):
-                arguments = [f"seed:={seed}", f"limit:={name}", f"d_safe:={options.d_safe}", *options.set]
+                arguments = [f"seed:={seed}", f"limit_rule:={name}", f"d_safe:={options.d_safe}", *options.set]
                 records = run(options.out / f"{name}-{seed}", options.iterations, arguments)
                 runs.setdefault(name, []).append(records)
                 rows.append(summary(name, seed, records, options.d_safe))

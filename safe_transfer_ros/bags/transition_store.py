@@ -22,10 +22,13 @@ from numpy.typing import NDArray
 
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.files import write_atomically
+from safe_transfer_ros.safety.filter.proposal import LAWS, Distribution
 from safe_transfer_ros.untrusted import read_text
 
 ABOUT = "about.json"
-_FORMAT = 1
+_FORMAT = 2
+# Columns that format 1 did not have. It held Gaussian and deterministic actions only, told apart by their spread.
+_SINCE_2 = ("distribution", "bound", "log_density", "next_distribution", "next_bound")
 
 
 def transition_dtype(n_actions: int, n_observations: int) -> np.dtype[Any]:
@@ -35,10 +38,12 @@ def transition_dtype(n_actions: int, n_observations: int) -> np.dtype[Any]:
     belongs to (transition i + 1 follows i wherever both have the same chain); observation and next_observation
     (n_observations,); proposed action, chosen (the one proposed, or what a critic let pass instead; before any bound)
     and applied, as a critic judges it: the torque sent to the arm, N·m, or the motion chosen, cut to its bound, each
-    (n_actions,); mean and stddev of the distribution proposed in s, next_mean and next_stddev of that in s' (NaN where
-    the episode ended there); torque_limit in s and in s', N·m; reward, of the action chosen; unsafety of s'; cost, 1
-    where s' is unsafe; terminated; truncated; risk; policy_version; critic, index into the store's list of critic
-    versions.
+    (n_actions,); the law proposed in s: distribution, index into `safety.filter.proposal.LAWS`, mean, stddev (0 where
+    it is deterministic) and bound (NaN but for a tanh Gaussian), and log_density, the logarithm of the density that the
+    action chosen had under it (NaN where it has none); next_distribution, next_mean, next_stddev and next_bound of the
+    law in s' (the arrays NaN where the episode ended there); torque_limit in s and in s', N·m; reward, of the action
+    chosen; unsafety of s'; cost, 1 where s' is unsafe; terminated; truncated; risk; policy_version; critic, index into
+    the store's list of critic versions.
     """
     actions, seen = (n_actions,), (n_observations,)
     return np.dtype(
@@ -54,6 +59,9 @@ def transition_dtype(n_actions: int, n_observations: int) -> np.dtype[Any]:
             ("applied", "<f4", actions),
             ("mean", "<f4", actions),
             ("stddev", "<f4", actions),
+            ("distribution", "u1"),
+            ("bound", "<f4", actions),
+            ("log_density", "<f4"),
             ("torque_limit", "<f4"),
             ("reward", "<f4"),
             ("cost", "<f4"),
@@ -61,6 +69,8 @@ def transition_dtype(n_actions: int, n_observations: int) -> np.dtype[Any]:
             ("next_observation", "<f4", seen),
             ("next_mean", "<f4", actions),
             ("next_stddev", "<f4", actions),
+            ("next_distribution", "u1"),
+            ("next_bound", "<f4", actions),
             ("next_torque_limit", "<f4"),
             ("terminated", "?"),
             ("truncated", "?"),
@@ -189,6 +199,8 @@ class Transitions:
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """A column, shape (count, ...), read-only; see `transition_dtype`."""
+        if name in _SINCE_2 and self.about.get("format") == 1:
+            return self._of_format_1(name)
         if name not in self._columns:
             path = self.folder / f"{name}.npy"
             try:
@@ -199,3 +211,11 @@ class Transitions:
             if len(self._columns[name]) != len(self):
                 raise BagError(f"the column {path} has {len(self._columns[name])} rows, not {len(self)}")
         return self._columns[name]
+
+    def _of_format_1(self, name: str) -> NDArray[Any]:
+        if name in ("bound", "next_bound"):
+            return np.broadcast_to(np.float32(np.nan), self["mean"].shape)
+        if name == "log_density":
+            return np.broadcast_to(np.float32(np.nan), (len(self),))
+        deterministic = (self[name.replace("distribution", "stddev")] == 0.0).all(axis=1)
+        return np.where(deterministic, LAWS.index(Distribution.DETERMINISTIC), 0).astype(np.uint8)

@@ -12,7 +12,7 @@ from safe_transfer_ros.cli.interrupts import Interrupts
 from safe_transfer_ros.cli.run import GRAPHS, arguments_text, parse_arguments, pick_graph
 from safe_transfer_ros.commissioning import report
 from safe_transfer_ros.commissioning.procedure import STEPS, commission
-from safe_transfer_ros.commissioning.step import Bench, Outcome, Timeouts
+from safe_transfer_ros.commissioning.step import Bench, StepResult, Timeouts
 from safe_transfer_ros.configuration import build, seconds
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
     print(
         f"commissioning {about['robot']} (ROS_DOMAIN_ID={claimed.number}); Ctrl-C stops the arm at any time", flush=True
     )
-    outcomes: list[Outcome] = []
+    outcomes: list[StepResult] = []
     ended = ""
     try:
         with (
@@ -127,7 +127,7 @@ def _walk(
     experiment: ExperimentParameters,
     where: tuple[int, str],
     steps: Sequence[str],
-    outcomes: list[Outcome],
+    outcomes: list[StepResult],
 ) -> None:
     # Brings rclpy: not before the arguments are known to be right.
     link_of = importlib.import_module("safe_transfer_ros.commissioning.link").CommissioningLink

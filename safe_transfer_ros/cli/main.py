@@ -37,7 +37,7 @@ _MODULES = {
 _EPILOG = """\
 A first run:
   safe_transfer run pr2_cup_swirl            fine-tune on the perturbed arm, compare with a fixed limit, write a report
-  safe_transfer up pr2_cup_swirl mode:=realtime iterations:=3
+  safe_transfer up pr2_cup_swirl timing:=realtime iterations:=3
   safe_transfer watch                        in another terminal: what the safety filter does, live; t trips it
   safe_transfer report runs/<name>           write the report of a run again
   safe_transfer report runs/<name>/bag       recompute every number from the recording alone

@@ -77,10 +77,10 @@ def run_and_compare(options: argparse.Namespace) -> int:
     graph, given = pick_graph(options.graph), parse_arguments(options.arguments)
     exit_code, run_dir = _one_run(graph, given)
     compared: Path | None = None
-    adaptive = given.get("limit", "adaptive") == "adaptive"
+    adaptive = given.get("limit_rule", "adaptive") == "adaptive"
     if exit_code == 0 and not options.no_compare and adaptive and not given.get("resume"):
         # Beside the first, with the same seed: the one difference is the rule for the limit.
-        fixed = given | {"limit": "fixed", "run_dir": f"{run_dir}-fixed"}
+        fixed = given | {"limit_rule": "fixed", "run_dir": f"{run_dir}-fixed"}
         print("\nThe same again with the limit fixed at T_max, the unprotected baseline:")
         exit_code, compared = _one_run(graph, fixed)
         _finish(compared, None, quiet=True)

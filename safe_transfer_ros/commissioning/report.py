@@ -14,7 +14,7 @@ import yaml
 
 from safe_transfer_ros import __version__
 from safe_transfer_ros.commissioning.procedure import STEPS
-from safe_transfer_ros.commissioning.step import Outcome
+from safe_transfer_ros.commissioning.step import StepResult
 from safe_transfer_ros.files import write_atomically
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.robots.description import RobotDescription
@@ -46,7 +46,7 @@ def identity(robot: RobotDescription, experiment: ExperimentParameters) -> dict[
     }
 
 
-def write(path: Path, about: dict[str, Any], outcomes: Sequence[Outcome], ended: str = "") -> bool:
+def write(path: Path, about: dict[str, Any], outcomes: Sequence[StepResult], ended: str = "") -> bool:
     """Write a report.
 
     Args:

@@ -25,13 +25,13 @@ _JUDGING, _STOPPING = (0, 5), (1,)
 _HELD_OUT_MOST = 250_000  # transitions that the calibration looks at: more would not change it, and take memory
 _BLOCK = 8192
 _COUNTED = 1000
-_HASHED = ("observation", "applied", "mean", "stddev", "torque_limit", "cost", "terminated")
-_HASHED += ("next_observation", "next_mean", "next_stddev", "next_torque_limit")  # type: ignore[assignment]
+_HASHED = ("observation", "applied", "mean", "stddev", "bound", "torque_limit", "cost", "terminated")
+_HASHED += ("next_observation", "next_mean", "next_stddev", "next_bound", "next_torque_limit")  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HeldOut:
-    """Transitions never learned from.
+    """Row numbers of transitions never learned from, and what followed these.
 
     Attributes:
       rows: Those with what followed them known, shape (k,).

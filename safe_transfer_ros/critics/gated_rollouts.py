@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, RiskModel
 from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor
+from safe_transfer_ros.tasks.rollouts import SimulatedRollouts
 from safe_transfer_ros.tasks.torque_task import TorqueTask
-from safe_transfer_ros.tasks.vector import EpisodeBatch, Policy, VectorTorqueEnv
+from safe_transfer_ros.tasks.vector import Policy, VectorTorqueEnv
 
 Array = NDArray[np.float64]
 
@@ -26,7 +27,7 @@ class GatedRollouts:
       last: Rollouts of the newest iteration.
     """
 
-    last: EpisodeBatch
+    last: SimulatedRollouts
 
     def __init__(self, environment: VectorTorqueEnv, gate: MaskedPolicyGate | None) -> None:
         """Put a gate before the envelope; None: none."""
@@ -37,7 +38,9 @@ class GatedRollouts:
         """The task."""
         return self._environment.task
 
-    def rollout(self, policy: Policy, *, torque_limits: ArrayLike, seed: int, first_episode: int = 0) -> EpisodeBatch:
+    def rollout(
+        self, policy: Policy, *, torque_limits: ArrayLike, seed: int, first_episode: int = 0
+    ) -> SimulatedRollouts:
         """See `VectorTorqueEnv.rollout`."""
         batch = self._environment.rollout(
             policy, torque_limits=torque_limits, seed=seed, first_episode=first_episode, gate=self._gate

@@ -47,16 +47,16 @@ ARGUMENTS = (
         choices=("sim", "hardware"),
     ),
     Argument(
-        name="mode",
+        name="timing",
         description="lockstep: as fast as the graph can, repeatable; realtime: wall-clock rates",
-        parameter=f"{SHARED}.mode",
+        parameter=f"{SHARED}.timing",
         choices=("lockstep", "realtime"),
     ),
     Argument(name="iterations", description="iterations of Algorithm 1", parameter="trainer.iterations"),
     Argument(
-        name="limit",
+        name="limit_rule",
         description="adaptive: PSPT; fixed: T_max from the start on, the unprotected baseline",
-        parameter=f"{SHARED}.limit",
+        parameter=f"{SHARED}.limit_rule",
         choices=("adaptive", "fixed"),
     ),
     Argument(name="d_safe", description="D_safe, N·m", parameter=f"{SHARED}.d_safe"),
@@ -354,8 +354,8 @@ def _check_hardware(parameters: Parameters, given: Mapping[str, str]) -> dict[st
 
 
 def _check_strictness(parameters: Parameters) -> None:
-    if parameters[SHARED]["mode"] == "lockstep":
-        raise ConfigurationError("robot:=hardware cannot wait for us: leave out mode:=lockstep")
+    if parameters[SHARED]["timing"] == "lockstep":
+        raise ConfigurationError("robot:=hardware cannot wait for us: leave out timing:=lockstep")
     robot = in_graph(parameters[SHARED]["task"]).task.robot
     if not robot.gravity_compensated and parameters[SHARED]["add_gravity"] == "never":
         raise ConfigurationError(
@@ -383,6 +383,13 @@ def _check_inputs(parameters: Parameters) -> None:
         raise ConfigurationError(
             f"policy {name} is a '{policy.kind}' one, and learner {parameters['trainer']['learner']} takes Gaussian "
             "policies: learner:=none runs it as it is"
+        )
+    monitor = build(MonitorParameters, parameters["unsafety_monitor"], where="unsafety_monitor")
+    monitor.check_actions(graph.torques)
+    if monitor.kl == "per_state" and policy.kind != "gaussian":
+        raise ConfigurationError(
+            f"unsafety_monitor.kl: 'per_state' compares Gaussian policies, and policy {name} is a '{policy.kind}' one: "
+            "choose bound or measured"
         )
     perturbation(parameters["mujoco_sim"]["perturbation"])
     settings = build(FilterParameters, parameters["safety_filter"], where="safety_filter")

@@ -13,7 +13,7 @@ from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from safe_transfer_ros.learning.rollout import rollout
-from safe_transfer_ros.learning.rollouts import Rollouts
+from safe_transfer_ros.tasks.rollouts import Rollouts
 from safe_transfer_ros.tasks.task import TASKS
 from safe_transfer_ros.tasks.vector import BatchGate, Policy
 
@@ -100,7 +100,7 @@ class TaskEnvironment:
         found = rollout(policy, self._rows, seed=seed, first_episode=first_episode, gate=gate)
         return dataclasses.replace(
             found,
-            rewards=found.rewards - self._task.failure_cost * found.costs,
+            reward=found.reward - self._task.failure_cost * found.cost,
             succeeded=found.succeeded if self._task.has_goal else np.full(episodes, np.nan),
         )
 

@@ -125,5 +125,5 @@ class FilterParameters:
         )
 
     def soft_limits_hold(self, lockstep: bool) -> bool:
-        """Whether the envelope has the robot's soft limits, in this mode."""
+        """Whether the envelope has the robot's soft limits, in this timing."""
         return self.soft_limits == "always" or (self.soft_limits == "realtime" and not lockstep)

@@ -60,6 +60,8 @@ class Episode:
       risk: The critic's risk, shape (T,); NaN without a critic.
       policy_version: Version of the weights that proposed.
       terminated: It ended by failure or success, not by its time limit.
+      object_pose: Of the task's object in each state, x y z in m and quaternion x y z w, shape (T+1, 7); None where
+        there is none.
     """
 
     iteration: int
@@ -78,6 +80,7 @@ class Episode:
     risk: Array
     policy_version: int
     terminated: bool
+    object_pose: Array | None = None
 
     @property
     def steps(self) -> int:
@@ -210,7 +213,14 @@ class EpisodeAssembler:
             risk=np.array([row.risk for row in steps], dtype=np.float64),
             policy_version=int(first.policy_version),
             terminated=bool(rows[-1].terminated),
+            object_pose=_object_pose(rows),
         )
+
+
+def _object_pose(rows: list[Any]) -> Array | None:
+    """Poses of the task's object; None where a state came without one."""
+    poses = [getattr(row, "object_pose", ()) for row in rows]
+    return np.array(poses, dtype=np.float64) if all(len(pose) == 7 for pose in poses) else None
 
 
 def _spread(

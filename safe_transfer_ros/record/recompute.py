@@ -23,6 +23,7 @@ from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bounds import JOINTS
 from safe_transfer_ros.record.episode import Episode, EpisodeAssembler, EpisodeError
 from safe_transfer_ros.record.iteration import IterationRecord, iteration_estimate, iteration_record
+from safe_transfer_ros.record.policy_shift import policy_shift, updated_policy
 from safe_transfer_ros.safety.filter.proposal import LAWS, Distribution
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor, unfit_update
@@ -40,7 +41,12 @@ _BLOCK = 2048
 
 # Bags are read for longer than configurations are run. The old minimum was start and floor in one; where it was above
 # D_safe the limit may differ from the recorded one, and a note says so.
-_RENAMED = {"torque_limit_min": "initial_torque_limit", "allow_unsafe_minimum": "allow_unsafe_start"}
+_RENAMED = {
+    "torque_limit_min": "initial_torque_limit",
+    "allow_unsafe_minimum": "allow_unsafe_start",
+    "limit": "limit_rule",
+    "mode": "timing",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,12 +80,16 @@ class Recomputed:
       records: A row per iteration that was learned from.
       details: As many, plus one for an iteration that was interrupted.
       config: The run's parameters by node, ROS parameter-file layout.
+      next_iteration: The iteration after the last one in `records`.
+      next_torque_limit: Its limit, N·m.
       notes: What a reader should know: damage of the bag, missing data, iterations left out.
     """
 
     records: tuple[IterationRecord, ...]
     details: tuple[IterationDetail, ...]
     config: Mapping[str, Any]
+    next_iteration: int
+    next_torque_limit: float
     notes: tuple[str, ...]
 
 
@@ -123,8 +133,14 @@ def recompute(bag: Bag | Path | str) -> Recomputed:
         except (AttributeError, TypeError) as error:
             raise BagError(f"/{topic} in {bag.path} is not what this package's graph publishes: {error}") from error
     replay.finish()
-    notes = bag.losses() + replay.notes
-    return Recomputed(records=tuple(replay.records), details=tuple(replay.details()), config=config, notes=tuple(notes))
+    return Recomputed(
+        records=tuple(replay.records),
+        details=tuple(replay.details()),
+        config=config,
+        next_iteration=replay.governor.iteration,
+        next_torque_limit=replay.governor.torque_limit,
+        notes=tuple(bag.losses() + replay.notes),
+    )
 
 
 def parameters(config: Mapping[str, Any], node: str) -> dict[str, Any]:
@@ -183,8 +199,12 @@ class _Replay:
         self._task = self._graph.task
         self._reader = self._graph.unsafety_reader(int(shared.get("seed", 0)))
         self._order = JointOrder(self._task.robot.joint_names)
-        self._ledger = UnsafetyLedger(self._task.unsafety_limit, torque_actions=self._graph.torques)
-        self._governor = governor(config)
+        self.governor = governor(config)
+        self._ledger = UnsafetyLedger(
+            self._task.unsafety_limit,
+            torque_actions=self._graph.torques,
+            observations=self.governor.settings.needs_shift,
+        )
         self._assembler = EpisodeAssembler(self._task.robot.joint_names, action_names=self._graph.action_names)
         self._episodes: dict[int, list[Episode]] = defaultdict(list)
         self._reasons: dict[int, Counter[int]] = defaultdict(Counter)  # by combination of bits
@@ -250,9 +270,9 @@ class _Replay:
         if self._started_ns is None:
             self._started_ns = log_time_ns
         # The weights a run starts from, which a late recorder may see twice: no iteration is behind them.
-        if message.version <= self._governor.iteration + len(self._updates):
+        if message.version <= self.governor.iteration + len(self._updates):
             return
-        refusal = unfit_update(message, self._governor.iteration + len(self._updates))
+        refusal = unfit_update(message, self.governor.iteration + len(self._updates))
         if refusal:
             self.notes.append(f"weights version {message.version} left out, as the monitor did: {refusal}")
             return
@@ -316,11 +336,13 @@ class _Replay:
         iteration = int(update.iteration)
         episodes = self._episodes.pop(iteration, [])
         try:
-            totals = self._ledger.close(iteration, self._governor.torque_limit)
-            step = self._governor.take(
+            updated = updated_policy(update) if self.governor.settings.needs_shift else None
+            totals = self._ledger.close(iteration, self.governor.torque_limit)
+            step = self.governor.take(
                 totals,
                 kl=float(update.kl),
                 kl_bound=float(update.kl_bound),
+                shift=None if updated is None else policy_shift(totals, updated),
                 limit_change=self._graph.limit_change(totals.limited),
             )
             estimate = iteration_estimate(
@@ -379,6 +401,7 @@ def account(ledger: UnsafetyLedger, decision: Any) -> None:
         float(decision.torque_limit),
         int(decision.step),
         bool(decision.reasons & Reason.CLAMPED_TORQUE_LIMIT),
+        decision.observation,
     )
 
 

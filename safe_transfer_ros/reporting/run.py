@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -68,7 +69,7 @@ class Run:
     @property
     def rule(self) -> str:
         """The rule for the limit, "adaptive" or "fixed"; "" if unknown."""
-        return str(self.parameter("unsafety_monitor", "limit", ""))
+        return str(self.parameter("unsafety_monitor", "limit_rule", ""))
 
     @property
     def planned(self) -> int | None:
@@ -253,10 +254,10 @@ def _told_by_bags(run_dir: Path, notes: list[str]) -> Recomputed | None:
         notes += told.notes
     if told is None:
         return None
-    return Recomputed(
+    return dataclasses.replace(
+        told,
         records=tuple(records[number] for number in sorted(records)),
         details=tuple(details[number] for number in sorted(details)),
-        config=told.config,
         notes=(),
     )
 

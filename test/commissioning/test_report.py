@@ -11,7 +11,7 @@ import yaml
 
 from safe_transfer_ros.commissioning import report
 from safe_transfer_ros.commissioning.procedure import STEPS
-from safe_transfer_ros.commissioning.step import Outcome
+from safe_transfer_ros.commissioning.step import StepResult
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.launching import pr2_cup_swirl
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
@@ -19,11 +19,11 @@ from safe_transfer_ros.robots.description import load
 
 ROBOT = load("pr2_left_arm")
 ABOUT = report.identity(ROBOT, ExperimentParameters())
-PASSED = [Outcome(name=name, passed=True, says="well") for name in STEPS]
-FAILED = [*PASSED[:2], Outcome(name=list(STEPS)[2], passed=False, says="it sags")]
+PASSED = [StepResult(name=name, passed=True, says="well") for name in STEPS]
+FAILED = [*PASSED[:2], StepResult(name=list(STEPS)[2], passed=False, says="it sags")]
 
 
-def written(path: Path, outcomes: list[Outcome] = PASSED, ended: str = "", **changes: object) -> Path:
+def written(path: Path, outcomes: list[StepResult] = PASSED, ended: str = "", **changes: object) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     report.write(path, ABOUT, outcomes, ended)
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | changes))
@@ -55,7 +55,7 @@ def test_a_report_that_passed_is_accepted(tmp_path: Path) -> None:
     ],
 )
 def test_any_other_is_refused_by_name(
-    tmp_path: Path, outcomes: list[Outcome], ended: str, changes: dict[str, object], says: str
+    tmp_path: Path, outcomes: list[StepResult], ended: str, changes: dict[str, object], says: str
 ) -> None:
     refusal = report.refusal(written(tmp_path / "r.yaml", outcomes, ended, **changes), ABOUT, 30.0)
     assert refusal is not None
@@ -79,7 +79,7 @@ def test_the_launch_goes_by_the_newest_report_about_its_robot(tmp_path: Path, mo
 
     def plan(name: str, **given: str) -> dict[str, object]:
         run_dir = tmp_path / name
-        made = pr2_cup_swirl.GRAPH.plan({"robot": "hardware", "mode": "realtime", "run_dir": str(run_dir)} | given)
+        made = pr2_cup_swirl.GRAPH.plan({"robot": "hardware", "timing": "realtime", "run_dir": str(run_dir)} | given)
         assert [process.node for process in made.processes][2:4] == ["episode_reset", "controller_supervisor"]
         return dict(yaml.safe_load((run_dir / "commission.yaml").read_text()))
 

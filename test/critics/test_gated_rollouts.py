@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from safe_transfer_ros.critics.gated_rollouts import CriticLimit, GatedRollouts
-from safe_transfer_ros.critics.pretrained import LearningCritic, columns_of
+from safe_transfer_ros.critics.pretrained import LearningCritic
 from safe_transfer_ros.learning.policy_file import load_for
+from safe_transfer_ros.learning.transitions import transitions
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
 from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings
@@ -84,7 +85,7 @@ def test_a_critic_learns_on_from_the_target_arm(arm, monkeypatch):
     monkeypatch.setattr("safe_transfer_ros.critics.pretrained._SOURCE_UPDATES", 500)
     source = LearningCritic("csc", "nominal", seed=3, per_iteration=60)
     batch = arm.rollout(POLICY, torque_limits=np.full(6, 1.5), seed=3)
-    columns = columns_of(batch, TASK)
+    columns = transitions(batch)
     assert columns["cost"].mean() > 0.3  # at home this hardly ever fails
     before = source.risk(columns["observation"], columns["applied"]).mean()
     source.learn(columns)

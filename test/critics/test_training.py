@@ -48,12 +48,14 @@ def walks(episodes=60, steps=40, push=0.5, wall=1.5, seed=0):
         "applied": column(torque),
         "mean": column(0 * x),
         "stddev": column(1 + 0 * x),
+        "bound": column(np.nan * x),
         "torque_limit": np.ones(len(e), dtype=np.float32),
         "cost": failed.astype(np.float32),
         "terminated": failed,
         "next_observation": column(after),
         "next_mean": column(np.where(last, np.nan, 0.0)),
         "next_stddev": column(np.where(last, np.nan, 1.0)),
+        "next_bound": column(np.nan * x),
         "next_torque_limit": np.ones(len(e), dtype=np.float32),
     }
 
@@ -112,9 +114,9 @@ def test_a_step_cut_at_the_horizon_is_left_out_whether_it_failed_or_not():
 
 def test_whatever_is_learned_from_makes_it_another_training():
     plain = walks(episodes=10)
-    for name in ("mean", "stddev", "torque_limit", "terminated", "next_stddev", "applied", "cost"):
+    for name in ("mean", "stddev", "bound", "torque_limit", "terminated", "next_stddev", "applied", "cost"):
         changed = {**plain, name: plain[name].copy()}
-        changed[name][3] = ~changed[name][3] if changed[name].dtype == bool else changed[name][3] + 1
+        changed[name][3] = ~changed[name][3] if changed[name].dtype == bool else np.nan_to_num(changed[name][3]) + 1
         assert data_set(changed, 0.5).digest != data_set(plain, 0.5).digest, name
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from safe_transfer_ros import resources
 from safe_transfer_ros.configuration import ConfigurationError
-from safe_transfer_ros.launching import fine_tuning, pr2_cup_swirl
+from safe_transfer_ros.launching import fine_tuning, panda_push, pr2_cup_swirl
 from safe_transfer_ros.launching.graph import apply_arguments, complete, read_parameters, write_parameters
 from safe_transfer_ros.parameters.sections import SECTIONS, SHARED
 from safe_transfer_ros.policies.weights import Architecture
@@ -31,9 +31,9 @@ def test_the_shipped_configuration_is_complete_and_valid() -> None:
 
 
 def test_arguments_reach_their_parameters() -> None:
-    given = {"initial_torque_limit": "0.2", "iterations": "7", "trainer.max_kl": "0.01", "limit": "fixed"}
+    given = {"initial_torque_limit": "0.2", "iterations": "7", "trainer.max_kl": "0.01", "limit_rule": "fixed"}
     parameters, own = apply_arguments({}, given, fine_tuning.ARGUMENTS)
-    assert parameters[SHARED] == {"initial_torque_limit": 0.2, "limit": "fixed"}
+    assert parameters[SHARED] == {"initial_torque_limit": 0.2, "limit_rule": "fixed"}
     assert parameters["trainer"] == {"iterations": 7, "max_kl": 0.01}
     assert own["record"] == "true"
 
@@ -58,14 +58,14 @@ def test_hardware_is_the_same_graph_with_a_supervisor_in_the_place_of_the_simula
     simulated = [process.node for process in pr2_cup_swirl.GRAPH.plan({"run_dir": str(tmp_path / "sim")}).processes]
     assert set(nodes) == (set(simulated) - {"mujoco_sim"}) | {"controller_supervisor", "episode_reset"}
     assert nodes.index("controller_supervisor") < nodes.index("safety_filter")
-    assert hardware.parameters[SHARED]["mode"] == "realtime"
+    assert hardware.parameters[SHARED]["timing"] == "realtime"
     assert hardware.parameters["safety_filter"]["permission_lease"] > 0
 
 
 def test_settings_of_the_robot_go_on_top(tmp_path: Path) -> None:
     file = tmp_path / "arm.yaml"
     write_parameters(
-        {"safety_filter": {"permission_lease": 0.3, "e_stop_lease": "off"}, SHARED: {"mode": "realtime"}}, file
+        {"safety_filter": {"permission_lease": 0.3, "e_stop_lease": "off"}, SHARED: {"timing": "realtime"}}, file
     )
     parameters = plan(tmp_path, robot="hardware", robot_config=str(file), allow_uncommissioned="true").parameters
     assert parameters["safety_filter"]["permission_lease"] == 0.3
@@ -108,14 +108,17 @@ def test_the_first_run_of_the_document_is_accepted(tmp_path: Path) -> None:
         ({"trainer.max_lk": "3"}, "did you mean 'max_kl'"),
         ({"trainr.max_kl": "3"}, "did you mean 'trainer'"),
         ({"iterations": "many"}, "whole number, got 'many'"),
-        ({"mode": "fast"}, "lockstep, realtime"),
+        ({"timing": "fast"}, "lockstep, realtime"),
         ({"initial_torque_limit": "0.7"}, "D_safe"),
         ({"torque_limit_floor": "0.15"}, r"torque_limit_floor must be in \(0, 0.1\]"),
+        ({"mode": "realtime"}, r"unknown launch argument 'mode'; it is now timing \(lockstep or realtime\)"),
+        ({"limit": "fixed"}, r"unknown launch argument 'limit'; it is now limit_rule \(adaptive or fixed\)"),
+        ({"/**.limit": "fixed"}, "no parameter 'limit'; it is now limit_rule"),
         ({"t_min": "0.1"}, "unknown launch argument 't_min'; it is now initial_torque_limit .* torque_limit_floor"),
         ({"/**.torque_limit_min": "0.1"}, "no parameter 'torque_limit_min'; it is now initial_torque_limit"),
         ({"policy": "no_such_policy"}, "no policy file 'no_such_policy'"),
         ({"perturbation": "light_stick"}, "light_sticky"),
-        ({"robot": "hardware", "mode": "lockstep"}, "leave out mode:=lockstep"),
+        ({"robot": "hardware", "timing": "lockstep"}, "leave out timing:=lockstep"),
         ({"robot": "hardware", "safety_filter.permission_lease": "0"}, "to switch it off, write off instead of 0"),
         ({"robot": "hardware", "safety_filter.permission_lease": "off"}, "permission_lease, s, .* must not be off"),
         ({"robot": "hardware", "safety_filter.reset_torque_limit": "9"}, "above torque_limit_max"),
@@ -204,7 +207,7 @@ def test_a_run_is_not_resumed_on_another_kind_of_arm(tmp_path: Path) -> None:
 
 TWICE = """\
 /**:
-  ros__parameters: {mode: realtime, torque_limit_max: 0.5}
+  ros__parameters: {timing: realtime, torque_limit_max: 0.5}
 safety_filter:
   ros__parameters: {action_timeout: 0.3}
 /**:
@@ -218,7 +221,7 @@ def test_sections_given_twice_are_merged_as_ros_does(tmp_path: Path) -> None:
     path = tmp_path / "twice.yaml"
     path.write_text(TWICE)
     read = read_parameters(path)
-    assert read[SHARED] == {"mode": "realtime", "torque_limit_max": 0.5, "seed": 3}
+    assert read[SHARED] == {"timing": "realtime", "torque_limit_max": 0.5, "seed": 3}
     assert read["safety_filter"] == {"action_timeout": 0.3, "stop_damping": 0.1}
 
 
@@ -298,7 +301,7 @@ def test_hardware_needs_a_word_on_the_external_stop(tmp_path: Path) -> None:
     shipped = plan(tmp_path, robot="hardware", allow_uncommissioned="true")
     assert shipped.parameters["safety_filter"]["e_stop_lease"] == 0.3
     arm = tmp_path / "arm.yaml"
-    write_parameters({SHARED: {"mode": "realtime"}, "safety_filter": {"permission_lease": 0.1}}, arm)
+    write_parameters({SHARED: {"timing": "realtime"}, "safety_filter": {"permission_lease": 0.1}}, arm)
     given = {"robot": "hardware", "robot_config": str(arm), "allow_uncommissioned": "true"}
     unsaid = pr2_cup_swirl.GRAPH.plan(given | {"run_dir": str(tmp_path / "unsaid")})
     assert unsaid.parameters["safety_filter"]["e_stop_lease"] == 0.3, "what is not said is required, never off"
@@ -318,3 +321,16 @@ def test_what_is_no_namespace_is_refused(tmp_path: Path, wrong: str) -> None:
     with pytest.raises(ConfigurationError, match="namespace must be words of letters"):
         plan(tmp_path, namespace=wrong)
     assert not (tmp_path / "run").exists()
+
+
+def test_moved_is_refused_before_anything_starts_where_actions_are_not_torques(tmp_path: Path) -> None:
+    given = {"run_dir": str(tmp_path / "run"), "unsafety_monitor.joints": "moved"}
+    with pytest.raises(ConfigurationError, match="unsafety_monitor.joints: 'moved' follows from"):
+        panda_push.GRAPH.plan(given)
+    assert pr2_cup_swirl.GRAPH.plan(given).parameters["unsafety_monitor"]["joints"] == "moved"
+
+
+def test_a_limit_that_follows_from_the_bag_is_not_made_up_without_it(tmp_path: Path) -> None:
+    finished_run(tmp_path / "a", **{"unsafety_monitor.joints": "moved"})
+    with pytest.raises(ConfigurationError, match=r"limit of iteration 1 follows from the bag \(joints: moved\)"):
+        pr2_cup_swirl.GRAPH.plan({"resume": str(tmp_path / "a"), "iterations": "2"})

@@ -110,7 +110,7 @@ def test_a_second_publisher_stops_the_arm_it_speaks_to_and_no_other(
 ) -> None:
     """The filters have what their file says, in whatever namespace; their exclusive topics are their own."""
     file = tmp_path / "parameters.yaml"
-    write_parameters(complete({SHARED: {"mode": "realtime"}, "safety_filter": FILTER}), file)
+    write_parameters(complete({SHARED: {"timing": "realtime"}, "safety_filter": FILTER}), file)
     status: dict[str, FilterStatus] = {}
     one: Any = Process(node="safety_filter")
     with ExitStack() as stack:
@@ -152,7 +152,7 @@ def test_a_node_without_a_section_of_its_own_refuses_to_start(
     """ROS would run it on the defaults, where a lost permission or a silent stop button stops nothing."""
     file = tmp_path / "parameters.yaml"
     file.write_text(
-        "/**:\n  ros__parameters: {mode: realtime}\n" + f"{section}:\n  ros__parameters: {{permission_lease: 0.1}}\n"
+        "/**:\n  ros__parameters: {timing: realtime}\n" + f"{section}:\n  ros__parameters: {{permission_lease: 0.1}}\n"
     )
     command = [sys.executable, "-m", "safe_transfer_ros.nodes.safety_filter", "--ros-args", "--params-file", str(file)]
     done = subprocess.run(
@@ -169,7 +169,7 @@ def test_a_node_without_a_section_of_its_own_refuses_to_start(
 
 def test_what_is_for_every_node_is_enough_where_nothing_is_by_name(tmp_path: Path, claimed: domain.Domain) -> None:
     file = tmp_path / "parameters.yaml"
-    file.write_text("/**:\n  ros__parameters: {mode: realtime}\n")
+    file.write_text("/**:\n  ros__parameters: {timing: realtime}\n")
     one: Any = Process(node="unsafety_monitor")
     with Launcher((one,), file, claimed, tmp_path, namespace="/left") as launcher:
         time.sleep(4.0)

@@ -50,13 +50,13 @@ def test_an_episode_is_the_single_environments(shoved) -> None:
     for row in range(EPISODES):
         observation, _ = single.reset(seed=1, options={"episode": FIRST + row})
         for step in range(shoved.lengths[row]):
-            np.testing.assert_allclose(shoved.observations[row, step], observation, atol=1e-9)
-            observation, reward, terminated, _, info = single.step(shoved.actions[row, step])
-            assert shoved.rewards[row, step] == pytest.approx(reward, abs=1e-9)
+            np.testing.assert_allclose(shoved.observation[row, step], observation, atol=1e-9)
+            observation, reward, terminated, _, info = single.step(shoved.chosen[row, step])
+            assert shoved.reward[row, step] == pytest.approx(reward, abs=1e-9)
             assert shoved.terminated[row, step] == terminated
-            assert shoved.costs[row, step] == info["failure"]
+            assert shoved.cost[row, step] == info["failure"]
         assert shoved.succeeded[row] == info["success"]
-        np.testing.assert_allclose(shoved.observations[row, shoved.lengths[row]], observation, atol=1e-9)
+        np.testing.assert_allclose(shoved.observation[row, shoved.lengths[row]], observation, atol=1e-9)
     single.close()
 
 
@@ -65,16 +65,16 @@ def test_failures_and_successes_end_episodes_and_nothing_comes_after(shoved) -> 
     assert all(ended) and shoved.steps == shoved.lengths.sum()
     assert shoved.failures + shoved.succeeded.sum() == EPISODES and 0 < shoved.failures < EPISODES
     beyond = ~shoved.valid
-    for values in (shoved.rewards, shoved.costs, shoved.terminated, shoved.gated):
+    for values in (shoved.reward, shoved.cost, shoved.terminated, shoved.gated):
         assert not values[beyond].any()
 
 
 def test_the_gates_actions_are_those_on_record_and_applied() -> None:
     with environment("panda_push_boundary") as where:
         rolled = where.rollout(Shove(), episodes=2, seed=1, gate=Halt())
-    third = np.arange(rolled.rewards.shape[1]) % 3 == 2
+    third = np.arange(rolled.reward.shape[1]) % 3 == 2
     np.testing.assert_array_equal(rolled.gated, rolled.valid & third)
-    assert (rolled.actions[rolled.gated] == 0.0).all() and (rolled.actions[rolled.valid & ~third, 0] > 0.3).all()
+    assert (rolled.chosen[rolled.gated] == 0.0).all() and (rolled.chosen[rolled.valid & ~third, 0] > 0.3).all()
     assert np.abs(rolled.applied).max() <= 1.0
 
 
@@ -91,11 +91,11 @@ def test_past_the_obstacle_a_failure_costs_more_than_the_steps_it_saves() -> Non
     dense = make("panda_push_obstacle", PushTask, reward="dense")
     with environment("panda_push_obstacle") as where:
         rolled = where.rollout(Straight(), episodes=3, seed=0)
-    assert rolled.failures > 0 and (rolled.lengths[rolled.costs.any(axis=1)] < dense.horizon).all()
+    assert rolled.failures > 0 and (rolled.lengths[rolled.cost.any(axis=1)] < dense.horizon).all()
     for row, steps in enumerate(rolled.lengths):
-        before, after = (dense.scene_of(rolled.observations[row, part]) for part in (slice(steps), slice(1, steps + 1)))
-        expected = dense.reward(before, after) - 5.0 * rolled.costs[row, :steps]
-        np.testing.assert_allclose(rolled.rewards[row, :steps], expected, atol=1e-9)
+        before, after = (dense.scene_of(rolled.observation[row, part]) for part in (slice(steps), slice(1, steps + 1)))
+        expected = dense.reward(before, after) - 5.0 * rolled.cost[row, :steps]
+        np.testing.assert_allclose(rolled.reward[row, :steps], expected, atol=1e-9)
 
 
 def test_torque_tasks_end_with_their_first_unsafe_state() -> None:
@@ -111,9 +111,9 @@ def test_torque_tasks_end_with_their_first_unsafe_state() -> None:
         wild = where.rollout(Fling(), episodes=3, seed=0)
         calm = where.rollout(Fling(), episodes=3, seed=0, gate=Nothing())
     assert wild.failures == 3 and (wild.lengths < 200).all()
-    assert (wild.costs.argmax(axis=1) == wild.lengths - 1).all() and wild.terminated.sum() == 3
+    assert (wild.cost.argmax(axis=1) == wild.lengths - 1).all() and wild.terminated.sum() == 3
     assert calm.failures == 0 and (calm.lengths == 200).all() and not calm.terminated.any()
-    assert calm.gated.all() and (calm.actions == 0.0).all()
+    assert calm.gated.all() and (calm.chosen == 0.0).all()
 
 
 def test_every_task_is_known_and_a_wrong_name_finds_the_nearest() -> None:

@@ -31,7 +31,7 @@ from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.middleware.stamps import set_ns
 from safe_transfer_ros.safety.reasons import Reason
 
-REALTIME = {"mode": "realtime", "action_timeout": 2.0, "trip_timeout": 60.0, "joint_state_timeout": 10.0}
+REALTIME = {"timing": "realtime", "action_timeout": 2.0, "trip_timeout": 60.0, "joint_state_timeout": 10.0}
 PATIENT = REALTIME | {"frozen_timeout": 10.0}
 MANY = [*JOINTS, *(f"j{number:06d}" for number in range(40_000))]
 

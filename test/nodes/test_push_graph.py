@@ -112,6 +112,15 @@ def test_the_bag_gives_transitions_with_the_runs_rewards_and_the_actions_taken(r
     np.testing.assert_array_equal(transitions["chosen"], taken.astype(np.float32))
     np.testing.assert_array_equal(transitions["applied"], np.clip(transitions["chosen"], -1.0, 1.0))
     assert transitions["terminated"].sum() == 4
+    decisions = [one for one in _all(run, "/safety_filter/decision") if one.episode == 0]
+    told = GRAPH.task.told(np.array([one.observation for one in decisions]))
+    scenes = [
+        GRAPH.task.scene_at(np.array(one.position), np.array(one.object_pose), goal, obstacle)
+        for one, goal, obstacle in zip(decisions, *told, strict=True)
+    ]
+    rewards = [GRAPH.task.reward(before, after) for before, after in zip(scenes, scenes[1:], strict=False)]
+    found = transitions["reward"][transitions["episode"] == 0]
+    np.testing.assert_allclose(found, np.array(rewards, dtype=np.float32), rtol=1e-6, atol=1e-7)
     for record in read(run / "iterations.csv"):
         rewards = transitions["reward"][transitions["iteration"] == record.iteration]
         assert rewards.sum() / 2.0 == pytest.approx(record.mean_return, rel=1e-4)

@@ -37,6 +37,12 @@ def test_a_start_above_d_safe_is_refused_unless_overridden_and_then_told() -> No
     assert "allow_unsafe_start" not in said_at_the_start(*unsafe, "allow_unsafe_start:=true", *resumed)
 
 
+def test_moved_is_refused_where_actions_are_not_torques() -> None:
+    said = said_at_the_start("task:=panda_push_topple", "joints:=moved")
+    assert "unsafety_monitor.joints: 'moved' follows from the distribution of the joints' torques" in said
+    assert "Traceback" not in said
+
+
 def test_the_old_name_of_the_limit_is_refused_and_names_the_new_ones() -> None:
     said = said_at_the_start("torque_limit_min:=0.1")
     assert "unknown parameter 'torque_limit_min'; it is now initial_torque_limit" in said

@@ -120,7 +120,7 @@ def write_run(
     task, rng, messages = make("pr2_cup_swirl"), np.random.default_rng(seed), Messages()
     names, n = list(task.robot.joint_names), len(task.robot.joint_names)
     d_safe, t_min, t_max = 0.5, 0.1, 3.0
-    shared = {"task": "pr2_cup_swirl", "mode": "lockstep", "seed": seed, "limit": limit, "d_safe": d_safe}
+    shared = {"task": "pr2_cup_swirl", "timing": "lockstep", "seed": seed, "limit_rule": limit, "d_safe": d_safe}
     shared |= {"initial_torque_limit": t_min, "torque_limit_max": t_max}
     expected = Expected()
     expected.config = {

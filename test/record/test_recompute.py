@@ -126,8 +126,13 @@ def test_a_resumed_run_starts_where_it_left_off():
     config = {"/**": {"ros__parameters": {"first_iteration": 7, "first_torque_limit": 0.4, "d_safe": 0.3}}}
     resumed = governor(config)
     assert (resumed.iteration, resumed.torque_limit, resumed.settings.d_safe) == (7, 0.4, 0.3)
-    fixed = governor({"/**": {"ros__parameters": {"limit": "fixed", "torque_limit_max": 2.0}}})
+    fixed = governor({"/**": {"ros__parameters": {"limit_rule": "fixed", "torque_limit_max": 2.0}}})
     assert fixed.torque_limit == 2.0
+
+
+def test_a_bag_from_before_the_rule_of_the_limit_had_its_own_name_is_still_read():
+    old = governor({"/**": {"ros__parameters": {"limit": "fixed", "mode": "lockstep", "torque_limit_max": 2.0}}})
+    assert (old.settings.rule, old.torque_limit) == ("fixed", 2.0)
 
 
 def test_a_bag_from_before_start_and_floor_were_two_is_still_read():

@@ -29,7 +29,7 @@ from std_msgs.msg import Bool
 from safe_transfer_ros import resources
 from safe_transfer_ros.commissioning.link import CommissioningLink
 from safe_transfer_ros.commissioning.procedure import STEPS, commission
-from safe_transfer_ros.commissioning.step import Bench, Outcome, Timeouts
+from safe_transfer_ros.commissioning.step import Bench, StepResult, Timeouts
 from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.parameters.commission import CommissionParameters
 from safe_transfer_ros.parameters.controller_supervisor import SupervisorParameters
@@ -93,7 +93,7 @@ def link(arm: ArmBench) -> Iterator[CommissioningLink]:
     link.close()
 
 
-def outcome(link: CommissioningLink, step: str, person: Person | None = None) -> Outcome:
+def outcome(link: CommissioningLink, step: str, person: Person | None = None) -> StepResult:
     """One step, alone."""
     link.forget()
     everything = Bench(arm=link, operator=person or Person(), settings=SETTINGS, timeouts=TIMEOUTS)
@@ -183,10 +183,10 @@ def operated(client: Client, home: Path, *words: str) -> Iterator[tuple[subproce
     """The program at a terminal of its own, answered yes; its lines as they come."""
     sections = {"safety_filter": FILTER, "controller_supervisor": SUPERVISOR, "commission": QUICK}
     arguments = [
-        f"{node}.{name}:={x}" for node, values in sections.items() for name, x in values.items() if name != "mode"
+        f"{node}.{name}:={x}" for node, values in sections.items() for name, x in values.items() if name != "timing"
     ]
     process = subprocess.Popen(
-        graph_runs.command("commission", *words, "pr2_cup_swirl", "mode:=realtime", *arguments),
+        graph_runs.command("commission", *words, "pr2_cup_swirl", "timing:=realtime", *arguments),
         env=graph_runs.environment(ROS_DOMAIN_ID=str(client.domain), ROS_HOME=str(home)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -17,7 +17,14 @@ import numpy.typing as npt
 from safe_transfer_ros.safety.limit.damage import DAMAGE_MODELS
 from safe_transfer_ros.safety.limit.damage_budget import DamageBudget
 from safe_transfer_ros.safety.limit.limit_step import LimitStep
-from safe_transfer_ros.safety.limit.rules import RATES, Benefit, Evidence, limit_move_risk, policy_change_risk_per_state
+from safe_transfer_ros.safety.limit.rules import (
+    RATES,
+    Benefit,
+    Evidence,
+    PolicyShift,
+    limit_move_risk,
+    policy_change_risk_per_state,
+)
 from safe_transfer_ros.safety.limit.torque_limit import (
     limit_change_risk,
     next_torque_limit,
@@ -135,13 +142,18 @@ class GovernorSettings:
     def of(cls, parameters: Mapping[str, Any]) -> GovernorSettings:
         """The settings among a run's parameters, by the names they have there; other parameters are passed over."""
         names = {field.name: field.name for field in fields(cls)}
-        names |= {"torque_limit_max": "t_max", "limit": "rule"}
+        names |= {"torque_limit_max": "t_max", "limit_rule": "rule"}
         return cls(**{names[key]: value for key, value in parameters.items() if key in names})
 
     @property
     def needs_evidence(self) -> bool:
-        """Whether the rule asks for more than the paper's three numbers."""
-        return self.rate != "empirical" or self.kl == "per_state" or self.benefit
+        """Whether the rule asks for the unsafety of each episode, or its return."""
+        return self.rate != "empirical" or self.benefit
+
+    @property
+    def needs_shift(self) -> bool:
+        """Whether the rule asks for the updated policy's distribution in every visited state."""
+        return self.kl == "per_state"
 
     @property
     def floor(self) -> float:
@@ -209,6 +221,7 @@ class TorqueLimitGovernor:
         kl: float,
         kl_bound: float,
         evidence: Evidence | None = None,
+        shift: PolicyShift | None = None,
         limit_change: float | None = None,
     ) -> LimitStep:
         """Call `update` with the ledger's totals of an iteration."""
@@ -221,6 +234,7 @@ class TorqueLimitGovernor:
             kl=kl,
             kl_bound=kl_bound,
             evidence=evidence,
+            shift=shift,
             limit_change=limit_change,
             standstill_rate=totals.standstill_rate,
             damage=totals.damage(DAMAGE_MODELS[self.settings.damage].damage),
@@ -237,6 +251,7 @@ class TorqueLimitGovernor:
         kl: float,
         kl_bound: float,
         evidence: Evidence | None = None,
+        shift: PolicyShift | None = None,
         limit_change: float | None = None,
         standstill_rate: float | None = None,
         damage: float | None = None,
@@ -252,6 +267,7 @@ class TorqueLimitGovernor:
           kl: Divergence of the policy update made from these rollouts, measured, summed over dimensions.
           kl_bound: The update's own limit on it.
           evidence: What else is known; needed where the settings' `needs_evidence`.
+          shift: The update in every visited state; needed where the settings' `needs_shift`.
           limit_change: dp_u1 where the policy's actions are not torques and the limit's effect was measured instead:
             the share of steps at which it was felt. `mean` and `stddev` are not used then.
           standstill_rate: p_u with all periods of episodes in which an asked joint stood still counted as unsafe;
@@ -269,8 +285,9 @@ class TorqueLimitGovernor:
         s = self.settings
         require(iteration == self.iteration, f"expected evidence of iteration {self.iteration}, got {iteration}")
         require(evidence is not None or not s.needs_evidence, "this rule needs `evidence` of the iteration")
+        require(shift is not None or not s.needs_shift, 'kl "per_state" needs the `shift` of the policy')
         rate = self._rate.upper(self._counted(unsafety_rate, standstill_rate), evidence)
-        policy_change = self._policy_change(kl, kl_bound, evidence)
+        policy_change = self._policy_change(kl, kl_bound, shift)
         counted = policy_change if s.use_policy_change else 0.0
         if limit_change is not None:
             following = self._next(rate, limit_change if s.use_limit_change else 0.0, counted)
@@ -319,14 +336,12 @@ class TorqueLimitGovernor:
             raise ValueError(f"expected a standstill_rate in [unsafety_rate, 1], got {standstill_rate}")
         return standstill_rate
 
-    def _policy_change(self, kl: float, kl_bound: float, evidence: Evidence | None) -> float:
+    def _policy_change(self, kl: float, kl_bound: float, shift: PolicyShift | None) -> float:
         # Both are checked whichever is used. A measured divergence above its bound would make the bound a
         # lie.
         measured, bound = policy_change_risk(kl), policy_change_risk(kl_bound)
-        if self.settings.kl == "per_state" and evidence is not None:
-            return policy_change_risk_per_state(
-                evidence.mean, evidence.stddev, evidence.mean_after, evidence.stddev_after
-            )
+        if self.settings.needs_shift and shift is not None:
+            return policy_change_risk_per_state(shift)
         return max(measured, bound) if self.settings.kl == "bound" else measured
 
     def _next(self, rate: float, limit_change: float, policy_change: float) -> float:

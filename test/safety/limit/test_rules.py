@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -18,36 +19,46 @@ from safe_transfer_ros.safety.limit.rules import (
     BettingRate,
     EffectiveSampleRate,
     Evidence,
+    PolicyShift,
     limit_move_risk,
     policy_change_risk_per_state,
 )
 from safe_transfer_ros.safety.limit.torque_limit import limit_change_risk, policy_change_risk
 
 
-def evidence(rng: np.random.Generator, *, rate: float = 0.0, returns: float = 1.0, states: int = 60) -> Evidence:
+@dataclass(frozen=True, kw_only=True)
+class Shown(Evidence):
+    """Evidence of an iteration, and how the policy changed after it."""
+
+    shift: PolicyShift
+
+
+def shift_of(mean, stddev, mean_after, stddev_after) -> PolicyShift:
+    return PolicyShift(mean=mean, stddev=stddev, mean_after=mean_after, stddev_after=stddev_after)
+
+
+def evidence(rng: np.random.Generator, *, rate: float = 0.0, returns: float = 1.0, states: int = 60) -> Shown:
     mean = rng.normal(size=(states, 7))
     stddev = np.full((states, 7), 0.3)
-    return Evidence(
+    return Shown(
         unsafe=[rng.random(states // 3) < rate for _ in range(3)],
-        mean=mean,
-        stddev=stddev,
-        mean_after=mean + 0.02 * rng.normal(size=mean.shape),
-        stddev_after=stddev,
+        shift=shift_of(mean, stddev, mean + 0.02 * rng.normal(size=mean.shape), stddev),
         returns=returns + 0.01 * rng.normal(size=3),
     )
 
 
-def step(governor: TorqueLimitGovernor, shown: Evidence, **given: float):
+def step(governor: TorqueLimitGovernor, shown: Shown, **given: float):
     measured = float(np.mean(np.concatenate(list(shown.unsafe))))
     return governor.update(
         iteration=governor.iteration,
         unsafety_rate=given.get("rate", measured),
-        mean=shown.mean,
-        stddev=shown.stddev,
+        mean=shown.shift.mean,
+        stddev=shown.shift.stddev,
         visited_torque_limit=governor.torque_limit,
         kl=0.01,
         kl_bound=0.05,
         evidence=shown,
+        shift=shown.shift,
     )
 
 
@@ -58,7 +69,7 @@ def test_a_shift_of_one_joint_is_the_integral_of_the_densities_difference() -> N
     before, after = stats.norm(0.0, 0.5), stats.norm(0.3, 0.5)
     integral, _ = integrate.quad(lambda x: 0.5 * abs(before.pdf(x) - after.pdf(x)), -6.0, 6.0, limit=200)
     one = np.array([[0.0]])
-    risk = policy_change_risk_per_state(one, one + 0.5, one + 0.3, one + 0.5)
+    risk = policy_change_risk_per_state(shift_of(one, one + 0.5, one + 0.3, one + 0.5))
     assert risk == pytest.approx(integral, abs=1e-6)
 
 
@@ -69,7 +80,7 @@ def test_a_change_of_the_noise_is_bounded_from_above() -> None:
         before, after = stats.norm(0.0, first), stats.norm(shift, second)
         integral, _ = integrate.quad(lambda x, b=before, a=after: 0.5 * abs(b.pdf(x) - a.pdf(x)), -9, 9, limit=400)
         column = np.array([[0.0]])
-        risk = policy_change_risk_per_state(column, column + first, column + shift, column + second)
+        risk = policy_change_risk_per_state(shift_of(column, column + first, column + shift, column + second))
         assert risk >= integral - 1e-7
 
 
@@ -78,31 +89,31 @@ def test_per_state_is_never_above_the_formula_of_the_mean_divergence() -> None:
     mean, stddev = rng.normal(size=(200, 7)), np.full((200, 7), 0.4)
     after = mean + rng.normal(size=mean.shape) * rng.exponential(0.05, size=(200, 1))
     kl = float(np.mean(0.5 * np.square((after - mean) / stddev).sum(axis=1)))
-    assert policy_change_risk_per_state(mean, stddev, after, stddev) < policy_change_risk(kl)
+    assert policy_change_risk_per_state(shift_of(mean, stddev, after, stddev)) < policy_change_risk(kl)
 
 
 def test_per_state_is_the_mean_of_each_states_shift_plus_that_of_the_noise_and_at_most_one() -> None:
     mean, stddev = np.zeros((3, 2)), np.full((3, 2), 0.5)
     after = np.array([[0.0, 0.0], [0.3, -0.4], [50.0, 0.0]])
     shifts = [0.0, 2.0 * stats.norm.cdf(np.hypot(0.6, 0.8) / 2.0) - 1.0, 1.0]
-    assert policy_change_risk_per_state(mean, stddev, after, stddev) == pytest.approx(np.mean(shifts))
+    assert policy_change_risk_per_state(shift_of(mean, stddev, after, stddev)) == pytest.approx(np.mean(shifts))
     # KL(N(0, s^2) || N(0, s'^2)) = log(s'/s) + s^2 / 2 s'^2 - 1/2, summed over joints; Pinsker: sqrt(KL / 2).
     wider = np.array([[0.6, 0.5]] * 3)
     kl = np.log(0.6 / 0.5) + 0.5**2 / (2.0 * 0.6**2) - 0.5
-    assert policy_change_risk_per_state(mean, stddev, mean, wider) == pytest.approx(np.sqrt(kl / 2.0))
+    assert policy_change_risk_per_state(shift_of(mean, stddev, mean, wider)) == pytest.approx(np.sqrt(kl / 2.0))
     expected = [min(1.0, shift + np.sqrt(kl / 2.0)) for shift in shifts]
-    assert policy_change_risk_per_state(mean, stddev, after, wider) == pytest.approx(np.mean(expected))
+    assert policy_change_risk_per_state(shift_of(mean, stddev, after, wider)) == pytest.approx(np.mean(expected))
 
 
 def test_rounding_below_zero_is_no_change_of_the_noise() -> None:
     for change in 1e-9 * np.arange(1.0, 200.0):
         one = np.zeros((1, 3))
-        assert 0.0 <= policy_change_risk_per_state(one, one + 0.3, one, one + 0.3 * (1.0 + change)) < 1e-6
+        assert 0.0 <= policy_change_risk_per_state(shift_of(one, one + 0.3, one, one + 0.3 * (1.0 + change))) < 1e-6
 
 
 def test_per_state_takes_small_spreads() -> None:
     one = np.zeros((1, 1))
-    assert policy_change_risk_per_state(one, one + 0.001, one, one + 0.001) == 0.0
+    assert policy_change_risk_per_state(shift_of(one, one + 0.001, one, one + 0.001)) == 0.0
 
 
 ONE = np.ones((2, 2))
@@ -125,7 +136,7 @@ ZERO = np.array([[1.0, 0.0], [1.0, 1.0]])
 )
 def test_per_state_refuses_what_makes_no_sense(arrays, text) -> None:
     with pytest.raises(ValueError, match=text):
-        policy_change_risk_per_state(*arrays)
+        policy_change_risk_per_state(shift_of(*arrays))
 
 
 # dp_u1 ----------------------------------------------------------------------------------------------------------------
@@ -143,7 +154,7 @@ def test_a_small_move_of_the_limit_is_a_small_risk_and_none_is_none() -> None:
 
 def test_the_risk_of_one_saturated_joint_is_that_of_an_equal_shift_of_its_mean() -> None:
     mean, stddev = np.full((3, 1), 50.0), np.full((3, 1), 0.4)
-    shifted = policy_change_risk_per_state(mean, stddev, mean + 0.05, stddev)
+    shifted = policy_change_risk_per_state(shift_of(mean, stddev, mean + 0.05, stddev))
     assert limit_move_risk(mean, stddev, 1.0, 1.05) == pytest.approx(shifted)
 
 
@@ -294,20 +305,16 @@ RULES = [
 ]
 
 
-def expected_terms(rule, shown: Evidence, before: float, after: float) -> list[float]:
+def expected_terms(rule, shown: Shown, before: float, after: float) -> list[float]:
     """What is to be counted, each term by its own function; a rate's bound without its memory is left at its least."""
     measured = float(np.mean(np.concatenate(list(shown.unsafe))))
     rate = EffectiveSampleRate().upper(measured, shown) if rule["rate"] == "effective_sample" else measured
     limit = (
-        limit_move_risk(shown.mean, shown.stddev, before, after)
+        limit_move_risk(shown.shift.mean, shown.shift.stddev, before, after)
         if rule["joints"] == "moved"
-        else limit_change_risk(shown.mean, shown.stddev, before)
+        else limit_change_risk(shown.shift.mean, shown.shift.stddev, before)
     )
-    policy = (
-        policy_change_risk_per_state(shown.mean, shown.stddev, shown.mean_after, shown.stddev_after)
-        if rule["kl"] == "per_state"
-        else policy_change_risk(0.05)
-    )
+    policy = policy_change_risk_per_state(shown.shift) if rule["kl"] == "per_state" else policy_change_risk(0.05)
     return [rate, limit, policy]
 
 
@@ -350,14 +357,14 @@ def test_moved_without_a_bound_would_rise_and_takes_the_largest_step_that_keeps_
     done = step(governor, shown)
 
     def damage(limit: float) -> float:
-        risk = limit_move_risk(shown.mean, shown.stddev, now, limit)
+        risk = limit_move_risk(shown.shift.mean, shown.shift.stddev, now, limit)
         return min(1.0, rate + risk + policy_change_risk(0.05)) * limit
 
     highest = 1.05 * now
     grid = highest + (0.1 - highest) * np.arange(64) / 64.0
     assert damage(highest) > 0.5, "the bound decides"
     assert governor.torque_limit == next(limit for limit in grid if damage(limit) <= 0.5)
-    assert done.limit_change_risk == limit_move_risk(shown.mean, shown.stddev, now, governor.torque_limit)
+    assert done.limit_change_risk == limit_move_risk(shown.shift.mean, shown.shift.stddev, now, governor.torque_limit)
     dropped = TorqueLimitGovernor(GovernorSettings(joints="moved", use_limit_change=False), torque_limit=now)
     assert step(dropped, shown).limit_change_risk > 0.0, "reported all the same"
     assert dropped.torque_limit > governor.torque_limit
@@ -370,7 +377,7 @@ def test_moved_falls_to_the_floor_where_no_step_of_its_grid_keeps_the_bound() ->
     shown = evidence(np.random.default_rng(8), rate=1.0)
     done = step(governor, shown)
     assert (governor.torque_limit, done.next_torque_limit) == (rule.floor, 0.1)
-    assert done.limit_change_risk == limit_move_risk(shown.mean, shown.stddev, 3.0, 0.1)
+    assert done.limit_change_risk == limit_move_risk(shown.shift.mean, shown.shift.stddev, 3.0, 0.1)
 
 
 def test_moved_tries_its_grid_to_the_end_and_what_is_just_allowed_is_allowed() -> None:
@@ -393,7 +400,13 @@ def test_moved_stays_below_the_highest_limit_and_leaves_out_what_is_not_counted(
     # 2.1 x .238 = .4998: allowed, but not with anything added.
     governor = TorqueLimitGovernor(GovernorSettings(**rule), torque_limit=2.0)
     governor.update(
-        iteration=0, unsafety_rate=0.238, mean=calm.mean, stddev=calm.stddev, visited_torque_limit=2.0, kl=0, kl_bound=0
+        iteration=0,
+        unsafety_rate=0.238,
+        mean=calm.shift.mean,
+        stddev=calm.shift.stddev,
+        visited_torque_limit=2.0,
+        kl=0,
+        kl_bound=0,
     )
     assert governor.torque_limit == 2.1
 
@@ -461,11 +474,14 @@ def test_benefit_only_ever_lowers_the_limit() -> None:
     assert choosy.torque_limit < 0.5 * plain.torque_limit
 
 
-@pytest.mark.parametrize("rule", (dict(rate="betting"), dict(kl="per_state"), dict(benefit=True)))
-def test_a_rule_without_its_evidence_is_refused_and_the_limit_stays(rule) -> None:
+@pytest.mark.parametrize(
+    "rule, missing",
+    ((dict(rate="betting"), "`evidence`"), (dict(kl="per_state"), "`shift`"), (dict(benefit=True), "`evidence`")),
+)
+def test_a_rule_without_its_evidence_is_refused_and_the_limit_stays(rule, missing) -> None:
     governor = TorqueLimitGovernor(GovernorSettings(**rule))
     arrays = np.zeros((2, 7)), np.ones((2, 7))
-    with pytest.raises(ValueError, match="evidence"):
+    with pytest.raises(ValueError, match=f"needs .*{missing}"):
         governor.update(
             iteration=0, unsafety_rate=0.0, mean=arrays[0], stddev=arrays[1], visited_torque_limit=0.1, kl=0, kl_bound=0
         )

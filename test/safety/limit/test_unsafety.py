@@ -578,3 +578,16 @@ def test_an_end_that_carries_values_is_no_step_all_the_same():
     ledger.add_state(20, 0.0)
     assert ledger.complete(0, 1) and not ledger.complete(0, 2)
     assert len(ledger.close(0).mean) == 1
+
+
+def test_observations_are_kept_in_the_order_of_the_means_and_only_where_asked_for():
+    for keeps in (True, False):
+        ledger = UnsafetyLedger(1.0, observations=keeps)
+        seen = np.zeros(3)
+        for episode, stamp in ((1, 30), (0, 20), (0, 10)):
+            seen[:] = stamp
+            ledger.add_step(0, episode, stamp, False, np.full(2, stamp), np.ones(2), 0.5, observation=seen)
+        ledger.add_step(0, 0, 25, False, np.zeros(0), np.zeros(0), 0.5, observation=seen)
+        totals = ledger.close(0)
+        assert totals.mean[:, 0].tolist() == [10, 20, 30]
+        assert totals.observation.tolist() == ([[10] * 3, [20] * 3, [30] * 3] if keeps else [[], [], []])

@@ -11,8 +11,8 @@ import pytest
 from small_cmdp import STAGES, SmallCmdp, exact, optimum
 
 from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
-from safe_transfer_ros.learning.rollouts import Rollouts
 from safe_transfer_ros.policies.forward import GaussianPolicy
+from safe_transfer_ros.tasks.rollouts import Rollouts
 from safe_transfer_ros.transfer.constrained.learner import EpochRecord, Learner
 from safe_transfer_ros.transfer.constrained.method import METHODS, LearnerSettings, Method, method
 from safe_transfer_ros.transfer.graph_learners import LEARNERS
@@ -142,7 +142,7 @@ def test_names_and_settings_are_checked() -> None:
 
 def test_a_function_is_a_method_s_update_and_its_steps_are_those_of_ours() -> None:
     def reward(learner: Learner, rollouts: Rollouts, epoch: int) -> float:
-        return learner.step(rollouts, learner.advantages(rollouts, rollouts.rewards), epoch)
+        return learner.step(rollouts, learner.advantages(rollouts, rollouts.reward), epoch)
 
     ours = Learner(SmallCmdp(), method("trpo"), SETTINGS, episodes=40, seed=3)
     theirs = Learner(SmallCmdp(), Method(label="Theirs", update=reward), SETTINGS, episodes=40, seed=3)
