@@ -159,22 +159,24 @@ def _update(region: TrustRegion, rewards: torch.Tensor, costs: torch.Tensor, exc
         excess,
         region.settings.max_kl,
     )
-    reward_change = cost_change = 0.0
+
+    def changes(ratio: torch.Tensor) -> tuple[float, float]:
+        change = (ratio - 1.0).double()
+        return float((change * rewards).mean()), float((change * costs).mean())
 
     def improves(ratio: torch.Tensor) -> bool:
-        nonlocal reward_change, cost_change
-        change = (ratio - 1.0).double()
-        reward_change, cost_change = float((change * rewards).mean()), float((change * costs).mean())
+        reward_change, cost_change = changes(ratio)
         kept = cost_change <= max(-excess, 0.0)
         return bool(np.isfinite(reward_change)) and kept and (reward_change > 0.0 or excess >= 0.0)
 
     full = solution.reward_weight * along_reward - solution.cost_weight * along_cost
     step = region.search(full, improves) if bool(full.any()) else region.stay()
+    reward_change, cost_change = changes(step.ratio)
     return CpoUpdate(
         parameters=step.parameters,
         kl=step.kl,
         case=solution.case,
-        reward_change=reward_change if step.accepted else 0.0,
-        cost_change=cost_change if step.accepted else 0.0,
+        reward_change=reward_change,
+        cost_change=cost_change,
         accepted=step.accepted,
     )

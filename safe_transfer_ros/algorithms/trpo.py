@@ -90,21 +90,20 @@ def _update(region: TrustRegion, batch: TrpoBatch) -> TrpoUpdate:
     advantages = torch.tensor(batch.advantages)
     direction = region.natural(region.gradient(advantages))
     curvature = float(direction @ region.fisher(direction))
-    before = after = float(advantages.mean(dtype=torch.float64))
+    before = float(advantages.mean(dtype=torch.float64))
 
-    def improves(ratio: torch.Tensor) -> bool:
-        nonlocal after
-        after = float((ratio * advantages).mean(dtype=torch.float64))
-        return bool(np.isfinite(after)) and after > before
+    def surrogate(ratio: torch.Tensor) -> float:
+        return float((ratio * advantages).mean(dtype=torch.float64))
 
     step = region.stay()
     if curvature > 0.0 and np.isfinite(curvature):
-        step = region.search(direction * (2.0 * region.settings.max_kl / curvature) ** 0.5, improves)
+        full = direction * (2.0 * region.settings.max_kl / curvature) ** 0.5
+        step = region.search(full, lambda ratio: bool(before < surrogate(ratio) < np.inf))
     return TrpoUpdate(
         parameters=step.parameters,
         kl=step.kl,
         surrogate_before=before,
-        surrogate_after=after if step.accepted else before,
+        surrogate_after=surrogate(step.ratio),
         accepted=step.accepted,
         step_fraction=step.fraction,
     )

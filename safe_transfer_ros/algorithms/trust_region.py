@@ -10,6 +10,7 @@ the effect of the update (Eq. 28-31) is derived for that sum and means nothing f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -30,7 +31,8 @@ from safe_transfer_ros.algorithms.gaussian_network import (
 )
 from safe_transfer_ros.randomness import Purpose, generator
 
-_LINE_SEARCH_SHORTENING = 0.98
+_AIM = 0.98  # of sqrt(max_kl): where the line search aims, so that rounding does not put it outside
+_ENOUGH = 0.95  # of max_kl: a step that was cut to the region and uses this much of it is not made longer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +79,13 @@ class Step:
       parameters: The new ones, or copies of the old ones where nothing was accepted.
       kl: KL(old || new) over all states, summed over dimensions; 0 where nothing was accepted.
       fraction: Length of the accepted step, in full steps; 0 where nothing was accepted.
+      ratio: Probability ratios new / old of the steps, shape (steps,); ones where nothing was accepted.
     """
 
     parameters: Parameters
     kl: float
     fraction: float
+    ratio: Tensor
 
     @property
     def accepted(self) -> bool:
@@ -140,29 +144,45 @@ class TrustRegion:
     def search(self, full_step: Tensor, improves: Callable[[Tensor], bool]) -> Step:
         """Shorten a step until it is inside the region and an improvement; keep the old policy if it never is.
 
+        A step that had to be cut to the region is as long as the region allows: between a length inside and one
+        outside the search goes on until .95 of max_kl are used.
+
         Args:
           full_step: Change of the parameters to begin with, flat.
           improves: Whether the probability ratios new / old of the steps, shape (steps,), are an improvement.
         """
-        fraction = 1.0
+        best, outside = self.stay(), (math.inf, math.inf)
+        fraction, aim = 1.0, _AIM * math.sqrt(self.settings.max_kl)
         for _ in range(self.settings.backtrack_steps):
-            new = Network(self._layout, self._theta + fraction * full_step)
-            new_mean = new.means(self._observations)
-            kl = kl_of_means(self._mean, self._old.log_std, new_mean, new.log_std)
-            ratio = torch.exp(log_probability(self._actions, new_mean, new.log_std) - self._log_probability)
-            if np.isfinite(kl) and kl > self.settings.max_kl:
-                # The KL grows with the square of a short step: go straight to the length that should just
-                # fit.
-                fraction *= _LINE_SEARCH_SHORTENING * (self.settings.max_kl / kl) ** 0.5
-            elif np.isfinite(kl) and improves(ratio):
-                return Step(parameters=new.parameters(), kl=kl, fraction=fraction)
+            step = self._step(full_step, fraction)
+            if step is not None and step.kl > self.settings.max_kl:
+                outside = fraction, math.sqrt(step.kl)
+            elif step is not None and improves(step.ratio):
+                best = step
+                if step.kl >= _ENOUGH * self.settings.max_kl or math.isinf(outside[0]):
+                    break
+            elif best.accepted:
+                break  # a longer one improves nothing
             else:
                 fraction *= self.settings.backtrack_ratio
-        return self.stay()
+                continue
+            # sqrt(KL) grows about in proportion to the step: aim between the longest inside and the shortest outside.
+            inside = best.fraction, math.sqrt(max(best.kl, 0.0))
+            fraction = inside[0] + (outside[0] - inside[0]) * (aim - inside[1]) / (outside[1] - inside[1])
+        return best
+
+    def _step(self, full_step: Tensor, fraction: float) -> Step | None:
+        """A part of a step, accepted or not; None where it leads to what is no number."""
+        new = Network(self._layout, self._theta + fraction * full_step)
+        mean = new.means(self._observations)
+        kl = kl_of_means(self._mean, self._old.log_std, mean, new.log_std)
+        ratio = torch.exp(log_probability(self._actions, mean, new.log_std) - self._log_probability)
+        return Step(parameters=new.parameters(), kl=kl, fraction=fraction, ratio=ratio) if np.isfinite(kl) else None
 
     def stay(self) -> Step:
         """Take no step."""
-        return Step(parameters=self._old.parameters(), kl=0.0, fraction=0.0)
+        ratio = torch.ones_like(self._log_probability)
+        return Step(parameters=self._old.parameters(), kl=0.0, fraction=0.0, ratio=ratio)
 
 
 def conjugate_gradient(product: Callable[[Tensor], Tensor], target: Tensor, iterations: int) -> Tensor:

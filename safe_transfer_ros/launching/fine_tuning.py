@@ -113,7 +113,7 @@ ARGUMENTS = (
     Argument(name="run_dir", description="directory of this run; default: runs/<name>-<date>-<time>"),
     Argument(
         name="resume",
-        description="directory of a run to continue; beside it only iterations:=, namespace:= and what concerns robot:=",
+        description="directory of a run to continue; with it only iterations:=, namespace:= and those of robot:=",
     ),
     Argument(name="record", description="record a rosbag2", default="true", choices=("true", "false")),
     Argument(name="config", description="configuration file", default=""),
@@ -244,8 +244,8 @@ class FineTuningGraph:
         if simulated != ("controller_supervisor" not in experiment.nodes):
             there, here = ("hardware", "sim") if simulated else ("sim", "hardware")
             raise ConfigurationError(
-                f"{run_dir} is a run of robot:={there}, got robot:={here}: what one arm has earned, its torque limit too, is "
-                f"not for the other. Give robot:={there}"
+                f"{run_dir} is a run of robot:={there}, got robot:={here}: what one arm has earned, its torque limit "
+                f"too, is not for the other. Give robot:={there}"
             )
         start = left_off(run_dir, experiment.governor(monitor))
         trainer = parameters["trainer"]

@@ -167,6 +167,38 @@ def test_a_step_that_fails_to_improve_is_shortened(monkeypatch: pytest.MonkeyPat
     assert update.accepted and 0.0 < update.step_fraction < 0.2 and update.kl <= 0.01
 
 
+@pytest.mark.parametrize("stretch", [1.5, 4.0, 100.0])
+def test_a_step_that_was_cut_to_the_region_is_as_long_as_the_region_allows(
+    monkeypatch: pytest.MonkeyPatch, stretch: float
+) -> None:
+    """The KL does not grow with the exact square of the step: one cut that should just fit came out far inside."""
+    parameters = make_parameters()
+    batch = make_batch(parameters)
+    real = FisherProduct.__call__
+    monkeypatch.setattr(FisherProduct, "__call__", lambda self, vector: real(self, vector) / stretch**2)
+    settings = TrustRegionSettings(max_kl=0.5, damping=0.0)
+    update = trpo_update(parameters, batch, settings, seed=0)
+    assert update.step_fraction < 1.0 and 0.95 * 0.5 <= update.kl <= 0.5
+    assert update.surrogate_after > update.surrogate_before
+
+
+def test_the_longest_step_that_improves_is_kept_where_a_longer_one_does_not() -> None:
+    parameters = make_parameters()
+    batch = make_batch(parameters)
+    settings = TrustRegionSettings(max_kl=0.05)
+    region = TrustRegion(parameters, batch.observations, batch.actions, settings, seed=0)
+    full = 50.0 * region.natural(region.gradient(torch.tensor(batch.advantages)))
+    asked: list[float] = []
+
+    def only_short_ones(ratio: torch.Tensor) -> bool:
+        asked.append(float(ratio.log().square().mean()))  # about twice the KL
+        return asked[-1] < 0.05
+
+    step = region.search(full, only_short_ones)
+    assert step.accepted and step.kl < 0.04 and float(step.ratio.log().square().mean()) < 0.05
+    assert len(asked) < settings.backtrack_steps and asked[-1] >= 0.05, "a longer one was asked for, and refused"
+
+
 def test_the_input_is_not_changed_and_the_seed_decides() -> None:
     parameters = make_parameters()
     copies = {name: array.copy() for name, array in parameters.items()}

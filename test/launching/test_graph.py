@@ -194,7 +194,10 @@ def test_a_run_is_not_resumed_on_another_kind_of_arm(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"is a run of robot:=sim, got robot:=hardware"):
         pr2_cup_swirl.GRAPH.plan({"resume": str(tmp_path / "run"), "robot": "hardware"})
     path = tmp_path / "run" / "config.yaml"
-    path.write_text(path.read_text().replace("mujoco_sim", "controller_supervisor"))
+    config = yaml.safe_load(path.read_text())
+    shared = config["/**"]["ros__parameters"]
+    shared["graph"] = shared["graph"].replace("mujoco_sim", "controller_supervisor")
+    path.write_text(yaml.safe_dump(config))
     with pytest.raises(ConfigurationError, match=r"is a run of robot:=hardware, got robot:=sim.*Give robot:=hardware"):
         pr2_cup_swirl.GRAPH.plan({"resume": str(tmp_path / "run")})
 

@@ -117,3 +117,18 @@ class CupSwirlWithoutLimit(CupSwirl):
     def observe(self, position: Array, velocity: Array, torque_limit: float | Array) -> Array:
         """Observation of the policy; see the class."""
         return np.ascontiguousarray(super().observe(position, velocity, torque_limit)[..., :-1])
+
+
+@register("pr2_cup_swirl_direction")
+class CupSwirlByDirection(CupSwirl):
+    """Cup swirl with the paper's own third input: the direction of the tool's axis, not its position (PSPT, VI).
+
+    Observation (18): as CupSwirl's, with the unit vector along the cup's axis in the torso frame, (0, 0, -1) where the
+    cup is upright, in place of the tool position.
+    """
+
+    def observe(self, position: Array, velocity: Array, torque_limit: float | Array) -> Array:
+        """Observation of the policy; see the class."""
+        observation = super().observe(position, velocity, torque_limit)
+        observation[..., 14:17] = self.chain.tool_rotation(position)[..., :, 0]
+        return observation
