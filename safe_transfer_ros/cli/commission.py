@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from safe_transfer_ros.cli.interrupts import Interrupts
 from safe_transfer_ros.cli.run import GRAPHS, arguments_text, parse_arguments, pick_graph
 from safe_transfer_ros.commissioning import report
+from safe_transfer_ros.commissioning.identity import identity
 from safe_transfer_ros.commissioning.procedure import STEPS, commission
 from safe_transfer_ros.commissioning.step import Bench, Outcome, Timeouts
 from safe_transfer_ros.configuration import build, seconds
@@ -88,7 +89,9 @@ def run(options: argparse.Namespace) -> int:
     folder.mkdir(parents=True)
     write_parameters(parameters, folder / "config.yaml")
     experiment = build(ExperimentParameters, parameters[SHARED], where="configuration")
-    about = report.identity(in_graph(experiment.task).task.robot, experiment)
+    about = identity(
+        in_graph(experiment.task).task.robot, parameters, ros_domain=claimed.number, namespace=namespace(given)
+    )
     print(
         f"commissioning {about['robot']} (ROS_DOMAIN_ID={claimed.number}); Ctrl-C stops the arm at any time", flush=True
     )

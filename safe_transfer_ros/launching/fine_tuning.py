@@ -14,10 +14,10 @@ from typing import Any
 import yaml
 
 from safe_transfer_ros import resources
-from safe_transfer_ros.commissioning import report
-from safe_transfer_ros.configuration import OFF, ConfigurationError, build, parse
+from safe_transfer_ros.configuration import ConfigurationError, build, parse
 from safe_transfer_ros.critics.gate import CriticGate
 from safe_transfer_ros.critics.safety_critic import read_critic_file
+from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.graph import (
     Argument,
     Parameters,
@@ -29,6 +29,7 @@ from safe_transfer_ros.launching.graph import (
     read_parameters,
     write_parameters,
 )
+from safe_transfer_ros.launching.hardware import check_commissioned, check_strictness
 from safe_transfer_ros.learning.policy_file import load_policy
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.parameters.safety_filter import FilterParameters
@@ -192,7 +193,7 @@ class FineTuningGraph:
         parameters.setdefault("bag_recorder", {})["bag"] = str(run_dir / "bag")
         parameters = _with_critic(complete(parameters))
         simulated = own["robot"] == "sim"
-        evidence = {} if simulated else _check_hardware(parameters, given)
+        evidence = {} if simulated else self._commissioned(parameters, given)
         _check_inputs(parameters)
         _create(run_dir)
         processes = _processes(simulated=simulated, record=own["record"] == "true")
@@ -206,8 +207,14 @@ class FineTuningGraph:
         """
         given = self._translate(given)
         parameters = complete(self._configured(given)[0])
-        _check_strictness(parameters)
+        check_strictness(parameters)
         return parameters
+
+    def _commissioned(self, parameters: Parameters, given: Mapping[str, str]) -> dict[str, Any]:
+        """See `check_commissioned`."""
+        asked_for = domain.from_environment()
+        ros_domain = self.default_domain({"robot": "hardware"}) if asked_for is None else asked_for
+        return check_commissioned(parameters, given, ros_domain=ros_domain or 0, namespace=namespace(given))
 
     def _configured(self, given: Mapping[str, str]) -> tuple[Parameters, dict[str, str]]:
         """Parameters as files and arguments give them, and the arguments that the graph handles itself."""
@@ -261,7 +268,7 @@ class FineTuningGraph:
         parameters = complete(parameters)
         _check_inputs(parameters)
         _check_room(run_dir)
-        evidence = {} if simulated else _check_hardware(parameters, given)
+        evidence = {} if simulated else self._commissioned(parameters, given)
         processes = _processes(simulated=simulated, record="bag_recorder" in experiment.nodes)
         return _session(run_dir, parameters, evidence, processes, session=session, namespace=namespace(given))
 
@@ -329,42 +336,6 @@ def _processes(*, simulated: bool, record: bool) -> tuple[Process, ...]:
     if record:
         processes.append(Process(node="bag_recorder"))
     return tuple(processes)
-
-
-def _check_hardware(parameters: Parameters, given: Mapping[str, str]) -> dict[str, Any]:
-    """Refuse what must not be laxer where a real arm moves; on what report, or against which refusal, it is driven."""
-    _check_strictness(parameters)
-    experiment = build(ExperimentParameters, parameters[SHARED], where="configuration")
-    robot = in_graph(experiment.task).task.robot
-    path = Path(given["commission"]).absolute() if given.get("commission") else report.newest(robot.name)
-    refusal = report.refusal(path, report.identity(robot, experiment), parameters["commission"]["valid_days"])
-    if refusal is None:
-        return {"report": str(path), "overridden": False}
-    if given.get("allow_uncommissioned") != "true":
-        raise ConfigurationError(f"robot:=hardware: {refusal} (allow_uncommissioned:=true overrides, and is recorded)")
-    return {"report": str(path or ""), "overridden": True, "refusal": refusal}
-
-
-def _check_strictness(parameters: Parameters) -> None:
-    if parameters[SHARED]["mode"] == "lockstep":
-        raise ConfigurationError("robot:=hardware cannot wait for us: leave out mode:=lockstep")
-    robot = in_graph(parameters[SHARED]["task"]).task.robot
-    if not robot.gravity_compensated and parameters[SHARED]["add_gravity"] == "never":
-        raise ConfigurationError(
-            f"robot:=hardware: {robot.name} does not carry its own weight: at zero torque it would fall; leave "
-            "out add_gravity: never"
-        )
-    filter_ = parameters["safety_filter"]
-    if filter_["permission_lease"] == OFF:
-        raise ConfigurationError(
-            "robot:=hardware needs safety_filter.permission_lease, s, so that the arm stops with its supervisor: it "
-            "must not be off"
-        )
-    if filter_["reset_torque_limit"] > parameters[SHARED]["torque_limit_max"]:
-        raise ConfigurationError(
-            f"safety_filter.reset_torque_limit {filter_['reset_torque_limit']:g} N·m is above torque_limit_max "
-            f"{parameters[SHARED]['torque_limit_max']:g} N·m"
-        )
 
 
 def _check_inputs(parameters: Parameters) -> None:

@@ -90,7 +90,9 @@ class ControllerSupervisor(ManagedNode):
             self._robot.name,
             {"controller": self._experiment.controller, "joints": ", ".join(self._joints)},
         )
-        self._description = PublishedDescription(self, settings.robot_description, self._joints)
+        self._description = PublishedDescription(
+            self, settings.robot_description, self._joints, commissioned=settings.commissioned_description
+        )
         self._effort = MeasuredEffort(self, self._robot, with_gravity=settings.rest_effort == "gravity")
         if self._experiment.adds_gravity(self._robot.gravity_compensated):
             resting = importlib.import_module("safe_transfer_ros.middleware.resting_torque")  # brings mujoco
