@@ -18,7 +18,6 @@ from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
 from safe_transfer_ros.launching.fine_tuning import ARGUMENTS, FineTuningGraph
-from safe_transfer_ros.launching.graph import namespace
 from safe_transfer_ros.middleware import dds
 from safe_transfer_ros.parameters.sections import SHARED
 from safe_transfer_ros.registry import Registry
@@ -92,7 +91,7 @@ def run_and_compare(options: argparse.Namespace) -> int:
 
 def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
     """One graph from start to end; returns the exit status and the run directory."""
-    claimed = domain.claim(graph.default_domain(given), namespace=namespace(given))
+    claimed = domain.claim(graph.default_domain(given), namespace=graph.namespace(given))
     plan = graph.plan(given)
     claimed.serves(plan.run_dir)
     shared = plan.parameters[SHARED]

@@ -22,7 +22,7 @@ SHOWN = 4
 
 
 def identity(
-    robot: RobotDescription, parameters: Mapping[str, Mapping[str, Any]], *, ros_domain: int, namespace: str
+    robot: RobotDescription, parameters: Mapping[str, Mapping[str, Any]], *, ros_domain: int
 ) -> dict[str, Any]:
     """Identity of a report's subject, as plain data: whatever differs in it needs a new report.
 
@@ -32,13 +32,12 @@ def identity(
       robot: What the arm is believed to be.
       parameters: Every parameter of every node, defaults filled in.
       ros_domain: Domain in which the arm is.
-      namespace: Namespace in which the arm is; empty: the root.
     """
     experiment = build(ExperimentParameters, parameters[SHARED], where="configuration")
     return {
         "robot": robot.name,
         "ros_domain": ros_domain,
-        "namespace": namespace,
+        "namespace": experiment.namespace,
         "software": __version__,
         "controller": experiment.controller,
         "controller_joints": list(experiment.command_joints(robot.joint_names)),

@@ -16,16 +16,13 @@ from safe_transfer_ros.parameters.sections import SHARED
 from safe_transfer_ros.tasks.deployment import in_graph
 
 
-def check_commissioned(
-    parameters: Parameters, given: Mapping[str, str], *, ros_domain: int, namespace: str
-) -> dict[str, Any]:
+def check_commissioned(parameters: Parameters, given: Mapping[str, str], *, ros_domain: int) -> dict[str, Any]:
     """Refuse an arm that no valid report speaks for; hold the supervisor to the description of the report.
 
     Args:
       parameters: Every parameter of every node; the supervisor's `commissioned_description` is filled in.
       given: Launch arguments: `commission`, `allow_uncommissioned`.
       ros_domain: Domain in which the arm is.
-      namespace: Namespace in which the arm is; empty: the root.
 
     Returns:
       On what report, or against which refusal, the arm is driven: for commission.yaml of the run directory.
@@ -35,7 +32,7 @@ def check_commissioned(
     """
     check_strictness(parameters)
     robot = in_graph(parameters[SHARED]["task"]).task.robot
-    about = identity(robot, parameters, ros_domain=ros_domain, namespace=namespace)
+    about = identity(robot, parameters, ros_domain=ros_domain)
     path = Path(given["commission"]).absolute() if given.get("commission") else report.newest(about)
     refusal = report.refusal(path, about, parameters["commission"]["valid_days"])
     supervisor = parameters["controller_supervisor"]

@@ -26,7 +26,7 @@ from safe_transfer_ros.robots.description import RobotDescription, load
 
 ROBOT = load("pr2_left_arm")
 PARAMETERS = pr2_cup_swirl.GRAPH.hardware_parameters({"robot": "hardware"})
-ABOUT = identity(ROBOT, PARAMETERS, ros_domain=0, namespace="")
+ABOUT = identity(ROBOT, PARAMETERS, ros_domain=0)
 PASSED = [
     Outcome(name=name, passed=True, says="well", measured={DESCRIPTION: "sha256:ab12"} if name == "limits" else {})
     for name in STEPS
@@ -120,7 +120,7 @@ def configured(section: str, **values: object) -> Parameters:
 def test_what_is_another_arm_or_configuration_is_told_in_words(
     tmp_path: Path, robot: RobotDescription, parameters: Parameters, says: str
 ) -> None:
-    about = identity(robot, parameters, ros_domain=0, namespace="")
+    about = identity(robot, parameters, ros_domain=0)
     refusal = report.refusal(written(tmp_path / "r.yaml"), about, 30.0)
     pytest.raises(ConfigurationError, _raise, str(refusal)).match(f"about another arm or configuration: .*{says}")
 
@@ -135,7 +135,7 @@ def test_what_is_another_arm_or_configuration_is_told_in_words(
     ],
 )
 def test_what_a_run_chooses_needs_no_new_report(tmp_path: Path, section: str, values: dict[str, Any]) -> None:
-    about = identity(ROBOT, configured(section, **values), ros_domain=0, namespace="")
+    about = identity(ROBOT, configured(section, **values), ros_domain=0)
     assert report.refusal(written(tmp_path / "r.yaml"), about, 30.0) is None
 
 
