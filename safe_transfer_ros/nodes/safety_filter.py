@@ -39,7 +39,7 @@ from safe_transfer_ros.middleware import bounded, clock, object_pose, realtime, 
 from safe_transfer_ros.middleware.filter_health import FilterHealth
 from safe_transfer_ros.middleware.filter_messages import CRITIC_REFUSED, DecisionMessage, read_proposal, status_message
 from safe_transfer_ros.middleware.filter_rules import filter_rules
-from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader
+from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader, OtherJointStateError
 from safe_transfer_ros.middleware.lifecycle import ManagedNode
 from safe_transfer_ros.middleware.listeners import Listeners
 from safe_transfer_ros.middleware.parameters import declare
@@ -209,6 +209,9 @@ class SafetyFilterNode(ManagedNode):
         arrival_ns = clock.now_ns()
         try:
             state = self._states.read(data)
+        except OtherJointStateError:  # a gripper's: nothing of ours is wrong
+            self._health.of_others += 1
+            return
         except JointStateError as error:  # left out, and missed when no good one follows: it moves no clock either
             self._unreadable = f"joint states cannot be used: {error}"
             self.get_logger().error(self._unreadable, throttle_duration_sec=1.0)
@@ -304,7 +307,8 @@ class SafetyFilterNode(ManagedNode):
                 if own_limit is None:  # a move to the start is not a policy's: no critic judges it
                     problem = problem or self._critic.missing
             refusal = problem or self._loop.arm(clock.now_ns(), self._standing.reasons(), own_limit)
-            refusal = refusal and "; ".join(filter(None, (refusal, self._unreadable, self._misplaced)))
+            others = f"{self._health.of_others} joint states name no joint of ours" if self._health.of_others else ""
+            refusal = refusal and "; ".join(filter(None, (refusal, self._unreadable, others, self._misplaced)))
         else:
             refusal = None
             self._loop.disarm(clock.now_ns())

@@ -389,11 +389,23 @@ def test_a_gripper_on_the_same_topic_is_left_out_and_a_second_driver_of_the_arm_
 def test_a_joint_state_of_something_else_moves_no_clock_and_does_not_count_as_a_sign_of_life(bench: Bench) -> None:
     bench.state()
     assert bench.armed().success
+    diagnosed = diagnostics(bench)
     for _ in range(5):
         speak(bench.states, ["finger"], 10**18)  # stamped by another clock
     command, decision = bench.step(0, [0.05] * 7)
-    assert any(command) and decision.reasons & SafetyDecision.REASON_JOINT_STATE_WRONG_JOINTS
+    assert any(command) and decision.reasons == 0, "the filter has not intervened"
+    bench.until(lambda: diagnosed.get("joint_states_of_others") == "5", "its being counted")
+    assert "reason JOINT_STATE_WRONG_JOINTS" not in diagnosed
+    speak(bench.states, [*JOINTS[:3], "finger"], 10**18)
+    command, decision = bench.step(1, [0.05] * 7)
+    assert any(command) and decision.reasons == SafetyDecision.REASON_JOINT_STATE_WRONG_JOINTS, "ours, and not whole"
     assert bench.status.mode == SafetyDecision.MODE_ARMED
+
+
+def test_arming_says_that_only_other_joints_are_told(bench: Bench) -> None:
+    """Of an arm whose driver names its joints otherwise, say."""
+    speak(bench.states, ["left_finger"], 7)
+    bench.until(lambda: "1 joint states name no joint of ours" in bench.armed().message, "the reason")
 
 
 def test_a_pressed_stop_trips_until_it_is_released(bench: Bench) -> None:
@@ -513,15 +525,25 @@ def test_timeouts_may_be_shortened_but_nothing_made_laxer(bench: Bench) -> None:
         assert not bench.set(**{name: 2.0}).successful, f"{name} is read-only"
 
 
+def diagnostics(bench: Bench) -> dict[str, str]:
+    """The newest diagnostics, as they come."""
+    values: dict[str, str] = {}
+
+    def heard(message: DiagnosticArray) -> None:
+        values.clear()
+        values.update({pair.key: pair.value for pair in message.status[0].values})
+
+    bench.create_subscription(DiagnosticArray, "diagnostics", heard, qos.STREAM)
+    return values
+
+
 def test_diagnostics_tell_ages_latency_and_reasons(bench: Bench) -> None:
-    told: list[DiagnosticArray] = []
-    bench.create_subscription(DiagnosticArray, "diagnostics", told.append, qos.STREAM)
+    values = diagnostics(bench)
     bench.state()
     assert bench.armed().success
     bench.step(0, [5.0] * 7)
-    told.clear()
-    bench.until(lambda: bool(told), "diagnostics")
-    values = {pair.key: pair.value for pair in told[-1].status[0].values}
+    values.clear()
+    bench.until(lambda: bool(values), "diagnostics")
     assert values["mode"] == "ARMED"
     assert values["reason CLAMPED_TORQUE_LIMIT"] == "1"
     assert float(values["latency_p50_us"]) > 0.0
