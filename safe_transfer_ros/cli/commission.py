@@ -15,6 +15,7 @@ from safe_transfer_ros.commissioning.identity import identity
 from safe_transfer_ros.commissioning.procedure import STEPS, commission
 from safe_transfer_ros.commissioning.step import Bench, Outcome, Timeouts
 from safe_transfer_ros.configuration import build, seconds
+from safe_transfer_ros.interrupted import EXIT_INTERRUPTED
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
 from safe_transfer_ros.launching.graph import Parameters, Process, write_parameters
@@ -27,7 +28,7 @@ from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.untrusted import printable_lines
 
 START_SECONDS = 30.0
-EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
+EXIT_FAILED = 1
 ANSWERS = {"yes": True, "y": True, "no": False, "n": False}
 # In the order they are to be stopped: the supervisor sees zero on the filter's commands, then deactivates.
 PROCESSES = (Process(node="controller_supervisor"), Process(node="safety_filter"))

@@ -15,6 +15,7 @@ from pathlib import Path
 from safe_transfer_ros.cli.log_follower import LogFollower
 from safe_transfer_ros.cli.progress import RunProgress
 from safe_transfer_ros.configuration import ConfigurationError
+from safe_transfer_ros.interrupted import EXIT_INTERRUPTED
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
 from safe_transfer_ros.launching.fine_tuning import ARGUMENTS, FineTuningGraph
@@ -35,7 +36,6 @@ GRAPHS: Registry[Callable[[], FineTuningGraph]] = Registry(
 )
 """What gives each graph, by name; another package adds its own by an entry point in the group."""
 POLL_SECONDS = 0.2
-EXIT_INTERRUPTED = 130
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
