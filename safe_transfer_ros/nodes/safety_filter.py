@@ -248,7 +248,7 @@ class SafetyFilterNode(ManagedNode):
         """Process an oversized or unreadable proposal: the one before stays in force until it is too old."""
         self.get_logger().error(f"a proposal was not read: {error}", throttle_duration_sec=1.0)
         if self._active and error.oversized:
-            self._loop.unread_proposal(clock.now_ns())
+            self._loop.reject(Reason.PROPOSAL_WRONG_LENGTH, clock.now_ns())
 
     def _on_reset_action(self, message: PolicyAction) -> None:
         """The slow move to the start of an episode: bounded like any proposal, and no part of the policy's record."""

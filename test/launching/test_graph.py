@@ -70,6 +70,7 @@ def test_settings_of_the_robot_go_on_top(tmp_path: Path) -> None:
     )
     parameters = plan(tmp_path, robot="hardware", robot_config=str(file), allow_uncommissioned="true").parameters
     assert parameters["safety_filter"]["permission_lease"] == 0.3
+    assert parameters["safety_filter"]["e_stop_lease"] == "off", "as it says, in that word"
     assert parameters["safety_filter"]["action_timeout"] == 0.1, "of the task's own configuration file"
 
 
@@ -86,8 +87,8 @@ def test_what_the_robots_file_leaves_out_is_ours_for_hardware(tmp_path: Path) ->
     assert shipped["safety_filter"].pop("reset_torque_limit") == 0.5
     assert own == shipped
     laxer = complete(read_parameters(resources.path(SHIPPED)))
-    for lease in ("permission_lease", "e_stop_lease"):
-        assert own["safety_filter"][lease] > 0.0 and laxer["safety_filter"][lease] == "off"
+    for lease, seconds in (("permission_lease", 0.1), ("e_stop_lease", 0.3)):
+        assert own["safety_filter"][lease] == seconds and laxer["safety_filter"][lease] == "off"
     assert own["policy_server"]["reset_timeout"] > 0.0 == laxer["policy_server"]["reset_timeout"]
 
 
@@ -292,19 +293,6 @@ def test_paths_beside_a_run_stay_what_they_are(tmp_path: Path) -> None:
     result = resumed.moved(changed, tmp_path / "b")
     assert result["trainer"]["critic"] == str(tmp_path / "a_critic.safetensors")
     assert result["safety_filter"]["frame"] == str(tmp_path / "b" / "inside")
-
-
-def test_hardware_needs_a_word_on_the_external_stop(tmp_path: Path) -> None:
-    """The shipped file requires a stop button, below every arm's own file; off is never what nobody said."""
-    shipped = plan(tmp_path, robot="hardware", allow_uncommissioned="true")
-    assert shipped.parameters["safety_filter"]["e_stop_lease"] == 0.3
-    arm = tmp_path / "arm.yaml"
-    write_parameters({SHARED: {"mode": "realtime"}, "safety_filter": {"permission_lease": 0.1}}, arm)
-    given = {"robot": "hardware", "robot_config": str(arm), "allow_uncommissioned": "true"}
-    unsaid = pr2_cup_swirl.GRAPH.plan(given | {"run_dir": str(tmp_path / "unsaid")})
-    assert unsaid.parameters["safety_filter"]["e_stop_lease"] == 0.3, "what is not said is required, never off"
-    said = pr2_cup_swirl.GRAPH.plan(given | {"run_dir": str(tmp_path / "said"), "safety_filter.e_stop_lease": "off"})
-    assert said.parameters["safety_filter"]["e_stop_lease"] == "off"
 
 
 @pytest.mark.parametrize(("given", "expected"), [("left", "/left"), ("/cell/left/", "/cell/left"), ("", ""), ("/", "")])

@@ -150,8 +150,3 @@ class TorqueLimitGuard:
     def in_force(self) -> float:
         """The limit as of the last look at the lease, N·m."""
         return self.floor if self.lost else self.accepted
-
-    def lease_lost(self, now_ns: int) -> bool:
-        """Whether the lease has run out and no newer iteration has been accepted since."""
-        self.current(now_ns)
-        return self.lost
