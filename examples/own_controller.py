@@ -2,8 +2,9 @@
 """A controller of your own in the place of policy_server: springs that hold the arm where it is.
 
 The filter does not care who proposes, as long as it is one node. Without unsafety_monitor nobody raises the torque
-limit: it stays T_min. On an arm `controller_supervisor` and an operator's activation come before the filter can be
-armed (docs/hardware.md), and `reset_episode` is episode_reset's. In three terminals of one ROS_DOMAIN_ID:
+limit: it stays the initial one, by default the floor as well. On an arm `controller_supervisor` and an operator's
+activation come before the filter can be armed (docs/hardware.md), and `reset_episode` is episode_reset's. In three
+terminals of one ROS_DOMAIN_ID:
 
   ros2 run safe_transfer_ros mujoco_sim --ros-args -p mode:=realtime
   ros2 run safe_transfer_ros safety_filter --ros-args -p mode:=realtime

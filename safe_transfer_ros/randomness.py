@@ -66,6 +66,7 @@ class Purpose(enum.IntEnum):
     BOOTSTRAP = 19
     FAULT = 20, "fault", "repeat"
     FAULTY_PROCESS = 21
+    ARM = 22
 
 
 class FirstEpisode(enum.IntEnum):

@@ -22,7 +22,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="inject faults into real processes and check the filter's promises; status 1 if one was broken",
         description="Each fault is injected while torque flows, and its effect is checked from outside: torque bounds "
         "and rate, modes, reasons, time to safe torque, data in the bag. Writes faults.csv (one row per repeat) and "
-        "faults.md (one row per fault). Needs root for two of the faults (a network that is cut, a disk that is full).",
+        "faults.md (one row per fault). Three faults need root (a network that is cut, twice, and a full disk).",
     )
     parser.add_argument("--repeats", type=int, default=20, help="repeats of each fault (default 20)")
     parser.add_argument("--faults", default="", metavar="NAME,...", help="only these; see --list")

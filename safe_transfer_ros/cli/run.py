@@ -9,7 +9,7 @@ import importlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from safe_transfer_ros.cli.log_follower import LogFollower
@@ -130,8 +130,14 @@ def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
             f"interrupted after {progress.done} of {iterations} iterations; what was recorded is kept", file=sys.stderr
         )
     if exit_code and progress.done:
-        print(f"to continue: safe_transfer up {graph.name} resume:={plan.run_dir}", file=sys.stderr)
+        print(f"to continue: {continuing(graph.name, plan.run_dir, given)}", file=sys.stderr)
     return exit_code, plan.run_dir
+
+
+def continuing(graph: str, run_dir: Path, given: Mapping[str, str]) -> str:
+    """The command that goes on with a run, on the same kind of arm and in the same namespace."""
+    where = "".join(f" {name}:={given[name]}" for name in ("robot", "namespace") if given.get(name))
+    return f"safe_transfer up {graph} resume:={run_dir}{where}"
 
 
 def _finish(run_dir: Path, compared: Path | None, *, quiet: bool = False) -> None:

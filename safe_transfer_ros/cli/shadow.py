@@ -29,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     report.set_defaults(run=_report)
     promote = subparsers.add_parser("promote", help="replace the active critic by a candidate")
     promote.add_argument("candidate", type=Path)
-    promote.add_argument("active", type=Path, help="the file the filter was started with; read again between episodes")
+    promote.add_argument("active", type=Path, help="the file of critic:=, read again between iterations")
     promote.add_argument("--report", type=Path, required=True, help="the candidate's shadow report")
     promote.add_argument("--force", metavar="WHY", help="promote despite the report; the reason is recorded")
     promote.set_defaults(run=_promote)
@@ -112,5 +112,5 @@ def _promote(options: argparse.Namespace) -> int:
     with log.open("a") as file:  # before the file changes: no promotion without its record
         file.write(json.dumps(entry) + "\n")
     write_atomically(options.active, options.candidate.read_bytes())
-    print(f"{options.active}: critic {candidate.version} from the next episode on; recorded in {log}")
+    print(f"{options.active}: critic {candidate.version} from the next iteration on; recorded in {log}")
     return 0

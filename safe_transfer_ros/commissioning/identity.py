@@ -56,10 +56,10 @@ def identity(
         },
         "urdf_sha256": sha256(robot.urdf.encode()).hexdigest(),
         "safety_filter": {
-            # A critic is a policy's: the procedure is walked through without.
+            # A critic is a policy's, a damage budget a run's: the procedure is walked through without.
             name: value
             for name, value in parameters["safety_filter"].items()
-            if not name.startswith("critic")
+            if not name.startswith(("critic", "budget"))
         },
         "controller_supervisor": {
             name: value

@@ -161,7 +161,7 @@ class CommissioningLink:
 
     @property
     def held(self) -> str:
-        """Reason why the torque is not known to have ended with the controller at the last `rest`; else empty."""
+        """Cause for doubt that the torque ended with the controller at the last `rest`; empty where it did."""
         held = self.says if self._rest in (Rest.TORQUE_HELD.value, Rest.EFFORT_UNKNOWN.value) else ""
         return held or self._unended
 

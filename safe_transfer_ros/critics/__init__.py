@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything about a safety critic that is not a rule: its file, data, training, calibration, shadow."""
+"""Everything about a safety critic that is not a rule: its file, data, training, calibration, shadow, gate."""

@@ -24,7 +24,7 @@ _BLOCK = 4096
 
 
 class OnlineCritic:
-    """A critic and the transitions it learns from; a `safety.masked_policy.RiskModel`.
+    """A critic and the transitions it learns from; a `safety.critic.masked_policy.RiskModel`.
 
     Its inputs are taken as they are: the environments' observations and actions are of order one.
 

@@ -114,7 +114,7 @@ def pretrained(kind: str, source: str, seed: int) -> CriticParameters:
 
 
 class LearningCritic:
-    """A critic pre-trained on a source, that learns on from the target; see `safety.masked_policy.RiskModel`."""
+    """A critic pre-trained on a source, that learns on from the target; see `safety.critic.masked_policy.RiskModel`."""
 
     def __init__(self, kind: str, source: str, seed: int, per_iteration: int = 200) -> None:
         """Pre-train.

@@ -50,7 +50,7 @@ class Support:
 
 
 class SafetyCritic:
-    """Risk of applying a torque in a state; see `safety.masked_policy.RiskModel`.
+    """Risk of applying a torque in a state; see `safety.critic.masked_policy.RiskModel`.
 
     Args:
       parameters: See `CriticParameters`; copied.

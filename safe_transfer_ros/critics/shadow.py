@@ -86,7 +86,7 @@ def shadow_report(
       columns: Recorded transitions.
       horizon: Steps within which a failure counts.
       epsilon: Largest acceptable risk.
-      action_bound: See `critic_data.bounded`.
+      action_bound: See `critics.data.bounded`.
 
     Raises:
       ValueError: if no recorded proposal was applied with its future known.

@@ -62,6 +62,12 @@ ARGUMENTS = (
     ),
     Argument(name="d_safe", description="D_safe, N·m", parameter=f"{SHARED}.d_safe"),
     Argument(
+        name="damage_budget",
+        description="give the limit up within an iteration when its damage comes to D_safe",
+        parameter=f"{SHARED}.damage_budget",
+        choices=("true", "false"),
+    ),
+    Argument(
         name="initial_torque_limit",
         description="limit of the first iteration, N·m",
         parameter=f"{SHARED}.initial_torque_limit",
@@ -286,6 +292,8 @@ def _session(
 ) -> Plan:
     parameters_file = session_path(run_dir, CONFIG, session)
     parameters["trainer"]["config_file"] = str(parameters_file)
+    horizon = in_graph(parameters[SHARED]["task"]).task.horizon
+    parameters["safety_filter"]["budget_periods"] = parameters["trainer"]["episodes_per_iteration"] * horizon
     parameters[SHARED]["graph"] = ",".join(process.node for process in processes)
     write_parameters(parameters, parameters_file)
     if evidence:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parts shared by all learning methods: rollouts, advantages, imitation, workers."""
+"""Parts shared by all learning methods: rollouts, replay buffer, evaluation, advantages, imitation, workers."""

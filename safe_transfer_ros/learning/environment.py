@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Environments as the learners see them: whole batches of episodes that end with a failure."""
+"""Environments as the learners see them: whole batches of episodes, and what a failure costs."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ class ConstrainedEnvironment(Protocol):
 
 
 class TaskEnvironment:
-    """A task by name, as its `learning_settings` and `failure_cost` say.
+    """A task by name, with its `learning_settings`, and its `failure_cost` taken off the rewards.
 
-    Its vector environment is built with the first rollout, and again where the number of episodes changes.
+    Its vector environment is built at once, for one episode, and again where a rollout has another number of them.
     """
 
     def __init__(self, task: str, **settings: Any) -> None:

@@ -74,7 +74,8 @@ def with_stddev_scaled(parameters: Parameters, factor: float) -> Parameters:
 
 
 def with_torque_scaled(parameters: Parameters, factor: float) -> Parameters:
-    """The same policy with its mean torque multiplied by `factor` > 0; the standard deviation is untouched."""
+    """The same policy with every torque it proposes multiplied by `factor` > 0: its mean and its noise."""
+    parameters = with_stddev_scaled(parameters, factor)
     scaled = {name: parameters[name] * np.float32(factor) for name in ("mean.weight", "mean.bias")}
     return {**parameters, **scaled}
 

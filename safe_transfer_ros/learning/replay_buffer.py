@@ -3,6 +3,9 @@
 
 Everything random comes from the generator that a caller hands in, so equal buffers and equal generators give equal
 samples. Termination and truncation are columns of their own: only the former ends what a value function looks ahead to.
+
+The critics of this package draw single transitions from a ring. Buffers of recordings, sequences, hindsight relabelling
+and the buffer's own `state` are for learners that other packages add.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ Columns: TypeAlias = Mapping[str, NDArray[Any]]
 
 
 class TransitionColumns(Protocol):
-    """Transitions by column, wherever they lie: `bags.Transitions`, a `ReplayBuffer`, or a mapping of arrays."""
+    """Transitions by column: `bags.transition_store.Transitions`, a `ReplayBuffer`, or a mapping of arrays."""
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """A column; see `bags.transition_store.transition_dtype`."""

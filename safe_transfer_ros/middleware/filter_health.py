@@ -82,13 +82,14 @@ class FilterHealth:
         """
         mode, guard = rules.mode, rules.guard
         level = DiagnosticStatus.ERROR if mode is Mode.TRIPPED else DiagnosticStatus.OK
-        if level == DiagnosticStatus.OK and (mode is Mode.HOLDING or guard.lost):
+        if level == DiagnosticStatus.OK and (mode is Mode.HOLDING or guard.lost or guard.exhausted):
             level = DiagnosticStatus.WARN
         values = {
             "mode": mode.name,
             "torque_limit": f"{guard.in_force:.4f} N·m",
             "limit_iteration": str(guard.iteration),
             "limit_lease_lost": str(guard.lost),
+            **({} if guard.budget is None else {"damage_budget": str(guard.budget)}),
             **beside,
             "cycles": str(self.cycles),
             "decisions": str(self.decisions),

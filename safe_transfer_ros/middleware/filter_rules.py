@@ -9,6 +9,7 @@ from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.parameters.safety_filter import FilterParameters
 from safe_transfer_ros.safety.critic.gate import Gate
+from safe_transfer_ros.safety.filter.damage_watch import DamageWatch
 from safe_transfer_ros.safety.filter.gravity_term import GravityTerm
 from safe_transfer_ros.safety.filter.plausibility import SIMULATED_SPEED_FACTOR, SPEED_FACTOR, Plausibility
 from safe_transfer_ros.safety.filter.safety_filter import SafetyFilter
@@ -30,7 +31,8 @@ def filter_rules(
       gate: Safety critic, if any; it must not keep its caller waiting.
 
     Raises:
-      ConfigurationError: in lockstep, if a stop may take longer than a control period.
+      ConfigurationError: in lockstep, if a stop may take longer than a control period; a damage budget without the
+        number of periods.
       ValueError: if the settings do not fit together.
     """
     task, robot, lockstep = graph.task, graph.task.robot, experiment.lockstep
@@ -39,6 +41,16 @@ def filter_rules(
     if experiment.adds_gravity(robot.gravity_compensated):
         dynamics = importlib.import_module("safe_transfer_ros.robots.dynamics").ArmDynamics  # brings mujoco
         gravity = GravityTerm(dynamics(robot).gravity_torque, limits.effort, settings.torque_rate_limit)
+    budget, damage = None, None
+    if experiment.damage_budget:
+        if not settings.budget_periods:
+            raise ConfigurationError(
+                "damage_budget needs safety_filter.budget_periods, the decision periods of an iteration (episodes x "
+                "steps): the launcher fills it in, a filter started by hand must be told"
+            )
+        budget = experiment.governor().budget(settings.budget_periods)
+        assert budget is not None  # it was asked for
+        damage = DamageWatch(budget, graph.unsafety_reader(experiment.seed), task.unsafety_limit)
     factor = SIMULATED_SPEED_FACTOR if lockstep else SPEED_FACTOR
     rules = SafetyFilter(
         robot.joint_names,
@@ -49,6 +61,7 @@ def filter_rules(
             experiment.torque_limit_max,
             iteration=experiment.first_iteration,
             torque_limit=experiment.starting_limit,
+            budget=budget,
         ),
         gate=gate,
         observe=view.observe,
@@ -57,6 +70,7 @@ def filter_rules(
         gravity=gravity,
         plausible=Plausibility(limits.lower, limits.upper, limits.velocity, factor),
         tracks_object=graph.tracks_object,
+        damage=damage,
     )
     if lockstep and experiment.torque_limit_max > settings.torque_rate_limit * task.control_period_s:
         raise ConfigurationError(

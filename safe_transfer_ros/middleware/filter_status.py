@@ -56,7 +56,8 @@ class FilterStatusPublisher:
     def tell_changes(self) -> None:
         """Publish the status if the mode, its cause or the limit has changed since it was last published."""
         if self._told != self._now():
-            self.tell(accepted=True, message=describe(self._rules.cause))
+            spent = Reason.DAMAGE_BUDGET_SPENT if self._rules.guard.exhausted else Reason.NONE
+            self.tell(accepted=True, message=describe(self._rules.cause | spent))
 
     def _now(self) -> tuple[Mode, Reason, int, float]:
         guard = self._rules.guard

@@ -166,7 +166,7 @@ FILTER_STATUS = Topic(
     heard=qos.LATCHED,
     meaning="mode, cause and torque limit in force",
     publisher="safety_filter",
-    listeners=("policy_server", "trainer", "episode_reset", "controller_supervisor"),
+    listeners=("policy_server", "trainer", "mujoco_sim", "episode_reset", "controller_supervisor"),
     rate="on every change of mode or limit, and on refusal",
     has_history=True,
 )
@@ -301,7 +301,7 @@ ROBOT_DESCRIPTION = Topic(
     heard=qos.LATCHED,
     meaning="URDF",
     publisher="robot_state_publisher",
-    listeners=("`safe_transfer commission`",),
+    listeners=("controller_supervisor", "`safe_transfer commission`"),
     rate="once",
     recorded=False,
 )

@@ -47,7 +47,7 @@ class CriticTrainer(Node):
             self._lifetime.end()
 
     def close(self) -> None:
-        """Train from the collected decisions; return the result as text."""
+        """Train from the collected decisions, write the critic and print what came out."""
         transitions = self._collected.close()
         print(f"critic_trainer: {self._collected.counts.describe()}", flush=True)
         settings = self._settings

@@ -114,7 +114,7 @@ class UnsafetyMonitor(Node):
             return
         self._closing = None
         try:
-            totals = self._ledger.close(iteration)
+            totals = self._ledger.close(iteration, self._governor.torque_limit)
             step = self._governor.take(
                 totals,
                 kl=float(update.kl),
@@ -126,6 +126,11 @@ class UnsafetyMonitor(Node):
             return
         if totals.missing:
             self.get_logger().error(f"iteration {iteration}: {totals.missing} joint states missing, counted as unsafe")
+        if totals.lowered:
+            self.get_logger().warning(
+                f"iteration {iteration}: {totals.lowered} steps were not under {step.torque_limit:g} N·m but a lower "
+                "limit: the lease was lost, or the damage budget spent"
+            )
         if self._governor.may_break_loose(totals.standstill_rate):
             self.get_logger().warning(
                 f"iteration {iteration}: in {sum(totals.stood_still)} of {len(totals.stood_still)} episodes a joint "

@@ -33,6 +33,7 @@ class ExperimentParameters:
     initial_torque_limit: float = setting_of(GovernorSettings, "initial_torque_limit", minimum=1e-3, maximum=1e3)
     torque_limit_floor: float = setting_of(GovernorSettings, "torque_limit_floor", minimum=0.0, maximum=1e3)
     torque_limit_max: float = setting_of(GovernorSettings, "t_max", minimum=1e-3, maximum=1e3)
+    damage_budget: bool = setting_of(GovernorSettings, "damage_budget")
     allow_unsafe_start: bool = setting_of(GovernorSettings, "allow_unsafe_start")
     controller: str = setting("effort_controller", "Effort controller: commands go to CONTROLLER/commands")
     controller_joints: str = setting(

@@ -36,6 +36,12 @@ class FilterParameters:
     )
     stop_damping: float = _rule("stop_damping", minimum=0.0, maximum=1e3)
     stop_damping_time: float = _rule("stop_damping_time_s", minimum=0.001, maximum=10.0)
+    budget_periods: int = setting(
+        0,
+        "Decision periods of an iteration, which damage_budget is for; the launcher fills it in: episodes x steps",
+        minimum=0,
+        maximum=10**8,
+    )
     e_stop_lease: Lease = setting(
         OFF,
         "Longest silence of safety_filter/e_stop before it counts as pressed, s; off: it need not be published, "

@@ -49,7 +49,7 @@ class IterationEstimate(LimitStep, IterationMeasures):
     """The unsafety monitor's estimate of an iteration: the fields of an UnsafetyEstimate message.
 
     Attributes:
-      missing: Joint states expected and never received; each is counted as unsafe.
+      missing: Joint states of decisions that were never received; the decision period of each counts as unsafe.
     """
 
     missing: int

@@ -321,7 +321,7 @@ class _Replay:
         iteration = int(update.iteration)
         episodes = self._episodes.pop(iteration, [])
         try:
-            totals = self._ledger.close(iteration)
+            totals = self._ledger.close(iteration, self._governor.torque_limit)
             step = self._governor.take(
                 totals,
                 kl=float(update.kl),
@@ -347,6 +347,11 @@ class _Replay:
             return
         if totals.missing:
             self.notes.append(f"iteration {iteration}: {totals.missing} joint states missing, counted as unsafe")
+        if totals.lowered:
+            self.notes.append(
+                f"iteration {iteration}: {totals.lowered} steps were under a lower limit, the lease lost or the damage "
+                "budget spent"
+            )
         in_force = float(np.median(totals.torque_limit))
         if abs(in_force - step.torque_limit) > 1e-9:
             self.notes.append(

@@ -142,7 +142,7 @@ _LINES: tuple[tuple[str, str, Callable[[Run], str], Callable[[Run], bool]], ...]
     ("Torque limit", "first → last", lambda run: _span(run), _never),
     (
         "Largest unsafety rate",
-        "share of joint states beyond the limit",
+        "share of decision periods beyond the limit",
         _largest("unsafety_rate", "{:.1%}"),
         _never,
     ),

@@ -245,7 +245,7 @@ def draw_unsafety(figure: Figure, run: Run, compare: Run | None) -> bool:
     left, right = figure.subplots(1, 2, sharey=True)
     x = run.column("iteration")
     measured, predicted = run.column("unsafety_rate"), run.column("predicted_unsafety_rate")
-    _dress(left, "share of joint states beyond the limit")
+    _dress(left, "share of decision periods beyond the limit")
     _line(left, x, measured, BLUE, "$p_u$, measured")
     _line(left, x + 1, predicted, ORANGE, "$p'_u$, predicted", ":")
     _legend(left, 2)
@@ -357,14 +357,14 @@ PLOTS: tuple[Plot, ...] = (
     Plot(
         name="torque_limit",
         title="Torque limit",
-        caption="The limit rises by at most 5 % an iteration and falls at once. Dotted: D_safe / p'_u, the "
+        caption="The limit rises by at most 5 % per iteration and falls at once. Dotted: D_safe / p'_u, the "
         "highest limit at which the predicted damage stays within the bound.",
         draw=draw_torque_limit,
     ),
     Plot(
         name="unsafety_rate",
         title="Unsafety rate, measured and predicted",
-        caption="Left: share of joint states beyond the limit, and what had been predicted for that "
+        caption="Left: share of decision periods beyond the limit, and what had been predicted for that "
         "iteration; the prediction is meant to lie above. Right: what the prediction for the next "
         "iteration is the sum of (PSPT Eq. 22-32), cut at 100 %.",
         draw=draw_unsafety,

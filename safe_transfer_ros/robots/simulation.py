@@ -36,6 +36,7 @@ class Perturbation:
       inertia: Factor on each link's moments of inertia about its own centre of mass.
       armature: Factor on each joint's motor inertia.
       frictionloss: Coulomb friction added to each joint, N·m.
+      joint_friction: Coulomb friction added to single ones as well, by driven joint, N·m; empty: none.
     """
 
     mass: float = 1.0
@@ -43,6 +44,7 @@ class Perturbation:
     inertia: float = 1.0
     armature: float = 1.0
     frictionloss: float = 0.0
+    joint_friction: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no robot can be.
@@ -50,7 +52,9 @@ class Perturbation:
         Raises:
           ValueError: if mass or inertia is not positive, anything else negative, or a value not finite.
         """
-        for name, value in dataclasses.asdict(self).items():
+        values = dataclasses.asdict(self)
+        single = [("joint_friction", value) for value in values.pop("joint_friction")]
+        for name, value in (*values.items(), *single):
             positive = name in ("mass", "inertia")
             if not math.isfinite(value) or value < 0.0 or (positive and value == 0.0):
                 bound = "positive" if positive else "not negative"
@@ -66,6 +70,8 @@ NOMINAL = Perturbation()
 PERTURBATIONS: Registry[Perturbation] = Registry("perturbation")
 for _name, _perturbation in {
     "nominal": NOMINAL,
+    # PSPT's own: "all masses and damping parameters ... and moments of inertia by a factor of 10", and nothing else.
+    "literal": Perturbation(mass=0.1, damping=0.1, inertia=0.1),
     "tenth": Perturbation(mass=0.1, damping=0.1, inertia=0.1, armature=0.1),
     "thirtieth": Perturbation(mass=1 / 30, damping=1 / 30, inertia=1 / 30, armature=1 / 30),
     # Inertia a tenth, as PSPT has it: with the armature / 100 a 5 ms step is no longer stable.
@@ -99,7 +105,7 @@ def build_model(
       robot has it.
 
     Raises:
-      ValueError: if the timestep is not positive or MuJoCo cannot compile the URDF.
+      ValueError: if the timestep is not positive, joint_friction is not of its joints, or the URDF does not compile.
     """
     spec = arm_spec(description, perturbed, timestep)
     add_motors(spec, description)
@@ -140,6 +146,13 @@ def arm_spec(
     for name, armature in zip(description.joint_names, description.armature, strict=True):
         spec.joint(name).armature = float(armature)
     _perturb(spec, perturbed)
+    if len(perturbed.joint_friction) not in (0, len(description.joint_names)):
+        raise ValueError(
+            f"joint_friction must have one value for each of {', '.join(description.joint_names)}, got "
+            f"{len(perturbed.joint_friction)}"
+        )
+    for name, friction in zip(description.joint_names, perturbed.joint_friction, strict=False):
+        spec.joint(name).frictionloss += friction
     return spec
 
 

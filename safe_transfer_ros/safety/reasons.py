@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reasons of the filter's interventions, its modes, and the verdicts on proposals.
 
-The numbers are part of the recorded interface: safe_transfer_msgs/SafetyDecision repeats them as constants.
-  Never
+The numbers are part of the recorded interface: safe_transfer_msgs/SafetyDecision repeats them as constants. Never
 renumber one; add new ones at the end.
 """
 
@@ -47,6 +46,7 @@ class Reason(IntFlag):
     OBJECT_POSE_NOT_FINITE = 1 << 27
     GRAVITY_FAILED = 1 << 28
     JOINT_STATE_IMPLAUSIBLE = 1 << 29
+    DAMAGE_BUDGET_SPENT = 1 << 30
 
 
 class Mode(IntEnum):
@@ -75,8 +75,7 @@ REASON_TEXT: Final = MappingProxyType(
         Reason.CLAMPED_TORQUE_LIMIT: "a proposed torque was above the torque limit and was cut to it",
         Reason.CLAMPED_EFFORT_LIMIT: "a torque was above the joint's own effort limit and was cut to it",
         Reason.CLAMPED_TORQUE_RATE: "a torque would have changed faster than the rate limit and was slowed",
-        Reason.PROPOSAL_NOT_FINITE: "a proposed torque, mean or standard deviation was NaN or infinite, or a "
-        "standard deviation did not fit the distribution",
+        Reason.PROPOSAL_NOT_FINITE: "a proposal held NaN, infinity or numbers that its distribution cannot have",
         Reason.PROPOSAL_WRONG_LENGTH: "a proposal had the wrong number of values",
         Reason.PROPOSAL_WRONG_JOINTS: "a proposal's joint names were missing, repeated or not this robot's",
         Reason.PROPOSAL_STALE: "a proposal answered a joint state no newer than the last one answered, or one too old",
@@ -88,7 +87,7 @@ REASON_TEXT: Final = MappingProxyType(
         Reason.JOINT_STATE_WRONG_JOINTS: "a joint state lacked a joint of this robot or had the wrong length",
         Reason.LIMIT_LEASE_LOST: "the torque limit was not renewed in time; the lowest limit is in force",
         Reason.LIMIT_REFUSED: "a torque-limit message broke a rule and was refused; the old limit stands",
-        Reason.CRITIC_RISK: "the safety critic judged the proposal too risky; another torque was chosen",
+        Reason.CRITIC_RISK: "the safety critic judged the proposal too risky; another action was chosen, or none",
         Reason.CRITIC_FAILED: "the safety critic raised or gave no usable answer; proposal refused",
         Reason.SECOND_PUBLISHER: "more than one publisher was on a topic, or spoke of our joints, where one must be",
         Reason.OPERATOR_STOP: "an operator or an external stop asked for it",
@@ -103,9 +102,10 @@ REASON_TEXT: Final = MappingProxyType(
         Reason.OBJECT_POSE_NOT_FINITE: "a pose of the object held NaN or infinity, or no rotation",
         Reason.GRAVITY_FAILED: "the torque that carries the arm, g(q), could not be computed; the last one stands",
         Reason.JOINT_STATE_IMPLAUSIBLE: "a joint was far outside its range, or faster than any arm of its kind can be",
+        Reason.DAMAGE_BUDGET_SPENT: "the iteration's damage budget was spent; the lowest limit is in force now",
     }
 )
-"""One line a reason, for people."""
+"""One line per reason, for people."""
 
 MODE_TEXT: Final = MappingProxyType(
     {
@@ -115,7 +115,7 @@ MODE_TEXT: Final = MappingProxyType(
         Mode.TRIPPED: "stop torque, latched until a reset that is refused while the cause stands",
     }
 )
-"""One line a mode, for people."""
+"""One line per mode, for people."""
 
 VERDICT_TEXT: Final = MappingProxyType(
     {
@@ -128,7 +128,7 @@ VERDICT_TEXT: Final = MappingProxyType(
         Verdict.EPISODE_END: "the last decision of an episode: no torque, the filter disarmed",
     }
 )
-"""One line a verdict, for people."""
+"""One line per verdict, for people."""
 
 
 def split(reasons: int) -> tuple[Reason, ...]:

@@ -61,7 +61,7 @@ class CriticRun:
       t_max: Highest limit, N·m.
       epsilon: SQRL's threshold.
       chi: CSC's accepted failures per episode.
-      source: What the critic is pre-trained on; see `learning_critic.SOURCES`.
+      source: What the critic is pre-trained on; see `critics.pretrained.SOURCES`.
     """
 
     gate: str = "none"

@@ -50,20 +50,20 @@ class StudyRun:
       governor: Of the torque limit.
       learning: Of the policy updates.
       stddev_factor: On the policy's standard deviation; 2^-.5 halves its variance (PSPT's real robot).
-      torque_factor: On its mean torques (PSPT's real robot: 1.3).
+      torque_factor: On all torques it proposes, mean and noise (PSPT's real robot: 1.3).
       evaluate_every: Every so many iterations the policy and limit of its rollouts are judged by further
         episodes that nothing is learned from; 0: never.
       evaluation_episodes: How many.
-      almonds: In a cup that the tool carries, see `transfer.spill`; 0: no cup.
+      almonds: In a cup that the tool carries, see `studies.spill`; 0: no cup.
       almonds_from: Iteration from which on it carries it.
     """
 
     seed: int = 0
-    iterations: int = 120
+    iterations: int = 400
     episodes: int = 5
     task: str = "pr2_cup_swirl"
     policy: str = "pr2_cup_swirl"
-    perturbation: Perturbation = PERTURBATIONS["light_sticky"]
+    perturbation: Perturbation = PERTURBATIONS["literal"]
     governor: GovernorSettings = field(default_factory=GovernorSettings)
     learning: PsptSettings = field(default_factory=PsptSettings)
     stddev_factor: float = 1.0

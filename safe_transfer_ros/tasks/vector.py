@@ -81,7 +81,7 @@ class BatchGate(Protocol):
     def judge_batch(
         self, observation: Array, mean: Array, stddev: Array, sample: Array, torque_limit: Array
     ) -> tuple[Array, npt.NDArray[np.uint32]]:
-        """Torques to use instead of the samples (E, n), and why, reason bits (E,); see `safety.critic_gate.Gate`."""
+        """Torques to use instead of the samples (E, n), and why, reason bits (E,); see `safety.critic.gate.Gate`."""
         ...
 
 
@@ -185,7 +185,7 @@ class VectorTorqueEnv(NumberedVectorEnv):
 
         Args:
           policy: Gives the distribution of the torque proposed.
-          torque_limits: Limit of each episode, shape (E,), N·m.
+          torque_limits: Limit of each episode, shape (E,), or of each of its steps, shape (E, T), N·m.
           seed: Seed of the run.
           first_episode: Number of the first episode; with the seed it fixes initial states and noise.
           gate: Safety critic; what it chooses goes to the envelope, what was proposed stays on record.
@@ -195,11 +195,15 @@ class VectorTorqueEnv(NumberedVectorEnv):
           UnstableSimulationError: if the physics diverges.
         """
         limits = np.asarray(torque_limits, dtype=np.float64)
-        if limits.ndim != 1 or limits.size == 0:
-            raise ValueError(f"torque_limits must be a list of positive numbers of N·m, got {limits}")
+        task, steps, n = self.task, self.task.horizon, self.task.action_size
+        if limits.size == 0 or limits.shape not in ((len(limits),), (len(limits), steps)):
+            raise ValueError(
+                f"torque_limits must be positive numbers of N·m, one per episode or one for each of its {steps} steps, "
+                f"got {limits}"
+            )
         _checked_limits(limits)
-        task, episodes = self.task, limits.size
-        steps, n = task.horizon, task.action_size
+        episodes = len(limits)
+        by_step = np.ascontiguousarray(np.broadcast_to(limits.T, (steps, episodes)))
         position = np.empty((steps + 1, episodes, n))
         velocity = np.empty((steps + 1, episodes, n))
         observation = np.empty((steps + 1, episodes, task.observation_size))
@@ -216,7 +220,8 @@ class VectorTorqueEnv(NumberedVectorEnv):
         physics = _BatchPhysics(self._model, self._data, self._pool, task, position[0], velocity[0])
         previous = np.zeros((episodes, n))
         for step in range(steps):
-            observation[step] = task.observe(position[step], velocity[step], limits)
+            limit = by_step[step]
+            observation[step] = task.observe(position[step], velocity[step], limit)
             mean[step], stddev[step] = policy.distribution(observation[step])
             np.multiply(stddev[step], noise[step], out=proposed[step])
             proposed[step] += mean[step]
@@ -224,15 +229,13 @@ class VectorTorqueEnv(NumberedVectorEnv):
                 raise ValueError(f"the policy proposed a torque that is not finite at step {step}; it has diverged")
             why: npt.NDArray[np.uint32] | int = 0
             if gate is not None:
-                chosen[step], why = gate.judge_batch(
-                    observation[step], mean[step], stddev[step], proposed[step], limits
-                )
+                chosen[step], why = gate.judge_batch(observation[step], mean[step], stddev[step], proposed[step], limit)
                 gated[step] = why != 0
-            previous, reasons[step] = self._bounded(chosen[step], previous, limits, position[step], velocity[step])
+            previous, reasons[step] = self._bounded(chosen[step], previous, limit, position[step], velocity[step])
             reasons[step] |= why
             applied[step] = previous
             position[step + 1], velocity[step + 1] = physics.step(previous)
-        observation[steps] = task.observe(position[steps], velocity[steps], limits)
+        observation[steps] = task.observe(position[steps], velocity[steps], by_step[-1])
         # The reward is that of the torque that was let pass: what a gate refused was never done.
         outcome = task.outcome(position[1:], velocity[1:], chosen)
         unsafety = np.concatenate([task.unsafety(position[:1]), outcome.unsafety])
@@ -247,7 +250,7 @@ class VectorTorqueEnv(NumberedVectorEnv):
             chosen=_by_episode(chosen),
             gated=np.ascontiguousarray(gated.T),
             applied=_by_episode(applied),
-            torque_limit=np.repeat(limits[:, None], steps, axis=1),
+            torque_limit=_by_episode(by_step),
             reasons=np.ascontiguousarray(reasons.T),
             unsafety=_by_episode(unsafety),
             task_reward=_by_episode(outcome.task_reward),

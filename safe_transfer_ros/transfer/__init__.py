@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Transfer methods as orchestration, and the record they leave: episodes, iterations, policy files."""
+"""Transfer methods, and the learners of the graph by name: PSPT, and learning under a constraint on failures."""

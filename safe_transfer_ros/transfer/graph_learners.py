@@ -53,7 +53,7 @@ class PolicyUpdates(Protocol):
     """A running learner, as the trainer uses it."""
 
     def policy(self, metadata: Mapping[str, str]) -> bytes:
-        """Current policy, with metadata of the run, as `policies.policy.policy_from_bytes` reads it."""
+        """Current policy, with metadata of the run, as `policies.loading.policy_from_bytes` reads it."""
         ...
 
     @property

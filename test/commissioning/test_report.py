@@ -130,7 +130,7 @@ def test_what_is_another_arm_or_configuration_is_told_in_words(
     [
         (SHARED, {"torque_limit_max": 0.6, "seed": 4}),
         ("trainer", {"iterations": 3}),
-        ("safety_filter", {"critic": "required", "critic_epsilon": 0.1}),
+        ("safety_filter", {"critic": "required", "critic_epsilon": 0.1, "budget_periods": 4000}),
         ("controller_supervisor", {"commissioned_description": "sha256:ab12"}),
     ],
 )

@@ -42,7 +42,7 @@ NEVER_TRIPS = {Reason.CRITIC_RISK, Reason.JOINT_STATE_WRONG_JOINTS} | {
     reason
     for reason in Reason
     if reason & TOLD_ON_THE_WAY
-    or reason & (Reason.LIMIT_LEASE_LOST | Reason.LIMIT_REFUSED | Reason.NOT_ARMED)
+    or reason & (Reason.LIMIT_LEASE_LOST | Reason.LIMIT_REFUSED | Reason.DAMAGE_BUDGET_SPENT | Reason.NOT_ARMED)
     or str(reason.name).startswith("CLAMPED_")
 }
 # No stand-in of the campaign can bring these about: its arm has no object, supervisor or weight, and the steady clock

@@ -22,6 +22,7 @@ from safe_transfer_ros.record.episode import Episode, episodes_from_decisions
 from safe_transfer_ros.record.iteration import COLUMNS, read
 from safe_transfer_ros.record.recompute import governor, iteration_records, parameters
 from safe_transfer_ros.robots.simulation import perturbation
+from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.tasks.environment import TorqueEnv
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.vector import VectorTorqueEnv
@@ -142,6 +143,25 @@ def test_same_seed_same_numbers(run: Path, tmp_path: Path) -> None:
     for version in range(3):
         name = f"checkpoints/policy_{version:05d}.safetensors"
         assert (run / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_a_damage_budget_holds_within_an_iteration(tmp_path: Path) -> None:
+    """An initial limit that the bound cannot bear: the filter gives it up in mid-iteration, and the bag tells it."""
+    run_dir = tmp_path / "run"
+    bound = ("d_safe:=0.3", "initial_torque_limit:=1.5", "torque_limit_floor:=0.05", "/**.allow_unsafe_start:=true")
+    finished = graph_runs.up(run_dir, f"seed:={SEED}", *graph_runs.SHORT, "damage_budget:=true", *bound, report=True)
+    assert finished.returncode == 0, finished.stderr
+    rows, (recomputed, _) = read(run_dir / "iterations.csv"), iteration_records(run_dir / "bag")
+    assert [replace(row, wall_time_s=0.0) for row in rows] == [replace(row, wall_time_s=0.0) for row in recomputed]
+    assert rows[0].torque_limit == 1.5 and all(row.expected_damage <= 0.3 for row in rows)
+    assert rows[0].unsafety_rate * rows[0].torque_limit > 0.3, "it would have been over, else this shows nothing"
+    decisions = [message for _, message, _ in messages(run_dir / "bag", ["/safety_filter/decision"])]
+    given_up = [message for message in decisions if message.reasons & Reason.DAMAGE_BUDGET_SPENT]
+    assert given_up and {message.torque_limit for message in given_up} == {0.05}
+    assert all(np.abs(message.applied_effort).max() <= 0.05 for message in given_up)
+    told = [message for _, message, _ in messages(run_dir / "bag", ["/safety_filter/status"])]
+    assert any("damage budget was spent" in message.message and message.torque_limit == 0.05 for message in told)
+    assert "under a lower limit" in (run_dir / "report.html").read_text()
 
 
 def test_real_time_runs_the_same_nodes(tmp_path: Path) -> None:

@@ -35,9 +35,12 @@ class Rig:
         gravity=None,
         plausible=None,
         tracks_object=False,
+        start=None,
+        budget=None,
+        damage=None,
         **changes,
     ):
-        self.guard = TorqueLimitGuard(t_min, ceiling)
+        self.guard = TorqueLimitGuard(t_min, ceiling, torque_limit=start, budget=budget)
         self.filter = SafetyFilter(
             NAMES,
             EFFORT,
@@ -50,6 +53,7 @@ class Rig:
             gravity=None if gravity is None else GravityTerm(gravity, EFFORT, 1000.0),
             plausible=plausible,
             tracks_object=tracks_object,
+            damage=damage,
         )
         self.now = 1_000 * MS
         self.stamp = 50_000 * MS  # the robot's clock has nothing to do with ours

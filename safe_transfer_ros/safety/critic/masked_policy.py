@@ -64,7 +64,7 @@ class MaskSettings:
 
 
 class MaskedPolicyGate:
-    """Judges one robot's proposals; see `critic_gate.Gate`.
+    """Judges one robot's proposals; see `safety.critic.gate.Gate`.
 
     Attributes:
       settings: May be replaced between proposals, by a threshold that follows a schedule say.

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from safe_transfer_ros.safety.critic.gate import Gate, Observe, ask
+from safe_transfer_ros.safety.filter.damage_watch import DamageWatch
 from safe_transfer_ros.safety.filter.drive import Drive, begun, driven
 from safe_transfer_ros.safety.filter.filter_modes import FilterModes
 from safe_transfer_ros.safety.filter.gravity_term import GravityTerm
@@ -46,6 +47,7 @@ Array = npt.NDArray[np.float64]
 _ARMED, _HOLDING = Mode.ARMED, Mode.HOLDING
 _NONE = Reason.NONE
 _LEASE_LOST = int(Reason.LIMIT_LEASE_LOST)
+_BUDGET_SPENT = int(Reason.DAMAGE_BUDGET_SPENT)
 
 
 class SafetyFilter(FilterModes):
@@ -80,6 +82,7 @@ class SafetyFilter(FilterModes):
         gravity: GravityTerm | None = None,
         plausible: Plausibility | None = None,
         tracks_object: bool = False,
+        damage: DamageWatch | None = None,
     ) -> None:
         """Start DISARMED, at zero torque, having seen nothing.
 
@@ -99,10 +102,11 @@ class SafetyFilter(FilterModes):
           gravity: What carries an arm that does not carry itself, added behind every other bound; none by default.
           plausible: What a joint state can be at all; by default anything finite is believed.
           tracks_object: The task has an object: without fresh and finite poses of it nothing may move.
+          damage: Counts unsafe states into the guard's budget; needed where it has one.
 
         Raises:
-          ValueError: if the numbers of joints differ, a gate comes without observe, or a stop from the guard's
-            ceiling would take longer than the action timeout.
+          ValueError: if the numbers of joints differ, a gate comes without observe, a budget without `damage`, or a
+            stop from the guard's ceiling would take longer than the action timeout.
         """
         self.joint_names = tuple(joint_names)
         if np.shape(effort_limit) != (len(self.joint_names),):
@@ -111,12 +115,15 @@ class SafetyFilter(FilterModes):
             )
         if gate is not None and observe is None:
             raise ValueError("a gate needs observe, the task's own view of the state")
+        if (guard.budget is None) is not (damage is None):
+            raise ValueError("a guard's damage budget and what counts damage into it come together")
         n = len(self.joint_names)
         robot = RobotWatch(n, settings, gravity, plausible, tracks_object=tracks_object)
         super().__init__(settings, guard, robot, TorqueOutput(effort_limit, settings, soft_limits))
         self._gate = gate
         self._observe = observe
         self._drive = drive
+        self._damage = damage
         self._gravity = gravity
         self._wanted: Array = np.zeros(n)
         self._action: Array = np.zeros(n if drive is None else drive.action_size)
@@ -165,6 +172,8 @@ class SafetyFilter(FilterModes):
         moving = self.mode is _ARMED or self.mode is _HOLDING
         reason = self._state.observe(stamp_ns, position, velocity, now_ns, ordered=moving, received_ns=received_ns)
         if reason is _NONE:
+            if self._damage is not None:
+                self._damage.state(stamp_ns, self.position)
             return _NONE
         if reason in (Reason.JOINT_STATE_NOT_FINITE, Reason.JOINT_STATE_IMPLAUSIBLE):
             self._trip(Event.STATE_FAULT, reason, now_ns)
@@ -186,6 +195,8 @@ class SafetyFilter(FilterModes):
         if self._robot.object is None:
             return _NONE
         reason = self._robot.object.observe(stamp_ns, pose, now_ns, received_ns)
+        if reason is _NONE and self._damage is not None:
+            self._damage.pose(stamp_ns, pose)
         if reason is Reason.OBJECT_POSE_NOT_FINITE:
             self._trip(Event.STATE_FAULT, reason, now_ns)
         return self._note(reason)
@@ -214,9 +225,13 @@ class SafetyFilter(FilterModes):
             return self._refuse(fault)
         if proposal.last:
             self._proposals.ended(proposal.stamp_ns)
+            if self._damage is not None:
+                self._damage.ended(self._state.stamp_ns, proposal.episode)
             self._enter(Event.LAST)
             self.verdict, self.risk = Verdict.EPISODE_END, math.nan
             return _NONE
+        if self.own_limit is None:
+            self.guard.prepare()
         into = self._wanted if self._driving is None else self._action
         if self._gate is None or self.own_limit is not None:
             np.copyto(into, proposal.effort)
@@ -232,7 +247,9 @@ class SafetyFilter(FilterModes):
         self._enter(Event.PROPOSAL)
         self._proposals.accept(proposal.stamp_ns, now_ns if received_ns is None else received_ns)
         if self.own_limit is None:  # a reset move tells nothing about the limit
-            self.guard.decide()
+            self.guard.decide(self._state.stamp_ns)
+            if self._damage is not None:
+                self._damage.decided(self._state.stamp_ns, proposal.episode)
         return _NONE
 
     def reject(self, reason: Reason, now_ns: int) -> Reason:
@@ -303,6 +320,8 @@ class SafetyFilter(FilterModes):
         bits = self._output.apply(target, limit, now_ns, self._measured if passing else None)
         if passing:
             self._stop.passed(now_ns)
+            if self.guard.exhausted and self.own_limit is None:
+                bits |= _BUDGET_SPENT
             if bits and self.verdict is Verdict.ACCEPTED:
                 self.verdict = Verdict.BOUNDED
         bits |= self._pending | int(self.cause)

@@ -27,7 +27,8 @@ class FilterSettings:
       action_timeout_s: Armed without a fresh proposal for longer: HOLDING. Also the oldest state, by stamps,
         that a proposal may answer.
       trip_timeout_s: Armed, still no fresh proposal after this long: TRIPPED; not shorter than action_timeout_s.
-      joint_state_timeout_s: Armed without a joint state for longer: TRIPPED.
+      joint_state_timeout_s: Armed without a joint state for longer: TRIPPED. The node allows two and a half periods of
+        joint states where that is more, as in lockstep.
       frozen_timeout_s: Armed, torque applied, positions AND velocities bit-identical for longer: TRIPPED. A
         joint that friction holds still under a coarse encoder looks the same; allow for it on such an arm.
       object_timeout_s: Where the task has an object: armed without a pose of it for longer: TRIPPED.
@@ -39,7 +40,7 @@ class FilterSettings:
       clamp: joint: each torque is clamped by itself (PSPT Eq. 11); scale: all by one ratio, so that their direction
         stays, see EnvelopeSettings.
       stop_damping: K_d of a stop torque -K_d dq while HOLDING or TRIPPED, N·m·s/rad; 0: stop torque is zero. Keep it
-        below a joint's inertia over state_period_s, or the joint swings.
+        below a joint's inertia over state_period_s, or the joint swings. The node does not damp in lockstep.
       stop_damping_time_s: After the last torque of a proposal, damping ends and the torque goes to zero for good.
     """
 

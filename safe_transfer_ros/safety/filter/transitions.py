@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The filter's state machine as a table. `filter.py` decides the event; the table gives the next mode."""
+"""The filter's state machine as a table. `filter_modes.py` decides the event; the table gives the next mode."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from safe_transfer_ros.safety.reasons import Mode
 class Event(Enum):
     """Event of the filter; the value describes it in words."""
 
-    ARM = "arm, with fresh and finite joint states and zero torque"
+    ARM = "arm, with good measurements and zero torque"
     DISARM = "disarm"
     PROPOSAL = "a proposal is accepted"
     LAST = "an episode's last decision is accepted"
     ACTION_TIMEOUT = "no fresh proposal for the action timeout"
     TRIP_TIMEOUT = "no fresh proposal for the trip timeout"
-    STATE_FAULT = "joint states stale, frozen or not finite"
+    STATE_FAULT = "joint states or poses of the object stale, frozen, not finite or impossible; g(q) unknown"
     CLOCK_FAULT = "the steady clock goes back"
-    TRIP = "trip, by an operator, a second publisher or a shutdown"
+    TRIP = "trip: operator, external stop, second publisher, supervisor, silence in lockstep, shutdown"
     RESET = "reset, with the cause gone and zero torque"
 
 

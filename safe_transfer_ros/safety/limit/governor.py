@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from safe_transfer_ros.safety.limit.damage import DAMAGE_MODELS
+from safe_transfer_ros.safety.limit.damage_budget import DamageBudget
 from safe_transfer_ros.safety.limit.limit_step import LimitStep
 from safe_transfer_ros.safety.limit.rules import RATES, Benefit, Evidence, limit_move_risk, policy_change_risk_per_state
 from safe_transfer_ros.safety.limit.torque_limit import (
@@ -63,22 +64,24 @@ class GovernorSettings:
         these two, see `floor`.
       t_max: Highest limit, N·m.
       growth: Largest factor per iteration, in [1, 1.05].
-      joints: "mean" or "any", see `limit_change_risk`; or "moved", see `limit_move_risk`.
+      joints: "mean" or "any", see `limit_change_risk`; or "moved", see `limit_move_risk`, for actions that are torques.
       rule: "adaptive" (PSPT), or "fixed": t_max always, the paper's baseline without a bound.
       use_limit_change: Count dp_u1; False is ablation v2.
       use_policy_change: Count dp_u2; False is ablation v3, both False v4.
       kl: Divergence that dp_u2 is computed from: "bound", the update's own limit (or the measured one where
         that is larger), "measured", after the line search, or "per_state", see
-        `policy_change_risk_per_state`.
+        `policy_change_risk_per_state`, for Gaussian policies.
       rate: p_u to count with: "empirical" (PSPT), or an upper bound, "effective_sample" or "betting"; see
         `rules`.
-      standstill: What an episode is worth in which a joint was asked for torque and stood still (`standstill`):
-        "measured", what was measured (PSPT); or "unsafe", nothing: all its states count as unsafe, so that the limit
-        passes the T with d(T) = d_safe only as far as episodes show the arm in motion. Assumes that a joint which
-        moved by `MOVED_RAD` shows what it does when loose, and that one hardly asked for torque stays as it is. An
-        arm whose friction is above that T stays there.
+      standstill: What an episode is worth in which a joint was asked for torque and stood still
+        (`safety.limit.standstill`): "measured", what was measured (PSPT); or "unsafe", nothing: all its periods count
+        as unsafe, so that the limit passes the T with d(T) = d_safe only as far as episodes show the arm in motion.
+        Assumes that a joint which moved by `MOVED_RAD` shows what it does when loose, and that one hardly asked for
+        torque stays as it is. An arm whose friction is above that T stays there.
       benefit: Raise the limit only while returns do not fall, see `rules.Benefit`.
       damage: Name in `damage.DAMAGE_MODELS`.
+      damage_budget: Whether the filter gives the limit up for the floor, at once and for the rest of the iteration,
+        when the damage done leaves no room for more within D_safe; see `damage_budget`.
       allow_unsafe_start: The operator's explicit override of d(initial_torque_limit) <= d_safe, as PSPT's real robot
         needs it (start 1.8 N·m, D_safe 1.3); to be logged and recorded. The first evidence of p' = 1 ends it.
     """
@@ -97,6 +100,7 @@ class GovernorSettings:
     standstill: str = "measured"
     benefit: bool = False
     damage: str = "linear"
+    damage_budget: bool = False
     allow_unsafe_start: bool = False
 
     def __post_init__(self) -> None:
@@ -118,6 +122,11 @@ class GovernorSettings:
             0.0 <= self.torque_limit_floor <= self._highest_floor,
             f"torque_limit_floor must be in (0, {self._highest_floor:g}] N·m, at most the initial limit and what "
             f"D_safe ({self.d_safe:g}) allows if every step is unsafe, or 0 for that; got {self.torque_limit_floor:g}",
+        )
+        require(
+            not self.damage_budget or (self.rule == "adaptive" and not self.needs_evidence),
+            "damage_budget is for rule adaptive, with rate empirical, kl bound or measured and no benefit: the other "
+            "rules cannot tell what was done under a limit that was given up",
         )
         require(
             not self.start_is_unsafe or self.allow_unsafe_start,
@@ -142,6 +151,17 @@ class GovernorSettings:
     def floor(self) -> float:
         """Lowest limit, N·m: the limit never falls below it, and falls to it when it is not renewed."""
         return self.torque_limit_floor or self._highest_floor
+
+    def budget(self, periods: int) -> DamageBudget | None:
+        """The budget of an iteration of so many decision periods; None where there is to be none.
+
+        Raises:
+          ValueError: if there are no periods, or the floor's damage is above D_safe.
+        """
+        if not self.damage_budget:
+            return None
+        damage = DAMAGE_MODELS[self.damage].damage
+        return DamageBudget(d_safe=self.d_safe, periods=periods, floor=self.floor, damage=damage)
 
     @property
     def start_is_unsafe(self) -> bool:
@@ -207,6 +227,7 @@ class TorqueLimitGovernor:
             evidence=evidence,
             limit_change=limit_change,
             standstill_rate=totals.standstill_rate,
+            damage=totals.damage(DAMAGE_MODELS[self.settings.damage].damage),
         )
 
     def update(
@@ -222,6 +243,7 @@ class TorqueLimitGovernor:
         evidence: Evidence | None = None,
         limit_change: float | None = None,
         standstill_rate: float | None = None,
+        damage: float | None = None,
     ) -> LimitStep:
         """Process one iteration's evidence and move to the next limit.
 
@@ -236,8 +258,10 @@ class TorqueLimitGovernor:
           evidence: What else is known; needed where the settings' `needs_evidence`.
           limit_change: dp_u1 where the policy's actions are not torques and the limit's effect was measured instead:
             the share of steps at which it was felt. `mean` and `stddev` are not used then.
-          standstill_rate: p_u with all states of episodes in which an asked joint stood still counted as unsafe; needed
-            where the settings' `standstill` is "unsafe". `evidence` is to be marked alike (`standstill.marked`).
+          standstill_rate: p_u with all periods of episodes in which an asked joint stood still counted as unsafe;
+            needed where the settings' `standstill` is "unsafe". `evidence` is to be marked alike
+            (`standstill.marked`).
+          damage: Mean damage of the iteration, where parts of it were under a lower limit; p_u * d(T_lim) by default.
 
         Returns:
           What was concluded; `torque_limit` and `iteration` now are the next iteration's.
@@ -265,7 +289,6 @@ class TorqueLimitGovernor:
             following = max(s.floor, min(following, self._benefit.cap(self.torque_limit, evidence.returns)))
         predicted = predicted_unsafety_rate(rate, limit_change if s.use_limit_change else 0.0, counted)
         self._rate.drifted(min(1.0, limit_change + policy_change))
-        damage = DAMAGE_MODELS[s.damage]
         step = LimitStep(
             iteration=iteration,
             unsafety_rate=unsafety_rate,
@@ -274,7 +297,7 @@ class TorqueLimitGovernor:
             predicted_unsafety_rate=predicted,
             torque_limit=self.torque_limit,
             next_torque_limit=following,
-            expected_damage=unsafety_rate * damage.damage(self.torque_limit),
+            expected_damage=unsafety_rate * self._damage_of(self.torque_limit) if damage is None else damage,
         )
         self.iteration = iteration + 1
         self.torque_limit = following
@@ -289,6 +312,9 @@ class TorqueLimitGovernor:
         s = self.settings
         damage = standstill_rate * DAMAGE_MODELS[s.damage].damage(self.torque_limit)
         return s.rule == "adaptive" and damage > s.d_safe * (1.0 + 1e-9)  # rounding of d's inverse is harmless
+
+    def _damage_of(self, torque_limit: float) -> float:
+        return DAMAGE_MODELS[self.settings.damage].damage(torque_limit)
 
     def _counted(self, unsafety_rate: float, standstill_rate: float | None) -> float:
         if self.settings.standstill == "measured":

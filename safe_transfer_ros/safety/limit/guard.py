@@ -10,11 +10,16 @@ Evidence is made by deciding on proposals. So a limit above the one in force is 
 decided on some since the last one was accepted, and never while the arm may move: an iteration is over then. Without
 that, a chain of messages, each 5 % above the one before, would be worth nothing less than one without any bound.
 A lower limit needs neither.
+
+With a damage budget (damage_budget.py) the floor is in force for the rest of an iteration whose budget is spent. The
+next limit is judged as if it had not been: it follows from the evidence under the one that was given up.
 """
 
 from __future__ import annotations
 
 import math
+
+from safe_transfer_ros.safety.limit.damage_budget import DamageBudget
 
 
 class TorqueLimitGuard:
@@ -31,6 +36,7 @@ class TorqueLimitGuard:
       accepted: The last accepted limit, N·m.
       lost: Whether the lease was lost and no newer iteration has been accepted since.
       decided: Whether the filter has decided on a proposal since the last limit of a newer iteration was accepted.
+      budget: Of the iteration's damage; None: there is none.
     """
 
     def __init__(
@@ -42,6 +48,7 @@ class TorqueLimitGuard:
         iteration: int = 0,
         torque_limit: float | None = None,
         max_lease_s: float = 60.0,
+        budget: DamageBudget | None = None,
     ) -> None:
         """Start at the floor, which needs no lease, or at a higher limit, which stands for one lease.
 
@@ -52,6 +59,7 @@ class TorqueLimitGuard:
           iteration: Iteration to start at; above 0 when a run is resumed.
           torque_limit: Limit to start at, N·m: the initial one, or where a resumed run left off; floor by default.
           max_lease_s: Longest lease accepted, s: one of a year would be none at all.
+          budget: What an iteration may do in damage, with the same floor.
 
         Raises:
           ValueError: if these do not fit together.
@@ -75,13 +83,21 @@ class TorqueLimitGuard:
         self.accepted = start
         self.lost = False
         self.decided = False
+        self.budget = budget
         self._max_lease_s = max_lease_s
         self._until_ns: int | None = None
         self._latest_ns = 0
 
-    def decide(self) -> None:
-        """A proposal was accepted: there is evidence under the limit in force."""
+    def prepare(self) -> None:
+        """Give the limit up for the floor where the budget does not allow the coming decision under it."""
+        if self.budget is not None:
+            self.budget.affords(self.in_force)
+
+    def decide(self, stamp_ns: int) -> None:
+        """A proposal was accepted on the state of that stamp: there is evidence under the limit in force."""
         self.decided = True
+        if self.budget is not None:
+            self.budget.decide(stamp_ns, self.in_force)
 
     def offer(self, iteration: int, torque_limit: float, lease_s: float, now_ns: int, *, moving: bool) -> str | None:
         """Judge a torque-limit message.
@@ -127,6 +143,8 @@ class TorqueLimitGuard:
                 return f"iteration {iteration} raises the limit, but no proposal was decided on in {self.iteration}"
         if iteration > self.iteration:
             self.decided = False
+            if self.budget is not None:
+                self.budget.renew()
         self.iteration = iteration
         self.accepted = torque_limit
         self.lost = False
@@ -149,4 +167,9 @@ class TorqueLimitGuard:
     @property
     def in_force(self) -> float:
         """The limit as of the last look at the lease, N·m."""
-        return self.floor if self.lost else self.accepted
+        return self.floor if self.lost or self.exhausted else self.accepted
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the iteration's damage budget is spent."""
+        return self.budget is not None and self.budget.exhausted

@@ -12,12 +12,13 @@ class IterationRisk:
 
     Attributes:
       iteration: The iteration the evidence is from.
-      unsafety_rate: p_u, share of joint states beyond the unsafety limit.
+      unsafety_rate: p_u, share of decision periods with a state beyond the unsafety limit, or a missing one.
       limit_change_risk: dp_u1 (PSPT Eq. 22-23), also where an ablation does not count it.
       policy_change_risk: dp_u2 (PSPT Eq. 28-31), also where an ablation does not count it.
       predicted_unsafety_rate: p'_u for the next iteration (PSPT Eq. 32).
       torque_limit: Limit in force during the iteration, N·m.
-      expected_damage: p_u * d(torque_limit), to be held against D_safe.
+      expected_damage: Mean of d(limit in force) over decision periods with an unsafe state, p_u * d(torque_limit)
+        where the limit was in force throughout; to be held against D_safe.
     """
 
     iteration: int

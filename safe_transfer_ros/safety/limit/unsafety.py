@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Unsafety and its rate: safety functions u(s), and the unsafety rate p_u of an iteration
-(PSPT).
+"""Unsafety and its rate: safety functions u(s), and the unsafety rate p_u of an iteration (PSPT).
 
 A safety function is registered under a name and maps poses to a number that must stay at or below a limit.
 The ledger counts over an iteration's rollouts, from joint states and decisions that may arrive in any order,
@@ -10,7 +9,8 @@ and fails closed: what should have been seen and was not counts as unsafe.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -96,24 +96,29 @@ class LedgerTotals:
 
     Attributes:
       iteration: The iteration.
-      unsafety_rate: p_u in [0, 1]: the share of decision periods with an unsafe or a missing state.
+      unsafety_rate: p_u in [0, 1]: the share of decision periods with an unsafe or a missing state; or, where larger,
+        that share of the periods under the iteration's own limit: what a lowered one kept safe says nothing of it.
       standstill_rate: p_u with all periods of episodes that stood still counted as unsafe; at least unsafety_rate.
+      unsafe_periods: Number of unsafe periods under each limit, N·m.
       stood_still: Whether a joint stood still though asked for torque, or its motion was not seen; by episode.
       periods: Decision periods, p_u's denominator: from one step of an episode to the next, or to its end.
       states: Joint states seen in them, with the missing ones.
       missing: Decision stamps without a joint state; the period of each counts as unsafe.
-      overflowed: Some evidence had to be dropped for lack of room; p_u is then 1.
+      overflowed: Some evidence had to be dropped for lack of room; p_u is then 1, and all periods are unsafe.
       unsafety_mean: Mean u over the states seen; NaN where none was, or one was NaN.
       unsafety_max: Largest u over the states seen; NaN likewise.
-      mean: Policy mean torque per step, shape (n_steps, n_joints), N·m, ordered by episode and stamp.
+      mean: Policy mean torque per step under the iteration's own limit, shape (n_steps, n_joints), N·m, ordered by
+        episode and stamp; of every step where none was under it.
       stddev: Standard deviation, same shape, N·m.
-      torque_limit: Limit each step was taken under, shape (n_steps,), N·m.
+      torque_limit: Limit each of these steps was taken under, shape (n_steps,), N·m.
+      lowered: Steps under a lower limit, which are not among them.
       limited: Whether a torque was cut to it since the step before, shape (n_steps,).
     """
 
     iteration: int
     unsafety_rate: float
     standstill_rate: float
+    unsafe_periods: Mapping[float, int]
     stood_still: tuple[bool, ...]
     periods: int
     states: int
@@ -124,7 +129,18 @@ class LedgerTotals:
     mean: Array
     stddev: Array
     torque_limit: Array
+    lowered: int
     limited: npt.NDArray[np.bool_]
+
+    def damage(self, damage: Callable[[float], float]) -> float:
+        """Mean damage of a decision period: d of the limit that each unsafe one was under.
+
+        Args:
+          damage: d, torque limit (N·m) to damage (`damage.DamageModel`).
+        """
+        if not self.periods:  # nothing was shown to be safe
+            return damage(float(self.torque_limit.max()))
+        return sum(count / self.periods * damage(limit) for limit, count in self.unsafe_periods.items())
 
 
 @dataclass(kw_only=True)
@@ -147,6 +163,22 @@ class _Episode:
         """Stamps at which decision periods begin and end, rising; a proposal that was refused begins none."""
         steps = {stamp for (stamp, _), step in self.steps.items() if step is not None}
         return np.array(sorted(steps.union(self.span)), dtype=np.int64)
+
+    def limits(self, stamps: npt.NDArray[np.int64], otherwise: float) -> Array:
+        """Limit that the decision at each stamp was under, N·m; `otherwise` where there was none with a proposal."""
+        found: dict[int, float] = {}
+        for (stamp, _), step in self.steps.items():
+            if step is not None:
+                found[stamp] = max(step[2], found.get(stamp, 0.0))
+        return np.array([found.get(stamp, otherwise) for stamp in stamps.tolist()], dtype=np.float64)
+
+
+def _rate(bad: npt.NDArray[np.bool_], under: npt.NDArray[np.bool_]) -> float:
+    """Share of bad periods, of all or, where larger, of those under the iteration's limit; 1 where there is none."""
+    if len(bad) == 0:  # a single decision: nothing was shown to be safe
+        return 1.0
+    of_all = int(bad.sum()) / len(bad)
+    return max(of_all, int(bad[under].sum()) / int(under.sum())) if under.any() else of_all
 
 
 class UnsafetyLedger:
@@ -268,8 +300,13 @@ class UnsafetyLedger:
             return False
         return bool(episodes) and not any(len(self._absent(episode)) for episode in episodes.values())
 
-    def close(self, iteration: int) -> LedgerTotals:
+    def close(self, iteration: int, torque_limit: float | None = None) -> LedgerTotals:
         """Count an iteration and forget it, every earlier one, and all states up to its end.
+
+        Args:
+          iteration: The iteration.
+          torque_limit: Its own limit, N·m. What happened under a lower one, after a lost lease or with the damage
+            budget spent, counts as damage, and is no evidence for the next limit. None: all steps count alike.
 
         Raises:
           ValueError: if the iteration has no decision with a proposal; nothing is forgotten then.
@@ -282,7 +319,11 @@ class UnsafetyLedger:
         unsafety = np.array([self._states[stamp] for stamp in stamps.tolist()], dtype=np.float64)
         inside = np.zeros(len(stamps), dtype=np.bool_)
         above = ~(unsafety <= self.limit)
-        periods = unsafe = unshown = missing = 0
+        unsafe: list[npt.NDArray[np.bool_]] = []
+        unshown: list[npt.NDArray[np.bool_]] = []
+        limits: list[Array] = []
+        missing = 0
+        own = max(row[2] for row in rows) if torque_limit is None else torque_limit
         overflowed = iteration <= self._overflowed_through
         still = tuple(self._stood_still(episodes[key]) for key in sorted(episodes))
         for key, stands in zip(sorted(episodes), still, strict=True):
@@ -293,31 +334,31 @@ class UnsafetyLedger:
             edges, absent = episode.edges, self._absent(episode)
             bad = np.zeros(len(edges) - 1, dtype=np.bool_)
             bad[np.searchsorted(edges[1:], np.concatenate([stamps[within & above], absent]))] = True
-            periods += len(bad)
-            unsafe += int(bad.sum())
-            unshown += len(bad) if stands else int(bad.sum())
+            unsafe.append(bad)
+            unshown.append(bad | stands)
+            limits.append(episode.limits(edges[:-1], own))
             missing += len(absent)
             overflowed |= first < self._evicted_through
-        seen = unsafety[inside]
-        # No period at all (a single decision): nothing was shown to be safe.
-        rate, standstill_rate = (
-            1.0 if overflowed or periods == 0 else int(count) / periods for count in (unsafe, unshown)
-        )
+        seen, limit, bad = unsafety[inside], np.concatenate(limits), np.concatenate(unsafe) | overflowed
+        least = own * (1.0 - 1e-9) if torque_limit is not None else -np.inf
+        under = [row for row in rows if not row[2] < least] or rows
         totals = LedgerTotals(
             iteration=iteration,
-            unsafety_rate=rate,
-            standstill_rate=standstill_rate,
+            unsafety_rate=_rate(bad, ~(limit < least)),
+            standstill_rate=_rate(np.concatenate(unshown) | overflowed, ~(limit < least)),
+            unsafe_periods=Counter(limit[bad].tolist()),
             stood_still=still,
-            periods=periods,
+            periods=len(bad),
             states=len(seen) + missing,
             missing=missing,
             overflowed=overflowed,
             unsafety_mean=float(seen.mean()) if len(seen) else float("nan"),
             unsafety_max=float(seen.max()) if len(seen) else float("nan"),
-            mean=np.stack([row[0] for row in rows]),
-            stddev=np.stack([row[1] for row in rows]),
-            torque_limit=np.array([row[2] for row in rows], dtype=np.float64),
-            limited=np.array([row[3] for row in rows], dtype=np.bool_),
+            mean=np.stack([row[0] for row in under]),
+            stddev=np.stack([row[1] for row in under]),
+            torque_limit=np.array([row[2] for row in under], dtype=np.float64),
+            lowered=len(rows) - len(under),
+            limited=np.array([row[3] for row in under], dtype=np.bool_),
         )
         self._forget(iteration, max(episode.span[1] for episode in episodes.values()))
         return totals

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A push's actions as joint torques: what the safety filter asks at every joint state (`safety.drive.Drive`)."""
+"""A push's actions as joint torques: what the safety filter asks at every joint state (`safety.filter.drive.Drive`)."""
 
 from __future__ import annotations
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from safe_transfer_ros.algorithms.gaussian_network import kl_divergence
 from safe_transfer_ros.algorithms.trpo import TrpoBatch, trpo_update
@@ -32,7 +31,8 @@ from safe_transfer_ros.safety.limit.standstill import marked
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
 from safe_transfer_ros.tasks.robot_task import RobotTask
 from safe_transfer_ros.tasks.torque_task import TorqueTask
-from safe_transfer_ros.tasks.vector import EpisodeBatch, Policy
+from safe_transfer_ros.tasks.vector import EpisodeBatch
+from safe_transfer_ros.transfer.pspt.within_budget import Environment, rollout_within
 
 Array = NDArray[np.float64]
 
@@ -166,19 +166,6 @@ class FineTuneStep:
     batch: EpisodeBatch
 
 
-class Environment(Protocol):
-    """Environment that rolls out batches of episodes: `VectorTorqueEnv`, or `WorkerRollouts` with the same numbers."""
-
-    @property
-    def task(self) -> TorqueTask:
-        """The task."""
-        ...
-
-    def rollout(self, policy: Policy, *, torque_limits: ArrayLike, seed: int, first_episode: int = 0) -> EpisodeBatch:
-        """See `VectorTorqueEnv.rollout`."""
-        ...
-
-
 def fine_tune(
     environment: Environment,
     parameters: Parameters,
@@ -210,11 +197,16 @@ def fine_tune(
     limits = limits or TorqueLimitGovernor(governor)
     ledger = UnsafetyLedger(task.unsafety_limit)
     period_ns = round(task.control_period_s * 1e9)
+    budget = governor.budget(episodes * task.horizon)
     iteration = 0
     while True:
-        batch = environment.rollout(
+        batch = rollout_within(
+            budget,
+            environment,
             GaussianPolicy(parameters),
-            torque_limits=np.full(episodes, limits.torque_limit),
+            torque_limit=limits.torque_limit,
+            floor=governor.floor,
+            episodes=episodes,
             seed=seed,
             first_episode=iteration * episodes,
         )
@@ -228,7 +220,7 @@ def fine_tune(
         update = improve(parameters, recorded, task, settings, integer_seed(Purpose.POLICY_UPDATE, seed, iteration))
         for episode, unsafety in zip(recorded, batch.unsafety, strict=True):
             _account(ledger, episode, unsafety)
-        totals = ledger.close(iteration)
+        totals = ledger.close(iteration, limits.torque_limit)
         still = [governor.standstill == "unsafe" and stands for stands in totals.stood_still]
         step = limits.take(
             totals,

@@ -157,7 +157,7 @@ def test_a_gate_needs_a_view_of_its_own():
 def test_a_limit_that_has_just_come_is_the_one_the_critic_judges_by(rig):
     critic = Critic(CALM)
     arm = rig(gate=critic, observe=observe, t_min=0.1)
-    arm.filter.guard.decide()
+    arm.filter.guard.decide(0)
     assert arm.filter.offer_limit(1, 0.105, 30.0, arm.now) is None
     arm.arm().propose([0.2, 0.2, 0.2])
     observation, *_, limit = critic.asked

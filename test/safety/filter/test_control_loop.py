@@ -494,7 +494,7 @@ def test_joint_states_that_waited_longer_than_their_timeout_are_stale(realtime):
 
 def test_a_lease_that_waited_is_shorter_by_that(realtime):
     loop = realtime(t_min=0.1, trip_timeout_s=99.0, joint_state_timeout_s=99.0)
-    loop.filter.guard.decide()  # what a raise of the limit needs
+    loop.filter.guard.decide(0)  # what a raise of the limit needs
     loop.watch(0)
     loop.now += 2 * S
     assert "lease" in loop.loop.offer_limit(1, 0.105, 1.5, loop.now), "it ran out while it waited"

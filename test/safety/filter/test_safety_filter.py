@@ -577,7 +577,7 @@ def test_a_limit_is_raised_between_two_iterations_only_with_proposals_accepted_i
 
 def test_a_lost_lease_falls_to_the_lowest_limit_at_once_and_is_told_in_every_cycle(rig):
     arm = rig(t_min=0.1, ceiling=0.11, torque_rate_limit=1.0, action_timeout_s=0.2)
-    arm.filter.guard.decide()
+    arm.filter.guard.decide(0)
     arm.filter.offer_limit(1, 0.105, 0.1, arm.now)
     arm.arm()
     for _ in range(30):
@@ -598,7 +598,7 @@ def test_a_lost_lease_falls_to_the_lowest_limit_at_once_and_is_told_in_every_cyc
 def test_leases_can_run_on_another_clock_than_a_simulated_now(rig):
     arm = rig(t_min=0.1)
     wall = 7 * S
-    arm.filter.guard.decide()
+    arm.filter.guard.decide(0)
     arm.filter.offer_limit(1, 0.105, 1.0, wall)
     arm.state()
     assert arm.filter.arm(arm.now) is None

@@ -167,6 +167,7 @@ def test_the_ledgers_totals_are_the_evidence():
         iteration=0,
         unsafety_rate=0.2,
         standstill_rate=0.7,
+        unsafe_periods={0.5: 1, 0.6: 2},
         stood_still=(True,),
         periods=10,
         states=10,
@@ -177,6 +178,7 @@ def test_the_ledgers_totals_are_the_evidence():
         mean=MEAN,
         stddev=STDDEV,
         torque_limit=np.array([0.5, 0.6]),
+        lowered=0,
         limited=np.array([False, True]),
     )
     evidence = Evidence(
@@ -196,9 +198,11 @@ def test_the_ledgers_totals_are_the_evidence():
                 limit_change=limit_change,
                 standstill_rate=0.7,
                 evidence=evidence,
+                damage=(1 * 0.5 + 2 * 0.6) / 10,
             )
             step = taken.take(totals, kl=0.03, kl_bound=0.05, limit_change=limit_change, evidence=evidence)
             assert step == expected
+            assert step.expected_damage == pytest.approx(0.17)
 
 
 def test_visited_limits_need_not_be_the_one_in_force():

@@ -17,7 +17,7 @@ S = 1_000_000_000
 
 def offer(guard, iteration, limit, lease_s, now_ns):
     """What the monitor offers between two iterations."""
-    guard.decide()
+    guard.decide(0)
     return guard.offer(iteration, limit, lease_s, now_ns, moving=False)
 
 
@@ -134,18 +134,18 @@ def test_a_resumed_limit_stands_for_one_lease_only():
 
 def test_a_chain_of_messages_does_not_walk_the_limit_up():
     g = guard()
-    g.decide()
+    g.decide(0)
     assert g.offer(1, 1.05 * 0.1, 60.0, 0, moving=False) is None
     for iteration in range(2, 72):
         assert "no proposal was decided on in 1" in g.offer(iteration, 1.05 * 0.105, 60.0, 0, moving=False)
     assert (g.iteration, g.current(0)) == (1, 1.05 * 0.1), "and the true monitor is still heard"
-    g.decide()
+    g.decide(0)
     assert g.offer(2, 1.05 * 0.105, 60.0, 0, moving=False) is None
 
 
 def test_the_limit_is_not_raised_under_a_moving_arm():
     g = guard(iteration=4, torque_limit=0.5)
-    g.decide()
+    g.decide(0)
     assert "while the filter is armed" in g.offer(5, 0.51, 5.0, 0, moving=True)
     assert g.offer(4, 0.5, 5.0, 0, moving=True) is None, "a lease is renewed at any time"
     assert (g.iteration, g.decided) == (4, True)
@@ -161,11 +161,11 @@ def test_a_lower_limit_needs_no_evidence_and_is_taken_at_any_time():
 
 def test_what_comes_back_after_a_lost_lease_is_a_raise_of_the_limit_in_force():
     g = guard(iteration=4, torque_limit=0.5)
-    g.decide()
+    g.decide(0)
     assert g.offer(5, 0.45, 1.0, 0, moving=False) is None
     assert lease_lost(g, 1 * S + 1)
     assert "no proposal was decided on" in g.offer(6, 0.45, 1.0, 2 * S, moving=False)
-    g.decide()
+    g.decide(0)
     assert "while the filter is armed" in g.offer(6, 0.2, 1.0, 2 * S, moving=True)
     assert g.offer(6, 0.1, 1.0, 2 * S, moving=True) is None, "no more than what is in force"
 
@@ -295,7 +295,7 @@ class AnyOffers(RuleBasedStateMachine):
 
     @rule()
     def decide(self):
-        self.guard.decide()
+        self.guard.decide(0)
 
     @rule(seconds=st.floats(0.0, 40.0))
     def wait(self, seconds):

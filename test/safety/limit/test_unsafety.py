@@ -114,6 +114,47 @@ def test_a_decision_period_counts_once_by_the_worst_of_its_states():
     assert totals.unsafety_rate == 0.5
 
 
+def lowered_in_mid_episode(unsafe_under_the_floor: bool) -> UnsafetyLedger:
+    """Four steps under 1 N·m, half of them unsafe, then six under .1."""
+    ledger = UnsafetyLedger(LIMIT)
+    for number in range(11):
+        stamp = number * 50 * MS
+        unsafe = number in (1, 3) or (number > 4 and unsafe_under_the_floor)
+        ledger.add_state(stamp, 20.0 if unsafe else 1.0)
+        step(ledger, stamp, last=number == 10, limit=1.0 if number < 4 else 0.1)
+    return ledger
+
+
+def test_what_a_lowered_limit_kept_safe_says_nothing_of_the_limit_itself():
+    totals = lowered_in_mid_episode(False).close(0, 1.0)
+    assert (totals.unsafety_rate, totals.periods, totals.lowered) == (0.5, 10, 6)
+    assert totals.mean.shape == (4, 2) and set(totals.torque_limit) == {1.0} and totals.limited.shape == (4,)
+    assert totals.damage(lambda limit: limit) == pytest.approx(2 * 1.0 / 10)
+    alike = lowered_in_mid_episode(False).close(0)
+    assert (alike.unsafety_rate, alike.lowered, len(alike.mean)) == (0.2, 0, 10)
+    assert alike.damage(lambda limit: limit) == pytest.approx(2 * 1.0 / 10)
+
+
+def test_but_what_was_unsafe_under_it_counts():
+    totals = lowered_in_mid_episode(True).close(0, 1.0)
+    assert totals.unsafety_rate == 0.8
+    assert totals.damage(lambda limit: limit) == pytest.approx((2 * 1.0 + 6 * 0.1) / 10)
+    assert totals.damage(lambda limit: limit**2) == pytest.approx((2 * 1.0 + 6 * 0.01) / 10)
+
+
+def test_where_no_step_was_under_the_iterations_limit_all_of_them_count():
+    totals = lowered_in_mid_episode(False).close(0, 2.0)
+    assert (totals.unsafety_rate, totals.lowered, len(totals.mean)) == (0.2, 0, 10)
+
+
+def test_a_limit_that_is_no_number_does_not_vanish():
+    ledger = UnsafetyLedger(LIMIT)
+    for number in range(3):
+        ledger.add_state(number * MS, 20.0)
+        step(ledger, number * MS, last=number == 2, limit=math.nan if number else 1.0)
+    assert math.isnan(ledger.close(0, 1.0).torque_limit[1])
+
+
 @pytest.mark.parametrize("every_ms", [50, 5, 1])
 def test_more_states_do_not_dilute_the_rate(every_ms):
     ledger = UnsafetyLedger(LIMIT)

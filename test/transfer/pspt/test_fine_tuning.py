@@ -19,6 +19,7 @@ from safe_transfer_ros.randomness import Purpose, integer_seed
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
 from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor
 from safe_transfer_ros.safety.limit.torque_limit import limit_change_risk, policy_change_risk
+from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import VectorTorqueEnv
@@ -59,6 +60,36 @@ def run(environment, parameters, iterations: int, **governor) -> list[FineTuneSt
 
 def same(first: Parameters, second: Parameters) -> bool:
     return all(np.array_equal(first[name], second[name]) for name in first)
+
+
+BOUND = {"d_safe": 0.2, "initial_torque_limit": 1.0, "torque_limit_floor": 0.05, "allow_unsafe_start": True}
+
+
+def test_a_damage_budget_is_never_overdrawn_and_what_was_before_it_was_spent_is_unchanged(
+    environment, parameters
+) -> None:
+    free, within = (run(environment, parameters, 1, damage_budget=spent, **BOUND)[0] for spent in (False, True))
+    assert free.record.expected_damage > 0.2 >= within.record.expected_damage, "else it shows nothing"
+    limits = within.batch.torque_limit
+    given_up = np.flatnonzero(limits.ravel() < 1.0)[0]
+    np.testing.assert_array_equal(limits.ravel(), np.where(np.arange(limits.size) < given_up, 1.0, 0.05))
+    episode, step = divmod(int(given_up), limits.shape[1])
+    for name in ("position", "applied", "reasons", "unsafety"):
+        before, after = getattr(free.batch, name), getattr(within.batch, name)
+        np.testing.assert_array_equal(before[:episode], after[:episode])
+        np.testing.assert_array_equal(before[episode, :step], after[episode, :step])
+    assert np.abs(within.batch.applied[episode, step:]).max() <= 0.05
+    spent = within.batch.reasons & Reason.DAMAGE_BUDGET_SPENT != 0
+    np.testing.assert_array_equal(spent, limits < 1.0)
+    unsafe = within.batch.unsafety[:, 1:] > environment.task.unsafety_limit
+    assert within.record.expected_damage == pytest.approx(float((unsafe * limits).mean()))
+    assert within.record.unsafety_rate == max(unsafe.mean(), unsafe.ravel()[:given_up].mean())
+
+
+def test_a_budget_that_is_not_spent_changes_nothing(environment, parameters) -> None:
+    free, within = (run(environment, parameters, 2, damage_budget=spent) for spent in (False, True))
+    assert [step.record.expected_damage for step in free] == [step.record.expected_damage for step in within]
+    assert same(free[-1].update.parameters, within[-1].update.parameters)
 
 
 def test_an_update_stays_in_the_trust_region_of_the_visited_states(parameters, episodes, task) -> None:

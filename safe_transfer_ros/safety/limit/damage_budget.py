@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Damage budget of an iteration: a bound that is kept while the iteration runs, not only foreseen before it.
+
+PSPT chooses a limit by a prediction, p'_u, which an arm can break: one that was held by its friction and breaks loose
+is unsafe in every state at once. Damage can be counted as it is done. An iteration of N decision periods may do
+N * D_safe; a limit is given up for the floor when the worst that could follow, one more unsafe period under it and
+all others unsafe under the floor, would no longer fit. So the mean damage of the iteration stays within D_safe whatever
+the arm does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_ROUNDING = 1e-9  # of the budget: what sums of thousands of floats may be off by
+
+
+@dataclass(slots=True)
+class _Period:
+    """A decision period: stamps of its decision and its end, what an unsafe state in it costs, whether one came."""
+
+    began_ns: int
+    damage: float
+    ended_ns: int | None = None
+    done: bool = False
+
+
+class DamageBudget:
+    """Counts what unsafe periods of an iteration cost; the limit is given up when the rest has to be kept.
+
+    A period begins with a decision and ends with the next one, or with the episode. It costs d(T) of the limit T it was
+    decided under if one of its states is unsafe, and nothing otherwise. A lowered limit stays low until `renew`.
+
+    A state belongs to the period that begins before it and ends no earlier than it: the state decided on is the end of
+    the period before. One that is told more than a period late counts in the period before the present one.
+
+    Attributes:
+      exhausted: Whether the limit was given up in this iteration.
+      spent: Damage so far, in the unit of D_safe times periods.
+      periods: Periods begun so far.
+    """
+
+    def __init__(self, *, d_safe: float, periods: int, floor: float, damage: Callable[[float], float]) -> None:
+        """Start with the whole budget.
+
+        Args:
+          d_safe: Mean damage of a period that is allowed, > 0.
+          periods: Of an iteration, N > 0. Where it has more, the budget grows with them; where it ends early the
+            damage done is within N * D_safe all the same.
+          floor: Limit that is in force when the budget is spent, N·m; its damage at most D_safe.
+          damage: d, torque limit (N·m) to damage.
+
+        Raises:
+          ValueError: if a number is out of its range.
+        """
+        if not (math.isfinite(d_safe) and d_safe > 0.0 and periods > 0):
+            raise ValueError(f"expected a finite d_safe > 0 and periods > 0, got {d_safe} and {periods}")
+        if not 0.0 <= damage(floor) <= d_safe * (1.0 + _ROUNDING):
+            raise ValueError(
+                f"a damage budget needs a floor whose damage is at most D_safe ({d_safe:g}), got {floor:g} N·m with "
+                f"{damage(floor):g}: lower torque_limit_floor"
+            )
+        self._d_safe, self._planned = d_safe, periods
+        self._damage, self._floor_damage = damage, damage(floor)
+        self.renew()
+
+    def __str__(self) -> str:
+        share = self.spent / (self._d_safe * max(self._planned, self.periods))
+        return f"{100.0 * share:.1f} % spent in {self.periods} of {self._planned} periods" + (
+            ", the limit given up" if self.exhausted else ""
+        )
+
+    def renew(self) -> None:
+        """Begin an iteration."""
+        self.exhausted = False
+        self.spent = 0.0
+        self.periods = 0
+        self._present: _Period | None = None
+        self._past: _Period | None = None
+
+    def affords(self, torque_limit: float) -> bool:
+        """Whether the next period may be under a limit, N·m; where not, the budget is exhausted until `renew`."""
+        left = max(self._planned - self.periods, 1)
+        worst = self.spent + self._damage(torque_limit) + (left - 1) * self._floor_damage
+        if not worst <= self._d_safe * (self.periods + left) * (1.0 + _ROUNDING):
+            self.exhausted = True
+        return not self.exhausted
+
+    def decide(self, stamp_ns: int, torque_limit: float) -> None:
+        """Begin a period: a decision on the state of that stamp, under that limit, N·m."""
+        damage = self._damage(torque_limit)
+        if self._present is not None and self._present.began_ns == stamp_ns:  # once more on the same state
+            self._present.damage = max(self._present.damage, damage)
+            return
+        self.end(stamp_ns)
+        self._present = _Period(stamp_ns, damage)
+        self.periods += 1
+
+    def end(self, stamp_ns: int) -> None:
+        """End the episode with the state of that stamp: later ones belong to no period, until the next decision."""
+        if self._present is not None:
+            self._present.ended_ns = stamp_ns
+            self._past, self._present = self._present, None
+
+    def see(self, stamp_ns: int, unsafe: bool) -> None:
+        """Count a state."""
+        if not unsafe:
+            return
+        if self._present is not None and stamp_ns > self._present.began_ns:
+            self._count(self._present)
+        elif self._past is not None and self._past.ended_ns is not None and stamp_ns <= self._past.ended_ns:
+            self._count(self._past)
+
+    def _count(self, period: _Period) -> None:
+        if not period.done:
+            period.done = True
+            self.spent += period.damage

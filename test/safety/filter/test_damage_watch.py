@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The filter gives its limit up for the floor when the iteration's damage budget is spent."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from safe_transfer_ros.safety.filter.damage_watch import DamageWatch
+from safe_transfer_ros.safety.limit.damage_budget import DamageBudget
+from safe_transfer_ros.safety.reasons import Reason
+
+LEASE = 10.0
+
+
+class Tilt:
+    """u is what a test says it is; an object's pose tells of the states that wait for one."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.waiting: list[int] | None = None
+        self.episodes: list[int] = []
+
+    def states(self, stamps_ns, position):
+        assert position.shape == (len(stamps_ns), 3)
+        if self.waiting is not None:
+            self.waiting += stamps_ns
+            return []
+        return [(stamp, self.now) for stamp in stamps_ns]
+
+    def pose(self, stamp_ns, pose):
+        told, self.waiting = [(stamp, self.now) for stamp in self.waiting or ()], []
+        return told
+
+    def decision(self, stamp_ns, episode):
+        self.episodes.append(episode)
+        return []
+
+
+@pytest.fixture
+def arm(rig):
+    """Ten periods at .5 N·m, floor .1, limit 2: two unsafe ones and the third decision is under the floor."""
+    budget = DamageBudget(d_safe=0.5, periods=10, floor=0.1, damage=lambda limit: limit)
+    tilt = Tilt()
+    made = rig(t_min=0.1, start=2.0, budget=budget, damage=DamageWatch(budget, tilt, 15.0))
+    made.tilt = tilt
+    return made.arm()
+
+
+def step(arm, tilt=1.0, **changes):
+    """A decision that asks for 1.5 N·m, and the state it leads to; the torque applied."""
+    assert arm.propose([1.5, 0.0, 0.0], **changes) is Reason.NONE
+    applied = arm.cycle()
+    arm.tilt.now = tilt
+    arm.state()
+    return applied[0]
+
+
+def test_it_falls_at_the_next_decision_and_says_why(arm):
+    assert [step(arm, 20.0), step(arm, 20.0)] == [1.5, 1.5]
+    assert not arm.filter.last_reasons & Reason.DAMAGE_BUDGET_SPENT
+    assert step(arm) == pytest.approx(0.1) and arm.filter.torque_limit == 0.1
+    assert arm.filter.last_reasons & Reason.DAMAGE_BUDGET_SPENT
+    assert [step(arm), step(arm)] == [0.1, 0.1], "for the rest of the iteration, however safe it is"
+
+
+@pytest.mark.parametrize("tilt", [math.nan, math.inf, 15.0001])
+def test_what_is_not_known_to_be_safe_costs(arm, tilt):
+    assert [step(arm, tilt) for _ in range(3)] == [1.5, 1.5, 0.1]
+
+
+def test_what_is_safe_costs_nothing(arm):
+    assert [step(arm, 15.0) for _ in range(9)] == [1.5] * 9
+
+
+def test_the_next_iteration_begins_with_the_whole_budget_and_a_limit_judged_by_the_one_given_up(arm):
+    for _ in range(3):
+        step(arm, 20.0)
+    refused = arm.filter.offer_limit(1, 1.0, LEASE, arm.now)
+    assert refused == "iteration 1 may not raise the limit while the filter is armed", "above what is in force"
+    arm.filter.disarm(arm.now)
+    arm.wait(20)
+    assert arm.filter.offer_limit(0, 2.0, LEASE, arm.now) is None, "a renewal changes nothing"
+    arm.arm()
+    assert step(arm) == 0.1
+    arm.filter.disarm(arm.now)
+    arm.wait(20)
+    assert "more than 5 %" in arm.filter.offer_limit(1, 2.2, LEASE, arm.now)
+    assert arm.filter.offer_limit(1, 2.1, LEASE, arm.now) is None
+    arm.arm()
+    assert step(arm, iteration=1) == 1.5
+
+
+def test_states_between_episodes_cost_nothing(arm):
+    step(arm, 20.0)
+    assert arm.propose(last=True) is Reason.NONE
+    arm.cycle()
+    arm.tilt.now = 20.0
+    arm.wait(100)
+    arm.arm()
+    assert arm.guard.budget.spent == 2.0
+    assert step(arm, episode=1) == 1.5
+    assert arm.tilt.episodes == [0, 0, 1]
+
+
+def test_a_reset_move_is_not_the_iterations(arm):
+    arm.filter.disarm(arm.now)
+    arm.wait(20)
+    assert arm.filter.arm(arm.now, own_limit=0.5) is None
+    for _ in range(12):
+        assert step(arm, 20.0) == 0.5
+    assert (arm.guard.budget.spent, arm.guard.budget.periods) == (0.0, 0)
+
+
+def test_states_that_an_objects_pose_tells_of_cost_when_it_comes(rig):
+    budget = DamageBudget(d_safe=0.5, periods=10, floor=0.1, damage=lambda limit: limit)
+    tilt = Tilt()
+    tilt.waiting = []
+    arm = rig(t_min=0.1, start=2.0, budget=budget, damage=DamageWatch(budget, tilt, 15.0), tracks_object=True)
+    arm.tilt = tilt
+    pose = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
+
+    def see() -> None:
+        pose[0] += 1e-3
+        arm.state()
+        assert arm.filter.observe_object(arm.stamp, pose, arm.now) is Reason.NONE
+
+    see()
+    arm.cycle()
+    assert arm.filter.arm(arm.now) is None
+    step(arm, 20.0)
+    assert budget.spent == 0.0
+    see()
+    assert budget.spent == 2.0
+
+
+def test_the_budget_and_what_counts_into_it_come_together(rig):
+    budget = DamageBudget(d_safe=0.5, periods=10, floor=0.1, damage=lambda limit: limit)
+    for changes in ({"budget": budget}, {"damage": DamageWatch(budget, Tilt(), 15.0)}):
+        with pytest.raises(ValueError, match="come together"):
+            rig(t_min=0.1, **changes)

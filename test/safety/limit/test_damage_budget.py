@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A damage budget: the mean damage of an iteration stays within D_safe, whatever the arm does."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from safe_transfer_ros.safety.limit.damage import DAMAGE_MODELS
+from safe_transfer_ros.safety.limit.damage_budget import DamageBudget
+from safe_transfer_ros.safety.limit.governor import GovernorSettings
+from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
+
+MS = 1_000_000
+
+
+def budget(periods: int = 10, d_safe: float = 0.5, floor: float = 0.1, damage: str = "linear") -> DamageBudget:
+    return DamageBudget(d_safe=d_safe, periods=periods, floor=floor, damage=DAMAGE_MODELS[damage].damage)
+
+
+def run(of: DamageBudget, limit: float, unsafe: list[bool], *, floor: float = 0.1, start: int = 0) -> list[float]:
+    """An episode in lockstep: the limit each decision was under."""
+    used = []
+    for step, leads_to_unsafe in enumerate(unsafe):
+        used.append(limit if of.affords(limit) else floor)
+        of.decide(start + step, used[-1])
+        of.see(start + step + 1, leads_to_unsafe)
+    of.end(start + len(unsafe))
+    return used
+
+
+@given(
+    st.data(),
+    st.sampled_from(sorted(DAMAGE_MODELS)),
+    st.floats(0.01, 5.0),
+    st.floats(0.0, 1.0),
+    st.floats(0.01, 20.0),
+    st.lists(st.integers(1, 12), min_size=1, max_size=5),
+)
+def test_the_mean_damage_is_within_d_safe_whatever_happens(data, damage, d_safe, floor_share, limit, episodes):
+    model = DAMAGE_MODELS[damage]
+    floor = max(floor_share * model.torque_limit(d_safe), 1e-6)
+    of = budget(sum(episodes), d_safe, floor, damage)
+    total, exhausted = 0.0, False
+    for number, steps in enumerate(episodes):
+        unsafe = data.draw(st.lists(st.booleans(), min_size=steps, max_size=steps))
+        used = run(of, limit, unsafe, floor=floor, start=1000 * number)
+        for one, bad in zip(used, unsafe, strict=True):
+            assert not (exhausted and one > floor), "a limit that was given up does not come back"
+            exhausted |= one == floor != limit
+            total += model.damage(one) * bad
+    assert total == pytest.approx(of.spent, rel=1e-9)
+    assert total <= d_safe * sum(episodes) * (1.0 + 1e-6)
+
+
+def test_the_limit_is_kept_as_long_as_the_worst_that_could_follow_fits():
+    """Ten periods at .5: 5 in all. Under 2 N·m one more unsafe one and .1 for each of the others must be left."""
+    of = budget()
+    assert run(of, 2.0, [True, True, False, True]) == [2.0, 2.0, 0.1, 0.1]  # 4 + 2 + 7 * .1 > 5
+    assert of.exhausted and of.spent == pytest.approx(4.1)
+    safe = budget()
+    assert run(safe, 2.0, [False] * 8 + [True, True]) == [2.0] * 10 and not safe.exhausted
+    assert safe.spent == 4.0
+
+
+def test_a_limit_that_was_never_affordable_is_given_up_at_the_first_decision():
+    of = budget(periods=1)
+    assert run(of, 0.6, [False]) == [0.1]
+    assert run(budget(periods=1), 0.5, [True]) == [0.5]
+
+
+def test_an_iteration_begins_with_the_whole_budget():
+    of = budget()
+    run(of, 4.0, [True, True])
+    assert of.exhausted and of.spent > 0.0
+    of.renew()
+    assert (of.exhausted, of.spent, of.periods) == (False, 0.0, 0)
+    of.see(1, True)  # what the iteration before led to
+    assert of.spent == 0.0
+
+
+def test_more_periods_than_planned_bring_their_own_budget():
+    of = budget(periods=2)
+    used = run(of, 0.5, [True] * 6)
+    assert used == [0.5] * 6 and of.spent == 3.0
+    assert not of.affords(0.6)
+
+
+def test_a_period_counts_once_by_its_own_limit():
+    of = budget()
+    of.affords(1.0)
+    of.decide(0, 1.0)
+    for stamp in (1, 2, 50):
+        of.see(stamp, True)
+    assert of.spent == 1.0
+    of.decide(50, 0.25)
+    of.see(50, True)  # the end of the period before, once more
+    of.see(40, True)
+    assert of.spent == 1.0
+    of.see(51, False)
+    assert of.spent == 1.0
+    of.see(52, True)
+    assert of.spent == 1.25
+
+
+def test_a_state_that_is_told_late_counts_in_the_period_it_ended():
+    of = budget()
+    of.decide(0, 1.0)
+    of.decide(50, 0.25)
+    of.see(50, True)
+    assert of.spent == 1.0
+    of.end(100)
+    of.see(100, True)
+    of.see(101, True)  # behind the episode
+    assert of.spent == 1.25
+    of.decide(200, 2.0)
+    of.see(100, True)  # far too late, and counted already
+    assert of.spent == 1.25
+
+
+def test_one_that_comes_more_than_a_period_late_still_counts():
+    of = budget()
+    for stamp in (0, 50, 100):
+        of.decide(stamp, 1.0)
+    of.see(20, True)
+    assert of.spent == 1.0
+
+
+def test_two_decisions_on_one_state_are_one_period_under_the_higher_limit():
+    of = budget()
+    of.decide(0, 0.2)
+    of.decide(0, 1.0)
+    of.see(1, True)
+    assert (of.periods, of.spent) == (1, 1.0)
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=1, max_size=8), min_size=1, max_size=4), st.floats(0.11, 4.0))
+def test_the_ledger_finds_the_damage_that_the_budget_counted(episodes, limit):
+    of = budget(sum(len(unsafe) for unsafe in episodes))
+    ledger = UnsafetyLedger(15.0)
+    for number, unsafe in enumerate(episodes):
+        start = 1000 * number * MS
+        used = run(of, limit, unsafe, start=1000 * number)
+        for step in range(len(unsafe) + 1):
+            ledger.add_state(start + step * MS, 20.0 if step and unsafe[step - 1] else 1.0)
+            last = step == len(unsafe)
+            ledger.add_step(0, number, start + step * MS, last, [0.0], [1.0], 0.1 if last else used[step], step)
+    totals = ledger.close(0, limit)
+    assert totals.damage(lambda torque: torque) * totals.periods == pytest.approx(of.spent, abs=1e-9)
+    assert totals.damage(lambda torque: torque) <= 0.5 * (1.0 + 1e-9)
+    assert (totals.lowered > 0) is of.exhausted or totals.lowered == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"floor": 0.6}, r"floor whose damage is at most D_safe \(0.5\), got 0.6 N·m with 0.6"),
+        ({"floor": math.nan}, "floor whose damage"),
+        ({"d_safe": math.inf}, "finite d_safe > 0 and periods > 0, got inf"),
+        ({"d_safe": 0.0}, "finite d_safe > 0"),
+        ({"periods": 0}, "periods > 0, got 0.5 and 0"),
+    ],
+)
+def test_what_would_be_no_budget_is_refused(changes, expected):
+    with pytest.raises(ValueError, match=expected):
+        budget(**changes)
+
+
+def test_the_settings_make_it():
+    assert GovernorSettings().budget(10) is None
+    made = GovernorSettings(damage_budget=True, d_safe=0.5, damage="quadratic").budget(10)
+    assert made is not None and made.affords(0.7) and not made.affords(3.0)
+    with pytest.raises(ValueError, match="periods > 0"):
+        GovernorSettings(damage_budget=True).budget(0)
+    for other in ({"rule": "fixed"}, {"rate": "betting"}, {"kl": "per_state"}, {"benefit": True}):
+        with pytest.raises(ValueError, match="damage_budget is for rule adaptive"):
+            GovernorSettings(damage_budget=True, **other)
