@@ -225,6 +225,7 @@ class FineTuningGraph:
         given = self._translate(given)
         parameters = complete(self._configured(given)[0])
         check_strictness(parameters)
+        _fill_in_budget(parameters)
         return parameters
 
     def _commissioned(self, parameters: Parameters, given: Mapping[str, str]) -> dict[str, Any]:
@@ -282,6 +283,12 @@ def _with_critic(parameters: Parameters) -> Parameters:
     return parameters
 
 
+def _fill_in_budget(parameters: Parameters) -> None:
+    """Tell the filter how many decision periods an iteration has: a damage budget is for these."""
+    horizon = in_graph(parameters[SHARED]["task"]).task.horizon
+    parameters["safety_filter"]["budget_periods"] = parameters["trainer"]["episodes_per_iteration"] * horizon
+
+
 def _session(
     run_dir: Path,
     parameters: Parameters,
@@ -292,8 +299,7 @@ def _session(
 ) -> Plan:
     parameters_file = session_path(run_dir, CONFIG, session)
     parameters["trainer"]["config_file"] = str(parameters_file)
-    horizon = in_graph(parameters[SHARED]["task"]).task.horizon
-    parameters["safety_filter"]["budget_periods"] = parameters["trainer"]["episodes_per_iteration"] * horizon
+    _fill_in_budget(parameters)
     parameters[SHARED]["graph"] = ",".join(process.node for process in processes)
     write_parameters(parameters, parameters_file)
     if evidence:

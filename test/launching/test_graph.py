@@ -295,6 +295,14 @@ def test_paths_beside_a_run_stay_what_they_are(tmp_path: Path) -> None:
     assert result["safety_filter"]["frame"] == str(tmp_path / "b" / "inside")
 
 
+def test_the_filter_that_is_commissioned_has_the_budget_of_the_run_to_come(tmp_path: Path) -> None:
+    """It does not start without where a damage budget is asked for."""
+    given = {"robot": "hardware", "damage_budget": "true", "trainer.episodes_per_iteration": "3"}
+    periods = pr2_cup_swirl.GRAPH.hardware_parameters(given)["safety_filter"]["budget_periods"]
+    run = plan(tmp_path, allow_uncommissioned="true", **given)
+    assert periods == run.parameters["safety_filter"]["budget_periods"] == 3 * 200
+
+
 @pytest.mark.parametrize(("given", "expected"), [("left", "/left"), ("/cell/left/", "/cell/left"), ("", ""), ("/", "")])
 def test_a_namespace_is_of_every_node(tmp_path: Path, given: str, expected: str) -> None:
     planned = plan(tmp_path, namespace=given)
