@@ -158,7 +158,7 @@ def test_an_arm_may_swing_for_long_between_two_pushes(arm: ArmBench, link: Commi
 def test_a_controller_that_is_not_known_to_have_stopped_fails_the_step(arm: ArmBench, link: CommissioningLink) -> None:
     assert not link.free()
     try:
-        arm.fault("deaf")  # nobody tells the supervisor that the controller is inactive
+        arm.fault("mute")  # nobody tells the supervisor that the controller is inactive
         link.rest()
         assert "not known to be inactive and without torque" in link.held
     finally:
