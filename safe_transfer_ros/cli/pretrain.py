@@ -14,9 +14,9 @@ import yaml
 from rich.console import Console
 
 from safe_transfer_ros.cli.bars import BarDisplay, progress_bar
-from safe_transfer_ros.cli.run import EXIT_INTERRUPTED
 from safe_transfer_ros.configuration import build
 from safe_transfer_ros.files import write_atomically
+from safe_transfer_ros.interrupted import EXIT_INTERRUPTED
 from safe_transfer_ros.reporting.learning_curve import draw_learning_curves
 from safe_transfer_ros.reporting.provenance import provenance
 from safe_transfer_ros.tasks import task as tasks

@@ -15,10 +15,10 @@ from pathlib import Path
 from safe_transfer_ros.cli.log_follower import LogFollower
 from safe_transfer_ros.cli.progress import RunProgress
 from safe_transfer_ros.configuration import ConfigurationError
+from safe_transfer_ros.interrupted import EXIT_INTERRUPTED
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
 from safe_transfer_ros.launching.fine_tuning import ARGUMENTS, FineTuningGraph
-from safe_transfer_ros.launching.graph import namespace
 from safe_transfer_ros.middleware import dds
 from safe_transfer_ros.parameters.sections import SHARED
 from safe_transfer_ros.registry import Registry
@@ -36,7 +36,6 @@ GRAPHS: Registry[Callable[[], FineTuningGraph]] = Registry(
 )
 """What gives each graph, by name; another package adds its own by an entry point in the group."""
 POLL_SECONDS = 0.2
-EXIT_INTERRUPTED = 130
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -92,7 +91,7 @@ def run_and_compare(options: argparse.Namespace) -> int:
 
 def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
     """One graph from start to end; returns the exit status and the run directory."""
-    claimed = domain.claim(graph.default_domain(given), namespace=namespace(given))
+    claimed = domain.claim(graph.default_domain(given), namespace=graph.namespace(given))
     plan = graph.plan(given)
     claimed.serves(plan.run_dir)
     shared = plan.parameters[SHARED]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from safe_transfer_ros.configuration import ConfigurationError, setting, setting_of
 from safe_transfer_ros.parameters.unsafety_monitor import MonitorParameters
+from safe_transfer_ros.randomness import SCHEME
 from safe_transfer_ros.safety.limit.governor import GovernorSettings
 
 
@@ -48,6 +49,16 @@ class ExperimentParameters:
         "",
         "Nodes of this graph, separated by commas (the launcher fills it in): nothing moves before the required "
         "subscribers of each topic are connected; empty: a single node",
+    )
+    namespace: str = setting(
+        "", "ROS namespace of this graph (the launcher fills it in from namespace:=); empty: the root"
+    )
+    random_streams: int = setting(
+        SCHEME,
+        "Version of how the random numbers follow from the seed (the launcher fills it in): a run continues with the "
+        "version it began with, or not at all",
+        minimum=1,
+        maximum=10**6,
     )
     first_iteration: int = setting(
         0, "Iteration this run starts at (above 0 when a run is resumed)", minimum=0, maximum=10**6

@@ -25,7 +25,7 @@ from safe_transfer_ros.record.episode import Episode, EpisodeAssembler, EpisodeE
 from safe_transfer_ros.record.iteration import IterationRecord, iteration_estimate, iteration_record
 from safe_transfer_ros.record.policy_shift import policy_shift, updated_policy
 from safe_transfer_ros.safety.filter.proposal import LAWS, Distribution
-from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
+from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError, OtherJointsError
 from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor, unfit_update
 from safe_transfer_ros.safety.limit.torque_law import gaussian_stand_in
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
@@ -213,7 +213,7 @@ class _Replay:
         self._ends: dict[int, list[tuple[bool, bool]]] = defaultdict(list)  # whether unsafe, whether it succeeded
         self._stamps: list[int] = []
         self._positions: list[NDArray[np.float64]] = []
-        self._unreadable_states = self._misplaced_poses = 0
+        self._unreadable_states = self._states_of_others = self._misplaced_poses = 0
         self._updates: list[tuple[Any, float]] = []
         self._started_ns: int | None = None
 
@@ -222,6 +222,9 @@ class _Replay:
             if len(message.name) > JOINTS:
                 raise JointOrderError(f"more than {JOINTS} joint names")
             position = message.position[self._order.indices(tuple(message.name))]
+        except OtherJointsError:  # a gripper's, or another arm's: the monitor leaves it out too
+            self._states_of_others += 1
+            return
         except (JointOrderError, IndexError):
             self._unreadable_states += 1
             return
@@ -296,6 +299,8 @@ class _Replay:
             self.notes.append(f"{self._misplaced_poses} poses of the object are not in the base link's frame; left out")
         if self._unreadable_states:
             self.notes.append(f"{self._unreadable_states} joint states lack a joint of the robot; left out")
+        if self._states_of_others:
+            self.notes.append(f"{self._states_of_others} joint states are of other joints than the robot's; left out")
 
     def details(self) -> list[IterationDetail]:
         """Details of every iteration with at least one complete episode."""

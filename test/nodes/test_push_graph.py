@@ -11,9 +11,9 @@ from typing import Any
 import graph_runs
 import numpy as np
 import pytest
+from filter_bench import Bench, with_parameters
 from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
-from test_safety_filter import Bench, bench, filter_process, parameters, with_parameters  # noqa: F401 - fixtures
 
 from safe_transfer_ros.bags.read import Bag, messages
 from safe_transfer_ros.bags.transitions import write_transitions
@@ -183,7 +183,7 @@ def _in_process(policy: GaussianPolicy, steps: int) -> tuple[list[np.ndarray], l
 
 
 @with_parameters(task="panda_push_boundary", mode="realtime", object_timeout=1.0, **PATIENT)
-def test_an_arm_whose_blocks_pose_is_lost_stops_with_that_reason(bench: Bench) -> None:  # noqa: F811
+def test_an_arm_whose_blocks_pose_is_lost_stops_with_that_reason(bench: Bench) -> None:
     poses = bench.create_publisher(PoseStamped, "object_pose", qos.STREAM)
     bench.until(lambda: poses.get_subscription_count() > 0, "the filter hearing poses")
     joints, home = list(GRAPH.task.robot.joint_names), GRAPH.task.robot.home

@@ -91,6 +91,25 @@ def test_missing_joint_states_count_as_unsafe(tmp_path):
     assert any("10 joint states missing, counted as unsafe" in note for note in result.notes)
 
 
+def test_joint_states_of_another_arm_are_left_out_and_said(tmp_path):
+    expected = synthetic.write_run(tmp_path / "bag", iterations=1)
+    with BagWriter(tmp_path / "both", definitions=synthetic.definitions()) as writer:
+        ids, count = {}, 0
+        for message in Bag(tmp_path / "bag").recorded():
+            if message.topic not in ids:
+                ids[message.topic] = writer.register(message.topic, message.type_name)
+            if message.topic == "/joint_states":
+                other = message.data.replace(b"\0l_", b"\0r_")
+                assert other != message.data
+                writer.write(ids[message.topic], other, message.log_time_ns, message.publish_time_ns)
+                count += 1
+            writer.write(ids[message.topic], message.data, message.log_time_ns, message.publish_time_ns)
+    result = recompute(tmp_path / "both")
+    assert_rows(result.records, expected.rows)
+    [note] = [note for note in result.notes if "joint states" in note]
+    assert note == f"{count} joint states are of other joints than the robot's; left out"
+
+
 def test_a_missing_decision_leaves_its_iteration_out_by_name(tmp_path):
     synthetic.write_run(tmp_path / "bag", iterations=1)
     # Of each episode: one decision gone.

@@ -173,8 +173,3 @@ class TorqueLimitGuard:
     def exhausted(self) -> bool:
         """Whether the iteration's damage budget is spent."""
         return self.budget is not None and self.budget.exhausted
-
-    def lease_lost(self, now_ns: int) -> bool:
-        """Whether the lease has run out and no newer iteration has been accepted since."""
-        self.current(now_ns)
-        return self.lost
