@@ -109,7 +109,8 @@ def test_a_critic_that_cannot_be_relied_on_is_refused(changes: dict, line: str) 
     [
         ({"certified": False, "against": [1]}, r"not certified \(1\)"),
         ({"certified": False, "against": None}, "not certified .its card does not say so"),
-        ({"certified": False, "against": "\x1b[2J" * 999}, "not certified"),
+        ({"certified": False, "against": ["\x1b[2J" * 999]}, r"not certified \(.x1b\[2J"),
+        ({"certified": False, "against": "no data"}, "not certified .its card does not say so"),
         ({"certified": "false"}, "not certified"),
         ({"certified": 1}, "not certified"),
         ({"epsilon": 10**400}, "tells no epsilon: expected a finite number, got '1000"),
@@ -138,7 +139,7 @@ def test_a_card_that_says_something_impossible_is_refused_and_the_critic_before_
     good = critic(threshold=0.1)
     assert gate.offer(good) is None
     refusal = gate.offer(critic(threshold=0.2, card=card)) or ""
-    assert re.search(line, refusal) and refusal.isprintable() and len(refusal) < 400
+    assert re.search(line, refusal) and refusal.isprintable() and len(refusal) < 600
     gate.refresh(0)
     gate.refresh(1)
     assert gate.version == gate.offered_version == version_of(good)
