@@ -13,6 +13,7 @@ from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.layout import Bytes, FieldDefinitions, Layout, LayoutReader
 from safe_transfer_ros.safety.filter.proposal import LAWS, Distribution
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
+from safe_transfer_ros.safety.reasons import Verdict
 
 _SAME = ("iteration", "episode", "step", "last", "terminated", "verdict", "reasons", "torque_limit", "risk")
 _STATE = ("position", "velocity")
@@ -126,6 +127,7 @@ class DecisionReader:
         rows = np.empty(len(block), dtype=self._dtype)
         for name in _SAME:
             rows[name] = layout.column(block, name)
+        _check_known("verdict", rows["verdict"], len(Verdict))
         rows["policy_version"] = layout.column(block, "policy_version")
         seconds, rest = (layout.column(block, f"header.stamp.{part}").astype(np.int64) for part in ("sec", "nanosec"))
         rows["stamp_ns"] = seconds * 1_000_000_000 + rest
@@ -161,6 +163,7 @@ class DecisionReader:
         if "distribution" not in layout.columns:
             return  # before actions told their law all were Gaussian
         law = layout.column(block, "distribution")
+        _check_known("distribution", law, len(LAWS))
         if (law == LAWS.index(Distribution.TANH_GAUSSIAN)).any():
             raise BagError("the recording holds actions of a tanh Gaussian, and transitions have Gaussian ones only")
         deterministic = (law == LAWS.index(Distribution.DETERMINISTIC)) & ~np.isnan(rows["mean"]).any(axis=1)
@@ -170,6 +173,16 @@ class DecisionReader:
         if version not in self.critics:
             self.critics.append(version)
         return self.critics.index(version)
+
+
+def _check_known(name: str, numbers: NDArray[Any], count: int) -> None:
+    """Refuse a number that stands for nothing: what was proposed, or done with it, is not known then."""
+    unknown = numbers[(numbers < 0) | (numbers >= count)]
+    if len(unknown):
+        raise BagError(
+            f"a recorded decision has the {name} {unknown[0]}, expected 0 to {count - 1}: made by a newer version? "
+            "Read it with that one"
+        )
 
 
 def _ordered(layout: Layout, block: Bytes, name: str, order: NDArray[np.intp]) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from safe_transfer_msgs.msg import FilterStatus, PolicyAction, SafetyDecision
 
 from safe_transfer_ros.middleware.stamps import set_ns, to_ns
 from safe_transfer_ros.safety.filter.control_loop import Decision
-from safe_transfer_ros.safety.filter.proposal import LAWS, Distribution, Proposal
+from safe_transfer_ros.safety.filter.proposal import LAWS, Distribution, Proposal, law_of
 from safe_transfer_ros.safety.filter.safety_filter import SafetyFilter
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 from safe_transfer_ros.safety.reasons import Reason, Verdict
@@ -34,7 +34,7 @@ def read_proposal(message: PolicyAction, order: JointOrder) -> Proposal:
     fault = Reason.NONE
     bound: Array | None = None
     count = len(message.action_names)
-    distribution = LAWS[message.distribution] if message.distribution < len(LAWS) else None
+    distribution = law_of(message.distribution)
     try:
         indices = order.indices(message.action_names)
         if distribution is None:

@@ -23,7 +23,7 @@ from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bounds import JOINTS
 from safe_transfer_ros.record.episode import Episode, EpisodeAssembler, EpisodeError
 from safe_transfer_ros.record.iteration import IterationRecord, iteration_estimate, iteration_record
-from safe_transfer_ros.safety.filter.proposal import LAWS, Distribution
+from safe_transfer_ros.safety.filter.proposal import Distribution, law_of
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor, unfit_update
 from safe_transfer_ros.safety.limit.torque_law import gaussian_stand_in
@@ -120,7 +120,9 @@ def recompute(bag: Bag | Path | str) -> Recomputed:
                 replay.on_decision(message)
             else:
                 replay.on_weights(message, log_time_ns)
-        except (AttributeError, TypeError) as error:
+        except BagError:
+            raise
+        except (AttributeError, TypeError, ValueError, LookupError, ArithmeticError) as error:
             raise BagError(f"/{topic} in {bag.path} is not what this package's graph publishes: {error}") from error
     replay.finish()
     notes = bag.losses() + replay.notes
@@ -378,10 +380,17 @@ def account(ledger: UnsafetyLedger, decision: Any) -> None:
 
 
 def _torque_law(decision: Any) -> tuple[Array, Array]:
-    """Mean and standard deviation of the proposed torque, or of the Gaussian that approximates its distribution."""
+    """Mean and standard deviation of the proposed torque, or of the Gaussian that approximates its distribution.
+
+    NaN where the decision does not say how the torque was drawn: the governor refuses an iteration with such a step.
+    """
     mean = np.asarray(decision.proposed_mean, dtype=np.float64)
     stddev = np.asarray(decision.proposed_stddev, dtype=np.float64)
-    law = LAWS[getattr(decision, "distribution", 0)]  # before actions told their law all were Gaussian
+    law = law_of(getattr(decision, "distribution", 0))  # before actions told their law all were Gaussian
     if law is Distribution.GAUSSIAN:
         return mean, stddev
-    return gaussian_stand_in(law, mean, stddev, np.asarray(decision.proposed_bound), float(decision.torque_limit))
+    bound = np.asarray(getattr(decision, "proposed_bound", ()), dtype=np.float64)
+    unfit = law is Distribution.TANH_GAUSSIAN and not (mean.shape == stddev.shape == bound.shape)
+    if law is None or unfit:
+        return np.full_like(mean, np.nan), np.full_like(mean, np.nan)
+    return gaussian_stand_in(law, mean, stddev, bound, float(decision.torque_limit))

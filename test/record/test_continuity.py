@@ -6,7 +6,6 @@ import pytest
 import synthetic_run as synthetic
 
 from safe_transfer_ros.bags.read import Bag
-from safe_transfer_ros.bags.record import BagWriter
 from safe_transfer_ros.record.continuity import _state_gaps, gaps
 
 
@@ -16,28 +15,12 @@ def bag(tmp_path):
     return tmp_path / "bag"
 
 
-def copy(source, target, topic, change):
-    """A copy whose messages of one topic went through `change(number, data)`: a list of what to write."""
-    seen = 0
-    with BagWriter(target, definitions=synthetic.definitions()) as writer:
-        ids = {}
-        for message in Bag(source).recorded():
-            if message.topic not in ids:
-                ids[message.topic] = writer.register(message.topic, message.type_name)
-            data = [message.data]
-            if message.topic == topic:
-                data, seen = change(seen, message.data), seen + 1
-            for one in data:
-                writer.write(ids[message.topic], one, message.log_time_ns, message.publish_time_ns)
-    return Bag(target)
-
-
 def test_an_unbroken_bag_has_none(bag):
     assert gaps(Bag(bag)) == []
 
 
 def test_missing_joint_states(bag, tmp_path):
-    found = gaps(copy(bag, tmp_path / "b", "/joint_states", lambda i, data: [] if i in (8, 9) else [data]))
+    found = gaps(synthetic.copied(bag, tmp_path / "b", "/joint_states", lambda i, data: [] if i in (8, 9) else [data]))
     assert "iteration 0, episode 0: 2 decisions have no joint state" in found
     assert any(
         text.startswith("iteration 0, episode 0: 1 holes in the joint states, the longest 0.150 s") for text in found
@@ -46,12 +29,14 @@ def test_missing_joint_states(bag, tmp_path):
 
 
 def test_missing_decision(bag, tmp_path):
-    found = gaps(copy(bag, tmp_path / "b", "/safety_filter/decision", lambda i, data: [] if i == 2 else [data]))
+    found = gaps(
+        synthetic.copied(bag, tmp_path / "b", "/safety_filter/decision", lambda i, data: [] if i == 2 else [data])
+    )
     assert any("iteration 0, episode 0: step 2 is missing" in text for text in found)
 
 
 def test_repeated_and_swapped_joint_states(bag, tmp_path):
-    found = gaps(copy(bag, tmp_path / "b", "/joint_states", lambda i, data: [data] * (2 if i == 3 else 1)))
+    found = gaps(synthetic.copied(bag, tmp_path / "b", "/joint_states", lambda i, data: [data] * (2 if i == 3 else 1)))
     assert found == ["/joint_states: 1 stamps are repeated"]
     held = []
 
@@ -61,7 +46,7 @@ def test_repeated_and_swapped_joint_states(bag, tmp_path):
             return []
         return [data, *held] if number == 4 else [data]
 
-    found = gaps(copy(bag, tmp_path / "c", "/joint_states", swap))
+    found = gaps(synthetic.copied(bag, tmp_path / "c", "/joint_states", swap))
     assert found == ["/joint_states: stamps go back 1 times (clock jump, or out of order)"]
 
 
