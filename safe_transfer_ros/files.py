@@ -155,11 +155,12 @@ class CsvTable(Generic[Row]):
         """Add rows to a file, creating it with its header.
 
         They reach the disk before this returns, all or none; half a line that a crash left behind is removed first.
+        Where an error is raised the rows before stay, and a file that was not there may be there, without a row.
 
         Args:
           path: The file.
           rows: Added at its end.
-          check: Sees the rows that are there before anything is written; raises to leave the file as it is.
+          check: Sees the rows that are there before anything is written; raises to keep the new ones out.
 
         Raises:
           ValueError: of the table's kind, if the file has other columns or a line that cannot be read.
@@ -183,6 +184,8 @@ class CsvTable(Generic[Row]):
                 file.truncate(end)
                 raise
             os.fsync(file.fileno())
+        if end == 0:  # it may be new: its name is to be on the disk too
+            _sync_folder(path.parent)
 
     def read(self, path: Path, *, extra_columns: bool = False) -> list[Row]:
         """Rows of a file in its order; half a line at its end is left out.

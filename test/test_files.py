@@ -173,6 +173,21 @@ def test_the_file_is_a_plain_csv(tmp_path: Path) -> None:
     assert TABLE.header == "count,share,note" and TABLE.columns == ("count", "share", "note")
 
 
+def test_the_name_of_a_new_file_is_on_the_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, done, sync = tmp_path / "a.csv", [], os.fsync
+
+    def synced(descriptor: int) -> None:
+        done.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    TABLE.append(path, ROWS[:1])
+    assert done == ["a.csv", tmp_path.name]
+    TABLE.append(path, ROWS[1:])
+    assert done[2:] == ["a.csv"], "the name was there before"
+    assert TABLE.read(path) == ROWS
+
+
 def test_half_a_line_is_left_out_and_removed_by_the_next_row(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     TABLE.write(path, ROWS[:1])
@@ -237,6 +252,9 @@ def test_a_check_of_the_rows_there_keeps_a_row_out(tmp_path: Path) -> None:
     with pytest.raises(SampleError, match="1 rows are enough"):
         TABLE.append(path, ROWS[1:], check=refuse)
     assert TABLE.read(path) == ROWS[:1]
+    with pytest.raises(SampleError, match="0 rows are enough"):
+        TABLE.append(tmp_path / "new.csv", ROWS, check=refuse)
+    assert TABLE.read(tmp_path / "new.csv") == []
 
 
 def test_what_cannot_be_a_line_or_a_column_is_refused(tmp_path: Path) -> None:
