@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -111,6 +112,8 @@ def _promote(options: argparse.Namespace) -> int:
     log = options.active.with_name(f"{options.active.name}.promotions.jsonl")
     with log.open("a") as file:  # before the file changes: no promotion without its record
         file.write(json.dumps(entry) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
     write_atomically(options.active, options.candidate.read_bytes())
     print(f"{options.active}: critic {candidate.version} from the next episode on; recorded in {log}")
     return 0

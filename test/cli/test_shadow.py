@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -106,6 +107,22 @@ def test_promotion_is_refused_recorded_and_whole(tmp_path, capsys):
     entry = json.loads((tmp_path / "active.promotions.jsonl").read_text())
     assert (entry["from"], entry["to"], entry["forced"]) == (old.version, new.version, "a test")
     assert entry["against"] == ["it misses 9 %"]
+
+
+def test_the_record_of_a_promotion_is_on_the_disk_before_the_critic_takes_its_place(tmp_path, monkeypatch):
+    active, candidate, report = tmp_path / "active", tmp_path / "candidate", tmp_path / "report.json"
+    old, new, done, sync = critic(active), critic(candidate, threshold=0.4), [], os.fsync
+    report.write_text(
+        json.dumps({"candidate": {"version": new.version}, "active": {"version": old.version}, "against": []})
+    )
+
+    def synced(descriptor):
+        done.append((os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")), load_critic(active).version))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    assert main(["promote", str(candidate), str(active), "--report", str(report)]) == 0
+    assert done[0] == ("active.promotions.jsonl", old.version) and done[-1] == (tmp_path.name, new.version)
 
 
 def test_a_card_is_taken_at_its_word_and_not_at_its_looks(tmp_path):
