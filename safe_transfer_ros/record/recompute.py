@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.graph import messages
 from safe_transfer_ros.bags.read import Bag
-from safe_transfer_ros.bounds import JOINTS
 from safe_transfer_ros.record.episode import Episode, EpisodeAssembler, EpisodeError
 from safe_transfer_ros.record.iteration import IterationRecord, iteration_estimate, iteration_record
 from safe_transfer_ros.safety.filter.proposal import Distribution, law_of
@@ -201,9 +200,7 @@ class _Replay:
 
     def on_joint_state(self, message: Any) -> None:
         try:
-            if len(message.name) > JOINTS:
-                raise JointOrderError(f"more than {JOINTS} joint names")
-            position = message.position[self._order.indices(tuple(message.name))]
+            position = message.position[self._order.indices(message.name)]
         except (JointOrderError, IndexError):
             self._unreadable_states += 1
             return
@@ -277,7 +274,9 @@ class _Replay:
         if self._misplaced_poses:
             self.notes.append(f"{self._misplaced_poses} poses of the object are not in the base link's frame; left out")
         if self._unreadable_states:
-            self.notes.append(f"{self._unreadable_states} joint states lack a joint of the robot; left out")
+            self.notes.append(
+                f"{self._unreadable_states} joint states lack a joint of the robot, or name too many; left out"
+            )
 
     def details(self) -> list[IterationDetail]:
         """Details of every iteration with at least one complete episode."""

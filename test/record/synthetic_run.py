@@ -68,9 +68,13 @@ class Messages:
     def serialised(self, type_name: str, **fields: Any) -> bytes:
         return bytes(self._store.serialize_cdr(self._store.types[type_name](**fields), type_name))
 
+    def read(self, topic: str, data: bytes) -> Any:
+        """A serialised message of a topic."""
+        return self._store.deserialize_cdr(data, TYPES[topic])
+
     def changed(self, topic: str, data: bytes, **fields: Any) -> bytes:
         """A serialised message of a topic with some of its fields replaced."""
-        message = self._store.deserialize_cdr(data, TYPES[topic])
+        message = self.read(topic, data)
         for name, value in fields.items():
             setattr(message, name, value)
         return bytes(self._store.serialize_cdr(message, TYPES[topic]))

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import synthetic_run as synthetic
 
+from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.record.continuity import _state_gaps, gaps
+from safe_transfer_ros.safety.joint_order import JointOrder
 
 
 @pytest.fixture
@@ -20,12 +22,31 @@ def test_an_unbroken_bag_has_none(bag):
 
 
 def test_missing_joint_states(bag, tmp_path):
-    found = gaps(synthetic.copied(bag, tmp_path / "b", "/joint_states", lambda i, data: [] if i in (8, 9) else [data]))
+    found = gaps(synthetic.copied(bag, tmp_path / "b", "/joint_states", without))
     assert "iteration 0, episode 0: 2 decisions have no joint state" in found
     assert any(
         text.startswith("iteration 0, episode 0: 1 holes in the joint states, the longest 0.150 s") for text in found
     )
     assert len(found) == 2
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_joint_states_that_nobody_takes_are_missing(bag, tmp_path, more):
+    messages = synthetic.Messages()
+
+    def crowded(number, data):
+        if number not in (8, 9):
+            return [data]
+        names = messages.read("/joint_states", data).name
+        names = [*names, *(f"joint_{i}" for i in range(JointOrder.MAX_NAMES - len(names) + more))]
+        return [messages.changed("/joint_states", data, name=names)]
+
+    found = gaps(synthetic.copied(bag, tmp_path / "b", "/joint_states", crowded))
+    assert found == (gaps(synthetic.copied(bag, tmp_path / "c", "/joint_states", without)) if more else [])
+
+
+def without(number, data):
+    return [] if number in (8, 9) else [data]
 
 
 def test_missing_decision(bag, tmp_path):
@@ -48,6 +69,15 @@ def test_repeated_and_swapped_joint_states(bag, tmp_path):
 
     found = gaps(synthetic.copied(bag, tmp_path / "c", "/joint_states", swap))
     assert found == ["/joint_states: stamps go back 1 times (clock jump, or out of order)"]
+
+
+def test_a_decision_that_cannot_be_taken_in_is_one_line(bag, monkeypatch):
+    def unforeseen(*_):
+        raise IndexError("beyond the end")
+
+    monkeypatch.setattr("safe_transfer_ros.record.continuity.EpisodeAssembler.add", unforeseen)
+    with pytest.raises(BagError, match="safety_filter/decision in .* is not what this package's graph publishes: beyond"):
+        gaps(Bag(bag))
 
 
 def test_an_episode_that_breaks_off(tmp_path):

@@ -9,6 +9,7 @@ from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.record import BagWriter
 from safe_transfer_ros.record.iteration import COLUMNS
 from safe_transfer_ros.record.recompute import governor, iteration_records, recompute
+from safe_transfer_ros.safety.joint_order import JointOrder
 from safe_transfer_ros.safety.reasons import Reason
 
 
@@ -102,6 +103,22 @@ def test_a_missing_decision_leaves_its_iteration_out_by_name(tmp_path):
 def copy_without(source, target, topic, left_out):
     """A copy of a bag without some messages of a topic, by number."""
     synthetic.copied(source, target, topic, lambda number, data: [] if number in left_out else [data])
+
+
+def test_joint_states_of_very_many_joints_are_left_out_and_told(tmp_path):
+    synthetic.write_run(tmp_path / "bag", iterations=1)
+    messages, topic = synthetic.Messages(), "/joint_states"
+    more = [f"joint_{number}" for number in range(JointOrder.MAX_NAMES)]
+
+    def crowded(number, data):
+        names = [*more[: JointOrder.MAX_NAMES - 8 + (number == 3)], *messages.read(topic, data).name]
+        position = np.concatenate([np.zeros(len(names) - 8), messages.read(topic, data).position])
+        return [messages.changed(topic, data, name=names, position=position)]
+
+    synthetic.copied(tmp_path / "bag", tmp_path / "other", topic, crowded)
+    result = recompute(tmp_path / "other")
+    assert "1 joint states lack a joint of the robot, or name too many; left out" in result.notes
+    assert "iteration 0: 1 joint states missing, counted as unsafe" in result.notes
 
 
 def test_a_bag_that_is_not_of_a_run_says_so(tmp_path):
