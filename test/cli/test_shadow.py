@@ -71,6 +71,14 @@ def test_a_torque_that_was_replaced_says_nothing(tmp_path):
     assert report.steps == 360 - 90 + 9  # of these only episode 0 proposed what was applied
 
 
+def test_no_transition_is_one_line(tmp_path):
+    nothing = {name: column[:0] for name, column in columns().items()}
+    with pytest.raises(ValueError, match="no recorded transition to judge by: expected whole episodes, got none"):
+        shadow_report(critic(tmp_path / "c"), nothing, horizon=2, epsilon=0.1)
+    with pytest.raises(ValueError, match="record whole episodes"):  # there are some, and nobody knows what followed
+        shadow_report(critic(tmp_path / "c"), columns(episodes=1, steps=1), horizon=2, epsilon=0.1)
+
+
 def test_the_rule_of_promotion(tmp_path):
     good = shadow_report(critic(tmp_path / "a"), columns(), horizon=2, epsilon=0.1)
     blind = shadow_report(critic(tmp_path / "b", threshold=0.9), columns(), horizon=2, epsilon=0.1)

@@ -192,6 +192,15 @@ def test_training_stops_when_held_out_episodes_get_no_better():
     assert training.updates < 5_000
 
 
+@pytest.mark.parametrize("count", [0, 1])
+def test_nothing_to_learn_from_is_one_line(count):
+    nothing = {name: values[:count] for name, values in walks(episodes=1, steps=3, push=0.001).items()}
+    with pytest.raises(
+        ValueError, match=f"no transition to learn from: expected .*, got {count} transitions, of which"
+    ):
+        data_set(nothing, 0.5)
+
+
 def test_without_unsafe_examples_a_critic_is_not_certified(tmp_path):
     data = data_set(walks(push=0.001), 0.5)
     assert data.unsafe == 0
