@@ -136,7 +136,7 @@ def _topics(database: sqlite3.Connection, contents: Contents, path: Path) -> dic
 
 
 def _metadata(qos: Any, digest: Any) -> dict[str, str]:
-    """What the columns tell of a topic, by the names that it has in an mcap file."""
+    """Metadata of a topic from its columns, by the names in an mcap file."""
     # QoS that is no text is as little readable as a text that is no QoS: whoever reads it says so.
     return {"offered_qos_profiles": str(qos), "topic_type_hash": digest if isinstance(digest, str) else ""}
 
