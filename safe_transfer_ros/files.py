@@ -74,27 +74,30 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
 class FolderLock:
     """A folder that is one process's alone; the kernel gives it back however the process ends."""
 
-    def __init__(self, folder: Path, name: str = ".lock") -> None:
+    def __init__(self, folder: Path, name: str | None = None) -> None:
         """Take it.
 
         Args:
           folder: It must exist.
-          name: Of the file in it that is locked; it stays there.
+          name: Of the file in it that is locked and stays there; None locks the folder itself, and leaves nothing in it.
 
         Raises:
           BlockingIOError: if another holder has it.
-          OSError: if the file cannot be opened.
+          OSError: if it cannot be opened or locked; some network file systems lock no folders.
         """
-        self._file = (folder / name).open("a")
+        path, flags = (folder, os.O_RDONLY) if name is None else (folder / name, os.O_RDWR | os.O_CREAT)
+        self._descriptor = os.open(path, flags | os.O_CLOEXEC, 0o666)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BaseException:
-            self._file.close()
+            self.close()
             raise
 
     def close(self) -> None:
-        """Give it back."""
-        self._file.close()
+        """Give it back; a second call does nothing."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def __enter__(self) -> FolderLock:
         return self

@@ -137,20 +137,33 @@ def test_rows_of_a_runs_own_columns(tmp_path: Path) -> None:
 # A folder's lock ------------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_has_one_holder_and_is_free_when_its_process_is_gone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [None, ".lock"])
+def test_a_folder_has_one_holder_and_is_free_when_its_process_is_gone(tmp_path: Path, name: str | None) -> None:
     program = (
         "import sys, time; from pathlib import Path; from safe_transfer_ros.files import FolderLock; "
-        "lock = FolderLock(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
+        f"lock = FolderLock(Path(sys.argv[1]), {name!r}); print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None and holder.stdout.readline() == "held\n"
     with pytest.raises(BlockingIOError):
-        FolderLock(tmp_path)
+        FolderLock(tmp_path, name)
     holder.kill()
     holder.wait()
-    with FolderLock(tmp_path), pytest.raises(BlockingIOError):
-        FolderLock(tmp_path)
-    FolderLock(tmp_path).close()
+    with FolderLock(tmp_path, name), pytest.raises(BlockingIOError):
+        FolderLock(tmp_path, name)
+    lock = FolderLock(tmp_path, name)
+    lock.close()
+    lock.close()
+    assert [path.name for path in tmp_path.iterdir()] == [name] * (name is not None)
+
+
+def test_a_lock_that_is_refused_or_given_back_holds_no_file(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with FolderLock(tmp_path):
+        for _ in range(10):
+            with pytest.raises(BlockingIOError):
+                FolderLock(tmp_path)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 # Tables ---------------------------------------------------------------------------------------------------------------
