@@ -79,7 +79,7 @@ class FolderLock:
 
         Args:
           folder: It must exist.
-          name: Of the file in it that is locked and stays there; None locks the folder itself, and leaves nothing in it.
+          name: Of the file in it that is locked and stays there; None locks the folder itself and leaves nothing there.
 
         Raises:
           BlockingIOError: if another holder has it.

@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.graph import messages
 from safe_transfer_ros.bags.read import Bag
-from safe_transfer_ros.record.episode import Episode, EpisodeAssembler, EpisodeError
+from safe_transfer_ros.record.episode import Episode, EpisodeAssembler, EpisodeError, stamp_ns
 from safe_transfer_ros.record.iteration import IterationRecord, iteration_estimate, iteration_record
 from safe_transfer_ros.safety.filter.proposal import Distribution, law_of
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor, unfit_update
 from safe_transfer_ros.safety.limit.torque_law import gaussian_stand_in
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
-from safe_transfer_ros.safety.reasons import Reason, Verdict, split
+from safe_transfer_ros.safety.reasons import NOT_TAKEN, Reason, split
 from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.topic_names import DECISIONS, JOINT_STATES, OBJECT_POSE, POLICY_WEIGHTS, RUN_CONFIG
 from safe_transfer_ros.untrusted import UntrustedError, load_yaml, printable
@@ -204,8 +204,7 @@ class _Replay:
         except (JointOrderError, IndexError):
             self._unreadable_states += 1
             return
-        stamp = message.header.stamp
-        self._stamps.append(stamp.sec * 1_000_000_000 + stamp.nanosec)
+        self._stamps.append(stamp_ns(message))
         self._positions.append(position)
         self._ledger.add_position(self._stamps[-1], position)
         if len(self._stamps) >= _BLOCK:
@@ -220,9 +219,9 @@ class _Replay:
         if message.header.frame_id != self._task.robot.base_link:  # the monitor leaves it out too
             self._misplaced_poses += 1
             return
-        at, turned, stamp = message.pose.position, message.pose.orientation, message.header.stamp
+        at, turned = message.pose.position, message.pose.orientation
         pose = np.array([at.x, at.y, at.z, turned.x, turned.y, turned.z, turned.w])
-        self._account(self._reader.pose(stamp.sec * 1_000_000_000 + stamp.nanosec, pose))
+        self._account(self._reader.pose(stamp_ns(message), pose))
         self._close_complete()
 
     def on_decision(self, message: Any) -> None:
@@ -230,8 +229,7 @@ class _Replay:
         self._decisions[iteration] += 1
         self._reasons[iteration][int(message.reasons)] += 1
         account(self._ledger, message)
-        stamp = message.header.stamp
-        self._account(self._reader.decision(stamp.sec * 1_000_000_000 + stamp.nanosec, int(message.episode)))
+        self._account(self._reader.decision(stamp_ns(message), int(message.episode)))
         try:
             episode = self._assembler.add(message)
         except EpisodeError as error:
@@ -300,8 +298,8 @@ class _Replay:
             self._positions.clear()
 
     def _account(self, told: list[tuple[int, float]]) -> None:
-        for stamp_ns, unsafety in told:
-            self._ledger.add_state(stamp_ns, unsafety)
+        for state_ns, unsafety in told:
+            self._ledger.add_state(state_ns, unsafety)
 
     def _close_complete(self) -> None:
         """Closes iterations as the monitor did: once the update is there and all its data."""
@@ -362,13 +360,12 @@ def _by_reason(combinations: Counter[int]) -> dict[Reason, int]:
 
 def account(ledger: UnsafetyLedger, decision: Any) -> None:
     """Add a SafetyDecision to the ledger, as the unsafety monitor does."""
-    stamp = decision.header.stamp
-    refused = decision.verdict in (Verdict.REJECTED, Verdict.STOPPED)  # what it proposed was never applied
+    refused = decision.verdict in NOT_TAKEN
     mean, stddev = (np.empty(0), np.empty(0)) if refused or decision.last else _torque_law(decision)
     ledger.add_step(
         int(decision.iteration),
         int(decision.episode),
-        stamp.sec * 1_000_000_000 + stamp.nanosec,
+        stamp_ns(decision),
         bool(decision.last),
         mean,
         stddev,
