@@ -171,6 +171,18 @@ def test_a_torque_whose_law_is_not_told_leaves_its_iteration_out(tmp_path, field
     assert any("iteration 0 left out: every mean must be finite" in note for note in result.notes)
 
 
+def test_what_a_proposal_that_was_refused_asked_for_counts_for_nothing(tmp_path):
+    expected, messages = synthetic.write_run(tmp_path / "bag", iterations=2), synthetic.Messages()
+    asked = {name: np.full(7, 9.0) for name in ("proposed_mean", "proposed_stddev", "proposed_effort")}
+
+    def refused_by_a_critic(number, data):
+        refused = messages.read("/safety_filter/decision", data).verdict == 4
+        return [messages.changed("/safety_filter/decision", data, **asked) if refused else data]
+
+    synthetic.copied(tmp_path / "bag", tmp_path / "other", "/safety_filter/decision", refused_by_a_critic)
+    assert_rows(recompute(tmp_path / "other").records, expected.rows)
+
+
 def test_a_deterministic_torque_is_outside_the_limit_or_it_is_not(tmp_path):
     synthetic.write_run(tmp_path / "bag", iterations=1)
     with_decision(tmp_path / "bag", tmp_path / "other", 8, distribution=2, proposed_stddev=np.empty(0))
