@@ -104,8 +104,8 @@ def data_set(
     """
     count = len(columns["cost"])
     nothing = (
-        "no transition to learn from: expected steps of an episode that follow each other, with nothing refused between "
-        f"them, got {count} transitions, of which none can be used; record whole episodes"
+        "no transition to learn from: expected steps of an episode that follow each other, with nothing refused in "
+        f"between, got {count} transitions, of which none can be used; record whole episodes"
     )
     if count == 0:
         raise ValueError(nothing)

@@ -30,9 +30,10 @@ from foreign_files import (
 )
 
 from safe_transfer_ros.bags.errors import BagError
-from safe_transfer_ros.bags.foreign import read_mapping, write_foreign_transitions
+from safe_transfer_ros.bags.foreign import write_foreign_transitions
 from safe_transfer_ros.bags.message_types import type_store
 from safe_transfer_ros.bags.read import Bag
+from safe_transfer_ros.bags.recording_map import read_mapping
 from safe_transfer_ros.bags.transition_store import Transitions
 from safe_transfer_ros.bounds import DEFINITION_BYTES, DEFINITION_DEPTH
 from safe_transfer_ros.safety.joint_order import JointOrder
