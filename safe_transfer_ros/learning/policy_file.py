@@ -46,7 +46,7 @@ def load_for(task: RobotTask, name: str) -> tuple[Parameters, bytes]:
     data = path.read_bytes()
     try:
         parameters, _ = from_bytes(data)
-        check_sizes(parameters, task)
+        check_fits(Architecture.of(parameters), task)
     except WeightsError as error:
         raise WeightsError(f"policy {path}: {error}") from error
     return parameters, data
@@ -77,11 +77,6 @@ def with_torque_scaled(parameters: Parameters, factor: float) -> Parameters:
     """The same policy with its mean torque multiplied by `factor` > 0; the standard deviation is untouched."""
     scaled = {name: parameters[name] * np.float32(factor) for name in ("mean.weight", "mean.bias")}
     return {**parameters, **scaled}
-
-
-def check_sizes(parameters: Parameters, task: RobotTask) -> None:
-    """Check that a Gaussian policy takes the task's observations and gives its actions; see `check_fits`."""
-    check_fits(Architecture.of(parameters), task)
 
 
 def check_fits(policy: Policy | Architecture, task: RobotTask) -> None:
