@@ -94,25 +94,21 @@ def recorded_qos(text: str) -> list[OfferedQos]:
 def _recorded(profile: Any) -> OfferedQos:
     if not isinstance(profile, Mapping):
         raise ValueError("offered_qos_profiles holds what is not a mapping")
-    policies = {name: _word(name, profile.get(name)) for name in _WORDS}
-    durations = {
-        f"{short}_ns": _recorded_ns(name, profile.get(name))
-        for short, name in (
-            ("deadline", "deadline"),
-            ("lifespan", "lifespan"),
-            ("liveliness_lease", "liveliness_lease_duration"),
-        )
-    }
     return OfferedQos(
-        **policies,
-        **durations,
+        reliability=_word("reliability", profile),
+        durability=_word("durability", profile),
+        history=_word("history", profile),
         depth=_count("depth", profile.get("depth")),
+        liveliness=_word("liveliness", profile),
+        deadline_ns=_recorded_ns("deadline", profile),
+        lifespan_ns=_recorded_ns("lifespan", profile),
+        liveliness_lease_ns=_recorded_ns("liveliness_lease_duration", profile),
         avoid_ros_namespace_conventions=profile.get("avoid_ros_namespace_conventions") is True,
     )
 
 
-def _word(name: str, value: Any) -> str:
-    words = _WORDS[name]
+def _word(name: str, profile: Mapping[str, Any]) -> str:
+    words, value = _WORDS[name], profile.get(name)
     if type(value) is int and 0 <= value < len(words):
         return words[value]
     if value not in words:
@@ -126,7 +122,8 @@ def _count(name: str, value: Any) -> int:
     return value
 
 
-def _recorded_ns(name: str, value: Any) -> int:
+def _recorded_ns(name: str, profile: Mapping[str, Any]) -> int:
+    value = profile.get(name)
     if not isinstance(value, Mapping):
         raise ValueError(f"offered_qos_profiles: expected {name} as sec and nsec, got {str(value)[:40]!r}")
     seconds, rest = (_count(f"{name}.{part}", value.get(part)) for part in ("sec", "nsec"))

@@ -23,14 +23,13 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from safe_transfer_ros.files import write_atomically
-from safe_transfer_ros.policies.weights import MAX_BYTES, WeightsError, read_metadata, sha256_of
+from safe_transfer_ros.policies.tensors import MAX_BYTES, WeightsError, read_metadata, sha256_of, write
 
 Array = NDArray[np.float64]
 CriticParameters = dict[str, NDArray[np.float32]]
 """input.mean, input.scale (d,), support.factor (d, d); layer.L.weight (members, out, in), .bias (members, out)."""
 
 SUPPORT_RULES = ("density", "ensemble", "off")
-_METADATA_KEY = "safe_transfer_ros"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,9 +176,7 @@ def critic_to_bytes(parameters: CriticParameters, card: Mapping[str, Any]) -> by
       WeightsError: if the parameters are not a critic's.
     """
     check(parameters)
-    ordered = {name: np.ascontiguousarray(parameters[name]) for name in sorted(parameters)}
-    entry = json.dumps({"critic": json.dumps(dict(card), sort_keys=True)}, sort_keys=True)
-    return safetensors.numpy.save(ordered, metadata={_METADATA_KEY: entry})
+    return write(parameters, {"critic": json.dumps(dict(card), sort_keys=True)}, sorted(parameters))
 
 
 def save_critic(path: str | os.PathLike[str], parameters: CriticParameters, card: Mapping[str, Any]) -> str:
