@@ -13,6 +13,7 @@ from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.layout import Bytes, FieldDefinitions, Layout, LayoutReader
 from safe_transfer_ros.safety.filter.proposal import LAWS, Distribution
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
+from safe_transfer_ros.safety.reasons import Verdict
 
 _SAME = ("iteration", "episode", "step", "last", "terminated", "verdict", "reasons", "torque_limit", "risk")
 _STATE = ("position", "velocity")
@@ -137,6 +138,7 @@ class DecisionReader:
         rows = np.empty(len(block), dtype=self._dtype)
         for name in _SAME:
             rows[name] = layout.column(block, name)
+        _check_known("verdict", rows["verdict"], len(Verdict))
         rows["policy_version"] = layout.column(block, "policy_version")
         seconds, rest = (layout.column(block, f"header.stamp.{part}").astype(np.int64) for part in ("sec", "nanosec"))
         rows["stamp_ns"] = seconds * 1_000_000_000 + rest
@@ -176,10 +178,7 @@ class DecisionReader:
         if "distribution" not in layout.columns:
             return  # before actions told their law all were Gaussian
         law = rows["distribution"] = layout.column(block, "distribution")
-        if (law >= len(LAWS)).any():
-            raise BagError(
-                f"a recorded decision has the unknown distribution {int(law.max())}: made by a newer version?"
-            )
+        _check_known("distribution", law, len(LAWS))
         squashed = law == _TANH_GAUSSIAN
         if squashed.any():
             rows["bound"][squashed] = _ordered(layout, block, "proposed_bound", action_order)[squashed]
@@ -190,6 +189,16 @@ class DecisionReader:
         if version not in self.critics:
             self.critics.append(version)
         return self.critics.index(version)
+
+
+def _check_known(name: str, numbers: NDArray[Any], count: int) -> None:
+    """Refuse a number that stands for nothing: what was proposed, or done with it, is not known then."""
+    unknown = numbers[(numbers < 0) | (numbers >= count)]
+    if len(unknown):
+        raise BagError(
+            f"a recorded decision has the {name} {unknown[0]}, expected 0 to {count - 1}: made by a newer version? "
+            "Read it with that one"
+        )
 
 
 def _ordered(layout: Layout, block: Bytes, name: str, order: NDArray[np.intp]) -> NDArray[Any]:

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from safe_transfer_ros.bags.decisions import row_dtype
 from safe_transfer_ros.bags.recording_map import RecordingMap
-from safe_transfer_ros.bounds import JOINTS
 from safe_transfer_ros.safety.filter.proposal import LAWS, Distribution
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 from safe_transfer_ros.tasks.task import Array
@@ -72,8 +71,6 @@ class Sampler:
     def states(self, times: NDArray[np.int64], names: list[str], position: Array, velocity: Array) -> None:
         """Process joint states of one layout, shape (m, names)."""
         try:
-            if len(names) > JOINTS:
-                raise JointOrderError(f"more than {JOINTS} joint names")
             indices = self._order.indices(names)
             if position.shape[1] != len(names) or velocity.shape[1] != len(names):
                 raise JointOrderError(

@@ -7,10 +7,8 @@ knows numpy's format. Without its about.json a folder was not finished, and is r
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safe_transfer_ros.bags.errors import BagError
-from safe_transfer_ros.files import write_atomically
+from safe_transfer_ros.files import FolderLock, write_atomically
 from safe_transfer_ros.safety.filter.proposal import LAWS, Distribution
 from safe_transfer_ros.untrusted import read_text
 
@@ -99,16 +97,16 @@ class TransitionWriter:
         self._created = not self.folder.exists()
         self._closed = False
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(self.folder, os.O_RDONLY)  # gone with the process, however it ends
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._lock)
+            self._lock = FolderLock(self.folder)
+        except BlockingIOError:
             raise BagError(f"{self.folder} is being written by another process: choose another folder") from None
+        except OSError as error:
+            raise BagError(f"cannot lock {self.folder}: {error.strerror or error}; choose another folder") from error
         # Columns without an about.json are of a writer that was killed: worth nothing to anybody.
         unfinished = {f"{name}.npy" for name in dtype.names or ()}
         if any(entry.is_symlink() or entry.name not in unfinished for entry in self.folder.iterdir()):
-            os.close(self._lock)
+            self._lock.close()
             raise BagError(f"{self.folder} already holds something: choose another folder for the transitions")
         self._files: dict[str, BinaryIO] = {}
         for name in dtype.names or ():
@@ -131,7 +129,7 @@ class TransitionWriter:
         text = json.dumps({"format": _FORMAT, "count": self.count} | dict(about), indent=1)
         write_atomically(self.folder / ABOUT, text + "\n")
         self._closed = True
-        os.close(self._lock)
+        self._lock.close()
 
     def __enter__(self) -> TransitionWriter:
         return self
@@ -145,7 +143,7 @@ class TransitionWriter:
             self._closed = True
             if kind is not None:
                 self._remove()
-            os.close(self._lock)
+            self._lock.close()
 
     def _remove(self) -> None:
         """Take away what was written."""

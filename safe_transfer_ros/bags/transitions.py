@@ -25,14 +25,12 @@ from safe_transfer_ros.bags.layout import FieldDefinitions
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.transition_store import Transitions, TransitionWriter, transition_dtype
 from safe_transfer_ros.safety.filter.proposal import LAWS, Distribution
-from safe_transfer_ros.safety.reasons import Verdict
+from safe_transfer_ros.safety.reasons import NOT_TAKEN
 from safe_transfer_ros.tasks.deployment import TaskInGraph
 from safe_transfer_ros.tasks.robot_task import Outcome, Seen
 from safe_transfer_ros.tasks.task import Array
 from safe_transfer_ros.topic_names import DECISIONS, in_bag
 
-# Decisions about a proposal that was refused, or made without one: the arm did something else than a step says.
-_NO_STEP = (int(Verdict.REJECTED), int(Verdict.STOPPED))
 _ACTIONS = ("proposed", "chosen", "applied")
 _LAW = ("distribution", "mean", "stddev", "bound")
 _TANH_GAUSSIAN = LAWS.index(Distribution.TANH_GAUSSIAN)
@@ -146,7 +144,7 @@ class TransitionBuilder:
           Shape (k,), see `transition_dtype`.
         """
         self.counts.decisions += len(rows)
-        is_step = ~np.isin(rows["verdict"], _NO_STEP)
+        is_step = ~np.isin(rows["verdict"], list(NOT_TAKEN))
         self.counts.refused += int(np.count_nonzero(~is_step))
         self.counts.ended += int(np.count_nonzero(rows["last"] & is_step))
         disturbances = np.cumsum(~is_step) + int(self._disturbed)

@@ -21,6 +21,7 @@ from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
 from safe_transfer_ros.launching.fine_tuning import ARGUMENTS, FineTuningGraph
 from safe_transfer_ros.middleware import dds
 from safe_transfer_ros.parameters.sections import SHARED
+from safe_transfer_ros.record.iteration import ROWS
 from safe_transfer_ros.registry import Registry
 from safe_transfer_ros.reporting.provenance import write_provenance
 from safe_transfer_ros.untrusted import printable
@@ -105,7 +106,7 @@ def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
     # On hardware a person has something to do, and waits for it to be said: `ready`, or what is missing.
     supervised = "controller_supervisor" in (process.node for process in plan.processes)
     supervisor = LogFollower(plan.log_dir / "controller_supervisor.log", "controller_supervisor")
-    with RunProgress(plan.run_dir / "iterations.csv", iterations, float(shared["d_safe"]), done=first) as progress:
+    with RunProgress(plan.run_dir / ROWS, iterations, float(shared["d_safe"]), done=first) as progress:
         try:
             with (
                 interrupt_on_sigterm(),

@@ -102,6 +102,13 @@ def data_set(
     Raises:
       ValueError: if there is nothing to learn from.
     """
+    count = len(columns["cost"])
+    nothing = (
+        "no transition to learn from: expected steps of an episode that follow each other, with nothing refused in "
+        f"between, got {count} transitions, of which none can be used; record whole episodes"
+    )
+    if count == 0:
+        raise ValueError(nothing)
     tenth = _tenths(columns)
     rows, unsafe, episodes = _RowFile(folder), 0, set[tuple[int, int]]()
     for block in blocks(len(tenth)):
@@ -116,7 +123,7 @@ def data_set(
             episodes |= {(int(columns["iteration"][row]), int(columns["episode"][row])) for row in failed}
     training = rows.close()
     if len(training) == 0:
-        raise ValueError("no transition to learn from: the recordings hold no two consecutive steps of an episode")
+        raise ValueError(nothing)
     digest = hashlib.sha256(b"" if action_bound is None else action_bound.tobytes())
     for name in _HASHED:
         column = columns[name]

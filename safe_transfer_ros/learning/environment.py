@@ -107,17 +107,3 @@ class TaskEnvironment:
     def _made(self, episodes: int) -> VectorEnv[Any, Any, Any]:
         # One thread: studies run side by side, a process to a core.
         return self._task.vector_environment(episodes, threads=1, autoreset=False, **self._settings)
-
-
-def environment(task: str) -> TaskEnvironment:
-    """Make the environment of a task; see `check_task`."""
-    return TaskEnvironment(task)
-
-
-def check_task(task: str) -> None:
-    """Check that there is an environment for a task.
-
-    Raises:
-      ValueError: if there is none; names the nearest known one.
-    """
-    TASKS[task]

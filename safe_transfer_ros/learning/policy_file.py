@@ -49,7 +49,7 @@ def load_for(task: RobotTask, name: str) -> tuple[Parameters, bytes]:
 
     def made(data: bytes) -> Parameters:
         parameters, _ = from_bytes(data)
-        check_sizes(parameters, task)
+        check_fits(Architecture.of(parameters), task)
         return parameters
 
     return _read(name, made)
@@ -90,11 +90,6 @@ def with_torque_scaled(parameters: Parameters, factor: float) -> Parameters:
     parameters = with_stddev_scaled(parameters, factor)
     scaled = {name: parameters[name] * np.float32(factor) for name in ("mean.weight", "mean.bias")}
     return {**parameters, **scaled}
-
-
-def check_sizes(parameters: Parameters, task: RobotTask) -> None:
-    """Check that a Gaussian policy takes the task's observations and gives its actions; see `check_fits`."""
-    check_fits(Architecture.of(parameters), task)
 
 
 def check_fits(policy: Policy | Architecture, task: RobotTask) -> None:

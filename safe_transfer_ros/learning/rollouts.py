@@ -69,6 +69,9 @@ def to_episodes(
 ) -> list[Episode]:
     """The record that the safety filter would have made of a simulated batch.
 
+    What a gate chose stands as proposed: it is a sample of the masked policy, and the one whose consequences were seen.
+    Learning from the sample that was refused would credit a torque nobody applied.
+
     Args:
       batch: Simulated episodes.
       iteration: Iteration they belong to.
@@ -92,7 +95,7 @@ def to_episodes(
             observation=batch.observation[row],
             mean=batch.mean[row],
             stddev=batch.stddev[row],
-            proposed=batch.proposed[row],
+            proposed=batch.chosen[row],
             applied=batch.applied[row],
             torque_limit=batch.torque_limit[row],
             reasons=batch.reasons[row],

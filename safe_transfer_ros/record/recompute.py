@@ -20,16 +20,15 @@ from numpy.typing import NDArray
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.graph import messages
 from safe_transfer_ros.bags.read import Bag
-from safe_transfer_ros.bounds import JOINTS
-from safe_transfer_ros.record.episode import Episode, EpisodeAssembler, EpisodeError
+from safe_transfer_ros.record.episode import Episode, EpisodeAssembler, EpisodeError, stamp_ns
 from safe_transfer_ros.record.iteration import IterationRecord, iteration_estimate, iteration_record
 from safe_transfer_ros.record.policy_shift import policy_shift, updated_policy
-from safe_transfer_ros.safety.filter.proposal import LAWS, Distribution
+from safe_transfer_ros.safety.filter.proposal import Distribution, law_of
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError, OtherJointsError
 from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor, unfit_update
 from safe_transfer_ros.safety.limit.torque_law import gaussian_stand_in
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
-from safe_transfer_ros.safety.reasons import Reason, Verdict, split
+from safe_transfer_ros.safety.reasons import NOT_TAKEN, Reason, split
 from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.topic_names import DECISIONS, JOINT_STATES, OBJECT_POSE, POLICY_WEIGHTS, RUN_CONFIG
 from safe_transfer_ros.untrusted import UntrustedError, load_yaml, printable
@@ -130,7 +129,9 @@ def recompute(bag: Bag | Path | str) -> Recomputed:
                 replay.on_decision(message)
             else:
                 replay.on_weights(message, log_time_ns)
-        except (AttributeError, TypeError) as error:
+        except BagError:
+            raise
+        except (AttributeError, TypeError, ValueError, LookupError, ArithmeticError) as error:
             raise BagError(f"/{topic} in {bag.path} is not what this package's graph publishes: {error}") from error
     replay.finish()
     return Recomputed(
@@ -219,17 +220,14 @@ class _Replay:
 
     def on_joint_state(self, message: Any) -> None:
         try:
-            if len(message.name) > JOINTS:
-                raise JointOrderError(f"more than {JOINTS} joint names")
-            position = message.position[self._order.indices(tuple(message.name))]
+            position = message.position[self._order.indices(message.name)]
         except OtherJointsError:  # a gripper's, or another arm's: the monitor leaves it out too
             self._states_of_others += 1
             return
         except (JointOrderError, IndexError):
             self._unreadable_states += 1
             return
-        stamp = message.header.stamp
-        self._stamps.append(stamp.sec * 1_000_000_000 + stamp.nanosec)
+        self._stamps.append(stamp_ns(message))
         self._positions.append(position)
         self._ledger.add_position(self._stamps[-1], position)
         if len(self._stamps) >= _BLOCK:
@@ -244,9 +242,9 @@ class _Replay:
         if message.header.frame_id != self._task.robot.base_link:  # the monitor leaves it out too
             self._misplaced_poses += 1
             return
-        at, turned, stamp = message.pose.position, message.pose.orientation, message.header.stamp
+        at, turned = message.pose.position, message.pose.orientation
         pose = np.array([at.x, at.y, at.z, turned.x, turned.y, turned.z, turned.w])
-        self._account(self._reader.pose(stamp.sec * 1_000_000_000 + stamp.nanosec, pose))
+        self._account(self._reader.pose(stamp_ns(message), pose))
         self._close_complete()
 
     def on_decision(self, message: Any) -> None:
@@ -254,8 +252,7 @@ class _Replay:
         self._decisions[iteration] += 1
         self._reasons[iteration][int(message.reasons)] += 1
         account(self._ledger, message)
-        stamp = message.header.stamp
-        self._account(self._reader.decision(stamp.sec * 1_000_000_000 + stamp.nanosec, int(message.episode)))
+        self._account(self._reader.decision(stamp_ns(message), int(message.episode)))
         try:
             episode = self._assembler.add(message)
         except EpisodeError as error:
@@ -298,7 +295,9 @@ class _Replay:
         if self._misplaced_poses:
             self.notes.append(f"{self._misplaced_poses} poses of the object are not in the base link's frame; left out")
         if self._unreadable_states:
-            self.notes.append(f"{self._unreadable_states} joint states lack a joint of the robot; left out")
+            self.notes.append(
+                f"{self._unreadable_states} joint states lack a joint of the robot, or name too many; left out"
+            )
         if self._states_of_others:
             self.notes.append(f"{self._states_of_others} joint states are of other joints than the robot's; left out")
 
@@ -324,8 +323,8 @@ class _Replay:
             self._positions.clear()
 
     def _account(self, told: list[tuple[int, float]]) -> None:
-        for stamp_ns, unsafety in told:
-            self._ledger.add_state(stamp_ns, unsafety)
+        for state_ns, unsafety in told:
+            self._ledger.add_state(state_ns, unsafety)
 
     def _close_complete(self) -> None:
         """Closes iterations as the monitor did: once the update is there and all its data."""
@@ -393,13 +392,12 @@ def _by_reason(combinations: Counter[int]) -> dict[Reason, int]:
 
 def account(ledger: UnsafetyLedger, decision: Any) -> None:
     """Add a SafetyDecision to the ledger, as the unsafety monitor does."""
-    stamp = decision.header.stamp
-    refused = decision.verdict in (Verdict.REJECTED, Verdict.STOPPED)  # what it proposed was never applied
+    refused = decision.verdict in NOT_TAKEN
     mean, stddev = (np.empty(0), np.empty(0)) if refused or decision.last else _torque_law(decision)
     ledger.add_step(
         int(decision.iteration),
         int(decision.episode),
-        stamp.sec * 1_000_000_000 + stamp.nanosec,
+        stamp_ns(decision),
         bool(decision.last),
         mean,
         stddev,
@@ -411,10 +409,17 @@ def account(ledger: UnsafetyLedger, decision: Any) -> None:
 
 
 def _torque_law(decision: Any) -> tuple[Array, Array]:
-    """Mean and standard deviation of the proposed torque, or of the Gaussian that approximates its distribution."""
+    """Mean and standard deviation of the proposed torque, or of the Gaussian that approximates its distribution.
+
+    NaN where the decision does not say how the torque was drawn: the governor refuses an iteration with such a step.
+    """
     mean = np.asarray(decision.proposed_mean, dtype=np.float64)
     stddev = np.asarray(decision.proposed_stddev, dtype=np.float64)
-    law = LAWS[getattr(decision, "distribution", 0)]  # before actions told their law all were Gaussian
+    law = law_of(getattr(decision, "distribution", 0))  # before actions told their law all were Gaussian
     if law is Distribution.GAUSSIAN:
         return mean, stddev
-    return gaussian_stand_in(law, mean, stddev, np.asarray(decision.proposed_bound), float(decision.torque_limit))
+    bound = np.asarray(getattr(decision, "proposed_bound", ()), dtype=np.float64)
+    unfit = law is Distribution.TANH_GAUSSIAN and not (mean.shape == stddev.shape == bound.shape)
+    if law is None or unfit:
+        return np.full_like(mean, np.nan), np.full_like(mean, np.nan)
+    return gaussian_stand_in(law, mean, stddev, bound, float(decision.torque_limit))

@@ -13,13 +13,12 @@ from pathlib import Path
 
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.configuration import ConfigurationError
-from safe_transfer_ros.record.iteration import read
+from safe_transfer_ros.record.iteration import ROWS, read
 from safe_transfer_ros.record.recompute import recompute
 from safe_transfer_ros.safety.limit.damage import DAMAGE_MODELS
 from safe_transfer_ros.safety.limit.governor import GovernorSettings
 from safe_transfer_ros.safety.limit.torque_limit import next_torque_limit
 
-ROWS = "iterations.csv"
 CONFIG = "config.yaml"
 BAG = "bag"
 CHECKPOINTS = "checkpoints"

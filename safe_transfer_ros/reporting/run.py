@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from safe_transfer_ros.bags.read import bag_files
-from safe_transfer_ros.record.iteration import COLUMNS, IterationRecord, IterationsError, read
+from safe_transfer_ros.record.iteration import COLUMNS, ROWS, IterationRecord, IterationsError, read
 from safe_transfer_ros.record.recompute import IterationDetail, Recomputed, parameters, recompute
 from safe_transfer_ros.record.resume import CONFIG, session_path, sessions
 from safe_transfer_ros.safety.reasons import Reason
@@ -22,7 +21,6 @@ from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.tasks.robot_task import RobotTask
 from safe_transfer_ros.untrusted import UntrustedError, read_yaml
 
-ROWS = "iterations.csv"
 BAG = "bag"
 PROVENANCE = "run.yaml"
 
@@ -243,7 +241,6 @@ def _told_by_bags(run_dir: Path, notes: list[str]) -> Recomputed | None:
     for session in range(max(sessions(run_dir), 1)):
         bag = session_path(run_dir, BAG, session)
         try:
-            bag_files(bag)
             told = recompute(bag)
         except ValueError as error:
             reason = "nothing was recorded" if not bag.exists() else str(error)

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from decision_bags import decision, write
 from scipy.stats import norm
-from synthetic_run import Messages
+from synthetic_run import Messages, definitions
 
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.laws import acted
+from safe_transfer_ros.bags.live import LiveTransitions
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.transition_store import Transitions
 from safe_transfer_ros.bags.transitions import write_transitions
@@ -105,11 +106,6 @@ def test_laws_may_change_from_step_to_step(tmp_path: Path) -> None:
     np.testing.assert_allclose(drawn, np.where(np.array(squashed)[:, None], BOUND, 50.0), rtol=1e-6)
 
 
-def test_a_law_that_is_not_known_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BagError, match="unknown distribution 3: made by a newer version"):
-        write_transitions([recorded(tmp_path, distribution=3)], GRAPH, tmp_path / "transitions")
-
-
 def test_a_squashed_policys_recording_is_a_replay_buffer_and_teaches_a_critic(tmp_path: Path) -> None:
     data = [
         decision(MESSAGES, GRAPH.task, episode, step, STEPS, **SQUASHED if step < STEPS else {})
@@ -144,3 +140,23 @@ def test_transitions_written_before_the_laws_were_recorded_are_still_read(tmp_pa
     with pytest.raises(BagError, match="the column .*mean.npy is missing"):
         (folder / "mean.npy").unlink()
         Transitions(folder)["mean"]
+
+
+@pytest.mark.parametrize(
+    ("field", "number", "most"), [("distribution", 3, 2), ("distribution", 255, 2), ("verdict", 7, 6)]
+)
+def test_a_number_that_stands_for_nothing_is_refused(tmp_path: Path, field: str, number: int, most: int) -> None:
+    bag = recorded(tmp_path, **{field: number})
+    with pytest.raises(BagError, match=f"has the {field} {number}, expected 0 to {most}"):
+        write_transitions([bag], GRAPH, tmp_path / "transitions")
+
+
+def test_a_live_decision_that_is_refused_is_refused_once_and_what_came_before_is_kept(tmp_path: Path) -> None:
+    live = LiveTransitions(tmp_path / "live", GRAPH, definitions())
+    for step in range(STEPS):
+        live.add(decision(MESSAGES, GRAPH.task, 0, step, STEPS))
+    live.flush()
+    live.add(decision(MESSAGES, GRAPH.task, 0, STEPS - 1, STEPS, distribution=3))
+    with pytest.raises(BagError, match="has the distribution 3"):
+        live.flush()
+    assert len(live.close()) == STEPS - 1

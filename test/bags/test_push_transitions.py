@@ -20,7 +20,7 @@ from safe_transfer_ros.bags.transition_store import Transitions
 from safe_transfer_ros.bags.transitions import write_transitions
 from safe_transfer_ros.cli.main import main
 from safe_transfer_ros.critics.gate import CriticGate
-from safe_transfer_ros.learning.environment import environment
+from safe_transfer_ros.learning.environment import TaskEnvironment
 from safe_transfer_ros.learning.policy_file import load_for
 from safe_transfer_ros.learning.replay_buffer import ReplayBuffer
 from safe_transfer_ros.learning.transitions import schema, transitions
@@ -90,7 +90,7 @@ class Recorded:
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
-    with environment(TASK.name) as scenes:
+    with TaskEnvironment(TASK.name) as scenes:
         rollouts = scenes.rollout(Astray(), episodes=EPISODES, seed=SEED)
     assert 5 < rollouts.failures < EPISODES
     decisions = _decisions(rollouts)

@@ -9,7 +9,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from safe_transfer_ros.critics.safety_critic import SafetyCritic, load_critic, save_critic
+from safe_transfer_ros.critics.safety_critic import SafetyCritic, Support, load_critic, save_critic
 from safe_transfer_ros.critics.training import (
     CriticSettings,
     CriticTraining,
@@ -194,6 +194,15 @@ def test_training_stops_when_held_out_episodes_get_no_better():
     assert training.updates < 5_000
 
 
+@pytest.mark.parametrize("count", [0, 1])
+def test_nothing_to_learn_from_is_one_line(count):
+    nothing = {name: values[:count] for name, values in walks(episodes=1, steps=3, push=0.001).items()}
+    with pytest.raises(
+        ValueError, match=f"no transition to learn from: expected .*, got {count} transitions, of which"
+    ):
+        data_set(nothing, 0.5)
+
+
 def test_without_unsafe_examples_a_critic_is_not_certified(tmp_path):
     data = data_set(walks(push=0.001), 0.5)
     assert data.unsafe == 0
@@ -202,6 +211,16 @@ def test_without_unsafe_examples_a_critic_is_not_certified(tmp_path):
     parameters = training.parameters()
     card = model_card(training, judge(parameters, data, 0.5), training.support(parameters), {"period_s": 0.05})
     assert not card["certified"] and "0 unsafe examples" in card["against"][0] and "record runs" in card["against"][0]
+
+
+@pytest.mark.parametrize("name", ["layer.0.weight", "layer.1.weight"])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_critic_with_a_layer_of_nothing_is_refused(training, name, axis):
+    parameters = training.parameters()
+    weight = parameters[name]
+    empty = {name: np.zeros([0 if i == axis else n for i, n in enumerate(weight.shape)], np.float32)}
+    with pytest.raises(WeightsError, match="each at least 1"):
+        SafetyCritic(parameters | empty, 1, Support(rule="off", limit=1.0))
 
 
 def test_the_card_travels_with_the_critic(training, tmp_path):

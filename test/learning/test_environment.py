@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from safe_transfer_ros.learning.environment import environment
+from safe_transfer_ros.learning.environment import TaskEnvironment
 from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.tasks.push.environment import PushEnv
 from safe_transfer_ros.tasks.push.task import PushTask
@@ -40,7 +40,7 @@ class Halt:
 
 @pytest.fixture(scope="module")
 def shoved():
-    with environment("panda_push_boundary") as where:
+    with TaskEnvironment("panda_push_boundary") as where:
         yield where.rollout(Shove(), episodes=EPISODES, seed=1, first_episode=FIRST)
 
 
@@ -70,7 +70,7 @@ def test_failures_and_successes_end_episodes_and_nothing_comes_after(shoved) -> 
 
 
 def test_the_gates_actions_are_those_on_record_and_applied() -> None:
-    with environment("panda_push_boundary") as where:
+    with TaskEnvironment("panda_push_boundary") as where:
         rolled = where.rollout(Shove(), episodes=2, seed=1, gate=Halt())
     third = np.arange(rolled.reward.shape[1]) % 3 == 2
     np.testing.assert_array_equal(rolled.gated, rolled.valid & third)
@@ -89,7 +89,7 @@ def test_past_the_obstacle_a_failure_costs_more_than_the_steps_it_saves() -> Non
             return mean, np.full(3, 0.01)
 
     dense = make("panda_push_obstacle", PushTask, reward="dense")
-    with environment("panda_push_obstacle") as where:
+    with TaskEnvironment("panda_push_obstacle") as where:
         rolled = where.rollout(Straight(), episodes=3, seed=0)
     assert rolled.failures > 0 and (rolled.lengths[rolled.cost.any(axis=1)] < dense.horizon).all()
     for row, steps in enumerate(rolled.lengths):
@@ -107,7 +107,7 @@ def test_torque_tasks_end_with_their_first_unsafe_state() -> None:
         def judge_batch(self, observation, mean, stddev, sample, torque_limit):
             return 0.0 * sample, np.ones(len(sample), dtype=np.uint32)
 
-    with environment("pr2_cup_swirl") as where:
+    with TaskEnvironment("pr2_cup_swirl") as where:
         wild = where.rollout(Fling(), episodes=3, seed=0)
         calm = where.rollout(Fling(), episodes=3, seed=0, gate=Nothing())
     assert wild.failures == 3 and (wild.lengths < 200).all()
@@ -118,7 +118,7 @@ def test_torque_tasks_end_with_their_first_unsafe_state() -> None:
 
 def test_every_task_is_known_and_a_wrong_name_finds_the_nearest() -> None:
     for name in available():
-        with environment(name) as where:
+        with TaskEnvironment(name) as where:
             assert where.observation_size > 0 and (where.action_bound > 0.0).all()
     with pytest.raises(ValueError, match="unknown task 'panda_push_tople'.*panda_push_topple"):
-        environment("panda_push_tople")
+        TaskEnvironment("panda_push_tople")

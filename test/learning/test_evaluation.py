@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small_cmdp import FAILS, SmallCmdp, exact
 
-from safe_transfer_ros.learning.environment import environment
+from safe_transfer_ros.learning.environment import TaskEnvironment
 from safe_transfer_ros.learning.evaluation import Evaluation, evaluate
 from safe_transfer_ros.randomness import FirstEpisode
 from safe_transfer_ros.tasks.rollouts import Rollouts
@@ -59,7 +59,7 @@ def test_its_episodes_are_those_of_evaluation() -> None:
         def distribution(self, observation):
             return np.zeros((len(observation), 7)), np.full(7, 0.2)
 
-    with environment("pr2_cup_swirl") as where:
+    with TaskEnvironment("pr2_cup_swirl") as where:
         found = evaluate(Still(), where, episodes=2, seed=5)
         again = where.rollout(Still(), episodes=2, seed=5, first_episode=FirstEpisode.EVALUATION)
     assert found.mean_return == again.returns.mean() and math.isnan(found.success_rate)

@@ -173,6 +173,6 @@ def test_what_is_no_method_is_refused() -> None:
     with pytest.raises(ValueError, match="update must be one of reward, lagrangian, cpo, or .* got 'laplace'"):
         Method(label="Typo", update="laplace")
     with pytest.raises(ValueError, match="a method must be a Method, got 'reward'"):
-        METHODS.copy().add("word", "reward")  # type: ignore[arg-type]
+        METHODS.add("word", "reward")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="a learner must be a GraphLearner, got 'module:name'"):
-        LEARNERS.copy().add("word", "module:name")  # type: ignore[arg-type]
+        LEARNERS.add("word", "module:name")  # type: ignore[arg-type]
