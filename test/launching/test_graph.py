@@ -334,3 +334,9 @@ def test_a_limit_that_follows_from_the_bag_is_not_made_up_without_it(tmp_path: P
     finished_run(tmp_path / "a", **{"unsafety_monitor.joints": "moved"})
     with pytest.raises(ConfigurationError, match=r"limit of iteration 1 follows from the bag \(joints: moved\)"):
         pr2_cup_swirl.GRAPH.plan({"resume": str(tmp_path / "a"), "iterations": "2"})
+
+
+def test_a_rule_that_goes_with_no_damage_budget_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    given = {"run_dir": str(tmp_path / "run"), "unsafety_monitor.kl": "per_state", "/**.damage_budget": "true"}
+    with pytest.raises(ValueError, match="damage_budget is for rule adaptive"):
+        pr2_cup_swirl.GRAPH.plan(given)

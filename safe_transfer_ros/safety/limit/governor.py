@@ -131,7 +131,7 @@ class GovernorSettings:
             f"D_safe ({self.d_safe:g}) allows if every step is unsafe, or 0 for that; got {self.torque_limit_floor:g}",
         )
         require(
-            not self.damage_budget or (self.rule == "adaptive" and not self.needs_evidence),
+            not self.damage_budget or (self.rule == "adaptive" and not self.needs_evidence and not self.needs_shift),
             "damage_budget is for rule adaptive, with rate empirical, kl bound or measured and no benefit: the other "
             "rules cannot tell what was done under a limit that was given up",
         )
