@@ -340,6 +340,7 @@ def _check_inputs(parameters: Parameters) -> None:
         )
     monitor = build(MonitorParameters, parameters["unsafety_monitor"], where="unsafety_monitor")
     monitor.check_actions(graph.torques)
+    build(ExperimentParameters, parameters[SHARED], where="configuration").governor(monitor)  # what goes together
     if monitor.kl == "per_state" and policy.kind != "gaussian":
         raise ConfigurationError(
             f"unsafety_monitor.kl: 'per_state' compares Gaussian policies, and policy {name} is a '{policy.kind}' one: "
