@@ -5,8 +5,8 @@
 
 The single environment is held against `mj_step` alone, many side by side against `mujoco.rollout`; each pair steps the
 same ants through the same recorded controls, alternating. The median ratio is the share of the physics' speed that is
-left after observations, rewards, costs and resets. On a machine that others use, say `--threads 1 --cpu`: processor time
-does not count waiting for them.
+left after observations, rewards, costs and resets. On a machine that others use, say `--threads 1 --cpu`: processor
+time does not count waiting for them.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from safe_transfer_ros.tasks.ant_avenue.scene import FLOOR, ant_model
 from safe_transfer_ros.tasks.ant_avenue.simulation import AntSimulation
 
-_RED, _GREY = (0.75, 0.1, 0.1, 1.0), (0.62, 0.60, 0.56, 1.0)
-_FLOOR, _ANT = (0.72, 0.70, 0.66, 1.0), (0.83, 0.49, 0.18, 1.0)
+_RED, _GREY = (0.75, 0.1, 0.1, 1.0), (0.55, 0.53, 0.50, 1.0)
+_FLOOR, _ANT = (0.86, 0.85, 0.82, 1.0), (0.80, 0.45, 0.15, 1.0)
 
 
 class Camera:
@@ -28,7 +28,7 @@ class Camera:
         task = simulation.task
         model = ant_model(gear=task.gear, timestep=task.timestep_s)
         model.vis.global_.offwidth, model.vis.global_.offheight = width, height
-        model.vis.headlight.ambient[:], model.vis.headlight.diffuse[:] = 0.5, 0.5
+        model.vis.headlight.ambient[:], model.vis.headlight.diffuse[:] = 0.6, 0.5
         model.geom_rgba[:] = _ANT
         model.geom_rgba[model.geom(FLOOR).id] = _FLOOR
         self._data = mujoco.MjData(model)
@@ -42,14 +42,14 @@ class Camera:
         """One ant, shape (height, width, 3)."""
         simulation = self._simulation
         simulation.show(row, self._renderer.model, self._data)
-        x = float(self._data.qpos[0])
-        self._view.lookat[:] = (x + 0.4, 0.0, 0.3)
+        x, y = (float(value) for value in self._data.qpos[:2])
+        self._view.lookat[:] = (x + 0.4, 0.7 * y, 0.3)
         self._renderer.update_scene(self._data, self._view)
         side = simulation.task.half_width
         for y in (-side, side):
             self._bar((x, y), (12.0, 0.025), _RED)
         for metre in np.floor(x) + np.arange(-4.0, 12.0):
-            self._bar((float(metre), 0.0), (0.01, side), _GREY)
+            self._bar((float(metre), 0.0), (0.015, side), _GREY)
         image: npt.NDArray[np.uint8] = self._renderer.render().copy()
         return image
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import mujoco
-import numpy as np
 
 FLOOR, TORSO = "floor", "torso"
 HIP_RANGE_DEG = (-40.0, 40.0)
 ANKLE_RANGE_DEG = (30.0, 100.0)
-"""Of an ankle that bends down with a positive angle; mirrored for the others. 0 is a straight leg, 90 a foot that points
-straight down."""
+"""Of an ankle that bends down with a positive angle; mirrored for the others. 0 is a straight leg, 90 a foot that
+points straight down."""
 
 
 class Leg(NamedTuple):
@@ -122,9 +121,7 @@ def _add_leg(spec: mujoco.MjSpec, torso: mujoco.MjsBody, leg: Leg) -> None:
 
 
 def _add_capsule(body: mujoco.MjsBody, name: str, end: tuple[float, float, float]) -> None:
-    body.add_geom(
-        name=name, type=mujoco.mjtGeom.mjGEOM_CAPSULE, fromto=(0.0, 0.0, 0.0, *end), size=(_RADIUS, 0.0, 0.0)
-    )
+    body.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_CAPSULE, fromto=(0.0, 0.0, 0.0, *end), size=(_RADIUS, 0.0, 0.0))
 
 
 def _add_hinge(

@@ -71,11 +71,16 @@ class AntState:
 class AntAvenue(Task):
     """Run along the avenue: fast, but below 1.5 m/s, and not beyond its sides.
 
-    Action (8): torques as fractions of `gear`, in [-1, 1], motors hip_4, ankle_4, hip_1, ankle_1, hip_2, ankle_2, hip_3,
-    ankle_3; what is beyond is taken as the bound. Observation (33): see `observe`. An episode ends when the torso has
-    sunk to `fallen_height`; speed and sides cost, but end nothing.
+    Action (8): torques as fractions of `gear`, in [-1, 1], motors hip_4, ankle_4, hip_1, ankle_1, hip_2, ankle_2,
+    hip_3, ankle_3; what is beyond is taken as the bound. Observation (33): see `observe`. An episode ends when the
+    torso has sunk to `fallen_height`; speed and sides cost, but end nothing.
 
-    GEAR
+    The gear is that of MuJoCo's ant; Bullet-Safety-Gym has 250 N·m. Tried were 30, 75, 150 and 250, each with 32 ants
+    at random and with a search over trots (scripted.py, 48 gaits a round, ten rounds). The physics is stable at all
+    four, and all four trot within the limit, .8 to .9 m/s at a return of 1.7 to 1.9 a step (DARL's 898 is 1.8). At 30
+    the fastest trot found makes 1.2 m/s on the average, so that the limit is hardly felt; at 75 and more 1.4 to 1.6.
+    With normal noise of .6 on every action 2 of 32 ants fall within an episode at 30, 18 at 75, 32 at 150, 31 at 250.
+    No policy was trained with another gear than 150.
 
     Attributes:
       control_period_s: Time of an action, s.

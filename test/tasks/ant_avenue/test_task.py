@@ -37,10 +37,7 @@ def state(**given: object) -> AntState:
 
 def batch(states: list[AntState]) -> AntState:
     return AntState(
-        **{
-            field.name: np.stack([getattr(one, field.name) for one in states])
-            for field in dataclasses.fields(AntState)
-        }
+        **{field.name: np.stack([getattr(one, field.name) for one in states]) for field in dataclasses.fields(AntState)}
     )
 
 
