@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tasks: goals and safety constraints. Importing this package makes all known to `task.make`."""
 
+from safe_transfer_ros.tasks.ant_avenue import task as ant_avenue
 from safe_transfer_ros.tasks.cup_swirl import task as cup_swirl
 from safe_transfer_ros.tasks.push import tasks as panda_push
 
-__all__ = ["cup_swirl", "panda_push"]
+__all__ = ["ant_avenue", "cup_swirl", "panda_push"]
