@@ -19,12 +19,14 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import FuncFormatter
 
 from safe_transfer_ros.files import write_rows
 from safe_transfer_ros.interpreter import module_command
 from safe_transfer_ros.record.iteration import IterationRecord, read
 
 STORY = ["initial_torque_limit:=0.3", "perturbation:=literal"]  # of `make run`, see Makefile
+TICKS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1, 2, 3)  # of the torque limit, N·m
 ENDS = 5  # iterations averaged at the start and at the end
 
 
@@ -83,6 +85,11 @@ def draw(runs: dict[str, list[list[IterationRecord]]], d_safe: float, out: Path)
     axes[1].set_yscale("symlog", linthresh=0.1)
     axes[1].set_ylim(bottom=0)
     axes[2].set_yscale("log")
+    for axis, ticks in ((axes[0], (-1000, -300, -100, 0)), (axes[1], (0, 0.1, 0.2, 0.5, 1, 2, 3)), (axes[2], TICKS)):
+        low, high = axis.get_ylim()
+        axis.set_yticks([tick for tick in ticks if low <= tick <= high], labels=None)
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}".replace("-", "−")))
+        axis.minorticks_off()
     axes[1].legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 0.12))
     figure.savefig(out, dpi=110)
 
