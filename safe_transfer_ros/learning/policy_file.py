@@ -71,7 +71,7 @@ def load_policy(task: RobotTask, name: str) -> tuple[Policy, bytes]:
 
 
 def _read(name: str, made: Callable[[bytes], Made]) -> tuple[Made, bytes]:
-    """A policy made of its file, and the file's bytes; an error names the file."""
+    """Result of `made` for a policy's file, and the file's bytes; an error names the file."""
     path = find(name)
     data = path.read_bytes()
     try:
