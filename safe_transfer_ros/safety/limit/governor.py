@@ -87,7 +87,7 @@ class GovernorSettings:
         torque stays as it is. An arm whose friction is above that T stays there.
       benefit: Raise the limit only while returns do not fall, see `rules.Benefit`.
       damage: Name in `damage.DAMAGE_MODELS`.
-      damage_budget: Whether the filter gives the limit up for the floor, at once and for the rest of the iteration,
+      damage_budget: Whether the filter gives the limit up for a low one, at once and for the rest of the iteration,
         when the damage done leaves no room for more within D_safe, see `damage_budget`; False: the limit follows from
         the prediction alone, as in the paper.
       allow_unsafe_start: The operator's explicit override of d(initial_torque_limit) <= d_safe, as PSPT's real robot
@@ -163,13 +163,17 @@ class GovernorSettings:
     def budget(self, periods: int) -> DamageBudget | None:
         """The budget of an iteration of so many decision periods; None where there is to be none, or no bound to keep.
 
+        It falls back to the floor, or to the T with d(T) = D_safe / 2 where that is lower: under a floor that costs all
+        of D_safe by itself no other limit could ever be afforded.
+
         Raises:
-          ValueError: if there are no periods, or the floor's damage is above D_safe.
+          ValueError: if there are no periods.
         """
         if not self.damage_budget or self.rule == "fixed":
             return None
-        damage = DAMAGE_MODELS[self.damage].damage
-        return DamageBudget(d_safe=self.d_safe, periods=periods, floor=self.floor, damage=damage)
+        model = DAMAGE_MODELS[self.damage]
+        fallback = min(self.floor, model.torque_limit(self.d_safe / 2.0))
+        return DamageBudget(d_safe=self.d_safe, periods=periods, fallback=fallback, damage=model.damage)
 
     @property
     def start_is_unsafe(self) -> bool:

@@ -97,7 +97,8 @@ class LedgerTotals:
     Attributes:
       iteration: The iteration.
       unsafety_rate: p_u in [0, 1]: the share of decision periods with an unsafe or a missing state; or, where larger,
-        that share of the periods under the iteration's own limit: what a lowered one kept safe says nothing of it.
+        that share of the periods under the iteration's own limit: what a lowered one kept safe says nothing of it. 1
+        where there is no such period.
       standstill_rate: p_u with all periods of episodes that stood still counted as unsafe; at least unsafety_rate.
       unsafe_periods: Number of unsafe periods under each limit, N·m.
       stood_still: Whether a joint stood still though asked for torque, or its motion was not seen; by episode.
@@ -177,11 +178,10 @@ class _Episode:
 
 
 def _rate(bad: npt.NDArray[np.bool_], under: npt.NDArray[np.bool_]) -> float:
-    """Share of bad periods, of all or, where larger, of those under the iteration's limit; 1 where there is none."""
-    if len(bad) == 0:  # a single decision: nothing was shown to be safe
+    """Share of bad periods, of all or, where larger, of those under the iteration's limit."""
+    if not under.any():  # nothing was shown to be safe under it
         return 1.0
-    of_all = int(bad.sum()) / len(bad)
-    return max(of_all, int(bad[under].sum()) / int(under.sum())) if under.any() else of_all
+    return max(int(bad.sum()) / len(bad), int(bad[under].sum()) / int(under.sum()))
 
 
 class UnsafetyLedger:

@@ -201,7 +201,6 @@ def fine_tune(
             environment,
             GaussianPolicy(parameters),
             torque_limit=limits.torque_limit,
-            floor=governor.floor,
             episodes=episodes,
             seed=seed,
             first_episode=iteration * episodes,

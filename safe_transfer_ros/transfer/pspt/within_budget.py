@@ -37,7 +37,6 @@ def rollout_within(
     policy: Policy,
     *,
     torque_limit: float,
-    floor: float,
     episodes: int,
     seed: int,
     first_episode: int,
@@ -45,14 +44,13 @@ def rollout_within(
     """Roll out an iteration's episodes, one after the other as far as the budget goes.
 
     They are simulated side by side; where the budget is spent at a decision, what comes behind it is simulated again
-    under the floor.
+    under the low limit.
 
     Args:
       budget: Of a whole iteration; None: none.
       environment: Of the robot.
       policy: Gives the distribution of the torque proposed.
       torque_limit: The iteration's limit, N·m.
-      floor: Limit from the decision on that the budget does not allow, N·m.
       episodes: How many.
       seed: Seed of the run.
       first_episode: Number of the first one.
@@ -61,11 +59,13 @@ def rollout_within(
         policy, torque_limits=np.full(episodes, torque_limit), seed=seed, first_episode=first_episode
     )
     task = environment.task
-    decision = None if budget is None else _first_not_allowed(budget, batch.unsafety, task.unsafety_limit, torque_limit)
+    if budget is None:
+        return batch
+    decision = _first_not_allowed(budget, batch.unsafety, task.unsafety_limit, torque_limit)
     if decision is None:
         return batch
     episode, step = decision
-    limits = np.full((episodes - episode, task.horizon), floor)
+    limits = np.full((episodes - episode, task.horizon), min(torque_limit, budget.fallback))
     limits[0, :step] = torque_limit
     again = environment.rollout(policy, torque_limits=limits, seed=seed, first_episode=first_episode + episode)
     reasons = again.reasons.copy()

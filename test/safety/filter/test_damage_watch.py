@@ -42,7 +42,7 @@ class Tilt:
 @pytest.fixture
 def arm(rig):
     """Ten periods at .5 N·m, floor .1, limit 2: two unsafe ones and the third decision is under the floor."""
-    budget = DamageBudget(d_safe=0.5, periods=10, floor=0.1, damage=lambda limit: limit)
+    budget = DamageBudget(d_safe=0.5, periods=10, fallback=0.1, damage=lambda limit: limit)
     tilt = Tilt()
     made = rig(t_min=0.1, start=2.0, budget=budget, damage=DamageWatch(budget, tilt, 15.0, 3))
     made.tilt = tilt
@@ -115,7 +115,7 @@ def test_a_reset_move_is_not_the_iterations(arm):
 
 
 def test_states_that_an_objects_pose_tells_of_cost_when_it_comes(rig):
-    budget = DamageBudget(d_safe=0.5, periods=10, floor=0.1, damage=lambda limit: limit)
+    budget = DamageBudget(d_safe=0.5, periods=10, fallback=0.1, damage=lambda limit: limit)
     tilt = Tilt()
     tilt.waiting = []
     arm = rig(t_min=0.1, start=2.0, budget=budget, damage=DamageWatch(budget, tilt, 15.0, 3), tracks_object=True)
@@ -151,7 +151,7 @@ def test_no_state_is_lost_however_many_come_between_two_decisions(arm):
 
 
 def test_the_budget_and_what_counts_into_it_come_together(rig):
-    budget = DamageBudget(d_safe=0.5, periods=10, floor=0.1, damage=lambda limit: limit)
+    budget = DamageBudget(d_safe=0.5, periods=10, fallback=0.1, damage=lambda limit: limit)
     for changes in ({"budget": budget}, {"damage": DamageWatch(budget, Tilt(), 15.0, 3)}):
         with pytest.raises(ValueError, match="come together"):
             rig(t_min=0.1, **changes)
