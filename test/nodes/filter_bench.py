@@ -161,17 +161,19 @@ def bench(filter_process: subprocess.Popen[str]) -> Iterator[Bench]:
     context = Context()
     rclpy.init(context=context, domain_id=int(os.environ["ROS_DOMAIN_ID"]))
     bench = Bench(context)
-    bench.until(
-        lambda: (
-            bench.status.torque_limit > 0
-            and bench.arm.service_is_ready()
-            and bench.actions.get_subscription_count() > 0
-        ),
-        "the filter being up",
-    )
-    yield bench
-    bench.destroy_node()
-    rclpy.shutdown(context=context)
+    try:  # what is left of a test is seen by whoever gets its domain next
+        bench.until(
+            lambda: (
+                bench.status.torque_limit > 0
+                and bench.arm.service_is_ready()
+                and bench.actions.get_subscription_count() > 0
+            ),
+            "the filter being up",
+        )
+        yield bench
+    finally:
+        bench.destroy_node()
+        rclpy.shutdown(context=context)
 
 
 def diagnostics(bench: Bench) -> dict[str, str]:

@@ -50,7 +50,9 @@ def speak(publisher: Publisher, names: list[str], stamp_ns: int) -> None:
     publisher.publish(message)
 
 
-@with_parameters(mode="realtime", joint_state_timeout=10.0, action_timeout=5.0, trip_timeout=60.0, frozen_timeout=10.0)
+@with_parameters(
+    timing="realtime", joint_state_timeout=10.0, action_timeout=5.0, trip_timeout=60.0, frozen_timeout=10.0
+)
 def test_a_gripper_on_the_same_topic_is_left_out_and_a_second_driver_of_the_arm_is_not(bench: Bench) -> None:
     gripper = bench.create_publisher(JointState, "joint_states", qos.STREAM)
 

@@ -182,7 +182,7 @@ def _in_process(policy: GaussianPolicy, steps: int) -> tuple[list[np.ndarray], l
     raise AssertionError("the episode did not end")
 
 
-@with_parameters(task="panda_push_boundary", mode="realtime", object_timeout=1.0, **PATIENT)
+@with_parameters(task="panda_push_boundary", timing="realtime", object_timeout=1.0, **PATIENT)
 def test_an_arm_whose_blocks_pose_is_lost_stops_with_that_reason(bench: Bench) -> None:
     poses = bench.create_publisher(PoseStamped, "object_pose", qos.STREAM)
     bench.until(lambda: poses.get_subscription_count() > 0, "the filter hearing poses")

@@ -44,7 +44,7 @@ def test_soft_limits_hold_in_lockstep_where_asked_for(bench: Bench) -> None:
     )
 
 
-@with_parameters(mode="realtime", action_timeout=10.0, trip_timeout=60.0, joint_state_timeout=10.0)
+@with_parameters(timing="realtime", action_timeout=10.0, trip_timeout=60.0, joint_state_timeout=10.0)
 def test_soft_limits_hold_in_real_time(bench: Bench) -> None:
     bench.state()
     assert bench.armed().success
@@ -53,7 +53,9 @@ def test_soft_limits_hold_in_real_time(bench: Bench) -> None:
     bench.until(lambda: bool(bench.commands) and list(bench.commands[-1]) == [-0.1] * 7, "torque against the motion")
 
 
-@with_parameters(mode="realtime", action_timeout=2.0, trip_timeout=60.0, joint_state_timeout=10.0, frozen_timeout=10.0)
+@with_parameters(
+    timing="realtime", action_timeout=2.0, trip_timeout=60.0, joint_state_timeout=10.0, frozen_timeout=10.0
+)
 def test_a_proposal_that_overtook_its_joint_state_waits_for_it(bench: Bench) -> None:
     bench.state()
     assert bench.armed().success

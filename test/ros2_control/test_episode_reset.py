@@ -28,7 +28,7 @@ START, _ = TASK.initial_state(generator(Purpose.INITIAL_STATE, 0, 0))
 @pytest.fixture(scope="module")
 def arm() -> Iterator[ArmBench]:
     with bench() as arm:
-        arm.start("episode_reset", mode="realtime", confirm_each_episode=True, speed=0.5)
+        arm.start("episode_reset", timing="realtime", confirm_each_episode=True, speed=0.5)
         for kind, name in (
             (ResetEpisode, "reset_episode"),
             (Trigger, "episode_reset/confirm"),
