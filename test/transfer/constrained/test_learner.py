@@ -90,12 +90,19 @@ def test_where_costs_add_up_they_are_counted_and_held_against_the_limit_per_step
 
 
 def test_where_costs_add_up_the_threshold_and_the_bias_are_those_of_the_next_cost() -> None:
-    _, records = learned("csc", 3, episodes=50, costs_add_up=True, epsilon_floor=1e-3, chi=0.9)
+    learner, records = learned("csc", 3, episodes=50, costs_add_up=True, epsilon_floor=1e-3, chi=0.9)
     for before, after in zip(records, records[1:], strict=False):
         expected = max(1e-3, (1.0 - 0.9) * (0.9 - before.failures_per_episode) / STAGES)
         assert after.epsilon == pytest.approx(expected)
     assert len({record.epsilon for record in records[1:]}) == 2
-    assert np.abs([record.cost_bias for record in records[1:]]).max() < 0.6
+    rollouts = SmallCmdp(costs_add_up=True).rollout(GaussianPolicy(learner.parameters), episodes=100, seed=5)
+    followed = []
+    for costs in rollouts.costs:
+        (unsafe,) = np.nonzero(costs)
+        followed.append(0.9 ** unsafe[0] if len(unsafe) else 0.0)
+    assert (rollouts.costs.sum(axis=1) > 1.0).any()
+    foretold = learner.critic.risk(rollouts.observations[:, 0], rollouts.applied[:, 0]).mean()
+    assert learner._bias(rollouts) == pytest.approx(foretold - np.mean(followed))
 
 
 @pytest.mark.timeout(600)  # four runs, each 3 s of an idle core
