@@ -5,6 +5,9 @@ SHELL := bash
 .PHONY: help run setup test lint format clean
 
 IN_VENV := scripts/in_venv.sh
+# PSPT's own simulated arm and D_safe, from a limit at which a newcomer sees it climb, fall back and climb again within
+# five minutes. The configuration file is stricter (D_safe .2): it is also what a real arm begins with.
+STORY := perturbation:=literal d_safe:=0.5 initial_torque_limit:=0.3
 
 help:  ## this list
 	@echo 'safe_transfer_ros'
@@ -15,7 +18,7 @@ help:  ## this list
 
 run:  ## fine-tune the shipped policy on a changed PR2, safely, and write a report; options: make run ARGS="seed:=1 iterations:=10"
 	@scripts/setup.sh run
-	@$(IN_VENV) safe_transfer run pr2_cup_swirl $(ARGS)
+	@$(IN_VENV) safe_transfer run pr2_cup_swirl $(STORY) $(ARGS)
 
 setup:  ## only set up ./.venv (what run and test do first)
 	@scripts/setup.sh run

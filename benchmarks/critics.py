@@ -28,7 +28,7 @@ from decision_bags import TOPIC, TYPES, decision, write  # noqa: E402
 from proposed import proposed  # noqa: E402
 from synthetic_run import Messages  # noqa: E402
 
-from safe_transfer_ros.algorithms.safety_critic import CriticBatch, CriticLearner, CriticSettings, initial_critic  # noqa: E402
+from safe_transfer_ros.algorithms.safety_critic import CriticLearner, CriticSettings, initial_critic  # noqa: E402
 from safe_transfer_ros.bags.layout import LayoutReader  # noqa: E402
 from safe_transfer_ros.bags.read import Bag  # noqa: E402
 from safe_transfer_ros.bags.transitions import write_transitions  # noqa: E402
@@ -75,7 +75,7 @@ def updates(count: int = 300) -> None:
     rng = np.random.default_rng(0)
     draw = lambda *shape: rng.standard_normal(shape).astype(np.float32)  # noqa: E731
     cost = (rng.random(BATCH) < 0.1).astype(np.float32)
-    batch = CriticBatch(
+    batch = dict(
         inputs=draw(BATCH, INPUTS), cost=cost, terminated=cost, next_inputs=draw(BATCH, INPUTS),
         policy_inputs=draw(BATCH, INPUTS),
     )  # fmt: skip
@@ -85,13 +85,13 @@ def updates(count: int = 300) -> None:
         ("SQRL, 5 members", CriticSettings(members=5)),
     ):
         learner = CriticLearner(initial_critic(INPUTS, settings, 0), settings)
-        seconds = min(cpu_seconds(lambda one=learner: [one.update(batch) for _ in range(count)]) for _ in range(2))
+        seconds = min(cpu_seconds(lambda one=learner: [one.update(**batch) for _ in range(count)]) for _ in range(2))
         print(f"updates, {name:22}{count / seconds:10,.0f} updates/s")
     torch.set_num_threads(1)
     layers = [torch.nn.Linear(INPUTS, 256), torch.nn.ReLU(), torch.nn.Linear(256, 256), torch.nn.ReLU()]
     online = torch.nn.Sequential(*layers, torch.nn.Linear(256, 1))
     target, optimiser = copy.deepcopy(online), torch.optim.Adam(online.parameters(), lr=3e-4)
-    inputs, following, failed = (torch.from_numpy(a) for a in (batch.inputs, batch.next_inputs, batch.cost))
+    inputs, following, failed = (torch.from_numpy(a) for a in (batch["inputs"], batch["next_inputs"], batch["cost"]))
 
     def plain() -> None:
         for _ in range(count):

@@ -21,9 +21,10 @@ import numpy as np
 
 from safe_transfer_ros.robots.simulation import build_model, perturbation
 from safe_transfer_ros.tasks.environment import TorqueEnv
+from safe_transfer_ros.tasks.rollouts import SimulatedRollouts
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.torque_task import TorqueTask
-from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
+from safe_transfer_ros.tasks.vector import VectorTorqueEnv
 
 
 class TanhPolicy:
@@ -44,7 +45,7 @@ class TanhPolicy:
         return 0.3 * (hidden @ self._layers[-1]), self._stddev
 
 
-def bare_rollout(model: mujoco.MjModel, batch: EpisodeBatch, threads: int, substeps: int) -> float:
+def bare_rollout(model: mujoco.MjModel, batch: SimulatedRollouts, threads: int, substeps: int) -> float:
     """Seconds `mujoco.rollout` needs for the torques of a batch, one call per control period."""
     episodes, steps, _ = batch.applied.shape
     size = mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS)

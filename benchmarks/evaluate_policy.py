@@ -22,7 +22,8 @@ from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.robots.simulation import perturbation
 from safe_transfer_ros.safety.limit.unsafety import unsafety_rate
 from safe_transfer_ros.tasks.cup_swirl.task import CupSwirl
-from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
+from safe_transfer_ros.tasks.rollouts import SimulatedRollouts
+from safe_transfer_ros.tasks.vector import VectorTorqueEnv
 
 ARRIVED = 50  # steps
 
@@ -57,7 +58,7 @@ def evaluate(task: CupSwirl, policy: GaussianPolicy, robot: str, limit: float, e
     )
 
 
-def follow(task: CupSwirl, batch: EpisodeBatch) -> tuple[np.ndarray, np.ndarray]:
+def follow(task: CupSwirl, batch: SimulatedRollouts) -> tuple[np.ndarray, np.ndarray]:
     """Tangential speed over the speed asked for, and distance to the circle, m, per state after arrival."""
     position, velocity = batch.position[:, ARRIVED + 1 :], batch.velocity[:, ARRIVED + 1 :]
     tool, _, motion = task.chain.tool_motion(position, velocity)

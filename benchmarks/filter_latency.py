@@ -210,7 +210,7 @@ def spin_wait_set(node: Node) -> None:
 def measure(what: str, rate: float, seconds: float, number: int) -> tuple[list[float], list[float], float, int]:
     """One round: latencies µs of states and of proposals, share of a core, states unanswered."""
     if what == FILTER:
-        command = module_command("safe_transfer_ros.nodes.safety_filter", "--ros-args", "-p", "mode:=realtime")
+        command = module_command("safe_transfer_ros.nodes.safety_filter", "--ros-args", "-p", "timing:=realtime")
         for timeout in ("joint_state_timeout", "action_timeout", "trip_timeout"):  # a stall is to be timed, not to trip
             command += ["-p", f"{timeout}:=1.0"]
     else:

@@ -65,7 +65,7 @@ def arrivals(bag: Path) -> tuple[dict[tuple[int, int], list[tuple[str, int]]], l
 
 def lockstep(iterations: int, run_dir: Path) -> None:
     """Throughput and hops."""
-    seconds = run(run_dir, iterations=str(iterations), mode="lockstep")
+    seconds = run(run_dir, iterations=str(iterations), timing="lockstep")
     episodes, _ = arrivals(run_dir / "bag")
     rates, hops = [], defaultdict(list)
     names = {
@@ -101,7 +101,7 @@ def realtime(minutes: float, run_dir: Path) -> None:
     """Period and jitter."""
     per_iteration = 5 * 10.0  # s: five episodes of ten seconds
     iterations = max(1, round(minutes * 60.0 / per_iteration))
-    run(run_dir, iterations=str(iterations), mode="realtime")
+    run(run_dir, iterations=str(iterations), timing="realtime")
     episodes, _ = arrivals(run_dir / "bag")
     proposals = [np.diff([t for topic, t in events if topic == ACTIONS]) / 1e6 for events in episodes.values()]
     commands = [np.diff([t for topic, t in events if topic == COMMANDS]) / 1e6 for events in episodes.values()]
@@ -118,12 +118,12 @@ def realtime(minutes: float, run_dir: Path) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mode", choices=("lockstep", "realtime"))
+    parser.add_argument("timing", choices=("lockstep", "realtime"))
     parser.add_argument("--iterations", type=int, default=20, help="lockstep: iterations of 1,000 steps")
     parser.add_argument("--minutes", type=float, default=10.0, help="real time: how long")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        if options.mode == "lockstep":
+        if options.timing == "lockstep":
             lockstep(options.iterations, Path(folder) / "run")
         else:
             realtime(options.minutes, Path(folder) / "run")

@@ -15,7 +15,6 @@ from itertools import islice
 import numpy as np
 
 from safe_transfer_ros.learning.policy_file import load_for
-from safe_transfer_ros.learning.rollouts import from_batch
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
 from safe_transfer_ros.safety.limit.governor import GovernorSettings
@@ -62,9 +61,7 @@ def main() -> None:
                 )  # fmt: skip
                 physics_ms = median_ms(bare)
                 rollout_ms = median_ms(lambda e=environment, p=policy, n=limits: e.rollout(p, torque_limits=n, seed=0))
-                update_ms = median_ms(
-                    lambda b=batch: improve_from_rollouts(parameters, from_batch(b, task), PsptSettings(), 0)
-                )
+                update_ms = median_ms(lambda b=batch: improve_from_rollouts(parameters, b, PsptSettings(), 0))
                 whole_ms = median_ms(lambda s=steps: list(islice(s, 1)))
                 print(
                     f"| {robot} | {episodes} | {physics_ms:.0f} | {rollout_ms:.0f} | {rollout_ms / physics_ms:.1f} | "

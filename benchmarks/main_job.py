@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The main job over several seeds, adaptive and fixed, through the ROS graph: a CSV summary and two figures.
 
-    python benchmarks/main_job.py --seeds 3 --out runs/main_job [--set d_safe:=0.5 ...]
+    python benchmarks/main_job.py --seeds 3 --out runs/main_job [--d-safe 0.2 --set perturbation:=light_sticky ...]
+
+Without options it is what `make run` does.
 
 Runs that are there already are not repeated, so an interrupted study goes on where it stopped.
 """
@@ -17,19 +19,23 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import FuncFormatter
 
 from safe_transfer_ros.files import write_rows
 from safe_transfer_ros.interpreter import module_command
 from safe_transfer_ros.record.iteration import IterationRecord, read
 
+STORY = ["initial_torque_limit:=0.3", "perturbation:=literal"]  # of `make run`, see Makefile
+TICKS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1, 2, 3)  # of the torque limit, N·m
 ENDS = 5  # iterations averaged at the start and at the end
 
 
 def run(run_dir: Path, iterations: int, arguments: list[str]) -> list[IterationRecord]:
-    if not (run_dir / "iterations.csv").exists() or len(read(run_dir / "iterations.csv")) < iterations:
-        subprocess.run(["rm", "-rf", str(run_dir)], check=True)
+    done = len(read(run_dir / "iterations.csv")) if (run_dir / "iterations.csv").exists() else 0
+    if done < iterations:
+        own = [f"resume:={run_dir}"] if (run_dir / "config.yaml").exists() else [f"run_dir:={run_dir}", *arguments]
         command = module_command("safe_transfer_ros.cli.main", "up", "pr2_cup_swirl")
-        subprocess.run([*command, f"run_dir:={run_dir}", f"iterations:={iterations}", *arguments], check=True)
+        subprocess.run([*command, f"iterations:={iterations}", *own], check=True)
     return read(run_dir / "iterations.csv")
 
 
@@ -79,6 +85,11 @@ def draw(runs: dict[str, list[list[IterationRecord]]], d_safe: float, out: Path)
     axes[1].set_yscale("symlog", linthresh=0.1)
     axes[1].set_ylim(bottom=0)
     axes[2].set_yscale("log")
+    for axis, ticks in ((axes[0], (-1000, -300, -100, 0)), (axes[1], (0, 0.1, 0.2, 0.5, 1, 2, 3)), (axes[2], TICKS)):
+        low, high = axis.get_ylim()
+        axis.set_yticks([tick for tick in ticks if low <= tick <= high], labels=None)
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}".replace("-", "−")))
+        axis.minorticks_off()
     axes[1].legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 0.12))
     figure.savefig(out, dpi=110)
 
@@ -88,16 +99,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--iterations", type=int, default=60)
     parser.add_argument("--out", type=Path, default=Path("runs/main_job"))
-    parser.add_argument("--d-safe", type=float, default=0.2)
+    parser.add_argument("--d-safe", type=float, default=0.5)
     parser.add_argument("--only", choices=("adaptive", "fixed"), help="leave the other out")
-    parser.add_argument("--set", nargs="*", default=[], metavar="key:=value", help="further launch arguments")
+    parser.add_argument("--set", nargs="*", default=STORY, metavar="key:=value", help="further launch arguments")
     options = parser.parse_args()
     runs: dict[str, list[list[IterationRecord]]] = {}
     rows = []
     for seed in range(options.seeds):
         for name in ("adaptive", "fixed"):
             if options.only in (None, name):
-                arguments = [f"seed:={seed}", f"limit:={name}", f"d_safe:={options.d_safe}", *options.set]
+                arguments = [f"seed:={seed}", f"limit_rule:={name}", f"d_safe:={options.d_safe}", *options.set]
                 records = run(options.out / f"{name}-{seed}", options.iterations, arguments)
                 runs.setdefault(name, []).append(records)
                 rows.append(summary(name, seed, records, options.d_safe))

@@ -21,13 +21,14 @@ import numpy as np
 from safe_transfer_ros.learning.policy_file import load_for
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.robots.simulation import NOMINAL, build_model
+from safe_transfer_ros.tasks.rollouts import SimulatedRollouts
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.torque_task import TorqueTask
-from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
+from safe_transfer_ros.tasks.vector import VectorTorqueEnv
 from safe_transfer_ros.transfer.pspt.pretraining import PretrainSettings, Progress, pretrain
 
 
-def bare_seconds(task: TorqueTask, model: mujoco.MjModel, batch: EpisodeBatch, threads: int) -> float:
+def bare_seconds(task: TorqueTask, model: mujoco.MjModel, batch: SimulatedRollouts, threads: int) -> float:
     episodes, steps, _ = batch.applied.shape
     state = np.zeros((episodes, mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS)))
     state[:, 1 : 1 + model.nq] = batch.position[:, 0]

@@ -33,7 +33,7 @@ from safe_transfer_ros.tasks.task import make  # noqa: E402
 from safe_transfer_ros.tasks.torque_task import TorqueTask  # noqa: E402
 
 TASK = make("pr2_cup_swirl", TorqueTask)
-WORDS = ("iterations:=1", "trainer.episodes_per_iteration:=1", "mode:=realtime")
+WORDS = ("iterations:=1", "trainer.episodes_per_iteration:=1", "timing:=realtime")
 # Not about time: a machine that others use must not end the run.
 PATIENT = (
     "safety_filter.joint_state_timeout:=3.0",

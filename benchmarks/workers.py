@@ -26,9 +26,10 @@ from safe_transfer_ros.learning.rollout_workers import WorkerRollouts
 from safe_transfer_ros.learning.workers import LocalWorkers, RayWorkers, Workers
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
+from safe_transfer_ros.tasks.rollouts import SimulatedRollouts
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.torque_task import TorqueTask
-from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
+from safe_transfer_ros.tasks.vector import VectorTorqueEnv
 
 TASK, ROBOT = "pr2_cup_swirl", PERTURBATIONS["light_sticky"]
 
@@ -44,7 +45,7 @@ def main() -> None:
     policy = GaussianPolicy(parameters)
     limits = np.full(options.episodes, 0.5)
 
-    def roll_out(rollouts: WorkerRollouts | VectorTorqueEnv) -> EpisodeBatch:
+    def roll_out(rollouts: WorkerRollouts | VectorTorqueEnv) -> SimulatedRollouts:
         return rollouts.rollout(policy, torque_limits=limits, seed=0)
 
     alone = VectorTorqueEnv(make(TASK, TorqueTask), ROBOT, threads=1)
@@ -88,7 +89,7 @@ def main() -> None:
         workers.__exit__(None, None, None)
 
 
-def compare(batch: EpisodeBatch, expected: EpisodeBatch) -> None:
+def compare(batch: SimulatedRollouts, expected: SimulatedRollouts) -> None:
     """Bit for bit."""
     for name, array in vars(expected).items():
         np.testing.assert_array_equal(getattr(batch, name), array, err_msg=name)

@@ -6,8 +6,8 @@ limit: it stays the initial one, by default the floor as well. On an arm `contro
 activation come before the filter can be armed (docs/hardware.md), and `reset_episode` is episode_reset's. In three
 terminals of one ROS_DOMAIN_ID:
 
-  ros2 run safe_transfer_ros mujoco_sim --ros-args -p mode:=realtime
-  ros2 run safe_transfer_ros safety_filter --ros-args -p mode:=realtime
+  ros2 run safe_transfer_ros mujoco_sim --ros-args -p timing:=realtime
+  ros2 run safe_transfer_ros safety_filter --ros-args -p timing:=realtime
   python examples/own_controller.py
 """
 

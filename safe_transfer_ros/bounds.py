@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bounds on untrusted input: depth, count and size, in one place.
+"""Bounds on untrusted input: depth, count and size, in one place; of joint names it is `JointOrder.MAX_NAMES`.
 
 Each is far above what an honest file holds, and low enough that refusing takes a moment and no memory to speak of.
 """
@@ -38,9 +38,6 @@ DEFINITION_FIELDS = 20_000
 
 TOPICS = 10_000
 """Topics, and message types, of one file."""
-
-JOINTS = 1000
-"""Joint names of one message: finding ours among them must not take longer than a message may."""
 
 LATEST_NS = 2**63 - 1
 """Latest receipt time, ns since the epoch: what a signed number of 64 bits holds, as all arrays here do."""

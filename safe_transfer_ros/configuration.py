@@ -61,6 +61,8 @@ RENAMED: Final = MappingProxyType(
         "torque_limit_min": _TWO_LIMITS,
         "t_min": _TWO_LIMITS,
         "allow_unsafe_minimum": "it is now allow_unsafe_start, for an initial_torque_limit above d_safe",
+        "mode": "it is now timing (lockstep or realtime); a mode is the filter's",
+        "limit": "it is now limit_rule (adaptive or fixed)",
     }
 )
 """Names that parameters and launch arguments had in earlier versions, and what to write instead."""

@@ -74,27 +74,30 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
 class FolderLock:
     """A folder that is one process's alone; the kernel gives it back however the process ends."""
 
-    def __init__(self, folder: Path, name: str = ".lock") -> None:
+    def __init__(self, folder: Path, name: str | None = None) -> None:
         """Take it.
 
         Args:
           folder: It must exist.
-          name: Of the file in it that is locked; it stays there.
+          name: Of the file in it that is locked and stays there; None locks the folder itself and leaves nothing there.
 
         Raises:
           BlockingIOError: if another holder has it.
-          OSError: if the file cannot be opened.
+          OSError: if it cannot be opened or locked; some network file systems lock no folders.
         """
-        self._file = (folder / name).open("a")
+        path, flags = (folder, os.O_RDONLY) if name is None else (folder / name, os.O_RDWR | os.O_CREAT)
+        self._descriptor = os.open(path, flags | os.O_CLOEXEC, 0o666)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BaseException:
-            self._file.close()
+            self.close()
             raise
 
     def close(self) -> None:
-        """Give it back."""
-        self._file.close()
+        """Give it back; a second call does nothing."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def __enter__(self) -> FolderLock:
         return self
@@ -155,11 +158,12 @@ class CsvTable(Generic[Row]):
         """Add rows to a file, creating it with its header.
 
         They reach the disk before this returns, all or none; half a line that a crash left behind is removed first.
+        Where an error is raised the rows before stay, and a file that was not there may be there, without a row.
 
         Args:
           path: The file.
           rows: Added at its end.
-          check: Sees the rows that are there before anything is written; raises to leave the file as it is.
+          check: Sees the rows that are there before anything is written; raises to keep the new ones out.
 
         Raises:
           ValueError: of the table's kind, if the file has other columns or a line that cannot be read.
@@ -183,6 +187,8 @@ class CsvTable(Generic[Row]):
                 file.truncate(end)
                 raise
             os.fsync(file.fileno())
+        if end == 0:  # it may be new: its name is to be on the disk too
+            _sync_folder(path.parent)
 
     def read(self, path: Path, *, extra_columns: bool = False) -> list[Row]:
         """Rows of a file in its order; half a line at its end is left out.

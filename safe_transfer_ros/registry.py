@@ -90,13 +90,6 @@ class Registry(Mapping[str, Thing]):
         self._load()
         return tuple(sorted(self._things))
 
-    def copy(self) -> Registry[Thing]:
-        """Another registry with the same things; adding to one leaves the other alone."""
-        other: Registry[Thing] = Registry(self.kind, group=self.group, check=self._check)
-        other._things, other._broken, other._modules = dict(self._things), dict(self._broken), dict(self._modules)
-        other._waiting = None if self._waiting is None else list(self._waiting)
-        return other
-
     def module(self, name: str) -> str | None:
         """The module through which another package added a thing; None for one that came by `add`.
 

@@ -168,9 +168,22 @@ def _check(text: str, what: str) -> None:
 class _UniqueKeys(_Loader):
     """PyYAML lets the last of two equal keys win, in silence; YAML forbids them."""
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._checked: set[int] = set()  # nodes, by id: the document holds them all until it is read
+
+    def flatten_mapping(self, node: Any) -> None:
+        """Put merged keys (`<<`) beside a mapping's own, of which none may be there twice."""
+        # Before they are merged, and once: what is merged may have the same key, and a node that others merge comes
+        # here again with those keys beside its own.
+        if id(node) not in self._checked:
+            self._checked.add(id(node))
+            self._check_keys(node)
+        super().flatten_mapping(node)
+
+    def _check_keys(self, node: Any) -> None:
         seen: set[Hashable] = set()
-        for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+        for key_node, _ in node.value:
             if key_node.tag == _MERGE:
                 continue
             key = self.construct_object(key_node, deep=True)
@@ -180,7 +193,6 @@ class _UniqueKeys(_Loader):
                         None, None, f"{printable(repr(key))} is given twice", key_node.start_mark
                     )
                 seen.add(key)
-        return super().construct_mapping(node, deep=deep)
 
 
 def _merge(node: yaml.Node, levels: int) -> None:

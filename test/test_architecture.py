@@ -16,7 +16,7 @@ PACKAGE = Path(safe_transfer_ros.__file__).parent
 
 # The rooms from the ground up: each may import from those in the sets named, and from nothing above.
 TASKS = {"tasks", "robots", "safety"}
-RECORD = {"record", "bags"} | TASKS
+RECORD = {"record", "bags", "policies"} | TASKS
 LEARNING = {"learning", "algorithms", "policies"} | RECORD
 METHODS = {"transfer", "critics"} | LEARNING
 PLUMBING = {"middleware", "parameters"}

@@ -77,5 +77,5 @@ def test_a_new_run_does_not_start_at_another_limit_past_the_rule() -> None:
 
 
 def test_fixed_limit_starts_at_the_ceiling_and_stays_there() -> None:
-    experiment = build(ExperimentParameters, {"limit": "fixed"}, where="x")
+    experiment = build(ExperimentParameters, {"limit_rule": "fixed"}, where="x")
     assert (experiment.starting_limit, experiment.lowest_limit) == (3.0, 3.0)

@@ -137,20 +137,33 @@ def test_rows_of_a_runs_own_columns(tmp_path: Path) -> None:
 # A folder's lock ------------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_has_one_holder_and_is_free_when_its_process_is_gone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [None, ".lock"])
+def test_a_folder_has_one_holder_and_is_free_when_its_process_is_gone(tmp_path: Path, name: str | None) -> None:
     program = (
         "import sys, time; from pathlib import Path; from safe_transfer_ros.files import FolderLock; "
-        "lock = FolderLock(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
+        f"lock = FolderLock(Path(sys.argv[1]), {name!r}); print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None and holder.stdout.readline() == "held\n"
     with pytest.raises(BlockingIOError):
-        FolderLock(tmp_path)
+        FolderLock(tmp_path, name)
     holder.kill()
     holder.wait()
-    with FolderLock(tmp_path), pytest.raises(BlockingIOError):
-        FolderLock(tmp_path)
-    FolderLock(tmp_path).close()
+    with FolderLock(tmp_path, name), pytest.raises(BlockingIOError):
+        FolderLock(tmp_path, name)
+    lock = FolderLock(tmp_path, name)
+    lock.close()
+    lock.close()
+    assert [path.name for path in tmp_path.iterdir()] == [name] * (name is not None)
+
+
+def test_a_lock_that_is_refused_or_given_back_holds_no_file(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with FolderLock(tmp_path):
+        for _ in range(10):
+            with pytest.raises(BlockingIOError):
+                FolderLock(tmp_path)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 # Tables ---------------------------------------------------------------------------------------------------------------
@@ -171,6 +184,21 @@ def test_the_file_is_a_plain_csv(tmp_path: Path) -> None:
     TABLE.write(tmp_path / "b.csv", ROWS)
     assert (tmp_path / "b.csv").read_bytes() == (tmp_path / "a.csv").read_bytes()
     assert TABLE.header == "count,share,note" and TABLE.columns == ("count", "share", "note")
+
+
+def test_the_name_of_a_new_file_is_on_the_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, done, sync = tmp_path / "a.csv", [], os.fsync
+
+    def synced(descriptor: int) -> None:
+        done.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    TABLE.append(path, ROWS[:1])
+    assert done == ["a.csv", tmp_path.name]
+    TABLE.append(path, ROWS[1:])
+    assert done[2:] == ["a.csv"], "the name was there before"
+    assert TABLE.read(path) == ROWS
 
 
 def test_half_a_line_is_left_out_and_removed_by_the_next_row(tmp_path: Path) -> None:
@@ -237,6 +265,9 @@ def test_a_check_of_the_rows_there_keeps_a_row_out(tmp_path: Path) -> None:
     with pytest.raises(SampleError, match="1 rows are enough"):
         TABLE.append(path, ROWS[1:], check=refuse)
     assert TABLE.read(path) == ROWS[:1]
+    with pytest.raises(SampleError, match="0 rows are enough"):
+        TABLE.append(tmp_path / "new.csv", ROWS, check=refuse)
+    assert TABLE.read(tmp_path / "new.csv") == []
 
 
 def test_what_cannot_be_a_line_or_a_column_is_refused(tmp_path: Path) -> None:

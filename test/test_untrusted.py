@@ -69,6 +69,10 @@ def test_what_no_honest_file_holds_is_refused_at_once(text: str, line: str) -> N
         ("a: \x1b[2J", "control characters"),
         ("a: 1\nb: 2\na: 3", r"'a' is given twice \(line 3, column 1\)"),
         ("a: {b: 1}\na: {c: 2}", "'a' is given twice"),
+        ("d: {<<: {x: 1, x: 2}}", "'x' is given twice"),
+        ("d: {<<: [{y: 1}, {x: 1, x: 2}]}", "'x' is given twice"),
+        ("a: &a {x: 0}\nd: {<<: *a, y: 1, y: 1}", "'y' is given twice"),
+        ("{a: {b: &b {<<: {x: 0}, x: 1, x: 2}}, c: {<<: *b}}", "'x' is given twice"),
         ("a\n--- \nb", "another document"),
     ],
 )
@@ -85,6 +89,21 @@ def test_honest_yaml_is_read() -> None:
     assert load_yaml("", "m.yaml") is None
     files = "".join(f"- {{path: bag_{i}.mcap, count: {i}}}\n" for i in range(10_000))
     assert len(load_yaml(files, "metadata.yaml")) == 10_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a {x: 0, z: 5}\nb: &b {<<: *a, x: 1}\nc: {<<: *b}\n",
+        # What is merged stands deeper than who merges it, and is put together before it is read itself.
+        "a: &a {x: 0, z: 5}\nd: {e: {b: &b {<<: *a, x: 1}}}\nc: {<<: *b}\n",
+        "a: &a {x: 0, z: 5}\nd: {e: {b: &b {<<: *a, x: 1}}}\nf: [{<<: *b}]\nc: {<<: [*b, *a]}\n",
+        "d: {e: {b: &b {<<: {x: 0, z: 5}, x: 1}}}\nc: {<<: *b, x: 1}\n",
+    ],
+)
+def test_a_mapping_may_be_merged_that_has_merged_another_and_its_own_keys_win(text: str) -> None:
+    read = load_yaml(text, "m.yaml")
+    assert read["c"] == {"x": 1, "z": 5} == (read["b"] if "b" in read else read["d"]["e"]["b"])
 
 
 def test_sections_given_twice_are_merged_as_ros_does_and_values_never() -> None:

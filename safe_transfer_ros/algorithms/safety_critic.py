@@ -63,25 +63,6 @@ class CriticSettings:
             )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class CriticBatch:
-    """Transitions to learn from, float32.
-
-    Attributes:
-      inputs: Normalised (s, applied torque), shape (b, d).
-      cost: c' = 1 where s' is unsafe, shape (b,).
-      terminated: 1 where the episode ended in s', shape (b,).
-      next_inputs: Normalised (s', a') with a' ~ pi(s'), bounded as it would be applied, shape (b, d).
-      policy_inputs: Normalised (s, a) with a ~ pi(s), bounded likewise, shape (b, d); only for alpha > 0.
-    """
-
-    inputs: Array
-    cost: Array
-    terminated: Array
-    next_inputs: Array
-    policy_inputs: Array | None = None
-
-
 def initial_critic(n_inputs: int, settings: CriticSettings, seed: int, *, first_risk: float = 0.05) -> dict[str, Array]:
     """Parameters to start from: layer.L.weight (members, out, in), layer.L.bias (members, out).
 
@@ -145,39 +126,46 @@ class CriticLearner:
         self._target = {name: tensor.detach().clone() for name, tensor in self._online.items()}
         self._optimiser = torch.optim.Adam(list(self._online.values()), lr=settings.learning_rate, foreach=True)
 
-    def update(self, batch: CriticBatch) -> dict[str, float]:
-        """One step of gradient descent and of the target.
+    def update(
+        self, *, inputs: Array, cost: Array, terminated: Array, next_inputs: Array, policy_inputs: Array | None = None
+    ) -> dict[str, float]:
+        """One step of gradient descent and of the target, on b transitions, float32.
+
+        Args:
+          inputs: Normalised (s, applied torque), shape (b, d).
+          cost: c' = 1 where s' is unsafe, shape (b,).
+          terminated: 1 where the episode ended in s', shape (b,).
+          next_inputs: Normalised (s', a') with a' ~ pi(s'), bounded as it would be applied, shape (b, d).
+          policy_inputs: Normalised (s, a) with a ~ pi(s), bounded likewise, shape (b, d); needed where alpha > 0.
 
         Returns:
           bellman: half the mean squared Bellman error; conservative: E_pi[Q] - E_D[Q], 0 without the term.
 
         Raises:
-          ValueError: if alpha > 0 and the batch has no policy_inputs.
+          ValueError: if alpha > 0 and there are no policy_inputs.
         """
-        settings = self.settings
-        if settings.alpha > 0.0 and batch.policy_inputs is None:
+        if self.settings.alpha > 0.0 and policy_inputs is None:
             raise ValueError("the conservative term needs policy_inputs: torques that the policy would try")
         if self._twin is not None:
-            self._twin.update(batch)
+            self._twin.update(inputs=inputs, cost=cost, terminated=terminated, next_inputs=next_inputs)
         with one_thread():
-            return self._step(batch)
+            return self._step(inputs, cost, terminated, next_inputs, policy_inputs)
 
-    def _step(self, batch: CriticBatch) -> dict[str, float]:
+    def _step(
+        self, inputs: Array, cost: Array, terminated: Array, next_inputs: Array, policy_inputs: Array | None
+    ) -> dict[str, float]:
         settings = self.settings
         with torch.no_grad():
-            following = failure_probability((self._twin or self)._target, torch.from_numpy(batch.next_inputs))
-            target = bellman_target(
-                torch.from_numpy(batch.cost), torch.from_numpy(batch.terminated), following, settings.gamma
-            )
-        logit = _logit(self._online, torch.from_numpy(batch.inputs))
+            following = failure_probability((self._twin or self)._target, torch.from_numpy(next_inputs))
+            target = bellman_target(torch.from_numpy(cost), torch.from_numpy(terminated), following, settings.gamma)
+        logit = _logit(self._online, torch.from_numpy(inputs))
         seen = torch.sigmoid(logit)
         # Summed over members: each learns as if it were alone.
         loss = torch.nn.functional.binary_cross_entropy_with_logits(logit, target, reduction="none").mean(dim=1).sum()
         bellman = 0.5 * (seen.detach() - target).square().mean(dim=1).sum()
         gap = torch.zeros(())
-        if settings.alpha > 0.0:
-            assert batch.policy_inputs is not None
-            tried = failure_probability(self._online, torch.from_numpy(batch.policy_inputs))
+        if settings.alpha > 0.0 and policy_inputs is not None:
+            tried = failure_probability(self._online, torch.from_numpy(policy_inputs))
             gap = (tried.mean(dim=1) - seen.mean(dim=1)).sum()
         self._optimiser.zero_grad(set_to_none=True)
         (loss - settings.alpha * gap).backward()

@@ -13,16 +13,23 @@ from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.layout import Bytes, FieldDefinitions, Layout, LayoutReader
 from safe_transfer_ros.safety.filter.proposal import LAWS, Distribution
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
+from safe_transfer_ros.safety.reasons import Verdict
 
 _SAME = ("iteration", "episode", "step", "last", "terminated", "verdict", "reasons", "torque_limit", "risk")
 _STATE = ("position", "velocity")
+_GAUSSIAN, _TANH_GAUSSIAN, _DETERMINISTIC = (
+    LAWS.index(law) for law in (Distribution.GAUSSIAN, Distribution.TANH_GAUSSIAN, Distribution.DETERMINISTIC)
+)
 _ACTIONS = {"proposed_mean": "mean", "proposed_stddev": "stddev", "proposed_effort": "proposed", "chosen": "chosen"}
 
 
-def row_dtype(n_joints: int, n_actions: int, n_observations: int) -> np.dtype[Any]:
+def row_dtype(n_joints: int, n_actions: int, n_observations: int, *, tracks_object: bool = False) -> np.dtype[Any]:
     """Row of one decision: its identity and time, the state, and the action proposed, chosen and applied (NaN: none).
 
-    What is applied are always torques; what is proposed and chosen are actions, torques or motions of the tool.
+    The state has the pose of the task's object where there is one; NaN where it was not recorded. What is applied are
+    always torques; what is proposed and chosen are actions, torques or motions of the tool. The law of the proposal:
+    distribution, index into `proposal.LAWS`, mean, stddev (0 where it is deterministic) and bound (NaN but for a tanh
+    Gaussian).
     """
     joints, actions = (n_joints,), (n_actions,)
     return np.dtype(
@@ -41,9 +48,12 @@ def row_dtype(n_joints: int, n_actions: int, n_observations: int) -> np.dtype[An
             ("risk", "<f8"),
             ("position", "<f8", joints),
             ("velocity", "<f8", joints),
+            ("object_pose", "<f8", (7 if tracks_object else 0,)),
             ("observation", "<f8", (n_observations,)),
             ("mean", "<f8", actions),
             ("stddev", "<f8", actions),
+            ("distribution", "u1"),
+            ("bound", "<f8", actions),
             ("proposed", "<f8", actions),
             ("chosen", "<f8", actions),
             ("applied", "<f8", joints),
@@ -75,6 +85,7 @@ class DecisionReader:
       joint_names: Joint order of the rows.
       action_names: Order of the rows' actions.
       n_observations: Length of an observation.
+      tracks_object: Whether the task has an object, whose pose is part of a row.
 
     Attributes:
       critics: Versions of the critics met; a row's `critic` is an index into it.
@@ -88,13 +99,14 @@ class DecisionReader:
         joint_names: Sequence[str],
         action_names: Sequence[str],
         n_observations: int,
+        tracks_object: bool = False,
     ) -> None:
         self._reader = LayoutReader(definitions, type_name)
         self._joint_order, self._action_order = (
             JointOrder(names, extra_allowed=False) for names in (joint_names, action_names)
         )
         self._k = n_observations
-        self._dtype = row_dtype(len(joint_names), len(action_names), n_observations)
+        self._dtype = row_dtype(len(joint_names), len(action_names), n_observations, tracks_object=tracks_object)
         self.critics: list[str] = []
 
     def rows(self, messages: Sequence[bytes]) -> Iterator[NDArray[Any]]:
@@ -126,6 +138,7 @@ class DecisionReader:
         rows = np.empty(len(block), dtype=self._dtype)
         for name in _SAME:
             rows[name] = layout.column(block, name)
+        _check_known("verdict", rows["verdict"], len(Verdict))
         rows["policy_version"] = layout.column(block, "policy_version")
         seconds, rest = (layout.column(block, f"header.stamp.{part}").astype(np.int64) for part in ("sec", "nanosec"))
         rows["stamp_ns"] = seconds * 1_000_000_000 + rest
@@ -144,9 +157,12 @@ class DecisionReader:
         for name in _STATE:
             rows[name] = _ordered(layout, block, name, joint_order)
         rows["applied"] = _ordered(layout, block, "applied_effort", joint_order)
+        if rows["object_pose"].shape[1]:
+            pose = layout.column(block, "object_pose") if "object_pose" in layout.columns else np.empty((len(block), 0))
+            rows["object_pose"] = pose if pose.shape[1] == 7 else np.nan
         for name, short in _ACTIONS.items():
             rows[short] = _ordered(layout, block, name, action_order)
-        self._apply_law(layout, block, rows)
+        self._apply_law(layout, block, rows, action_order)
         observation = layout.column(block, "observation")
         if observation.shape[1] != self._k:
             raise BagError(
@@ -156,20 +172,33 @@ class DecisionReader:
         rows["observation"] = observation
         return rows
 
-    def _apply_law(self, layout: Layout, block: Bytes, rows: NDArray[Any]) -> None:
-        """Hold to what mean and stddev mean in a row: a Gaussian's, of spread 0 where the action was deterministic."""
+    def _apply_law(self, layout: Layout, block: Bytes, rows: NDArray[Any], action_order: NDArray[np.intp]) -> None:
+        """Tell the law of each proposal; see `row_dtype`."""
+        rows["distribution"], rows["bound"] = _GAUSSIAN, np.nan
         if "distribution" not in layout.columns:
             return  # before actions told their law all were Gaussian
-        law = layout.column(block, "distribution")
-        if (law == LAWS.index(Distribution.TANH_GAUSSIAN)).any():
-            raise BagError("the recording holds actions of a tanh Gaussian, and transitions have Gaussian ones only")
-        deterministic = (law == LAWS.index(Distribution.DETERMINISTIC)) & ~np.isnan(rows["mean"]).any(axis=1)
+        law = rows["distribution"] = layout.column(block, "distribution")
+        _check_known("distribution", law, len(LAWS))
+        squashed = law == _TANH_GAUSSIAN
+        if squashed.any():
+            rows["bound"][squashed] = _ordered(layout, block, "proposed_bound", action_order)[squashed]
+        deterministic = (law == _DETERMINISTIC) & ~np.isnan(rows["mean"]).any(axis=1)
         rows["stddev"][deterministic] = 0.0
 
     def _critic(self, version: str) -> int:
         if version not in self.critics:
             self.critics.append(version)
         return self.critics.index(version)
+
+
+def _check_known(name: str, numbers: NDArray[Any], count: int) -> None:
+    """Refuse a number that stands for nothing: what was proposed, or done with it, is not known then."""
+    unknown = numbers[(numbers < 0) | (numbers >= count)]
+    if len(unknown):
+        raise BagError(
+            f"a recorded decision has the {name} {unknown[0]}, expected 0 to {count - 1}: made by a newer version? "
+            "Read it with that one"
+        )
 
 
 def _ordered(layout: Layout, block: Bytes, name: str, order: NDArray[np.intp]) -> NDArray[Any]:

@@ -17,7 +17,7 @@ from safe_transfer_ros.bags.transition_store import Transitions
 
 # What a transition has beyond Minari's own columns.
 _INFOS = ("stamp_ns", "iteration", "episode", "step", "proposed", "chosen", "mean", "stddev", "torque_limit", "cost")
-_INFOS += ("unsafety", "risk", "policy_version")  # type: ignore[assignment]
+_INFOS += ("distribution", "bound", "log_density", "unsafety", "risk", "policy_version")  # type: ignore[assignment]
 
 
 def export_minari(transitions: Transitions, folder: Path | str, dataset_id: str = "") -> int:

@@ -35,11 +35,6 @@ class BagFolder:
     notes: tuple[str, ...] = ()
 
 
-def bag_files(path: Path) -> tuple[Path, ...]:
-    """The files of a bag that are there, in order of recording; see `bag_folder`."""
-    return bag_folder(path).files
-
-
 def bag_folder(path: Path) -> BagFolder:
     """Look at a recording.
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.layout import LayoutReader
 from safe_transfer_ros.bags.read import Bag
-from safe_transfer_ros.bags.recording_map import SAFETY_FUNCTIONS, RecordingMap, read_mapping
+from safe_transfer_ros.bags.recording_map import RecordingMap
 from safe_transfer_ros.bags.sampling import Sampler
 from safe_transfer_ros.bags.transition_store import Transitions, TransitionWriter, transition_dtype
 from safe_transfer_ros.bags.transitions import Counts, TransitionBuilder
@@ -28,8 +28,6 @@ from safe_transfer_ros.tasks.robot_task import Outcome, Seen
 from safe_transfer_ros.tasks.task import Array, make
 from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.untrusted import printable
-
-__all__ = ["SAFETY_FUNCTIONS", "JointSpaceSafety", "RecordingMap", "read_mapping", "write_foreign_transitions"]
 
 
 @dataclass(frozen=True, kw_only=True)

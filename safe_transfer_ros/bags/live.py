@@ -66,6 +66,6 @@ class LiveTransitions:
         return Transitions(self._writer.folder)
 
     def _take_in(self) -> None:
-        for rows in self._reader.rows(self._waiting):
+        waiting, self._waiting = self._waiting, []  # taken before they are read: one that is refused comes up once
+        for rows in self._reader.rows(waiting):
             self._writer.add(self._builder.add(rows))
-        self._waiting = []

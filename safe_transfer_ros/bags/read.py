@@ -18,13 +18,12 @@ from rosbags.typesys.store import Typestore
 
 from safe_transfer_ros.bags.clock import RecordingClock
 from safe_transfer_ros.bags.errors import BagError
-from safe_transfer_ros.bags.folder import bag_files, bag_folder
+from safe_transfer_ros.bags.folder import bag_folder
 from safe_transfer_ros.bags.message_types import type_store
 from safe_transfer_ros.bags.scan import Contents, Damage, RawMessage, scan
 from safe_transfer_ros.bags.sqlite_file import scan_sqlite
 from safe_transfer_ros.untrusted import printable
 
-__all__ = ["Bag", "Batch", "Recorded", "Topic", "TopicSummary", "bag_files", "messages"]
 _BATCH = 8192
 _KINDS = {".mcap": scan, ".db3": scan_sqlite}
 

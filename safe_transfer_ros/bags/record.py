@@ -112,7 +112,7 @@ class BagWriter:
         self,
         topic: str,
         type_name: str,
-        qos: Sequence[OfferedQos | Mapping[str, Any]] = (),
+        qos: Sequence[OfferedQos] = (),
         *,
         definition: Definition | None = None,
     ) -> int:
@@ -121,7 +121,7 @@ class BagWriter:
         Args:
           topic: Full topic name, "/joint_states".
           type_name: Message type, "sensor_msgs/msg/JointState".
-          qos: QoS of each publisher, or as metadata.yaml has it; a player offers the same.
+          qos: QoS of each publisher; a player offers the same.
           definition: Its definition, where it is not the installed one.
 
         Returns:
@@ -131,7 +131,7 @@ class BagWriter:
           BagError: if the type is not installed, or metadata.yaml cannot be written.
         """
         definition = definition or self._definitions.find(type_name)
-        profiles = [one.as_metadata() if isinstance(one, OfferedQos) else dict(one) for one in qos]
+        profiles = [one.as_metadata() for one in qos]
         channel_metadata = {
             "offered_qos_profiles": _yaml(profiles) if profiles else "",
             "topic_type_hash": definition.type_hash,

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from safe_transfer_ros.bags.errors import BagError
-from safe_transfer_ros.bounds import JOINTS
 from safe_transfer_ros.configuration import nearest
+from safe_transfer_ros.safety.joint_order import JointOrder
 from safe_transfer_ros.untrusted import UntrustedError, printable, read_yaml
 
 SAFETY_FUNCTIONS = ("joint_speed_above", "joint_angle_beyond")
@@ -93,7 +93,7 @@ def _number(value: Any, *, zero: bool = False) -> float | None:
 
 
 def _joints(value: Any) -> tuple[str, ...] | None:
-    if not isinstance(value, list) or not 0 < len(value) <= JOINTS:
+    if not isinstance(value, list) or not 0 < len(value) <= JointOrder.MAX_NAMES:
         return None
     whole = all(isinstance(name, str) and name for name in value) and len(set(value)) == len(value)
     return tuple(value) if whole else None

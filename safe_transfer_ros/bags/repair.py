@@ -4,19 +4,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from mcap.records import Channel
 
 from safe_transfer_ros.bags.definitions import Definition
 from safe_transfer_ros.bags.errors import BagError
+from safe_transfer_ros.bags.qos import OfferedQos, recorded_qos
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.record import FILE_NAME, LOST, METADATA_NAME, BagWriter
-from safe_transfer_ros.untrusted import UntrustedError, load_yaml, printable
+from safe_transfer_ros.untrusted import printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +46,13 @@ def repair(source: Path | str, target: Path | str, *, compression: str = "none")
     BagWriter.check_empty(target)
     existed = target.exists()
     undefined: Counter[str] = Counter()
+    unoffered: dict[str, str] = {}
     try:
         with BagWriter(target, compression=compression, custom_data={"repaired_from": str(source)}) as writer:
-            _copy(bag, writer, undefined)
+            _copy(bag, writer, undefined, unoffered)
             count = writer.message_count
             lost = [*bag.losses(), *(f"{topic}: {n} messages have no definition" for topic, n in undefined.items())]
+            lost += [f"{topic}: its QoS, players offer the default: {why}" for topic, why in unoffered.items()]
             # In the new bag for good: it is whole, and nothing else would tell that it lacks something.
             writer.note(LOST, "\n".join(lost))
         if not count:
@@ -68,7 +67,8 @@ def repair(source: Path | str, target: Path | str, *, compression: str = "none")
     return Repaired(messages=count, lost=tuple(lost))
 
 
-def _copy(bag: Bag, writer: BagWriter, undefined: Counter[str]) -> None:
+def _copy(bag: Bag, writer: BagWriter, undefined: Counter[str], unoffered: dict[str, str]) -> None:
+    """Copy messages; count those of topics that have no definition, and tell why a topic's QoS cannot be copied."""
     ids: dict[tuple[str, str], int] = {}
     for channel, schema, raw in bag.described():
         if schema is None:  # nothing could ever read it
@@ -82,15 +82,10 @@ def _copy(bag: Bag, writer: BagWriter, undefined: Counter[str]) -> None:
                 type_hash=channel.metadata.get("topic_type_hash", ""),
                 encoding=schema.encoding,
             )
-            ids[key] = writer.register(channel.topic, schema.name, _offered_qos(channel), definition=definition)
+            offered: list[OfferedQos] = []
+            try:
+                offered = recorded_qos(channel.metadata.get("offered_qos_profiles", ""))
+            except ValueError as error:
+                unoffered[printable(channel.topic)] = printable(error)
+            ids[key] = writer.register(channel.topic, schema.name, offered, definition=definition)
         writer.write(ids[key], raw.data, raw.log_time_ns, raw.publish_time_ns, raw.sequence)
-
-
-def _offered_qos(channel: Channel) -> list[Mapping[str, Any]]:
-    """QoS of the source; none where it cannot be read: players then offer the default."""
-    try:
-        profiles = load_yaml(channel.metadata.get("offered_qos_profiles") or "[]", "offered_qos_profiles")
-    except UntrustedError:
-        return []
-    known = isinstance(profiles, list) and all(isinstance(one, dict) for one in profiles)
-    return profiles if known else []

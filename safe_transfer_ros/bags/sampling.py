@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from safe_transfer_ros.bags.decisions import row_dtype
 from safe_transfer_ros.bags.recording_map import RecordingMap
-from safe_transfer_ros.bounds import JOINTS
+from safe_transfer_ros.safety.filter.proposal import LAWS, Distribution
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 from safe_transfer_ros.tasks.task import Array
 from safe_transfer_ros.tasks.torque_task import TorqueTask
@@ -71,8 +71,6 @@ class Sampler:
     def states(self, times: NDArray[np.int64], names: list[str], position: Array, velocity: Array) -> None:
         """Process joint states of one layout, shape (m, names)."""
         try:
-            if len(names) > JOINTS:
-                raise JointOrderError(f"more than {JOINTS} joint names")
             indices = self._order.indices(names)
             if position.shape[1] != len(names) or velocity.shape[1] != len(names):
                 raise JointOrderError(
@@ -180,6 +178,7 @@ class Sampler:
             self._step, self._before = self._step + 1, tick
         rows["stamp_ns"], rows["episode"], rows["step"] = due, episode, step
         rows["torque_limit"], rows["risk"] = self._mapping.torque_limit, np.nan
+        rows["distribution"], rows["bound"] = LAWS.index(Distribution.DETERMINISTIC), np.nan
         rows["position"], rows["velocity"] = self._state[state][:, :n], self._state[state][:, n:]
         for name in ("mean", "proposed", "chosen", "applied"):
             rows[name] = self._command[command]

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Container, Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from mcap.records import Channel, Schema
 from rosbags.typesys import Stores, TypesysError, get_typestore
@@ -116,18 +117,28 @@ def _topics(database: sqlite3.Connection, contents: Contents, path: Path) -> dic
             if all(isinstance(value, str) for value in (name, encoding, text)):
                 described[name] = (encoding, text)
     topics: dict[int, str] = {}
-    query = "SELECT id, name, type, serialization_format FROM topics LIMIT ?"
-    for topic_id, name, type_name, encoding in database.execute(query, (TOPICS,)):
+    # Recorders before ROS 2 Foxy knew no QoS, those before Iron no hash.
+    qos, digest = (
+        column if column in tables["topics"] else "''" for column in ("offered_qos_profiles", "type_description_hash")
+    )
+    query = f"SELECT id, name, type, serialization_format, {qos}, {digest} FROM topics LIMIT ?"
+    for topic_id, name, type_name, encoding, *told in database.execute(query, (TOPICS,)):
         if type(topic_id) is not int or not all(isinstance(value, str) for value in (name, type_name, encoding)):
             raise BagError(f"{path}: a topic's id is not a number, or its name, type or format is not text")
         language, text = described.get(type_name) or ("ros2msg", _definition(type_name))
         if text:
             contents.schemas[topic_id] = Schema(id=topic_id, data=text.encode(), encoding=language, name=type_name)
         contents.channels[topic_id] = Channel(
-            id=topic_id, topic=name, message_encoding=encoding, metadata={}, schema_id=topic_id
+            id=topic_id, topic=name, message_encoding=encoding, metadata=_metadata(*told), schema_id=topic_id
         )
         topics[topic_id] = name
     return topics
+
+
+def _metadata(qos: Any, digest: Any) -> dict[str, str]:
+    """Metadata of a topic from its columns, by the names in an mcap file."""
+    # QoS that is no text is as little readable as a text that is no QoS: whoever reads it says so.
+    return {"offered_qos_profiles": str(qos), "topic_type_hash": digest if isinstance(digest, str) else ""}
 
 
 @lru_cache(maxsize=256)

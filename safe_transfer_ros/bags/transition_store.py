@@ -7,10 +7,8 @@ knows numpy's format. Without its about.json a folder was not finished, and is r
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -21,11 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safe_transfer_ros.bags.errors import BagError
-from safe_transfer_ros.files import write_atomically
+from safe_transfer_ros.files import FolderLock, write_atomically
+from safe_transfer_ros.safety.filter.proposal import LAWS, Distribution
 from safe_transfer_ros.untrusted import read_text
 
 ABOUT = "about.json"
-_FORMAT = 1
+_FORMAT = 2
+# Columns that format 1 did not have. It held Gaussian and deterministic actions only, told apart by their spread.
+_SINCE_2 = ("distribution", "bound", "log_density", "next_distribution", "next_bound")
 
 
 def transition_dtype(n_actions: int, n_observations: int) -> np.dtype[Any]:
@@ -35,10 +36,12 @@ def transition_dtype(n_actions: int, n_observations: int) -> np.dtype[Any]:
     belongs to (transition i + 1 follows i wherever both have the same chain); observation and next_observation
     (n_observations,); proposed action, chosen (the one proposed, or what a critic let pass instead; before any bound)
     and applied, as a critic judges it: the torque sent to the arm, N·m, or the motion chosen, cut to its bound, each
-    (n_actions,); mean and stddev of the distribution proposed in s, next_mean and next_stddev of that in s' (NaN where
-    the episode ended there); torque_limit in s and in s', N·m; reward, of the action chosen; unsafety of s'; cost, 1
-    where s' is unsafe; terminated; truncated; risk; policy_version; critic, index into the store's list of critic
-    versions.
+    (n_actions,); the law proposed in s: distribution, index into `safety.filter.proposal.LAWS`, mean, stddev (0 where
+    it is deterministic) and bound (NaN but for a tanh Gaussian), and log_density, the logarithm of the density that the
+    action chosen had under it (NaN where it has none); next_distribution, next_mean, next_stddev and next_bound of the
+    law in s' (the arrays NaN where the episode ended there); torque_limit in s and in s', N·m; reward, of the action
+    chosen; unsafety of s'; cost, 1 where s' is unsafe; terminated; truncated; risk; policy_version; critic, index into
+    the store's list of critic versions.
     """
     actions, seen = (n_actions,), (n_observations,)
     return np.dtype(
@@ -54,6 +57,9 @@ def transition_dtype(n_actions: int, n_observations: int) -> np.dtype[Any]:
             ("applied", "<f4", actions),
             ("mean", "<f4", actions),
             ("stddev", "<f4", actions),
+            ("distribution", "u1"),
+            ("bound", "<f4", actions),
+            ("log_density", "<f4"),
             ("torque_limit", "<f4"),
             ("reward", "<f4"),
             ("cost", "<f4"),
@@ -61,6 +67,8 @@ def transition_dtype(n_actions: int, n_observations: int) -> np.dtype[Any]:
             ("next_observation", "<f4", seen),
             ("next_mean", "<f4", actions),
             ("next_stddev", "<f4", actions),
+            ("next_distribution", "u1"),
+            ("next_bound", "<f4", actions),
             ("next_torque_limit", "<f4"),
             ("terminated", "?"),
             ("truncated", "?"),
@@ -89,16 +97,16 @@ class TransitionWriter:
         self._created = not self.folder.exists()
         self._closed = False
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(self.folder, os.O_RDONLY)  # gone with the process, however it ends
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._lock)
+            self._lock = FolderLock(self.folder)
+        except BlockingIOError:
             raise BagError(f"{self.folder} is being written by another process: choose another folder") from None
+        except OSError as error:
+            raise BagError(f"cannot lock {self.folder}: {error.strerror or error}; choose another folder") from error
         # Columns without an about.json are of a writer that was killed: worth nothing to anybody.
         unfinished = {f"{name}.npy" for name in dtype.names or ()}
         if any(entry.is_symlink() or entry.name not in unfinished for entry in self.folder.iterdir()):
-            os.close(self._lock)
+            self._lock.close()
             raise BagError(f"{self.folder} already holds something: choose another folder for the transitions")
         self._files: dict[str, BinaryIO] = {}
         for name in dtype.names or ():
@@ -121,7 +129,7 @@ class TransitionWriter:
         text = json.dumps({"format": _FORMAT, "count": self.count} | dict(about), indent=1)
         write_atomically(self.folder / ABOUT, text + "\n")
         self._closed = True
-        os.close(self._lock)
+        self._lock.close()
 
     def __enter__(self) -> TransitionWriter:
         return self
@@ -135,7 +143,7 @@ class TransitionWriter:
             self._closed = True
             if kind is not None:
                 self._remove()
-            os.close(self._lock)
+            self._lock.close()
 
     def _remove(self) -> None:
         """Take away what was written."""
@@ -189,6 +197,8 @@ class Transitions:
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """A column, shape (count, ...), read-only; see `transition_dtype`."""
+        if name in _SINCE_2 and self.about.get("format") == 1:
+            return self._of_format_1(name)
         if name not in self._columns:
             path = self.folder / f"{name}.npy"
             try:
@@ -199,3 +209,11 @@ class Transitions:
             if len(self._columns[name]) != len(self):
                 raise BagError(f"the column {path} has {len(self._columns[name])} rows, not {len(self)}")
         return self._columns[name]
+
+    def _of_format_1(self, name: str) -> NDArray[Any]:
+        if name in ("bound", "next_bound"):
+            return np.broadcast_to(np.float32(np.nan), self["mean"].shape)
+        if name == "log_density":
+            return np.broadcast_to(np.float32(np.nan), (len(self),))
+        deterministic = (self[name.replace("distribution", "stddev")] == 0.0).all(axis=1)
+        return np.where(deterministic, LAWS.index(Distribution.DETERMINISTIC), 0).astype(np.uint8)

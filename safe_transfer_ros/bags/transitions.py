@@ -20,21 +20,23 @@ from numpy.typing import NDArray
 from safe_transfer_ros.bags.decisions import DecisionReader, joined, taken
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.graph import namespace
+from safe_transfer_ros.bags.laws import log_density
 from safe_transfer_ros.bags.layout import FieldDefinitions
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.transition_store import Transitions, TransitionWriter, transition_dtype
-from safe_transfer_ros.safety.reasons import Verdict
+from safe_transfer_ros.safety.filter.proposal import LAWS, Distribution
+from safe_transfer_ros.safety.reasons import NOT_TAKEN
 from safe_transfer_ros.tasks.deployment import TaskInGraph
 from safe_transfer_ros.tasks.robot_task import Outcome, Seen
 from safe_transfer_ros.tasks.task import Array
 from safe_transfer_ros.topic_names import DECISIONS, in_bag
 
-# Decisions about a proposal that was refused, or made without one: the arm did something else than a step says.
-_NO_STEP = (int(Verdict.REJECTED), int(Verdict.STOPPED))
 _ACTIONS = ("proposed", "chosen", "applied")
+_LAW = ("distribution", "mean", "stddev", "bound")
+_TANH_GAUSSIAN = LAWS.index(Distribution.TANH_GAUSSIAN)
 _PERIODS = (0.5, 1.5)  # of the control period, that may lie between two steps
 _COPIED = ("stamp_ns", "iteration", "episode", "step", "observation", "proposed", "chosen", "mean")
-_COPIED += ("stddev", "torque_limit", "risk", "policy_version", "critic")  # type: ignore[assignment]
+_COPIED += ("stddev", "distribution", "bound", "torque_limit", "risk", "policy_version", "critic")  # type: ignore[assignment]
 
 
 @dataclass(kw_only=True)
@@ -142,7 +144,7 @@ class TransitionBuilder:
           Shape (k,), see `transition_dtype`.
         """
         self.counts.decisions += len(rows)
-        is_step = ~np.isin(rows["verdict"], _NO_STEP)
+        is_step = ~np.isin(rows["verdict"], list(NOT_TAKEN))
         self.counts.refused += int(np.count_nonzero(~is_step))
         self.counts.ended += int(np.count_nonzero(rows["last"] & is_step))
         disturbances = np.cumsum(~is_step) + int(self._disturbed)
@@ -194,7 +196,10 @@ class TransitionBuilder:
             ("interrupted", np.diff(disturbed) != 0),
             ("policy_changes", before["policy_version"] != after["policy_version"]),
             ("clock_jumps", ~self._one_period(after["stamp_ns"] - before["stamp_ns"])),
-            ("not_finite", ~(_finite(before, *_ACTIONS) & _finite_state(before) & _finite_state(after))),
+            (
+                "not_finite",
+                ~(_finite(before, *_ACTIONS) & _bounded(steps)[:-1] & _finite_state(before) & _finite_state(after)),
+            ),
         ):
             setattr(counts, name, getattr(counts, name) + int(np.count_nonzero(whole & broken)))
             whole &= ~broken
@@ -222,10 +227,12 @@ class TransitionBuilder:
         made["reward"], made["unsafety"] = outcome.reward, outcome.unsafety
         made["cost"] = ~(outcome.unsafety <= self._judge.unsafety_limit)  # NaN is unsafe
         made["next_observation"] = after["observation"]
-        made["next_mean"], made["next_stddev"] = after["mean"], after["stddev"]
+        made["log_density"] = log_density(before["chosen"], before["mean"], before["stddev"], before["bound"])
+        for name in _LAW:
+            made[f"next_{name}"] = after[name]
         made["next_torque_limit"] = after["torque_limit"]
         ended = after["last"]
-        made["next_mean"][ended] = made["next_stddev"][ended] = np.nan
+        made["next_mean"][ended] = made["next_stddev"][ended] = made["next_bound"][ended] = np.nan
         made["terminated"] = ended & after["terminated"]
         made["truncated"] = ended & ~after["terminated"]
         self.counts.transitions += len(made)
@@ -238,7 +245,13 @@ class TransitionBuilder:
 
 
 def _seen(rows: NDArray[Any]) -> Seen:
-    return Seen(position=rows["position"], velocity=rows["velocity"], observation=rows["observation"])
+    pose = rows["object_pose"]
+    return Seen(
+        position=rows["position"],
+        velocity=rows["velocity"],
+        observation=rows["observation"],
+        object_pose=pose if pose.shape[1] else None,
+    )
 
 
 def _borders(steps: NDArray[Any]) -> NDArray[np.bool_]:
@@ -255,6 +268,11 @@ def _finite(rows: NDArray[Any], *names: str) -> NDArray[np.bool_]:
     return np.logical_and.reduce([np.isfinite(rows[name]).all(axis=1) for name in names])
 
 
+def _bounded(rows: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether a tanh Gaussian says its bound, without which its parameters say nothing."""
+    return np.asarray((rows["distribution"] != _TANH_GAUSSIAN) | (rows["bound"] > 0.0).all(axis=1))
+
+
 def _finite_state(rows: NDArray[Any]) -> NDArray[np.bool_]:
     return _finite(rows, "position", "velocity", "observation") & np.isfinite(rows["torque_limit"])
 
@@ -268,6 +286,7 @@ def decision_reader(definitions: FieldDefinitions, type_name: str, graph: TaskIn
         joint_names=task.robot.joint_names,
         action_names=graph.action_names,
         n_observations=task.observation_size,
+        tracks_object=graph.tracks_object,
     )
 
 

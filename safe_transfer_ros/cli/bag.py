@@ -101,8 +101,9 @@ def _repair(options: argparse.Namespace) -> int:
 
 def _transitions(options: argparse.Namespace) -> int:
     """Write the folder of transitions and say what was left out; 1 if something of the recordings is lost."""
-    from safe_transfer_ros.bags.foreign import read_mapping, write_foreign_transitions
+    from safe_transfer_ros.bags.foreign import write_foreign_transitions
     from safe_transfer_ros.bags.read import Bag
+    from safe_transfer_ros.bags.recording_map import read_mapping
     from safe_transfer_ros.bags.transitions import write_transitions
     from safe_transfer_ros.tasks.deployment import in_graph
 

@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+from types import TracebackType
+from typing import TypeVar
+
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+Shown = TypeVar("Shown", bound="BarDisplay")
 
 
 def progress_bar(
@@ -34,3 +39,22 @@ def progress_bar(
         disable=not console.is_terminal,
         speed_estimate_period=memory_s,
     )
+
+
+class BarDisplay:
+    """Base of a display that shows a bar for as long as its context lasts, and leaves it as it then is."""
+
+    def __init__(self, console: Console, progress: Progress) -> None:
+        """Prepare; nothing is shown until the context is entered."""
+        self._console, self._progress = console, progress
+
+    def __enter__(self: Shown) -> Shown:
+        """Show the bar."""
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the bar as it is."""
+        self._progress.stop()

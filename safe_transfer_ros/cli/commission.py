@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from safe_transfer_ros.cli.interrupts import Interrupts
 from safe_transfer_ros.cli.run import GRAPHS, arguments_text, parse_arguments, pick_graph
 from safe_transfer_ros.commissioning import report
+from safe_transfer_ros.commissioning.identity import identity
 from safe_transfer_ros.commissioning.procedure import STEPS, commission
-from safe_transfer_ros.commissioning.step import Bench, Outcome, Timeouts
+from safe_transfer_ros.commissioning.step import Bench, StepResult, Timeouts
 from safe_transfer_ros.configuration import build, seconds
+from safe_transfer_ros.interrupted import EXIT_INTERRUPTED
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
-from safe_transfer_ros.launching.graph import Parameters, Process, namespace, write_parameters
+from safe_transfer_ros.launching.graph import Parameters, Process, write_parameters
 from safe_transfer_ros.parameters.commission import CommissionParameters
 from safe_transfer_ros.parameters.controller_supervisor import SupervisorParameters
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
@@ -26,7 +28,7 @@ from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.untrusted import printable_lines
 
 START_SECONDS = 30.0
-EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
+EXIT_FAILED = 1
 ANSWERS = {"yes": True, "y": True, "no": False, "n": False}
 # In the order they are to be stopped: the supervisor sees zero on the filter's commands, then deactivates.
 PROCESSES = (Process(node="controller_supervisor"), Process(node="safety_filter"))
@@ -83,27 +85,26 @@ def run(options: argparse.Namespace) -> int:
     graph = pick_graph(options.graph)
     given = parse_arguments(options.arguments) | {"robot": "hardware"}
     parameters: Parameters = graph.hardware_parameters(given)
-    claimed = domain.claim(graph.default_domain(given), namespace=namespace(given))
+    experiment = build(ExperimentParameters, parameters[SHARED], where="configuration")
+    claimed = domain.claim(graph.default_domain(given), namespace=experiment.namespace)
     folder = report.folder() / time.strftime("%Y%m%d-%H%M%S")
     folder.mkdir(parents=True)
     write_parameters(parameters, folder / "config.yaml")
-    experiment = build(ExperimentParameters, parameters[SHARED], where="configuration")
-    about = report.identity(in_graph(experiment.task).task.robot, experiment)
+    about = identity(in_graph(experiment.task).task.robot, parameters, ros_domain=claimed.number)
     print(
         f"commissioning {about['robot']} (ROS_DOMAIN_ID={claimed.number}); Ctrl-C stops the arm at any time", flush=True
     )
-    outcomes: list[Outcome] = []
+    outcomes: list[StepResult] = []
     ended = ""
     try:
         with (
             Interrupts() as interrupts,
             Launcher(
-                PROCESSES, folder / "config.yaml", claimed, folder / "logs", namespace=namespace(given)
+                PROCESSES, folder / "config.yaml", claimed, folder / "logs", namespace=experiment.namespace
             ) as launcher,
         ):
             steps = options.step or tuple(STEPS)
-            where = (claimed.number, namespace(given))
-            _walk(launcher, interrupts, parameters, experiment, where, steps, outcomes)
+            _walk(launcher, interrupts, parameters, experiment, claimed.number, steps, outcomes)
     except ProcessFailed as error:
         ended = str(error)
     except KeyboardInterrupt:
@@ -125,9 +126,9 @@ def _walk(
     interrupts: Interrupts,
     parameters: Parameters,
     experiment: ExperimentParameters,
-    where: tuple[int, str],
+    ros_domain: int,
     steps: Sequence[str],
-    outcomes: list[Outcome],
+    outcomes: list[StepResult],
 ) -> None:
     # Brings rclpy: not before the arguments are known to be right.
     link_of = importlib.import_module("safe_transfer_ros.commissioning.link").CommissioningLink
@@ -141,8 +142,8 @@ def _walk(
     link = link_of(
         experiment,
         supervisor,
-        domain=where[0],
-        namespace=where[1],
+        domain=ros_domain,
+        namespace=experiment.namespace,
         process_ids={process.node: launcher.process_id(process.node) for process in PROCESSES},
         alive=alive,
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from safe_transfer_ros.record.episode import stamp_ns
 from safe_transfer_ros.safety.reasons import MODE_TEXT, Mode, Reason, describe, split
 from safe_transfer_ros.untrusted import printable
 
@@ -103,7 +104,7 @@ class FilterView:
         first = self.heard is None
         self._hear(now)
         before, self.mode = self.mode, _mode(message.mode)
-        self._status_stamp = _nanoseconds(message.header.stamp)
+        self._status_stamp = stamp_ns(message)
         self.torque_limit, self.limit_iteration = float(message.torque_limit), int(message.iteration)
         self.lease_lost = bool(message.lease_lost)
         self.refusal = "" if message.accepted else _told(message.message)
@@ -136,7 +137,7 @@ class FilterView:
         self.figures, self.figures_at = figures, now
         # A filter that is deactivated publishes no status any more. Only from newer diagnostics: the two topics can
         # overtake each other, and a trip must not look undone for a second.
-        if _nanoseconds(message.header.stamp) > self._status_stamp:
+        if stamp_ns(message) > self._status_stamp:
             self._believe(figures, _told(ours[0].message))
 
     def on_estimate(self, message: Any, now: float) -> None:
@@ -256,7 +257,3 @@ def _number(text: str) -> float:
         return float(text.split()[0])
     except (IndexError, ValueError):
         return math.nan
-
-
-def _nanoseconds(stamp: Any) -> int:
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

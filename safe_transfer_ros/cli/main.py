@@ -9,10 +9,10 @@ import signal
 import sys
 
 from safe_transfer_ros import __version__
+from safe_transfer_ros.interrupted import EXIT_INTERRUPTED, came_of_interrupt, ending_on_interrupt
 from safe_transfer_ros.untrusted import printable_lines
 
 EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
 
 # Subcommand -> its module. Only the one that is asked for is imported: some bring torch or matplotlib along.
 _MODULES = {
@@ -37,7 +37,7 @@ _MODULES = {
 _EPILOG = """\
 A first run:
   safe_transfer run pr2_cup_swirl            fine-tune on the perturbed arm, compare with a fixed limit, write a report
-  safe_transfer up pr2_cup_swirl mode:=realtime iterations:=3
+  safe_transfer up pr2_cup_swirl timing:=realtime iterations:=3
   safe_transfer watch                        in another terminal: what the safety filter does, live; t trips it
   safe_transfer report runs/<name>           write the report of a run again
   safe_transfer report runs/<name>/bag       recompute every number from the recording alone
@@ -65,19 +65,28 @@ def main(arguments: list[str] | None = None) -> int:
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     arguments = sys.argv[1:] if arguments is None else arguments
     asked_for = _MODULES.get(arguments[0]) if arguments else None
-    for module in [asked_for] if asked_for else dict.fromkeys(_MODULES.values()):
-        importlib.import_module(f"safe_transfer_ros.cli.{module}").add_parser(subparsers)
+    with ending_on_interrupt("safe_transfer"):
+        for module in [asked_for] if asked_for else dict.fromkeys(_MODULES.values()):
+            importlib.import_module(f"safe_transfer_ros.cli.{module}").add_parser(subparsers)
     options = parser.parse_args(arguments)
     # A shell starts background jobs with SIGINT ignored, and Python leaves it so: Ctrl-C must work there as well.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return int(options.run(options))
     except KeyboardInterrupt:
-        print("safe_transfer: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    except (ValueError, OSError) as error:
+        return _interrupted()
+    except Exception as error:
+        if came_of_interrupt(error):
+            return _interrupted()
+        if not isinstance(error, ValueError | OSError):
+            raise
         print(f"safe_transfer: {printable_lines(error)}", file=sys.stderr)
         return EXIT_BAD_INPUT
+
+
+def _interrupted() -> int:
+    print("safe_transfer: interrupted", file=sys.stderr)
+    return EXIT_INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from safe_transfer_ros.cli.bars import progress_bar
-from safe_transfer_ros.cli.run import EXIT_INTERRUPTED
+from safe_transfer_ros.cli.bars import BarDisplay, progress_bar
 from safe_transfer_ros.configuration import build
 from safe_transfer_ros.files import write_atomically
+from safe_transfer_ros.interrupted import EXIT_INTERRUPTED
 from safe_transfer_ros.reporting.learning_curve import draw_learning_curves
 from safe_transfer_ros.reporting.provenance import provenance
 from safe_transfer_ros.tasks import task as tasks
@@ -131,23 +131,16 @@ def _finish(training: PretrainRun, task: TorqueTask, settings: PretrainSettings)
     print(f"policy: {training.folder / POLICY}\nlearning curve: {plot}")
 
 
-class _Display:
+class _Display(BarDisplay):
     """The progress bar on a terminal; elsewhere a line every tenth batch."""
 
     def __init__(self, done: int, total: int, steps_per_batch: int) -> None:
         self._total, self._steps = total, steps_per_batch
-        self._console = Console()
-        self._progress = progress_bar(self._console, what="batch")
+        console = Console()
+        super().__init__(console, progress_bar(console, what="batch"))
         self._bar = self._progress.add_task("", total=total, completed=done, numbers="")
         self._began = time.monotonic()
         self._shown = 0
-
-    def __enter__(self) -> _Display:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
 
     def show(self, record: BatchRecord) -> None:
         """Show a batch."""

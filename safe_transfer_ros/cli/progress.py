@@ -4,16 +4,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 
 from rich.console import Console
 
-from safe_transfer_ros.cli.bars import progress_bar
+from safe_transfer_ros.cli.bars import BarDisplay, progress_bar
 from safe_transfer_ros.record.iteration import read
 from safe_transfer_ros.untrusted import printable
 
 
-class RunProgress:
+class RunProgress(BarDisplay):
     """A bar with return, unsafety rate, torque limit, expected damage and interventions; a context manager.
 
     On a terminal the bar is redrawn in place; elsewhere (a log file, CI) every iteration is one line.
@@ -22,22 +21,11 @@ class RunProgress:
     def __init__(self, csv: Path, iterations: int, d_safe: float, *, done: int = 0) -> None:
         """Prepare; nothing is shown until the context is entered. `done` iterations of an earlier session count."""
         self._csv, self._iterations, self._d_safe = csv, iterations, d_safe
-        self._console = Console()
-        self._progress = progress_bar(self._console)
+        console = Console()
+        super().__init__(console, progress_bar(console))
         self._task = self._progress.add_task("starting the graph", total=iterations, completed=done, numbers="")
         self.done = done
         self._size = 0
-
-    def __enter__(self) -> RunProgress:
-        """Show the bar."""
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Leave the bar as it is."""
-        self._progress.stop()
 
     def update(self) -> None:
         """Show the iterations finished since the last call."""

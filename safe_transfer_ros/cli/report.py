@@ -27,9 +27,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(options: argparse.Namespace) -> int:
     """Write the report and print its path."""
     # matplotlib takes a second to import: only who asks for a report pays for it.
-    from safe_transfer_ros.record.iteration import read
+    from safe_transfer_ros.record.iteration import ROWS, read
     from safe_transfer_ros.reporting.report import write
-    from safe_transfer_ros.reporting.run import ROWS, is_bag, largest_differences, load, whole_bag
+    from safe_transfer_ros.reporting.run import is_bag, largest_differences, load, whole_bag
 
     loaded = load(options.path)
     compare = None if options.compare is None else load(options.compare)

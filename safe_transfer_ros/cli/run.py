@@ -15,12 +15,13 @@ from pathlib import Path
 from safe_transfer_ros.cli.log_follower import LogFollower
 from safe_transfer_ros.cli.progress import RunProgress
 from safe_transfer_ros.configuration import ConfigurationError
+from safe_transfer_ros.interrupted import EXIT_INTERRUPTED
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
 from safe_transfer_ros.launching.fine_tuning import ARGUMENTS, FineTuningGraph
-from safe_transfer_ros.launching.graph import namespace
 from safe_transfer_ros.middleware import dds
 from safe_transfer_ros.parameters.sections import SHARED
+from safe_transfer_ros.record.iteration import ROWS
 from safe_transfer_ros.registry import Registry
 from safe_transfer_ros.reporting.provenance import write_provenance
 from safe_transfer_ros.untrusted import printable
@@ -36,7 +37,6 @@ GRAPHS: Registry[Callable[[], FineTuningGraph]] = Registry(
 )
 """What gives each graph, by name; another package adds its own by an entry point in the group."""
 POLL_SECONDS = 0.2
-EXIT_INTERRUPTED = 130
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -77,10 +77,10 @@ def run_and_compare(options: argparse.Namespace) -> int:
     graph, given = pick_graph(options.graph), parse_arguments(options.arguments)
     exit_code, run_dir = _one_run(graph, given)
     compared: Path | None = None
-    adaptive = given.get("limit", "adaptive") == "adaptive"
+    adaptive = given.get("limit_rule", "adaptive") == "adaptive"
     if exit_code == 0 and not options.no_compare and adaptive and not given.get("resume"):
         # Beside the first, with the same seed: the one difference is the rule for the limit.
-        fixed = given | {"limit": "fixed", "run_dir": f"{run_dir}-fixed"}
+        fixed = given | {"limit_rule": "fixed", "run_dir": f"{run_dir}-fixed"}
         print("\nThe same again with the limit fixed at T_max, the unprotected baseline:")
         exit_code, compared = _one_run(graph, fixed)
         _finish(compared, None, quiet=True)
@@ -92,7 +92,7 @@ def run_and_compare(options: argparse.Namespace) -> int:
 
 def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
     """One graph from start to end; returns the exit status and the run directory."""
-    claimed = domain.claim(graph.default_domain(given), namespace=namespace(given))
+    claimed = domain.claim(graph.default_domain(given), namespace=graph.namespace(given))
     plan = graph.plan(given)
     claimed.serves(plan.run_dir)
     shared = plan.parameters[SHARED]
@@ -106,7 +106,7 @@ def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
     # On hardware a person has something to do, and waits for it to be said: `ready`, or what is missing.
     supervised = "controller_supervisor" in (process.node for process in plan.processes)
     supervisor = LogFollower(plan.log_dir / "controller_supervisor.log", "controller_supervisor")
-    with RunProgress(plan.run_dir / "iterations.csv", iterations, float(shared["d_safe"]), done=first) as progress:
+    with RunProgress(plan.run_dir / ROWS, iterations, float(shared["d_safe"]), done=first) as progress:
         try:
             with (
                 interrupt_on_sigterm(),

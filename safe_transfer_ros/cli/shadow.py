@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -43,16 +44,16 @@ def _report(options: argparse.Namespace) -> int:
 
     candidate = load_critic(options.candidate)
     active = load_critic(options.active) if options.active else None
-    horizon = options.horizon or max(1, round(float(candidate.card["horizon_steps"])))
+    horizon = options.horizon or max(1, round(candidate.number("horizon_steps")))
     with tempfile.TemporaryDirectory() as temporary:
         columns = _columns(options, Path(temporary))
         bound = action_bound(columns.about)
         reports = [
-            shadow_report(one, columns, horizon=horizon, epsilon=float(one.card["epsilon"]), action_bound=bound)
+            shadow_report(one, columns, horizon=horizon, epsilon=one.number("epsilon"), action_bound=bound)
             for one in (candidate, active)
             if one is not None
         ]
-    against = objections(reports[0], reports[1] if active else None, certified=bool(candidate.card.get("certified")))
+    against = objections(reports[0], reports[1] if active else None, certified=candidate.certified)
     document = {"candidate": reports[0].as_dict(), "active": reports[1].as_dict() if active else None}
     write_atomically(options.out, json.dumps(document | {"against": against}, indent=1) + "\n")
     for name, one in zip(("candidate", "active"), reports, strict=False):
@@ -111,6 +112,8 @@ def _promote(options: argparse.Namespace) -> int:
     log = options.active.with_name(f"{options.active.name}.promotions.jsonl")
     with log.open("a") as file:  # before the file changes: no promotion without its record
         file.write(json.dumps(entry) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
     write_atomically(options.active, options.candidate.read_bytes())
     print(f"{options.active}: critic {candidate.version} from the next iteration on; recorded in {log}")
     return 0

@@ -11,7 +11,7 @@ from typing import Generic
 
 from rich.console import Console
 
-from safe_transfer_ros.cli.bars import progress_bar
+from safe_transfer_ros.cli.bars import BarDisplay, progress_bar
 from safe_transfer_ros.learning.workers import Workers
 from safe_transfer_ros.studies import run_store
 from safe_transfer_ros.studies.run_store import Columns, Curves, Run, RunStore, WorkItem
@@ -79,22 +79,22 @@ def _compute(
     return made
 
 
-class _Display(Generic[Run]):
+class _Display(BarDisplay, Generic[Run]):
     """One bar over the iterations of all runs; elsewhere than on a terminal a line per finished run."""
 
     def __init__(self, runs: Sequence[Run], store: RunStore[Run] | None, cached: int, workers: int) -> None:
         self._store, self._runs = store, list(runs)
         self._finished: set[Run] = set()
-        self._console = Console()
+        console = Console()
         what = f"{len(runs)} runs" + (f" (+ {cached} kept)" if cached else "") + f" on {workers} workers"
-        self._progress = progress_bar(self._console, "iterations", what=what, memory_s=120.0)
+        super().__init__(console, progress_bar(console, "iterations", what=what, memory_s=120.0))
         self._bar = self._progress.add_task("", total=sum(run.iterations for run in runs))
         self._stop = threading.Event()
         self._watch = threading.Thread(target=self._look, daemon=True)
 
     def __enter__(self) -> _Display[Run]:
         self._forget()
-        self._progress.start()
+        super().__enter__()
         if self._store is not None and self._console.is_terminal:
             self._watch.start()
         return self
@@ -106,7 +106,7 @@ class _Display(Generic[Run]):
         if self._watch.is_alive():
             self._watch.join()
         self._forget()
-        self._progress.stop()
+        super().__exit__(kind, error, trace)
 
     def done(self, run: Run) -> None:
         """A run is finished and kept."""

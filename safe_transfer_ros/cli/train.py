@@ -99,11 +99,11 @@ def run(options: argparse.Namespace) -> int:
       OSError: the folder cannot be written.
     """
     from safe_transfer_ros.cli.study import complete
-    from safe_transfer_ros.learning.environment import check_task
     from safe_transfer_ros.learning.imitation import RULES
     from safe_transfer_ros.learning.workers import LocalWorkers
     from safe_transfer_ros.reporting import learners
     from safe_transfer_ros.studies.learner_run import LearnerRun, LearnerStore, compute
+    from safe_transfer_ros.tasks.task import TASKS
 
     for name in ("seeds", "epochs", "episodes", "jobs"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
@@ -112,7 +112,7 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(f"--first-seed must be at least 0, got {options.first_seed}")
     if options.episodes == 1:
         raise ValueError("--episodes must be at least 2: each episode is held against the others")
-    check_task(options.task)
+    TASKS[options.task]  # an unknown one is refused, with the nearest
     if options.method != "all":
         method(options.method)
     if options.warm_start and options.task not in RULES:

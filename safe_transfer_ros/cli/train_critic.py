@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from safe_transfer_ros.cli.bars import progress_bar
+from safe_transfer_ros.cli.bars import BarDisplay, progress_bar
 
 NOT_CERTIFIED = 1
 
@@ -111,20 +111,13 @@ def _transitions(options: argparse.Namespace) -> Any:
     return transitions
 
 
-class _Display:
+class _Display(BarDisplay):
     """A bar; elsewhere than on a terminal a line per look at the held-out episodes."""
 
     def __init__(self, updates: int) -> None:
-        self._console = Console()
-        self._progress = progress_bar(self._console, what="updates")
+        console = Console()
+        super().__init__(console, progress_bar(console, what="updates"))
         self._bar = self._progress.add_task("", total=updates, numbers="")
-
-    def __enter__(self) -> _Display:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._progress.stop()
 
     def show(self, check: Any) -> None:
         """Show one check."""

@@ -10,9 +10,11 @@ import numpy as np
 from safe_transfer_ros.commissioning.step import Bench, Failed, Result
 from safe_transfer_ros.robots.description import describe
 from safe_transfer_ros.robots.facts import RobotFacts
-from safe_transfer_ros.robots.manager_description import unfit_description
+from safe_transfer_ros.robots.manager_description import fingerprint, unfit_description
 
 WAIT_SECONDS = 10.0
+DESCRIPTION = "robot_description"
+"""Fingerprint of the description that the arm has, among what the step about limits measures."""
 _AGREE = 0.01  # relative; URDFs are rounded
 
 
@@ -76,7 +78,10 @@ def limits(bench: Bench) -> Result:
         )
     return (
         "enforced by controller_manager, equal to our URDF's, no soft ones among them; every joint is inside",
-        {"position": [round(float(value), 4) for value in position]},
+        {
+            "position": [round(float(value), 4) for value in position],
+            DESCRIPTION: fingerprint(arm.urdf),
+        },
     )
 
 

@@ -287,7 +287,7 @@ class CommissioningLink:
         """The answer of a service that may be asked twice; None when there is none."""
         futures: list[Future] = []
         deadline = time.monotonic() + ANSWER_SECONDS
-        while self.until(client.service_is_ready, deadline - time.monotonic()):
+        while (left := deadline - time.monotonic()) > 0.0 and self.until(client.service_is_ready, left):
             futures.append(client.call_async(request))
             asked = futures[-1]
             self.until(asked.done, min(ASK_AGAIN_SECONDS, deadline - time.monotonic()))

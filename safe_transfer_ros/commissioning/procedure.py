@@ -9,7 +9,7 @@ from safe_transfer_ros.commissioning.at_rest import joint_names, limits
 from safe_transfer_ros.commissioning.directions import directions
 from safe_transfer_ros.commissioning.gravity import gravity
 from safe_transfer_ros.commissioning.latency import latency
-from safe_transfer_ros.commissioning.step import Bench, Failed, Outcome, Step
+from safe_transfer_ros.commissioning.step import Bench, Failed, Step, StepResult
 from safe_transfer_ros.commissioning.stops import e_stop, watchdog
 
 # Before anything is pushed it is known that the arm can be stopped.
@@ -26,7 +26,7 @@ STEPS: Mapping[str, Step] = {
 
 def commission(
     bench: Bench, steps: Iterable[str] = STEPS, begun: Callable[[str], None] = lambda name: None
-) -> Iterator[Outcome]:
+) -> Iterator[StepResult]:
     """Walk through the procedure.
 
     Args:
@@ -45,6 +45,6 @@ def commission(
                 raise Failed(bench.arm.held)
         except Failed as failure:
             bench.arm.rest()
-            yield Outcome(name=name, passed=False, says=str(failure))
+            yield StepResult(name=name, passed=False, says=str(failure))
             return
-        yield Outcome(name=name, passed=True, says=says, measured=measured)
+        yield StepResult(name=name, passed=True, says=says, measured=measured)

@@ -3,21 +3,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from safe_transfer_ros import __version__
+from safe_transfer_ros.commissioning.at_rest import DESCRIPTION
+from safe_transfer_ros.commissioning.identity import difference, same_place
 from safe_transfer_ros.commissioning.procedure import STEPS
-from safe_transfer_ros.commissioning.step import Outcome
+from safe_transfer_ros.commissioning.step import StepResult
 from safe_transfer_ros.files import write_atomically
-from safe_transfer_ros.parameters.experiment import ExperimentParameters
-from safe_transfer_ros.robots.description import RobotDescription
 from safe_transfer_ros.untrusted import UntrustedError, read_yaml
 
 NAME = "report.yaml"
@@ -29,24 +27,19 @@ def folder() -> Path:
     return Path(os.environ.get("ROS_HOME") or "~/.ros").expanduser() / "safe_transfer" / "commission"
 
 
-def newest(robot: str) -> Path | None:
-    """Newest report about a robot, passed or not; None when there is none."""
-    found = [path for path in sorted(folder().glob(f"*/{NAME}")) if _content(path).get("robot") == robot]
-    return found[-1] if found else None
+def newest(about: Mapping[str, Any]) -> Path | None:
+    """Newest report, passed or not; None when there is none.
+
+    Args:
+      about: `identity` of what is to be driven. A report about this robot in this ROS domain and namespace goes before
+        one about a robot of the same name elsewhere, which can only be refused, with the difference in words.
+    """
+    found = [(path, _content(path)) for path in sorted(folder().glob(f"*/{NAME}"))]
+    of_name = [(same_place(content, about), path) for path, content in found if content.get("robot") == about["robot"]]
+    return max(of_name)[1] if of_name else None
 
 
-def identity(robot: RobotDescription, experiment: ExperimentParameters) -> dict[str, Any]:
-    """Identity of a report's subject: another arm, model, controller, joint order or program needs a new report."""
-    return {
-        "robot": robot.name,
-        "urdf_sha256": hashlib.sha256(robot.urdf.encode()).hexdigest(),
-        "software": __version__,
-        "controller": experiment.controller,
-        "controller_joints": list(experiment.command_joints(robot.joint_names)),
-    }
-
-
-def write(path: Path, about: dict[str, Any], outcomes: Sequence[Outcome], ended: str = "") -> bool:
+def write(path: Path, about: dict[str, Any], outcomes: Sequence[StepResult], ended: str = "") -> bool:
     """Write a report.
 
     Args:
@@ -89,19 +82,34 @@ def refusal(path: Path | None, about: dict[str, Any], valid_days: float) -> str 
         steps = {str(one["name"]): one for one in content["steps"]}
     except (OSError, TypeError, KeyError, ValueError, AttributeError, OverflowError):
         return f"{path} is not a readable commissioning report: {FIX}"
-    for name, wanted in about.items():
-        if content.get(name) != wanted:
-            return f"{path} is about {name} {content.get(name)}, this is {wanted}: {FIX}"
+    differs = difference(content, about)
+    if differs:
+        return f"{path} is about another arm or configuration: {differs}: {FIX}"
     failed = next((one for one in steps.values() if one.get("passed") is not True), None)
     if failed is not None:
         return f"{path}: step {failed['name']} failed ({failed.get('says')}): fix that, then {FIX}"
     missing = [name for name in STEPS if name not in steps]
     if content.get("passed") is not True or missing:
         return f"{path} was broken off ({content.get('broken_off') or ', '.join(missing)}): {FIX} to its end"
+    if not _description_of(content):
+        return f"{path} does not say which robot_description the arm had: {FIX}"
     # A report from the future is as worthless as an old one: some clock was wrong.
     if not 0.0 <= age_days + 1.0 / 24.0 <= valid_days + 1.0 / 24.0:
         return f"{path} is of {content.get('date')}, and valid for {valid_days:g} days: {FIX}"
     return None
+
+
+def description_fingerprint(path: Path) -> str:
+    """Fingerprint of the robot_description that the arm had at a report; empty where it does not say."""
+    return _description_of(_content(path))
+
+
+def _description_of(content: Mapping[str, Any]) -> str:
+    try:
+        [measured] = [one["measured"] for one in content["steps"] if one["name"] == "limits"]
+        return str(measured[DESCRIPTION])
+    except (KeyError, TypeError, ValueError):
+        return ""
 
 
 def _content(path: Path) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class Failed(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class StepResult:
     """Result of one step.
 
     Attributes:

@@ -25,13 +25,13 @@ _JUDGING, _STOPPING = (0, 5), (1,)
 _HELD_OUT_MOST = 250_000  # transitions that the calibration looks at: more would not change it, and take memory
 _BLOCK = 8192
 _COUNTED = 1000
-_HASHED = ("observation", "applied", "mean", "stddev", "torque_limit", "cost", "terminated")
-_HASHED += ("next_observation", "next_mean", "next_stddev", "next_torque_limit")  # type: ignore[assignment]
+_HASHED = ("observation", "applied", "mean", "stddev", "bound", "torque_limit", "cost", "terminated")
+_HASHED += ("next_observation", "next_mean", "next_stddev", "next_bound", "next_torque_limit")  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HeldOut:
-    """Transitions never learned from.
+    """Row numbers of transitions never learned from, and what followed these.
 
     Attributes:
       rows: Those with what followed them known, shape (k,).
@@ -102,6 +102,13 @@ def data_set(
     Raises:
       ValueError: if there is nothing to learn from.
     """
+    count = len(columns["cost"])
+    nothing = (
+        "no transition to learn from: expected steps of an episode that follow each other, with nothing refused in "
+        f"between, got {count} transitions, of which none can be used; record whole episodes"
+    )
+    if count == 0:
+        raise ValueError(nothing)
     tenth = _tenths(columns)
     rows, unsafe, episodes = _RowFile(folder), 0, set[tuple[int, int]]()
     for block in blocks(len(tenth)):
@@ -116,7 +123,7 @@ def data_set(
             episodes |= {(int(columns["iteration"][row]), int(columns["episode"][row])) for row in failed}
     training = rows.close()
     if len(training) == 0:
-        raise ValueError("no transition to learn from: the recordings hold no two consecutive steps of an episode")
+        raise ValueError(nothing)
     digest = hashlib.sha256(b"" if action_bound is None else action_bound.tobytes())
     for name in _HASHED:
         column = columns[name]

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -18,8 +16,10 @@ from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, Mask
 from safe_transfer_ros.safety.critic.schedule import CscSchedule
 from safe_transfer_ros.safety.filter.proposal import Proposal
 from safe_transfer_ros.tasks.deployment import TaskInGraph
+from safe_transfer_ros.untrusted import printable
 
 Array = npt.NDArray[np.float64]
+_TOLD = 200  # characters of what a card says that go into a refusal
 
 
 class NoCriticError(RuntimeError):
@@ -60,7 +60,7 @@ class CriticGate:
         )
         self._seed, self._iteration, self._episodes, self._asked = seed, -1, 0, False
         self._gate: MaskedPolicyGate | None = None
-        self._card: dict[str, Any] = {}
+        self._judging: LoadedCritic | None = None
         self._waiting: LoadedCritic | None = None
         self.version = self.offered_version = ""
         self._begin_episode(None)
@@ -90,8 +90,10 @@ class CriticGate:
         """
         try:
             loaded = self._checked(data, sha256, name)
-        except (WeightsError, ValueError) as error:
+        except WeightsError as error:
             return str(error)
+        except Exception as error:  # a stranger's file: whatever it raises, the filter keeps the critic it has
+            return f"{name} cannot be used: {type(error).__name__}: {_told(error)}"
         self._waiting, self.offered_version = loaded, loaded.version
         return None
 
@@ -108,11 +110,11 @@ class CriticGate:
         self._begin_episode(iteration)
         if self._waiting is not None:
             loaded, self._waiting = self._waiting, None
-            self._card, self.version = loaded.card, loaded.version
-            settings = MaskSettings(epsilon=self._due(loaded.card, iteration))
+            self._judging, self.version = loaded, loaded.version
+            settings = MaskSettings(epsilon=self._due(loaded, iteration))
             self._gate = MaskedPolicyGate(loaded.critic, self._graph.action_bound, settings, self._noise)
-        elif self._gate is not None:
-            self._gate.settings = MaskSettings(epsilon=self._due(self._card, iteration))
+        elif self._gate is not None and self._judging is not None:
+            self._gate.settings = MaskSettings(epsilon=self._due(self._judging, iteration))
 
     def diagnosis(self) -> dict[str, str]:
         """Values for /diagnostics: the critic, its threshold, and the origin of that threshold."""
@@ -151,23 +153,35 @@ class CriticGate:
         loaded = critic_from_bytes(
             data, name=name, sha256=sha256, observation_size=task.observation_size, action_size=task.action_size
         )
-        trained_on = loaded.card.get("task", "")
-        if trained_on and trained_on != task.name:
-            raise WeightsError(f"{name} was trained on task {trained_on}, not {task.name}")
-        if not loaded.card.get("certified") and not self._settings.critic_uncertified:
-            against = "; ".join(loaded.card.get("against", [])) or "its card does not say so"
-            raise WeightsError(f"{name} is not certified ({against}); critic_uncertified: true takes it all the same")
-        MaskSettings(epsilon=self._due(loaded.card, None))
+        trained_on = loaded.card.get("task")
+        if trained_on != task.name:
+            raise WeightsError(f"{name} was trained on task {_told(trained_on)}, not {task.name}")
+        if not loaded.certified and not self._settings.critic_uncertified:
+            against = loaded.card.get("against")
+            reasons = "; ".join(map(str, against)) if isinstance(against, list) else ""
+            raise WeightsError(
+                f"{name} is not certified ({_told(reasons or 'its card does not say so')}); "
+                "critic_uncertified: true takes it all the same"
+            )
+        # All that any episode may ask of the card, now: a refusal while the filter is armed would end it.
+        epsilon = self._highest(loaded)
+        if not 0.0 < epsilon < 1.0:
+            raise WeightsError(f"{name}: expected an epsilon in (0, 1) on its card, got {epsilon}")
+        if self.scheduled and not 0.0 < loaded.number("gamma_safe") < 1.0:
+            got = loaded.number("gamma_safe")
+            raise WeightsError(f"{name}: critic_schedule csc expects gamma_safe in (0, 1) on its card, got {got}")
         return loaded
 
-    def _due(self, card: dict[str, Any], iteration: int | None) -> float:
+    def _highest(self, loaded: LoadedCritic) -> float:
+        """Largest risk that is ever accepted: the operator's, or what the critic was certified for."""
+        return self._settings.critic_epsilon or loaded.number("epsilon")
+
+    def _due(self, loaded: LoadedCritic, iteration: int | None) -> float:
         """Largest acceptable risk in the iteration's episodes."""
-        highest = self._settings.critic_epsilon or _number(card, "epsilon")
-        return self._schedule.epsilon(highest, _number(card, "gamma_safe"), iteration) if self.scheduled else highest
+        highest = self._highest(loaded)
+        return self._schedule.epsilon(highest, loaded.number("gamma_safe"), iteration) if self.scheduled else highest
 
 
-def _number(card: dict[str, Any], name: str) -> float:
-    try:
-        return float(card[name])
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"the model card tells no {name}: {card.get(name)!r}") from error
+def _told(text: object) -> str:
+    """A stranger's words, as much as a line of a log has room for."""
+    return printable(str(text)[:_TOLD])

@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, RiskModel
 from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor
+from safe_transfer_ros.tasks.rollouts import SimulatedRollouts
 from safe_transfer_ros.tasks.torque_task import TorqueTask
-from safe_transfer_ros.tasks.vector import EpisodeBatch, Policy, VectorTorqueEnv
+from safe_transfer_ros.tasks.vector import Policy, VectorTorqueEnv
 
 Array = NDArray[np.float64]
 
@@ -19,14 +18,11 @@ Array = NDArray[np.float64]
 class GatedRollouts:
     """`VectorTorqueEnv` with a gate; an `Environment` of Algorithm 1.
 
-    What the gate chose stands as proposed: it is a sample of the masked policy, and the one whose consequences were
-    seen. Learning from the sample that was refused would credit a torque nobody applied.
-
     Attributes:
       last: Rollouts of the newest iteration.
     """
 
-    last: EpisodeBatch
+    last: SimulatedRollouts
 
     def __init__(self, environment: VectorTorqueEnv, gate: MaskedPolicyGate | None) -> None:
         """Put a gate before the envelope; None: none."""
@@ -37,12 +33,13 @@ class GatedRollouts:
         """The task."""
         return self._environment.task
 
-    def rollout(self, policy: Policy, *, torque_limits: ArrayLike, seed: int, first_episode: int = 0) -> EpisodeBatch:
+    def rollout(
+        self, policy: Policy, *, torque_limits: ArrayLike, seed: int, first_episode: int = 0
+    ) -> SimulatedRollouts:
         """See `VectorTorqueEnv.rollout`."""
-        batch = self._environment.rollout(
+        self.last = self._environment.rollout(
             policy, torque_limits=torque_limits, seed=seed, first_episode=first_episode, gate=self._gate
         )
-        self.last = dataclasses.replace(batch, proposed=batch.chosen)
         return self.last
 
 
@@ -71,13 +68,13 @@ class CriticLimit(TorqueLimitGovernor):
         batch, task = self._rollouts.last, self._rollouts.task
         now, then = self.torque_limit, min(self.settings.growth * self.torque_limit, self.settings.t_max)
         shape = (-1, task.action_size)
-        proposed = batch.proposed.reshape(shape)
+        chosen = batch.chosen.reshape(shape)
         position, velocity = (values[:, :-1].reshape(shape) for values in (batch.position, batch.velocity))
         risks = [
-            self._critic.risk(task.observe(position, velocity, limit), np.clip(proposed, -limit, limit))
+            self._critic.risk(task.observe(position, velocity, limit), np.clip(chosen, -limit, limit))
             for limit in (now, then)
         ]
-        change = (risks[1] - risks[0]).reshape(len(batch.proposed), -1).mean(axis=1)
+        change = (risks[1] - risks[0]).reshape(len(batch.chosen), -1).mean(axis=1)
         error = float(change.std(ddof=1) / np.sqrt(len(change)))
         unsafe = float(np.mean(~(batch.unsafety[:, 1:] <= task.unsafety_limit)))
         shortfall = max(0.0, unsafe - float(risks[0].mean()))

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from safe_transfer_ros.algorithms.critic_advantage import critic_advantages
-from safe_transfer_ros.algorithms.safety_critic import CriticBatch, CriticLearner, CriticSettings, initial_critic
+from safe_transfer_ros.algorithms.safety_critic import CriticLearner, CriticSettings, initial_critic
 from safe_transfer_ros.critics.safety_critic import CriticParameters, SafetyCritic, Support
 from safe_transfer_ros.learning.replay_buffer import ReplayBuffer
-from safe_transfer_ros.learning.rollouts import Rollouts
 from safe_transfer_ros.learning.transitions import Columns, schema, transitions
 from safe_transfer_ros.randomness import Purpose, generator
+from safe_transfer_ros.tasks.rollouts import Rollouts
 from safe_transfer_ros.tasks.vector import Policy
 
 Array = NDArray[np.float64]
@@ -119,20 +119,18 @@ class OnlineCritic:
             drawn = self.buffer.sample(self._batch, rng)
             observation, following = drawn["observation"], drawn["next_observation"]
             self._learner.update(
-                CriticBatch(
-                    inputs=_inputs(observation, drawn["applied"]),
-                    cost=drawn["cost"],
-                    terminated=drawn["terminated"].astype(np.float32),
-                    next_inputs=_inputs(following, self._drawn(policy, following, rng)),
-                    policy_inputs=_inputs(observation, self._drawn(policy, observation, rng)),
-                )
+                inputs=_inputs(observation, drawn["applied"]),
+                cost=drawn["cost"],
+                terminated=drawn["terminated"].astype(np.float32),
+                next_inputs=_inputs(following, self._drawn(policy, following, rng)),
+                policy_inputs=_inputs(observation, self._drawn(policy, observation, rng)),
             )
         self._refresh()
 
     def advantages(self, rollouts: Rollouts, policy: Policy, *, samples: int, epoch: int) -> Array:
         """A_C of the steps taken in an epoch, shape (steps,); see `critic_advantages`."""
         valid, rng = rollouts.valid, generator(Purpose.COST_ADVANTAGES, self._seed, epoch)
-        observations, applied = rollouts.observations[:, :-1][valid], rollouts.applied[valid]
+        observations, applied = rollouts.observation[:, :-1][valid], rollouts.applied[valid]
         drawn = np.stack([self._drawn(policy, observations, rng) for _ in range(samples)])
         starts = range(0, len(observations), _BLOCK)
         return np.concatenate(

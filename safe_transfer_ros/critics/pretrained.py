@@ -7,26 +7,25 @@ Pre-trained on arms of many weights, without the target's friction, it does. Bot
 
 from __future__ import annotations
 
-import dataclasses
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from safe_transfer_ros.algorithms.safety_critic import CriticBatch, CriticLearner, CriticSettings
+from safe_transfer_ros.algorithms.safety_critic import CriticLearner, CriticSettings
 from safe_transfer_ros.critics.data import data_set
 from safe_transfer_ros.critics.safety_critic import CriticParameters, SafetyCritic, Support
 from safe_transfer_ros.critics.training import CriticTraining, TrainingSettings
 from safe_transfer_ros.learning.policy_file import load_for, with_stddev_scaled
 from safe_transfer_ros.learning.replay_buffer import ReplayBuffer
-from safe_transfer_ros.learning.transitions import schema
+from safe_transfer_ros.learning.transitions import schema, transitions
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.randomness import FirstEpisode, Purpose, generator
 from safe_transfer_ros.robots.simulation import Perturbation
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.torque_task import TorqueTask
-from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
+from safe_transfer_ros.tasks.vector import VectorTorqueEnv
 
 Array = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]
@@ -48,37 +47,6 @@ def critic_settings(kind: str) -> CriticSettings:
     return CriticSettings(gamma=0.7, hidden=(64, 64), learning_rate=1e-3, target_rate=0.01)
 
 
-def columns_of(batch: EpisodeBatch, task: TorqueTask, iteration: int = 0) -> Columns:
-    """Transitions of simulated episodes, with the names that recorded ones have; episode after episode."""
-    count, steps = batch.reward.shape
-    episode = np.repeat(batch.first_episode + np.arange(count), steps)
-
-    def flat(values: NDArray[Any]) -> NDArray[Any]:
-        return values.reshape(count * steps, *values.shape[2:]).astype(np.float32)
-
-    def following(values: Array) -> NDArray[Any]:
-        after = np.full_like(values, np.nan)
-        after[:, :-1] = values[:, 1:]
-        return flat(after)
-
-    return {
-        "iteration": np.full(count * steps, iteration, dtype=np.uint32),
-        "episode": episode.astype(np.uint32),
-        "chain": episode.astype(np.int64),
-        "observation": flat(batch.observation[:, :-1]),
-        "applied": flat(batch.applied),
-        "mean": flat(batch.mean),
-        "stddev": flat(batch.stddev),
-        "torque_limit": flat(batch.torque_limit),
-        "cost": flat(~(batch.unsafety[:, 1:] <= task.unsafety_limit)),
-        "terminated": np.zeros(count * steps, dtype=np.bool_),
-        "next_observation": flat(batch.observation[:, 1:]),
-        "next_mean": following(batch.mean),
-        "next_stddev": following(batch.stddev),
-        "next_torque_limit": flat(batch.torque_limit),
-    }
-
-
 @lru_cache(maxsize=2)
 def source_columns(source: str, seed: int, task_name: str = "pr2_cup_swirl") -> Columns:
     """Episodes on the source's arms, exploring more than the policy does, at limits over the training range."""
@@ -96,7 +64,7 @@ def source_columns(source: str, seed: int, task_name: str = "pr2_cup_swirl") -> 
             batch = environment.rollout(
                 policy, torque_limits=limits, seed=seed, first_episode=FirstEpisode.CRITIC_SOURCE + number * each
             )
-        parts.append(columns_of(batch, task))
+        parts.append(transitions(batch))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -148,18 +116,14 @@ class LearningCritic:
         for _ in range(self._per_iteration):
             rng = generator(Purpose.CRITIC_ONLINE_UPDATE, self._seed, self._learner.updates)
             halves = [self._sample(buffer, rng) for buffer in self._buffers]
-            fields = {
-                part.name: np.concatenate([getattr(half, part.name) for half in halves])
-                for part in dataclasses.fields(CriticBatch)
-            }
-            self._learner.update(CriticBatch(**fields))
+            self._learner.update(**{name: np.concatenate([half[name] for half in halves]) for name in halves[0]})
         self._refresh()
 
     def _refresh(self) -> None:
         parameters: CriticParameters = {**self._fixed, **self._learner.parameters()}
         self._critic = SafetyCritic(parameters, self._source["observation"].shape[1], _OUTSIDE)
 
-    def _sample(self, buffer: ReplayBuffer, rng: np.random.Generator) -> CriticBatch:
+    def _sample(self, buffer: ReplayBuffer, rng: np.random.Generator) -> dict[str, NDArray[np.float32]]:
         drawn = buffer.sample(64, rng)
 
         def torque(prefix: str) -> Array:
@@ -167,14 +131,14 @@ class LearningCritic:
             bound = limit[:, None]
             return np.clip(mean + stddev * rng.standard_normal(mean.shape), -bound, bound)
 
-        return CriticBatch(
-            inputs=self._inputs(drawn["observation"], drawn["applied"]),
-            cost=drawn["cost"],
-            terminated=np.zeros(len(drawn["cost"]), dtype=np.float32),
+        return {
+            "inputs": self._inputs(drawn["observation"], drawn["applied"]),
+            "cost": drawn["cost"],
+            "terminated": np.zeros(len(drawn["cost"]), dtype=np.float32),
             # From the policy without the gate (SQRL App. D).
-            next_inputs=self._inputs(drawn["next_observation"], torque("next_")),
-            policy_inputs=self._inputs(drawn["observation"], torque("")),
-        )
+            "next_inputs": self._inputs(drawn["next_observation"], torque("next_")),
+            "policy_inputs": self._inputs(drawn["observation"], torque("")),
+        }
 
     def _inputs(self, observation: NDArray[Any], torque: NDArray[Any]) -> NDArray[np.float32]:
         inputs = np.concatenate([observation, torque], axis=1)

@@ -9,7 +9,9 @@ a risk above 1 (SQRL Assumption 3 asks for support).
 from __future__ import annotations
 
 import json
+import math
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +23,13 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from safe_transfer_ros.files import write_atomically
-from safe_transfer_ros.policies.weights import MAX_BYTES, WeightsError, read_metadata, sha256_of
+from safe_transfer_ros.policies.tensors import MAX_BYTES, WeightsError, read_metadata, sha256_of, write
 
 Array = NDArray[np.float64]
 CriticParameters = dict[str, NDArray[np.float32]]
 """input.mean, input.scale (d,), support.factor (d, d); layer.L.weight (members, out, in), .bias (members, out)."""
 
 SUPPORT_RULES = ("density", "ensemble", "off")
-_METADATA_KEY = "safe_transfer_ros"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +46,12 @@ class Support:
     limit: float
 
     def __post_init__(self) -> None:
-        if self.rule not in SUPPORT_RULES or not self.limit > 0.0:
-            raise ValueError(f"support rule must be one of {', '.join(SUPPORT_RULES)} with a limit > 0, got {self}")
+        # Not `< inf`: a whole number of 400 digits is below that, and no float.
+        if self.rule not in SUPPORT_RULES or not 0.0 < self.limit <= sys.float_info.max:
+            raise ValueError(
+                f"support rule must be one of {', '.join(SUPPORT_RULES)} with a finite limit > 0, got "
+                f"{str(self.rule)[:20]!r} with {str(self.limit)[:20]}"
+            )
 
 
 class SafetyCritic:
@@ -149,8 +154,8 @@ def check(parameters: Mapping[str, NDArray[np.float32]]) -> tuple[int, ...]:
         if array.dtype != np.float32 or not np.isfinite(array).all():
             raise WeightsError(f"expected {name!r} as finite float32 values: the critic diverged or is damaged")
     weights = [parameters[f"layer.{i}.weight"] for i in range(count)]
-    if any(weight.ndim != 3 for weight in weights):
-        raise WeightsError("expected every weight of shape (members, out, in)")
+    if any(weight.ndim != 3 or 0 in weight.shape for weight in weights):
+        raise WeightsError("expected every weight of shape (members, out, in), each at least 1")
     sizes = (weights[0].shape[2], *(weight.shape[1] for weight in weights))
     members = weights[0].shape[0]
     shapes = {"input.mean": (sizes[0],), "input.scale": (sizes[0],), "support.factor": (sizes[0], sizes[0])}
@@ -171,9 +176,7 @@ def critic_to_bytes(parameters: CriticParameters, card: Mapping[str, Any]) -> by
       WeightsError: if the parameters are not a critic's.
     """
     check(parameters)
-    ordered = {name: np.ascontiguousarray(parameters[name]) for name in sorted(parameters)}
-    entry = json.dumps({"critic": json.dumps(dict(card), sort_keys=True)}, sort_keys=True)
-    return safetensors.numpy.save(ordered, metadata={_METADATA_KEY: entry})
+    return write(parameters, {"critic": json.dumps(dict(card), sort_keys=True)}, sorted(parameters))
 
 
 def save_critic(path: str | os.PathLike[str], parameters: CriticParameters, card: Mapping[str, Any]) -> str:
@@ -202,6 +205,26 @@ class LoadedCritic:
     card: dict[str, Any]
     parameters: CriticParameters
     version: str
+
+    @property
+    def certified(self) -> bool:
+        """Whether its training certified it: `true` on its card; a text or a number there is no certificate."""
+        return self.card.get("certified") is True
+
+    def number(self, name: str) -> float:
+        """A number on its model card.
+
+        Raises:
+          WeightsError: if it is missing, no number or not finite.
+        """
+        value = self.card.get(name)
+        try:
+            number = math.nan if isinstance(value, bool | str) else float(value)  # type: ignore[arg-type]
+        except (TypeError, OverflowError):  # a list; a whole number beyond every float
+            number = math.nan
+        if not math.isfinite(number):
+            raise WeightsError(f"the model card tells no {name}: expected a finite number, got {str(value)[:40]!r}")
+        return number
 
 
 def read_critic_file(path: str | os.PathLike[str]) -> bytes:

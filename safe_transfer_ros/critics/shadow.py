@@ -92,6 +92,8 @@ def shadow_report(
       ValueError: if no recorded proposal was applied with its future known.
     """
     n = len(columns["cost"])
+    if n == 0:
+        raise ValueError("there is no recorded transition to judge by: expected whole episodes, got none; record some")
 
     def proposed(rows: slice | NDArray[np.int64]) -> NDArray[Any]:
         return bounded(columns["proposed"][rows], columns["torque_limit"][rows], action_bound)

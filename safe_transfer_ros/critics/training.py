@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from safe_transfer_ros.algorithms.safety_critic import CriticBatch, CriticLearner, CriticSettings, initial_critic
+from safe_transfer_ros.algorithms.safety_critic import CriticLearner, CriticSettings, initial_critic
+from safe_transfer_ros.bags.laws import acted
 from safe_transfer_ros.critics.calibration import Calibration, calibration
 from safe_transfer_ros.critics.data import DataSet, action_bound, blocks, bounded, data_set
 from safe_transfer_ros.critics.safety_critic import CriticParameters, SafetyCritic, Support, save_critic
@@ -111,7 +112,7 @@ class CriticTraining:
         while self.updates < settings.updates and self._waited < settings.patience:
             errors = []
             for _ in range(min(settings.check_every, settings.updates - self.updates)):
-                errors.append(self._learner.update(self._batch(self.updates))["bellman"])
+                errors.append(self._learner.update(**self._batch(self.updates))["bellman"])
             brier = self._brier()
             best = brier < self._best_brier or not self._judged.size
             if best:
@@ -173,30 +174,30 @@ class CriticTraining:
         """Key of all that determines the numbers: settings, data and the scheme of random streams."""
         return json.dumps([dataclasses.asdict(self.settings), self.data.digest, SCHEME], sort_keys=True)
 
-    def _batch(self, update: int) -> CriticBatch:
+    def _batch(self, update: int) -> dict[str, NDArray[np.float32]]:
         rng = generator(Purpose.CRITIC_TRAINING, self.settings.seed, update)
         columns, data = self.data.columns, self.data
         rows = np.sort(data.training[rng.integers(0, len(data.training), self.settings.batch)])
         observation = columns["observation"][rows]
         following = self._drawn(rows, "next_", rng)
-        tried = None
+        batch = {
+            "inputs": self._normalised(observation, columns["applied"][rows]),
+            "cost": np.asarray(columns["cost"][rows], dtype=np.float32),
+            "terminated": np.asarray(columns["terminated"][rows], dtype=np.float32),
+            "next_inputs": self._normalised(columns["next_observation"][rows], following),
+        }
         if self.settings.critic.alpha > 0.0:
-            tried = self._normalised(observation, self._drawn(rows, "", rng))
-        return CriticBatch(
-            inputs=self._normalised(observation, columns["applied"][rows]),
-            cost=np.asarray(columns["cost"][rows], dtype=np.float32),
-            terminated=np.asarray(columns["terminated"][rows], dtype=np.float32),
-            next_inputs=self._normalised(columns["next_observation"][rows], following),
-            policy_inputs=tried,
-        )
+            batch["policy_inputs"] = self._normalised(observation, self._drawn(rows, "", rng))
+        return batch
 
     def _drawn(self, rows: NDArray[np.int64], when: str, rng: np.random.Generator) -> NDArray[Any]:
         """Actions of the unmasked policy in s ("") or s' ("next_"), as they would act.
 
         0 where nobody knows the policy; never used then.
         """
-        mean, stddev, limit = (self.data.columns[when + name][rows] for name in ("mean", "stddev", "torque_limit"))
-        drawn = np.nan_to_num(mean + stddev * rng.standard_normal(mean.shape))
+        names = ("mean", "stddev", "bound", "torque_limit")
+        mean, stddev, bound, limit = (self.data.columns[when + name][rows] for name in names)
+        drawn = np.nan_to_num(acted(mean + stddev * rng.standard_normal(mean.shape), bound))
         return bounded(drawn, limit, self.data.action_bound)
 
     def _normalised(self, observation: NDArray[Any], torque: NDArray[Any]) -> NDArray[np.float32]:

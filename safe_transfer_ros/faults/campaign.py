@@ -19,7 +19,7 @@ from typing import Any
 from safe_transfer_ros.faults import recorded, repeat
 from safe_transfer_ros.faults.fault import Fault
 from safe_transfer_ros.faults.observer import NotSo
-from safe_transfer_ros.faults.repeat import Outcome
+from safe_transfer_ros.faults.repeat import RepeatResult
 from safe_transfer_ros.faults.stage import Stage
 from safe_transfer_ros.faults.table import find
 from safe_transfer_ros.files import CsvTable
@@ -136,7 +136,7 @@ class Campaign:
                 restarts += 1
                 print(f"{fault.name}: the stage is built anew: {error}", file=sys.stderr)
                 if restarts > _RESTARTS:
-                    self._write([_row(fault, count, Outcome(observed="not tried", broken=[str(error)]))])
+                    self._write([_row(fault, count, RepeatResult(observed="not tried", broken=[str(error)]))])
                     break
 
     def _rows(self, fault: Fault) -> list[Row]:
@@ -146,7 +146,7 @@ class Campaign:
         """Repeats on one stage until all are done or it fails; rows are written when its recorder has stopped."""
         folder = self.out / "stages" / fault.name
         shutil.rmtree(folder, ignore_errors=True)
-        outcomes: list[Outcome] = []
+        outcomes: list[RepeatResult] = []
         stage = Stage(
             fault.setting, folder, self._domain, seed=self._seed + 1000 * first, priority=self._arguments["priority"]
         )
@@ -184,7 +184,7 @@ def _work(arguments: dict[str, Any], name: str, connection: Connection) -> None:
         campaign.work(find([name])[0])
 
 
-def _row(fault: Fault, number: int, outcome: Outcome) -> Row:
+def _row(fault: Fault, number: int, outcome: RepeatResult) -> Row:
     return Row(
         fault=fault.name,
         repeat=number,

@@ -24,7 +24,7 @@ _MS = 1e-6
 
 
 @dataclass(kw_only=True)
-class Outcome:
+class RepeatResult:
     """Result of a repeat.
 
     Attributes:
@@ -59,14 +59,14 @@ class Outcome:
         return "yes"
 
 
-def run(fault: Fault, stage: Stage, rng: random.Random) -> Outcome:
+def run(fault: Fault, stage: Stage, rng: random.Random) -> RepeatResult:
     """Run one repeat.
 
     Raises:
       NotSo: torque did not flow before the fault: nothing was tried.
     """
     stage.ready()
-    outcome = Outcome()
+    outcome = RepeatResult()
     begin_ns = time.monotonic_ns()
     time.sleep(rng.uniform(0.1, 0.2))  # proposals come every 50 ms: the fault meets any phase
     injected_ns = time.monotonic_ns()
@@ -80,7 +80,7 @@ def run(fault: Fault, stage: Stage, rng: random.Random) -> Outcome:
     return outcome
 
 
-def _watch(fault: Fault, stage: Stage, injected_ns: int, outcome: Outcome) -> None:
+def _watch(fault: Fault, stage: Stage, injected_ns: int, outcome: RepeatResult) -> None:
     """Wait for the expected effect, or for the time in which nothing must happen."""
     try:
         if fault.ends_filter is not None:
@@ -110,7 +110,7 @@ def _watch(fault: Fault, stage: Stage, injected_ns: int, outcome: Outcome) -> No
     time.sleep(LINGER)
 
 
-def _try_to_go_on(stage: Stage, outcome: Outcome) -> None:
+def _try_to_go_on(stage: Stage, outcome: RepeatResult) -> None:
     """Check that neither a reset nor arming succeeds while the cause stands."""
     for ask, what in ((stage.observer.reset, "reset"), (stage.observer.arm, "arming")):
         done, _ = ask()
@@ -124,7 +124,7 @@ def _modes(stage: Stage, begin_ns: int, end_ns: int) -> list[Mode]:
     return [mode for index, mode in enumerate(told) if index == 0 or mode is not told[index - 1]]
 
 
-def _judge(fault: Fault, stage: Stage, begin_ns: int, injected_ns: int, end_ns: int, outcome: Outcome) -> None:
+def _judge(fault: Fault, stage: Stage, begin_ns: int, injected_ns: int, end_ns: int, outcome: RepeatResult) -> None:
     observer = stage.observer
     outcome.stall_ms = _stall_ms(stage, begin_ns, end_ns)
     commands = [(t, torque) for t, torque in list(observer.commands) if begin_ns <= t <= end_ns]
@@ -142,7 +142,7 @@ def _judge(fault: Fault, stage: Stage, begin_ns: int, injected_ns: int, end_ns: 
     outcome.published = stage.published(begin_ns, injected_ns)
 
 
-def _judge_told(fault: Fault, stage: Stage, injected_ns: int, end_ns: int, outcome: Outcome) -> None:
+def _judge_told(fault: Fault, stage: Stage, injected_ns: int, end_ns: int, outcome: RepeatResult) -> None:
     """Modes and reasons against those expected."""
     observer = stage.observer
     modes = _modes(stage, injected_ns, end_ns)
@@ -188,7 +188,7 @@ def _judge_time(
     end_ns: int,
     times: np.ndarray,
     torques: list,
-    outcome: Outcome,
+    outcome: RepeatResult,
 ) -> None:
     """From the last good message to safe torque."""
     values = np.array(torques)

@@ -120,7 +120,7 @@ class Stage:
         parameters: Parameters = {
             SHARED: {
                 "task": TASK,
-                "mode": "realtime",
+                "timing": "realtime",
                 "initial_torque_limit": T_MIN,
                 "torque_limit_floor": T_MIN,
                 "torque_limit_max": T_MAX,

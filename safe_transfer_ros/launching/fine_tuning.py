@@ -14,10 +14,10 @@ from typing import Any
 import yaml
 
 from safe_transfer_ros import resources
-from safe_transfer_ros.commissioning import report
-from safe_transfer_ros.configuration import OFF, ConfigurationError, build, parse
+from safe_transfer_ros.configuration import ConfigurationError, build
 from safe_transfer_ros.critics.gate import CriticGate
 from safe_transfer_ros.critics.safety_critic import read_critic_file
+from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.graph import (
     Argument,
     Parameters,
@@ -29,12 +29,14 @@ from safe_transfer_ros.launching.graph import (
     read_parameters,
     write_parameters,
 )
+from safe_transfer_ros.launching.hardware import check_commissioned, check_strictness
+from safe_transfer_ros.launching.resumed import check_streams, continued, kept_namespace
 from safe_transfer_ros.learning.policy_file import load_policy
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.parameters.safety_filter import FilterParameters
 from safe_transfer_ros.parameters.sections import SHARED
 from safe_transfer_ros.parameters.unsafety_monitor import MonitorParameters
-from safe_transfer_ros.record.resume import CONFIG, left_off, session_path, sessions
+from safe_transfer_ros.record.resume import CONFIG, session_path, sessions
 from safe_transfer_ros.robots.simulation import perturbation
 from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.transfer.graph_learners import LEARNERS
@@ -47,16 +49,16 @@ ARGUMENTS = (
         choices=("sim", "hardware"),
     ),
     Argument(
-        name="mode",
+        name="timing",
         description="lockstep: as fast as the graph can, repeatable; realtime: wall-clock rates",
-        parameter=f"{SHARED}.mode",
+        parameter=f"{SHARED}.timing",
         choices=("lockstep", "realtime"),
     ),
     Argument(name="iterations", description="iterations of Algorithm 1", parameter="trainer.iterations"),
     Argument(
-        name="limit",
+        name="limit_rule",
         description="adaptive: PSPT; fixed: T_max from the start on, the unprotected baseline",
-        parameter=f"{SHARED}.limit",
+        parameter=f"{SHARED}.limit_rule",
         choices=("adaptive", "fixed"),
     ),
     Argument(name="d_safe", description="D_safe, N·m", parameter=f"{SHARED}.d_safe"),
@@ -114,12 +116,12 @@ ARGUMENTS = (
     Argument(
         name="namespace",
         description="ROS namespace of every node and topic, such as left; graphs in different ones can share a domain",
-        default="",
+        parameter=f"{SHARED}.namespace",
     ),
     Argument(name="run_dir", description="directory of this run; default: runs/<name>-<date>-<time>"),
     Argument(
         name="resume",
-        description="directory of a run to continue; with it only iterations:=, namespace:= and those of robot:=",
+        description="directory of a run to continue; with it only iterations:= and those of robot:=",
     ),
     Argument(name="record", description="record a rosbag2", default="true", choices=("true", "false")),
     Argument(name="config", description="configuration file", default=""),
@@ -179,6 +181,17 @@ class FineTuningGraph:
         """Domain of the robot, unless ROS_DOMAIN_ID is set; a simulation takes any free domain."""
         return 0 if given.get("robot") == "hardware" else None
 
+    def namespace(self, given: Mapping[str, str]) -> str:
+        """Namespace of the graph of `plan(given)`, such as "/left"; empty: the root.
+
+        Raises:
+          ConfigurationError: as `plan`.
+        """
+        given = self._translate(given)
+        if given.get("resume"):
+            return kept_namespace(Path(given["resume"]).absolute(), given)
+        return str(self._configured(given)[0][SHARED]["namespace"])
+
     def plan(self, given: Mapping[str, str]) -> Plan:
         """Check everything that can be checked before a process starts, then create the run directory.
 
@@ -189,7 +202,6 @@ class FineTuningGraph:
           ConfigurationError, weights.WeightsError: one line, what is wrong and how to fix it; nothing was written.
         """
         given = self._translate(given)
-        namespace(given)
         if given.get("resume"):
             return self._resumed(Path(given["resume"]).absolute(), given)
         parameters, own = self._configured(given)
@@ -197,12 +209,13 @@ class FineTuningGraph:
         parameters.setdefault("trainer", {})["run_dir"] = str(run_dir)
         parameters.setdefault("bag_recorder", {})["bag"] = str(run_dir / "bag")
         parameters = _with_critic(complete(parameters))
+        check_streams(parameters, "leave random_streams out of the configuration to run it with the present one")
         simulated = own["robot"] == "sim"
-        evidence = {} if simulated else _check_hardware(parameters, given)
+        evidence = {} if simulated else self._commissioned(parameters, given)
         _check_inputs(parameters)
         _create(run_dir)
         processes = _processes(simulated=simulated, record=own["record"] == "true")
-        return _session(run_dir, parameters, evidence, processes, session=0, namespace=namespace(given))
+        return _session(run_dir, parameters, evidence, processes, session=0)
 
     def hardware_parameters(self, given: Mapping[str, str]) -> Parameters:
         """Parameters of the nodes of `plan(given)` on hardware, for `safe_transfer commission`.
@@ -212,12 +225,22 @@ class FineTuningGraph:
         """
         given = self._translate(given)
         parameters = complete(self._configured(given)[0])
-        _check_strictness(parameters)
+        check_strictness(parameters)
+        _fill_in_budget(parameters)
         return parameters
+
+    def _commissioned(self, parameters: Parameters, given: Mapping[str, str]) -> dict[str, Any]:
+        """See `check_commissioned`."""
+        asked_for = domain.from_environment()
+        ros_domain = self.default_domain({"robot": "hardware"}) if asked_for is None else asked_for
+        return check_commissioned(parameters, given, ros_domain=ros_domain or 0)
 
     def _configured(self, given: Mapping[str, str]) -> tuple[Parameters, dict[str, str]]:
         """Parameters as files and arguments give them, and the arguments that the graph handles itself."""
-        return apply_arguments(self._layers(given), given, self.arguments)
+        parameters, own = apply_arguments(self._layers(given), given, self.arguments)
+        shared = parameters.setdefault(SHARED, {})
+        shared["namespace"] = namespace(str(shared.get("namespace", "")))
+        return parameters, own
 
     def _layers(self, given: Mapping[str, str]) -> Parameters:
         """The configuration file, on hardware with ours for hardware and the robot's on top.
@@ -242,51 +265,14 @@ class FineTuningGraph:
         if others:
             raise ConfigurationError(f"resume:= continues the run as it was: leave out {', '.join(others)}")
         session = sessions(run_dir)
-        parameters = complete(read_parameters(session_path(run_dir, CONFIG, max(session - 1, 0))))
-        parameters = _moved(parameters, run_dir)
-        experiment = build(ExperimentParameters, parameters[SHARED], where=self.name)
-        monitor = build(MonitorParameters, parameters["unsafety_monitor"], where="unsafety_monitor")
-        simulated = given.get("robot", "sim") == "sim"
-        if simulated != ("controller_supervisor" not in experiment.nodes):
-            there, here = ("hardware", "sim") if simulated else ("sim", "hardware")
-            raise ConfigurationError(
-                f"{run_dir} is a run of robot:={there}, got robot:={here}: what one arm has earned, its torque limit "
-                f"too, is not for the other. Give robot:={there}"
-            )
-        start = left_off(run_dir, experiment.governor(monitor))
-        trainer = parameters["trainer"]
-        planned = experiment.first_iteration + trainer["iterations"]
-        wanted = parse(given.get("iterations") or planned, int, "iterations")
-        if start.iteration >= wanted:
-            raise ConfigurationError(
-                f"{run_dir} has all its {start.iteration} iterations: add iterations:=N with N > {start.iteration}"
-            )
-        parameters[SHARED].update(first_iteration=start.iteration, first_torque_limit=start.torque_limit)
-        trainer.update(policy=str(start.policy), iterations=wanted - start.iteration)
-        parameters["bag_recorder"]["bag"] = str(session_path(run_dir, "bag", session))
-        parameters = complete(parameters)
+        parameters = continued(run_dir, given)
+        nodes = build(ExperimentParameters, parameters[SHARED], where=self.name).nodes
+        simulated = "controller_supervisor" not in nodes
         _check_inputs(parameters)
         _check_room(run_dir)
-        evidence = {} if simulated else _check_hardware(parameters, given)
-        processes = _processes(simulated=simulated, record="bag_recorder" in experiment.nodes)
-        return _session(run_dir, parameters, evidence, processes, session=session, namespace=namespace(given))
-
-
-def _moved(parameters: Parameters, run_dir: Path) -> Parameters:
-    """The parameters with every path inside the run's directory where that directory is now.
-
-    It may have been copied or moved since they were written; what the copy goes on with is the copy's.
-    """
-    before = Path(parameters["trainer"]["run_dir"])
-
-    def here(value: Any) -> Any:
-        if not isinstance(value, str) or not before.is_absolute():
-            return value
-        return str(run_dir / Path(value).relative_to(before)) if Path(value).is_relative_to(before) else value
-
-    moved = {node: {name: here(value) for name, value in own.items()} for node, own in parameters.items()}
-    moved["trainer"]["run_dir"] = str(run_dir)
-    return moved
+        evidence = {} if simulated else self._commissioned(parameters, given)
+        processes = _processes(simulated=simulated, record="bag_recorder" in nodes)
+        return _session(run_dir, parameters, evidence, processes, session=session)
 
 
 def _with_critic(parameters: Parameters) -> Parameters:
@@ -298,6 +284,12 @@ def _with_critic(parameters: Parameters) -> Parameters:
     return parameters
 
 
+def _fill_in_budget(parameters: Parameters) -> None:
+    """Tell the filter how many decision periods an iteration has: a damage budget is for these."""
+    horizon = in_graph(parameters[SHARED]["task"]).task.horizon
+    parameters["safety_filter"]["budget_periods"] = parameters["trainer"]["episodes_per_iteration"] * horizon
+
+
 def _session(
     run_dir: Path,
     parameters: Parameters,
@@ -305,12 +297,10 @@ def _session(
     processes: tuple[Process, ...],
     *,
     session: int,
-    namespace: str,
 ) -> Plan:
     parameters_file = session_path(run_dir, CONFIG, session)
     parameters["trainer"]["config_file"] = str(parameters_file)
-    horizon = in_graph(parameters[SHARED]["task"]).task.horizon
-    parameters["safety_filter"]["budget_periods"] = parameters["trainer"]["episodes_per_iteration"] * horizon
+    _fill_in_budget(parameters)
     parameters[SHARED]["graph"] = ",".join(process.node for process in processes)
     write_parameters(parameters, parameters_file)
     if evidence:
@@ -322,7 +312,7 @@ def _session(
         parameters_file=parameters_file,
         parameters=parameters,
         processes=processes,
-        namespace=namespace,
+        namespace=parameters[SHARED]["namespace"],
     )
 
 
@@ -339,42 +329,6 @@ def _processes(*, simulated: bool, record: bool) -> tuple[Process, ...]:
     return tuple(processes)
 
 
-def _check_hardware(parameters: Parameters, given: Mapping[str, str]) -> dict[str, Any]:
-    """Refuse what must not be laxer where a real arm moves; on what report, or against which refusal, it is driven."""
-    _check_strictness(parameters)
-    experiment = build(ExperimentParameters, parameters[SHARED], where="configuration")
-    robot = in_graph(experiment.task).task.robot
-    path = Path(given["commission"]).absolute() if given.get("commission") else report.newest(robot.name)
-    refusal = report.refusal(path, report.identity(robot, experiment), parameters["commission"]["valid_days"])
-    if refusal is None:
-        return {"report": str(path), "overridden": False}
-    if given.get("allow_uncommissioned") != "true":
-        raise ConfigurationError(f"robot:=hardware: {refusal} (allow_uncommissioned:=true overrides, and is recorded)")
-    return {"report": str(path or ""), "overridden": True, "refusal": refusal}
-
-
-def _check_strictness(parameters: Parameters) -> None:
-    if parameters[SHARED]["mode"] == "lockstep":
-        raise ConfigurationError("robot:=hardware cannot wait for us: leave out mode:=lockstep")
-    robot = in_graph(parameters[SHARED]["task"]).task.robot
-    if not robot.gravity_compensated and parameters[SHARED]["add_gravity"] == "never":
-        raise ConfigurationError(
-            f"robot:=hardware: {robot.name} does not carry its own weight: at zero torque it would fall; leave "
-            "out add_gravity: never"
-        )
-    filter_ = parameters["safety_filter"]
-    if filter_["permission_lease"] == OFF:
-        raise ConfigurationError(
-            "robot:=hardware needs safety_filter.permission_lease, s, so that the arm stops with its supervisor: it "
-            "must not be off"
-        )
-    if filter_["reset_torque_limit"] > parameters[SHARED]["torque_limit_max"]:
-        raise ConfigurationError(
-            f"safety_filter.reset_torque_limit {filter_['reset_torque_limit']:g} N·m is above torque_limit_max "
-            f"{parameters[SHARED]['torque_limit_max']:g} N·m"
-        )
-
-
 def _check_inputs(parameters: Parameters) -> None:
     graph = in_graph(parameters[SHARED]["task"])
     name, learner = parameters["trainer"]["policy"], LEARNERS[parameters["trainer"]["learner"]]
@@ -383,6 +337,14 @@ def _check_inputs(parameters: Parameters) -> None:
         raise ConfigurationError(
             f"policy {name} is a '{policy.kind}' one, and learner {parameters['trainer']['learner']} takes Gaussian "
             "policies: learner:=none runs it as it is"
+        )
+    monitor = build(MonitorParameters, parameters["unsafety_monitor"], where="unsafety_monitor")
+    monitor.check_actions(graph.torques)
+    build(ExperimentParameters, parameters[SHARED], where="configuration").governor(monitor)  # what goes together
+    if monitor.kl == "per_state" and policy.kind != "gaussian":
+        raise ConfigurationError(
+            f"unsafety_monitor.kl: 'per_state' compares Gaussian policies, and policy {name} is a '{policy.kind}' one: "
+            "choose bound or measured"
         )
     perturbation(parameters["mujoco_sim"]["perturbation"])
     settings = build(FilterParameters, parameters["safety_filter"], where="safety_filter")

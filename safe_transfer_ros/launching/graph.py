@@ -51,18 +51,18 @@ Parameters = dict[str, dict[str, Any]]
 _NAMESPACE = re.compile(r"(/[A-Za-z_][A-Za-z0-9_]*)+")
 
 
-def namespace(given: Mapping[str, str]) -> str:
-    """The graph's namespace among launch arguments, with a slash before it; empty: the root.
+def namespace(text: str) -> str:
+    """A namespace as a person writes it, with a slash before it; empty: the root.
 
     Raises:
       ConfigurationError: if it is not a ROS namespace.
     """
-    text = given.get("namespace", "").strip("/")
-    if text and not _NAMESPACE.fullmatch(f"/{text}"):
+    inside = text.strip("/")
+    if inside and not _NAMESPACE.fullmatch(f"/{inside}"):
         raise ConfigurationError(
-            f"namespace must be words of letters, digits and _ joined by /, such as left; got '{given['namespace']}'"
+            f"namespace must be words of letters, digits and _ joined by /, such as left; got '{text}'"
         )
-    return f"/{text}" if text else ""
+    return f"/{inside}" if inside else ""
 
 
 def read_parameters(path: Path) -> Parameters:

@@ -26,7 +26,7 @@ from safe_transfer_ros.configuration import nearest
 from safe_transfer_ros.interpreter import module_command
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.fine_tuning import FineTuningGraph
-from safe_transfer_ros.launching.graph import Argument, Parameters, Process, namespace, read_parameters
+from safe_transfer_ros.launching.graph import Argument, Parameters, Process, read_parameters
 from safe_transfer_ros.middleware import dds
 
 # What launch_ros keeps among the arguments: SetParameter, SetRemap, PushRosNamespace.
@@ -52,7 +52,7 @@ def _actions(context: LaunchContext, graph: FineTuningGraph) -> list[Any]:
     given = given_arguments(context, [argument.name for argument in graph.arguments])
     try:
         # The claim lives as long as the launch process: the context keeps it.
-        claimed = domain.claim(graph.default_domain(given), namespace=namespace(given))
+        claimed = domain.claim(graph.default_domain(given), namespace=graph.namespace(given))
         context.extend_globals({"safe_transfer_domain": claimed})
         plan = graph.plan(given)
     except (ValueError, OSError) as error:
@@ -131,7 +131,7 @@ def given_arguments(context: LaunchContext, declared: Collection[str]) -> dict[s
 
 def only_declared(arguments: Sequence[DeclareLaunchArgument], launch_file: str) -> OpaqueFunction:
     """An action that ends the launch, naming the nearest known argument, where one was typed that nothing declares."""
-    declared = ["namespace", *(argument.name for argument in arguments)]
+    declared = [argument.name for argument in arguments]
 
     def check(context: LaunchContext) -> None:
         for name in given_arguments(context, declared):

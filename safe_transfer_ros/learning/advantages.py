@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Advantages of a batch of rollouts, for its rewards or for its costs: linear baseline, then GAE."""
+"""Advantages of rollouts, for their rewards or costs (linear baseline, then GAE), and the batch for a policy's step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from safe_transfer_ros.algorithms.gae import generalized_advantages
 from safe_transfer_ros.algorithms.linear_baseline import fitted_values
-from safe_transfer_ros.learning.rollouts import Rollouts
+from safe_transfer_ros.algorithms.trpo import TrpoBatch
+from safe_transfer_ros.tasks.rollouts import Rollouts
 
 Array = NDArray[np.float64]
 
@@ -54,7 +55,7 @@ def estimate(rollouts: Rollouts, signal: Array, settings: AdvantageSettings) -> 
     """Estimate the advantages of a signal, the rewards or the costs, shape (E, T)."""
     valid = rollouts.valid
     values = fitted_values(
-        rollouts.observations,
+        rollouts.observation,
         signal,
         rollouts.terminated,
         settings.gamma,
@@ -71,3 +72,13 @@ def estimate(rollouts: Rollouts, signal: Array, settings: AdvantageSettings) -> 
 def standardised(advantages: Array) -> Array:
     """Mean 0, standard deviation 1: a step of the trust region does not depend on the reward's unit."""
     return np.asarray((advantages - advantages.mean()) / max(float(advantages.std()), 1e-8))
+
+
+def step_batch(rollouts: Rollouts, advantages: Array) -> TrpoBatch:
+    """Batch for a step of the policy: the steps taken, with an advantage each, shape (steps,)."""
+    valid = rollouts.valid
+    return TrpoBatch(
+        observations=rollouts.observation[:, :-1][valid].astype(np.float32),
+        actions=rollouts.chosen[valid].astype(np.float32),
+        advantages=advantages.astype(np.float32),
+    )

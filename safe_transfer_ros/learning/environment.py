@@ -13,7 +13,7 @@ from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from safe_transfer_ros.learning.rollout import rollout
-from safe_transfer_ros.learning.rollouts import Rollouts
+from safe_transfer_ros.tasks.rollouts import Rollouts
 from safe_transfer_ros.tasks.task import TASKS
 from safe_transfer_ros.tasks.vector import BatchGate, Policy
 
@@ -109,24 +109,10 @@ class TaskEnvironment:
         found = rollout(policy, self._rows, seed=seed, first_episode=first_episode, gate=gate, ends_on_failure=ends)
         return dataclasses.replace(
             found,
-            rewards=found.rewards - self._task.failure_cost * found.costs,
+            reward=found.reward - self._task.failure_cost * found.cost,
             succeeded=found.succeeded if self._task.has_goal else np.full(episodes, np.nan),
         )
 
     def _made(self, episodes: int) -> VectorEnv[Any, Any, Any]:
         # One thread: studies run side by side, a process to a core.
         return self._task.vector_environment(episodes, threads=1, autoreset=False, **self._settings)
-
-
-def environment(task: str) -> TaskEnvironment:
-    """Make the environment of a task; see `check_task`."""
-    return TaskEnvironment(task)
-
-
-def check_task(task: str) -> None:
-    """Check that there is an environment for a task.
-
-    Raises:
-      ValueError: if there is none; names the nearest known one.
-    """
-    TASKS[task]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from safe_transfer_ros.learning.environment import ConstrainedEnvironment
-from safe_transfer_ros.learning.rollouts import Rollouts
 from safe_transfer_ros.randomness import FirstEpisode
+from safe_transfer_ros.tasks.rollouts import Rollouts
 from safe_transfer_ros.tasks.vector import BatchGate, Policy
 
 
@@ -41,7 +41,7 @@ class Evaluation:
             episodes=episodes,
             mean_return=float(returns.mean()),
             return_error=float(returns.std(ddof=1) / np.sqrt(episodes)) if episodes > 1 else float("nan"),
-            mean_cost=float((rollouts.costs * rollouts.valid).sum(axis=1).mean()),
+            mean_cost=float((rollouts.cost * rollouts.valid).sum(axis=1).mean()),
             failures_per_episode=rollouts.failures / episodes,
             success_rate=float(rollouts.succeeded.mean()),
         )

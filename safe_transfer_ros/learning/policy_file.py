@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,6 +15,8 @@ from safe_transfer_ros.policies.loading import policy_from_bytes
 from safe_transfer_ros.policies.policy import Policy
 from safe_transfer_ros.policies.weights import Architecture, Parameters, WeightsError, from_bytes
 from safe_transfer_ros.tasks.robot_task import RobotTask
+
+Made = TypeVar("Made")
 
 
 def find(name: str) -> Path:
@@ -42,14 +46,13 @@ def load_for(task: RobotTask, name: str) -> tuple[Parameters, bytes]:
     Raises:
       WeightsError: not found, corrupt, or of other sizes than the task's.
     """
-    path = find(name)
-    data = path.read_bytes()
-    try:
+
+    def made(data: bytes) -> Parameters:
         parameters, _ = from_bytes(data)
-        check_sizes(parameters, task)
-    except WeightsError as error:
-        raise WeightsError(f"policy {path}: {error}") from error
-    return parameters, data
+        check_fits(Architecture.of(parameters), task)
+        return parameters
+
+    return _read(name, made)
 
 
 def load_policy(task: RobotTask, name: str) -> tuple[Policy, bytes]:
@@ -58,14 +61,23 @@ def load_policy(task: RobotTask, name: str) -> tuple[Policy, bytes]:
     Returns:
       The policy and the bytes it came from.
     """
+
+    def made(data: bytes) -> Policy:
+        policy, _ = policy_from_bytes(data)
+        check_fits(policy, task)
+        return policy
+
+    return _read(name, made)
+
+
+def _read(name: str, made: Callable[[bytes], Made]) -> tuple[Made, bytes]:
+    """Result of `made` for a policy's file, and the file's bytes; an error names the file."""
     path = find(name)
     data = path.read_bytes()
     try:
-        policy, _ = policy_from_bytes(data)
-        check_fits(policy, task)
+        return made(data), data
     except WeightsError as error:
         raise WeightsError(f"policy {path}: {error}") from error
-    return policy, data
 
 
 def with_stddev_scaled(parameters: Parameters, factor: float) -> Parameters:
@@ -78,11 +90,6 @@ def with_torque_scaled(parameters: Parameters, factor: float) -> Parameters:
     parameters = with_stddev_scaled(parameters, factor)
     scaled = {name: parameters[name] * np.float32(factor) for name in ("mean.weight", "mean.bias")}
     return {**parameters, **scaled}
-
-
-def check_sizes(parameters: Parameters, task: RobotTask) -> None:
-    """Check that a Gaussian policy takes the task's observations and gives its actions; see `check_fits`."""
-    check_fits(Architecture.of(parameters), task)
 
 
 def check_fits(policy: Policy | Architecture, task: RobotTask) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
-from safe_transfer_ros.learning.rollouts import Rollouts, from_batch
 from safe_transfer_ros.randomness import Purpose, generator
+from safe_transfer_ros.tasks.rollouts import Rollouts
 from safe_transfer_ros.tasks.vector import BatchGate, Policy, VectorTorqueEnv
 
 Array = NDArray[np.float64]
@@ -45,8 +45,8 @@ def rollout(
         raise ValueError("expected an environment whose episodes end: make it with autoreset=False")
     if isinstance(environment, VectorTorqueEnv):
         limits = environment.torque_limits(seed, first_episode)
-        batch = environment.rollout(policy, torque_limits=limits, seed=seed, first_episode=first_episode, gate=gate)
-        return from_batch(batch, environment.task, ends_on_failure=ends_on_failure)
+        whole = environment.rollout(policy, torque_limits=limits, seed=seed, first_episode=first_episode, gate=gate)
+        return whole.ended_by_failures() if ends_on_failure else whole
     return _step_by_step(policy, environment, seed, first_episode, gate, ends_on_failure=ends_on_failure)
 
 
@@ -81,10 +81,10 @@ def _step_by_step(
         rows = running[:, None]
         steps.append(
             {
-                "actions": taken * rows,
+                "chosen": taken * rows,
                 "applied": info["applied"] * rows,
-                "rewards": np.where(running, reward, 0.0),
-                "costs": failed.astype(np.float64),
+                "reward": np.where(running, reward, 0.0),
+                "cost": failed.astype(np.float64),
                 "terminated": ended,
                 "gated": gated,
             }
@@ -94,4 +94,4 @@ def _step_by_step(
         seen.append(np.where(rows, observation, 0.0))
         running = running & ~(ended | truncated)
     columns = {name: np.stack([step[name] for step in steps], axis=1) for name in steps[0]}
-    return Rollouts(observations=np.stack(seen, axis=1), lengths=lengths, succeeded=succeeded, **cast(Any, columns))
+    return Rollouts(observation=np.stack(seen, axis=1), lengths=lengths, succeeded=succeeded, **cast(Any, columns))

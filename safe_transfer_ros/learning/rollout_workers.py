@@ -17,9 +17,10 @@ import numpy.typing as npt
 
 from safe_transfer_ros.learning.workers import Workers
 from safe_transfer_ros.robots.simulation import NOMINAL, Perturbation
+from safe_transfer_ros.tasks.rollouts import SimulatedRollouts
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.torque_task import TorqueTask
-from safe_transfer_ros.tasks.vector import EpisodeBatch, Policy, VectorTorqueEnv
+from safe_transfer_ros.tasks.vector import Policy, VectorTorqueEnv
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class WorkerRollouts:
 
     def rollout(
         self, policy: Policy, *, torque_limits: npt.ArrayLike, seed: int, first_episode: int = 0
-    ) -> EpisodeBatch:
+    ) -> SimulatedRollouts:
         """See `VectorTorqueEnv.rollout`; the policy is pickled.
 
         Raises:
@@ -83,7 +84,7 @@ class WorkerRollouts:
         return _joined(self._workers.map(_roll_out, pieces), first_episode)
 
 
-def _roll_out(piece: _Piece) -> EpisodeBatch:
+def _roll_out(piece: _Piece) -> SimulatedRollouts:
     environment = _environment(piece.task, piece.perturbation)
     return environment.rollout(
         piece.policy, torque_limits=piece.torque_limits, seed=piece.seed, first_episode=piece.first_episode
@@ -96,7 +97,7 @@ def _environment(task: str, perturbation: Perturbation) -> VectorTorqueEnv:
     return VectorTorqueEnv(make(task, TorqueTask), perturbation, threads=1)
 
 
-def _joined(parts: list[EpisodeBatch], first_episode: int) -> EpisodeBatch:
-    arrays = [field.name for field in dataclasses.fields(EpisodeBatch) if field.name != "first_episode"]
+def _joined(parts: list[SimulatedRollouts], first_episode: int) -> SimulatedRollouts:
+    arrays = [field.name for field in dataclasses.fields(SimulatedRollouts) if field.name != "first_episode"]
     joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays}
-    return EpisodeBatch(first_episode=first_episode, **joined)
+    return SimulatedRollouts(first_episode=first_episode, **joined)

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rollouts as learning needs them: padded arrays of episodes, simulated or from the record."""
+"""Recorded episodes as rollouts to learn from, and simulated rollouts as the record of them."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,90 +11,9 @@ from numpy.typing import NDArray
 from safe_transfer_ros.record.episode import Episode
 from safe_transfer_ros.safety.reasons import Reason, Verdict
 from safe_transfer_ros.tasks.robot_task import RobotTask
-from safe_transfer_ros.tasks.torque_task import TorqueTask
-from safe_transfer_ros.tasks.vector import EpisodeBatch
+from safe_transfer_ros.tasks.rollouts import Rollouts, SimulatedRollouts
 
 Array = NDArray[np.float64]
-Flags = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Rollouts:
-    """E episodes of at most T steps, padded after an episode's end.
-
-    Attributes:
-      observations: Shape (E, T+1, k).
-      actions: Those taken, a gate's where it chose another, before any bound, shape (E, T, n).
-      applied: The actions as bounded, what a critic judges, same shape.
-      rewards: Shape (E, T).
-      costs: 1 at a step that led to an unsafe state, else 0, shape (E, T).
-      terminated: True at the step that ended its episode by termination, shape (E, T).
-      lengths: Steps of each episode, shape (E,).
-      succeeded: Whether each episode reached its goal, shape (E,); NaN where the task has none.
-      gated: Whether a critic chose the action, shape (E, T).
-    """
-
-    observations: Array
-    actions: Array
-    applied: Array
-    rewards: Array
-    costs: Array
-    terminated: Flags
-    lengths: NDArray[np.int64]
-    succeeded: Array
-    gated: Flags
-
-    @property
-    def steps(self) -> int:
-        """Steps taken, padding left out."""
-        return int(self.lengths.sum())
-
-    @property
-    def valid(self) -> Flags:
-        """Mask of the entries of an (E, T) array that are steps."""
-        return np.arange(self.rewards.shape[1]) < self.lengths[:, None]
-
-    @property
-    def failures(self) -> int:
-        """Episodes with an unsafe state."""
-        return int(((self.costs > 0.0) & self.valid).any(axis=1).sum())
-
-    @property
-    def returns(self) -> Array:
-        """Undiscounted sum of each episode's rewards, shape (E,)."""
-        return np.asarray((self.rewards * self.valid).sum(axis=1))
-
-    def ended_by_failures(self) -> Rollouts:
-        """Rollouts with each episode cut off after its first unsafe state, which terminates it."""
-        unsafe = np.asarray((self.costs > 0.0) & self.valid)
-        failed, steps = np.asarray(unsafe.any(axis=1)), np.arange(unsafe.shape[1])
-        lengths = np.where(failed, unsafe.argmax(axis=1) + 1, self.lengths).astype(np.int64)
-        last, inside = steps == lengths[:, None] - 1, steps < lengths[:, None]
-        return dataclasses.replace(
-            self,
-            costs=np.asarray(last & failed[:, None], dtype=np.float64),
-            terminated=np.where(failed[:, None], last, self.terminated),
-            lengths=lengths,
-            succeeded=np.where(failed, np.minimum(self.succeeded, 0.0), self.succeeded),
-            gated=self.gated & inside,
-        )
-
-
-def from_batch(batch: EpisodeBatch, task: TorqueTask, *, ends_on_failure: bool = False) -> Rollouts:
-    """Rollouts of a simulated batch: full length and none terminated, unless a failure ends an episode."""
-    unsafe = ~(batch.unsafety[:, 1:] <= task.unsafety_limit)
-    rollouts = Rollouts(
-        observations=batch.observation,
-        actions=batch.chosen,
-        applied=batch.applied,
-        rewards=batch.reward,
-        costs=unsafe.astype(np.float64),
-        terminated=np.zeros(batch.reward.shape, dtype=np.bool_),
-        lengths=np.full(len(batch.reward), batch.reward.shape[1], dtype=np.int64),
-        succeeded=np.full(len(batch.reward), np.nan),
-        gated=batch.gated,
-    )
-    return rollouts.ended_by_failures() if ends_on_failure else rollouts
 
 
 def from_episodes(
@@ -134,11 +51,11 @@ def from_episodes(
         terminated[row, steps - 1] = episode.terminated
         gated[row, :steps] = episode.reasons & Reason.CRITIC_RISK != 0
     rollouts = Rollouts(
-        observations=observations,
-        actions=actions,
+        observation=observations,
+        chosen=actions,
         applied=actions if action_bound is None else np.clip(actions, -action_bound, action_bound),
-        rewards=rewards,
-        costs=costs,
+        reward=rewards,
+        cost=costs,
         terminated=terminated,
         lengths=np.array([episode.steps for episode in ordered], dtype=np.int64),
         succeeded=np.asarray(terminated.any(axis=1) & ~costs.any(axis=1), dtype=np.float64),
@@ -148,9 +65,12 @@ def from_episodes(
 
 
 def to_episodes(
-    batch: EpisodeBatch, *, iteration: int, policy_version: int, period_ns: int, start_ns: int = 0
+    batch: SimulatedRollouts, *, iteration: int, policy_version: int, period_ns: int, start_ns: int = 0
 ) -> list[Episode]:
     """The record that the safety filter would have made of a simulated batch.
+
+    What a gate chose stands as proposed: it is a sample of the masked policy, and the one whose consequences were seen.
+    Learning from the sample that was refused would credit a torque nobody applied.
 
     Args:
       batch: Simulated episodes.
@@ -175,7 +95,7 @@ def to_episodes(
             observation=batch.observation[row],
             mean=batch.mean[row],
             stddev=batch.stddev[row],
-            proposed=batch.proposed[row],
+            proposed=batch.chosen[row],
             applied=batch.applied[row],
             torque_limit=batch.torque_limit[row],
             reasons=batch.reasons[row],

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safe_transfer_ros.bags.transition_store import transition_dtype
-from safe_transfer_ros.learning.rollouts import Rollouts
+from safe_transfer_ros.tasks.rollouts import Array, Flags, Rollouts, SimulatedRollouts
 
 Columns: TypeAlias = Mapping[str, NDArray[Any]]
 """Transitions held in memory: an array per column, each of as many rows."""
@@ -63,27 +63,57 @@ def transitions(rollouts: Rollouts, *, iteration: int = 0, first_episode: int = 
     Args:
       rollouts: n steps in all.
       iteration: Iteration they belong to.
-      first_episode: Number of the first episode; the others follow.
+      first_episode: Number of the first episode, where the rollouts do not tell; the others follow.
 
     Returns:
-      The columns that rollouts can tell, n rows each. An episode that did not terminate is truncated at its last step.
+      The columns that rollouts can tell, n rows each; of a simulated arm also the law proposed, u and torque
+      limits. An episode that did not terminate is truncated at its last step.
     """
-    valid, steps = rollouts.valid, np.arange(rollouts.rewards.shape[1])
-    episode = np.repeat(first_episode + np.arange(len(rollouts.lengths)), rollouts.lengths)
+    valid, steps = rollouts.valid, np.arange(rollouts.reward.shape[1])
+    first = getattr(rollouts, "first_episode", first_episode)
+    episode = np.repeat(first + np.arange(len(rollouts.lengths)), rollouts.lengths)
     last = steps == rollouts.lengths[:, None] - 1
     found = {
         "iteration": np.full(len(episode), iteration),
         "episode": episode,
         "step": np.broadcast_to(steps, valid.shape)[valid],
         "chain": episode,
-        "observation": rollouts.observations[:, :-1][valid],
-        "chosen": rollouts.actions[valid],
+        "observation": rollouts.observation[:, :-1][valid],
+        "chosen": rollouts.chosen[valid],
         "applied": rollouts.applied[valid],
-        "reward": rollouts.rewards[valid],
-        "cost": rollouts.costs[valid],
-        "next_observation": rollouts.observations[:, 1:][valid],
+        "reward": rollouts.reward[valid],
+        "cost": rollouts.cost[valid],
+        "next_observation": rollouts.observation[:, 1:][valid],
         "terminated": rollouts.terminated[valid],
         "truncated": (last & ~rollouts.terminated)[valid],
     }
-    types = transition_dtype(rollouts.actions.shape[-1], rollouts.observations.shape[-1])
+    if isinstance(rollouts, SimulatedRollouts):
+        found |= _of_simulated(rollouts, valid, last)
+    types = transition_dtype(rollouts.chosen.shape[-1], rollouts.observation.shape[-1])
     return {name: values.astype(types[name].base) for name, values in found.items()}
+
+
+def _of_simulated(rollouts: SimulatedRollouts, valid: Flags, last: Flags) -> dict[str, NDArray[Any]]:
+    """Columns that only the simulator knows; the policy is Gaussian."""
+
+    def following(values: Array) -> Array:
+        after = np.full_like(values, np.nan)
+        after[:, :-1] = values[:, 1:]
+        after[last] = np.nan  # the episode ended there
+        return after[valid]
+
+    unbounded, limit = np.full_like(rollouts.mean[valid], np.nan), rollouts.torque_limit
+    return {
+        "proposed": rollouts.proposed[valid],
+        "mean": rollouts.mean[valid],
+        "stddev": rollouts.stddev[valid],
+        "distribution": np.zeros(len(unbounded)),
+        "bound": unbounded,
+        "torque_limit": rollouts.torque_limit[valid],
+        "unsafety": rollouts.unsafety[:, 1:][valid],
+        "next_mean": following(rollouts.mean),
+        "next_stddev": following(rollouts.stddev),
+        "next_distribution": np.zeros(len(unbounded)),
+        "next_bound": unbounded,
+        "next_torque_limit": np.concatenate([limit[:, 1:], limit[:, -1:]], axis=1)[valid],
+    }

@@ -22,12 +22,14 @@ class FilterHealth:
     Attributes:
       cycles: Torques published.
       decisions: SafetyDecisions published.
+      of_others: Joint states of other joints than ours, left out: not an intervention.
     """
 
     def __init__(self) -> None:
         """Start from zero."""
         self.cycles = 0
         self.decisions = 0
+        self.of_others = 0
         self._timed = 0
         self._latencies = array("q", bytes(8 * _KEPT))
         self._combinations: defaultdict[int, int] = defaultdict(int)
@@ -91,6 +93,7 @@ class FilterHealth:
             **beside,
             "cycles": str(self.cycles),
             "decisions": str(self.decisions),
+            "joint_states_of_others": str(self.of_others),
             "joint_state_age_ms": _milliseconds(rules.state_age_s(now_ns)),
             "proposal_age_ms": _milliseconds(rules.proposal_age_s(now_ns)),
         }

@@ -11,10 +11,10 @@ from safe_transfer_msgs.msg import FilterStatus, PolicyAction, SafetyDecision
 
 from safe_transfer_ros.middleware.stamps import set_ns, to_ns
 from safe_transfer_ros.safety.filter.control_loop import Decision
-from safe_transfer_ros.safety.filter.proposal import LAWS, Distribution, Proposal
+from safe_transfer_ros.safety.filter.proposal import LAWS, Distribution, Proposal, law_of
 from safe_transfer_ros.safety.filter.safety_filter import SafetyFilter
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
-from safe_transfer_ros.safety.reasons import Reason, Verdict
+from safe_transfer_ros.safety.reasons import NOT_TAKEN, Reason, Verdict
 from safe_transfer_ros.tasks.deployment import TaskInGraph
 from safe_transfer_ros.tasks.view import View
 
@@ -25,7 +25,6 @@ Array = npt.NDArray[np.float64]
 _EMPTY = array("d")
 _NOTHING = np.empty(0)
 _NUMBERS = {law: number for number, law in enumerate(LAWS)}
-_NOT_TAKEN = (Verdict.REJECTED, Verdict.STOPPED)
 
 
 def read_proposal(message: PolicyAction, order: JointOrder) -> Proposal:
@@ -34,7 +33,7 @@ def read_proposal(message: PolicyAction, order: JointOrder) -> Proposal:
     fault = Reason.NONE
     bound: Array | None = None
     count = len(message.action_names)
-    distribution = LAWS[message.distribution] if message.distribution < len(LAWS) else None
+    distribution = law_of(message.distribution)
     try:
         indices = order.indices(message.action_names)
         if distribution is None:
@@ -110,7 +109,7 @@ class DecisionMessage:
             message.proposed_stddev = array("d", proposal.stddev.tobytes())
             message.proposed_bound = _EMPTY if proposal.bound is None else array("d", proposal.bound.tobytes())
             message.proposed_effort = array("d", proposal.effort.tobytes())
-            message.chosen = _EMPTY if verdict in _NOT_TAKEN else array("d", rules.chosen.tobytes())
+            message.chosen = _EMPTY if verdict in NOT_TAKEN else array("d", rules.chosen.tobytes())
         message.applied_effort = array("d", rules.applied.tobytes())
         message.torque_limit = rules.torque_limit
         message.limit_iteration = rules.guard.iteration

@@ -31,8 +31,7 @@ def filter_rules(
       gate: Safety critic, if any; it must not keep its caller waiting.
 
     Raises:
-      ConfigurationError: in lockstep, if a stop may take longer than a control period; a damage budget without the
-        number of periods.
+      ConfigurationError: in lockstep, if a stop may take longer than a control period.
       ValueError: if the settings do not fit together.
     """
     task, robot, lockstep = graph.task, graph.task.robot, experiment.lockstep
@@ -41,16 +40,11 @@ def filter_rules(
     if experiment.adds_gravity(robot.gravity_compensated):
         dynamics = importlib.import_module("safe_transfer_ros.robots.dynamics").ArmDynamics  # brings mujoco
         gravity = GravityTerm(dynamics(robot).gravity_torque, limits.effort, settings.torque_rate_limit)
-    budget, damage = None, None
-    if experiment.damage_budget:
-        if not settings.budget_periods:
-            raise ConfigurationError(
-                "damage_budget needs safety_filter.budget_periods, the decision periods of an iteration (episodes x "
-                "steps): the launcher fills it in, a filter started by hand must be told"
-            )
-        budget = experiment.governor().budget(settings.budget_periods)
-        assert budget is not None  # it was asked for
-        damage = DamageWatch(budget, graph.unsafety_reader(experiment.seed), task.unsafety_limit)
+    budget = experiment.governor().budget(settings.budget_periods or task.horizon)
+    damage: DamageWatch | None = None
+    if budget is not None:
+        unsafety = graph.unsafety_reader(experiment.seed)
+        damage = DamageWatch(budget, unsafety, task.unsafety_limit, len(robot.joint_names))
     factor = SIMULATED_SPEED_FACTOR if lockstep else SPEED_FACTOR
     rules = SafetyFilter(
         robot.joint_names,

@@ -10,16 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rclpy.node import Node
-from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 
-from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware import bounded, qos
 from safe_transfer_ros.middleware.numbered import NumberedMessages
 from safe_transfer_ros.middleware.publishers import identities
 from safe_transfer_ros.safety.filter.speakers import Speakers
 from safe_transfer_ros.topic_names import JOINT_STATES
-
-_LONGEST = 65_536  # bytes: what is longer is not looked into, and taken for ours
 
 
 class JointStatePublishers:
@@ -69,12 +66,10 @@ class JointStatePublishers:
         return f"{JOINT_STATES} has {count} publishers, and not each was heard to speak of other joints than ours"
 
     def _ours(self, data: bytes) -> bool:
-        if len(data) > _LONGEST:
-            return True
         try:
-            return not self._names.isdisjoint(deserialize_message(data, JointState).name)
-        except Exception:  # the middleware's own, of any kind: no joint state at all
-            return False
+            return not self._names.isdisjoint(bounded.read(data, JointState).name)
+        except bounded.MessageError as error:
+            return error.oversized  # what is too long to be looked into is taken for ours; no joint state at all is not
 
     def close(self) -> None:
         """Listen no more."""

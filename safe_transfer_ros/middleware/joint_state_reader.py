@@ -21,7 +21,7 @@ from sensor_msgs.msg import JointState
 
 from safe_transfer_ros.middleware import bounded
 from safe_transfer_ros.middleware.stamps import to_ns
-from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
+from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError, OtherJointsError
 
 Array = npt.NDArray[np.float64]
 
@@ -41,11 +41,11 @@ class ReadState(NamedTuple):
 
 
 class JointStateError(ValueError):
-    """A joint state that cannot be used, and why; `stamp_ns` is None where not even the stamp could be read."""
+    """A joint state that cannot be used; the text says why."""
 
-    def __init__(self, problem: str, stamp_ns: int | None) -> None:
-        super().__init__(problem)
-        self.stamp_ns = stamp_ns
+
+class OtherJointStateError(JointStateError):
+    """A joint state that names no joint of ours: a gripper's, or another arm's, which may share the topic."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +72,7 @@ class JointStateReader:
         """Read one message.
 
         Raises:
+          OtherJointStateError: it is of other joints.
           JointStateError: it is not a joint state, is larger or has more joints than any robot's, lacks a joint of ours
             or one's number, or names one twice.
         """
@@ -91,31 +92,22 @@ class JointStateReader:
     def _read_anew(self, data: bytes) -> ReadState:
         count = _count_of_names(data)
         if count > JointOrder.MAX_NAMES:  # before any of them is made a string
-            raise JointStateError(f"{count} joint names, expected at most {JointOrder.MAX_NAMES}", _stamp_of(data))
+            raise JointStateError(f"{count} joint names, expected at most {JointOrder.MAX_NAMES}")
         try:
             message = bounded.read(data, JointState)
         except bounded.MessageError as error:
-            raise JointStateError(str(error), _stamp_of(data) if error.oversized else None) from None
-        stamp_ns = to_ns(message.header.stamp)
+            raise JointStateError(str(error)) from None
         try:
             indices = self._order.indices(message.name)
-            state = ReadState(
-                stamp_ns, np.frombuffer(message.position)[indices], np.frombuffer(message.velocity)[indices]
-            )
+            position, velocity = np.frombuffer(message.position)[indices], np.frombuffer(message.velocity)[indices]
+        except OtherJointsError as error:
+            raise OtherJointStateError(str(error)) from None
         except (JointOrderError, IndexError, ValueError) as error:
-            raise JointStateError(str(error), stamp_ns) from None
+            raise JointStateError(str(error)) from None
         form = _form(data, message, indices)
         if form is not None:
             self._forms = {len(data): form} if len(self._forms) >= 8 else self._forms | {len(data): form}
-        return state
-
-
-def _stamp_of(data: bytes) -> int | None:
-    """The stamp of what is too large to be read; None where it cannot be told."""
-    if data[:2] != _LITTLE_ENDIAN_CDR or len(data) < _AFTER_STAMP:
-        return None
-    seconds, nanoseconds = _STAMP.unpack_from(data, _START)
-    return int(seconds) * _SECOND + int(nanoseconds)
+        return ReadState(to_ns(message.header.stamp), position, velocity)
 
 
 def _count_of_names(data: bytes) -> int:

@@ -9,21 +9,24 @@ from rclpy.node import Node
 from std_msgs.msg import String
 
 from safe_transfer_ros.middleware import qos
-from safe_transfer_ros.robots.manager_description import MAX_CHARACTERS, unfit_description
+from safe_transfer_ros.parameters.controller_supervisor import ANY_DESCRIPTION
+from safe_transfer_ros.robots.manager_description import MAX_CHARACTERS, fingerprint, unfit_description
 
 
 class PublishedDescription:
     """Holder of the newest robot_description, which is read once on request, never while the arm is driven."""
 
-    def __init__(self, node: Node, topic: str, joints: Sequence[str]) -> None:
+    def __init__(self, node: Node, topic: str, joints: Sequence[str], *, commissioned: str) -> None:
         """Listen.
 
         Args:
           node: Whose subscription it is.
           topic: Where robot_state_publisher has it.
           joints: Those that our controller drives.
+          commissioned: Fingerprint of the only one that will do; ANY_DESCRIPTION: any that is fit.
         """
         self._node, self._topic, self._joints = node, topic, tuple(joints)
+        self._commissioned = commissioned
         self._text: str | None = None
         self._judged: str | None = None
         node.create_subscription(String, topic, self._on_description, qos.LATCHED)
@@ -44,5 +47,14 @@ class PublishedDescription:
         if publishers > 1:
             return f"{publishers} publish {self._topic}: it is not known which of them controller_manager was given"
         if self._judged is None:
-            self._judged = unfit_description(self._text, self._joints) or ""
+            self._judged = unfit_description(self._text, self._joints) or self._another(self._text)
         return self._judged or None
+
+    def _another(self, text: str) -> str:
+        found = fingerprint(text)
+        if self._commissioned in (found, ANY_DESCRIPTION):
+            return ""
+        return (
+            f"{self._topic} is not the one that the arm was commissioned with ({self._commissioned[:19]}, got "
+            f"{found[:19]}): publish that one, or run `safe_transfer commission`"
+        )

@@ -27,6 +27,9 @@ PROPOSALS = _keep_last(100)
 # with ten, a recorder that was not scheduled for a tenth of a second lost joint states.
 RECORD = _keep_last(5000)
 
+# The same from publishers that promise nothing.
+BEST_EFFORT_RECORD = _keep_last(5000, reliable=False)
+
 # Commands as ros2_control's controllers hear them: what is late is worth nothing.
 COMMAND = _keep_last(10, reliable=False)
 
@@ -44,6 +47,7 @@ CLASSES: dict[str, tuple[QoSProfile, str]] = {
     "stream": (STREAM, "what is only true now: a late joiner must never act on an old command or joint state"),
     "proposals": (PROPOSALS, "proposals as the filter hears them: each gets its decision, also after a stall"),
     "record": (RECORD, "what must be seen whole, and whatever is published as a stream"),
+    "best-effort record": (BEST_EFFORT_RECORD, "the recorder, of those who publish with best effort"),
     "command": (COMMAND, "what is worth nothing late: commands as ros2_control hears them, permission"),
     "latched": (LATCHED, "state and weights that a late joiner needs"),
     "latched record": (LATCHED_RECORD, "the same with what came before it, for the recorder"),

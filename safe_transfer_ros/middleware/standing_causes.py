@@ -17,7 +17,7 @@ from safe_transfer_ros.middleware.joint_state_publishers import JointStatePublis
 from safe_transfer_ros.middleware.listeners import Listeners
 from safe_transfer_ros.middleware.publishers import second_publisher
 from safe_transfer_ros.middleware.stop_topic import StopTopic
-from safe_transfer_ros.safety.filter.external_stop import ExternalStop
+from safe_transfer_ros.safety.filter.permission import Permission
 from safe_transfer_ros.safety.reasons import Reason
 
 
@@ -41,7 +41,7 @@ class StandingCauses:
         """
         self._node, self._stop = node, stop
         self._e_stop_lease_s = e_stop_lease_s
-        self._permission = ExternalStop(permission_lease_s, "the controller supervisor", "permits no torque")
+        self._permission = Permission(permission_lease_s)
         self._listeners: Sequence[Listeners] = ()
         self._exclusive: Sequence[str] = ()
         self.unheard = ""
@@ -125,6 +125,6 @@ class StandingCauses:
         return now
 
     def _on_permission(self, message: Bool) -> None:
-        self._permission.hear(not message.data, clock.now_ns())
+        self._permission.hear(bool(message.data), clock.now_ns())
         if not message.data:
             self._stop(Reason.NO_PERMISSION)

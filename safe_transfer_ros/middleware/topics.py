@@ -52,6 +52,7 @@ class Topic:
         look on, or belong to the hardware, are not waited for.
       rate: How often, in words.
       recorded: Whether bag_recorder takes it.
+      any_quality: Whether each publisher is heard, whatever quality of service it offers.
       has_history: Whether every state of it is on `history` too, from where bag_recorder takes it.
     """
 
@@ -65,6 +66,7 @@ class Topic:
     must_hear: tuple[str, ...] = ()
     rate: str
     recorded: bool = True
+    any_quality: bool = False
     has_history: bool = False
 
     @property
@@ -177,6 +179,7 @@ EXTERNAL_STOP = Topic(
     publisher="an external stop",
     listeners=("safety_filter",),
     rate="at least once per `e_stop_lease`, unless that is off",
+    any_quality=True,
 )
 PERMISSION = Topic(
     name=names.PERMISSION,
@@ -327,6 +330,8 @@ def table() -> str:
         quality = qos.name_of(topic.offered)
         if topic.heard is not topic.offered:
             quality += f"; heard as {qos.name_of(topic.heard)}"
+        if topic.any_quality:
+            quality += "; any other is heard too"
         rows.append(
             f"| `{topic.name}` | {type_name} | {topic.publisher} -> {to} | {quality} | {topic.rate} | {topic.meaning} |"
         )

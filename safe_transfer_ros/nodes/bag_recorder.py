@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""bag_recorder: every topic of the run as rosbag2 (mcap), unchanged, in the order of arrival."""
+"""bag_recorder: every topic of the run as rosbag2 (mcap), unchanged, in the order of arrival.
+
+Whoever publishes is recorded, whatever quality of service it offers. What is offered as our nodes offer it is written
+as it arrives. What promises less (best effort, say), and every message of a topic that is heard in any quality, is
+looked for some times a second; such a message has the time of its receipt in the bag.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +17,21 @@ from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.qos import OfferedQos
 from safe_transfer_ros.bags.record import BagWriter
 from safe_transfer_ros.configuration import ConfigurationError
-from safe_transfer_ros.middleware import topics
+from safe_transfer_ros.middleware import qos, topics
+from safe_transfer_ros.middleware.incompatible import IncompatibleMessages, has_incompatible_publisher
+from safe_transfer_ros.middleware.numbered import NumberedMessages
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
 from safe_transfer_ros.parameters.bag_recorder import RecorderParameters
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 
+LOOK_SECONDS = 0.02
 QUIET_SECONDS, QUIET_LOOKS = 0.5, 5  # longer than a writer takes to see that we lack something (config/fastdds.xml)
+
+
+def _listener(topic: topics.Topic) -> str:
+    """Name of the node that listens to a topic for us."""
+    return f"bag_recorder_{topic.name.replace('/', '_')}"
 
 
 class BagRecorder(Node):
@@ -39,31 +52,61 @@ class BagRecorder(Node):
             split_bytes=settings.split_size * 1_000_000,
             split_s=settings.split_time,
         )
+        self._recorded: dict[str, tuple[topics.Topic, int]] = {}  # by its full name, with its number in the bag
+        self._looked_for: dict[str, NumberedMessages | IncompatibleMessages] = {}
         for topic in topics.of_controller(experiment.controller):
             if topic.recorded:
                 self._record(topic)
-        self.create_timer(0.25, self._flush, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(0.25, self._flush, clock=steady)
+        self.create_timer(LOOK_SECONDS, self._look, clock=steady)
 
     def _record(self, topic: topics.Topic) -> None:
         profile = [OfferedQos.from_profile(topic.offered)]
-        topic_id = self._writer.register(self.resolve_topic_name(topic.name), topic.type_name, profile)
-        write, now = self._writer.write, time.time_ns
+        name = self.resolve_topic_name(topic.name)
+        topic_id = self._writer.register(name, topic.type_name, profile)
+        heard = topic.history if topic.has_history else topic
+        self._recorded[self.resolve_topic_name(heard.name)] = (heard, topic_id)
+        if topic.any_quality:
+            profiles = (qos.RECORD, qos.BEST_EFFORT_RECORD, qos.LATCHED_RECORD)
+            self._looked_for[name] = NumberedMessages(self, _listener(topic), topic.kind, name, profiles, raw=True)
+            return
+        now = time.time_ns
 
         # With the message info (publication sequence number) rclpy 7.1's EventsExecutor fails on raw subscriptions, so
         # a lost message shows in the steps and stamps instead: `safe_transfer bag check` reads them.
         def on_message(data: bytes) -> None:
-            received = now()
-            self._heard += 1
-            try:
-                if not self._failed:
-                    write(topic_id, data, received, received)
-            except BagError as error:
-                self._fail(error)
+            self._write(topic_id, data, now())
 
-        heard = topic.history if topic.has_history else topic
         heard.listen(self, on_message, heard.recording, raw=True)
 
+    def _write(self, topic_id: int, data: bytes, received_ns: int) -> None:
+        self._heard += 1
+        try:
+            if not self._failed:
+                self._writer.write(topic_id, data, received_ns, received_ns)
+        except BagError as error:
+            self._fail(error)
+
+    def _look(self) -> None:
+        """Write what is not handed to us: see the module."""
+        now = time.monotonic_ns()
+        for name, messages in self._looked_for.items():
+            for one in messages.look(now):
+                self._write(self._recorded[name][1], one.message, one.received_ns)
+
+    def _hear_incompatible(self) -> None:
+        """Listen to publishers that our subscriptions do not receive."""
+        for name, (topic, _) in self._recorded.items():
+            if name not in self._looked_for and has_incompatible_publisher(self, name, topic.recording):
+                listener = IncompatibleMessages(self, _listener(topic), topic.kind, name, topic.recording)
+                self._looked_for[name] = listener
+                self.get_logger().info(
+                    f"{topic.name}: a publisher promises less than ours; recorded as far as it arrives"
+                )
+
     def _flush(self) -> None:
+        self._hear_incompatible()
         try:
             if not self._failed:
                 self._writer.flush_if_due()
@@ -89,6 +132,8 @@ class BagRecorder(Node):
 
     def close(self) -> None:
         """Write the index, so that stock tools open the bag at once."""
+        for messages in self._looked_for.values():
+            messages.close()
         try:
             self._writer.close()
         except BagError as error:

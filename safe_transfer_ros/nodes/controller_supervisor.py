@@ -17,22 +17,20 @@ from __future__ import annotations
 import importlib
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rclpy.clock import Clock, ClockType
 from safe_transfer_msgs.msg import FilterStatus, SafetyDecision
 from std_msgs.msg import Bool, Float64MultiArray
-from std_srvs.srv import SetBool
 
 from safe_transfer_ros.middleware import qos, topics
 from safe_transfer_ros.middleware.lifecycle import ManagedNode
 from safe_transfer_ros.middleware.measured_effort import MeasuredEffort
+from safe_transfer_ros.middleware.operator_orders import OperatorOrders
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.published_description import PublishedDescription
-from safe_transfer_ros.middleware.service_thread import Order, ServiceThread
 from safe_transfer_ros.middleware.supervisor_report import Phase, SupervisorReport, Told
 from safe_transfer_ros.parameters.controller_supervisor import SupervisorParameters
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
@@ -66,8 +64,6 @@ class ControllerSupervisor(ManagedNode):
         self._phase = Phase.STOPPING
         self._why = "at the start"
         self._since_ns = time.monotonic_ns()  # when the phase began
-        self._activation: Order | None = None  # the newest
-        self._deactivations: deque[Order] = deque()  # all that are not done: none is lost behind an activation
         self._fallback = ""  # to be activated with the next deactivation
         self._asked = False  # for deactivation, since the last stop
         self._enabled = False  # by the lifecycle
@@ -90,7 +86,9 @@ class ControllerSupervisor(ManagedNode):
             self._robot.name,
             {"controller": self._experiment.controller, "joints": ", ".join(self._joints)},
         )
-        self._description = PublishedDescription(self, settings.robot_description, self._joints)
+        self._description = PublishedDescription(
+            self, settings.robot_description, self._joints, commissioned=settings.commissioned_description
+        )
         self._effort = MeasuredEffort(self, self._robot, with_gravity=settings.rest_effort == "gravity")
         if self._experiment.adds_gravity(self._robot.gravity_compensated):
             resting = importlib.import_module("safe_transfer_ros.middleware.resting_torque")  # brings mujoco
@@ -102,7 +100,9 @@ class ControllerSupervisor(ManagedNode):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(TICK_SECONDS, self._tick, clock=steady)
         self.create_timer(1.0, self._diagnose, clock=steady)
-        self._operator = ServiceThread(self, {"controller_supervisor/activate": (SetBool, self._on_activate)})
+        self._orders = OperatorOrders(
+            self, "controller_supervisor/activate", settings.activation_timeout, lambda: self._why
+        )
 
     def activate(self) -> None:
         """From now on an operator may activate the controller."""
@@ -123,7 +123,7 @@ class ControllerSupervisor(ManagedNode):
 
     def close(self) -> None:
         """Do nothing: see `leave`."""
-        self._operator.close()
+        self._orders.close()
 
     # What arrives ----------------------------------------------------------------------------------------------------
 
@@ -135,20 +135,6 @@ class ControllerSupervisor(ManagedNode):
         self._filter = message
         if message.mode == SafetyDecision.MODE_TRIPPED:
             self._tick()
-
-    def _on_activate(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        """In the services' thread: hand the order over and wait for what became of it."""
-        order = Order()
-        if not request.data:
-            self._deactivations.append(order)
-        elif self._deactivations:
-            order.answer("a deactivation is under way")
-        else:
-            self._activation = order
-        if not order.done.wait(self._settings.activation_timeout):
-            order.answer(f"not done within {self._settings.activation_timeout:g} s: {self._why}")  # and never will be
-        response.success, response.message = order.refusal is None, order.refusal or ""
-        return response
 
     # The machine -----------------------------------------------------------------------------------------------------
 
@@ -248,9 +234,8 @@ class ControllerSupervisor(ManagedNode):
         self._prepare()
         obstacle = self._obstacle(now) or self._unready(now)
         self._why = self._explain(obstacle)
-        while self._deactivations:
-            self._deactivations.popleft().answer(None)
-        order, self._activation = self._activation, None
+        self._orders.deactivated()
+        order = self._orders.take_activation()
         if order is None:
             return
         if not self._enabled or order.done.is_set():
@@ -287,7 +272,7 @@ class ControllerSupervisor(ManagedNode):
         answer = self._manager.switched
         known = answer == "" and self._manager.listed
         problem = self._obstacle(now) if known else answer
-        if self._deactivations:
+        if self._orders.to_deactivate:
             problem = "an operator asked for it"
         elif self._activating.done.is_set():
             problem = "it was not done in time"
@@ -313,16 +298,11 @@ class ControllerSupervisor(ManagedNode):
         problem = self._obstacle(now)
         if problem is None and not self._active():
             problem = f"{self._experiment.controller} was deactivated by another program"
-        if problem is None and self._deactivations:
+        if problem is None and self._orders.to_deactivate:
             problem = "an operator asked for it"
-        self._answer_activation(problem)
+        self._orders.answer_activation(problem)
         if problem:
             self._stop(problem)
-
-    def _answer_activation(self, refusal: str | None) -> None:
-        order, self._activation = self._activation, None
-        if order is not None:
-            order.answer(refusal)
 
     def _stop(self, why: str) -> None:
         """End permission now; the controller follows, once its torque is zero or no commands come."""
@@ -337,7 +317,7 @@ class ControllerSupervisor(ManagedNode):
         if manager.listed and not self._active() and not manager.switching:
             self._enter(Phase.INACTIVE, self._why)
             return
-        self._answer_activation(f"stopping: {self._why}")
+        self._orders.answer_activation(f"stopping: {self._why}")
         # Who else feeds it will not send zero because we withdraw our permission.
         fed = self._stream.problem(now) is None and self._wrong_feeders() is None
         if fed and not self._stream.zero_count and self._age(now) < settings.zero_timeout:

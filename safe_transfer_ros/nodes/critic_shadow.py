@@ -42,7 +42,7 @@ class CriticShadow(Node):
         self._graph = in_graph(experiment.task)
         task = self._graph.task
         loaded = load_critic(settings.candidate, observation_size=task.observation_size, action_size=task.action_size)
-        self._critic, self._epsilon = loaded.critic, float(loaded.card["epsilon"])
+        self._critic, self._epsilon = loaded.critic, loaded.number("epsilon")
         self._order = JointOrder(self._graph.action_names)
         Path(settings.out).parent.mkdir(parents=True, exist_ok=True)  # the trainer beside it may come later
         self._file = open(settings.out, "x", newline="", buffering=1)

@@ -57,7 +57,6 @@ class MujocoSim(Node):
         self._time_ns = 0
         self._torque = np.zeros(len(robot.joint_names))
         self._command_time = -np.inf
-        self._bad_commands = 0
 
         self._state = JointState(name=list(robot.joint_names))
         self._state.header.frame_id = "base_link"
@@ -111,7 +110,6 @@ class MujocoSim(Node):
         torque = np.frombuffer(message.data)
         if torque.shape != self._torque.shape or not np.isfinite(torque).all():
             # As JointGroupEffortController does with a wrong length: zero effort, loudly.
-            self._bad_commands += 1
             self.get_logger().error(
                 f"command refused ({len(torque)} values, expected {len(self._torque)} finite ones): zero torque",
                 throttle_duration_sec=1.0,

@@ -44,7 +44,6 @@ from safe_transfer_ros.tasks.deployment import in_graph
 
 RETRY_SECONDS = 3.0  # after which a service that has not answered is asked again
 ARMING_SECONDS = 2.0  # how long a refusal to arm may last before the rollout ends
-MAX_WEIGHT_BYTES = 1 << 26
 _DISTRIBUTIONS = {
     GAUSSIAN: PolicyAction.DISTRIBUTION_GAUSSIAN,
     TANH_GAUSSIAN: PolicyAction.DISTRIBUTION_TANH_GAUSSIAN,
@@ -147,8 +146,8 @@ class PolicyServer(ManagedNode):
 
     def _unwanted(self, message: PolicyWeights) -> str | None:
         """Reason to ignore weights; None where they may be the next ones, or the present ones again."""
-        if len(message.data) > MAX_WEIGHT_BYTES:
-            return f"{len(message.data)} bytes, expected at most {MAX_WEIGHT_BYTES}"
+        if len(message.data) > weights.MAX_BYTES:
+            return f"{len(message.data)} bytes, expected at most {weights.MAX_BYTES}"
         if self._taught and message.version != self._version + 1:
             again = message.version == self._version and message.sha256 == self._sha256
             if not again:

@@ -14,6 +14,7 @@ import dataclasses
 import gc
 import time
 from array import array
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,7 @@ from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.parameter import Parameter
-from safe_transfer_msgs.msg import (
-    CriticWeights,
-    PolicyAction,
-    TorqueLimit,
-    UnsafetyEstimate,
-)
+from safe_transfer_msgs.msg import CriticWeights, PolicyAction, TorqueLimit, UnsafetyEstimate
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
@@ -37,16 +33,16 @@ from safe_transfer_ros.critics.gate import CriticGate
 from safe_transfer_ros.critics.time_bound_gate import TimeBoundGate
 from safe_transfer_ros.middleware import bounded, clock, object_pose, realtime, topics
 from safe_transfer_ros.middleware.filter_health import FilterHealth
-from safe_transfer_ros.middleware.filter_messages import CRITIC_REFUSED, DecisionMessage, read_proposal, status_message
+from safe_transfer_ros.middleware.filter_messages import CRITIC_REFUSED, DecisionMessage, read_proposal
 from safe_transfer_ros.middleware.filter_rules import filter_rules
-from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader
+from safe_transfer_ros.middleware.filter_status import FilterStatusPublisher
+from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader, OtherJointStateError
 from safe_transfer_ros.middleware.lifecycle import ManagedNode
 from safe_transfer_ros.middleware.listeners import Listeners
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.stamps import to_ns
 from safe_transfer_ros.middleware.standing_causes import StandingCauses
-from safe_transfer_ros.middleware.state_publisher import StatePublisher
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.parameters.safety_filter import FilterParameters
 from safe_transfer_ros.safety.critic.gate import Gate
@@ -108,7 +104,6 @@ class SafetyFilterNode(ManagedNode):
         )
         self._active = False
         self._unreadable = self._misplaced = ""  # why the newest joint state, or pose, was left out
-        self._told = (Mode.DISARMED, Reason.NONE, -1, 0.0)  # mode, cause, limit iteration and limit last published
         self._published_ns = clock.now_ns()
         self.add_on_set_parameters_callback(self._on_parameters)
 
@@ -133,27 +128,17 @@ class SafetyFilterNode(ManagedNode):
         commands = topics.commands(self._controller)
         self._commands = commands.advertise(self)
         self._decisions = topics.DECISIONS.advertise(self)
-        self._status = StatePublisher(self, topics.FILTER_STATUS)
+        self._status = FilterStatusPublisher(
+            self,
+            self._filter,
+            unheard=lambda: self._standing.unheard,
+            critic_version=lambda: self._critic.offered_version if self._critic else "",
+        )
         listeners = [Listeners(self, self._commands, commands, self._nodes)]
         listeners.append(Listeners(self, self._decisions, topics.DECISIONS, self._nodes))
-        inputs = [topics.PROPOSALS, topics.RESET_PROPOSALS, topics.TORQUE_LIMIT]
-        inputs += [topics.OBJECT_POSE] if self._graph.tracks_object else []
-        inputs += [topics.CRITIC_WEIGHTS] if self._critic is not None else []
-        inputs += [topics.UNSAFETY_ESTIMATE] if self._critic is not None and self._critic.scheduled else []
-        exclusive = [topic.name for topic in (commands, topics.DECISIONS, topics.FILTER_STATUS, *inputs)]
+        exclusive = [topic.name for topic in (commands, topics.DECISIONS, topics.FILTER_STATUS, *self._listen())]
         self._standing.watch(listeners, exclusive, self._task.robot.joint_names)
         self._diagnostics = topics.DIAGNOSTICS.advertise(self)
-        topics.JOINT_STATES.listen(self, self._on_joint_state, raw=True)
-        unread = self._on_unread_action
-        if self._graph.tracks_object:
-            bounded.listen(self, topics.OBJECT_POSE, self._on_object_pose)
-        bounded.listen(self, topics.PROPOSALS, self._on_action, refused=unread)
-        bounded.listen(self, topics.TORQUE_LIMIT, self._on_limit)
-        if self._critic is not None:
-            bounded.listen(self, topics.CRITIC_WEIGHTS, self._on_critic, max_bytes=_LARGEST_CRITIC)
-        if self._critic is not None and self._critic.scheduled:
-            bounded.listen(self, topics.UNSAFETY_ESTIMATE, self._on_estimate)
-        bounded.listen(self, topics.RESET_PROPOSALS, self._on_reset_action, refused=unread)
         self.create_service(SetBool, "safety_filter/arm", self._on_arm)
         self.create_service(SetBool, "safety_filter/arm_reset", self._on_arm_reset)
         self.create_service(Trigger, "safety_filter/reset", self._on_reset)
@@ -172,10 +157,28 @@ class SafetyFilterNode(ManagedNode):
             self.get_logger().warning(refusal)
         gc.disable()  # collected once a second instead, between two cycles, see _diagnose
 
+    def _listen(self) -> list[topics.Topic]:
+        """Listen to the robot, the policy and the monitor; returns the topics that one node at most may publish."""
+        topics.JOINT_STATES.listen(self, self._on_joint_state, raw=True)
+        heard: list[tuple[topics.Topic, Callable[[Any], None], dict[str, Any]]] = [
+            (topics.PROPOSALS, self._on_action, {"refused": self._on_unread_action}),
+            (topics.RESET_PROPOSALS, self._on_reset_action, {"refused": self._on_unread_action}),
+            (topics.TORQUE_LIMIT, self._on_limit, {}),
+        ]
+        if self._graph.tracks_object:
+            heard.append((topics.OBJECT_POSE, self._on_object_pose, {}))
+        if self._critic is not None:
+            heard.append((topics.CRITIC_WEIGHTS, self._on_critic, {"max_bytes": _LARGEST_CRITIC}))
+        if self._critic is not None and self._critic.scheduled:
+            heard.append((topics.UNSAFETY_ESTIMATE, self._on_estimate, {}))
+        for topic, take, options in heard:
+            bounded.listen(self, topic, take, **options)
+        return [topic for topic, _, _ in heard]
+
     def activate(self) -> None:
         """Accept proposals once armed; tell everyone the limit in force."""
         self._active = True
-        self._tell(accepted=True)
+        self._status.tell(accepted=True)
 
     def deactivate(self) -> None:
         """Stop torque first, then silence."""
@@ -209,6 +212,9 @@ class SafetyFilterNode(ManagedNode):
         arrival_ns = clock.now_ns()
         try:
             state = self._states.read(data)
+        except OtherJointStateError:  # a gripper's: nothing of ours is wrong
+            self._health.of_others += 1
+            return
         except JointStateError as error:  # left out, and missed when no good one follows: it moves no clock either
             self._unreadable = f"joint states cannot be used: {error}"
             self.get_logger().error(self._unreadable, throttle_duration_sec=1.0)
@@ -245,7 +251,7 @@ class SafetyFilterNode(ManagedNode):
         """Process an oversized or unreadable proposal: the one before stays in force until it is too old."""
         self.get_logger().error(f"a proposal was not read: {error}", throttle_duration_sec=1.0)
         if self._active and error.oversized:
-            self._loop.unread_proposal(clock.now_ns())
+            self._loop.reject(Reason.PROPOSAL_WRONG_LENGTH, clock.now_ns())
 
     def _on_reset_action(self, message: PolicyAction) -> None:
         """The slow move to the start of an episode: bounded like any proposal, and no part of the policy's record."""
@@ -259,9 +265,9 @@ class SafetyFilterNode(ManagedNode):
         )
         if refusal:
             self.get_logger().error(f"torque limit refused, the old one stands: {refusal}", throttle_duration_sec=1.0)
-            self._tell(accepted=False, message=refusal)
+            self._status.tell(accepted=False, message=refusal)
         else:
-            self._tell_changes()
+            self._status.tell_changes()
 
     def _on_critic(self, message: CriticWeights) -> None:
         """Check a critic now; it is taken when the filter is armed next."""
@@ -274,7 +280,7 @@ class SafetyFilterNode(ManagedNode):
             self.get_logger().error(text)
         else:
             text = describe(self._filter.cause)
-        self._tell(accepted=not refusal, message=text)
+        self._status.tell(accepted=not refusal, message=text)
 
     def _on_estimate(self, message: UnsafetyEstimate) -> None:
         assert self._critic is not None  # who else would listen
@@ -304,19 +310,20 @@ class SafetyFilterNode(ManagedNode):
                 if own_limit is None:  # a move to the start is not a policy's: no critic judges it
                     problem = problem or self._critic.missing
             refusal = problem or self._loop.arm(clock.now_ns(), self._standing.reasons(), own_limit)
-            refusal = refusal and "; ".join(filter(None, (refusal, self._unreadable, self._misplaced)))
+            others = f"{self._health.of_others} joint states name no joint of ours" if self._health.of_others else ""
+            refusal = refusal and "; ".join(filter(None, (refusal, self._unreadable, others, self._misplaced)))
         else:
             refusal = None
             self._loop.disarm(clock.now_ns())
             self._stop()
-        self._tell_changes()
+        self._status.tell_changes()
         return _answer(response, refusal)
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         # Permission is for arming: the supervisor gives none to a filter that is tripped.
         standing = self._standing.reasons(moving=bool(self._filter.cause & Reason.SECOND_PUBLISHER))
         refusal = self._filter.reset(self._now(), standing & ~Reason.NO_PERMISSION)
-        self._tell_changes()
+        self._status.tell_changes()
         return _answer(response, refusal)
 
     def _on_trip(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -341,7 +348,7 @@ class SafetyFilterNode(ManagedNode):
             version = self._critic.version if self._critic else ""
             self._decisions.publish(self._decision.fill(self._filter, decision, version))
             self._health.decisions += 1
-        self._tell_changes()
+        self._status.tell_changes()
 
     def _trip(self, reason: Reason) -> None:
         self._filter.trip(reason, self._now())
@@ -352,7 +359,7 @@ class SafetyFilterNode(ManagedNode):
         if not self._active:
             return
         if self._standing.heard_at_last():
-            self._tell(accepted=True)
+            self._status.tell(accepted=True)
         standing, cause = self._standing.reasons(moving=self._filter.moving), self._filter.cause
         # In DISARMED a silent stop button only forbids arming: nothing moves that would have to be stopped.
         new = standing & ~cause if self._filter.moving else standing & ~cause & Reason.SECOND_PUBLISHER
@@ -360,29 +367,7 @@ class SafetyFilterNode(ManagedNode):
         if new:
             self._trip(new)
         self._filter.guard.current(clock.now_ns())
-        self._tell_changes()
-
-    def _tell_changes(self) -> None:
-        """Publish the status if the mode, its cause or the limit has changed since it was last published."""
-        guard = self._filter.guard
-        if self._told != (self._filter.mode, self._filter.cause, guard.iteration, guard.in_force):
-            spent = Reason.DAMAGE_BUDGET_SPENT if guard.exhausted else Reason.NONE
-            self._tell(accepted=True, message=describe(self._filter.cause | spent))
-
-    def _tell(self, *, accepted: bool, message: str = "") -> None:
-        guard, mode = self._filter.guard, self._filter.mode
-        status = status_message(
-            self._filter,
-            accepted=accepted,
-            unheard=self._standing.unheard,
-            critic_version=self._critic.offered_version if self._critic else "",
-            text=message,
-        )
-        status.header.stamp = self.get_clock().now().to_msg()
-        self._status.publish(status)
-        if mode is Mode.TRIPPED and self._told[0] is not Mode.TRIPPED:
-            self.get_logger().error(f"TRIPPED: {message}", throttle_duration_sec=0.1)
-        self._told = (mode, self._filter.cause, guard.iteration, guard.in_force)
+        self._status.tell_changes()
 
     def _diagnose(self) -> None:
         """Publish diagnostics for an operator's dashboard, once per second."""

@@ -42,7 +42,7 @@ from safe_transfer_ros.parameters.sections import SHARED, document
 from safe_transfer_ros.parameters.trainer import TrainerParameters
 from safe_transfer_ros.policies import weights
 from safe_transfer_ros.record.episode import Episode, EpisodeError, count_interventions, episodes_from_decisions
-from safe_transfer_ros.record.iteration import IterationRecord, append, iteration_record, read
+from safe_transfer_ros.record.iteration import ROWS, IterationRecord, append, iteration_record, read
 from safe_transfer_ros.record.resume import CHECKPOINTS
 from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.transfer.graph_learners import LEARNERS, Beginning, PolicyUpdates
@@ -208,7 +208,7 @@ class Trainer(Node):
         """Wall time of the iterations a resumed run has behind it, s."""
         if self._run_dir is None or self._experiment.first_iteration == 0:
             return 0.0
-        rows = read(self._run_dir / "iterations.csv")
+        rows = read(self._run_dir / ROWS)
         return rows[-1].wall_time_s if rows else 0.0
 
     async def _complete_graph(self) -> None:
@@ -339,7 +339,7 @@ class Trainer(Node):
             wall_time_s=time.monotonic() - self._started,
         )
         if self._run_dir is not None:
-            append(self._run_dir / "iterations.csv", record)
+            append(self._run_dir / ROWS, record)
         return record
 
 

@@ -24,7 +24,10 @@ from safe_transfer_ros.middleware.publishers import second_publisher
 from safe_transfer_ros.middleware.stamps import to_ns
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.parameters.unsafety_monitor import MonitorParameters
+from safe_transfer_ros.policies.forward import GaussianPolicy
+from safe_transfer_ros.policies.weights import WeightsError
 from safe_transfer_ros.record.iteration import iteration_estimate
+from safe_transfer_ros.record.policy_shift import policy_shift, updated_policy
 from safe_transfer_ros.record.recompute import account
 from safe_transfer_ros.safety.limit.governor import TorqueLimitGovernor, unfit_update
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
@@ -41,19 +44,26 @@ class UnsafetyMonitor(Node):
         self._graph = in_graph(experiment.task)
         self._states = JointStatesHeard(self, self._graph.task.robot.joint_names)
         self._unsafety = self._graph.unsafety_reader(experiment.seed)
-        self._ledger = UnsafetyLedger(self._graph.task.unsafety_limit, torque_actions=self._graph.torques)
+        settings.check_actions(self._graph.torques)
+        self._rule = experiment.governor(settings)
+        self._ledger = UnsafetyLedger(
+            self._graph.task.unsafety_limit,
+            torque_actions=self._graph.torques,
+            observations=self._rule.needs_shift,
+        )
         self._governor = TorqueLimitGovernor(
-            experiment.governor(settings),
+            self._rule,
             iteration=experiment.first_iteration,
             torque_limit=experiment.starting_limit,
         )
-        if self._governor.settings.start_is_unsafe and experiment.first_iteration == 0:
+        if self._rule.start_is_unsafe and experiment.first_iteration == 0:
             self.get_logger().warning(
                 f"allow_unsafe_start: begins with {experiment.initial_torque_limit:g} N·m, above D_safe "
                 f"{experiment.d_safe:g}; if every step is unsafe, the first iteration exceeds the damage bound"
             )
         self._settings = settings
         self._closing: PolicyWeights | None = None  # the update whose iteration waits for its last data
+        self._updated: GaussianPolicy | None = None  # its policy, where the rule looks at it
         self._closing_since = 0.0
         self._limits = topics.TORQUE_LIMIT.advertise(self)
         self._estimates = topics.UNSAFETY_ESTIMATE.advertise(self)
@@ -101,6 +111,11 @@ class UnsafetyMonitor(Node):
         if refusal:
             self.get_logger().error(f"weights version {message.version} refused, the limit stays: {refusal}")
             return
+        try:
+            self._updated = updated_policy(message) if self._rule.needs_shift else None
+        except WeightsError as error:
+            self.get_logger().error(f"weights version {message.version} refused, the limit stays: {error}")
+            return
         self._closing, self._closing_since = message, time.monotonic()
         self._close_if_complete()
 
@@ -119,6 +134,7 @@ class UnsafetyMonitor(Node):
                 totals,
                 kl=float(update.kl),
                 kl_bound=float(update.kl_bound),
+                shift=None if self._updated is None else policy_shift(totals, self._updated),
                 limit_change=self._graph.limit_change(totals.limited),
             )
         except ValueError as error:
@@ -140,7 +156,7 @@ class UnsafetyMonitor(Node):
         row = iteration_estimate(
             step, totals, policy_version=int(update.version) - 1, steps=int(update.steps), kl=float(update.kl)
         )
-        estimate = UnsafetyEstimate(d_safe=self._governor.settings.d_safe, **dataclasses.asdict(row))
+        estimate = UnsafetyEstimate(d_safe=self._rule.d_safe, **dataclasses.asdict(row))
         estimate.header.stamp = self.get_clock().now().to_msg()
         self._estimates.publish(estimate)
         self._publish_limit()

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from safe_transfer_ros.configuration import setting
 from safe_transfer_ros.topic_names import ROBOT_DESCRIPTION
 
+ANY_DESCRIPTION = "any"
+COMMISSIONED_DESCRIPTION = "commissioned_description"
+
 
 @dataclass(frozen=True, kw_only=True)
 class SupervisorParameters:
@@ -17,6 +20,11 @@ class SupervisorParameters:
     joint_state_broadcaster: str = setting("joint_state_broadcaster", "Controller that publishes joint_states")
     robot_description: str = setting(
         ROBOT_DESCRIPTION, "Topic of the description that controller_manager was given: it decides what a stop leaves"
+    )
+    commissioned_description: str = setting(
+        ANY_DESCRIPTION,
+        "Fingerprint (sha256:...) of the robot_description that the arm was commissioned with: under another the "
+        "controller is not activated (the launcher fills it in from the report); any, OVERRIDE: it is not compared",
     )
     fallback_controller: str = setting(
         "", "Controller to activate in the place of ours when that is stopped, where the arm has one; empty: none"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from safe_transfer_ros.configuration import ConfigurationError, setting, setting_of
 from safe_transfer_ros.parameters.unsafety_monitor import MonitorParameters
+from safe_transfer_ros.randomness import SCHEME
 from safe_transfer_ros.safety.limit.governor import GovernorSettings
 
 
@@ -16,13 +17,13 @@ class ExperimentParameters:
     """Parameters that all nodes must agree on."""
 
     task: str = setting("pr2_cup_swirl", "Task: what is to be done and what is unsafe")
-    mode: str = setting(
+    timing: str = setting(
         "lockstep",
         "lockstep: the next joint state comes only after the command for this one; realtime: wall-clock rates",
         choices=("lockstep", "realtime"),
     )
     seed: int = setting(0, "Seed of initial states, action noise and updates", minimum=0, maximum=2**31 - 1)
-    limit: str = setting(
+    limit_rule: str = setting(
         "adaptive",
         "adaptive: the torque limit follows the measured unsafety rate (PSPT); fixed: torque_limit_max from the start "
         "on, the paper's baseline, WITHOUT the damage bound",
@@ -49,6 +50,16 @@ class ExperimentParameters:
         "Nodes of this graph, separated by commas (the launcher fills it in): nothing moves before the required "
         "subscribers of each topic are connected; empty: a single node",
     )
+    namespace: str = setting(
+        "", "ROS namespace of this graph (the launcher fills it in from namespace:=); empty: the root"
+    )
+    random_streams: int = setting(
+        SCHEME,
+        "Version of how the random numbers follow from the seed (the launcher fills it in): a run continues with the "
+        "version it began with, or not at all",
+        minimum=1,
+        maximum=10**6,
+    )
     first_iteration: int = setting(
         0, "Iteration this run starts at (above 0 when a run is resumed)", minimum=0, maximum=10**6
     )
@@ -72,7 +83,7 @@ class ExperimentParameters:
     @property
     def lockstep(self) -> bool:
         """Whether simulated time is the only clock in the control loop."""
-        return self.mode == "lockstep"
+        return self.timing == "lockstep"
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -102,14 +113,14 @@ class ExperimentParameters:
     @property
     def starting_limit(self) -> float:
         """The torque limit in force when the run starts, N·m."""
-        if self.limit == "fixed":
+        if self.limit_rule == "fixed":
             return self.torque_limit_max
         return self.first_torque_limit or self.initial_torque_limit
 
     @property
     def lowest_limit(self) -> float:
         """The torque limit that the filter falls back to, N·m."""
-        return self.torque_limit_max if self.limit == "fixed" else self.governor().floor
+        return self.torque_limit_max if self.limit_rule == "fixed" else self.governor().floor
 
     def governor(self, monitor: MonitorParameters | None = None) -> GovernorSettings:
         """The governor's settings for this experiment (PSPT Eq. 16, 32)."""

@@ -38,7 +38,8 @@ class FilterParameters:
     stop_damping_time: float = _rule("stop_damping_time_s", minimum=0.001, maximum=10.0)
     budget_periods: int = setting(
         0,
-        "Decision periods of an iteration, which damage_budget is for; the launcher fills it in: episodes x steps",
+        "Decision periods of an iteration, for damage_budget; the launcher fills in episodes x steps. 0: those of one "
+        "episode, the strictest",
         minimum=0,
         maximum=10**8,
     )
@@ -124,5 +125,5 @@ class FilterParameters:
         )
 
     def soft_limits_hold(self, lockstep: bool) -> bool:
-        """Whether the envelope has the robot's soft limits, in this mode."""
+        """Whether the envelope has the robot's soft limits, in this timing."""
         return self.soft_limits == "always" or (self.soft_limits == "realtime" and not lockstep)

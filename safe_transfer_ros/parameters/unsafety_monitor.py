@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from safe_transfer_ros.configuration import setting, setting_of
+from safe_transfer_ros.configuration import ConfigurationError, setting, setting_of
 from safe_transfer_ros.safety.limit.governor import GovernorSettings
 
 
@@ -13,8 +13,8 @@ from safe_transfer_ros.safety.limit.governor import GovernorSettings
 class MonitorParameters:
     """unsafety_monitor."""
 
-    joints: str = setting_of(GovernorSettings, "joints", choices=("mean", "any"))
-    kl: str = setting_of(GovernorSettings, "kl", choices=("bound", "measured"))
+    joints: str = setting_of(GovernorSettings, "joints", choices=("mean", "any", "moved"))
+    kl: str = setting_of(GovernorSettings, "kl", choices=("bound", "measured", "per_state"))
     standstill: str = setting_of(GovernorSettings, "standstill", choices=("measured", "unsafe"))
     growth: float = setting_of(GovernorSettings, "growth", minimum=1.0, maximum=1.05)
     use_limit_change: bool = setting_of(GovernorSettings, "use_limit_change")
@@ -25,3 +25,18 @@ class MonitorParameters:
     data_timeout: float = setting(
         10.0, "Wait this long for missing joint states before they count as unsafe, s", minimum=0.1, maximum=60.0
     )
+
+    def check_actions(self, torques: bool) -> None:
+        """Check that the rule can be had for a task's actions.
+
+        Args:
+          torques: Whether they are the joints' torques.
+
+        Raises:
+          ConfigurationError: if it follows from the distribution of torques, and there is none.
+        """
+        if self.joints == "moved" and not torques:
+            raise ConfigurationError(
+                "unsafety_monitor.joints: 'moved' follows from the distribution of the joints' torques, and this "
+                "task's actions are not torques: choose mean; dp_u1 is then the share of steps that felt the limit"
+            )

@@ -1,11 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Gaussian MLP policy as the robot runs it: numpy, one observation or a batch, the same numbers either
-way.
+"""The Gaussian MLP policy as the robot runs it: numpy, one observation or a batch, the same numbers either way.
 
-The policy is a function from float32 observations to a float32 mean, computed in float64. A matrix product
-may sum in another order for a batch than for a single row, which moves the last bits of a float64; rounding
-the inputs and the result to float32 absorbs them, so that the vectorised environment and the ROS node
-propose the same torques.
+So the vectorised environment and the ROS node propose the same torques; how: `mlp`.
 """
 
 from __future__ import annotations
@@ -17,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from safe_transfer_ros.policies import weights
+from safe_transfer_ros.policies.mlp import Linear, Mlp, rounded
 from safe_transfer_ros.policies.policy import GAUSSIAN, Act
 
 Array = NDArray[np.float64]
@@ -49,13 +46,8 @@ class GaussianPolicy:
         self.architecture = weights.check(parameters)
         self.observation_size, self.action_size = self.architecture.observation_size, self.architecture.action_size
         self.noise_size = self.action_size
-        names = [f"hidden.{layer}" for layer in range(len(self.architecture.hidden))]
-        # Transposed once and kept contiguous: `row @ matrix` is then the fast path for a single observation.
-        self._hidden = [
-            (_double(parameters[f"{name}.weight"].T), _double(parameters[f"{name}.bias"])) for name in names
-        ]
-        self._mean = (_double(parameters["mean.weight"].T), _double(parameters["mean.bias"]))
-        self.stddev: Array = np.exp(_double(parameters["log_std"]))
+        self._hidden, self._mean = Mlp(parameters, np.tanh), Linear(parameters, "mean")
+        self.stddev: Array = np.exp(parameters["log_std"].astype(np.float64))
         self.stddev.flags.writeable = False
 
     def mean(self, observation: ArrayLike) -> Array:
@@ -70,17 +62,7 @@ class GaussianPolicy:
         Raises:
           ValueError: if the last dimension is not observation_size.
         """
-        activation = np.asarray(observation, dtype=np.float32).astype(np.float64)
-        if activation.ndim == 0 or activation.shape[-1] != self.architecture.observation_size:
-            raise ValueError(
-                f"expected observations of {self.architecture.observation_size} values, got shape {activation.shape}"
-            )
-        for weight, bias in self._hidden:
-            activation = activation @ weight
-            activation += bias
-            np.tanh(activation, out=activation)
-        weight, bias = self._mean
-        return (activation @ weight + bias).astype(np.float32).astype(np.float64)
+        return rounded(self._mean(self._hidden(observation)))
 
     def distribution(self, observation: ArrayLike) -> tuple[Array, Array]:
         """Mean, shape (..., action_size), and standard deviation, shape (action_size,), both N·m."""
@@ -106,7 +88,3 @@ class GaussianPolicy:
           Shape (..., action_size), N·m.
         """
         return self.mean(observation) + self.stddev * np.asarray(noise, dtype=np.float64)
-
-
-def _double(array: NDArray[np.float32]) -> Array:
-    return np.ascontiguousarray(array, dtype=np.float64).copy()

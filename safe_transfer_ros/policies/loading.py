@@ -68,6 +68,8 @@ def policy_of(tensors: Tensors, metadata: Mapping[str, str], *, within: str = ""
         return known[name](tensors, metadata)
     except WeightsError as error:
         raise WeightsError(f"{within}{error}") from error
+    except Exception as error:  # a stranger's tensors: whatever they raise is a refusal, and no end of a node
+        raise WeightsError(f"{within}expected a policy of kind {name}, got tensors that are none: {error}") from error
 
 
 def policy_from_bytes(data: bytes, *, sha256: str | None = None) -> tuple[Policy, dict[str, str]]:

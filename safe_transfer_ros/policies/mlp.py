@@ -17,7 +17,7 @@ from safe_transfer_ros.policies.tensors import WeightsError, listed
 
 Array = NDArray[np.float64]
 Arrays = Mapping[str, NDArray[np.float32]]
-_HIDDEN = re.compile(r"hidden\.(\d+)\.weight")
+_HIDDEN = re.compile(r"hidden\.(0|[1-9][0-9]{0,3})\.weight")  # as `hidden_shapes` writes them: 01 is not 1
 
 
 def relu(values: Array) -> Array:
@@ -33,7 +33,10 @@ def hidden_widths(tensors: Arrays) -> tuple[int, tuple[int, ...]]:
     """
     numbers = sorted(int(match.group(1)) for match in map(_HIDDEN.fullmatch, tensors) if match)
     if not numbers or numbers != list(range(len(numbers))):
-        raise WeightsError(f"expected layers hidden.0, hidden.1, ... without a gap, got {listed(tensors)}")
+        raise WeightsError(
+            f"expected layers hidden.0, hidden.1, ... without a gap, got {listed(tensors)}; is this another kind of "
+            "network?"
+        )
     weights = [tensors[f"hidden.{number}.weight"] for number in numbers]
     if any(weight.ndim != 2 or 0 in weight.shape for weight in weights):
         raise WeightsError("expected every hidden weight to be a matrix with at least one row and column")
@@ -58,11 +61,15 @@ def outputs_of(tensors: Arrays, head: str) -> int:
     """Rows of a linear layer's weight.
 
     Raises:
-      WeightsError: if there is no such matrix.
+      WeightsError: if there is no such matrix, or it has no row or no column.
     """
     weight = tensors.get(f"{head}.weight")
-    if weight is None or weight.ndim != 2:
-        raise WeightsError(f"expected a matrix '{head}.weight', got {listed(tensors)}; is this another kind of policy?")
+    if weight is None or weight.ndim != 2 or 0 in weight.shape:
+        came = listed(tensors) if weight is None else f"shape {weight.shape}"
+        raise WeightsError(
+            f"expected '{head}.weight' as a matrix with at least one row and column, got {came}; is this another kind "
+            "of policy?"
+        )
     return int(weight.shape[0])
 
 

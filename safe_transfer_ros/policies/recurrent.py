@@ -39,8 +39,10 @@ class RecurrentPolicy:
         """
         inputs, widths = hidden_widths(tensors)
         n, recurrent = outputs_of(tensors, "mean"), tensors.get("gru.weight_hh")
-        if recurrent is None or recurrent.ndim != 2:
-            raise WeightsError("expected a matrix 'gru.weight_hh': is this another kind of policy?")
+        if recurrent is None or recurrent.ndim != 2 or 0 in recurrent.shape:
+            raise WeightsError(
+                "expected 'gru.weight_hh' as a matrix with at least one row and column: is this another kind of policy?"
+            )
         units = int(recurrent.shape[1])
         shapes = hidden_shapes(inputs, widths) | head_shapes("mean", units, n) | {"log_std": (n,)}
         shapes |= {"gru.weight_ih": (3 * units, widths[-1]), "gru.weight_hh": (3 * units, units)}

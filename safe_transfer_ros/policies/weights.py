@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safe_transfer_ros.files import write_atomically
+from safe_transfer_ros.policies.mlp import head_shapes, hidden_shapes, hidden_widths, outputs_of
 from safe_transfer_ros.policies.tensors import (
     LOG_STD_BOUND,
     MAX_BYTES,
     Tensors,
     WeightsError,
     check_shapes,
-    listed,
     read,
     read_metadata,
     sha256_of,
@@ -31,8 +30,6 @@ __all__ += ["save", "sha256_of", "to_bytes"]
 
 Parameters = Tensors
 """Policy parameters by name; see `Architecture.shapes`."""
-
-_HIDDEN = re.compile(r"hidden\.(\d+)\.weight")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,16 +53,9 @@ class Architecture:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of all parameters, in their canonical order."""
-        shapes: dict[str, tuple[int, ...]] = {}
-        width = self.observation_size
-        for layer, size in enumerate(self.hidden):
-            shapes[f"hidden.{layer}.weight"] = (size, width)
-            shapes[f"hidden.{layer}.bias"] = (size,)
-            width = size
-        shapes["mean.weight"] = (self.action_size, width)
-        shapes["mean.bias"] = (self.action_size,)
-        shapes["log_std"] = (self.action_size,)
-        return shapes
+        shapes = hidden_shapes(self.observation_size, self.hidden)
+        shapes |= head_shapes("mean", self.hidden[-1], self.action_size)
+        return shapes | {"log_std": (self.action_size,)}
 
     @classmethod
     def of(cls, parameters: Mapping[str, NDArray[np.float32]]) -> Architecture:
@@ -74,23 +64,8 @@ class Architecture:
         Raises:
           WeightsError: if no architecture has these names and shapes.
         """
-        hidden = sorted(int(match.group(1)) for match in map(_HIDDEN.fullmatch, parameters) if match)
-        first, last = parameters.get("hidden.0.weight"), parameters.get("mean.weight")
-        if first is None or last is None or first.ndim != 2 or last.ndim != 2:
-            raise WeightsError(
-                "expected a policy with matrices 'hidden.0.weight' and 'mean.weight', "
-                f"got the tensors {listed(parameters)}; is this file another kind of network?"
-            )
-        if hidden != list(range(len(hidden))):
-            raise WeightsError(f"expected hidden layers numbered 0, 1, 2, ... without a gap, got {hidden}")
-        weights = [parameters[f"hidden.{layer}.weight"] for layer in hidden]
-        if any(weight.ndim != 2 or 0 in weight.shape for weight in [*weights, last]):
-            raise WeightsError("expected every weight to be a matrix with at least one row and column")
-        return cls(
-            observation_size=first.shape[1],
-            hidden=tuple(weight.shape[0] for weight in weights),
-            action_size=last.shape[0],
-        )
+        inputs, hidden = hidden_widths(parameters)
+        return cls(observation_size=inputs, hidden=hidden, action_size=outputs_of(parameters, "mean"))
 
 
 def check(parameters: Mapping[str, NDArray[np.float32]], architecture: Architecture | None = None) -> Architecture:

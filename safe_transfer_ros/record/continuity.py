@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from array import array
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.graph import messages
 from safe_transfer_ros.bags.read import Bag
-from safe_transfer_ros.bounds import JOINTS
-from safe_transfer_ros.record.episode import EpisodeAssembler, EpisodeError
+from safe_transfer_ros.record.episode import EpisodeAssembler, EpisodeError, stamp_ns
+from safe_transfer_ros.safety.joint_order import JointOrder
 from safe_transfer_ros.topic_names import DECISIONS, JOINT_STATES
 
 # A pause of this many usual periods is a hole in the stream of joint states.
@@ -44,16 +43,18 @@ def gaps(bag: Bag) -> list[str]:
     for topic, message, _ in messages(bag, (JOINT_STATES, DECISIONS)):
         try:
             if topic == JOINT_STATES:
-                joints = frozenset(map(str, message.name[:JOINTS]))
+                if len(message.name) > JointOrder.MAX_NAMES:  # nobody takes it
+                    continue
+                joints = frozenset(map(str, message.name))
                 if joints in states or len(states) < _PUBLISHERS:
-                    states.setdefault(joints, array("q")).append(_stamp_ns(message))
+                    states.setdefault(joints, array("q")).append(stamp_ns(message))
                 continue
             arm = arm or frozenset(map(str, message.joint_names))
             episode = assembler.add(message)
         except EpisodeError as error:
             found.append(str(error))
             continue
-        except (AttributeError, TypeError) as error:
+        except (AttributeError, TypeError, ValueError, LookupError, ArithmeticError) as error:
             raise BagError(f"{topic} in {bag.path} is not what this package's graph publishes: {error}") from error
         if episode is not None:
             spans.append((f"iteration {episode.iteration}, episode {episode.index}", episode.stamp_ns))
@@ -87,7 +88,3 @@ def _state_gaps(streams: list[NDArray[np.int64]], spans: list[tuple[str, NDArray
         if holes:
             found.append(f"{name}: {holes} holes in the joint states, the longest {between.max() / 1e9:.3f} s")
     return found
-
-
-def _stamp_ns(message: Any) -> int:
-    return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)

@@ -18,12 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
-from safe_transfer_ros.safety.reasons import Verdict
+from safe_transfer_ros.safety.reasons import NOT_TAKEN, Verdict
 
 Array = NDArray[np.float64]
-
-# Decisions about a proposal that was refused, or made without one: interventions, not steps.
-_NO_STEP = frozenset({int(Verdict.REJECTED), int(Verdict.STOPPED)})
 
 # Between two states a joint moves no faster than JUMP_FACTOR times the larger of its speeds in them plus JUMP_SPEED.
 # The light wrist of a simulated arm, slung about by 3 N·m at random, came to a quarter of that.
@@ -60,6 +57,8 @@ class Episode:
       risk: The critic's risk, shape (T,); NaN without a critic.
       policy_version: Version of the weights that proposed.
       terminated: It ended by failure or success, not by its time limit.
+      object_pose: Of the task's object in each state, x y z in m and quaternion x y z w, shape (T+1, 7); None where
+        there is none.
     """
 
     iteration: int
@@ -78,6 +77,7 @@ class Episode:
     risk: Array
     policy_version: int
     terminated: bool
+    object_pose: Array | None = None
 
     @property
     def steps(self) -> int:
@@ -123,10 +123,10 @@ class EpisodeAssembler:
           EpisodeError: if a step is missing or the decision does not fit the episode. The rest of that
             episode is ignored; the next one can begin.
         """
-        if decision.reasons or decision.verdict in _NO_STEP:
+        if decision.reasons or decision.verdict in NOT_TAKEN:
             self.interventions[int(decision.iteration)] += 1
         episode = (int(decision.iteration), int(decision.episode))
-        if decision.verdict in _NO_STEP:
+        if decision.verdict in NOT_TAKEN:
             if decision.verdict == Verdict.REJECTED:
                 self._refused.add((*episode, int(decision.step)))
             return None
@@ -183,12 +183,12 @@ class EpisodeAssembler:
             observation = np.array([row.observation for row in rows], dtype=np.float64)
         except ValueError:
             raise EpisodeError(f"{_name(first)}: observations differ in length") from None
-        stamp_ns = np.array([_stamp_ns(row) for row in rows], dtype=np.int64)
+        stamps = np.array([stamp_ns(row) for row in rows], dtype=np.int64)
         position, velocity = columns(rows, "position", joint_order), columns(rows, "velocity", joint_order)
-        jump = first_jump(stamp_ns, position, velocity)
+        jump = first_jump(stamps, position, velocity)
         if jump is not None:
             moved = np.abs(position[jump] - position[jump - 1]).max()
-            seconds = (stamp_ns[jump] - stamp_ns[jump - 1]) / 1e9
+            seconds = (stamps[jump] - stamps[jump - 1]) / 1e9
             raise EpisodeError(
                 f"{_name(first)}: a joint moved by {moved:.3g} rad in the {seconds:.3g} s before step "
                 f"{rows[jump].step}, which no arm does: it was reset in mid-episode, or joint states are another arm's"
@@ -196,7 +196,7 @@ class EpisodeAssembler:
         return Episode(
             iteration=int(first.iteration),
             index=int(first.episode),
-            stamp_ns=stamp_ns,
+            stamp_ns=stamps,
             position=position,
             velocity=velocity,
             observation=observation,
@@ -210,7 +210,14 @@ class EpisodeAssembler:
             risk=np.array([row.risk for row in steps], dtype=np.float64),
             policy_version=int(first.policy_version),
             terminated=bool(rows[-1].terminated),
+            object_pose=_object_pose(rows),
         )
+
+
+def _object_pose(rows: list[Any]) -> Array | None:
+    """Poses of the task's object; None where a state came without one."""
+    poses = [getattr(row, "object_pose", ()) for row in rows]
+    return np.array(poses, dtype=np.float64) if all(len(pose) == 7 for pose in poses) else None
 
 
 def _spread(
@@ -282,11 +289,12 @@ def episodes_from_decisions(
 
 def count_interventions(decisions: Iterable[Any]) -> int:
     """Decisions in which the filter changed or refused something: any reason set, or nothing let through."""
-    return sum(1 for decision in decisions if decision.reasons or decision.verdict in _NO_STEP)
+    return sum(1 for decision in decisions if decision.reasons or decision.verdict in NOT_TAKEN)
 
 
-def _stamp_ns(decision: Any) -> int:
-    stamp = decision.header.stamp
+def stamp_ns(message: Any) -> int:
+    """Stamp of a message's header, ns."""
+    stamp = message.header.stamp
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 

@@ -92,6 +92,7 @@ _ORDER = (
 )  # fmt: skip
 _TABLE = CsvTable(IterationRecord, IterationsError, first=_ORDER)
 COLUMNS = _TABLE.columns
+ROWS = "iterations.csv"
 
 
 def iteration_estimate(

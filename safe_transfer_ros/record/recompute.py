@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.graph import messages
 from safe_transfer_ros.bags.read import Bag
-from safe_transfer_ros.bounds import JOINTS
-from safe_transfer_ros.record.episode import Episode, EpisodeAssembler, EpisodeError
+from safe_transfer_ros.record.episode import Episode, EpisodeAssembler, EpisodeError, stamp_ns
 from safe_transfer_ros.record.iteration import IterationRecord, iteration_estimate, iteration_record
-from safe_transfer_ros.safety.filter.proposal import LAWS, Distribution
-from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
+from safe_transfer_ros.record.policy_shift import policy_shift, updated_policy
+from safe_transfer_ros.safety.filter.proposal import Distribution, law_of
+from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError, OtherJointsError
 from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor, unfit_update
 from safe_transfer_ros.safety.limit.torque_law import gaussian_stand_in
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
-from safe_transfer_ros.safety.reasons import Reason, Verdict, split
+from safe_transfer_ros.safety.reasons import NOT_TAKEN, Reason, split
 from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.topic_names import DECISIONS, JOINT_STATES, OBJECT_POSE, POLICY_WEIGHTS, RUN_CONFIG
 from safe_transfer_ros.untrusted import UntrustedError, load_yaml, printable
@@ -40,7 +40,12 @@ _BLOCK = 2048
 
 # Bags are read for longer than configurations are run. The old minimum was start and floor in one; where it was above
 # D_safe the limit may differ from the recorded one, and a note says so.
-_RENAMED = {"torque_limit_min": "initial_torque_limit", "allow_unsafe_minimum": "allow_unsafe_start"}
+_RENAMED = {
+    "torque_limit_min": "initial_torque_limit",
+    "allow_unsafe_minimum": "allow_unsafe_start",
+    "limit": "limit_rule",
+    "mode": "timing",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,12 +79,16 @@ class Recomputed:
       records: A row per iteration that was learned from.
       details: As many, plus one for an iteration that was interrupted.
       config: The run's parameters by node, ROS parameter-file layout.
+      next_iteration: The iteration after the last one in `records`.
+      next_torque_limit: Its limit, N·m.
       notes: What a reader should know: damage of the bag, missing data, iterations left out.
     """
 
     records: tuple[IterationRecord, ...]
     details: tuple[IterationDetail, ...]
     config: Mapping[str, Any]
+    next_iteration: int
+    next_torque_limit: float
     notes: tuple[str, ...]
 
 
@@ -120,11 +129,19 @@ def recompute(bag: Bag | Path | str) -> Recomputed:
                 replay.on_decision(message)
             else:
                 replay.on_weights(message, log_time_ns)
-        except (AttributeError, TypeError) as error:
+        except BagError:
+            raise
+        except (AttributeError, TypeError, ValueError, LookupError, ArithmeticError) as error:
             raise BagError(f"/{topic} in {bag.path} is not what this package's graph publishes: {error}") from error
     replay.finish()
-    notes = bag.losses() + replay.notes
-    return Recomputed(records=tuple(replay.records), details=tuple(replay.details()), config=config, notes=tuple(notes))
+    return Recomputed(
+        records=tuple(replay.records),
+        details=tuple(replay.details()),
+        config=config,
+        next_iteration=replay.governor.iteration,
+        next_torque_limit=replay.governor.torque_limit,
+        notes=tuple(bag.losses() + replay.notes),
+    )
 
 
 def parameters(config: Mapping[str, Any], node: str) -> dict[str, Any]:
@@ -183,8 +200,12 @@ class _Replay:
         self._task = self._graph.task
         self._reader = self._graph.unsafety_reader(int(shared.get("seed", 0)))
         self._order = JointOrder(self._task.robot.joint_names)
-        self._ledger = UnsafetyLedger(self._task.unsafety_limit, torque_actions=self._graph.torques)
-        self._governor = governor(config)
+        self.governor = governor(config)
+        self._ledger = UnsafetyLedger(
+            self._task.unsafety_limit,
+            torque_actions=self._graph.torques,
+            observations=self.governor.settings.needs_shift,
+        )
         self._assembler = EpisodeAssembler(self._task.robot.joint_names, action_names=self._graph.action_names)
         self._episodes: dict[int, list[Episode]] = defaultdict(list)
         self._reasons: dict[int, Counter[int]] = defaultdict(Counter)  # by combination of bits
@@ -193,20 +214,20 @@ class _Replay:
         self._ends: dict[int, list[tuple[bool, bool]]] = defaultdict(list)  # whether unsafe, whether it succeeded
         self._stamps: list[int] = []
         self._positions: list[NDArray[np.float64]] = []
-        self._unreadable_states = self._misplaced_poses = 0
+        self._unreadable_states = self._states_of_others = self._misplaced_poses = 0
         self._updates: list[tuple[Any, float]] = []
         self._started_ns: int | None = None
 
     def on_joint_state(self, message: Any) -> None:
         try:
-            if len(message.name) > JOINTS:
-                raise JointOrderError(f"more than {JOINTS} joint names")
-            position = message.position[self._order.indices(tuple(message.name))]
+            position = message.position[self._order.indices(message.name)]
+        except OtherJointsError:  # a gripper's, or another arm's: the monitor leaves it out too
+            self._states_of_others += 1
+            return
         except (JointOrderError, IndexError):
             self._unreadable_states += 1
             return
-        stamp = message.header.stamp
-        self._stamps.append(stamp.sec * 1_000_000_000 + stamp.nanosec)
+        self._stamps.append(stamp_ns(message))
         self._positions.append(position)
         self._ledger.add_position(self._stamps[-1], position)
         if len(self._stamps) >= _BLOCK:
@@ -221,9 +242,9 @@ class _Replay:
         if message.header.frame_id != self._task.robot.base_link:  # the monitor leaves it out too
             self._misplaced_poses += 1
             return
-        at, turned, stamp = message.pose.position, message.pose.orientation, message.header.stamp
+        at, turned = message.pose.position, message.pose.orientation
         pose = np.array([at.x, at.y, at.z, turned.x, turned.y, turned.z, turned.w])
-        self._account(self._reader.pose(stamp.sec * 1_000_000_000 + stamp.nanosec, pose))
+        self._account(self._reader.pose(stamp_ns(message), pose))
         self._close_complete()
 
     def on_decision(self, message: Any) -> None:
@@ -231,8 +252,7 @@ class _Replay:
         self._decisions[iteration] += 1
         self._reasons[iteration][int(message.reasons)] += 1
         account(self._ledger, message)
-        stamp = message.header.stamp
-        self._account(self._reader.decision(stamp.sec * 1_000_000_000 + stamp.nanosec, int(message.episode)))
+        self._account(self._reader.decision(stamp_ns(message), int(message.episode)))
         try:
             episode = self._assembler.add(message)
         except EpisodeError as error:
@@ -250,9 +270,9 @@ class _Replay:
         if self._started_ns is None:
             self._started_ns = log_time_ns
         # The weights a run starts from, which a late recorder may see twice: no iteration is behind them.
-        if message.version <= self._governor.iteration + len(self._updates):
+        if message.version <= self.governor.iteration + len(self._updates):
             return
-        refusal = unfit_update(message, self._governor.iteration + len(self._updates))
+        refusal = unfit_update(message, self.governor.iteration + len(self._updates))
         if refusal:
             self.notes.append(f"weights version {message.version} left out, as the monitor did: {refusal}")
             return
@@ -275,7 +295,11 @@ class _Replay:
         if self._misplaced_poses:
             self.notes.append(f"{self._misplaced_poses} poses of the object are not in the base link's frame; left out")
         if self._unreadable_states:
-            self.notes.append(f"{self._unreadable_states} joint states lack a joint of the robot; left out")
+            self.notes.append(
+                f"{self._unreadable_states} joint states lack a joint of the robot, or name too many; left out"
+            )
+        if self._states_of_others:
+            self.notes.append(f"{self._states_of_others} joint states are of other joints than the robot's; left out")
 
     def details(self) -> list[IterationDetail]:
         """Details of every iteration with at least one complete episode."""
@@ -299,8 +323,8 @@ class _Replay:
             self._positions.clear()
 
     def _account(self, told: list[tuple[int, float]]) -> None:
-        for stamp_ns, unsafety in told:
-            self._ledger.add_state(stamp_ns, unsafety)
+        for state_ns, unsafety in told:
+            self._ledger.add_state(state_ns, unsafety)
 
     def _close_complete(self) -> None:
         """Closes iterations as the monitor did: once the update is there and all its data."""
@@ -316,11 +340,13 @@ class _Replay:
         iteration = int(update.iteration)
         episodes = self._episodes.pop(iteration, [])
         try:
-            totals = self._ledger.close(iteration, self._governor.torque_limit)
-            step = self._governor.take(
+            updated = updated_policy(update) if self.governor.settings.needs_shift else None
+            totals = self._ledger.close(iteration, self.governor.torque_limit)
+            step = self.governor.take(
                 totals,
                 kl=float(update.kl),
                 kl_bound=float(update.kl_bound),
+                shift=None if updated is None else policy_shift(totals, updated),
                 limit_change=self._graph.limit_change(totals.limited),
             )
             estimate = iteration_estimate(
@@ -366,27 +392,34 @@ def _by_reason(combinations: Counter[int]) -> dict[Reason, int]:
 
 def account(ledger: UnsafetyLedger, decision: Any) -> None:
     """Add a SafetyDecision to the ledger, as the unsafety monitor does."""
-    stamp = decision.header.stamp
-    refused = decision.verdict in (Verdict.REJECTED, Verdict.STOPPED)  # what it proposed was never applied
+    refused = decision.verdict in NOT_TAKEN
     mean, stddev = (np.empty(0), np.empty(0)) if refused or decision.last else _torque_law(decision)
     ledger.add_step(
         int(decision.iteration),
         int(decision.episode),
-        stamp.sec * 1_000_000_000 + stamp.nanosec,
+        stamp_ns(decision),
         bool(decision.last),
         mean,
         stddev,
         float(decision.torque_limit),
         int(decision.step),
         bool(decision.reasons & Reason.CLAMPED_TORQUE_LIMIT),
+        decision.observation,
     )
 
 
 def _torque_law(decision: Any) -> tuple[Array, Array]:
-    """Mean and standard deviation of the proposed torque, or of the Gaussian that approximates its distribution."""
+    """Mean and standard deviation of the proposed torque, or of the Gaussian that approximates its distribution.
+
+    NaN where the decision does not say how the torque was drawn: the governor refuses an iteration with such a step.
+    """
     mean = np.asarray(decision.proposed_mean, dtype=np.float64)
     stddev = np.asarray(decision.proposed_stddev, dtype=np.float64)
-    law = LAWS[getattr(decision, "distribution", 0)]  # before actions told their law all were Gaussian
+    law = law_of(getattr(decision, "distribution", 0))  # before actions told their law all were Gaussian
     if law is Distribution.GAUSSIAN:
         return mean, stddev
-    return gaussian_stand_in(law, mean, stddev, np.asarray(decision.proposed_bound), float(decision.torque_limit))
+    bound = np.asarray(getattr(decision, "proposed_bound", ()), dtype=np.float64)
+    unfit = law is Distribution.TANH_GAUSSIAN and not (mean.shape == stddev.shape == bound.shape)
+    if law is None or unfit:
+        return np.full_like(mean, np.nan), np.full_like(mean, np.nan)
+    return gaussian_stand_in(law, mean, stddev, bound, float(decision.torque_limit))

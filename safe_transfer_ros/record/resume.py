@@ -11,14 +11,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.configuration import ConfigurationError
-from safe_transfer_ros.record.iteration import read
+from safe_transfer_ros.record.iteration import ROWS, read
+from safe_transfer_ros.record.recompute import recompute
 from safe_transfer_ros.safety.limit.damage import DAMAGE_MODELS
 from safe_transfer_ros.safety.limit.governor import GovernorSettings
 from safe_transfer_ros.safety.limit.torque_limit import next_torque_limit
 
-ROWS = "iterations.csv"
 CONFIG = "config.yaml"
+BAG = "bag"
 CHECKPOINTS = "checkpoints"
 
 
@@ -58,7 +60,8 @@ def left_off(run_dir: Path, settings: GovernorSettings) -> LeftOff:
 
     Args:
       run_dir: Its directory.
-      settings: Its governor's; the paper's rule needs no memory beyond the last row.
+      settings: Its governor's; the paper's rule needs no memory beyond the last row. With joints "moved" the limit
+        follows from every torque's distribution, which is in the bag of the session that had the last iteration.
 
     Raises:
       ConfigurationError: there is nothing to go on from; says what is missing.
@@ -74,7 +77,9 @@ def left_off(run_dir: Path, settings: GovernorSettings) -> LeftOff:
     if not policy.exists():
         raise ConfigurationError(f"{policy} is missing: iteration {last.iteration + 1} cannot start without it")
     torque_limit = settings.t_max
-    if settings.rule == "adaptive":
+    if settings.rule == "adaptive" and settings.joints == "moved":
+        torque_limit = _limit_in_bags(run_dir, last.iteration + 1)
+    elif settings.rule == "adaptive":
         torque_limit = next_torque_limit(
             last.torque_limit,
             last.predicted_unsafety_rate,
@@ -85,3 +90,22 @@ def left_off(run_dir: Path, settings: GovernorSettings) -> LeftOff:
             damage=DAMAGE_MODELS[settings.damage],
         )
     return LeftOff(iteration=last.iteration + 1, torque_limit=torque_limit, policy=policy, wall_time_s=last.wall_time_s)
+
+
+def _limit_in_bags(run_dir: Path, iteration: int) -> float:
+    """The limit of an iteration, N·m, recomputed from the newest session's bag that leads up to it."""
+    found = "no bag"
+    for session in reversed(range(sessions(run_dir))):
+        bag = session_path(run_dir, BAG, session)
+        try:
+            result = recompute(bag)
+        except BagError as error:  # a session that was stopped before it recorded anything
+            found = str(error)
+            continue
+        if result.next_iteration == iteration:
+            return result.next_torque_limit
+        found = f"{bag} leads up to iteration {result.next_iteration}"
+    raise ConfigurationError(
+        f"{run_dir}: the limit of iteration {iteration} follows from the bag (joints: moved), and none tells it: "
+        f"{found}"
+    )

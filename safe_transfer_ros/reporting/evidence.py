@@ -211,11 +211,7 @@ def _panel(
     if column in ("expected_damage", "true_damage"):
         _bounds(axes, curves)
     if column == "torque_limit":
-        axes.set_yscale("log")
-        low, high = axes.get_ylim()
-        axes.set_yticks([tick for tick in (0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0) if low <= tick <= high])
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}"))
-        axes.minorticks_off()
+        axes.set_ylim(bottom=0.0)
     if column.endswith("return") and means:
         _open_up(axes, means)
 

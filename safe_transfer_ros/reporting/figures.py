@@ -89,11 +89,22 @@ def _over(run: Run) -> str:
 
 
 def _largest(name: str, form: str) -> Callable[[Run], str]:
-    return lambda run: form.format(float(np.nanmax(run.column(name))))
+    return lambda run: _known(_most(run, name), form.format)
 
 
 def _largest_unsafety(run: Run) -> str:
-    return run.unsafety(float(np.nanmax(run.column("unsafety_max"))))
+    return _known(_most(run, "unsafety_max"), run.unsafety)
+
+
+def _most(run: Run, name: str) -> float:
+    """Largest number of a column; NaN where none is known."""
+    values = run.column(name)
+    known = values[~np.isnan(values)]
+    return float(known.max()) if len(known) else math.nan
+
+
+def _known(value: float, told: Callable[[float], str]) -> str:
+    return "unknown" if math.isnan(value) else told(value)
 
 
 def _episodes(run: Run) -> str:

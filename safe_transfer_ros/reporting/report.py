@@ -9,11 +9,11 @@ from pathlib import Path
 import yaml
 
 from safe_transfer_ros.files import write_atomically
-from safe_transfer_ros.record.iteration import append
+from safe_transfer_ros.record.iteration import ROWS, append
 from safe_transfer_ros.reporting import page
 from safe_transfer_ros.reporting.plots import PLOTS, save
 from safe_transfer_ros.reporting.provenance import provenance
-from safe_transfer_ros.reporting.run import CONFIG, ROWS, Run, is_bag, load, whole_bag
+from safe_transfer_ros.reporting.run import CONFIG, Run, is_bag, load, whole_bag
 
 PAGE = "report.html"
 

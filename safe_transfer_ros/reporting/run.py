@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from safe_transfer_ros.bags.read import bag_files
-from safe_transfer_ros.record.iteration import COLUMNS, IterationRecord, IterationsError, read
+from safe_transfer_ros.record.iteration import COLUMNS, ROWS, IterationRecord, IterationsError, read
 from safe_transfer_ros.record.recompute import IterationDetail, Recomputed, parameters, recompute
 from safe_transfer_ros.record.resume import CONFIG, session_path, sessions
 from safe_transfer_ros.safety.reasons import Reason
@@ -21,7 +21,6 @@ from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.tasks.robot_task import RobotTask
 from safe_transfer_ros.untrusted import UntrustedError, read_yaml
 
-ROWS = "iterations.csv"
 BAG = "bag"
 PROVENANCE = "run.yaml"
 
@@ -68,7 +67,7 @@ class Run:
     @property
     def rule(self) -> str:
         """The rule for the limit, "adaptive" or "fixed"; "" if unknown."""
-        return str(self.parameter("unsafety_monitor", "limit", ""))
+        return str(self.parameter("unsafety_monitor", "limit_rule", ""))
 
     @property
     def planned(self) -> int | None:
@@ -242,7 +241,6 @@ def _told_by_bags(run_dir: Path, notes: list[str]) -> Recomputed | None:
     for session in range(max(sessions(run_dir), 1)):
         bag = session_path(run_dir, BAG, session)
         try:
-            bag_files(bag)
             told = recompute(bag)
         except ValueError as error:
             reason = "nothing was recorded" if not bag.exists() else str(error)
@@ -253,10 +251,10 @@ def _told_by_bags(run_dir: Path, notes: list[str]) -> Recomputed | None:
         notes += told.notes
     if told is None:
         return None
-    return Recomputed(
+    return dataclasses.replace(
+        told,
         records=tuple(records[number] for number in sorted(records)),
         details=tuple(details[number] for number in sorted(details)),
-        config=told.config,
         notes=(),
     )
 

@@ -10,6 +10,7 @@ be in what controller_manager is given; our own filter has the soft limits from 
 
 from __future__ import annotations
 
+import hashlib
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 
@@ -18,6 +19,11 @@ FIX = (
     "give controller_manager a description without the tag: `safe_transfer controller-urdf FILE` prints one. "
     "Our filter keeps its own soft limits"
 )
+
+
+def fingerprint(urdf: str) -> str:
+    """Fingerprint of a description, `sha256:...`, by which it is known again."""
+    return f"sha256:{hashlib.sha256(urdf.encode()).hexdigest()}"
 
 
 def unfit_description(urdf: str, joints: Sequence[str]) -> str | None:

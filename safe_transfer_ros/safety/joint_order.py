@@ -14,6 +14,10 @@ class JointOrderError(ValueError):
     """Joint names that cannot be matched; the text names the joints at fault."""
 
 
+class OtherJointsError(JointOrderError):
+    """Joint names of which none is ours: a gripper's, or another arm's."""
+
+
 class JointOrder:
     """Maps a message's joint order to ours.
 
@@ -56,6 +60,7 @@ class JointOrder:
           Read-only positions, shape (n_joints,).
 
         Raises:
+          OtherJointsError: if there are names, and none is of a joint of ours.
           JointOrderError: if there are more than MAX_NAMES names, a joint of ours is missing, any name is repeated,
             or there are further joints where none are allowed. It names a few joints at most, whatever came in.
         """
@@ -82,7 +87,8 @@ class JointOrder:
             ours = frozenset(self.names)
             faults.append(f"not expected {_listed([name for name in names if name not in ours])}")
         if faults:
-            raise JointOrderError(f"joint names do not fit: {'; '.join(faults)}; expected {', '.join(self.names)}")
+            kind = OtherJointsError if names and len(missing) == len(self.names) else JointOrderError
+            raise kind(f"joint names do not fit: {'; '.join(faults)}; expected {', '.join(self.names)}")
         indices = np.array([places[name] for name in self.names], dtype=np.intp)
         indices.flags.writeable = False
         return indices

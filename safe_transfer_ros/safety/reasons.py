@@ -70,6 +70,9 @@ class Verdict(IntEnum):
     EPISODE_END = 6
 
 
+NOT_TAKEN: Final = frozenset({Verdict.REJECTED, Verdict.STOPPED})
+"""Verdicts on what was refused, or on no proposal at all: no step of the episode, nothing of it was applied."""
+
 REASON_TEXT: Final = MappingProxyType(
     {
         Reason.CLAMPED_TORQUE_LIMIT: "a proposed torque was above the torque limit and was cut to it",

@@ -20,9 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from safe_transfer_ros.critics.gated_rollouts import CriticLimit, GatedRollouts
-from safe_transfer_ros.critics.pretrained import LearningCritic, columns_of, critic_settings
+from safe_transfer_ros.critics.pretrained import LearningCritic, critic_settings
 from safe_transfer_ros.files import write_rows
 from safe_transfer_ros.learning.policy_file import load_for, with_stddev_scaled
+from safe_transfer_ros.learning.transitions import transitions
 from safe_transfer_ros.randomness import SCHEME, Purpose, generator
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
 from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings, csc_threshold
@@ -124,6 +125,7 @@ def compute(run: CriticRun) -> Iterator[dict[str, float]]:
         initial_torque_limit=run.initial_torque_limit,
         t_max=run.t_max,
         rule="fixed" if run.limit == "fixed" else "adaptive",
+        damage_budget=False,
     )
     kind = run.gate if run.gate != "none" else "sqrl"
     critic = LearningCritic(kind, run.source, run.seed) if run.gate != "none" or run.limit == "critic" else None
@@ -148,7 +150,7 @@ def compute(run: CriticRun) -> Iterator[dict[str, float]]:
             batch = step.batch
             failed = float(np.mean((~(batch.unsafety[:, 1:] <= task.unsafety_limit)).any(axis=1)))
             if critic is not None:
-                critic.learn(columns_of(batch, task, step.record.iteration))
+                critic.learn(transitions(batch, iteration=step.record.iteration))
             if gate is not None and run.gate == "csc":
                 gate.settings = dataclasses.replace(gate.settings, epsilon=_csc_epsilon(run, failed))
             row = step.record.as_dict() | {

@@ -6,8 +6,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from safe_transfer_ros.safety.limit.governor import GovernorSettings
-from safe_transfer_ros.studies.study import StudyRun
+from safe_transfer_ros.studies.study import PAPER, StudyRun
 
 PRE_TRAINED = ("pr2_cup_swirl", "pr2_cup_swirl_1", "pr2_cup_swirl_2")
 """Three seeds of `safe_transfer pretrain`: how a policy was born decides more than what it meets afterwards."""
@@ -72,7 +71,7 @@ class Experiment:
 
 def governed(label: str, base: StudyRun | None = None, **governor: object) -> Method:
     """A run with other settings of the governor; PSPT's own simulation by default."""
-    settings = GovernorSettings(**governor)  # type: ignore[arg-type]
+    settings = dataclasses.replace(PAPER, **governor)  # type: ignore[arg-type]
     return Method(label=label, run=dataclasses.replace(base or StudyRun(), governor=settings))
 
 

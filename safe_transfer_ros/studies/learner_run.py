@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from safe_transfer_ros.learning.environment import environment
+from safe_transfer_ros.learning.environment import TaskEnvironment
 from safe_transfer_ros.learning.imitation import imitated
 from safe_transfer_ros.policies import weights
 from safe_transfer_ros.studies import run_store
@@ -63,7 +63,7 @@ def compute(run: LearnerRun, progress: Path | None = None) -> dict[str, list[flo
       ValueError: if there is no such method or task, or no rule for a warm start.
     """
     columns: dict[str, list[float]] = {name: [] for name in (*COLUMNS, *_JUDGED)}
-    with environment(run.task) as where:
+    with TaskEnvironment(run.task) as where:
         learner = Learner(
             where,
             method(run.method),

@@ -6,9 +6,8 @@ from __future__ import annotations
 import dataclasses
 
 from safe_transfer_ros.robots.simulation import Perturbation
-from safe_transfer_ros.safety.limit.governor import GovernorSettings
 from safe_transfer_ros.studies.experiment import FIXED, PRE_TRAINED, PSPT, Experiment, Method, governed
-from safe_transfer_ros.studies.study import StudyRun
+from safe_transfer_ros.studies.study import PAPER, StudyRun
 
 # PSPT's real robot was stickier than its simulation; this one is besides hardly damped. Of arms with .6 N·m of friction
 # and mass, damping or both a tenth it is the first on which 3 N·m break the bound and 1.8 N·m at first do not.
@@ -18,12 +17,12 @@ _REAL_ROBOT = StudyRun(
     iterations=100,
     stddev_factor=0.5**0.5,
     torque_factor=1.3,
-    governor=GovernorSettings(d_safe=1.3, initial_torque_limit=1.8, allow_unsafe_start=True),
+    governor=dataclasses.replace(PAPER, d_safe=1.3, initial_torque_limit=1.8, allow_unsafe_start=True),
 )
 
 
 def _without_bound(t_max: float) -> StudyRun:
-    return dataclasses.replace(_REAL_ROBOT, governor=GovernorSettings(d_safe=1.3, rule="fixed", t_max=t_max))
+    return dataclasses.replace(_REAL_ROBOT, governor=dataclasses.replace(PAPER, d_safe=1.3, rule="fixed", t_max=t_max))
 
 
 _NO_LIMIT = 1000.0  # N·m, above every joint's own

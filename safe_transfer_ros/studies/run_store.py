@@ -23,13 +23,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 import safe_transfer_ros
+from safe_transfer_ros import resources
 from safe_transfer_ros.files import write_atomically
 from safe_transfer_ros.randomness import SCHEME
 
 Array = NDArray[np.float64]
 Columns = dict[str, list[float]]
 
-_ROOMS = ("safety", "robots", "policies", "algorithms", "tasks", "record", "learning", "critics", "transfer", "studies")
+ROOMS = (
+    *("safety", "robots", "policies", "algorithms", "tasks"),
+    *("bags", "record", "learning", "critics", "transfer", "studies"),
+)
+"""Rooms of this package that a study loads; the modules beside them count as well."""
 
 
 class PlannedRun(Protocol):
@@ -162,12 +167,13 @@ def hashed(*parts: Any) -> str:
 
 @lru_cache
 def code_digest(*modules: str) -> str:
-    """Hash of the code that decides a run's numbers: ours, and the packages that modules of others are in."""
+    """Hash of what decides a run's numbers: our code and arms, and the packages that modules of others are in."""
     package = Path(safe_transfer_ros.__file__).parent
     digest = hashlib.sha256()
     for file in (
         *sorted(package.glob("*.py")),
-        *(file for room in _ROOMS for file in sorted((package / room).rglob("*.py"))),
+        *(file for room in ROOMS for file in sorted((package / room).rglob("*.py"))),
+        *sorted(resources.path("urdf").glob("*.urdf")),
     ):
         digest.update(file.name.encode() + file.read_bytes())
     for top in sorted({module.partition(".")[0] for module in modules}):

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from safe_transfer_ros.robots.almond_cup import AlmondCup, cup_poses
 from safe_transfer_ros.robots.simulation import ArmSimulation, Perturbation, build_model
+from safe_transfer_ros.tasks.rollouts import SimulatedRollouts
 from safe_transfer_ros.tasks.torque_task import TorqueTask
-from safe_transfer_ros.tasks.vector import EpisodeBatch
 
 Array = NDArray[np.float64]
 
 
-def carry(cup: AlmondCup, task: TorqueTask, perturbation: Perturbation, batch: EpisodeBatch) -> None:
+def carry(cup: AlmondCup, task: TorqueTask, perturbation: Perturbation, batch: SimulatedRollouts) -> None:
     """Lead a cup through the episodes of a batch, one after the other, at the rate of the physics.
 
     What is lost stays lost; what is left lies as it was filled in when an episode begins.
@@ -27,7 +27,9 @@ def carry(cup: AlmondCup, task: TorqueTask, perturbation: Perturbation, batch: E
             cup.follow(position, rotation, task.timestep_s)
 
 
-def tool_path(task: TorqueTask, perturbation: Perturbation, batch: EpisodeBatch, episode: int) -> tuple[Array, Array]:
+def tool_path(
+    task: TorqueTask, perturbation: Perturbation, batch: SimulatedRollouts, episode: int
+) -> tuple[Array, Array]:
     """Tool poses of an episode at every physics step, from the torques that were applied.
 
     Returns:

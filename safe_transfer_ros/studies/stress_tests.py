@@ -9,9 +9,8 @@ import numpy as np
 
 from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.robots.simulation import PERTURBATIONS, Perturbation
-from safe_transfer_ros.safety.limit.governor import GovernorSettings
 from safe_transfer_ros.studies.experiment import FIXED, PRE_TRAINED, PSPT, Experiment, Method, governed
-from safe_transfer_ros.studies.study import StudyRun
+from safe_transfer_ros.studies.study import PAPER, StudyRun
 from safe_transfer_ros.transfer.pspt.fine_tuning import PsptSettings
 
 _CURVES = ("mean_return", "expected_damage", "torque_limit")
@@ -35,7 +34,7 @@ _SIZES = {
     "1/30": PERTURBATIONS["thirtieth"],
     "1/100": PERTURBATIONS["hundredth"],
 }
-_STANDSTILL = GovernorSettings(standstill="unsafe")
+_STANDSTILL = dataclasses.replace(PAPER, standstill="unsafe")
 
 
 def _sticky(friction: float) -> Perturbation:
@@ -73,7 +72,7 @@ _OTHER_ARMS = (
         title="Dry friction of an arm of a tenth of the mass",
         methods=(
             *(_on(_sticky(friction), f"{friction:g} N·m") for friction in (0.0, 0.1, 0.2, 0.4, 0.8)),
-            _on(_sticky(0.8), "0.8 N·m, any joint", governor=GovernorSettings(joints="any")),
+            _on(_sticky(0.8), "0.8 N·m, any joint", governor=dataclasses.replace(PAPER, joints="any")),
             _on(_sticky(0.8), "0.8 N·m, standstill unsafe", governor=_STANDSTILL),
         ),
         columns=_CURVES,
@@ -84,7 +83,7 @@ _OTHER_ARMS = (
         name="standstill",
         title="An arm that stood still as no evidence, on arms that move from early on",
         methods=tuple(
-            _on(arm, f"{label}{suffix}", governor=GovernorSettings(d_safe=d_safe, standstill=standstill))
+            _on(arm, f"{label}{suffix}", governor=dataclasses.replace(PAPER, d_safe=d_safe, standstill=standstill))
             for label, arm, d_safe in (
                 ("light_sticky", PERTURBATIONS["light_sticky"], 0.5),
                 ("light_sticky, D_safe 0.2", PERTURBATIONS["light_sticky"], 0.2),
@@ -167,7 +166,7 @@ _BUDGET = (
                 arm,
                 f"{label}{suffix}",
                 StudyRun(iterations=150, evaluate_every=10, evaluation_episodes=60),
-                governor=GovernorSettings(d_safe=d_safe, damage_budget=budget),
+                governor=dataclasses.replace(PAPER, d_safe=d_safe, damage_budget=budget),
             )
             for label, arm, d_safe in _BUDGET_ARMS
             for suffix, budget in (("", False), (", budget", True))

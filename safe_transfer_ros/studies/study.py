@@ -36,6 +36,10 @@ _ALMONDS = "almonds_lost"
 _FOUND_OUT = (*_TRUE, _ALMONDS)
 
 
+PAPER = GovernorSettings(damage_budget=False)
+"""The governor's settings as PSPT has them: by prediction alone."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StudyRun:
     """Settings that determine the numbers of a run.
@@ -64,7 +68,7 @@ class StudyRun:
     task: str = "pr2_cup_swirl"
     policy: str = "pr2_cup_swirl"
     perturbation: Perturbation = PERTURBATIONS["literal"]
-    governor: GovernorSettings = field(default_factory=GovernorSettings)
+    governor: GovernorSettings = PAPER
     learning: PsptSettings = field(default_factory=PsptSettings)
     stddev_factor: float = 1.0
     torque_factor: float = 1.0

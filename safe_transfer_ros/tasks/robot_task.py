@@ -40,11 +40,14 @@ class Seen:
       position: Joint positions, shape (..., n_joints), rad.
       velocity: Joint velocities, shape (..., n_joints), rad/s.
       observation: Shape (..., observation_size).
+      object_pose: Of the task's object, x y z in m and quaternion x y z w, base frame, shape (..., 7); NaN where it was
+        not recorded, None where there is none.
     """
 
     position: Array
     velocity: Array
     observation: Array
+    object_pose: Array | None = None
 
 
 class RecordedEpisode(Protocol):
@@ -63,6 +66,11 @@ class RecordedEpisode(Protocol):
     @property
     def observation(self) -> Array:
         """Shape (T+1, observation_size)."""
+        ...
+
+    @property
+    def object_pose(self) -> Array | None:
+        """Of the task's object, shape (T+1, 7), see `Seen`; None where there is none."""
         ...
 
     @property
@@ -125,6 +133,7 @@ class RobotTask(Task):
                 position=episode.position[rows],
                 velocity=episode.velocity[rows],
                 observation=episode.observation[rows],
+                object_pose=None if episode.object_pose is None else episode.object_pose[rows],
             )
             for rows in (slice(None, -1), slice(1, None))
         )

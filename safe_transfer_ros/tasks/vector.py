@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from types import TracebackType
 from typing import Any, Protocol
@@ -23,6 +22,7 @@ from safe_transfer_ros.robots.simulation import (
     joint_addresses,
 )
 from safe_transfer_ros.safety.filter.envelope import EnvelopeSettings, bound_torque
+from safe_transfer_ros.tasks.rollouts import SimulatedRollouts
 from safe_transfer_ros.tasks.task import Array
 from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector_environment import Flags, NumberedVectorEnv
@@ -34,45 +34,6 @@ class Policy(Protocol):
     def distribution(self, observation: Array) -> tuple[Array, Array]:
         """Mean torque (E, n) and standard deviation (n,) or (E, n), N·m, for observations (E, k)."""
         ...
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class EpisodeBatch:
-    """E whole episodes of T steps; row t + 1 of a state array is what step t led to.
-
-    Attributes:
-      first_episode: Number of the first episode; the others follow.
-      position: Shape (E, T+1, n), rad.
-      velocity: Shape (E, T+1, n), rad/s.
-      observation: Shape (E, T+1, k).
-      mean: Policy mean torque, shape (E, T, n), N·m.
-      stddev: Standard deviation, shape (E, T, n), N·m.
-      proposed: Sampled torque, shape (E, T, n), N·m.
-      chosen: What a gate let pass, the torque sampled where there is none, before the envelope, shape (E, T, n), N·m.
-      gated: Whether a gate had a reason to choose it, shape (E, T).
-      applied: Torque after the envelope, shape (E, T, n), N·m.
-      torque_limit: Limit in force, shape (E, T), N·m.
-      reasons: safety.Reason bits of each step, shape (E, T), uint32.
-      unsafety: u of each state, shape (E, T+1).
-      task_reward: Shape (E, T).
-      reward: Shape (E, T).
-    """
-
-    first_episode: int
-    position: Array
-    velocity: Array
-    observation: Array
-    mean: Array
-    stddev: Array
-    proposed: Array
-    applied: Array
-    torque_limit: Array
-    chosen: Array
-    gated: Flags
-    reasons: npt.NDArray[np.uint32]
-    unsafety: Array
-    task_reward: Array
-    reward: Array
 
 
 class BatchGate(Protocol):
@@ -180,7 +141,7 @@ class VectorTorqueEnv(NumberedVectorEnv):
         seed: int,
         first_episode: int = 0,
         gate: BatchGate | None = None,
-    ) -> EpisodeBatch:
+    ) -> SimulatedRollouts:
         """Run one episode per torque limit.
 
         Args:
@@ -239,7 +200,7 @@ class VectorTorqueEnv(NumberedVectorEnv):
         # The reward is that of the torque that was let pass: what a gate refused was never done.
         outcome = task.outcome(position[1:], velocity[1:], chosen)
         unsafety = np.concatenate([task.unsafety(position[:1]), outcome.unsafety])
-        return EpisodeBatch(
+        return SimulatedRollouts(
             first_episode=first_episode,
             position=_by_episode(position),
             velocity=_by_episode(velocity),
@@ -255,6 +216,10 @@ class VectorTorqueEnv(NumberedVectorEnv):
             unsafety=_by_episode(unsafety),
             task_reward=_by_episode(outcome.task_reward),
             reward=_by_episode(outcome.reward),
+            cost=_by_episode((~(outcome.unsafety <= task.unsafety_limit)).astype(np.float64)),
+            terminated=np.zeros((episodes, steps), dtype=np.bool_),
+            lengths=np.full(episodes, steps, dtype=np.int64),
+            succeeded=np.full(episodes, np.nan),
         )
 
     def _bounded(

@@ -177,7 +177,10 @@ class NumberedVectorEnv(VectorEnv[Array, Array, Array]):
 
 
 class SingleRowEnv(gymnasium.Env[Array, Array]):
-    """The only row of a vector environment, as a Gymnasium environment of one episode at a time."""
+    """The only row of a vector environment, as a Gymnasium environment of one episode at a time.
+
+    Info is that of the row, as single values.
+    """
 
     def __init__(self, rows: NumberedVectorEnv) -> None:
         """Wrap a vector environment.
@@ -193,7 +196,7 @@ class SingleRowEnv(gymnasium.Env[Array, Array]):
                 f"expected one row that stands still at its end, got num_envs={rows.num_envs} and "
                 f"{rows.metadata['autoreset_mode']}: make it with num_envs=1 and autoreset=False"
             )
-        self._rows = rows
+        self._rows, self._running = rows, False
         self.observation_space, self.action_space = rows.single_observation_space, rows.single_action_space
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
@@ -201,28 +204,39 @@ class SingleRowEnv(gymnasium.Env[Array, Array]):
 
         Args:
           seed: Seed of the run, kept until the next one is given.
-          options: "episode": its number.
+          options: "episode": its number; without it episodes are numbered from 0 on.
 
         Raises:
           ValueError: if an option is unknown.
         """
         super().reset(seed=seed)
         options = dict(options or {})
-        first = {"first_episode": options.pop("episode")} if "episode" in options else {}
+        episode = options.pop("episode", None)
         if options:
             raise ValueError(f"unknown reset options {sorted(options)}; known: episode")
+        first = None if episode is None else {"first_episode": episode}
         observation, info = self._rows.reset(seed=seed, options=first)
-        return observation[0], _first(info)
+        self._running = True
+        return observation[0], _single(info)
 
     def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
-        """Act for one control period; see `NumberedVectorEnv.step`."""
+        """Act for one control period; see `NumberedVectorEnv.step`.
+
+        Raises:
+          ValueError: if the action's shape is wrong or it is not finite; nothing was stepped then.
+          RuntimeError: if no episode is running.
+        """
+        if not self._running:
+            raise RuntimeError("no episode is running; call reset() first")
         observation, reward, terminated, truncated, info = self._rows.step(np.asarray(action)[None])
-        return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), _first(info)
+        self._running = not (terminated[0] or truncated[0])
+        return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), _single(info)
 
     def close(self) -> None:
         """Close the row."""
         self._rows.close()
 
 
-def _first(info: dict[str, Any]) -> dict[str, Any]:
-    return {name: values[0] for name, values in info.items()}
+def _single(info: dict[str, Any]) -> dict[str, Any]:
+    """The only row of each entry."""
+    return {name: values[0] if values.ndim > 1 else values[0].item() for name, values in info.items()}

@@ -9,7 +9,7 @@ from typing import Any
 
 from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
 from safe_transfer_ros.critics.safety_critic import critic_to_bytes
-from safe_transfer_ros.learning.environment import environment
+from safe_transfer_ros.learning.environment import TaskEnvironment
 from safe_transfer_ros.learning.rollouts import from_episodes
 from safe_transfer_ros.policies.loading import policy_to_bytes
 from safe_transfer_ros.policies.tensors import read
@@ -93,7 +93,7 @@ class CscUpdates:
         region = TrustRegionSettings(max_kl=beginning.max_kl, backtrack_ratio=0.7, backtrack_steps=20)
         self._graph, self.kl_bound = beginning.graph, beginning.max_kl
         self._learner = Learner(
-            environment(beginning.graph.task.name),
+            TaskEnvironment(beginning.graph.task.name),
             method("csc"),
             dataclasses.replace(settings, region=region),
             episodes=0,

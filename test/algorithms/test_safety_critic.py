@@ -3,14 +3,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
 
 from safe_transfer_ros.algorithms.safety_critic import (
-    CriticBatch,
     CriticLearner,
     CriticSettings,
     bellman_target,
@@ -42,7 +39,7 @@ def exact_ruin(gamma):
 def gambler_batch(rng, size):
     s = rng.integers(1, N, size)
     after = s + np.where(rng.random(size) < UP, 1, -1)
-    return CriticBatch(
+    return dict(
         inputs=one_hot(s),
         cost=(after == 0).astype(np.float32),
         terminated=((after == 0) | (after == N)).astype(np.float32),
@@ -61,7 +58,7 @@ def test_gamblers_ruin_is_learned_to_its_exact_probabilities(members):
     learner = CriticLearner(initial_critic(N + 1, settings, 0), settings)
     rng = np.random.default_rng(0)
     for _ in range(2000):
-        learner.update(gambler_batch(rng, 128))
+        learner.update(**gambler_batch(rng, 128))
     exact = exact_ruin(GAMMA)[1:N]
     assert exact.min() < 0.2 < 0.5 < exact.max()  # the chain asks something
     np.testing.assert_allclose(learned(learner, one_hot(np.arange(1, N))), np.tile(exact, (members, 1)), atol=0.04)
@@ -87,13 +84,11 @@ def bandit(alpha, seed=0, updates=1500):
         s = rng.integers(0, N + 1, 128)
         tried = rng.integers(0, 2, 128)
         learner.update(
-            CriticBatch(
-                inputs=one_hot(s, 0, 2),
-                cost=(rng.random(128) < 0.3).astype(np.float32),
-                terminated=np.ones(128, dtype=np.float32),
-                next_inputs=one_hot(s, 0, 2),
-                policy_inputs=one_hot(s, tried, 2),
-            )
+            inputs=one_hot(s, 0, 2),
+            cost=(rng.random(128) < 0.3).astype(np.float32),
+            terminated=np.ones(128, dtype=np.float32),
+            next_inputs=one_hot(s, 0, 2),
+            policy_inputs=one_hot(s, tried, 2),
         )
     s = np.arange(N + 1)
     return learned(learner, one_hot(s, 0, 2))[0], learned(learner, one_hot(s, 1, 2))[0]
@@ -121,13 +116,11 @@ def test_an_over_estimate_feeds_on_itself_unless_a_twin_gives_the_target():
         for _ in range(1500):
             s, after = rng.integers(0, N + 1, 128), rng.integers(0, N + 1, 128)
             learner.update(
-                CriticBatch(
-                    inputs=one_hot(s, 0, 2),
-                    cost=np.zeros(128, dtype=np.float32),
-                    terminated=np.zeros(128, dtype=np.float32),
-                    next_inputs=one_hot(after, rng.integers(0, 2, 128), 2),
-                    policy_inputs=one_hot(s, rng.integers(0, 2, 128), 2),
-                )
+                inputs=one_hot(s, 0, 2),
+                cost=np.zeros(128, dtype=np.float32),
+                terminated=np.zeros(128, dtype=np.float32),
+                next_inputs=one_hot(after, rng.integers(0, 2, 128), 2),
+                policy_inputs=one_hot(s, rng.integers(0, 2, 128), 2),
             )
         states = np.arange(N + 1)
         foretold[own] = [learned(learner, one_hot(states, torque, 2))[0] for torque in (0, 1)]
@@ -142,13 +135,11 @@ def test_conservative_term_leaves_a_critic_alone_whose_data_is_the_policys_own()
     for _ in range(1500):
         s, a, tried = rng.integers(0, N + 1, 128), rng.integers(0, 2, 128), rng.integers(0, 2, 128)
         learner.update(
-            CriticBatch(
-                inputs=one_hot(s, a, 2),
-                cost=(rng.random(128) < np.where(a == 1, 0.6, 0.2)).astype(np.float32),
-                terminated=np.ones(128, dtype=np.float32),
-                next_inputs=one_hot(s, a, 2),
-                policy_inputs=one_hot(s, tried, 2),
-            )
+            inputs=one_hot(s, a, 2),
+            cost=(rng.random(128) < np.where(a == 1, 0.6, 0.2)).astype(np.float32),
+            terminated=np.ones(128, dtype=np.float32),
+            next_inputs=one_hot(s, a, 2),
+            policy_inputs=one_hot(s, tried, 2),
         )
     s = np.arange(N + 1)
     np.testing.assert_allclose(learned(learner, one_hot(s, 0, 2))[0], 0.2, atol=0.12)
@@ -162,7 +153,7 @@ def test_a_critic_that_has_seen_no_failure_learns_when_they_come():
     for _ in range(400):
         s = rng.integers(0, N + 1, 64)
         failed, ended = (s > 4).astype(np.float32), np.ones(64, dtype=np.float32)
-        learner.update(CriticBatch(inputs=one_hot(s), cost=failed, terminated=ended, next_inputs=one_hot(s)))
+        learner.update(inputs=one_hot(s), cost=failed, terminated=ended, next_inputs=one_hot(s))
     risk = learned(learner, one_hot(np.arange(N + 1)))[0]
     assert risk[5:].min() > 0.9 and risk[:5].max() < 0.1
 
@@ -172,18 +163,17 @@ def test_training_goes_on_exactly_from_a_saved_state(changes):
     settings = CriticSettings(gamma=GAMMA, hidden=(16,), **changes)
     rng = np.random.default_rng(3)
     batches = [
-        dataclasses.replace(batch, policy_inputs=batch.inputs[::-1].copy())
-        for batch in (gambler_batch(rng, 32) for _ in range(20))
+        batch | {"policy_inputs": batch["inputs"][::-1].copy()} for batch in (gambler_batch(rng, 32) for _ in range(20))
     ]
     whole, first = (CriticLearner(initial_critic(N + 1, settings, 0), settings) for _ in range(2))
     for batch in batches:
-        whole.update(batch)
+        whole.update(**batch)
     for batch in batches[:11]:
-        first.update(batch)
+        first.update(**batch)
     later = CriticLearner(initial_critic(N + 1, settings, 9), settings)
     later.restore(first.state())
     for batch in batches[11:]:
-        later.update(batch)
+        later.update(**batch)
     assert later.updates == 20
     for name, array in whole.parameters().items():
         np.testing.assert_array_equal(array, later.parameters()[name])
@@ -193,4 +183,4 @@ def test_the_conservative_term_asks_for_the_policys_torques():
     settings = CriticSettings(alpha=0.5, hidden=(8,))
     learner = CriticLearner(initial_critic(N + 1, settings, 0), settings)
     with pytest.raises(ValueError, match="policy_inputs"):
-        learner.update(gambler_batch(np.random.default_rng(0), 8))
+        learner.update(**gambler_batch(np.random.default_rng(0), 8))

@@ -9,8 +9,9 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from safe_transfer_ros.bags.errors import BagError
-from safe_transfer_ros.bags.foreign import read_mapping, write_foreign_transitions
+from safe_transfer_ros.bags.foreign import write_foreign_transitions
 from safe_transfer_ros.bags.read import Bag
+from safe_transfer_ros.bags.recording_map import read_mapping
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 TYPES = STORE.types

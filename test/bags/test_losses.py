@@ -141,12 +141,11 @@ def test_counts_of_a_file_without_a_chunk_are_missed(tmp_path):
     messages = list(arm())
     path = write_mcap(tmp_path / "one.mcap", messages)
     content = path.read_bytes()
-    (start, length), (after, _) = chunks(content)[1:3]
+    start, _ = chunks(content)[1]
     path.write_bytes(content[: start - 9] + bytes([0x80]) + content[start - 8 :])  # now of a kind nobody knows
     bag = Bag(path)
     read = sum(topic.count for topic in bag.summary())
     assert read < len(messages) and bag.damage[0].messages_lost == len(messages) - read
-    assert length and after
 
 
 def test_metadata_older_than_the_recording_is_no_loss_and_a_stranger_among_the_files_is(tmp_path):

@@ -20,14 +20,14 @@ from safe_transfer_ros.bags.transition_store import Transitions
 from safe_transfer_ros.bags.transitions import write_transitions
 from safe_transfer_ros.cli.main import main
 from safe_transfer_ros.critics.gate import CriticGate
-from safe_transfer_ros.learning.environment import environment
+from safe_transfer_ros.learning.environment import TaskEnvironment
 from safe_transfer_ros.learning.policy_file import load_for
 from safe_transfer_ros.learning.replay_buffer import ReplayBuffer
-from safe_transfer_ros.learning.rollouts import Rollouts
 from safe_transfer_ros.learning.transitions import schema, transitions
 from safe_transfer_ros.parameters.safety_filter import FilterParameters
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.tasks.deployment import in_graph
+from safe_transfer_ros.tasks.rollouts import Rollouts
 
 GRAPH, EPISODES, LIMIT, SEED = in_graph("panda_push_boundary"), 30, 0.4, 3
 TASK = GRAPH.task
@@ -48,12 +48,12 @@ class Astray:
 def _decisions(rollouts: Rollouts) -> list[bytes]:
     """As the filter records them; of episode 2 with the axes the other way round."""
     messages, policy, nothing, made = Messages(), Astray(), np.empty(0), []
-    means, stddevs = zip(*(policy.distribution(one) for one in rollouts.observations.swapaxes(0, 1)), strict=True)
+    means, stddevs = zip(*(policy.distribution(one) for one in rollouts.observation.swapaxes(0, 1)), strict=True)
     for episode, steps in enumerate(rollouts.lengths):
         for step in range(steps + 1):
             last, stamp = step == steps, 10**9 * (1 + 100 * episode) + 40_000_000 * step
             turn = slice(None, None, -1 if episode == 2 else 1)
-            action = nothing if last else rollouts.actions[episode, step][turn].copy()
+            action = nothing if last else rollouts.chosen[episode, step][turn].copy()
             fields: dict[str, Any] = {
                 "header": messages.header(stamp),
                 "iteration": episode // 5,
@@ -65,7 +65,7 @@ def _decisions(rollouts: Rollouts) -> list[bytes]:
                 "joint_names": list(TASK.robot.joint_names),
                 "position": TASK.robot.home,
                 "velocity": np.zeros(7),
-                "observation": rollouts.observations[episode, step],
+                "observation": rollouts.observation[episode, step],
                 "action_names": list(GRAPH.action_names)[turn],
                 "proposed_mean": nothing if last else means[step][episode][turn].copy(),
                 "proposed_stddev": nothing if last else stddevs[step][episode],
@@ -85,12 +85,12 @@ class Recorded:
     bag: Path
 
     def steps(self, values: np.ndarray) -> np.ndarray:
-        return values[:, : self.rollouts.rewards.shape[1]][self.rollouts.valid]
+        return values[:, : self.rollouts.reward.shape[1]][self.rollouts.valid]
 
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
-    with environment(TASK.name) as scenes:
+    with TaskEnvironment(TASK.name) as scenes:
         rollouts = scenes.rollout(Astray(), episodes=EPISODES, seed=SEED)
     assert 5 < rollouts.failures < EPISODES
     decisions = _decisions(rollouts)
@@ -101,17 +101,17 @@ def test_transitions_have_the_environments_numbers(recorded: Recorded, tmp_path:
     written, counts = write_transitions([Bag(recorded.bag)], GRAPH, tmp_path / "transitions")
     rollouts = recorded.rollouts
     assert counts.transitions == rollouts.steps and counts.unsafe == rollouts.failures
-    actions = recorded.steps(rollouts.actions)
+    actions = recorded.steps(rollouts.chosen)
     assert np.abs(actions).max() > 1.5
     for name, expected in {
-        "observation": recorded.steps(rollouts.observations[:, :-1]),
-        "next_observation": recorded.steps(rollouts.observations[:, 1:]),
+        "observation": recorded.steps(rollouts.observation[:, :-1]),
+        "next_observation": recorded.steps(rollouts.observation[:, 1:]),
         "proposed": actions,
         "chosen": actions,
         # What moves the tool, and so what a critic judges: neither what was asked for nor torques.
         "applied": np.clip(actions, -1.0, 1.0),
-        "reward": recorded.steps(rollouts.rewards),
-        "cost": recorded.steps(rollouts.costs),
+        "reward": recorded.steps(rollouts.reward),
+        "cost": recorded.steps(rollouts.cost),
         "terminated": recorded.steps(rollouts.terminated),
         "torque_limit": np.full(len(actions), LIMIT),
     }.items():
@@ -158,7 +158,7 @@ def test_the_filter_takes_the_critic_that_was_trained_from_the_recording(
     gate = CriticGate(GRAPH, FilterParameters(critic_uncertified=True), seed=0)
     assert gate.offer(critic.read_bytes()) is None
     gate.refresh(0)
-    before, action = recorded.rollouts.observations[0, 5], np.array([0.9, -0.9])
+    before, action = recorded.rollouts.observation[0, 5], np.array([0.9, -0.9])
     chosen, risk, _, _ = gate.judge(before, proposed(action, np.full(2, 0.1), action), LIMIT)
     assert 0.0 <= risk < 1.0 and np.abs(chosen).max() > 0.5
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from foreign_files import (
     BEGAN,
-    COMMAND,
     EFFORTS,
     JOINT_STATE,
     JOINTS,
@@ -31,14 +30,16 @@ from foreign_files import (
 )
 
 from safe_transfer_ros.bags.errors import BagError
-from safe_transfer_ros.bags.foreign import read_mapping, write_foreign_transitions
+from safe_transfer_ros.bags.foreign import write_foreign_transitions
 from safe_transfer_ros.bags.message_types import type_store
 from safe_transfer_ros.bags.read import Bag
+from safe_transfer_ros.bags.recording_map import read_mapping
 from safe_transfer_ros.bags.transition_store import Transitions
 from safe_transfer_ros.bounds import DEFINITION_BYTES, DEFINITION_DEPTH
-from safe_transfer_ros.bounds import JOINTS as MOST_JOINTS
+from safe_transfer_ros.safety.joint_order import JointOrder
 
 SEPARATOR = "=" * 80 + "\n"
+MOST_JOINTS = JointOrder.MAX_NAMES
 
 
 @pytest.fixture(autouse=True)
@@ -296,14 +297,21 @@ def test_a_message_that_is_cut_off_is_one_line(tmp_path, length):
 # Messages -----------------------------------------------------------------------------------------------------------
 
 
-def test_joint_states_of_30_000_joints_are_left_out(tmp_path):
-    names = [f"joint_{i}" for i in range(30_000)]
-    assert len(names) > MOST_JOINTS
-    big = [joint_state(BEGAN + k * 10**8 + 1, [*names, *JOINTS], [0.0] * 30_002, [0.0] * 30_002) for k in range(10)]
+@pytest.mark.parametrize(("count", "left_out"), [(30_000, 10), (MOST_JOINTS + 1, 10), (MOST_JOINTS, 0)])
+def test_joint_states_of_very_many_joints_are_left_out(tmp_path, count, left_out):
+    names, zeros = [f"joint_{i}" for i in range(count - 2)], [0.0] * count
+    big = [joint_state(BEGAN + k * 10**8 + 1, [*names, *JOINTS], zeros, zeros) for k in range(10)]
     messages = sorted([*arm(2.0), *big], key=lambda message: message[2])
     bag = Bag(write_mcap(tmp_path / "one.mcap", messages))
     _, counts = write_foreign_transitions(bag, read_mapping(write_mapping(tmp_path)), tmp_path / "out")
-    assert counts.unusable_states == 10 and counts.transitions == 39
+    assert counts.unusable_states == left_out and counts.transitions == 39
+
+
+def test_a_mapping_names_no_more_joints_than_a_message_may(tmp_path):
+    names = [f"joint_{i}" for i in range(MOST_JOINTS + 1)]
+    assert read_mapping(write_mapping(tmp_path, joints=names[1:])).joints == tuple(names[1:])
+    with pytest.raises(BagError, match="joints"):
+        read_mapping(write_mapping(tmp_path, joints=names))
 
 
 def test_topics_of_another_kind_are_one_line(tmp_path):
@@ -317,7 +325,6 @@ def test_topics_of_another_kind_are_one_line(tmp_path):
     swapped = read_mapping(write_mapping(tmp_path, joint_states=EFFORTS, commands=STATES))
     with pytest.raises(BagError, match="has no field"):
         write_foreign_transitions(Bag(write_mcap(tmp_path / "two.mcap", arm(0.1))), swapped, tmp_path / "out")
-    assert COMMAND
 
 
 @pytest.mark.parametrize("about", ["[1]", "{}", '{"count": "x"}', '{"count": -1}', "[" * 100_000, "\xff"], ids=range(6))

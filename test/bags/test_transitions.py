@@ -11,6 +11,7 @@ import pytest
 from decision_bags import PERIOD_NS, TOPIC, TYPES, decision, state, whole, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 from synthetic_run import Messages
 
 from safe_transfer_ros.bags.errors import BagError
@@ -48,6 +49,11 @@ def expected():
             "mean": np.full(7, episode + 0.01 * step),
             "next_mean": np.full(7, np.nan if last else episode + 0.01 * (step + 1)),
             "next_stddev": np.full(7, np.nan if last else 0.3),
+            "distribution": 0,
+            "bound": np.full(7, np.nan),
+            "log_density": 7 * norm.logpdf(100.0 * episode + step, episode + 0.01 * step, 0.3),
+            "next_distribution": 0,
+            "next_bound": np.full(7, np.nan),
             "reward": float(TASK.reward(q2, dq2, np.full(7, 100.0 * episode + step))),
             "unsafety": u,
             "cost": float(u > 15.0),

@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
 
+from safe_transfer_ros.bags.transition_store import TransitionWriter, transition_dtype
 from safe_transfer_ros.cli.main import main
 from safe_transfer_ros.critics.safety_critic import load_critic, save_critic
 from safe_transfer_ros.critics.shadow import objections, shadow_report
+from safe_transfer_ros.policies.weights import WeightsError
 
 
-def critic(path, *, gain=1e3, threshold=0.5, certified=True):
+def critic(path, *, gain=1e3, threshold=0.5, certified=True, **about):
     """Risk 1 where the torque is above the threshold, of one observed number and one joint."""
     parameters = {
         "input.mean": np.zeros(2, dtype=np.float32),
@@ -25,7 +28,7 @@ def critic(path, *, gain=1e3, threshold=0.5, certified=True):
         "layer.1.bias": np.array([[-5.0]], dtype=np.float32),
     }
     card = {"certified": certified, "epsilon": 0.1, "observation_size": 1, "horizon_steps": 2.4}
-    save_critic(path, parameters, card | {"support": {"rule": "off", "limit": 1.0}})
+    save_critic(path, parameters, card | {"support": {"rule": "off", "limit": 1.0}} | about)
     return load_critic(path)
 
 
@@ -68,6 +71,14 @@ def test_a_torque_that_was_replaced_says_nothing(tmp_path):
     assert report.steps == 360 - 90 + 9  # of these only episode 0 proposed what was applied
 
 
+def test_no_transition_is_one_line(tmp_path):
+    nothing = {name: column[:0] for name, column in columns().items()}
+    with pytest.raises(ValueError, match="no recorded transition to judge by: expected whole episodes, got none"):
+        shadow_report(critic(tmp_path / "c"), nothing, horizon=2, epsilon=0.1)
+    with pytest.raises(ValueError, match="record whole episodes"):  # there are some, and nobody knows what followed
+        shadow_report(critic(tmp_path / "c"), columns(episodes=1, steps=1), horizon=2, epsilon=0.1)
+
+
 def test_the_rule_of_promotion(tmp_path):
     good = shadow_report(critic(tmp_path / "a"), columns(), horizon=2, epsilon=0.1)
     blind = shadow_report(critic(tmp_path / "b", threshold=0.9), columns(), horizon=2, epsilon=0.1)
@@ -104,3 +115,43 @@ def test_promotion_is_refused_recorded_and_whole(tmp_path, capsys):
     entry = json.loads((tmp_path / "active.promotions.jsonl").read_text())
     assert (entry["from"], entry["to"], entry["forced"]) == (old.version, new.version, "a test")
     assert entry["against"] == ["it misses 9 %"]
+
+
+def test_the_record_of_a_promotion_is_on_the_disk_before_the_critic_takes_its_place(tmp_path, monkeypatch):
+    active, candidate, report = tmp_path / "active", tmp_path / "candidate", tmp_path / "report.json"
+    old, new, done, sync = critic(active), critic(candidate, threshold=0.4), [], os.fsync
+    report.write_text(
+        json.dumps({"candidate": {"version": new.version}, "active": {"version": old.version}, "against": []})
+    )
+
+    def synced(descriptor):
+        done.append((os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")), load_critic(active).version))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    assert main(["promote", str(candidate), str(active), "--report", str(report)]) == 0
+    assert done[0] == ("active.promotions.jsonl", old.version) and done[-1] == (tmp_path.name, new.version)
+
+
+def test_a_card_is_taken_at_its_word_and_not_at_its_looks(tmp_path):
+    assert critic(tmp_path / "c").certified
+    assert not any(critic(tmp_path / "c", certified=word).certified for word in (False, "false", "true", 1, None, [1]))
+    assert critic(tmp_path / "c", epsilon=1).number("epsilon") == 1.0
+    for value in (None, "0.1", True, [0.1], 10**400, float("nan"), float("inf")):
+        with pytest.raises(WeightsError, match="tells no epsilon: expected a finite number"):
+            critic(tmp_path / "c", epsilon=value).number("epsilon")
+
+
+@pytest.mark.parametrize("name", ["horizon_steps", "epsilon"])
+def test_a_report_on_a_critic_whose_card_lacks_a_number_is_refused_in_one_line(tmp_path, capsys, name):
+    critic(tmp_path / "c", **{name: None})
+    data, folder = columns(), tmp_path / "transitions"
+    with TransitionWriter(folder, transition_dtype(1, 1)) as writer:
+        rows = np.zeros(len(data["cost"]), transition_dtype(1, 1))
+        for column, values in data.items():
+            rows[column] = values
+        writer.add(rows)
+        writer.close({})
+    arguments = ["shadow-report", str(folder), "--candidate", str(tmp_path / "c"), "--out", str(tmp_path / "r.json")]
+    assert main(arguments) == 2
+    assert f"tells no {name}" in capsys.readouterr().err and not (tmp_path / "r.json").exists()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,21 @@ from safe_transfer_ros.policies.weights import sha256_of
 from safe_transfer_ros.tasks.deployment import in_graph
 
 TASK = in_graph("pr2_cup_swirl").task
+MISSING = object()
 
 
 def critic(
-    *, threshold: float, certified: bool = True, task: str = "pr2_cup_swirl", gamma: float | None = 0.7
+    *,
+    threshold: float,
+    certified: bool = True,
+    task: str = "pr2_cup_swirl",
+    gamma: float | None = 0.7,
+    card: Mapping[str, object] | None = None,
 ) -> bytes:
-    """A critic by hand: risk 1 where the first joint's applied torque is above the threshold, else nearly 0."""
+    """A critic by hand: risk 1 where the first joint's applied torque is above the threshold, else nearly 0.
+
+    `card` is written over its model card; MISSING there takes an entry out.
+    """
     inputs = TASK.observation_size + TASK.action_size
     first = np.zeros((1, 1, inputs), dtype=np.float32)
     first[0, 0, TASK.observation_size] = 1.0
@@ -31,10 +41,11 @@ def critic(
         "layer.1.weight": np.full((1, 1, 1), 1e4, dtype=np.float32),
         "layer.1.bias": np.full((1, 1), -9.0, dtype=np.float32),
     }
-    card = {"certified": certified, "against": ["no unsafe examples"], "task": task, "epsilon": 0.1}
-    card |= {} if gamma is None else {"gamma_safe": gamma}
-    card |= {"observation_size": TASK.observation_size, "support": {"rule": "off", "limit": 1.0}}
-    return critic_to_bytes(parameters, card)
+    about = {"certified": certified, "against": ["no unsafe examples"], "task": task, "epsilon": 0.1}
+    about |= {} if gamma is None else {"gamma_safe": gamma}
+    about |= {"observation_size": TASK.observation_size, "support": {"rule": "off", "limit": 1.0}}
+    about |= card or {}
+    return critic_to_bytes(parameters, {name: value for name, value in about.items() if value is not MISSING})
 
 
 def version_of(data: bytes) -> str:

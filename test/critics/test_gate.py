@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 import pytest
-from hand_made_critic import critic, version_of
+from hand_made_critic import MISSING, critic, version_of
 from proposed import proposed
 
 from safe_transfer_ros.configuration import ConfigurationError
@@ -102,6 +102,76 @@ def test_a_critic_that_cannot_be_relied_on_is_refused(changes: dict, line: str) 
     gate = CriticGate(GRAPH, FilterParameters(), seed=0)
     assert re.search(line, gate.offer(data) or "")
     assert gate.missing and not gate.offered_version
+
+
+@pytest.mark.parametrize(
+    ("card", "line"),
+    [
+        ({"certified": False, "against": [1]}, r"not certified \(1\)"),
+        ({"certified": False, "against": None}, "not certified .its card does not say so"),
+        ({"certified": False, "against": ["\x1b[2J" * 999]}, r"not certified \(.x1b\[2J"),
+        ({"certified": False, "against": "no data"}, "not certified .its card does not say so"),
+        ({"certified": "false"}, "not certified"),
+        ({"certified": 1}, "not certified"),
+        ({"epsilon": 10**400}, "tells no epsilon: expected a finite number, got '1000"),
+        ({"epsilon": math.nan}, "tells no epsilon"),
+        ({"epsilon": None}, "tells no epsilon"),
+        ({"epsilon": [0.1]}, "tells no epsilon"),
+        ({"epsilon": "0.1"}, "tells no epsilon"),
+        ({"epsilon": True}, "tells no epsilon"),
+        ({"epsilon": MISSING}, "tells no epsilon"),
+        ({"epsilon": 5.0}, r"expected an epsilon in \(0, 1\) on its card, got 5"),
+        ({"epsilon": 0.0}, r"expected an epsilon in \(0, 1\) on its card, got 0"),
+        ({"task": MISSING}, "trained on task None"),
+        ({"task": ["pr2_cup_swirl"]}, "trained on task"),
+        ({"support": {"rule": "density", "limit": 10**400}}, "finite limit > 0"),
+        ({"support": {"rule": "density", "limit": math.inf}}, "finite limit > 0"),
+        ({"support": {"rule": "density", "limit": [1.0]}}, "is not a safety critic with its model card"),
+        ({"support": None}, "is not a safety critic with its model card"),
+        ({"observation_size": 10**400}, "observed numbers among"),
+    ],
+)
+@pytest.mark.parametrize("schedule", ["fixed", "csc"])
+def test_a_card_that_says_something_impossible_is_refused_and_the_critic_before_stays(
+    card: dict, line: str, schedule: str
+) -> None:
+    gate = CriticGate(GRAPH, FilterParameters(critic_schedule=schedule), seed=0)
+    good = critic(threshold=0.1)
+    assert gate.offer(good) is None
+    refusal = gate.offer(critic(threshold=0.2, card=card)) or ""
+    assert re.search(line, refusal) and refusal.isprintable() and len(refusal) < 600
+    gate.refresh(0)
+    gate.refresh(1)
+    assert gate.version == gate.offered_version == version_of(good)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.0, 1.5, -0.2, math.nan, math.inf, 10**400, "0.7"])
+def test_a_schedule_takes_only_a_gamma_between_0_and_1(gamma: float) -> None:
+    data = critic(threshold=0.1, gamma=gamma)
+    gate = CriticGate(GRAPH, FilterParameters(critic_schedule="csc"), seed=0)
+    assert "gamma_safe" in (gate.offer(data) or "") and gate.missing
+    assert CriticGate(GRAPH, FilterParameters(), seed=0).offer(data) is None, "which has no use for it"
+
+
+def test_an_episode_asks_nothing_of_a_card_that_was_not_checked_when_it_was_offered() -> None:
+    settings = FilterParameters(critic_schedule="csc", critic_chi=1e3)
+    gate = CriticGate(GRAPH, settings, seed=0)
+    assert gate.offer(critic(threshold=0.1, card={"epsilon": 0.999})) is None
+    for iteration, rate in enumerate((0.0, 1.0, math.nan, -1.0, math.inf)):
+        gate.refresh(iteration)
+        assert 0.0 < gate.epsilon <= 0.999
+        gate.hear(iteration, rate)
+
+
+def test_whatever_a_critic_raises_when_it_is_read_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = CriticGate(GRAPH, FilterParameters(), seed=0)
+
+    def unforeseen(*_: object, **__: object) -> None:
+        raise RecursionError("too deep\x1b[2J")
+
+    monkeypatch.setattr("safe_transfer_ros.critics.gate.critic_from_bytes", unforeseen)
+    refusal = gate.offer(critic(threshold=0.1)) or ""
+    assert "the critic sent cannot be used: RecursionError: too deep" in refusal and refusal.isprintable()
 
 
 def test_a_clamp_that_the_critic_has_not_learned_from_is_refused() -> None:

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from safe_transfer_ros.critics.gated_rollouts import CriticLimit, GatedRollouts
-from safe_transfer_ros.critics.pretrained import LearningCritic, columns_of
+from safe_transfer_ros.critics.pretrained import LearningCritic
 from safe_transfer_ros.learning.policy_file import load_for
+from safe_transfer_ros.learning.rollouts import from_episodes, to_episodes
+from safe_transfer_ros.learning.transitions import transitions
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
 from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings
@@ -29,6 +31,12 @@ class Share:
         return np.minimum(np.abs(torque[:, 0]) / 3.0, 1.0)
 
 
+def gate_at(epsilon):
+    return MaskedPolicyGate(
+        Share(), TASK.robot.limits.effort, MaskSettings(epsilon=epsilon), np.random.default_rng(0).standard_normal
+    )
+
+
 @pytest.fixture(scope="module")
 def arm():
     with VectorTorqueEnv(TASK, PERTURBATIONS["light_sticky"], threads=1) as environment:
@@ -36,25 +44,30 @@ def arm():
 
 
 def test_the_torque_that_the_gate_chose_is_the_one_to_learn_from(arm):
-    gate = MaskedPolicyGate(
-        Share(), TASK.robot.limits.effort, MaskSettings(epsilon=0.05), np.random.default_rng(0).standard_normal
-    )
-    batch = GatedRollouts(arm, gate).rollout(POLICY, torque_limits=np.full(8, 3.0), seed=1)
+    batch = GatedRollouts(arm, gate_at(0.05)).rollout(POLICY, torque_limits=np.full(8, 3.0), seed=1)
     bare = arm.rollout(POLICY, torque_limits=np.full(8, 3.0), seed=1)
     refused = (batch.reasons & int(Reason.CRITIC_RISK)) != 0
     assert refused[:, 0].any() and not refused[:, 0].all()
     # Nothing but the limit and the rate stands between what was chosen and what was applied.
     free = (batch.reasons & ~np.uint32(int(Reason.CRITIC_RISK))) == 0
     assert (refused & free).any()
-    np.testing.assert_array_equal(batch.proposed[free], batch.applied[free])
+    np.testing.assert_array_equal(batch.chosen[free], batch.applied[free])
     # Both start in the same state with the same samples.
     np.testing.assert_array_equal(batch.mean[:, 0], bare.mean[:, 0])
-    same = (batch.proposed[:, 0] == bare.proposed[:, 0]).all(axis=-1)
+    np.testing.assert_array_equal(batch.proposed[:, 0], bare.proposed[:, 0])
+    same = (batch.chosen[:, 0] == bare.proposed[:, 0]).all(axis=-1)
     np.testing.assert_array_equal(same, ~refused[:, 0])
+    # Whatever Algorithm 1 learns from, the record made of it or the batch itself, it is what the gate chose.
+    record = to_episodes(batch, iteration=0, policy_version=0, period_ns=50_000_000)
+    learned = from_episodes(record, TASK)
+    np.testing.assert_array_equal(learned.chosen, batch.chosen)
+    np.testing.assert_allclose(learned.reward, batch.reward, rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(learned.gated, refused)
 
 
-def test_the_foretold_effect_of_the_next_limit_is_the_mean_change_of_risk_and_its_margin(arm):
-    rollouts = GatedRollouts(arm, None)
+@pytest.mark.parametrize("gated", [False, True])
+def test_the_foretold_effect_of_the_next_limit_is_the_mean_change_of_risk_and_its_margin(arm, gated):
+    rollouts = GatedRollouts(arm, gate_at(0.095) if gated else None)
     governor = GovernorSettings(initial_torque_limit=0.3, t_max=3.0)
     limits = CriticLimit(governor, Share(), rollouts)
     batch = rollouts.rollout(POLICY, torque_limits=np.full(4, 0.3), seed=2)
@@ -68,7 +81,8 @@ def test_the_foretold_effect_of_the_next_limit_is_the_mean_change_of_risk_and_it
         kl=0.0,
         kl_bound=0.0,
     )
-    asked = np.abs(batch.proposed[..., 0])
+    assert np.array_equal(batch.chosen, batch.proposed) != gated
+    asked = np.abs(batch.chosen[..., 0])
     change = ((np.minimum(asked, 0.315) - np.minimum(asked, 0.3)) / 3.0).mean(axis=1)
     unsafe = (batch.unsafety[:, 1:] > TASK.unsafety_limit).mean()
     shortfall = max(0.0, unsafe - (np.minimum(asked, 0.3) / 3.0).mean())
@@ -84,7 +98,7 @@ def test_a_critic_learns_on_from_the_target_arm(arm, monkeypatch):
     monkeypatch.setattr("safe_transfer_ros.critics.pretrained._SOURCE_UPDATES", 500)
     source = LearningCritic("csc", "nominal", seed=3, per_iteration=60)
     batch = arm.rollout(POLICY, torque_limits=np.full(6, 1.5), seed=3)
-    columns = columns_of(batch, TASK)
+    columns = transitions(batch)
     assert columns["cost"].mean() > 0.3  # at home this hardly ever fails
     before = source.risk(columns["observation"], columns["applied"]).mean()
     source.learn(columns)

@@ -9,7 +9,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from safe_transfer_ros.critics.safety_critic import SafetyCritic, load_critic, save_critic
+from safe_transfer_ros.critics.safety_critic import SafetyCritic, Support, load_critic, save_critic
 from safe_transfer_ros.critics.training import (
     CriticSettings,
     CriticTraining,
@@ -48,12 +48,14 @@ def walks(episodes=60, steps=40, push=0.5, wall=1.5, seed=0):
         "applied": column(torque),
         "mean": column(0 * x),
         "stddev": column(1 + 0 * x),
+        "bound": column(np.nan * x),
         "torque_limit": np.ones(len(e), dtype=np.float32),
         "cost": failed.astype(np.float32),
         "terminated": failed,
         "next_observation": column(after),
         "next_mean": column(np.where(last, np.nan, 0.0)),
         "next_stddev": column(np.where(last, np.nan, 1.0)),
+        "next_bound": column(np.nan * x),
         "next_torque_limit": np.ones(len(e), dtype=np.float32),
     }
 
@@ -112,9 +114,9 @@ def test_a_step_cut_at_the_horizon_is_left_out_whether_it_failed_or_not():
 
 def test_whatever_is_learned_from_makes_it_another_training():
     plain = walks(episodes=10)
-    for name in ("mean", "stddev", "torque_limit", "terminated", "next_stddev", "applied", "cost"):
+    for name in ("mean", "stddev", "bound", "torque_limit", "terminated", "next_stddev", "applied", "cost"):
         changed = {**plain, name: plain[name].copy()}
-        changed[name][3] = ~changed[name][3] if changed[name].dtype == bool else changed[name][3] + 1
+        changed[name][3] = ~changed[name][3] if changed[name].dtype == bool else np.nan_to_num(changed[name][3]) + 1
         assert data_set(changed, 0.5).digest != data_set(plain, 0.5).digest, name
 
 
@@ -192,6 +194,15 @@ def test_training_stops_when_held_out_episodes_get_no_better():
     assert training.updates < 5_000
 
 
+@pytest.mark.parametrize("count", [0, 1])
+def test_nothing_to_learn_from_is_one_line(count):
+    nothing = {name: values[:count] for name, values in walks(episodes=1, steps=3, push=0.001).items()}
+    with pytest.raises(
+        ValueError, match=f"no transition to learn from: expected .*, got {count} transitions, of which"
+    ):
+        data_set(nothing, 0.5)
+
+
 def test_without_unsafe_examples_a_critic_is_not_certified(tmp_path):
     data = data_set(walks(push=0.001), 0.5)
     assert data.unsafe == 0
@@ -200,6 +211,16 @@ def test_without_unsafe_examples_a_critic_is_not_certified(tmp_path):
     parameters = training.parameters()
     card = model_card(training, judge(parameters, data, 0.5), training.support(parameters), {"period_s": 0.05})
     assert not card["certified"] and "0 unsafe examples" in card["against"][0] and "record runs" in card["against"][0]
+
+
+@pytest.mark.parametrize("name", ["layer.0.weight", "layer.1.weight"])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_critic_with_a_layer_of_nothing_is_refused(training, name, axis):
+    parameters = training.parameters()
+    weight = parameters[name]
+    empty = {name: np.zeros([0 if i == axis else n for i, n in enumerate(weight.shape)], np.float32)}
+    with pytest.raises(WeightsError, match="each at least 1"):
+        SafetyCritic(parameters | empty, 1, Support(rule="off", limit=1.0))
 
 
 def test_the_card_travels_with_the_critic(training, tmp_path):

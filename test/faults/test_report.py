@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import functools
+import operator
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +29,34 @@ GOOD = Row(
     stall_ms="0.0",
     broken="",
 )
+
+TOLD_ON_THE_WAY = (  # why proposals are refused; the trip that follows is PROPOSAL_TIMEOUT
+    Reason.PROPOSAL_NOT_FINITE
+    | Reason.PROPOSAL_WRONG_LENGTH
+    | Reason.PROPOSAL_WRONG_JOINTS
+    | Reason.PROPOSAL_STALE
+    | Reason.PROPOSAL_FROM_FUTURE
+    | Reason.CRITIC_FAILED
+)
+NEVER_TRIPS = {Reason.CRITIC_RISK, Reason.JOINT_STATE_WRONG_JOINTS} | {
+    reason
+    for reason in Reason
+    if reason & TOLD_ON_THE_WAY
+    or reason & (Reason.LIMIT_LEASE_LOST | Reason.LIMIT_REFUSED | Reason.DAMAGE_BUDGET_SPENT | Reason.NOT_ARMED)
+    or str(reason.name).startswith("CLAMPED_")
+}
+# No stand-in of the campaign can bring these about: its arm has no object, supervisor or weight, and the steady clock
+# is the kernel's.
+TRIPS_ELSEWHERE = {
+    Reason.CLOCK_WENT_BACK: "safety/filter/test_each_call.py",
+    Reason.JOINT_STATE_IMPLAUSIBLE: "safety/filter/test_plausibility.py",
+    Reason.NO_PERMISSION: "ros2_control/test_controller_supervisor.py",
+    Reason.OBJECT_POSE_STALE: "safety/filter/test_object_pose.py",
+    Reason.OBJECT_POSE_FROZEN: "safety/filter/test_object_pose.py",
+    Reason.OBJECT_POSE_NOT_FINITE: "safety/filter/test_object_pose.py",
+    Reason.GRAVITY_FAILED: "safety/filter/test_gravity_term.py",
+    Reason.SHUTDOWN: "safety/filter/test_stop_damping.py",
+}
 
 
 def test_a_line_has_median_and_maximum_and_counts() -> None:
@@ -65,23 +96,25 @@ def test_faults_have_names_of_their_own_and_an_unknown_one_is_named() -> None:
         find(["policy_kiled"])
 
 
-def test_every_way_to_trip_is_brought_about() -> None:
-    """CLOCK_WENT_BACK is the one cause that no other process can bring about: the steady clock is the kernel's."""
+def test_every_cause_of_a_trip_is_brought_about_or_has_a_test_of_its_own() -> None:
     told = Reason.NONE
     for fault in FAULTS:
         if Mode.TRIPPED in fault.modes:
-            told |= fault.reasons
-    trips = (
-        Reason.PROPOSAL_TIMEOUT
-        | Reason.JOINT_STATE_STALE
-        | Reason.JOINT_STATE_FROZEN
-        | Reason.JOINT_STATE_NOT_FINITE
-        | Reason.SECOND_PUBLISHER
-        | Reason.OPERATOR_STOP
-    )
-    assert told & trips == trips
+            told |= fault.reasons & ~TOLD_ON_THE_WAY
+    assert {reason for reason in Reason if reason & told} | TRIPS_ELSEWHERE.keys() == set(Reason) - NEVER_TRIPS
+    assert not told & functools.reduce(operator.or_, TRIPS_ELSEWHERE)
+    for reason, file in TRIPS_ELSEWHERE.items():
+        assert f"Reason.{reason.name}" in (ROOT / "test" / file).read_text()
 
 
 def test_the_documented_table_is_the_recorded_campaign() -> None:
     table = report.faults_table(campaign.read(ROOT / "docs/results/faults.csv"))
     assert f"{report.BEGIN}\n{table}\n{report.END}" in (ROOT / "docs/safety.md").read_text()
+
+
+def test_every_fault_of_the_table_is_recorded_and_no_other() -> None:
+    rows = campaign.read(ROOT / "docs/results/faults.csv")
+    assert {fault.name for fault in FAULTS} ^ {row.fault for row in rows} == set()
+    repeats = Counter(row.fault for row in rows if row.kept != "not run")
+    assert {name: count for name, count in repeats.items() if count < 20} == {}
+    assert {fault.name for fault in FAULTS} - repeats.keys() == set(), "a row that says `not run` is no repeat"

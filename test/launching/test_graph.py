@@ -12,10 +12,11 @@ import yaml
 
 from safe_transfer_ros import resources
 from safe_transfer_ros.configuration import ConfigurationError
-from safe_transfer_ros.launching import fine_tuning, pr2_cup_swirl
+from safe_transfer_ros.launching import fine_tuning, panda_push, pr2_cup_swirl, resumed
 from safe_transfer_ros.launching.graph import apply_arguments, complete, read_parameters, write_parameters
 from safe_transfer_ros.parameters.sections import SECTIONS, SHARED
 from safe_transfer_ros.policies.weights import Architecture
+from safe_transfer_ros.randomness import SCHEME
 from safe_transfer_ros.record.iteration import COLUMNS
 
 SHIPPED = "config/pr2_cup_swirl.yaml"
@@ -31,9 +32,9 @@ def test_the_shipped_configuration_is_complete_and_valid() -> None:
 
 
 def test_arguments_reach_their_parameters() -> None:
-    given = {"initial_torque_limit": "0.2", "iterations": "7", "trainer.max_kl": "0.01", "limit": "fixed"}
+    given = {"initial_torque_limit": "0.2", "iterations": "7", "trainer.max_kl": "0.01", "limit_rule": "fixed"}
     parameters, own = apply_arguments({}, given, fine_tuning.ARGUMENTS)
-    assert parameters[SHARED] == {"initial_torque_limit": 0.2, "limit": "fixed"}
+    assert parameters[SHARED] == {"initial_torque_limit": 0.2, "limit_rule": "fixed"}
     assert parameters["trainer"] == {"iterations": 7, "max_kl": 0.01}
     assert own["record"] == "true"
 
@@ -58,17 +59,18 @@ def test_hardware_is_the_same_graph_with_a_supervisor_in_the_place_of_the_simula
     simulated = [process.node for process in pr2_cup_swirl.GRAPH.plan({"run_dir": str(tmp_path / "sim")}).processes]
     assert set(nodes) == (set(simulated) - {"mujoco_sim"}) | {"controller_supervisor", "episode_reset"}
     assert nodes.index("controller_supervisor") < nodes.index("safety_filter")
-    assert hardware.parameters[SHARED]["mode"] == "realtime"
+    assert hardware.parameters[SHARED]["timing"] == "realtime"
     assert hardware.parameters["safety_filter"]["permission_lease"] > 0
 
 
 def test_settings_of_the_robot_go_on_top(tmp_path: Path) -> None:
     file = tmp_path / "arm.yaml"
     write_parameters(
-        {"safety_filter": {"permission_lease": 0.3, "e_stop_lease": "off"}, SHARED: {"mode": "realtime"}}, file
+        {"safety_filter": {"permission_lease": 0.3, "e_stop_lease": "off"}, SHARED: {"timing": "realtime"}}, file
     )
     parameters = plan(tmp_path, robot="hardware", robot_config=str(file), allow_uncommissioned="true").parameters
     assert parameters["safety_filter"]["permission_lease"] == 0.3
+    assert parameters["safety_filter"]["e_stop_lease"] == "off", "as it says, in that word"
     assert parameters["safety_filter"]["action_timeout"] == 0.1, "of the task's own configuration file"
 
 
@@ -85,8 +87,8 @@ def test_what_the_robots_file_leaves_out_is_ours_for_hardware(tmp_path: Path) ->
     assert shipped["safety_filter"].pop("reset_torque_limit") == 0.5
     assert own == shipped
     laxer = complete(read_parameters(resources.path(SHIPPED)))
-    for lease in ("permission_lease", "e_stop_lease"):
-        assert own["safety_filter"][lease] > 0.0 and laxer["safety_filter"][lease] == "off"
+    for lease, seconds in (("permission_lease", 0.1), ("e_stop_lease", 0.3)):
+        assert own["safety_filter"][lease] == seconds and laxer["safety_filter"][lease] == "off"
     assert own["policy_server"]["reset_timeout"] > 0.0 == laxer["policy_server"]["reset_timeout"]
 
 
@@ -108,14 +110,17 @@ def test_the_first_run_of_the_document_is_accepted(tmp_path: Path) -> None:
         ({"trainer.max_lk": "3"}, "did you mean 'max_kl'"),
         ({"trainr.max_kl": "3"}, "did you mean 'trainer'"),
         ({"iterations": "many"}, "whole number, got 'many'"),
-        ({"mode": "fast"}, "lockstep, realtime"),
+        ({"timing": "fast"}, "lockstep, realtime"),
         ({"initial_torque_limit": "0.7"}, "D_safe"),
         ({"torque_limit_floor": "0.15"}, r"torque_limit_floor must be in \(0, 0.1\]"),
+        ({"mode": "realtime"}, r"unknown launch argument 'mode'; it is now timing \(lockstep or realtime\)"),
+        ({"limit": "fixed"}, r"unknown launch argument 'limit'; it is now limit_rule \(adaptive or fixed\)"),
+        ({"/**.limit": "fixed"}, "no parameter 'limit'; it is now limit_rule"),
         ({"t_min": "0.1"}, "unknown launch argument 't_min'; it is now initial_torque_limit .* torque_limit_floor"),
         ({"/**.torque_limit_min": "0.1"}, "no parameter 'torque_limit_min'; it is now initial_torque_limit"),
         ({"policy": "no_such_policy"}, "no policy file 'no_such_policy'"),
         ({"perturbation": "light_stick"}, "light_sticky"),
-        ({"robot": "hardware", "mode": "lockstep"}, "leave out mode:=lockstep"),
+        ({"robot": "hardware", "timing": "lockstep"}, "leave out timing:=lockstep"),
         ({"robot": "hardware", "safety_filter.permission_lease": "0"}, "to switch it off, write off instead of 0"),
         ({"robot": "hardware", "safety_filter.permission_lease": "off"}, "permission_lease, s, .* must not be off"),
         ({"robot": "hardware", "safety_filter.reset_torque_limit": "9"}, "above torque_limit_max"),
@@ -204,7 +209,7 @@ def test_a_run_is_not_resumed_on_another_kind_of_arm(tmp_path: Path) -> None:
 
 TWICE = """\
 /**:
-  ros__parameters: {mode: realtime, torque_limit_max: 0.5}
+  ros__parameters: {timing: realtime, torque_limit_max: 0.5}
 safety_filter:
   ros__parameters: {action_timeout: 0.3}
 /**:
@@ -218,7 +223,7 @@ def test_sections_given_twice_are_merged_as_ros_does(tmp_path: Path) -> None:
     path = tmp_path / "twice.yaml"
     path.write_text(TWICE)
     read = read_parameters(path)
-    assert read[SHARED] == {"mode": "realtime", "torque_limit_max": 0.5, "seed": 3}
+    assert read[SHARED] == {"timing": "realtime", "torque_limit_max": 0.5, "seed": 3}
     assert read["safety_filter"] == {"action_timeout": 0.3, "stop_damping": 0.1}
 
 
@@ -284,26 +289,21 @@ def test_a_copied_run_goes_on_in_the_copy(tmp_path: Path) -> None:
 def test_paths_beside_a_run_stay_what_they_are(tmp_path: Path) -> None:
     finished_run(tmp_path / "a")
     config = tmp_path / "a" / "config.yaml"
-    moved = read_parameters(config)
-    moved["trainer"]["critic"] = str(tmp_path / "a_critic.safetensors")
-    moved["safety_filter"]["frame"] = str(tmp_path / "a" / "inside")
+    changed = read_parameters(config)
+    changed["trainer"]["critic"] = str(tmp_path / "a_critic.safetensors")
+    changed["safety_filter"]["frame"] = str(tmp_path / "a" / "inside")
     shutil.copytree(tmp_path / "a", tmp_path / "b")
-    result = fine_tuning._moved(moved, tmp_path / "b")
+    result = resumed.moved(changed, tmp_path / "b")
     assert result["trainer"]["critic"] == str(tmp_path / "a_critic.safetensors")
     assert result["safety_filter"]["frame"] == str(tmp_path / "b" / "inside")
 
 
-def test_hardware_needs_a_word_on_the_external_stop(tmp_path: Path) -> None:
-    """The shipped file requires a stop button, below every arm's own file; off is never what nobody said."""
-    shipped = plan(tmp_path, robot="hardware", allow_uncommissioned="true")
-    assert shipped.parameters["safety_filter"]["e_stop_lease"] == 0.3
-    arm = tmp_path / "arm.yaml"
-    write_parameters({SHARED: {"mode": "realtime"}, "safety_filter": {"permission_lease": 0.1}}, arm)
-    given = {"robot": "hardware", "robot_config": str(arm), "allow_uncommissioned": "true"}
-    unsaid = pr2_cup_swirl.GRAPH.plan(given | {"run_dir": str(tmp_path / "unsaid")})
-    assert unsaid.parameters["safety_filter"]["e_stop_lease"] == 0.3, "what is not said is required, never off"
-    said = pr2_cup_swirl.GRAPH.plan(given | {"run_dir": str(tmp_path / "said"), "safety_filter.e_stop_lease": "off"})
-    assert said.parameters["safety_filter"]["e_stop_lease"] == "off"
+def test_the_filter_that_is_commissioned_has_the_budget_of_the_run_to_come(tmp_path: Path) -> None:
+    """It does not start without where a damage budget is asked for."""
+    given = {"robot": "hardware", "damage_budget": "true", "trainer.episodes_per_iteration": "3"}
+    periods = pr2_cup_swirl.GRAPH.hardware_parameters(given)["safety_filter"]["budget_periods"]
+    run = plan(tmp_path, allow_uncommissioned="true", **given)
+    assert periods == run.parameters["safety_filter"]["budget_periods"] == 3 * 200
 
 
 @pytest.mark.parametrize(("given", "expected"), [("left", "/left"), ("/cell/left/", "/cell/left"), ("", ""), ("/", "")])
@@ -318,3 +318,64 @@ def test_what_is_no_namespace_is_refused(tmp_path: Path, wrong: str) -> None:
     with pytest.raises(ConfigurationError, match="namespace must be words of letters"):
         plan(tmp_path, namespace=wrong)
     assert not (tmp_path / "run").exists()
+
+
+def test_moved_is_refused_before_anything_starts_where_actions_are_not_torques(tmp_path: Path) -> None:
+    given = {"run_dir": str(tmp_path / "run"), "unsafety_monitor.joints": "moved"}
+    with pytest.raises(ConfigurationError, match="unsafety_monitor.joints: 'moved' follows from"):
+        panda_push.GRAPH.plan(given)
+    assert pr2_cup_swirl.GRAPH.plan(given).parameters["unsafety_monitor"]["joints"] == "moved"
+
+
+def test_a_limit_that_follows_from_the_bag_is_not_made_up_without_it(tmp_path: Path) -> None:
+    finished_run(tmp_path / "a", **{"unsafety_monitor.joints": "moved"})
+    with pytest.raises(ConfigurationError, match=r"limit of iteration 1 follows from the bag \(joints: moved\)"):
+        pr2_cup_swirl.GRAPH.plan({"resume": str(tmp_path / "a"), "iterations": "2"})
+
+
+def test_a_run_continues_in_its_own_namespace_and_in_no_other(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    finished_run(folder, namespace="left")
+    on = {"resume": str(folder), "iterations": "2"}
+    again = pr2_cup_swirl.GRAPH.plan(on)
+    assert again.namespace == pr2_cup_swirl.GRAPH.namespace(on) == "/left"
+    assert read_parameters(again.parameters_file)[SHARED]["namespace"] == "/left"
+    assert pr2_cup_swirl.GRAPH.plan(on | {"namespace": "/left"}).namespace == "/left"
+    for other in ("right", "/left/arm", "/"):
+        for asked in (pr2_cup_swirl.GRAPH.plan, pr2_cup_swirl.GRAPH.namespace):
+            with pytest.raises(ConfigurationError, match=f"is a run in namespace /left, got namespace:={other}: "):
+                asked(on | {"namespace": other})
+    finished_run(tmp_path / "root")
+    with pytest.raises(ConfigurationError, match="is a run in namespace /, got namespace:=left: .*Leave out namespace"):
+        pr2_cup_swirl.GRAPH.plan({"resume": str(tmp_path / "root"), "iterations": "2", "namespace": "left"})
+
+
+def test_a_namespace_is_the_same_however_it_is_written(tmp_path: Path) -> None:
+    for number, given in enumerate(
+        ({"namespace": "left/arm"}, {"namespace": "/left/arm/"}, {"/**.namespace": "left/arm"})
+    ):
+        assert plan(tmp_path / str(number), **given).namespace == pr2_cup_swirl.GRAPH.namespace(given) == "/left/arm"
+    as_run = {"config": str(tmp_path / "0" / "run" / "config.yaml")}
+    assert plan(tmp_path / "again", **as_run).namespace == "/left/arm"
+    assert plan(tmp_path / "there", **as_run, namespace="right").namespace == "/right"
+    with pytest.raises(ConfigurationError, match="namespace must be words of letters"):
+        plan(tmp_path / "bad", namespace="le-ft")
+
+
+@pytest.mark.parametrize(("recorded", "version"), [(None, 1), (1, 1), (SCHEME + 1, SCHEME + 1)])
+def test_a_run_continues_with_the_random_streams_it_began_with_or_not_at_all(
+    tmp_path: Path, recorded: int | None, version: int
+) -> None:
+    """Runs recorded before the streams had names say nothing about them."""
+    run = finished_run(tmp_path / "run")
+    parameters = read_parameters(run.parameters_file)
+    assert parameters[SHARED].pop("random_streams") == SCHEME
+    if recorded is not None:
+        parameters[SHARED]["random_streams"] = recorded
+    write_parameters(parameters, run.parameters_file)
+    refused = rf"random_streams is {version}, this package draws from version {SCHEME}: .* cannot continue"
+    with pytest.raises(ConfigurationError, match=refused):
+        pr2_cup_swirl.GRAPH.plan({"resume": str(run.run_dir), "iterations": "2"})
+    if recorded is not None:
+        with pytest.raises(ConfigurationError, match="leave random_streams out of the configuration"):
+            plan(tmp_path / "new", config=str(run.parameters_file))

@@ -16,11 +16,12 @@ from typing import Any
 import graph_runs
 import pytest
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.srv import GetParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from safe_transfer_msgs.msg import FilterStatus, PolicyAction
+from safe_transfer_msgs.msg import FilterStatus, PolicyAction, TorqueLimit
 
 from safe_transfer_ros.bags.graph import namespace
 from safe_transfer_ros.bags.read import Bag
@@ -110,7 +111,7 @@ def test_a_second_publisher_stops_the_arm_it_speaks_to_and_no_other(
 ) -> None:
     """The filters have what their file says, in whatever namespace; their exclusive topics are their own."""
     file = tmp_path / "parameters.yaml"
-    write_parameters(complete({SHARED: {"mode": "realtime"}, "safety_filter": FILTER}), file)
+    write_parameters(complete({SHARED: {"timing": "realtime"}, "safety_filter": FILTER}), file)
     status: dict[str, FilterStatus] = {}
     one: Any = Process(node="safety_filter")
     with ExitStack() as stack:
@@ -129,12 +130,17 @@ def test_a_second_publisher_stops_the_arm_it_speaks_to_and_no_other(
         until(observer, lambda: len(status) == 2, "both filters")
         for _ in range(2):
             observer.create_publisher(PolicyAction, f"/left/{topics.PROPOSALS.name}", topics.PROPOSALS.offered)
-        observer.create_publisher(PolicyAction, f"/right/{topics.PROPOSALS.name}", topics.PROPOSALS.offered)
+        right = observer.create_publisher(PolicyAction, f"/right/{topics.PROPOSALS.name}", topics.PROPOSALS.offered)
         until(observer, lambda: Reason(status["/left"].cause) & Reason.SECOND_PUBLISHER, "the left arm being stopped")
-        until(observer, lambda: observer.count_publishers("/right/policy_server/action") == 1, "the right one's policy")
-        time.sleep(0.5)
-        rclpy.spin_once(observer, executor=SingleThreadedExecutor(context=observer.context), timeout_sec=0.1)
-        assert status["/right"].mode == 0 and status["/right"].cause == 0
+        until(observer, lambda: right.get_subscription_count() == 1, "the right one's policy being heard")
+        told: list[str] = []
+
+        def on_diagnostics(message: DiagnosticArray) -> None:
+            told.extend(value.value for one in message.status for value in one.values if value.key == "mode")
+
+        observer.create_subscription(DiagnosticArray, f"/right/{topics.DIAGNOSTICS.name}", on_diagnostics, 10)
+        until(observer, lambda: len(told) == 3, "two seconds of the right one")
+        assert told == ["DISARMED"] * 3 and status["/right"].mode == 0 and status["/right"].cause == 0
 
 
 @pytest.mark.parametrize(
@@ -152,7 +158,7 @@ def test_a_node_without_a_section_of_its_own_refuses_to_start(
     """ROS would run it on the defaults, where a lost permission or a silent stop button stops nothing."""
     file = tmp_path / "parameters.yaml"
     file.write_text(
-        "/**:\n  ros__parameters: {mode: realtime}\n" + f"{section}:\n  ros__parameters: {{permission_lease: 0.1}}\n"
+        "/**:\n  ros__parameters: {timing: realtime}\n" + f"{section}:\n  ros__parameters: {{permission_lease: 0.1}}\n"
     )
     command = [sys.executable, "-m", "safe_transfer_ros.nodes.safety_filter", "--ros-args", "--params-file", str(file)]
     done = subprocess.run(
@@ -167,13 +173,18 @@ def test_a_node_without_a_section_of_its_own_refuses_to_start(
     assert re.search(message, line), line
 
 
-def test_what_is_for_every_node_is_enough_where_nothing_is_by_name(tmp_path: Path, claimed: domain.Domain) -> None:
+def test_what_is_for_every_node_is_enough_where_nothing_is_by_name(
+    tmp_path: Path, claimed: domain.Domain, observer: Node
+) -> None:
     file = tmp_path / "parameters.yaml"
-    file.write_text("/**:\n  ros__parameters: {mode: realtime}\n")
+    file.write_text("/**:\n  ros__parameters: {timing: realtime}\n")
     one: Any = Process(node="unsafety_monitor")
+    limits: list[TorqueLimit] = []
+    name = f"/left/{topics.TORQUE_LIMIT.name}"
+    observer.create_subscription(TorqueLimit, name, limits.append, topics.TORQUE_LIMIT.heard)
     with Launcher((one,), file, claimed, tmp_path, namespace="/left") as launcher:
-        time.sleep(4.0)
-        assert launcher.running(), "it did not refuse"
+        # `running` raises where it has refused to start.
+        until(observer, lambda: launcher.running() and bool(limits), "the monitor's limit")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from safe_transfer_ros.learning.environment import environment
+from safe_transfer_ros.learning.environment import TaskEnvironment
 from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.tasks.ant_avenue.environment import AntEnv
 from safe_transfer_ros.tasks.ant_avenue.task import AntAvenue
@@ -42,7 +42,7 @@ class Halt:
 
 @pytest.fixture(scope="module")
 def shoved():
-    with environment("panda_push_boundary") as where:
+    with TaskEnvironment("panda_push_boundary") as where:
         yield where.rollout(Shove(), episodes=EPISODES, seed=1, first_episode=FIRST)
 
 
@@ -52,13 +52,13 @@ def test_an_episode_is_the_single_environments(shoved) -> None:
     for row in range(EPISODES):
         observation, _ = single.reset(seed=1, options={"episode": FIRST + row})
         for step in range(shoved.lengths[row]):
-            np.testing.assert_allclose(shoved.observations[row, step], observation, atol=1e-9)
-            observation, reward, terminated, _, info = single.step(shoved.actions[row, step])
-            assert shoved.rewards[row, step] == pytest.approx(reward, abs=1e-9)
+            np.testing.assert_allclose(shoved.observation[row, step], observation, atol=1e-9)
+            observation, reward, terminated, _, info = single.step(shoved.chosen[row, step])
+            assert shoved.reward[row, step] == pytest.approx(reward, abs=1e-9)
             assert shoved.terminated[row, step] == terminated
-            assert shoved.costs[row, step] == info["failure"]
+            assert shoved.cost[row, step] == info["failure"]
         assert shoved.succeeded[row] == info["success"]
-        np.testing.assert_allclose(shoved.observations[row, shoved.lengths[row]], observation, atol=1e-9)
+        np.testing.assert_allclose(shoved.observation[row, shoved.lengths[row]], observation, atol=1e-9)
     single.close()
 
 
@@ -67,16 +67,16 @@ def test_failures_and_successes_end_episodes_and_nothing_comes_after(shoved) -> 
     assert all(ended) and shoved.steps == shoved.lengths.sum()
     assert shoved.failures + shoved.succeeded.sum() == EPISODES and 0 < shoved.failures < EPISODES
     beyond = ~shoved.valid
-    for values in (shoved.rewards, shoved.costs, shoved.terminated, shoved.gated):
+    for values in (shoved.reward, shoved.cost, shoved.terminated, shoved.gated):
         assert not values[beyond].any()
 
 
 def test_the_gates_actions_are_those_on_record_and_applied() -> None:
-    with environment("panda_push_boundary") as where:
+    with TaskEnvironment("panda_push_boundary") as where:
         rolled = where.rollout(Shove(), episodes=2, seed=1, gate=Halt())
-    third = np.arange(rolled.rewards.shape[1]) % 3 == 2
+    third = np.arange(rolled.reward.shape[1]) % 3 == 2
     np.testing.assert_array_equal(rolled.gated, rolled.valid & third)
-    assert (rolled.actions[rolled.gated] == 0.0).all() and (rolled.actions[rolled.valid & ~third, 0] > 0.3).all()
+    assert (rolled.chosen[rolled.gated] == 0.0).all() and (rolled.chosen[rolled.valid & ~third, 0] > 0.3).all()
     assert np.abs(rolled.applied).max() <= 1.0
 
 
@@ -91,13 +91,13 @@ def test_past_the_obstacle_a_failure_costs_more_than_the_steps_it_saves() -> Non
             return mean, np.full(3, 0.01)
 
     dense = make("panda_push_obstacle", PushTask, reward="dense")
-    with environment("panda_push_obstacle") as where:
+    with TaskEnvironment("panda_push_obstacle") as where:
         rolled = where.rollout(Straight(), episodes=3, seed=0)
-    assert rolled.failures > 0 and (rolled.lengths[rolled.costs.any(axis=1)] < dense.horizon).all()
+    assert rolled.failures > 0 and (rolled.lengths[rolled.cost.any(axis=1)] < dense.horizon).all()
     for row, steps in enumerate(rolled.lengths):
-        before, after = (dense.scene_of(rolled.observations[row, part]) for part in (slice(steps), slice(1, steps + 1)))
-        expected = dense.reward(before, after) - 5.0 * rolled.costs[row, :steps]
-        np.testing.assert_allclose(rolled.rewards[row, :steps], expected, atol=1e-9)
+        before, after = (dense.scene_of(rolled.observation[row, part]) for part in (slice(steps), slice(1, steps + 1)))
+        expected = dense.reward(before, after) - 5.0 * rolled.cost[row, :steps]
+        np.testing.assert_allclose(rolled.reward[row, :steps], expected, atol=1e-9)
 
 
 def test_torque_tasks_end_with_their_first_unsafe_state() -> None:
@@ -109,13 +109,13 @@ def test_torque_tasks_end_with_their_first_unsafe_state() -> None:
         def judge_batch(self, observation, mean, stddev, sample, torque_limit):
             return 0.0 * sample, np.ones(len(sample), dtype=np.uint32)
 
-    with environment("pr2_cup_swirl") as where:
+    with TaskEnvironment("pr2_cup_swirl") as where:
         wild = where.rollout(Fling(), episodes=3, seed=0)
         calm = where.rollout(Fling(), episodes=3, seed=0, gate=Nothing())
     assert wild.failures == 3 and (wild.lengths < 200).all()
-    assert (wild.costs.argmax(axis=1) == wild.lengths - 1).all() and wild.terminated.sum() == 3
+    assert (wild.cost.argmax(axis=1) == wild.lengths - 1).all() and wild.terminated.sum() == 3
     assert calm.failures == 0 and (calm.lengths == 200).all() and not calm.terminated.any()
-    assert calm.gated.all() and (calm.actions == 0.0).all()
+    assert calm.gated.all() and (calm.chosen == 0.0).all()
 
 
 def test_where_costs_add_up_an_episode_goes_on_to_its_fall_or_its_horizon() -> None:
@@ -125,27 +125,27 @@ def test_where_costs_add_up_an_episode_goes_on_to_its_fall_or_its_horizon() -> N
         def distribution(self, observation):
             return np.zeros((len(observation), 8)), np.full(8, 0.45)
 
-    with environment("ant_avenue") as where:
+    with TaskEnvironment("ant_avenue") as where:
         assert where.cost_steps == 500
         rolled = where.rollout(Jitter(), episodes=4, seed=0)
     single = AntEnv(AntAvenue())
     for row, steps in enumerate(rolled.lengths):
         single.reset(seed=0, options={"episode": row})
         for step in range(steps):
-            observation, reward, terminated, truncated, info = single.step(rolled.actions[row, step])
-            assert (rolled.rewards[row, step], rolled.costs[row, step]) == (reward, info["cost"])
+            observation, reward, terminated, truncated, info = single.step(rolled.chosen[row, step])
+            assert (rolled.reward[row, step], rolled.cost[row, step]) == (reward, info["cost"])
             assert rolled.terminated[row, step] == terminated
         assert terminated or truncated
-        np.testing.assert_array_equal(rolled.observations[row, steps], observation)
+        np.testing.assert_array_equal(rolled.observation[row, steps], observation)
     single.close()
-    assert rolled.costs.sum(axis=1).max() > 1.0 and rolled.lengths.min() < rolled.lengths.max()
-    with environment("panda_push_boundary") as where:
+    assert rolled.cost.sum(axis=1).max() > 1.0 and rolled.lengths.min() < rolled.lengths.max()
+    with TaskEnvironment("panda_push_boundary") as where:
         assert where.cost_steps == 1
 
 
 def test_every_task_is_known_and_a_wrong_name_finds_the_nearest() -> None:
     for name in available():
-        with environment(name) as where:
+        with TaskEnvironment(name) as where:
             assert where.observation_size > 0 and (where.action_bound > 0.0).all()
     with pytest.raises(ValueError, match="unknown task 'panda_push_tople'.*panda_push_topple"):
-        environment("panda_push_tople")
+        TaskEnvironment("panda_push_tople")

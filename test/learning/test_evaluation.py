@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from small_cmdp import FAILS, SmallCmdp, exact
 
-from safe_transfer_ros.learning.environment import environment
+from safe_transfer_ros.learning.environment import TaskEnvironment
 from safe_transfer_ros.learning.evaluation import Evaluation, evaluate
-from safe_transfer_ros.learning.rollouts import Rollouts
 from safe_transfer_ros.randomness import FirstEpisode
+from safe_transfer_ros.tasks.rollouts import Rollouts
 
 
 class Bold:
@@ -23,11 +23,11 @@ class Bold:
 def test_numbers_of_made_up_rollouts() -> None:
     found = Evaluation.of(
         Rollouts(
-            observations=np.zeros((3, 3, 1)),
-            actions=np.zeros((3, 2, 1)),
+            observation=np.zeros((3, 3, 1)),
+            chosen=np.zeros((3, 2, 1)),
             applied=np.zeros((3, 2, 1)),
-            rewards=np.array([[1.0, 2.0], [3.0, 99.0], [0.0, 0.0]]),
-            costs=np.array([[1.0, 1.0], [0.0, 1.0], [0.0, 0.0]]),
+            reward=np.array([[1.0, 2.0], [3.0, 99.0], [0.0, 0.0]]),
+            cost=np.array([[1.0, 1.0], [0.0, 1.0], [0.0, 0.0]]),
             terminated=np.zeros((3, 2), dtype=bool),
             lengths=np.array([2, 1, 2]),
             succeeded=np.array([0.0, 1.0, 1.0]),
@@ -59,7 +59,7 @@ def test_its_episodes_are_those_of_evaluation() -> None:
         def distribution(self, observation):
             return np.zeros((len(observation), 7)), np.full(7, 0.2)
 
-    with environment("pr2_cup_swirl") as where:
+    with TaskEnvironment("pr2_cup_swirl") as where:
         found = evaluate(Still(), where, episodes=2, seed=5)
         again = where.rollout(Still(), episodes=2, seed=5, first_episode=FirstEpisode.EVALUATION)
     assert found.mean_return == again.returns.mean() and math.isnan(found.success_rate)

@@ -42,13 +42,13 @@ def test_a_failure_ends_an_episode_unless_it_is_not_to() -> None:
         ended = rollout(Swing(), environment, seed=3)
         fused = rollout(Swing(), environment, seed=3, ends_on_failure=False)
         stepped = loop._step_by_step(Swing(), environment, 3, 0, None, ends_on_failure=False)
-    assert ended.lengths.min() < TASK.horizon and ended.costs.sum(axis=1).max() == 1.0
+    assert ended.lengths.min() < TASK.horizon and ended.cost.sum(axis=1).max() == 1.0
     for going in (fused, stepped):
         assert (going.lengths == TASK.horizon).all() and not going.terminated.any()
-        assert going.costs.sum(axis=1).max() > 1.0
+        assert going.cost.sum(axis=1).max() > 1.0
         first = int(ended.lengths[0])
-        np.testing.assert_array_equal(going.costs[0, :first], ended.costs[0, :first])
-    np.testing.assert_array_equal(fused.costs, stepped.costs)
+        np.testing.assert_array_equal(going.cost[0, :first], ended.cost[0, :first])
+    np.testing.assert_array_equal(fused.cost, stepped.cost)
 
 
 @pytest.mark.parametrize("gated", [False, True])
@@ -62,16 +62,16 @@ def test_step_by_step_gives_the_numbers_of_the_fused_loop(limit: float | None, g
     assert 0 < fused.failures and fused.lengths.min() < fused.lengths.max(), "choose another seed"
     assert not gated or 0 < fused.gated.sum() < fused.steps
     longest = int(fused.lengths.max())
-    for field in dataclasses.fields(fused):
+    for field in dataclasses.fields(stepped):
         whole, walked = getattr(fused, field.name), getattr(stepped, field.name)
         if field.name == "succeeded":
             continue  # such a task has no goal: one says so, the other that it was not reached
         if whole.ndim == 1:
             np.testing.assert_array_equal(whole, walked)
             continue
-        states = longest + (field.name == "observations")
-        inside = np.arange(states) < fused.lengths[:, None] + (field.name == "observations")
-        if field.name == "rewards":  # summed in another order: the last digit may differ
+        states = longest + (field.name == "observation")
+        inside = np.arange(states) < fused.lengths[:, None] + (field.name == "observation")
+        if field.name == "reward":  # summed in another order: the last digit may differ
             np.testing.assert_allclose(whole[:, :states][inside], walked[inside], rtol=1e-12, atol=1e-12)
         else:
             np.testing.assert_array_equal(whole[:, :states][inside], walked[inside], err_msg=field.name)

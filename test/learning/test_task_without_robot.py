@@ -10,7 +10,7 @@ from gymnasium.utils.env_checker import check_env
 from point_task import Point, PointEnv
 
 from safe_transfer_ros import environments
-from safe_transfer_ros.learning.environment import environment
+from safe_transfer_ros.learning.environment import TaskEnvironment
 from safe_transfer_ros.learning.evaluation import evaluate
 from safe_transfer_ros.studies.learner_run import LearnerRun, compute
 from safe_transfer_ros.tasks import task
@@ -42,7 +42,7 @@ def test_a_point_learns_what_our_tasks_learn(point: str) -> None:
         )
     )
     assert curves["evaluation_success"][-1] > curves["success_rate"][0] + 0.2
-    with environment(point) as where:
+    with TaskEnvironment(point) as where:
         still = type("Out", (), {"distribution": lambda self, seen: (5.0 * seen, np.full(2, 1e-3))})()
         found = evaluate(still, where, episodes=20, seed=0)
     assert found.failures_per_episode == 1.0 and found.success_rate == 0.0 and found.mean_cost == 1.0
@@ -63,13 +63,22 @@ def test_one_row_is_a_gymnasium_environment_of_numbered_episodes() -> None:
     single, rows = SingleRowEnv(PointEnv(Point(), 1, autoreset=False)), PointEnv(Point(), 3, autoreset=False)
     with pytest.raises(ValueError, match="unknown reset options .'first_episode'.; known: episode"):
         single.reset(seed=1, options={"first_episode": 2})
+    with pytest.raises(RuntimeError, match="no episode is running; call reset"):
+        single.step(np.zeros(2))
     seen, _ = rows.reset(seed=1)
     alone, info = single.reset(seed=1, options={"episode": 2})
     np.testing.assert_array_equal(alone, seen[2])
-    assert info["episode_number"] == 2
+    assert info["episode_number"] == 2 and type(info["episode_number"]) is int
     action = np.array([0.5, -0.1])
     expected = rows.step(np.tile(action, (3, 1)))
     found = single.step(action)
     np.testing.assert_array_equal(found[0], expected[0][2])
     assert found[1:4] == tuple(values[2] for values in expected[1:4])
     np.testing.assert_array_equal(found[4]["applied"], [0.2, -0.1])
+    assert type(found[4]["cost"]) is float
+    while not (found[2] or found[3]):
+        found = single.step(action)
+    with pytest.raises(RuntimeError, match="no episode is running; call reset"):
+        single.step(action)
+    single.reset()
+    single.step(action)

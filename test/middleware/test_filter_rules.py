@@ -46,14 +46,14 @@ def test_the_rules_go_by_the_parameters(lockstep: bool) -> None:
 
 
 def rules(settings: dict[str, object] | None = None, **experiment: object):
-    chosen = ExperimentParameters(mode=experiment.pop("mode", "realtime"), **experiment)
+    chosen = ExperimentParameters(timing=experiment.pop("timing", "realtime"), **experiment)
     view = GRAPH.view(0, lockstep=chosen.lockstep)
     return filter_rules(chosen, FilterParameters(**settings or {}), GRAPH, view, None)
 
 
-@pytest.mark.parametrize(("mode", "factor"), [("realtime", 10.0), ("lockstep", 100.0)])
-def test_what_a_joint_state_can_be_follows_the_robots_limits(mode: str, factor: float) -> None:
-    made = rules(mode=mode)
+@pytest.mark.parametrize(("timing", "factor"), [("realtime", 10.0), ("lockstep", 100.0)])
+def test_what_a_joint_state_can_be_follows_the_robots_limits(timing: str, factor: float) -> None:
+    made = rules(timing=timing)
     for joint in range(7):
         for number, (speed, reason) in enumerate([(0.99, Reason.NONE), (1.01, Reason.JOINT_STATE_IMPLAUSIBLE)]):
             velocity = speed * factor * ROBOT.limits.velocity[joint] * np.eye(7)[joint]
@@ -66,7 +66,7 @@ def test_what_a_joint_state_can_be_follows_the_robots_limits(mode: str, factor: 
 
 
 def test_a_fixed_limit_is_the_ceiling_and_an_adaptive_one_starts_at_the_lowest() -> None:
-    assert (rules(limit="fixed").guard.floor, rules(limit="fixed").guard.accepted) == (3.0, 3.0)
+    assert (rules(limit_rule="fixed").guard.floor, rules(limit_rule="fixed").guard.accepted) == (3.0, 3.0)
     made = rules(first_iteration=7, first_torque_limit=0.4).guard
     assert (made.floor, made.ceiling, made.iteration, made.accepted) == (0.1, 3.0, 7, 0.4)
 
@@ -81,8 +81,8 @@ def test_gravity_is_added_where_it_is_asked_for() -> None:
 
 def test_soft_limits_hold_when_the_parameter_says_so() -> None:
     cases = (("realtime", "realtime", True), ("realtime", "lockstep", False), ("never", "realtime", False))
-    for choice, mode, held in cases:
-        made = rules({"soft_limits": choice}, mode=mode)
+    for choice, timing, held in cases:
+        made = rules({"soft_limits": choice}, timing=timing)
         fast = 1.2 * ROBOT.limits.velocity
         made.observe_state(1, ROBOT.home, fast, MS)
         made.cycle(MS)
@@ -97,11 +97,11 @@ def test_soft_limits_hold_when_the_parameter_says_so() -> None:
 
 def test_a_stop_in_lockstep_takes_no_longer_than_a_control_period() -> None:
     with pytest.raises(ConfigurationError, match="raise torque_rate_limit"):
-        rules({"torque_rate_limit": 40.0}, mode="lockstep")
+        rules({"torque_rate_limit": 40.0}, timing="lockstep")
     assert dataclasses.asdict(rules({"torque_rate_limit": 40.0}).settings)["torque_rate_limit"] == 40.0
 
 
-@pytest.mark.parametrize("mode", ["realtime", "lockstep"])
-def test_a_rate_too_low_to_stop_at_all_is_told_first(mode: str) -> None:
+@pytest.mark.parametrize("timing", ["realtime", "lockstep"])
+def test_a_rate_too_low_to_stop_at_all_is_told_first(timing: str) -> None:
     with pytest.raises(ValueError, match="would take 0.3 s at torque_rate_limit 10"):
-        rules({"torque_rate_limit": 10.0}, mode=mode)
+        rules({"torque_rate_limit": 10.0}, timing=timing)

@@ -14,7 +14,7 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
 
 from safe_transfer_ros.middleware import bounded, joint_state_reader
-from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader
+from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader, OtherJointStateError
 
 OURS = ("shoulder", "elbow", "wrist")
 NAMES = st.permutations([*OURS, "head", "a longer name", ""]).flatmap(
@@ -57,7 +57,7 @@ def test_any_sequence_of_messages_is_read_as_the_middleware_reads_it(sequence):
         if not set(OURS) <= set(names):
             with pytest.raises(JointStateError, match="missing") as raised:
                 reader.read(serialize_message(sent))
-            assert raised.value.stamp_ns == stamp[0] * 10**9 + stamp[1]
+            assert isinstance(raised.value, OtherJointStateError) == (bool(names) and not set(OURS) & set(names))
             continue
         for _ in range(2):
             stamp_ns, position, velocity = reader.read(serialize_message(sent))
@@ -109,16 +109,15 @@ def test_bytes_that_are_no_joint_state_are_refused():
         reader.read(bytes(counts))
 
 
-def test_very_many_joints_are_refused_before_any_work_and_the_stamp_is_told(monkeypatch):
+def test_very_many_joints_are_refused_before_any_work(monkeypatch):
     reader = JointStateReader(OURS)
     most = [*(f"joint{number}" for number in range(1021)), *OURS]
     assert len(serialize_message(message(most))) < bounded.LARGEST_BYTES
     np.testing.assert_array_equal(reader.read(serialize_message(message(most))).position, [1022.0, 1023.0, 1024.0])
     monkeypatch.setattr(bounded, "deserialize_message", None)
     data = serialize_message(message([*most, "one more"], frame="some frame"))
-    with pytest.raises(JointStateError, match="1025 joint names, expected at most 1024") as refused:
+    with pytest.raises(JointStateError, match="1025 joint names, expected at most 1024"):
         reader.read(data)
-    assert refused.value.stamp_ns == 7_000_000_009
 
 
 @pytest.mark.parametrize(
@@ -127,9 +126,8 @@ def test_very_many_joints_are_refused_before_any_work_and_the_stamp_is_told(monk
 def test_a_message_larger_than_any_robots_is_refused_unread(monkeypatch, large):
     data = serialize_message(message(large.pop("names", OURS), **large))
     monkeypatch.setattr(bounded, "deserialize_message", None)
-    with pytest.raises(JointStateError, match="bytes, expected at most 65536") as refused:
+    with pytest.raises(JointStateError, match="bytes, expected at most 65536"):
         JointStateReader(OURS).read(data)
-    assert refused.value.stamp_ns == 7_000_000_009
 
 
 @given(st.binary(max_size=64), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
@@ -143,5 +141,5 @@ def outcome(reader, sent):
     try:
         stamp_ns, position, velocity = reader.read(serialize_message(sent))
     except JointStateError as error:
-        return str(error), error.stamp_ns
+        return type(error), str(error)
     return stamp_ns, position.tolist(), velocity.tolist()

@@ -14,7 +14,8 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
 
 from safe_transfer_ros.launching import domain
-from safe_transfer_ros.middleware.measured_effort import MAX_BYTES, MeasuredEffort
+from safe_transfer_ros.middleware.bounded import LARGEST_BYTES
+from safe_transfer_ros.middleware.measured_effort import MeasuredEffort
 from safe_transfer_ros.robots.description import load
 from safe_transfer_ros.robots.dynamics import ArmDynamics
 
@@ -73,7 +74,7 @@ def test_an_arm_that_measures_what_carries_it_is_at_rest_under_it(node: Node) ->
         {"effort": EFFORT[:-1].tolist()},
         {"name": NAMES[:-1], "position": POSITION[:-1].tolist(), "effort": EFFORT[:-1].tolist()},
         {"name": [*NAMES[:-1], NAMES[0]]},
-        {"name": [*NAMES, "x" * MAX_BYTES], "position": [*POSITION, 0.0], "effort": [*EFFORT, 0.0]},
+        {"name": [*NAMES, "x" * LARGEST_BYTES], "position": [*POSITION, 0.0], "effort": [*EFFORT, 0.0]},
     ],
     ids=["none", "one short", "a joint missing", "a joint twice", "too long"],
 )
@@ -82,5 +83,13 @@ def test_what_is_not_told_is_not_a_number(node: Node, fields: dict[str, object],
     measured = MeasuredEffort(node, ROBOT, with_gravity=with_gravity)
     told(measured)
     assert np.isnan(told(measured, **fields)).all()
-    measured._on_joint_state(b"\x00\x01\x00\x00garbage")
-    assert np.isnan(measured.beyond_rest()).all()
+
+
+def test_a_grippers_joint_state_hides_nothing(node: Node) -> None:
+    measured = MeasuredEffort(node, ROBOT, with_gravity=False)
+    told(measured)
+    heard_ns = measured.heard_ns
+    for said in (serialize_message(JointState(name=["finger"], effort=[9.0])), b"\x00\x01\x00\x00garbage", b""):
+        measured._on_joint_state(said)
+        np.testing.assert_array_equal(measured.beyond_rest(), EFFORT)
+    assert measured.heard_ns == heard_ns, "it is no sign of life either"

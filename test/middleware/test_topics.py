@@ -37,7 +37,7 @@ WIRE = {
     "unsafety_monitor/estimate": "safe_transfer_msgs/msg/UnsafetyEstimate",
     "unsafety_monitor/torque_limit": "safe_transfer_msgs/msg/TorqueLimit",
 }
-# Words that are no topics: a key of a mapping file, a step's name for the description.
+# Words that are no topics: a key of a mapping file, what a step calls the description.
 NO_TOPICS = {("recording_map.py", "joint_states"), ("at_rest.py", "robot_description")}
 NOT_RECORDED = {"clock", "controller_supervisor/permission", "robot_description"}
 
@@ -79,11 +79,9 @@ def test_the_package_names_a_topic_in_one_place_only() -> None:
             continue
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Constant) and node.value in known:
-                # Words that are no topics: a mapping's key, a parameter of the robot's description.
-                assert (file.name, node.value) in {
-                    ("recording_map.py", "joint_states"),
-                    ("at_rest.py", "robot_description"),
-                }, f"{file}:{node.lineno} says '{node.value}': take it from topic_names or middleware/topics"
+                assert (file.name, node.value) in NO_TOPICS, (
+                    f"{file}:{node.lineno} says '{node.value}': take it from topic_names or middleware/topics"
+                )
 
 
 def test_a_bag_has_the_whole_name() -> None:

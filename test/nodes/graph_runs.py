@@ -25,11 +25,17 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 def up(
-    run_dir: Path, *arguments: str, graph: str = "pr2_cup_swirl", report: bool = False, **extra: str
+    run_dir: Path,
+    *arguments: str,
+    graph: str = "pr2_cup_swirl",
+    report: bool = False,
+    resume: bool = False,
+    **extra: str,
 ) -> subprocess.CompletedProcess[str]:
     """`safe_transfer up`, to its end."""
+    place = f"{'resume' if resume else 'run_dir'}:={run_dir}"
     return subprocess.run(
-        command("up", *([] if report else ["--no-report"]), graph, f"run_dir:={run_dir}", *arguments),
+        command("up", *([] if report else ["--no-report"]), graph, place, *arguments),
         env=environment(**extra),
         capture_output=True,
         text=True,

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from builtin_interfaces.msg import Duration
 from diagnostic_msgs.msg import DiagnosticArray
+from filter_bench import Bench, with_parameters
 from hand_made_critic import TASK, critic, version_of
 from safe_transfer_msgs.msg import CriticWeights, SafetyDecision, TorqueLimit, UnsafetyEstimate
-from test_safety_filter import Bench, bench, filter_process, with_parameters  # noqa: F401
 
 from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.policies.weights import sha256_of
@@ -27,7 +27,7 @@ def parameters(request: pytest.FixtureRequest) -> list[str]:
 class Critics:
     """The trainer's side: sends critics to the filter of a bench."""
 
-    def __init__(self, bench: Bench) -> None:  # noqa: F811
+    def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._publisher = bench.create_publisher(CriticWeights, "trainer/critic_weights", qos.LATCHED)
         bench.until(lambda: self._publisher.get_subscription_count() > 0, "the filter listens to critics")
@@ -41,13 +41,13 @@ class Critics:
 
 
 @pytest.fixture
-def critics(bench: Bench) -> Critics:  # noqa: F811
+def critics(bench: Bench) -> Critics:
     critics = Critics(bench)
     critics.send(critic(threshold=0.05))
     return critics
 
 
-def test_a_risky_proposal_is_replaced_and_a_safe_one_is_not(bench: Bench, critics: Critics) -> None:  # noqa: F811
+def test_a_risky_proposal_is_replaced_and_a_safe_one_is_not(bench: Bench, critics: Critics) -> None:
     bench.state()
     assert bench.armed().success
     command, decision = bench.step(0, [0.04, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
@@ -62,7 +62,7 @@ def test_a_risky_proposal_is_replaced_and_a_safe_one_is_not(bench: Bench, critic
     assert len(decision.critic_version) == 12
 
 
-def test_a_new_critic_is_taken_between_episodes_and_a_bad_one_is_not(bench: Bench, critics: Critics) -> None:  # noqa: F811
+def test_a_new_critic_is_taken_between_episodes_and_a_bad_one_is_not(bench: Bench, critics: Critics) -> None:
     proposal = [0.08, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
     bench.state()
     assert bench.armed().success
@@ -86,7 +86,7 @@ def test_a_new_critic_is_taken_between_episodes_and_a_bad_one_is_not(bench: Benc
     assert kept.critic_version == version
 
 
-def test_without_the_critic_it_requires_the_filter_is_not_armed(bench: Bench) -> None:  # noqa: F811
+def test_without_the_critic_it_requires_the_filter_is_not_armed(bench: Bench) -> None:
     bench.state()
     refused = bench.armed()
     assert not refused.success and "none has come on trainer/critic_weights" in refused.message
@@ -101,7 +101,7 @@ def test_without_the_critic_it_requires_the_filter_is_not_armed(bench: Bench) ->
 
 
 @with_parameters(critic_schedule="csc", critic_chi=1.0, critic_floor=1e-5)
-def test_epsilon_follows_what_was_measured_between_episodes_only(bench: Bench, critics: Critics) -> None:  # noqa: F811
+def test_epsilon_follows_what_was_measured_between_episodes_only(bench: Bench, critics: Critics) -> None:
     told: list[dict[str, str]] = []
     bench.create_subscription(
         DiagnosticArray,

@@ -38,7 +38,7 @@ def test_a_controller_of_ones_own_is_heard_and_bounded() -> None:
     try:
         for name, parameters in (("mujoco_sim", {}), ("safety_filter", PATIENT)):
             words = [word for key, value in parameters.items() for word in ("-p", f"{key}:={value}")]
-            command = [sys.executable, "-m", f"safe_transfer_ros.nodes.{name}", "--ros-args", "-p", "mode:=realtime"]
+            command = [sys.executable, "-m", f"safe_transfer_ros.nodes.{name}", "--ros-args", "-p", "timing:=realtime"]
             processes.append(subprocess.Popen([*command, *words], env=environment))
         example = subprocess.Popen([sys.executable, EXAMPLE], env=environment, stdout=subprocess.PIPE, text=True)
         processes.append(example)

@@ -16,6 +16,7 @@ import graph_runs
 import numpy as np
 import pytest
 import rclpy
+from filter_bench import JOINTS, Bench, with_parameters
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.context import Context
@@ -24,23 +25,22 @@ from safe_transfer_msgs.msg import PolicyAction, SafetyDecision, TorqueLimit
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
-from test_safety_filter import JOINTS, Bench, bench, filter_process, parameters, with_parameters  # noqa: F401
 
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.middleware.stamps import set_ns
 from safe_transfer_ros.safety.reasons import Reason
 
-REALTIME = {"mode": "realtime", "action_timeout": 2.0, "trip_timeout": 60.0, "joint_state_timeout": 10.0}
+REALTIME = {"timing": "realtime", "action_timeout": 2.0, "trip_timeout": 60.0, "joint_state_timeout": 10.0}
 PATIENT = REALTIME | {"frozen_timeout": 10.0}
 MANY = [*JOINTS, *(f"j{number:06d}" for number in range(40_000))]
 
 
-def torque(bench: Bench) -> bool:  # noqa: F811
+def torque(bench: Bench) -> bool:
     return bool(bench.commands) and any(bench.commands[-1])
 
 
-def moving(bench: Bench) -> Publisher:  # noqa: F811
+def moving(bench: Bench) -> Publisher:
     """Armed, with torque, and a stop button that has said that it is not pressed."""
     button = bench.button(latched=True)
     button.publish(Bool(data=False))
@@ -53,7 +53,7 @@ def moving(bench: Bench) -> Publisher:  # noqa: F811
 
 
 def stopped_after(
-    bench: Bench,  # noqa: F811
+    bench: Bench,
     button: Publisher,
     publish: Callable[[], None],
     seconds: float = 2.0,
@@ -68,7 +68,7 @@ def stopped_after(
 
 
 @with_parameters(**PATIENT)
-def test_a_joint_state_of_very_many_names_does_not_keep_the_stop_from_being_heard(bench: Bench) -> None:  # noqa: F811
+def test_a_joint_state_of_very_many_names_does_not_keep_the_stop_from_being_heard(bench: Bench) -> None:
     button = moving(bench)
     numbers = array("d", bytes(8 * len(MANY)))
     stopped_after(
@@ -77,7 +77,7 @@ def test_a_joint_state_of_very_many_names_does_not_keep_the_stop_from_being_hear
 
 
 @with_parameters(**PATIENT)
-def test_a_proposal_of_very_many_names_does_not_either(bench: Bench) -> None:  # noqa: F811
+def test_a_proposal_of_very_many_names_does_not_either(bench: Bench) -> None:
     button = moving(bench)
     ones = array("d", np.ones(len(MANY)))
     message = PolicyAction(action_names=MANY, mean=ones, stddev=ones, effort=ones)
@@ -100,7 +100,7 @@ def test_a_proposal_of_very_many_names_does_not_either(bench: Bench) -> None:  #
 
 
 @with_parameters(**PATIENT)
-def test_nor_does_one_of_24_megabytes(bench: Bench) -> None:  # noqa: F811
+def test_nor_does_one_of_24_megabytes(bench: Bench) -> None:
     button = moving(bench)
     large = array("d", bytes(24_000_000))
     message = PolicyAction(action_names=JOINTS, mean=large, stddev=large[:7], effort=large[:7])
@@ -108,7 +108,7 @@ def test_nor_does_one_of_24_megabytes(bench: Bench) -> None:  # noqa: F811
 
 
 @with_parameters(**PATIENT)
-def test_a_wrap_by_a_turn_between_two_joint_states_trips(bench: Bench) -> None:  # noqa: F811
+def test_a_wrap_by_a_turn_between_two_joint_states_trips(bench: Bench) -> None:
     moving(bench)
     bench.time_ns -= 45_000_000
     bench.state(value=0.1 + 2.0 * np.pi)
@@ -118,13 +118,13 @@ def test_a_wrap_by_a_turn_between_two_joint_states_trips(bench: Bench) -> None: 
 
 
 @with_parameters(**PATIENT)
-def test_an_absurd_position_is_not_believed_and_forbids_arming(bench: Bench) -> None:  # noqa: F811
+def test_an_absurd_position_is_not_believed_and_forbids_arming(bench: Bench) -> None:
     bench.state(value=1e308)
     bench.until(lambda: "cannot be" in bench.armed().message, "a refusal with the reason")
 
 
 @with_parameters(**PATIENT)
-def test_a_second_publisher_trips_a_filter_that_is_not_armed_too(bench: Bench) -> None:  # noqa: F811
+def test_a_second_publisher_trips_a_filter_that_is_not_armed_too(bench: Bench) -> None:
     bench.state()
     assert bench.status.mode == SafetyDecision.MODE_DISARMED
     bench.create_publisher(PolicyAction, "policy_server/action", qos.STREAM)
@@ -133,7 +133,7 @@ def test_a_second_publisher_trips_a_filter_that_is_not_armed_too(bench: Bench) -
 
 
 @with_parameters(**PATIENT | {"joint_state_timeout": 0.4})
-def test_joint_states_are_missed_after_their_timeout_and_no_later(bench: Bench) -> None:  # noqa: F811
+def test_joint_states_are_missed_after_their_timeout_and_no_later(bench: Bench) -> None:
     moving(bench)
     began = time.monotonic()
     bench.until(lambda: bench.status.mode == SafetyDecision.MODE_TRIPPED, "a trip", 5.0)
@@ -142,7 +142,7 @@ def test_joint_states_are_missed_after_their_timeout_and_no_later(bench: Bench) 
 
 
 @with_parameters(lockstep_timeout=1.0)
-def test_lockstep_ends_when_nothing_comes_any_more(bench: Bench) -> None:  # noqa: F811
+def test_lockstep_ends_when_nothing_comes_any_more(bench: Bench) -> None:
     bench.state()
     assert bench.armed().success
     bench.step(0, [0.05] * 7)
@@ -154,7 +154,7 @@ def test_lockstep_ends_when_nothing_comes_any_more(bench: Bench) -> None:  # noq
 
 
 @pytest.fixture
-def unread(parameters: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], Bench]]:  # noqa: F811
+def unread(parameters: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], Bench]]:
     """A filter whose output goes to a pipe of which nobody reads, and that is almost full."""
     claimed = domain.claim()
     reading, writing = os.pipe()
@@ -187,7 +187,7 @@ def unread(parameters: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], Ben
 
 @with_parameters(**PATIENT)
 def test_a_filter_whose_log_nobody_reads_goes_on(unread: tuple[subprocess.Popen[bytes], Bench]) -> None:
-    process, bench = unread  # noqa: F811
+    process, bench = unread
     button = moving(bench)
     for number in range(2000):  # each is a line of 100 bytes and more, were it not throttled
         bench.limits.publish(TorqueLimit(iteration=0, torque_limit=99.0 + number))
@@ -201,7 +201,7 @@ def test_a_filter_whose_log_nobody_reads_goes_on(unread: tuple[subprocess.Popen[
 # Lifecycle
 
 
-def change(bench: Bench, *transitions: int) -> None:  # noqa: F811
+def change(bench: Bench, *transitions: int) -> None:
     client = bench.create_client(ChangeState, "safety_filter/change_state")
     for transition in transitions:
         request = ChangeState.Request()
@@ -210,7 +210,7 @@ def change(bench: Bench, *transitions: int) -> None:  # noqa: F811
     bench.destroy_client(client)
 
 
-def present(bench: Bench) -> dict[str, int]:  # noqa: F811
+def present(bench: Bench) -> dict[str, int]:
     """How many publishers and subscribers there are of what `configure` makes."""
     commands, actions = "effort_controller/commands", "policy_server/action"
     counts = {f"publishers of {topic}": bench.count_publishers(topic) for topic in (commands, "safety_filter/decision")}
@@ -219,7 +219,7 @@ def present(bench: Bench) -> dict[str, int]:  # noqa: F811
     return counts | {name: bench.count_services(f"safety_filter/{name}") for name in names}
 
 
-def test_cleanup_undoes_what_configure_did(bench: Bench) -> None:  # noqa: F811
+def test_cleanup_undoes_what_configure_did(bench: Bench) -> None:
     before = present(bench)
     assert set(before.values()) == {1}
     away = (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP)

@@ -10,12 +10,15 @@ import graph_runs
 import numpy as np
 import pytest
 
-from safe_transfer_ros.bags.read import messages
+from safe_transfer_ros.bags.read import Bag, messages
+from safe_transfer_ros.bags.transitions import write_transitions
 from safe_transfer_ros.files import write_atomically
+from safe_transfer_ros.learning.replay_buffer import ReplayBuffer
 from safe_transfer_ros.policies.loading import policy_from_bytes, policy_to_bytes
 from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.record.iteration import read
 from safe_transfer_ros.record.recompute import iteration_records
+from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.tasks.task import make
 
 TASK = make("pr2_cup_swirl")
@@ -45,6 +48,10 @@ def test_a_pair_of_agents_acts_and_every_decision_says_who(tmp_path: Path) -> No
     write_atomically(file, pair())
     refused = graph_runs.up(tmp_path / "refused", f"policy:={file}", "iterations:=1")
     assert refused.returncode == 2 and "is a 'pair' one" in refused.stderr and "learner:=none" in refused.stderr
+    per_state = graph_runs.up(
+        tmp_path / "refused", f"policy:={file}", "learner:=none", "unsafety_monitor.kl:=per_state"
+    )
+    assert per_state.returncode == 2 and "unsafety_monitor.kl: 'per_state' compares Gaussian" in per_state.stderr
     words = ("learner:=none", "iterations:=1", "trainer.episodes_per_iteration:=1")
     finished = graph_runs.up(run, f"policy:={file}", *words)
     assert finished.returncode == 0, finished.stderr
@@ -63,6 +70,19 @@ def test_a_pair_of_agents_acts_and_every_decision_says_who(tmp_path: Path) -> No
         assert (len(decision.proposed_stddev), len(decision.proposed_bound)) == ((N, 0) if baseline else (N, N))
         assert decision.verdict in (0, 1) and max(map(abs, decision.applied_effort)) <= decision.torque_limit
     assert 60 < sum(decision.actor == "baseline" for decision in steps) < 140
+
+    transitions, counts = write_transitions([Bag(run / "bag")], in_graph(TASK.name), tmp_path / "transitions")
+    assert counts.transitions == 200
+    laws = [decision.distribution for decision in steps]
+    np.testing.assert_array_equal(transitions["distribution"], laws)
+    np.testing.assert_array_equal(transitions["next_distribution"][:-1], laws[1:])
+    squashed = np.array(laws) == 1
+    assert (transitions["bound"][squashed] == 0.5).all() and np.isnan(transitions["bound"][~squashed]).all()
+    assert (
+        np.isfinite(transitions["log_density"][squashed]).all()
+        and np.isnan(transitions["log_density"][~squashed]).all()
+    )
+    assert (np.abs(ReplayBuffer.recorded(transitions).sample(64, np.random.default_rng(0))["chosen"]) <= 0.5).all()
 
     (told,), ((again,), _) = read(run / "iterations.csv"), iteration_records(run / "bag")
     assert {name for name, value in told.as_dict().items() if again.as_dict()[name] != value} <= {"wall_time_s"}

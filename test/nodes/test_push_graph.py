@@ -11,9 +11,9 @@ from typing import Any
 import graph_runs
 import numpy as np
 import pytest
+from filter_bench import Bench, with_parameters
 from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
-from test_safety_filter import Bench, bench, filter_process, parameters, with_parameters  # noqa: F401 - fixtures
 
 from safe_transfer_ros.bags.read import Bag, messages
 from safe_transfer_ros.bags.transitions import write_transitions
@@ -112,6 +112,15 @@ def test_the_bag_gives_transitions_with_the_runs_rewards_and_the_actions_taken(r
     np.testing.assert_array_equal(transitions["chosen"], taken.astype(np.float32))
     np.testing.assert_array_equal(transitions["applied"], np.clip(transitions["chosen"], -1.0, 1.0))
     assert transitions["terminated"].sum() == 4
+    decisions = [one for one in _all(run, "/safety_filter/decision") if one.episode == 0]
+    told = GRAPH.task.told(np.array([one.observation for one in decisions]))
+    scenes = [
+        GRAPH.task.scene_at(np.array(one.position), np.array(one.object_pose), goal, obstacle)
+        for one, goal, obstacle in zip(decisions, *told, strict=True)
+    ]
+    rewards = [GRAPH.task.reward(before, after) for before, after in zip(scenes, scenes[1:], strict=False)]
+    found = transitions["reward"][transitions["episode"] == 0]
+    np.testing.assert_allclose(found, np.array(rewards, dtype=np.float32), rtol=1e-6, atol=1e-7)
     for record in read(run / "iterations.csv"):
         rewards = transitions["reward"][transitions["iteration"] == record.iteration]
         assert rewards.sum() / 2.0 == pytest.approx(record.mean_return, rel=1e-4)
@@ -174,7 +183,7 @@ def _in_process(policy: GaussianPolicy, steps: int) -> tuple[list[np.ndarray], l
 
 
 @with_parameters(task="panda_push_boundary", mode="realtime", object_timeout=1.0, **PATIENT)
-def test_an_arm_whose_blocks_pose_is_lost_stops_with_that_reason(bench: Bench) -> None:  # noqa: F811
+def test_an_arm_whose_blocks_pose_is_lost_stops_with_that_reason(bench: Bench) -> None:
     poses = bench.create_publisher(PoseStamped, "object_pose", qos.STREAM)
     bench.until(lambda: poses.get_subscription_count() > 0, "the filter hearing poses")
     joints, home = list(GRAPH.task.robot.joint_names), GRAPH.task.robot.home

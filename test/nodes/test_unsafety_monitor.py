@@ -5,14 +5,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 import graph_runs
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from safe_transfer_msgs.msg import TorqueLimit
 
 from safe_transfer_ros.launching import domain
+from safe_transfer_ros.middleware import topics
 
 
 def said_at_the_start(*parameters: str) -> str:
-    """What a monitor writes to its log until its limit's first renewal, and its exit status where it ends by itself."""
+    """What a monitor writes to its log until its limit is heard, or it ends by itself."""
     claimed = domain.claim()
     arguments = [word for parameter in parameters for word in ("-p", parameter)]
     process = subprocess.Popen(
@@ -21,11 +27,24 @@ def said_at_the_start(*parameters: str) -> str:
         stderr=subprocess.PIPE,
         text=True,
     )
+    context = Context()
+    rclpy.init(context=context, domain_id=claimed.number)
+    peer = rclpy.create_node("peer", context=context)
+    turning = SingleThreadedExecutor(context=context)
+    limits: list[TorqueLimit] = []
+    topics.TORQUE_LIMIT.listen(peer, limits.append)
     try:
-        return process.communicate(timeout=10.0)[1]
-    except subprocess.TimeoutExpired:
+        deadline = time.monotonic() + 60.0
+        while not limits and process.poll() is None:
+            assert time.monotonic() < deadline, "neither a limit nor an end"
+            rclpy.spin_once(peer, executor=turning, timeout_sec=0.05)
         process.terminate()
         return process.communicate(timeout=20.0)[1]
+    finally:
+        process.kill()
+        process.wait()
+        peer.destroy_node()
+        rclpy.shutdown(context=context)
 
 
 def test_a_start_above_d_safe_is_refused_unless_overridden_and_then_told() -> None:
@@ -35,6 +54,12 @@ def test_a_start_above_d_safe_is_refused_unless_overridden_and_then_told() -> No
     assert "allow_unsafe_start: begins with 1.8 N·m, above D_safe 1.3" in told
     resumed = ("first_iteration:=3", "first_torque_limit:=2.0")
     assert "allow_unsafe_start" not in said_at_the_start(*unsafe, "allow_unsafe_start:=true", *resumed)
+
+
+def test_moved_is_refused_where_actions_are_not_torques() -> None:
+    said = said_at_the_start("task:=panda_push_topple", "joints:=moved")
+    assert "unsafety_monitor.joints: 'moved' follows from the distribution of the joints' torques" in said
+    assert "Traceback" not in said
 
 
 def test_the_old_name_of_the_limit_is_refused_and_names_the_new_ones() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+from safe_transfer_ros import resources
 from safe_transfer_ros.bags.read import messages
 from safe_transfer_ros.learning.policy_file import load_for, with_stddev_scaled
 from safe_transfer_ros.policies import weights
@@ -22,6 +23,8 @@ from safe_transfer_ros.record.episode import Episode, episodes_from_decisions
 from safe_transfer_ros.record.iteration import COLUMNS, read
 from safe_transfer_ros.record.recompute import governor, iteration_records, parameters
 from safe_transfer_ros.robots.simulation import perturbation
+from safe_transfer_ros.safety.limit.damage import DAMAGE_MODELS
+from safe_transfer_ros.safety.limit.torque_limit import next_torque_limit, policy_change_risk
 from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.tasks.environment import TorqueEnv
 from safe_transfer_ros.tasks.task import make
@@ -134,6 +137,48 @@ def test_algorithm_1_in_one_process_gives_the_same_run(run: Path) -> None:
                 np.testing.assert_array_equal(array, checkpoint[name], err_msg=name)
 
 
+def test_rules_beyond_the_papers_are_the_same_in_the_graph_in_one_process_and_from_the_bags(tmp_path: Path) -> None:
+    """The monitor hears the updated weights and the filter's observations: dp_u2 per state, and joints "moved".
+
+    The run is cut and goes on: with "moved" its limit follows from the bag, and not from the last row alone.
+    """
+    place, rule = tmp_path / "run", tmp_path / "rule.yaml"
+    shipped = yaml.safe_load(resources.path("config/pr2_cup_swirl.yaml").read_text())
+    shipped["/**"]["ros__parameters"] |= {"d_safe": 0.2, "initial_torque_limit": 0.5, "allow_unsafe_start": True}
+    shipped["/**/unsafety_monitor"]["ros__parameters"] |= {"kl": "per_state", "joints": "moved"}
+    rule.write_text(yaml.safe_dump(shipped))
+    first = graph_runs.up(place, f"config:={rule}", f"seed:={SEED}", *graph_runs.SHORT, "iterations:=1")
+    assert first.returncode == 0, first.stderr
+    second = graph_runs.up(place, "iterations:=2", resume=True)
+    assert second.returncode == 0, second.stderr
+    records = read(place / "iterations.csv")
+    for bag, live in zip(("bag", "bag_1"), records, strict=True):
+        (again,), _ = iteration_records(place / bag)
+        for column in COLUMNS:
+            assert column == "wall_time_s" or getattr(again, column) == getattr(live, column), column
+    config = yaml.safe_load((place / "config.yaml").read_text())
+    settings, task = governor(config).settings, make("pr2_cup_swirl")
+    assert (settings.kl, settings.joints) == ("per_state", "moved")
+    assert [record.policy_change_risk for record in records] != [policy_change_risk(record.kl) for record in records]
+    papers = next_torque_limit(
+        0.5,
+        records[0].predicted_unsafety_rate,
+        d_safe=0.2,
+        floor=0.2,
+        t_max=3.0,
+        growth=1.05,
+        damage=DAMAGE_MODELS["linear"],
+    )
+    assert 0.5 < records[1].torque_limit < papers, "moved's own limit, which the last row alone does not tell"
+    trainer = parameters(config, "trainer")
+    policy = with_stddev_scaled(load_for(task, trainer["policy"])[0], trainer["stddev_factor"])
+    with VectorTorqueEnv(task, perturbation(parameters(config, "mujoco_sim")["perturbation"])) as environment:
+        update = PsptSettings(max_kl=trainer["max_kl"], leave_one_out=trainer["leave_one_out"])
+        steps = fine_tune(environment, policy, settings=update, governor=settings, seed=SEED, episodes=2)
+        for record, step in zip(records, islice(steps, len(records)), strict=True):
+            assert step.record.as_dict() | {"wall_time_s": 0.0} == record.as_dict() | {"wall_time_s": 0.0}
+
+
 def test_same_seed_same_numbers(run: Path, tmp_path: Path) -> None:
     finished = graph_runs.up(tmp_path / "again", f"seed:={SEED}", *graph_runs.SHORT)
     assert finished.returncode == 0, finished.stderr
@@ -166,7 +211,7 @@ def test_a_damage_budget_holds_within_an_iteration(tmp_path: Path) -> None:
 
 def test_real_time_runs_the_same_nodes(tmp_path: Path) -> None:
     finished = graph_runs.up(
-        tmp_path / "run", "mode:=realtime", "iterations:=1", "trainer.episodes_per_iteration:=1", *PATIENT
+        tmp_path / "run", "timing:=realtime", "iterations:=1", "trainer.episodes_per_iteration:=1", *PATIENT
     )
     assert finished.returncode == 0, finished.stderr
     (record,) = read(tmp_path / "run" / "iterations.csv")

@@ -11,7 +11,7 @@ import torch
 
 from safe_transfer_ros.policies.loading import kinds, policy_from_bytes, policy_to_bytes
 from safe_transfer_ros.policies.policy import DETERMINISTIC, GAUSSIAN, TANH_GAUSSIAN, Policy
-from safe_transfer_ros.policies.tensors import Tensors, WeightsError
+from safe_transfer_ros.policies.tensors import Tensors, WeightsError, write
 
 K, N, H, U = 5, 2, 8, 6
 RNG = np.random.default_rng(0)
@@ -194,3 +194,43 @@ def test_a_file_without_a_kind_is_gaussian() -> None:
     assert set(kinds()) == set(TENSORS)
     policy, metadata = policy_from_bytes(policy_to_bytes(TENSORS["gaussian"], {}))
     assert policy.kind == "gaussian" and metadata == {}
+
+
+@pytest.mark.parametrize("kind", sorted(set(TENSORS) - {"pair"}))
+@pytest.mark.parametrize("outputs", [0, 1])
+def test_a_policy_without_outputs_is_refused(kind: str, outputs: int) -> None:
+    def cut(name: str, array: np.ndarray) -> np.ndarray:
+        return array[:outputs] if name.partition(".")[0] in ("mean", "log_std", "bound") else array
+
+    tensors = {name: cut(name, array) for name, array in TENSORS[kind].items()}
+    if outputs:
+        assert policy_from_bytes(policy_to_bytes(tensors, {"kind": kind}))[0].action_size == 1
+        return
+    with pytest.raises(WeightsError, match=r"'mean.weight' as a matrix with at least one row and column"):
+        policy_from_bytes(write(tensors, {"kind": kind}, tensors))
+
+
+def test_a_memory_of_no_units_is_refused() -> None:
+    empty = {name: np.zeros((0, array.shape[-1])[-array.ndim :], np.float32) for name, array in GRU.items()}
+    tensors = TENSORS["recurrent"] | empty | {"gru.weight_hh": np.zeros((0, 0), np.float32)}
+    tensors |= {"mean.weight": np.zeros((N, 0), np.float32)}
+    with pytest.raises(WeightsError, match="at least one row and column"):
+        policy_from_bytes(write(tensors, {"kind": "recurrent"}, tensors))
+    with pytest.raises(WeightsError, match="'gru.weight_hh' as a matrix with at least one row and column"):
+        policy_from_bytes(write(tensors | _layers(), {"kind": "recurrent"}, tensors))
+
+
+@pytest.mark.parametrize("number", ["01", "\u0661", "9" * 5000])
+@pytest.mark.parametrize("kind", sorted(set(TENSORS) - {"pair"}))
+def test_a_layer_numbered_as_we_never_write_it_is_refused(kind: str, number: str) -> None:
+    tensors = dict(TENSORS[kind])
+    for part in ("weight", "bias"):
+        tensors[f"hidden.{number}.{part}"] = tensors.pop(f"hidden.1.{part}")
+    with pytest.raises(WeightsError, match="expected the tensors of"):
+        policy_from_bytes(write(tensors, {"kind": kind}, tensors))
+
+
+def test_whatever_a_kind_raises_is_a_refusal() -> None:
+    deep = {"kind": "pair", **AGENTS, "safe": "[" * 100_000}
+    with pytest.raises(WeightsError, match="of kind pair, got tensors that are none: maximum recursion"):
+        policy_from_bytes(write(TENSORS["pair"], deep, TENSORS["pair"]))

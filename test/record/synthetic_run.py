@@ -7,6 +7,7 @@ risks come from scipy.stats, the torque limit from the formulas of PSPT written 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from scipy.stats import norm
 
 from safe_transfer_ros.bags.definitions import MessageDefinitions, installed_share_folders
 from safe_transfer_ros.bags.qos import OfferedQos
+from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.record import BagWriter
 from safe_transfer_ros.tasks.task import make
 
@@ -65,6 +67,17 @@ class Messages:
 
     def serialised(self, type_name: str, **fields: Any) -> bytes:
         return bytes(self._store.serialize_cdr(self._store.types[type_name](**fields), type_name))
+
+    def read(self, topic: str, data: bytes) -> Any:
+        """A serialised message of a topic."""
+        return self._store.deserialize_cdr(data, TYPES[topic])
+
+    def changed(self, topic: str, data: bytes, **fields: Any) -> bytes:
+        """A serialised message of a topic with some of its fields replaced."""
+        message = self.read(topic, data)
+        for name, value in fields.items():
+            setattr(message, name, value)
+        return bytes(self._store.serialize_cdr(message, TYPES[topic]))
 
     def decision(self, **fields: Any) -> bytes:
         given = {
@@ -120,7 +133,7 @@ def write_run(
     task, rng, messages = make("pr2_cup_swirl"), np.random.default_rng(seed), Messages()
     names, n = list(task.robot.joint_names), len(task.robot.joint_names)
     d_safe, t_min, t_max = 0.5, 0.1, 3.0
-    shared = {"task": "pr2_cup_swirl", "mode": "lockstep", "seed": seed, "limit": limit, "d_safe": d_safe}
+    shared = {"task": "pr2_cup_swirl", "timing": "lockstep", "seed": seed, "limit_rule": limit, "d_safe": d_safe}
     shared |= {"initial_torque_limit": t_min, "torque_limit_max": t_max}
     expected = Expected()
     expected.config = {
@@ -291,3 +304,19 @@ def write_run(
             if limit == "adaptive":
                 torque_limit = max(t_min, min(1.05 * torque_limit, d_safe / predicted, t_max))
     return expected
+
+
+def copied(source: Path, target: Path, topic: str, change: Callable[[int, bytes], list[bytes]]) -> Bag:
+    """A copy whose messages of one topic went through `change(number, data)`: a list of what to write."""
+    seen = 0
+    with BagWriter(target, definitions=definitions()) as writer:
+        ids: dict[str, int] = {}
+        for message in Bag(source).recorded():
+            if message.topic not in ids:
+                ids[message.topic] = writer.register(message.topic, message.type_name)
+            data = [message.data]
+            if message.topic == topic:
+                data, seen = change(seen, message.data), seen + 1
+            for one in data:
+                writer.write(ids[message.topic], one, message.log_time_ns, message.publish_time_ns)
+    return Bag(target)

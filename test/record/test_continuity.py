@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import synthetic_run as synthetic
 
+from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.read import Bag
-from safe_transfer_ros.bags.record import BagWriter
 from safe_transfer_ros.record.continuity import _state_gaps, gaps
+from safe_transfer_ros.safety.joint_order import JointOrder
 
 
 @pytest.fixture
@@ -16,28 +17,12 @@ def bag(tmp_path):
     return tmp_path / "bag"
 
 
-def copy(source, target, topic, change):
-    """A copy whose messages of one topic went through `change(number, data)`: a list of what to write."""
-    seen = 0
-    with BagWriter(target, definitions=synthetic.definitions()) as writer:
-        ids = {}
-        for message in Bag(source).recorded():
-            if message.topic not in ids:
-                ids[message.topic] = writer.register(message.topic, message.type_name)
-            data = [message.data]
-            if message.topic == topic:
-                data, seen = change(seen, message.data), seen + 1
-            for one in data:
-                writer.write(ids[message.topic], one, message.log_time_ns, message.publish_time_ns)
-    return Bag(target)
-
-
 def test_an_unbroken_bag_has_none(bag):
     assert gaps(Bag(bag)) == []
 
 
 def test_missing_joint_states(bag, tmp_path):
-    found = gaps(copy(bag, tmp_path / "b", "/joint_states", lambda i, data: [] if i in (8, 9) else [data]))
+    found = gaps(synthetic.copied(bag, tmp_path / "b", "/joint_states", without))
     assert "iteration 0, episode 0: 2 decisions have no joint state" in found
     assert any(
         text.startswith("iteration 0, episode 0: 1 holes in the joint states, the longest 0.150 s") for text in found
@@ -45,13 +30,34 @@ def test_missing_joint_states(bag, tmp_path):
     assert len(found) == 2
 
 
+@pytest.mark.parametrize("more", [0, 1])
+def test_joint_states_that_nobody_takes_are_missing(bag, tmp_path, more):
+    messages = synthetic.Messages()
+
+    def crowded(number, data):
+        if number not in (8, 9):
+            return [data]
+        names = messages.read("/joint_states", data).name
+        names = [*names, *(f"joint_{i}" for i in range(JointOrder.MAX_NAMES - len(names) + more))]
+        return [messages.changed("/joint_states", data, name=names)]
+
+    found = gaps(synthetic.copied(bag, tmp_path / "b", "/joint_states", crowded))
+    assert found == (gaps(synthetic.copied(bag, tmp_path / "c", "/joint_states", without)) if more else [])
+
+
+def without(number, data):
+    return [] if number in (8, 9) else [data]
+
+
 def test_missing_decision(bag, tmp_path):
-    found = gaps(copy(bag, tmp_path / "b", "/safety_filter/decision", lambda i, data: [] if i == 2 else [data]))
+    found = gaps(
+        synthetic.copied(bag, tmp_path / "b", "/safety_filter/decision", lambda i, data: [] if i == 2 else [data])
+    )
     assert any("iteration 0, episode 0: step 2 is missing" in text for text in found)
 
 
 def test_repeated_and_swapped_joint_states(bag, tmp_path):
-    found = gaps(copy(bag, tmp_path / "b", "/joint_states", lambda i, data: [data] * (2 if i == 3 else 1)))
+    found = gaps(synthetic.copied(bag, tmp_path / "b", "/joint_states", lambda i, data: [data] * (2 if i == 3 else 1)))
     assert found == ["/joint_states: 1 stamps are repeated"]
     held = []
 
@@ -61,8 +67,17 @@ def test_repeated_and_swapped_joint_states(bag, tmp_path):
             return []
         return [data, *held] if number == 4 else [data]
 
-    found = gaps(copy(bag, tmp_path / "c", "/joint_states", swap))
+    found = gaps(synthetic.copied(bag, tmp_path / "c", "/joint_states", swap))
     assert found == ["/joint_states: stamps go back 1 times (clock jump, or out of order)"]
+
+
+def test_a_decision_that_cannot_be_taken_in_is_one_line(bag, monkeypatch):
+    def unforeseen(*_):
+        raise IndexError("beyond the end")
+
+    monkeypatch.setattr("safe_transfer_ros.record.continuity.EpisodeAssembler.add", unforeseen)
+    with pytest.raises(BagError, match="safety_filter/decision in .* is not what .* publishes: beyond"):
+        gaps(Bag(bag))
 
 
 def test_an_episode_that_breaks_off(tmp_path):

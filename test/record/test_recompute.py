@@ -10,6 +10,7 @@ from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.record import BagWriter
 from safe_transfer_ros.record.iteration import COLUMNS
 from safe_transfer_ros.record.recompute import governor, iteration_records, recompute
+from safe_transfer_ros.safety.joint_order import JointOrder
 from safe_transfer_ros.safety.reasons import Reason
 
 
@@ -91,6 +92,25 @@ def test_missing_joint_states_count_as_unsafe(tmp_path):
     assert any("10 joint states missing, counted as unsafe" in note for note in result.notes)
 
 
+def test_joint_states_of_another_arm_are_left_out_and_said(tmp_path):
+    expected = synthetic.write_run(tmp_path / "bag", iterations=1)
+    with BagWriter(tmp_path / "both", definitions=synthetic.definitions()) as writer:
+        ids, count = {}, 0
+        for message in Bag(tmp_path / "bag").recorded():
+            if message.topic not in ids:
+                ids[message.topic] = writer.register(message.topic, message.type_name)
+            if message.topic == "/joint_states":
+                other = message.data.replace(b"\0l_", b"\0r_")
+                assert other != message.data
+                writer.write(ids[message.topic], other, message.log_time_ns, message.publish_time_ns)
+                count += 1
+            writer.write(ids[message.topic], message.data, message.log_time_ns, message.publish_time_ns)
+    result = recompute(tmp_path / "both")
+    assert_rows(result.records, expected.rows)
+    [note] = [note for note in result.notes if "joint states" in note]
+    assert note == f"{count} joint states are of other joints than the robot's; left out"
+
+
 def test_a_missing_decision_leaves_its_iteration_out_by_name(tmp_path):
     synthetic.write_run(tmp_path / "bag", iterations=1)
     # Of each episode: one decision gone.
@@ -102,17 +122,23 @@ def test_a_missing_decision_leaves_its_iteration_out_by_name(tmp_path):
 
 def copy_without(source, target, topic, left_out):
     """A copy of a bag without some messages of a topic, by number."""
-    seen = 0
-    with BagWriter(target, definitions=synthetic.definitions()) as writer:
-        ids = {}
-        for message in Bag(source).recorded():
-            if message.topic not in ids:
-                ids[message.topic] = writer.register(message.topic, message.type_name)
-            if message.topic == topic:
-                seen += 1
-                if seen - 1 in left_out:
-                    continue
-            writer.write(ids[message.topic], message.data, message.log_time_ns, message.publish_time_ns)
+    synthetic.copied(source, target, topic, lambda number, data: [] if number in left_out else [data])
+
+
+def test_joint_states_of_very_many_joints_are_left_out_and_told(tmp_path):
+    synthetic.write_run(tmp_path / "bag", iterations=1)
+    messages, topic = synthetic.Messages(), "/joint_states"
+    more = [f"joint_{number}" for number in range(JointOrder.MAX_NAMES)]
+
+    def crowded(number, data):
+        names = [*more[: JointOrder.MAX_NAMES - 8 + (number == 3)], *messages.read(topic, data).name]
+        position = np.concatenate([np.zeros(len(names) - 8), messages.read(topic, data).position])
+        return [messages.changed(topic, data, name=names, position=position)]
+
+    synthetic.copied(tmp_path / "bag", tmp_path / "other", topic, crowded)
+    result = recompute(tmp_path / "other")
+    assert "1 joint states lack a joint of the robot, or name too many; left out" in result.notes
+    assert "iteration 0: 1 joint states missing, counted as unsafe" in result.notes
 
 
 def test_a_bag_that_is_not_of_a_run_says_so(tmp_path):
@@ -126,8 +152,13 @@ def test_a_resumed_run_starts_where_it_left_off():
     config = {"/**": {"ros__parameters": {"first_iteration": 7, "first_torque_limit": 0.4, "d_safe": 0.3}}}
     resumed = governor(config)
     assert (resumed.iteration, resumed.torque_limit, resumed.settings.d_safe) == (7, 0.4, 0.3)
-    fixed = governor({"/**": {"ros__parameters": {"limit": "fixed", "torque_limit_max": 2.0}}})
+    fixed = governor({"/**": {"ros__parameters": {"limit_rule": "fixed", "torque_limit_max": 2.0}}})
     assert fixed.torque_limit == 2.0
+
+
+def test_a_bag_from_before_the_rule_of_the_limit_had_its_own_name_is_still_read():
+    old = governor({"/**": {"ros__parameters": {"limit": "fixed", "mode": "lockstep", "torque_limit_max": 2.0}}})
+    assert (old.settings.rule, old.torque_limit) == ("fixed", 2.0)
 
 
 def test_a_bag_from_before_start_and_floor_were_two_is_still_read():
@@ -136,3 +167,61 @@ def test_a_bag_from_before_start_and_floor_were_two_is_still_read():
     assert (recorded.torque_limit, recorded.settings.floor) == (0.3, 0.3)
     unsafe = {"torque_limit_min": 1.8, "d_safe": 1.3, "allow_unsafe_minimum": True}
     assert governor({"/**": {"ros__parameters": unsafe}}).torque_limit == 1.8
+
+
+def with_decision(source, target, number, **fields):
+    """A copy of a bag in which fields of one decision, by number, are others."""
+    topic, messages = "/safety_filter/decision", synthetic.Messages()
+    synthetic.copied(
+        source, target, topic, lambda at, data: [messages.changed(topic, data, **fields) if at == number else data]
+    )
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"distribution": 3},
+        {"distribution": 255},
+        {"distribution": 1, "proposed_bound": np.empty(0)},
+        {"distribution": 1, "proposed_bound": np.ones(6)},
+        {"distribution": 1, "proposed_bound": np.ones(7), "proposed_stddev": np.empty(0)},
+    ],
+)
+def test_a_torque_whose_law_is_not_told_leaves_its_iteration_out(tmp_path, fields):
+    synthetic.write_run(tmp_path / "bag", iterations=2)
+    with_decision(tmp_path / "bag", tmp_path / "other", 8, **fields)
+    result = recompute(tmp_path / "other")
+    # As the monitor: what an iteration's torques were drawn from is not known, so no limit is computed from it.
+    assert not result.records
+    assert any("iteration 0 left out: every mean must be finite" in note for note in result.notes)
+
+
+def test_what_a_proposal_that_was_refused_asked_for_counts_for_nothing(tmp_path):
+    expected, messages = synthetic.write_run(tmp_path / "bag", iterations=2), synthetic.Messages()
+    asked = {name: np.full(7, 9.0) for name in ("proposed_mean", "proposed_stddev", "proposed_effort")}
+
+    def refused_by_a_critic(number, data):
+        refused = messages.read("/safety_filter/decision", data).verdict == 4
+        return [messages.changed("/safety_filter/decision", data, **asked) if refused else data]
+
+    synthetic.copied(tmp_path / "bag", tmp_path / "other", "/safety_filter/decision", refused_by_a_critic)
+    assert_rows(recompute(tmp_path / "other").records, expected.rows)
+
+
+def test_a_deterministic_torque_is_outside_the_limit_or_it_is_not(tmp_path):
+    synthetic.write_run(tmp_path / "bag", iterations=1)
+    with_decision(tmp_path / "bag", tmp_path / "other", 8, distribution=2, proposed_stddev=np.empty(0))
+    assert len(recompute(tmp_path / "other").records) == 1
+
+
+def test_a_decision_that_cannot_be_taken_in_is_one_line(tmp_path, monkeypatch):
+    synthetic.write_run(tmp_path / "bag", iterations=1)
+
+    def unforeseen(*_):
+        raise IndexError("beyond the end")
+
+    monkeypatch.setattr("safe_transfer_ros.record.recompute.account", unforeseen)
+    with pytest.raises(
+        BagError, match="safety_filter/decision in .* is not what this package's graph publishes: beyond"
+    ):
+        recompute(tmp_path / "bag")

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import synthetic_run as synthetic
 import yaml
 from PIL import Image
 
@@ -112,6 +113,13 @@ def test_without_a_bag_pictures_from_the_rows_remain(make_run):
     page = page_of(report(folder))
     assert {image for image in page.images} == {f"plots/{name}.png" for name in NAMES - {"unsafety"}}
     assert not (folder / "plots" / "unsafety.png").exists()  # nothing stale is left
+
+
+@pytest.mark.filterwarnings("error")
+def test_unsafety_that_nothing_was_seen_of_is_unknown(make_run, tmp_path, one_plot):
+    synthetic.copied(make_run("run", iterations=2) / "bag", tmp_path / "bag", "/joint_states", lambda at, data: [])
+    assert "unknown" in page_of(report(tmp_path / "bag")).text
+    assert "unknown" not in page_of(report(tmp_path / "run" / "bag")).text
 
 
 def test_a_bag_gives_a_report_and_rows_beside_it(make_run, one_plot):

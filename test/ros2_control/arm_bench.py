@@ -28,7 +28,7 @@ from safe_transfer_ros.middleware import qos
 
 # Two cores shared with others are no real-time machine, and these tests are not about time.
 FILTER = {
-    "mode": "realtime",
+    "timing": "realtime",
     "permission_lease": 1.0,
     "e_stop_lease": "off",
     "joint_state_timeout": 1.0,
@@ -38,7 +38,7 @@ FILTER = {
     "reset_torque_limit": 1.0,
 }
 SUPERVISOR = {
-    "mode": "realtime",
+    "timing": "realtime",
     "command_timeout": 0.8,
     "service_timeout": 2.0,
     "activation_timeout": 10.0,

@@ -153,6 +153,7 @@ class Manager(Node):
         self._services_: list[Any] = []
         self.declare_parameter("enforce_command_limits", bool(own.get("enforce_command_limits", False)))
         self._activity = self.create_publisher(ControllerManagerActivity, "~/activity", LATCHED)
+        self._mute = False
         # Robot_state_publisher's, which a real controller_manager waits for.
         self._description = self.create_publisher(String, "/robot_description", LATCHED)
         if self._sections.get("stand_in", {}).get("describe", True):
@@ -251,6 +252,8 @@ class Manager(Node):
         return response
 
     def _tell(self) -> None:
+        if self._mute:
+            return
         activity = ControllerManagerActivity()
         activity.header.stamp = self.get_clock().now().to_msg()
         for states, named in (
@@ -319,12 +322,15 @@ class Manager(Node):
         fault, _, name = message.data.partition(" ")
         if fault in ("pause", "play"):
             self._paused = fault == "pause"
-        elif fault == "deaf":
+        elif fault in ("deaf", "mute"):
+            self._mute = fault == "mute"  # what has changed is not told of its own accord either
             for service in self._services_:
                 service.send_response = lambda *_: None  # requests are done, answers never sent
         elif fault == "hear":
             for service in self._services_:
                 del service.send_response
+            self._mute = False
+            self._tell()
         elif fault == "controller_error":
             self._controllers[name].failing = True
         elif fault == "hardware_error":

@@ -20,7 +20,7 @@ pytest.importorskip("controller_manager_msgs")
 import graph_runs
 from arm_bench import FILTER, SUPERVISOR, ArmBench, bench
 from client import Client, started
-from descriptions import with_safety_controllers
+from descriptions import with_blocks, with_safety_controllers
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from stand_in import JOINTS, configuration
@@ -29,12 +29,15 @@ from std_msgs.msg import Bool
 from safe_transfer_ros import resources
 from safe_transfer_ros.commissioning.link import CommissioningLink
 from safe_transfer_ros.commissioning.procedure import STEPS, commission
-from safe_transfer_ros.commissioning.step import Bench, Outcome, Timeouts
+from safe_transfer_ros.commissioning.step import Bench, StepResult, Timeouts
+from safe_transfer_ros.configuration import ConfigurationError
+from safe_transfer_ros.launching import pr2_cup_swirl
 from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.parameters.commission import CommissionParameters
 from safe_transfer_ros.parameters.controller_supervisor import SupervisorParameters
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.robots.description import load
+from safe_transfer_ros.robots.manager_description import fingerprint
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -50,6 +53,12 @@ QUICK = {
     "latency_time": 1.0,
     "latency_limit": 1.0,
     "watchdog_slack": 5.0,
+}
+ARGUMENTS = {
+    f"{node}.{name}": str(value)
+    for node, values in {"safety_filter": FILTER, "controller_supervisor": SUPERVISOR, "commission": QUICK}.items()
+    for name, value in values.items()
+    if name != "timing"
 }
 SETTINGS = CommissionParameters(e_stop_wait=0.5, **QUICK)
 TIMEOUTS = Timeouts(
@@ -93,7 +102,7 @@ def link(arm: ArmBench) -> Iterator[CommissioningLink]:
     link.close()
 
 
-def outcome(link: CommissioningLink, step: str, person: Person | None = None) -> Outcome:
+def outcome(link: CommissioningLink, step: str, person: Person | None = None) -> StepResult:
     """One step, alone."""
     link.forget()
     everything = Bench(arm=link, operator=person or Person(), settings=SETTINGS, timeouts=TIMEOUTS)
@@ -149,7 +158,7 @@ def test_an_arm_may_swing_for_long_between_two_pushes(arm: ArmBench, link: Commi
 def test_a_controller_that_is_not_known_to_have_stopped_fails_the_step(arm: ArmBench, link: CommissioningLink) -> None:
     assert not link.free()
     try:
-        arm.fault("deaf")  # nobody tells the supervisor that the controller is inactive
+        arm.fault("mute")  # nobody tells the supervisor that the controller is inactive
         link.rest()
         assert "not known to be inactive and without torque" in link.held
     finally:
@@ -181,12 +190,9 @@ def test_limits_that_nobody_enforces_are_found(arm: ArmBench, link: Commissionin
 @contextmanager
 def operated(client: Client, home: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
     """The program at a terminal of its own, answered yes; its lines as they come."""
-    sections = {"safety_filter": FILTER, "controller_supervisor": SUPERVISOR, "commission": QUICK}
-    arguments = [
-        f"{node}.{name}:={x}" for node, values in sections.items() for name, x in values.items() if name != "mode"
-    ]
+    arguments = [f"{name}:={value}" for name, value in ARGUMENTS.items()]
     process = subprocess.Popen(
-        graph_runs.command("commission", *words, "pr2_cup_swirl", "mode:=realtime", *arguments),
+        graph_runs.command("commission", *words, "pr2_cup_swirl", "timing:=realtime", *arguments),
         env=graph_runs.environment(ROS_DOMAIN_ID=str(client.domain), ROS_HOME=str(home)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -212,7 +218,19 @@ def told(lines: list[str], word: str) -> Callable[[], bool]:
     return lambda: any(word in line for line in lines)
 
 
-def test_a_right_arm_passes_and_ctrl_c_stops_it(tmp_path: Path) -> None:
+def assert_accepted(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *, ros_domain: int) -> None:
+    """A run with the words of the commissioning is driven on its report, held to the description the arm has."""
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(ros_domain))
+    given = {"robot": "hardware", "run_dir": str(folder / "run"), "commission": str(path), **ARGUMENTS}
+    run = pr2_cup_swirl.GRAPH.plan(given)
+    assert yaml.safe_load((run.run_dir / "commission.yaml").read_text()) == {"report": str(path), "overridden": False}
+    published = with_blocks(load("pr2_left_arm"))
+    assert run.parameters["controller_supervisor"]["commissioned_description"] == fingerprint(published)
+    with pytest.raises(ConfigurationError, match="safety_filter.action_timeout was 1, is 0.9"):
+        pr2_cup_swirl.GRAPH.plan(given | {"run_dir": str(folder / "other"), "safety_filter.action_timeout": "0.9"})
+
+
+def test_a_right_arm_passes_and_ctrl_c_stops_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with started(shared=True, stand_in={"start": ["joint_state_broadcaster"]}, **SHIPPED) as client:
         button = client.create_publisher(Bool, "safety_filter/e_stop", qos.LATCHED)
         button.publish(Bool(data=False))  # it says how it stands before anything is armed
@@ -226,6 +244,7 @@ def test_a_right_arm_passes_and_ctrl_c_stops_it(tmp_path: Path) -> None:
         [path] = tmp_path.glob("safe_transfer/commission/*/report.yaml")
         document = yaml.safe_load(path.read_text())
         assert document["passed"] and [step["name"] for step in document["steps"]] == list(STEPS)
+        assert_accepted(path, tmp_path, monkeypatch, ros_domain=client.domain)
         client.until(lambda: client.state_of("effort_controller") == "inactive", "an inactive controller")
         assert client.arm.torque() == 0.0
 

@@ -16,7 +16,7 @@ pytest.importorskip("controller_manager_msgs")
 
 from arm_bench import SUPERVISOR, ArmBench, bench
 from client import LATCHED
-from descriptions import with_safety_controllers
+from descriptions import with_blocks, with_safety_controllers
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
@@ -29,6 +29,7 @@ from std_srvs.srv import SetBool
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.robots.description import load
+from safe_transfer_ros.robots.manager_description import fingerprint
 from safe_transfer_ros.safety.reasons import Reason
 
 pytestmark = pytest.mark.timeout(300)
@@ -319,6 +320,24 @@ def test_a_description_under_which_a_stop_may_hold_a_torque_is_refused(
         arm.until(lambda: says in arm.supervisor.message, "being told so")
         refused = arm.activate()
         assert not refused.success and says in refused.message
+
+
+def test_an_arm_with_another_description_than_the_commissioned_one_is_not_activated() -> None:
+    """Of the same name, with the same joints, and fit: it is still not the arm that was commissioned."""
+    published = with_blocks(load("pr2_left_arm"))
+    config = configuration(controller_manager={"update_rate": 100, "enforce_command_limits": True})
+    with (
+        bench(config, own_filter=False, commissioned_description=fingerprint(published + "\n")) as arm,
+        StandInFilter(arm.domain),
+    ):
+        arm.until(lambda: "not the one that the arm was commissioned with" in arm.supervisor.message, "being told so")
+        refused = arm.activate()
+        assert not refused.success and fingerprint(published)[:19] in refused.message
+        arm.nodes["controller_supervisor"].kill()
+        arm.nodes["controller_supervisor"].wait()
+        arm.start("controller_supervisor", **(SUPERVISOR | {"commissioned_description": fingerprint(published)}))
+        arm.ready()
+        assert arm.activate().success
 
 
 def test_two_descriptions_are_refused_until_there_is_one(arm: ArmBench, stand_in: StandInFilter) -> None:

@@ -16,7 +16,7 @@ from safe_transfer_ros.robots.simulation import PERTURBATIONS, Perturbation
 from safe_transfer_ros.safety.limit.governor import GovernorSettings
 from safe_transfer_ros.studies import run_store
 from safe_transfer_ros.studies.experiments import EXPERIMENTS, experiment
-from safe_transfer_ros.studies.study import StudyRun, StudyStore, compute, differences, key
+from safe_transfer_ros.studies.study import PAPER, StudyRun, StudyStore, compute, differences, key
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.vector import VectorTorqueEnv
 from safe_transfer_ros.transfer.pspt.fine_tuning import PsptSettings, fine_tune
@@ -84,12 +84,12 @@ def test_what_is_damaged_is_not_believed(columns, tmp_path, monkeypatch) -> None
 def test_keys_tell_runs_apart_and_a_default_says_nothing() -> None:
     other = [
         dataclasses.replace(SHORT, seed=4),
-        dataclasses.replace(SHORT, governor=GovernorSettings(d_safe=0.4)),
+        dataclasses.replace(SHORT, governor=dataclasses.replace(PAPER, d_safe=0.4)),
         dataclasses.replace(SHORT, perturbation=PERTURBATIONS["tenth"]),
         dataclasses.replace(SHORT, learning=PsptSettings(max_kl=0.02)),
     ]
     assert len({key(run) for run in [SHORT, *other]}) == 5
-    assert differences(StudyRun(seed=0, governor=GovernorSettings(d_safe=0.5))) == {}
+    assert differences(StudyRun(seed=0, governor=GovernorSettings(d_safe=0.5, damage_budget=False))) == {}
     assert differences(other[1])["governor"] == {"d_safe": 0.4}
 
 

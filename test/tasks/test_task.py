@@ -38,7 +38,7 @@ def test_unknown_task_names_the_nearest() -> None:
 
 
 def test_name_can_be_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(task, "TASKS", task.TASKS.copy())
+    monkeypatch.setattr(task.TASKS, "_things", dict(task.TASKS._things))
     task.register("line")(_Line)
     assert task.make("line").name == "line"
     with pytest.raises(ValueError, match="'line' is already registered"):

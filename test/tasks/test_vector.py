@@ -15,8 +15,9 @@ from safe_transfer_ros.safety.filter.envelope import EnvelopeSettings
 from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.tasks import vector
 from safe_transfer_ros.tasks.environment import TorqueEnv
+from safe_transfer_ros.tasks.rollouts import SimulatedRollouts
 from safe_transfer_ros.tasks.task import make
-from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
+from safe_transfer_ros.tasks.vector import VectorTorqueEnv
 
 TASK = make("pr2_cup_swirl")
 LIMITS = [0.1, 0.4, 1.0, 2.0, 3.0]
@@ -33,7 +34,7 @@ class _Elementwise:
         return mean, np.linspace(0.2, 0.5, 7)
 
 
-def _rollout(perturbation: str = "nominal", threads: int = 2, seed: int = 3, **settings: Any) -> EpisodeBatch:
+def _rollout(perturbation: str = "nominal", threads: int = 2, seed: int = 3, **settings: Any) -> SimulatedRollouts:
     with VectorTorqueEnv(TASK, PERTURBATIONS[perturbation], threads=threads, **settings) as env:
         return env.rollout(_Elementwise(), torque_limits=LIMITS, seed=seed, first_episode=10)
 

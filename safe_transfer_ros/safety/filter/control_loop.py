@@ -159,11 +159,6 @@ class ControlLoop:
         else:
             self._take(proposal, steady_ns)
 
-    def unread_proposal(self, steady_ns: int) -> None:
-        """Process a proposal that was too large to be read."""
-        self._receipt.look(steady_ns)
-        self._rules.reject(Reason.PROPOSAL_WRONG_LENGTH, self.time(steady_ns))
-
     def propose_motion(self, proposal: Proposal, steady_ns: int) -> None:
         """Process a proposal of a motion under its own limit: bounded like any other, and not recorded."""
         if self._rules.own_limit is not None:

@@ -13,6 +13,8 @@ from safe_transfer_ros.safety.limit.damage_budget import DamageBudget
 
 Array = npt.NDArray[np.float64]
 
+_KEPT = 256  # joint states between two decisions; with more they are counted in between
+
 
 class Unsafety(Protocol):
     """Reader of u(s); each call returns stamp and u of the states that can be told since."""
@@ -31,24 +33,41 @@ class Unsafety(Protocol):
 
 
 class DamageWatch:
-    """Counts unsafe states into a budget. A u that is NaN is unsafe."""
+    """Counts unsafe states into a budget. A u that is NaN is unsafe.
 
-    def __init__(self, budget: DamageBudget, unsafety: Unsafety, limit: float) -> None:
+    Joint states come many times as often as decisions, and forward kinematics of many at once costs hardly more than of
+    one: they are kept until the budget is asked.
+    """
+
+    def __init__(self, budget: DamageBudget, unsafety: Unsafety, limit: float, joints: int) -> None:
         """Watch from now on.
 
         Args:
           budget: What is counted into.
           unsafety: The filter's own reader of u(s).
           limit: u_lim, in the unit of u.
+          joints: Number of joints.
         """
         self._budget, self._unsafety, self._limit = budget, unsafety, limit
+        self._stamps: list[int] = []
+        self._positions: Array = np.empty((_KEPT, joints))
 
     def state(self, stamp_ns: int, position: Array) -> None:
-        """Count a joint state, positions of shape (n_joints,), rad."""
-        self._count(self._unsafety.states((stamp_ns,), position[None]))
+        """Keep a joint state to be counted, positions of shape (joints,), rad; copied."""
+        if len(self._stamps) == _KEPT:
+            self.settle()
+        self._positions[len(self._stamps)] = position
+        self._stamps.append(stamp_ns)
+
+    def settle(self) -> None:
+        """Count all that was kept; to be called before the budget is asked."""
+        if self._stamps:
+            self._count(self._unsafety.states(self._stamps, self._positions[: len(self._stamps)]))
+            self._stamps = []
 
     def pose(self, stamp_ns: int, pose: Array) -> None:
         """Count what a pose of the object tells, shape (7,)."""
+        self.settle()
         self._count(self._unsafety.pose(stamp_ns, pose))
 
     def decided(self, stamp_ns: int, episode: int) -> None:
@@ -57,6 +76,7 @@ class DamageWatch:
 
     def ended(self, stamp_ns: int, episode: int) -> None:
         """End the episode with the state of that stamp."""
+        self.settle()
         self._budget.end(stamp_ns)
         self._count(self._unsafety.decision(stamp_ns, episode))
 

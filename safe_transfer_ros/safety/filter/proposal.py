@@ -30,6 +30,11 @@ LAWS = (Distribution.GAUSSIAN, Distribution.TANH_GAUSSIAN, Distribution.DETERMIN
 """In the order of PolicyAction.DISTRIBUTION_*."""
 
 
+def law_of(number: int) -> Distribution | None:
+    """Law that a message's DISTRIBUTION_* number stands for; None for a number that is none of them."""
+    return LAWS[number] if 0 <= number < len(LAWS) else None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Proposal:
     """One decision of a policy, its arrays in the filter's joint order.

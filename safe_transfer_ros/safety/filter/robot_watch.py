@@ -81,7 +81,7 @@ class RobotWatch:
             reasons |= Reason.JOINT_STATE_FROZEN
         if self.object is not None and by_object:
             reasons |= self.object.fault(now_ns, torque_since_ns)
-        if self._gravity is not None and self._gravity.failed:
+        if self.gravity_failed:
             reasons |= Reason.GRAVITY_FAILED
         return reasons
 

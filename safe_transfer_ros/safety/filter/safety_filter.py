@@ -231,6 +231,8 @@ class SafetyFilter(FilterModes):
             self.verdict, self.risk = Verdict.EPISODE_END, math.nan
             return _NONE
         if self.own_limit is None:
+            if self._damage is not None:
+                self._damage.settle()
             self.guard.prepare()
         into = self._wanted if self._driving is None else self._action
         if self._gate is None or self.own_limit is not None:

@@ -3,9 +3,9 @@
 
 PSPT chooses a limit by a prediction, p'_u, which an arm can break: one that was held by its friction and breaks loose
 is unsafe in every state at once. Damage can be counted as it is done. An iteration of N decision periods may do
-N * D_safe; a limit is given up for the floor when the worst that could follow, one more unsafe period under it and
-all others unsafe under the floor, would no longer fit. So the mean damage of the iteration stays within D_safe whatever
-the arm does.
+N * D_safe; a limit is given up for a low one when the worst that could follow, one more unsafe period under it and
+all others unsafe under the low one, would no longer fit. So the mean damage of the iteration stays within D_safe,
+whatever the arm does.
 """
 
 from __future__ import annotations
@@ -38,18 +38,20 @@ class DamageBudget:
 
     Attributes:
       exhausted: Whether the limit was given up in this iteration.
+      fallback: The limit from then on, N·m.
       spent: Damage so far, in the unit of D_safe times periods.
       periods: Periods begun so far.
     """
 
-    def __init__(self, *, d_safe: float, periods: int, floor: float, damage: Callable[[float], float]) -> None:
+    def __init__(self, *, d_safe: float, periods: int, fallback: float, damage: Callable[[float], float]) -> None:
         """Start with the whole budget.
 
         Args:
           d_safe: Mean damage of a period that is allowed, > 0.
           periods: Of an iteration, N > 0. Where it has more, the budget grows with them; where it ends early the
             damage done is within N * D_safe all the same.
-          floor: Limit that is in force when the budget is spent, N·m; its damage at most D_safe.
+          fallback: Limit that is in force when the budget is spent, N·m; its damage at most D_safe, and what it is
+            below D_safe is what the budget leaves for other limits.
           damage: d, torque limit (N·m) to damage.
 
         Raises:
@@ -57,13 +59,14 @@ class DamageBudget:
         """
         if not (math.isfinite(d_safe) and d_safe > 0.0 and periods > 0):
             raise ValueError(f"expected a finite d_safe > 0 and periods > 0, got {d_safe} and {periods}")
-        if not 0.0 <= damage(floor) <= d_safe * (1.0 + _ROUNDING):
+        if not 0.0 <= damage(fallback) <= d_safe * (1.0 + _ROUNDING):
             raise ValueError(
-                f"a damage budget needs a floor whose damage is at most D_safe ({d_safe:g}), got {floor:g} N·m with "
-                f"{damage(floor):g}: lower torque_limit_floor"
+                f"a damage budget falls back to a limit whose damage is at most D_safe ({d_safe:g}), got "
+                f"{fallback:g} N·m with {damage(fallback):g}"
             )
         self._d_safe, self._planned = d_safe, periods
-        self._damage, self._floor_damage = damage, damage(floor)
+        self.fallback = fallback
+        self._damage, self._least = damage, damage(fallback)
         self.renew()
 
     def __str__(self) -> str:
@@ -83,7 +86,7 @@ class DamageBudget:
     def affords(self, torque_limit: float) -> bool:
         """Whether the next period may be under a limit, N·m; where not, the budget is exhausted until `renew`."""
         left = max(self._planned - self.periods, 1)
-        worst = self.spent + self._damage(torque_limit) + (left - 1) * self._floor_damage
+        worst = self.spent + self._damage(torque_limit) + (left - 1) * self._least
         if not worst <= self._d_safe * (self.periods + left) * (1.0 + _ROUNDING):
             self.exhausted = True
         return not self.exhausted

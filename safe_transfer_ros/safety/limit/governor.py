@@ -17,7 +17,14 @@ import numpy.typing as npt
 from safe_transfer_ros.safety.limit.damage import DAMAGE_MODELS
 from safe_transfer_ros.safety.limit.damage_budget import DamageBudget
 from safe_transfer_ros.safety.limit.limit_step import LimitStep
-from safe_transfer_ros.safety.limit.rules import RATES, Benefit, Evidence, limit_move_risk, policy_change_risk_per_state
+from safe_transfer_ros.safety.limit.rules import (
+    RATES,
+    Benefit,
+    Evidence,
+    PolicyShift,
+    limit_move_risk,
+    policy_change_risk_per_state,
+)
 from safe_transfer_ros.safety.limit.torque_limit import (
     limit_change_risk,
     next_torque_limit,
@@ -80,8 +87,9 @@ class GovernorSettings:
         torque stays as it is. An arm whose friction is above that T stays there.
       benefit: Raise the limit only while returns do not fall, see `rules.Benefit`.
       damage: Name in `damage.DAMAGE_MODELS`.
-      damage_budget: Whether the filter gives the limit up for the floor, at once and for the rest of the iteration,
-        when the damage done leaves no room for more within D_safe; see `damage_budget`.
+      damage_budget: Whether the filter gives the limit up for a low one, at once and for the rest of the iteration,
+        when the damage done leaves no room for more within D_safe, see `damage_budget`; False: the limit follows from
+        the prediction alone, as in the paper.
       allow_unsafe_start: The operator's explicit override of d(initial_torque_limit) <= d_safe, as PSPT's real robot
         needs it (start 1.8 N·m, D_safe 1.3); to be logged and recorded. The first evidence of p' = 1 ends it.
     """
@@ -100,7 +108,7 @@ class GovernorSettings:
     standstill: str = "measured"
     benefit: bool = False
     damage: str = "linear"
-    damage_budget: bool = False
+    damage_budget: bool = True
     allow_unsafe_start: bool = False
 
     def __post_init__(self) -> None:
@@ -124,11 +132,6 @@ class GovernorSettings:
             f"D_safe ({self.d_safe:g}) allows if every step is unsafe, or 0 for that; got {self.torque_limit_floor:g}",
         )
         require(
-            not self.damage_budget or (self.rule == "adaptive" and not self.needs_evidence),
-            "damage_budget is for rule adaptive, with rate empirical, kl bound or measured and no benefit: the other "
-            "rules cannot tell what was done under a limit that was given up",
-        )
-        require(
             not self.start_is_unsafe or self.allow_unsafe_start,
             f"initial_torque_limit ({start:g} N·m) must not be above D_safe ({self.d_safe:g}): if every step were "
             "unsafe, the first iteration would exceed the damage bound. Lower initial_torque_limit, raise D_safe, or "
@@ -139,13 +142,18 @@ class GovernorSettings:
     def of(cls, parameters: Mapping[str, Any]) -> GovernorSettings:
         """The settings among a run's parameters, by the names they have there; other parameters are passed over."""
         names = {field.name: field.name for field in fields(cls)}
-        names |= {"torque_limit_max": "t_max", "limit": "rule"}
+        names |= {"torque_limit_max": "t_max", "limit_rule": "rule"}
         return cls(**{names[key]: value for key, value in parameters.items() if key in names})
 
     @property
     def needs_evidence(self) -> bool:
-        """Whether the rule asks for more than the paper's three numbers."""
-        return self.rate != "empirical" or self.kl == "per_state" or self.benefit
+        """Whether the rule asks for the unsafety of each episode, or its return."""
+        return self.rate != "empirical" or self.benefit
+
+    @property
+    def needs_shift(self) -> bool:
+        """Whether the rule asks for the updated policy's distribution in every visited state."""
+        return self.kl == "per_state"
 
     @property
     def floor(self) -> float:
@@ -153,15 +161,19 @@ class GovernorSettings:
         return self.torque_limit_floor or self._highest_floor
 
     def budget(self, periods: int) -> DamageBudget | None:
-        """The budget of an iteration of so many decision periods; None where there is to be none.
+        """The budget of an iteration of so many decision periods; None where there is to be none, or no bound to keep.
+
+        It falls back to the floor, or to the T with d(T) = D_safe / 2 where that is lower: under a floor that costs all
+        of D_safe by itself no other limit could ever be afforded.
 
         Raises:
-          ValueError: if there are no periods, or the floor's damage is above D_safe.
+          ValueError: if there are no periods.
         """
-        if not self.damage_budget:
+        if not self.damage_budget or self.rule == "fixed":
             return None
-        damage = DAMAGE_MODELS[self.damage].damage
-        return DamageBudget(d_safe=self.d_safe, periods=periods, floor=self.floor, damage=damage)
+        model = DAMAGE_MODELS[self.damage]
+        fallback = min(self.floor, model.torque_limit(self.d_safe / 2.0))
+        return DamageBudget(d_safe=self.d_safe, periods=periods, fallback=fallback, damage=model.damage)
 
     @property
     def start_is_unsafe(self) -> bool:
@@ -213,6 +225,7 @@ class TorqueLimitGovernor:
         kl: float,
         kl_bound: float,
         evidence: Evidence | None = None,
+        shift: PolicyShift | None = None,
         limit_change: float | None = None,
     ) -> LimitStep:
         """Call `update` with the ledger's totals of an iteration."""
@@ -225,6 +238,7 @@ class TorqueLimitGovernor:
             kl=kl,
             kl_bound=kl_bound,
             evidence=evidence,
+            shift=shift,
             limit_change=limit_change,
             standstill_rate=totals.standstill_rate,
             damage=totals.damage(DAMAGE_MODELS[self.settings.damage].damage),
@@ -241,6 +255,7 @@ class TorqueLimitGovernor:
         kl: float,
         kl_bound: float,
         evidence: Evidence | None = None,
+        shift: PolicyShift | None = None,
         limit_change: float | None = None,
         standstill_rate: float | None = None,
         damage: float | None = None,
@@ -256,6 +271,7 @@ class TorqueLimitGovernor:
           kl: Divergence of the policy update made from these rollouts, measured, summed over dimensions.
           kl_bound: The update's own limit on it.
           evidence: What else is known; needed where the settings' `needs_evidence`.
+          shift: The update in every visited state; needed where the settings' `needs_shift`.
           limit_change: dp_u1 where the policy's actions are not torques and the limit's effect was measured instead:
             the share of steps at which it was felt. `mean` and `stddev` are not used then.
           standstill_rate: p_u with all periods of episodes in which an asked joint stood still counted as unsafe;
@@ -273,8 +289,9 @@ class TorqueLimitGovernor:
         s = self.settings
         require(iteration == self.iteration, f"expected evidence of iteration {self.iteration}, got {iteration}")
         require(evidence is not None or not s.needs_evidence, "this rule needs `evidence` of the iteration")
+        require(shift is not None or not s.needs_shift, 'kl "per_state" needs the `shift` of the policy')
         rate = self._rate.upper(self._counted(unsafety_rate, standstill_rate), evidence)
-        policy_change = self._policy_change(kl, kl_bound, evidence)
+        policy_change = self._policy_change(kl, kl_bound, shift)
         counted = policy_change if s.use_policy_change else 0.0
         if limit_change is not None:
             following = self._next(rate, limit_change if s.use_limit_change else 0.0, counted)
@@ -323,14 +340,12 @@ class TorqueLimitGovernor:
             raise ValueError(f"expected a standstill_rate in [unsafety_rate, 1], got {standstill_rate}")
         return standstill_rate
 
-    def _policy_change(self, kl: float, kl_bound: float, evidence: Evidence | None) -> float:
+    def _policy_change(self, kl: float, kl_bound: float, shift: PolicyShift | None) -> float:
         # Both are checked whichever is used. A measured divergence above its bound would make the bound a
         # lie.
         measured, bound = policy_change_risk(kl), policy_change_risk(kl_bound)
-        if self.settings.kl == "per_state" and evidence is not None:
-            return policy_change_risk_per_state(
-                evidence.mean, evidence.stddev, evidence.mean_after, evidence.stddev_after
-            )
+        if self.settings.needs_shift and shift is not None:
+            return policy_change_risk_per_state(shift)
         return max(measured, bound) if self.settings.kl == "bound" else measured
 
     def _next(self, rate: float, limit_change: float, policy_change: float) -> float:

@@ -11,7 +11,7 @@ decided on some since the last one was accepted, and never while the arm may mov
 that, a chain of messages, each 5 % above the one before, would be worth nothing less than one without any bound.
 A lower limit needs neither.
 
-With a damage budget (damage_budget.py) the floor is in force for the rest of an iteration whose budget is spent. The
+With a damage budget (damage_budget.py) a low limit is in force for the rest of an iteration whose budget is spent. The
 next limit is judged as if it had not been: it follows from the evidence under the one that was given up.
 """
 
@@ -59,7 +59,7 @@ class TorqueLimitGuard:
           iteration: Iteration to start at; above 0 when a run is resumed.
           torque_limit: Limit to start at, N·m: the initial one, or where a resumed run left off; floor by default.
           max_lease_s: Longest lease accepted, s: one of a year would be none at all.
-          budget: What an iteration may do in damage, with the same floor.
+          budget: What an iteration may do in damage.
 
         Raises:
           ValueError: if these do not fit together.
@@ -89,7 +89,7 @@ class TorqueLimitGuard:
         self._latest_ns = 0
 
     def prepare(self) -> None:
-        """Give the limit up for the floor where the budget does not allow the coming decision under it."""
+        """Give the limit up where the budget does not allow the coming decision under it."""
         if self.budget is not None:
             self.budget.affords(self.in_force)
 
@@ -167,14 +167,10 @@ class TorqueLimitGuard:
     @property
     def in_force(self) -> float:
         """The limit as of the last look at the lease, N·m."""
-        return self.floor if self.lost or self.exhausted else self.accepted
+        limit = self.floor if self.lost else self.accepted
+        return limit if self.budget is None or not self.budget.exhausted else min(limit, self.budget.fallback)
 
     @property
     def exhausted(self) -> bool:
         """Whether the iteration's damage budget is spent."""
         return self.budget is not None and self.budget.exhausted
-
-    def lease_lost(self, now_ns: int) -> bool:
-        """Whether the lease has run out and no newer iteration has been accepted since."""
-        self.current(now_ns)
-        return self.lost

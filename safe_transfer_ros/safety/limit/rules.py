@@ -29,19 +29,28 @@ class Evidence:
 
     Attributes:
       unsafe: Whether each state was unsafe, one series per episode.
-      mean: Policy mean torque per visited state, shape (n_steps, n_joints), N·m.
-      stddev: Standard deviation, same shape, N·m.
-      mean_after: Mean torque of the updated policy in the same states, same shape, N·m.
-      stddev_after: Its standard deviation, same shape, N·m.
       returns: Return of each episode, shape (episodes,).
     """
 
     unsafe: Sequence[Flags]
+    returns: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyShift:
+    """A Gaussian policy's distribution in every visited state, before and after an update.
+
+    Attributes:
+      mean: Mean action per visited state, shape (n_steps, n_actions), N·m (or the task's unit).
+      stddev: Standard deviation, same shape and unit, > 0.
+      mean_after: Mean of the updated policy in the same states, same shape and unit.
+      stddev_after: Its standard deviation, same shape and unit, > 0.
+    """
+
     mean: Array
     stddev: Array
     mean_after: Array
     stddev_after: Array
-    returns: Array
 
 
 # p_u ------------------------------------------------------------------------------------------------------------------
@@ -106,7 +115,7 @@ RATES = {"empirical": EmpiricalRate, "effective_sample": EffectiveSampleRate, "b
 # dp_u2 ----------------------------------------------------------------------------------------------------------------
 
 
-def policy_change_risk_per_state(mean: Array, stddev: Array, mean_after: Array, stddev_after: Array) -> float:
+def policy_change_risk_per_state(shift: PolicyShift) -> float:
     """dp_u2 as the mean over states of the exact shift of the action's distribution.
 
     E_s[TV] <= E_s[erf(d(s) / (2 sqrt 2))] + sqrt(KL_sigma / 2): the overlap of two Gaussians of equal covariance
@@ -115,10 +124,7 @@ def policy_change_risk_per_state(mean: Array, stddev: Array, mean_after: Array, 
     that change much weigh less than in the KL's mean.
 
     Args:
-      mean: Before the update, shape (n_steps, n_joints), N·m.
-      stddev: Same shape, N·m, > 0.
-      mean_after: After it, same shape.
-      stddev_after: Same shape, > 0.
+      shift: The distributions.
 
     Returns:
       In [0, 1].
@@ -126,10 +132,11 @@ def policy_change_risk_per_state(mean: Array, stddev: Array, mean_after: Array, 
     Raises:
       ValueError: if shapes differ, or a value is not finite or not positive where it must be.
     """
-    arrays = [np.asarray(array, dtype=np.float64) for array in (mean, stddev, mean_after, stddev_after)]
+    given = (shift.mean, shift.stddev, shift.mean_after, shift.stddev_after)
+    arrays = [np.asarray(array, dtype=np.float64) for array in given]
     before, spread, after, spread_after = arrays
     if len({array.shape for array in arrays}) != 1 or before.ndim != 2 or before.size == 0:
-        raise ValueError(f"expected four arrays of one shape (n_steps, n_joints), got {[a.shape for a in arrays]}")
+        raise ValueError(f"expected four arrays of one shape (n_steps, n_actions), got {[a.shape for a in arrays]}")
     if not all(np.isfinite(array).all() for array in arrays) or not ((spread > 0.0) & (spread_after > 0.0)).all():
         raise ValueError("means must be finite, standard deviations finite and > 0")
     distance = np.sqrt(np.square((after - before) / spread).sum(axis=1))

@@ -97,7 +97,8 @@ class LedgerTotals:
     Attributes:
       iteration: The iteration.
       unsafety_rate: p_u in [0, 1]: the share of decision periods with an unsafe or a missing state; or, where larger,
-        that share of the periods under the iteration's own limit: what a lowered one kept safe says nothing of it.
+        that share of the periods under the iteration's own limit: what a lowered one kept safe says nothing of it. 1
+        where there is no such period.
       standstill_rate: p_u with all periods of episodes that stood still counted as unsafe; at least unsafety_rate.
       unsafe_periods: Number of unsafe periods under each limit, N·m.
       stood_still: Whether a joint stood still though asked for torque, or its motion was not seen; by episode.
@@ -113,6 +114,8 @@ class LedgerTotals:
       torque_limit: Limit each of these steps was taken under, shape (n_steps,), N·m.
       lowered: Steps under a lower limit, which are not among them.
       limited: Whether a torque was cut to it since the step before, shape (n_steps,).
+      observation: What each step was decided on, shape (n_steps, k), in the order of `mean`; (n_steps, 0) where the
+        ledger does not keep it.
     """
 
     iteration: int
@@ -131,6 +134,7 @@ class LedgerTotals:
     torque_limit: Array
     lowered: int
     limited: npt.NDArray[np.bool_]
+    observation: Array
 
     def damage(self, damage: Callable[[float], float]) -> float:
         """Mean damage of a decision period: d of the limit that each unsafe one was under.
@@ -150,7 +154,7 @@ class _Episode:
     The stamp alone will not do: two proposals that come between two joint states are decided on the same one.
     """
 
-    steps: dict[tuple[int, int], tuple[Array, Array, float, bool] | None]
+    steps: dict[tuple[int, int], tuple[Array, Array, float, bool, Array] | None]
     ended: bool = False
 
     @property
@@ -174,11 +178,10 @@ class _Episode:
 
 
 def _rate(bad: npt.NDArray[np.bool_], under: npt.NDArray[np.bool_]) -> float:
-    """Share of bad periods, of all or, where larger, of those under the iteration's limit; 1 where there is none."""
-    if len(bad) == 0:  # a single decision: nothing was shown to be safe
+    """Share of bad periods, of all or, where larger, of those under the iteration's limit."""
+    if not under.any():  # nothing was shown to be safe under it
         return 1.0
-    of_all = int(bad.sum()) / len(bad)
-    return max(of_all, int(bad[under].sum()) / int(under.sum())) if under.any() else of_all
+    return max(int(bad.sum()) / len(bad), int(bad[under].sum()) / int(under.sum()))
 
 
 class UnsafetyLedger:
@@ -197,7 +200,9 @@ class UnsafetyLedger:
       late: Decisions that came for an iteration already closed; not counted.
     """
 
-    def __init__(self, limit: float, *, capacity: int = 200_000, torque_actions: bool = True) -> None:
+    def __init__(
+        self, limit: float, *, capacity: int = 200_000, torque_actions: bool = True, observations: bool = False
+    ) -> None:
         """Start empty.
 
         Args:
@@ -205,6 +210,7 @@ class UnsafetyLedger:
           capacity: Most states, positions and decisions held at a time, > 0.
           torque_actions: Whether actions are the joints' torques. Where not, a policy's distribution does not tell
             which joints are asked: all count, in an episode in which the limit was felt.
+          observations: Whether to keep the observations that decisions were made on.
 
         Raises:
           ValueError: if the limit is not finite or the capacity not positive.
@@ -214,7 +220,7 @@ class UnsafetyLedger:
         self.limit = float(limit)
         self.late = 0
         self._capacity = capacity
-        self._torque_actions = torque_actions
+        self._torque_actions, self._keeps_observations = torque_actions, observations
         self._travel = Travel(capacity)
         self._states: dict[int, float] = {}
         self._episodes: dict[int, dict[int, _Episode]] = {}
@@ -250,6 +256,7 @@ class UnsafetyLedger:
         torque_limit: float,
         step: int = 0,
         limited: bool = False,
+        observation: npt.ArrayLike = (),
     ) -> None:
         """Record one decision.
 
@@ -264,6 +271,7 @@ class UnsafetyLedger:
           torque_limit: Limit in force, N·m.
           step: Its number in the episode, where two decisions may be on the same state.
           limited: Whether a torque was cut to the limit since the decision before.
+          observation: What it was decided on, shape (k,); copied where the ledger keeps observations.
         """
         if iteration <= self._closed_iteration:
             self.late += 1
@@ -280,7 +288,11 @@ class UnsafetyLedger:
         if known and (record.steps[key] is not None or not carries):
             return
         self._held_steps += not known
-        record.steps[key] = (np.array(mean), np.array(stddev), float(torque_limit), limited) if carries else None
+        if not carries:
+            record.steps[key] = None
+            return
+        kept = np.array(observation if self._keeps_observations else (), dtype=np.float64)
+        record.steps[key] = (np.array(mean), np.array(stddev), float(torque_limit), limited, kept)
 
     def complete(self, iteration: int, steps: int) -> bool:
         """Whether everything of an iteration has arrived.
@@ -359,6 +371,7 @@ class UnsafetyLedger:
             torque_limit=np.array([row[2] for row in under], dtype=np.float64),
             lowered=len(rows) - len(under),
             limited=np.array([row[3] for row in under], dtype=np.bool_),
+            observation=np.stack([row[4] for row in under]),
         )
         self._forget(iteration, max(episode.span[1] for episode in episodes.values()))
         return totals

@@ -58,10 +58,8 @@ class CommandStream:
             self._fault = "a command was not finite"
         else:
             self._fault = ""
-        if self._fault:
-            self._steady_ns = now_ns
         if self._fault:  # looked at no further: it may be of any length
-            self.zero_count = 0
+            self._steady_ns, self.zero_count = now_ns, 0
             return
         moves = any(effort) if rests is None else not rests
         self.zero_count = 0 if moves else self.zero_count + 1

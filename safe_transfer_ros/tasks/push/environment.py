@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import gymnasium
 import numpy as np
 import numpy.typing as npt
 
@@ -14,7 +13,7 @@ from safe_transfer_ros.robots.simulation import NOMINAL, Perturbation
 from safe_transfer_ros.tasks.push.frames import Camera
 from safe_transfer_ros.tasks.push.simulation import PushSimulation
 from safe_transfer_ros.tasks.push.task import Array, Flags, PushScene, PushTask
-from safe_transfer_ros.tasks.vector_environment import NumberedVectorEnv
+from safe_transfer_ros.tasks.vector_environment import NumberedVectorEnv, SingleRowEnv
 
 
 class PushVectorEnv(NumberedVectorEnv):
@@ -95,10 +94,8 @@ class PushVectorEnv(NumberedVectorEnv):
         return np.asarray((info["failure"] & task.ends_on_failure) | (info["success"] & task.ends_on_success))
 
 
-class PushEnv(gymnasium.Env[Array, Array]):
+class PushEnv(SingleRowEnv):
     """Single environment of a pushing task, with the numbers of a row of PushVectorEnv.
-
-    Info is that of the only row there, as single values.
 
     Attributes:
       task: The task.
@@ -122,63 +119,22 @@ class PushEnv(gymnasium.Env[Array, Array]):
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"render_mode must be one of {self.metadata['render_modes']}, got {render_mode!r}")
         self.task, self.render_mode = task, render_mode
-        self._one = PushVectorEnv(task, 1, perturbation, torque_limit=torque_limit, threads=1, autoreset=False)
-        self.observation_space = self._one.single_observation_space
-        self.action_space = self._one.single_action_space
-        self._running = False
+        pushes = PushVectorEnv(task, 1, perturbation, torque_limit=torque_limit, threads=1, autoreset=False)
+        self._simulation = pushes.simulation
         self._camera: Camera | None = None
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
-        """Start an episode.
-
-        Args:
-          seed: Seed of the run, kept until the next one is given; without any the run draws one.
-          options: "episode": its number; without it episodes are numbered from 0 on.
-
-        Raises:
-          ValueError: if an option is unknown.
-        """
-        super().reset(seed=seed)
-        options = dict(options or {})
-        episode = options.pop("episode", None)
-        if options:
-            raise ValueError(f"unknown reset options {sorted(options)}; known: episode")
-        observation, info = self._one.reset(seed=seed, options=None if episode is None else {"first_episode": episode})
-        self._running = True
-        return observation[0], _single(info)
-
-    def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
-        """Act for one control period.
-
-        Args:
-          action: Shape (action_size,), fractions of the greatest speed.
-
-        Raises:
-          ValueError: if the shape is wrong or the action is not finite; nothing was stepped then.
-          RuntimeError: if no episode is running.
-        """
-        if not self._running:
-            raise RuntimeError("no episode is running; call reset() first")
-        observation, reward, terminated, truncated, info = self._one.step(np.asarray(action)[None])
-        self._running = not (terminated[0] or truncated[0])
-        return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), _single(info)
+        super().__init__(pushes)
 
     def render(self) -> npt.NDArray[np.uint8] | None:
         """The scene as an image, shape (height, width, 3); None unless the render mode is "rgb_array"."""
         if self.render_mode is None:
             return None
         if self._camera is None:
-            self._camera = Camera(self._one.simulation)
+            self._camera = Camera(self._simulation)
         return self._camera.image(0)
 
     def close(self) -> None:
         """End the renderer."""
-        self._one.close()
+        super().close()
         if self._camera is not None:
             self._camera.close()
             self._camera = None
-
-
-def _single(info: dict[str, Any]) -> dict[str, Any]:
-    """The only row of each entry."""
-    return {key: values[0] if values.ndim > 1 else values[0].item() for key, values in info.items()}

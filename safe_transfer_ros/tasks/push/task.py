@@ -73,6 +73,11 @@ class PushScene:
     touched: Flags
 
 
+def block_pose(task: PushTask, pose: Array) -> tuple[Array, Array]:
+    """The block's centre, m, table frame, and its quaternion w, x, y, z, from poses (..., 7) as ROS has them."""
+    return pose[..., :3] - np.array(task.table_centre), pose[..., [6, 3, 4, 5]]
+
+
 def motion_between(before: tuple[Array, Array], after: tuple[Array, Array], period_s: float) -> tuple[Array, Array]:
     """Mean velocity and angular velocity of a body, from its pose before and after a period.
 
@@ -236,14 +241,51 @@ class PushTask(RobotTask):
         """Observation of the policy, shape (..., observation_size), numbers of order one."""
 
     @abc.abstractmethod
+    def told(self, observation: Array) -> tuple[Array, Array]:
+        """Goal and obstacle, shape (..., 2) each, m, that observations (..., observation_size) name."""
+
+    @abc.abstractmethod
     def scene_of(self, observation: Array) -> PushScene:
-        """The scene that `observe` saw, from observations of shape (..., observation_size)."""
+        """The scene that `observe` saw, from observations of shape (..., observation_size).
+
+        For recordings without the block's pose; an observation that is an image does not tell it.
+        """
+
+    def scene_at(self, position: Array, pose: Array, goal: Array, obstacle: Array) -> PushScene:
+        """The scene at rest that joint positions and a pose show, for what does not go by velocities.
+
+        Args:
+          position: Joint positions, shape (..., n_joints), rad.
+          pose: The block's, shape (..., 7), as ROS has it, in the base frame.
+          goal: Shape (..., 2), m.
+          obstacle: Shape (..., 2), m.
+        """
+        tool = self.chain.tool_position(position) - self.table_centre
+        block, orientation = block_pose(self, pose)
+        still = np.zeros_like(block)
+        return PushScene(
+            tool=tool,
+            tool_velocity=still,
+            block=block,
+            orientation=orientation,
+            block_velocity=still,
+            block_spin=still,
+            goal=goal,
+            obstacle=obstacle,
+            touched=self.touching(tool, block, orientation, obstacle),
+        )
 
     def outcome_of_steps(self, before: Seen, after: Seen, action: Array) -> Outcome:
-        """See `RobotTask.outcome_of_steps`: an observation tells all of the scene that reward and failure go by."""
-        scene = self.scene_of(after.observation)
-        reward = self.reward(self.scene_of(before.observation), scene)
+        """See `RobotTask.outcome_of_steps`: reward and failure go by the tool and the block, as they were measured."""
+        scene = self._seen(after)
+        reward = self.reward(self._seen(before), scene)
         return Outcome(task_reward=reward, unsafety=self.unsafety(scene), reward=reward)
+
+    def _seen(self, seen: Seen) -> PushScene:
+        pose = seen.object_pose
+        if pose is None or np.isnan(pose).all():  # recorded without: what was observed has to do
+            return self.scene_of(seen.observation)
+        return self.scene_at(seen.position, pose, *self.told(seen.observation))
 
     def reward(self, before: PushScene, after: PushScene) -> Array:
         """Reward of the step between two scenes, shape (...).

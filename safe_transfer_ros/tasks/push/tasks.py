@@ -42,9 +42,13 @@ class _UprightBlock(PushTask):
             axis=-1,
         )
 
+    def told(self, observation: Array) -> tuple[Array, Array]:
+        """See `PushTask.told`; there is no obstacle."""
+        return 0.1 * observation[..., 19:21], np.zeros((*observation.shape[:-1], 2))
+
     def scene_of(self, observation: Array) -> PushScene:
         """See `PushTask.scene_of`."""
-        goal = 0.1 * observation[..., 19:21]
+        goal, obstacle = self.told(observation)
         return PushScene(
             tool=0.1 * observation[..., 0:3],
             tool_velocity=self.greatest_speed * observation[..., 3:6],
@@ -53,7 +57,7 @@ class _UprightBlock(PushTask):
             block_velocity=self.greatest_speed * observation[..., 13:16],
             block_spin=observation[..., 16:19],
             goal=goal,
-            obstacle=np.zeros_like(goal),
+            obstacle=obstacle,
             touched=np.zeros(goal.shape[:-1], dtype=np.bool_),
         )
 
@@ -177,10 +181,14 @@ class PushObstacle(PushTask):
             axis=-1,
         )
 
+    def told(self, observation: Array) -> tuple[Array, Array]:
+        """See `PushTask.told`."""
+        return 0.1 * observation[..., 18:20], 0.1 * observation[..., 15:17]
+
     def scene_of(self, observation: Array) -> PushScene:
         """See `PushTask.scene_of`; whether anything touches the obstacle is what the poses tell."""
         tool, block = 0.1 * observation[..., 0:3], 0.1 * observation[..., 6:9]
-        orientation, obstacle = quaternion_of(observation[..., 9:12]), 0.1 * observation[..., 15:17]
+        orientation, (goal, obstacle) = quaternion_of(observation[..., 9:12]), self.told(observation)
         return PushScene(
             tool=tool,
             tool_velocity=observation[..., 3:6],
@@ -188,7 +196,7 @@ class PushObstacle(PushTask):
             orientation=orientation,
             block_velocity=observation[..., 12:15],
             block_spin=np.zeros_like(block),
-            goal=0.1 * observation[..., 18:20],
+            goal=goal,
             obstacle=obstacle,
             touched=self.touching(tool, block, orientation, obstacle),
         )

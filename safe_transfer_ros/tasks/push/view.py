@@ -10,18 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from safe_transfer_ros.randomness import Purpose, generator
-from safe_transfer_ros.tasks.push.task import PushScene, PushTask, motion_between
+from safe_transfer_ros.tasks.push.task import PushScene, PushTask, block_pose, motion_between
 from safe_transfer_ros.tasks.view import UnsafetyReader
 
 Array = npt.NDArray[np.float64]
 
 _JITTER_NS = 500_000  # of stamps
 _KEPT = 100_000  # joint states that may wait for a pose; what is lost of them counts as unsafe
-
-
-def block_pose(task: PushTask, pose: Array) -> tuple[Array, Array]:
-    """The block's centre, m, table frame, and its quaternion w, x, y, z, from poses (..., 7) as ROS has them."""
-    return pose[..., :3] - np.array(task.table_centre), pose[..., [6, 3, 4, 5]]
 
 
 class PushView:
@@ -157,25 +152,9 @@ class PushUnsafetyReader(UnsafetyReader):
 
     def _seen(self, position: Array, pose: Array, episode: int) -> npt.NDArray[np.float64]:
         """U of joint states (m, n_joints) that saw the same pose."""
-        task = self._task
-        many = len(position)
-        block, orientation = (np.broadcast_to(part, (many, len(part))) for part in block_pose(task, pose))
-        obstacle = np.broadcast_to(self._obstacle(episode), (many, 2))
-        tool = block if task.obstacle_size is None else task.chain.tool_position(position) - task.table_centre
-        still = np.zeros((many, 3))
-        return task.unsafety(
-            PushScene(
-                tool=tool,
-                tool_velocity=still,
-                block=block,
-                orientation=orientation,
-                block_velocity=still,
-                block_spin=still,
-                goal=np.zeros((many, 2)),
-                obstacle=obstacle,
-                touched=task.touching(tool, block, orientation, obstacle),
-            )
-        )
+        task, many = self._task, len(position)
+        obstacle, nowhere = np.broadcast_to(self._obstacle(episode), (many, 2)), np.zeros((many, 2))
+        return task.unsafety(task.scene_at(position, np.broadcast_to(pose, (many, 7)), nowhere, obstacle))
 
     def _obstacle(self, episode: int) -> Array:
         if episode not in self._obstacles:

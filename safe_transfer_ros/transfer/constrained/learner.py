@@ -19,18 +19,18 @@ from numpy.typing import NDArray
 from safe_transfer_ros.algorithms.cpo import cpo_update
 from safe_transfer_ros.algorithms.gaussian_network import probability_ratios
 from safe_transfer_ros.algorithms.lagrange import csc_violation, next_multiplier, penalised_advantages
-from safe_transfer_ros.algorithms.trpo import TrpoBatch, trpo_update
+from safe_transfer_ros.algorithms.trpo import trpo_update
 from safe_transfer_ros.critics.online import OnlineCritic
-from safe_transfer_ros.learning.advantages import AdvantageSettings, estimate, standardised
+from safe_transfer_ros.learning.advantages import AdvantageSettings, estimate, standardised, step_batch
 from safe_transfer_ros.learning.environment import ConstrainedEnvironment
 from safe_transfer_ros.learning.evaluation import Evaluation, evaluate
-from safe_transfer_ros.learning.rollouts import Rollouts
 from safe_transfer_ros.learning.transitions import Columns
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.gaussian import initial_parameters
 from safe_transfer_ros.policies.weights import Architecture, Parameters
 from safe_transfer_ros.randomness import FirstEpisode, Purpose, generator, integer_seed
 from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings, csc_threshold
+from safe_transfer_ros.tasks.rollouts import Rollouts
 from safe_transfer_ros.transfer.constrained.method import LearnerSettings, Method
 
 Array = NDArray[np.float64]
@@ -154,7 +154,7 @@ class Learner:
             episodes, steps, failures = (
                 episodes + self._episodes,
                 steps + rollouts.steps,
-                failures + int((rollouts.costs * rollouts.valid).sum()),
+                failures + int((rollouts.cost * rollouts.valid).sum()),
             )
             found = Evaluation.of(rollouts)
             yield EpochRecord(
@@ -188,7 +188,7 @@ class Learner:
 
         Args:
           rollouts: Where the rewards are from.
-          rewards: Shape (episodes, horizon), `rollouts.rewards` or what is made of them.
+          rewards: Shape (episodes, horizon), `rollouts.reward` or what is made of them.
 
         Returns:
           One number per valid step of the rollouts, in their order.
@@ -204,7 +204,7 @@ class Learner:
         """
         settings = self._settings
         if self._critic is None:
-            found = estimate(rollouts, rollouts.costs, AdvantageSettings(gamma=settings.cost_gamma, lam=settings.lam))
+            found = estimate(rollouts, rollouts.cost, AdvantageSettings(gamma=settings.cost_gamma, lam=settings.lam))
             return np.asarray(found.values - found.values.mean())
         policy = GaussianPolicy(self.parameters)
         self._critic.add(rollouts)
@@ -223,7 +223,7 @@ class Learner:
           KL divergence of the step.
         """
         seed = integer_seed(Purpose.POLICY_UPDATE, self._seed, epoch)
-        found = trpo_update(self.parameters, _batch(rollouts, advantages), self._settings.region, seed)
+        found = trpo_update(self.parameters, step_batch(rollouts, advantages), self._settings.region, seed)
         self.parameters = found.parameters
         return found.kl
 
@@ -303,7 +303,7 @@ class Learner:
                     "nothing: its update must call learner.cost_advantages(rollouts, epoch), or leave out members"
                 )
             return kl
-        rewards = self.advantages(rollouts, rollouts.rewards)
+        rewards = self.advantages(rollouts, rollouts.reward)
         before = self.parameters
         if update == "reward":
             return self.step(rollouts, rewards, epoch)
@@ -312,7 +312,7 @@ class Learner:
             seed = integer_seed(Purpose.POLICY_UPDATE, self._seed, epoch)
             excess = (self._failure_rate - self._chi) * self._environment.cost_steps / float(rollouts.lengths.mean())
             found = cpo_update(
-                before, _batch(rollouts, rewards), costs.astype(np.float32), excess, settings.region, seed
+                before, step_batch(rollouts, rewards), costs.astype(np.float32), excess, settings.region, seed
             )
             self.parameters = found.parameters
             return found.kl
@@ -320,7 +320,7 @@ class Learner:
         kl = self.step(rollouts, penalised, epoch)
         # The actions were the gate's, not the policy's: what counts is how much more the new policy would take the
         # risky ones. E[A_C] itself would say how much the gate lowers the risk, and lambda would stay 0.
-        batch = _batch(rollouts, penalised)
+        batch = step_batch(rollouts, penalised)
         change = (probability_ratios(before, self.parameters, batch.observations, batch.actions) - 1.0) * costs
         # A failure that ends an episode is foretold for the whole of it, costs that add up for a step.
         ahead = settings.cost_gamma if self._environment.cost_steps == 1 else 0.0
@@ -332,15 +332,6 @@ class Learner:
         """Over-estimate of failures by the critic, from the episodes' first actions."""
         if self._critic is None or not self._critic.learned:
             return float("nan")
-        foretold = self._critic.risk(rollouts.observations[:, 0], rollouts.applied[:, 0])
-        discount = self._settings.cost_gamma ** np.arange(rollouts.costs.shape[1])
-        return float(foretold.mean() - (rollouts.ended_by_failures().costs @ discount).mean())
-
-
-def _batch(rollouts: Rollouts, advantages: Array) -> TrpoBatch:
-    valid = rollouts.valid
-    return TrpoBatch(
-        observations=rollouts.observations[:, :-1][valid].astype(np.float32),
-        actions=rollouts.actions[valid].astype(np.float32),
-        advantages=advantages.astype(np.float32),
-    )
+        foretold = self._critic.risk(rollouts.observation[:, 0], rollouts.applied[:, 0])
+        discount = self._settings.cost_gamma ** np.arange(rollouts.cost.shape[1])
+        return float(foretold.mean() - (rollouts.ended_by_failures().cost @ discount).mean())

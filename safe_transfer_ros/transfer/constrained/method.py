@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from safe_transfer_ros.learning.rollouts import Rollouts
     from safe_transfer_ros.policies.weights import Parameters
+    from safe_transfer_ros.tasks.rollouts import Rollouts
 
 UPDATES = ("reward", "lagrangian", "cpo")
 

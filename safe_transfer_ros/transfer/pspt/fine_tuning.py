@@ -15,23 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safe_transfer_ros.algorithms.gaussian_network import kl_divergence
-from safe_transfer_ros.algorithms.trpo import TrpoBatch, trpo_update
+from safe_transfer_ros.algorithms.trpo import trpo_update
 from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
-from safe_transfer_ros.learning.advantages import AdvantageSettings, estimate, standardised
+from safe_transfer_ros.learning.advantages import AdvantageSettings, estimate, standardised, step_batch
 from safe_transfer_ros.learning.policy_file import with_stddev_scaled
-from safe_transfer_ros.learning.rollouts import Rollouts, from_episodes, to_episodes
+from safe_transfer_ros.learning.rollouts import from_episodes, to_episodes
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.weights import Parameters
 from safe_transfer_ros.randomness import Purpose, integer_seed
 from safe_transfer_ros.record.episode import Episode
 from safe_transfer_ros.record.iteration import IterationRecord, iteration_estimate, iteration_record
+from safe_transfer_ros.record.policy_shift import policy_shift
 from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor
 from safe_transfer_ros.safety.limit.rules import Evidence
 from safe_transfer_ros.safety.limit.standstill import marked
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
 from safe_transfer_ros.tasks.robot_task import RobotTask
+from safe_transfer_ros.tasks.rollouts import Rollouts, SimulatedRollouts
 from safe_transfer_ros.tasks.torque_task import TorqueTask
-from safe_transfer_ros.tasks.vector import EpisodeBatch
 from safe_transfer_ros.transfer.pspt.within_budget import Environment, rollout_within
 
 Array = NDArray[np.float64]
@@ -112,19 +113,14 @@ def improve_from_rollouts(
     parameters: Parameters, rollouts: Rollouts, settings: PsptSettings, seed: int
 ) -> PolicyUpdate:
     """One policy update from padded rollouts; see `improve`."""
-    valid = rollouts.valid
     advantages = estimate(
         rollouts,
-        rollouts.rewards,
+        rollouts.reward,
         AdvantageSettings(
             gamma=settings.gamma, lam=settings.lam, ridge=settings.ridge, leave_one_out=settings.leave_one_out
         ),
     )
-    batch = TrpoBatch(
-        observations=rollouts.observations[:, :-1][valid].astype(np.float32),
-        actions=rollouts.actions[valid].astype(np.float32),
-        advantages=standardised(advantages.values).astype(np.float32),
-    )
+    batch = step_batch(rollouts, standardised(advantages.values))
     update = trpo_update(
         parameters,
         batch,
@@ -163,7 +159,7 @@ class FineTuneStep:
 
     record: IterationRecord
     update: PolicyUpdate
-    batch: EpisodeBatch
+    batch: SimulatedRollouts
 
 
 def fine_tune(
@@ -195,7 +191,7 @@ def fine_tune(
     started = time.monotonic()
     task = environment.task
     limits = limits or TorqueLimitGovernor(governor)
-    ledger = UnsafetyLedger(task.unsafety_limit)
+    ledger = UnsafetyLedger(task.unsafety_limit, observations=governor.needs_shift)
     period_ns = round(task.control_period_s * 1e9)
     budget = governor.budget(episodes * task.horizon)
     iteration = 0
@@ -205,7 +201,6 @@ def fine_tune(
             environment,
             GaussianPolicy(parameters),
             torque_limit=limits.torque_limit,
-            floor=governor.floor,
             episodes=episodes,
             seed=seed,
             first_episode=iteration * episodes,
@@ -226,7 +221,8 @@ def fine_tune(
             totals,
             kl=update.kl,
             kl_bound=update.kl_bound,
-            evidence=_evidence(batch, update.parameters, task, still) if governor.needs_evidence else None,
+            evidence=_evidence(batch, task, still, limits.torque_limit) if governor.needs_evidence else None,
+            shift=policy_shift(totals, GaussianPolicy(update.parameters)) if governor.needs_shift else None,
         )
         estimate = iteration_estimate(step, totals, policy_version=iteration, steps=update.steps, kl=update.kl)
         record = iteration_record(
@@ -241,17 +237,15 @@ def fine_tune(
         iteration += 1
 
 
-def _evidence(batch: EpisodeBatch, updated: Parameters, task: TorqueTask, still: Sequence[bool]) -> Evidence:
-    """Evidence for the governor's rules beyond the paper's; `still`: which episodes are not evidence."""
-    joints = batch.mean.shape[-1]
-    after = GaussianPolicy(updated)
-    mean = batch.mean.reshape(-1, joints)
+def _evidence(batch: SimulatedRollouts, task: TorqueTask, still: Sequence[bool], torque_limit: float) -> Evidence:
+    """Evidence for the governor's rules beyond the paper's; `still`: which episodes are not evidence.
+
+    What happened under a lower limit than the iteration's, N·m, tells nothing of it.
+    """
+    under = batch.torque_limit >= torque_limit
+    unsafe = marked([~(episode <= task.unsafety_limit) for episode in batch.unsafety[:, 1:]], still)
     return Evidence(
-        unsafe=marked([~(episode <= task.unsafety_limit) for episode in batch.unsafety[:, 1:]], still),
-        mean=mean,
-        stddev=batch.stddev.reshape(-1, joints),
-        mean_after=after.mean(batch.observation[:, :-1]).reshape(-1, joints),
-        stddev_after=np.broadcast_to(after.stddev, mean.shape),
+        unsafe=[flags[own] for flags, own in zip(unsafe, under, strict=True) if own.any()],
         returns=batch.reward.sum(axis=1),
     )
 
@@ -272,4 +266,5 @@ def _account(ledger: UnsafetyLedger, episode: Episode, unsafety: Array) -> None:
             episode.mean[row],
             episode.stddev[row],
             float(episode.torque_limit[row]),
+            observation=episode.observation[row],
         )

@@ -17,14 +17,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from safe_transfer_ros.configuration import ConfigurationError, setting
-from safe_transfer_ros.learning.rollouts import from_batch
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.gaussian import initial_parameters
 from safe_transfer_ros.policies.weights import Architecture, Parameters
 from safe_transfer_ros.randomness import Purpose, generator, integer_seed
 from safe_transfer_ros.safety.limit.unsafety import unsafety_rate
+from safe_transfer_ros.tasks.rollouts import SimulatedRollouts
 from safe_transfer_ros.tasks.torque_task import TorqueTask
-from safe_transfer_ros.tasks.vector import EpisodeBatch, VectorTorqueEnv
+from safe_transfer_ros.tasks.vector import VectorTorqueEnv
 from safe_transfer_ros.transfer.pspt.fine_tuning import PolicyUpdate, PsptSettings, improve_from_rollouts
 
 
@@ -145,7 +145,7 @@ def pretrain(
             between = time.perf_counter()
             update = improve_from_rollouts(
                 parameters,
-                from_batch(rolled, environment.task),
+                rolled,
                 learning,
                 integer_seed(Purpose.POLICY_UPDATE, settings.seed, batch),
             )
@@ -156,7 +156,7 @@ def pretrain(
 
 
 def _record(
-    batch: int, rolled: EpisodeBatch, update: PolicyUpdate, task: TorqueTask, rollout_s: float, update_s: float
+    batch: int, rolled: SimulatedRollouts, update: PolicyUpdate, task: TorqueTask, rollout_s: float, update_s: float
 ) -> BatchRecord:
     return BatchRecord(
         batch=batch,

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from safe_transfer_ros.safety.limit.damage_budget import DamageBudget
 from safe_transfer_ros.safety.reasons import Reason
+from safe_transfer_ros.tasks.rollouts import SimulatedRollouts
 from safe_transfer_ros.tasks.torque_task import TorqueTask
-from safe_transfer_ros.tasks.vector import EpisodeBatch, Policy
+from safe_transfer_ros.tasks.vector import Policy
 
 
 class Environment(Protocol):
@@ -23,7 +24,9 @@ class Environment(Protocol):
         """The task."""
         ...
 
-    def rollout(self, policy: Policy, *, torque_limits: ArrayLike, seed: int, first_episode: int = 0) -> EpisodeBatch:
+    def rollout(
+        self, policy: Policy, *, torque_limits: ArrayLike, seed: int, first_episode: int = 0
+    ) -> SimulatedRollouts:
         """See `VectorTorqueEnv.rollout`."""
         ...
 
@@ -34,22 +37,20 @@ def rollout_within(
     policy: Policy,
     *,
     torque_limit: float,
-    floor: float,
     episodes: int,
     seed: int,
     first_episode: int,
-) -> EpisodeBatch:
+) -> SimulatedRollouts:
     """Roll out an iteration's episodes, one after the other as far as the budget goes.
 
     They are simulated side by side; where the budget is spent at a decision, what comes behind it is simulated again
-    under the floor.
+    under the low limit.
 
     Args:
       budget: Of a whole iteration; None: none.
       environment: Of the robot.
       policy: Gives the distribution of the torque proposed.
       torque_limit: The iteration's limit, N·m.
-      floor: Limit from the decision on that the budget does not allow, N·m.
       episodes: How many.
       seed: Seed of the run.
       first_episode: Number of the first one.
@@ -58,11 +59,13 @@ def rollout_within(
         policy, torque_limits=np.full(episodes, torque_limit), seed=seed, first_episode=first_episode
     )
     task = environment.task
-    decision = None if budget is None else _first_not_allowed(budget, batch.unsafety, task.unsafety_limit, torque_limit)
+    if budget is None:
+        return batch
+    decision = _first_not_allowed(budget, batch.unsafety, task.unsafety_limit, torque_limit)
     if decision is None:
         return batch
     episode, step = decision
-    limits = np.full((episodes - episode, task.horizon), floor)
+    limits = np.full((episodes - episode, task.horizon), min(torque_limit, budget.fallback))
     limits[0, :step] = torque_limit
     again = environment.rollout(policy, torque_limits=limits, seed=seed, first_episode=first_episode + episode)
     reasons = again.reasons.copy()
@@ -88,11 +91,11 @@ def _first_not_allowed(
     return None
 
 
-def _behind(batch: EpisodeBatch, episode: int, again: EpisodeBatch) -> EpisodeBatch:
+def _behind(batch: SimulatedRollouts, episode: int, again: SimulatedRollouts) -> SimulatedRollouts:
     """The first episodes of a batch, with another batch behind them."""
     joined = {
         field.name: np.concatenate([getattr(batch, field.name)[:episode], getattr(again, field.name)])
-        for field in dataclasses.fields(EpisodeBatch)
+        for field in dataclasses.fields(SimulatedRollouts)
         if field.name != "first_episode"
     }
-    return EpisodeBatch(first_episode=batch.first_episode, **joined)
+    return SimulatedRollouts(first_episode=batch.first_episode, **joined)

@@ -39,8 +39,7 @@ def moving(rig):
 def run(arm, ms, **pose):
     for _ in range(ms // 5):
         arm.state()
-        if pose is not None:
-            seen(arm, **pose)
+        seen(arm, **pose)
         arm.propose()
         arm.cycle()
 

@@ -18,7 +18,7 @@ MS = 1_000_000
 
 
 def budget(periods: int = 10, d_safe: float = 0.5, floor: float = 0.1, damage: str = "linear") -> DamageBudget:
-    return DamageBudget(d_safe=d_safe, periods=periods, floor=floor, damage=DAMAGE_MODELS[damage].damage)
+    return DamageBudget(d_safe=d_safe, periods=periods, fallback=floor, damage=DAMAGE_MODELS[damage].damage)
 
 
 def run(of: DamageBudget, limit: float, unsafe: list[bool], *, floor: float = 0.1, start: int = 0) -> list[float]:
@@ -157,8 +157,8 @@ def test_the_ledger_finds_the_damage_that_the_budget_counted(episodes, limit):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"floor": 0.6}, r"floor whose damage is at most D_safe \(0.5\), got 0.6 N·m with 0.6"),
-        ({"floor": math.nan}, "floor whose damage"),
+        ({"floor": 0.6}, r"falls back to a limit whose damage is at most D_safe \(0.5\), got 0.6 N·m with 0.6"),
+        ({"floor": math.nan}, "falls back to a limit whose damage"),
         ({"d_safe": math.inf}, "finite d_safe > 0 and periods > 0, got inf"),
         ({"d_safe": 0.0}, "finite d_safe > 0"),
         ({"periods": 0}, "periods > 0, got 0.5 and 0"),
@@ -170,11 +170,17 @@ def test_what_would_be_no_budget_is_refused(changes, expected):
 
 
 def test_the_settings_make_it():
-    assert GovernorSettings().budget(10) is None
+    assert GovernorSettings(damage_budget=False).budget(10) is None
     made = GovernorSettings(damage_budget=True, d_safe=0.5, damage="quadratic").budget(10)
     assert made is not None and made.affords(0.7) and not made.affords(3.0)
     with pytest.raises(ValueError, match="periods > 0"):
         GovernorSettings(damage_budget=True).budget(0)
-    for other in ({"rule": "fixed"}, {"rate": "betting"}, {"kl": "per_state"}, {"benefit": True}):
-        with pytest.raises(ValueError, match="damage_budget is for rule adaptive"):
-            GovernorSettings(damage_budget=True, **other)
+    assert GovernorSettings(damage_budget=True, rule="fixed").budget(10) is None, "it has no bound to keep"
+
+
+def test_under_a_floor_at_d_safe_it_falls_back_lower_so_that_a_higher_limit_can_be_afforded():
+    """PSPT's real robot begins at 1.8 N·m with D_safe 1.3: the floor costs the whole budget by itself."""
+    rule = {"d_safe": 1.3, "initial_torque_limit": 1.8, "allow_unsafe_start": True}
+    made = GovernorSettings(**rule).budget(1000)
+    assert made is not None and GovernorSettings(**rule).floor == 1.3 and made.fallback == 0.65
+    assert made.affords(1.8) and made.affords(3.0)

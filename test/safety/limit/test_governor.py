@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor, unfit_update
-from safe_transfer_ros.safety.limit.rules import Evidence
+from safe_transfer_ros.safety.limit.rules import Evidence, PolicyShift
 from safe_transfer_ros.safety.limit.torque_limit import limit_change_risk, policy_change_risk
 from safe_transfer_ros.safety.limit.unsafety import LedgerTotals
 
@@ -97,8 +97,9 @@ def test_settings_at_the_edge_will_do():
 
 def test_the_paper_needs_three_numbers_and_what_goes_beyond_it_needs_evidence():
     assert not GovernorSettings().needs_evidence and not GovernorSettings(kl="measured", joints="any").needs_evidence
-    for rule in ({"rate": "betting"}, {"rate": "effective_sample"}, {"kl": "per_state"}, {"benefit": True}):
-        assert GovernorSettings(**rule).needs_evidence
+    for rule in ({"rate": "betting"}, {"rate": "effective_sample"}, {"benefit": True}):
+        assert GovernorSettings(**rule).needs_evidence and not GovernorSettings(**rule).needs_shift
+    assert GovernorSettings(kl="per_state").needs_shift and not GovernorSettings(kl="per_state").needs_evidence
 
 
 def test_a_governor_starts_where_it_is_told_unless_the_limit_is_fixed():
@@ -115,7 +116,12 @@ def test_the_danger_of_breaking_loose_begins_above_d_safe():
 
 
 def test_settings_are_taken_from_a_runs_parameters_by_their_names_there():
-    parameters = {"initial_torque_limit": 0.2, "torque_limit_floor": 0.15, "torque_limit_max": 2.0, "limit": "fixed"}
+    parameters = {
+        "initial_torque_limit": 0.2,
+        "torque_limit_floor": 0.15,
+        "torque_limit_max": 2.0,
+        "limit_rule": "fixed",
+    }
     settings = GovernorSettings.of(parameters | {"d_safe": 0.4, "seed": 3})
     assert settings == GovernorSettings(
         initial_torque_limit=0.2, torque_limit_floor=0.15, t_max=2.0, rule="fixed", d_safe=0.4
@@ -180,16 +186,11 @@ def test_the_ledgers_totals_are_the_evidence():
         torque_limit=np.array([0.5, 0.6]),
         lowered=0,
         limited=np.array([False, True]),
+        observation=np.zeros((2, 0)),
     )
-    evidence = Evidence(
-        unsafe=[np.zeros(5, dtype=bool)] * 2,
-        mean=MEAN,
-        stddev=STDDEV,
-        mean_after=MEAN + 0.01,
-        stddev_after=STDDEV,
-        returns=np.zeros(2),
-    )
-    for rule in ({}, {"standstill": "unsafe"}, {"kl": "per_state"}):
+    evidence = Evidence(unsafe=[np.zeros(5, dtype=bool)] * 2, returns=np.zeros(2))
+    shift = PolicyShift(mean=MEAN, stddev=STDDEV, mean_after=MEAN + 0.01, stddev_after=STDDEV)
+    for rule in ({}, {"standstill": "unsafe"}, {"kl": "per_state"}, {"rate": "betting"}):
         for limit_change in (None, 0.3):
             taken, updated = (TorqueLimitGovernor(GovernorSettings(**rule), torque_limit=0.6) for _ in range(2))
             expected = update(
@@ -198,9 +199,10 @@ def test_the_ledgers_totals_are_the_evidence():
                 limit_change=limit_change,
                 standstill_rate=0.7,
                 evidence=evidence,
+                shift=shift,
                 damage=(1 * 0.5 + 2 * 0.6) / 10,
             )
-            step = taken.take(totals, kl=0.03, kl_bound=0.05, limit_change=limit_change, evidence=evidence)
+            step = taken.take(totals, kl=0.03, kl_bound=0.05, limit_change=limit_change, evidence=evidence, shift=shift)
             assert step == expected
             assert step.expected_damage == pytest.approx(0.17)
 

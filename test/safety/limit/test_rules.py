@@ -3,53 +3,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from rule_evidence import evidence, shift_of, step
 from scipy import integrate, stats
 
-from safe_transfer_ros.safety.limit.confidence import betting_upper, effective_binomial_upper
 from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor
 from safe_transfer_ros.safety.limit.rules import (
     Benefit,
     BettingRate,
     EffectiveSampleRate,
-    Evidence,
     limit_move_risk,
     policy_change_risk_per_state,
 )
 from safe_transfer_ros.safety.limit.torque_limit import limit_change_risk, policy_change_risk
-
-
-def evidence(rng: np.random.Generator, *, rate: float = 0.0, returns: float = 1.0, states: int = 60) -> Evidence:
-    mean = rng.normal(size=(states, 7))
-    stddev = np.full((states, 7), 0.3)
-    return Evidence(
-        unsafe=[rng.random(states // 3) < rate for _ in range(3)],
-        mean=mean,
-        stddev=stddev,
-        mean_after=mean + 0.02 * rng.normal(size=mean.shape),
-        stddev_after=stddev,
-        returns=returns + 0.01 * rng.normal(size=3),
-    )
-
-
-def step(governor: TorqueLimitGovernor, shown: Evidence, **given: float):
-    measured = float(np.mean(np.concatenate(list(shown.unsafe))))
-    return governor.update(
-        iteration=governor.iteration,
-        unsafety_rate=given.get("rate", measured),
-        mean=shown.mean,
-        stddev=shown.stddev,
-        visited_torque_limit=governor.torque_limit,
-        kl=0.01,
-        kl_bound=0.05,
-        evidence=shown,
-    )
-
 
 # dp_u2 ----------------------------------------------------------------------------------------------------------------
 
@@ -58,7 +25,7 @@ def test_a_shift_of_one_joint_is_the_integral_of_the_densities_difference() -> N
     before, after = stats.norm(0.0, 0.5), stats.norm(0.3, 0.5)
     integral, _ = integrate.quad(lambda x: 0.5 * abs(before.pdf(x) - after.pdf(x)), -6.0, 6.0, limit=200)
     one = np.array([[0.0]])
-    risk = policy_change_risk_per_state(one, one + 0.5, one + 0.3, one + 0.5)
+    risk = policy_change_risk_per_state(shift_of(one, one + 0.5, one + 0.3, one + 0.5))
     assert risk == pytest.approx(integral, abs=1e-6)
 
 
@@ -69,7 +36,7 @@ def test_a_change_of_the_noise_is_bounded_from_above() -> None:
         before, after = stats.norm(0.0, first), stats.norm(shift, second)
         integral, _ = integrate.quad(lambda x, b=before, a=after: 0.5 * abs(b.pdf(x) - a.pdf(x)), -9, 9, limit=400)
         column = np.array([[0.0]])
-        risk = policy_change_risk_per_state(column, column + first, column + shift, column + second)
+        risk = policy_change_risk_per_state(shift_of(column, column + first, column + shift, column + second))
         assert risk >= integral - 1e-7
 
 
@@ -78,31 +45,31 @@ def test_per_state_is_never_above_the_formula_of_the_mean_divergence() -> None:
     mean, stddev = rng.normal(size=(200, 7)), np.full((200, 7), 0.4)
     after = mean + rng.normal(size=mean.shape) * rng.exponential(0.05, size=(200, 1))
     kl = float(np.mean(0.5 * np.square((after - mean) / stddev).sum(axis=1)))
-    assert policy_change_risk_per_state(mean, stddev, after, stddev) < policy_change_risk(kl)
+    assert policy_change_risk_per_state(shift_of(mean, stddev, after, stddev)) < policy_change_risk(kl)
 
 
 def test_per_state_is_the_mean_of_each_states_shift_plus_that_of_the_noise_and_at_most_one() -> None:
     mean, stddev = np.zeros((3, 2)), np.full((3, 2), 0.5)
     after = np.array([[0.0, 0.0], [0.3, -0.4], [50.0, 0.0]])
     shifts = [0.0, 2.0 * stats.norm.cdf(np.hypot(0.6, 0.8) / 2.0) - 1.0, 1.0]
-    assert policy_change_risk_per_state(mean, stddev, after, stddev) == pytest.approx(np.mean(shifts))
+    assert policy_change_risk_per_state(shift_of(mean, stddev, after, stddev)) == pytest.approx(np.mean(shifts))
     # KL(N(0, s^2) || N(0, s'^2)) = log(s'/s) + s^2 / 2 s'^2 - 1/2, summed over joints; Pinsker: sqrt(KL / 2).
     wider = np.array([[0.6, 0.5]] * 3)
     kl = np.log(0.6 / 0.5) + 0.5**2 / (2.0 * 0.6**2) - 0.5
-    assert policy_change_risk_per_state(mean, stddev, mean, wider) == pytest.approx(np.sqrt(kl / 2.0))
+    assert policy_change_risk_per_state(shift_of(mean, stddev, mean, wider)) == pytest.approx(np.sqrt(kl / 2.0))
     expected = [min(1.0, shift + np.sqrt(kl / 2.0)) for shift in shifts]
-    assert policy_change_risk_per_state(mean, stddev, after, wider) == pytest.approx(np.mean(expected))
+    assert policy_change_risk_per_state(shift_of(mean, stddev, after, wider)) == pytest.approx(np.mean(expected))
 
 
 def test_rounding_below_zero_is_no_change_of_the_noise() -> None:
     for change in 1e-9 * np.arange(1.0, 200.0):
         one = np.zeros((1, 3))
-        assert 0.0 <= policy_change_risk_per_state(one, one + 0.3, one, one + 0.3 * (1.0 + change)) < 1e-6
+        assert 0.0 <= policy_change_risk_per_state(shift_of(one, one + 0.3, one, one + 0.3 * (1.0 + change))) < 1e-6
 
 
 def test_per_state_takes_small_spreads() -> None:
     one = np.zeros((1, 1))
-    assert policy_change_risk_per_state(one, one + 0.001, one, one + 0.001) == 0.0
+    assert policy_change_risk_per_state(shift_of(one, one + 0.001, one, one + 0.001)) == 0.0
 
 
 ONE = np.ones((2, 2))
@@ -125,7 +92,7 @@ ZERO = np.array([[1.0, 0.0], [1.0, 1.0]])
 )
 def test_per_state_refuses_what_makes_no_sense(arrays, text) -> None:
     with pytest.raises(ValueError, match=text):
-        policy_change_risk_per_state(*arrays)
+        policy_change_risk_per_state(shift_of(*arrays))
 
 
 # dp_u1 ----------------------------------------------------------------------------------------------------------------
@@ -143,7 +110,7 @@ def test_a_small_move_of_the_limit_is_a_small_risk_and_none_is_none() -> None:
 
 def test_the_risk_of_one_saturated_joint_is_that_of_an_equal_shift_of_its_mean() -> None:
     mean, stddev = np.full((3, 1), 50.0), np.full((3, 1), 0.4)
-    shifted = policy_change_risk_per_state(mean, stddev, mean + 0.05, stddev)
+    shifted = policy_change_risk_per_state(shift_of(mean, stddev, mean + 0.05, stddev))
     assert limit_move_risk(mean, stddev, 1.0, 1.05) == pytest.approx(shifted)
 
 
@@ -281,192 +248,3 @@ def test_a_governor_with_benefit_goes_no_lower_than_its_floor_and_no_higher_than
         governor._benefit.cap = lambda limit, returns, cap=cap: cap  # type: ignore[method-assign, union-attr]
         step(governor, evidence(rng, rate=0.0))
         assert governor.torque_limit == pytest.approx(expected)
-
-
-# The governor ---------------------------------------------------------------------------------------------------------
-
-RULES = [
-    dict(joints=joints, kl=kl, rate=rate, benefit=benefit)
-    for joints in ("mean", "moved")
-    for kl in ("bound", "per_state")
-    for rate in ("empirical", "effective_sample", "betting")
-    for benefit in (False, True)
-]
-
-
-def expected_terms(rule, shown: Evidence, before: float, after: float) -> list[float]:
-    """What is to be counted, each term by its own function; a rate's bound without its memory is left at its least."""
-    measured = float(np.mean(np.concatenate(list(shown.unsafe))))
-    rate = EffectiveSampleRate().upper(measured, shown) if rule["rate"] == "effective_sample" else measured
-    limit = (
-        limit_move_risk(shown.mean, shown.stddev, before, after)
-        if rule["joints"] == "moved"
-        else limit_change_risk(shown.mean, shown.stddev, before)
-    )
-    policy = (
-        policy_change_risk_per_state(shown.mean, shown.stddev, shown.mean_after, shown.stddev_after)
-        if rule["kl"] == "per_state"
-        else policy_change_risk(0.05)
-    )
-    return [rate, limit, policy]
-
-
-def test_whatever_the_rule_the_limit_obeys_what_it_predicted() -> None:
-    bound = Counter()
-
-    @settings(max_examples=80)
-    @given(
-        st.sampled_from(RULES),
-        st.floats(0.5, 3.0),
-        st.integers(0, 2**32),
-        st.lists(st.tuples(st.floats(0.0, 1.0), st.floats(-100.0, 100.0)), min_size=3, max_size=8),
-    )
-    def obeys(rule, start, seed, history) -> None:
-        rng = np.random.default_rng(seed)
-        governor = TorqueLimitGovernor(GovernorSettings(**rule), torque_limit=start)
-        for rate, returns in history:
-            before = governor.torque_limit
-            shown = evidence(rng, rate=rate, returns=returns)
-            done = step(governor, shown)
-            after = governor.torque_limit
-            assert 0.1 <= after <= 3.0 and after <= 1.05 * before * (1 + 1e-12)
-            assert done.predicted_unsafety_rate * after <= 0.5 * (1 + 1e-12)
-            predicted = min(1.0, sum(expected_terms(rule, shown, before, after)))
-            # "moved" predicts for the limit that it takes, benefit may take a lower one: dp_u1 is that of the former.
-            assert rule["benefit"] or done.predicted_unsafety_rate >= predicted * (1 - 1e-12)
-            assert rule["benefit"] or predicted * after <= 0.5 * (1 + 1e-12)
-            bound[rule["joints"]] += after < min(1.05 * before, 3.0)
-
-    obeys()
-    assert min(bound["mean"], bound["moved"]) >= 10, "the bound set the limit, and not the growth or the ceiling"
-
-
-def test_moved_without_a_bound_would_rise_and_takes_the_largest_step_that_keeps_it() -> None:
-    rng = np.random.default_rng(7)
-    shown = evidence(rng, rate=0.3)
-    rate = float(np.mean(np.concatenate(list(shown.unsafe))))
-    now = 1.3
-    governor = TorqueLimitGovernor(GovernorSettings(joints="moved"), torque_limit=now)
-    done = step(governor, shown)
-
-    def damage(limit: float) -> float:
-        risk = limit_move_risk(shown.mean, shown.stddev, now, limit)
-        return min(1.0, rate + risk + policy_change_risk(0.05)) * limit
-
-    highest = 1.05 * now
-    grid = highest + (0.1 - highest) * np.arange(64) / 64.0
-    assert damage(highest) > 0.5, "the bound decides"
-    assert governor.torque_limit == next(limit for limit in grid if damage(limit) <= 0.5)
-    assert done.limit_change_risk == limit_move_risk(shown.mean, shown.stddev, now, governor.torque_limit)
-    dropped = TorqueLimitGovernor(GovernorSettings(joints="moved", use_limit_change=False), torque_limit=now)
-    assert step(dropped, shown).limit_change_risk > 0.0, "reported all the same"
-    assert dropped.torque_limit > governor.torque_limit
-
-
-def test_moved_falls_to_the_floor_where_no_step_of_its_grid_keeps_the_bound() -> None:
-    # D_safe below the grid's last step above the floor.
-    rule = GovernorSettings(joints="moved", d_safe=0.101)
-    governor = TorqueLimitGovernor(rule, torque_limit=3.0)
-    shown = evidence(np.random.default_rng(8), rate=1.0)
-    done = step(governor, shown)
-    assert (governor.torque_limit, done.next_torque_limit) == (rule.floor, 0.1)
-    assert done.limit_change_risk == limit_move_risk(shown.mean, shown.stddev, 3.0, 0.1)
-
-
-def test_moved_tries_its_grid_to_the_end_and_what_is_just_allowed_is_allowed() -> None:
-    shown = evidence(np.random.default_rng(8), rate=1.0)
-    lowest = 3.0 - 2.9 * 63 / 64  # .145 N·m, the last before the floor
-    governor = TorqueLimitGovernor(GovernorSettings(joints="moved", d_safe=0.15), torque_limit=3.0)
-    step(governor, shown)
-    assert governor.torque_limit == pytest.approx(lowest, rel=1e-12)
-    governor = TorqueLimitGovernor(GovernorSettings(joints="moved", growth=1.0), torque_limit=0.5)
-    step(governor, shown)
-    assert governor.torque_limit == 0.5, "p' = 1 at D_safe itself"
-
-
-def test_moved_stays_below_the_highest_limit_and_leaves_out_what_is_not_counted() -> None:
-    calm = evidence(np.random.default_rng(8))
-    rule = {"joints": "moved", "use_policy_change": False, "use_limit_change": False}
-    governor = TorqueLimitGovernor(GovernorSettings(**rule), torque_limit=2.95)
-    step(governor, calm)
-    assert governor.torque_limit == 3.0
-    # 2.1 x .238 = .4998: allowed, but not with anything added.
-    governor = TorqueLimitGovernor(GovernorSettings(**rule), torque_limit=2.0)
-    governor.update(
-        iteration=0, unsafety_rate=0.238, mean=calm.mean, stddev=calm.stddev, visited_torque_limit=2.0, kl=0, kl_bound=0
-    )
-    assert governor.torque_limit == 2.1
-
-
-def test_the_betting_rate_is_told_of_both_drifts() -> None:
-    """What an iteration showed counts for the next one only with dp_u1 + dp_u2 added, counted by the rule or not."""
-    told = []
-
-    class Listener(BettingRate):
-        def drifted(self, drift: float) -> None:
-            told.append(drift)
-            super().drifted(drift)
-
-    for version in ({}, {"use_limit_change": False, "use_policy_change": False}):
-        for limit, certain in ((0.5, False), (0.1, True)):
-            governor = TorqueLimitGovernor(GovernorSettings(rate="betting", **version), torque_limit=limit)
-            governor._rate = Listener()
-            done = step(governor, evidence(np.random.default_rng(9)))
-            assert 0.0 < done.limit_change_risk and 0.0 < done.policy_change_risk
-            drift = done.limit_change_risk + done.policy_change_risk
-            assert told.pop() == (1.0 if certain else drift) and (drift > 1.0) == certain
-
-
-def test_a_rate_is_never_below_what_was_measured_nor_its_bound() -> None:
-    shown = evidence(np.random.default_rng(14), rate=0.3)
-    for kind, bound in (
-        (EffectiveSampleRate, effective_binomial_upper(shown.unsafe)),
-        (BettingRate, betting_upper(np.array([float(np.mean(episode)) for episode in shown.unsafe]))),
-    ):
-        assert kind().upper(0.0, shown) == bound < 0.99
-        assert kind().upper(0.99, shown) == 0.99
-
-
-def test_betting_takes_this_iteration_or_this_and_the_one_before_whichever_says_less() -> None:
-    rng = np.random.default_rng(15)
-    shown = [evidence(rng, rate=rate, states=300) for rate in (0.1, 0.2, 0.3)]
-    rates = [np.array([float(np.mean(episode)) for episode in each.unsafe]) for each in shown]
-    pooled = BettingRate()
-    assert pooled.upper(0.0, shown[0]) == betting_upper(rates[0])
-    for now in (1, 2):
-        expected = min(betting_upper(rates[now]), betting_upper(np.concatenate([rates[now - 1], rates[now]])))
-        assert pooled.upper(0.0, shown[now]) == expected, "no older than one iteration"
-
-
-def test_what_drifted_is_added_to_every_episode_of_the_past_and_capped_at_one() -> None:
-    rates = BettingRate()
-    shown = evidence(np.random.default_rng(10), rate=0.4)
-    rates.upper(0.0, shown)
-    rates.drifted(0.1)
-    rates.drifted(0.15)
-    measured = np.array([float(np.mean(episode)) for episode in shown.unsafe])
-    np.testing.assert_allclose(rates._batches[0], measured + 0.25)
-    rates.drifted(1.0)
-    np.testing.assert_array_equal(rates._batches[0], np.ones(3))
-
-
-def test_benefit_only_ever_lowers_the_limit() -> None:
-    rng = np.random.default_rng(6)
-    plain, choosy = (TorqueLimitGovernor(GovernorSettings(joints="moved", benefit=b)) for b in (False, True))
-    for iteration in range(40):
-        shown = evidence(rng, returns=-10.0 * iteration)
-        step(plain, shown)
-        step(choosy, shown)
-        assert choosy.torque_limit <= plain.torque_limit
-    assert choosy.torque_limit < 0.5 * plain.torque_limit
-
-
-@pytest.mark.parametrize("rule", (dict(rate="betting"), dict(kl="per_state"), dict(benefit=True)))
-def test_a_rule_without_its_evidence_is_refused_and_the_limit_stays(rule) -> None:
-    governor = TorqueLimitGovernor(GovernorSettings(**rule))
-    arrays = np.zeros((2, 7)), np.ones((2, 7))
-    with pytest.raises(ValueError, match="evidence"):
-        governor.update(
-            iteration=0, unsafety_rate=0.0, mean=arrays[0], stddev=arrays[1], visited_torque_limit=0.1, kl=0, kl_bound=0
-        )
-    assert (governor.iteration, governor.torque_limit) == (0, 0.1)

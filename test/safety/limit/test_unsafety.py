@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What counts as unsafe, and the ledger that counts it whatever the order of arrival."""
+"""The ledger that counts unsafe decision periods, whatever the order of arrival."""
 
 from __future__ import annotations
 
@@ -10,81 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.spatial.transform import Rotation
+from unsafety_ledgers import LIMIT, MS, run_episode, step
 
-from safe_transfer_ros.safety.limit import unsafety
-from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger, tilt_from_vertical, unsafety_rate
-
-LIMIT = 15.0
-MS = 1_000_000
-
-
-# Safety functions
-
-
-@pytest.mark.parametrize("degrees", [0.0, 1e-7, 5.0, 90.0, 179.0, 180.0])
-@pytest.mark.parametrize("about", ["y", "z"])
-def test_tilt_is_the_angle_by_which_the_cup_was_turned_from_straight_down(degrees, about):
-    upright = Rotation.from_euler("y", 90, degrees=True)  # tool +x is world -z
-    assert np.allclose(upright.as_matrix()[:, 0], [0, 0, -1])
-    # Any turn about a horizontal world axis tilts by its angle, whatever the cup's own spin about its axis.
-    axis = Rotation.from_euler("z", 37.0, degrees=True).apply([1.0, 0.0, 0.0])
-    spin = Rotation.from_euler("x", 50.0 if about == "y" else -120.0, degrees=True)
-    tilted = Rotation.from_rotvec(np.radians(degrees) * axis) * upright * spin
-    np.testing.assert_allclose(tilt_from_vertical(tilted.as_matrix()), degrees, atol=2e-6, rtol=1e-9)
-
-
-def test_tilt_takes_batches_and_agrees_with_the_dot_product():
-    rotations = Rotation.random(200, random_state=0).as_matrix().reshape(20, 10, 3, 3)
-    tilt = tilt_from_vertical(rotations)
-    assert tilt.shape == (20, 10)
-    np.testing.assert_allclose(tilt, np.degrees(np.arccos(rotations[..., :, 0] @ [0.0, 0.0, -1.0])), rtol=1e-9)
-    np.testing.assert_array_equal(tilt[3, 4], tilt_from_vertical(rotations[3, 4]))
-
-
-def test_registry_knows_its_functions_and_names_the_nearest():
-    assert unsafety.get("tilt_from_vertical") is tilt_from_vertical
-    with pytest.raises(ValueError, match="did you mean 'tilt_from_vertical'"):
-        unsafety.get("tilt_from_verticl")
-    with pytest.raises(ValueError, match="unknown unsafety function 'zzz', known: .*tilt_from_vertical$"):
-        unsafety.get("zzz")
-    with pytest.raises(ValueError, match="registered already"):
-        unsafety.register("tilt_from_vertical")(lambda rotation: rotation)
-
-
-def test_what_is_registered_is_found_and_stays_what_it_was(monkeypatch):
-    monkeypatch.setattr(unsafety, "_FUNCTIONS", dict(unsafety._FUNCTIONS))
-
-    def height(rotation):
-        return rotation
-
-    assert unsafety.register("height")(height) is height
-    assert unsafety.get("height") is height
-
-
-def test_rate_counts_above_the_limit_only_and_nan_as_unsafe():
-    assert unsafety_rate(np.array([15.0, 15.1, 3.0, 2.0, math.nan]), 15.0) == 0.4
-    assert unsafety_rate(np.array([[math.inf, 0.0]]), 15.0) == 0.5
-    with pytest.raises(ValueError, match="at least one state"):
-        unsafety_rate(np.array([]), 15.0)
-    with pytest.raises(ValueError, match="NaN"):
-        unsafety_rate(np.array([1.0]), math.nan)
-
-
-# The ledger
-
-
-def step(ledger, stamp, *, iteration=0, episode=0, last=False, limit=0.5):
-    mean = np.zeros(0) if last else np.full(2, stamp / 1e9)
-    ledger.add_step(iteration, episode, stamp, last, mean, mean + 1.0, limit)
-
-
-def run_episode(ledger, values, *, start=0, period=50 * MS, iteration=0, episode=0):
-    """Decisions at s_0 .. s_T with the unsafety of s_0 .. s_T; the last one carries no proposal."""
-    for index, value in enumerate(values):
-        ledger.add_state(start + index * period, value)
-        last = index == len(values) - 1
-        step(ledger, start + index * period, iteration=iteration, episode=episode, last=last)
+from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
 
 
 def test_lockstep_counts_the_states_after_the_first_and_up_to_the_last():
@@ -142,9 +70,11 @@ def test_but_what_was_unsafe_under_it_counts():
     assert totals.damage(lambda limit: limit**2) == pytest.approx((2 * 1.0 + 6 * 0.01) / 10)
 
 
-def test_where_no_step_was_under_the_iterations_limit_all_of_them_count():
+def test_where_no_step_was_under_the_iterations_limit_nothing_was_shown_of_it():
     totals = lowered_in_mid_episode(False).close(0, 2.0)
-    assert (totals.unsafety_rate, totals.lowered, len(totals.mean)) == (0.2, 0, 10)
+    assert (totals.unsafety_rate, totals.standstill_rate, totals.lowered) == (1.0, 1.0, 0)
+    assert len(totals.mean) == 10, "what the limit changes is told by all of them"
+    assert totals.damage(lambda limit: limit) == pytest.approx(2 * 1.0 / 10)
 
 
 def test_a_limit_that_is_no_number_does_not_vanish():
@@ -346,112 +276,6 @@ def test_any_order_of_arrival_gives_the_same_totals(episodes, data):
     assert 0.0 <= first.unsafety_rate <= 1.0
 
 
-def test_closed_iterations_are_forgotten_and_what_comes_late_is_counted_as_late():
-    ledger = UnsafetyLedger(LIMIT)
-    for iteration in range(50):
-        run_episode(ledger, [0.0] * 20, start=iteration * 10_000 * MS, iteration=iteration)
-        assert ledger.close(iteration).unsafety_rate == 0.0
-        assert len(ledger._states) == 0 and len(ledger._episodes) == 0 and ledger._held_steps == 0
-    step(ledger, 7, iteration=49)
-    ledger.add_state(7, 99.0)
-    assert ledger.late == 1
-    step(ledger, 8, iteration=3)
-    assert ledger.late == 2
-    assert not ledger._states and not ledger._episodes
-
-
-def test_an_idle_robot_does_not_fill_the_memory():
-    ledger = UnsafetyLedger(LIMIT, capacity=1000)
-    for stamp in range(10_000):
-        ledger.add_state(stamp, 0.0)
-        assert len(ledger._states) <= 1000
-    # An episode wholly after what was dropped is counted as ever.
-    run_episode(ledger, [0.0, 0.0, 20.0], start=10_000)
-    totals = ledger.close(0)
-    assert not totals.overflowed
-    assert totals.unsafety_rate == 0.5
-
-
-def test_states_dropped_from_an_episode_make_it_wholly_unsafe():
-    ledger = UnsafetyLedger(LIMIT, capacity=100)
-    step(ledger, 0)
-    for stamp in range(1, 500):
-        ledger.add_state(stamp, 0.0)
-    step(ledger, 499, last=True)
-    totals = ledger.close(0)
-    assert totals.overflowed
-    assert totals.unsafety_rate == 1.0
-
-
-def test_decisions_that_do_not_fit_make_their_iteration_wholly_unsafe():
-    ledger = UnsafetyLedger(LIMIT, capacity=100)
-    for stamp in range(200):
-        step(ledger, stamp)
-        ledger.add_state(stamp, 0.0)
-    assert ledger._held_steps == 100
-    totals = ledger.close(0)
-    assert totals.overflowed and totals.unsafety_rate == 1.0
-    run_episode(ledger, [0.0, 0.0], start=1000, iteration=1)
-    assert ledger.close(1).unsafety_rate == 0.0
-
-
-def test_a_decision_too_many_is_enough_though_every_state_is_held():
-    for decisions, overflowed in ((10, False), (11, True)):
-        ledger = UnsafetyLedger(LIMIT, capacity=10)
-        for number in range(decisions):  # two on each state
-            ledger.add_step(0, 0, number // 2, False, np.zeros(2), np.ones(2), 0.5, number)
-            ledger.add_state(number // 2, 0.0)
-        totals = ledger.close(0)
-        assert (totals.overflowed, totals.missing) == (overflowed, 0)
-        assert totals.unsafety_rate == float(overflowed)
-
-
-def test_decisions_that_were_dropped_mark_every_iteration_they_may_have_been_of():
-    ledger = UnsafetyLedger(LIMIT, capacity=4)
-    for iteration in (2, 1):
-        run_episode(ledger, [0.0, 0.0, 0.0], start=1000 * iteration, period=10, iteration=iteration)
-    # The fourth decision and those after it were of iteration 1; 2 is whole.
-    assert ledger.close(1).overflowed
-    whole = ledger.close(2)
-    assert (whole.overflowed, whole.unsafety_rate) == (False, 0.0)
-
-
-def test_what_overflowed_later_in_an_earlier_iteration_does_not_make_the_later_one_whole():
-    ledger = UnsafetyLedger(LIMIT, capacity=2)
-    for number, stamp in enumerate((10, 20, 20)):  # two states, three decisions: the third does not fit
-        ledger.add_state(stamp, 0.0)
-        ledger.add_step(2, 0, stamp, False, np.ones(2), np.ones(2), 0.5, number)
-    step(ledger, 5, iteration=1)  # nor does this
-    totals = ledger.close(2)
-    assert totals.overflowed and totals.unsafety_rate == 1.0
-
-
-def test_closing_forgets_all_up_to_the_end_of_the_last_episode():
-    ledger = UnsafetyLedger(LIMIT)
-    for episode in (0, 1):
-        run_episode(ledger, [0.0, 0.0, 0.0], start=1000 * episode, period=10, episode=episode)
-        ledger.add_position(1000 * episode + 10, np.zeros(2))
-    ledger.close(0)
-    assert not ledger._states and not ledger._travel._positions
-
-
-def test_an_iteration_that_ends_before_an_earlier_one_brings_nothing_back():
-    ledger = UnsafetyLedger(LIMIT)
-    run_episode(ledger, [0.0, 0.0], start=1000, period=10, iteration=0)
-    ledger.close(0)
-    run_episode(ledger, [0.0, 0.0], start=500, period=10, iteration=1)  # a clock that was set back
-    assert ledger.close(1).unsafety_rate == 1.0, "its states were of a time that is closed"
-    ledger.add_state(900, 99.0)
-    assert not ledger._states
-
-
-def test_the_older_half_goes_when_there_is_no_room():
-    ledger = UnsafetyLedger(LIMIT, capacity=10)
-    for stamp in range(11):
-        ledger.add_state(stamp, 0.0)
-    assert sorted(ledger._states) == [6, 7, 8, 9, 10]
-
-
 def test_a_step_that_is_not_numbered_is_the_first_and_felt_no_limit():
     ledger = UnsafetyLedger(LIMIT)
     ledger.add_step(0, 0, 10, False, np.ones(2), np.ones(2), 0.5)
@@ -464,25 +288,6 @@ def test_an_arm_of_one_joint_proposes_too():
     ledger = UnsafetyLedger(LIMIT)
     ledger.add_step(0, 0, 10, False, np.ones(1), np.ones(1), 0.5)
     assert ledger.close(0).mean.shape == (1, 1)
-
-
-def test_a_state_dropped_is_enough_though_every_decision_is_held_but_the_first_does_not_count():
-    # Room for ten: the eleventh state drops stamps 0 to 5.
-    for first, overflowed in ((4, True), (5, False)):
-        ledger = UnsafetyLedger(LIMIT, capacity=10)
-        step(ledger, first)
-        step(ledger, 10, last=True)
-        for stamp in range(11):
-            ledger.add_state(stamp, 0.0)
-        totals = ledger.close(0)
-        assert totals.overflowed == overflowed, "the state of an episode's first decision is not counted anyway"
-        assert totals.unsafety_rate == float(overflowed)
-
-
-@pytest.mark.parametrize("limit, capacity", [(math.nan, 10), (math.inf, 10), (1.0, 0)])
-def test_a_ledger_without_a_limit_or_room_is_refused(limit, capacity):
-    with pytest.raises(ValueError, match="expected a finite limit"):
-        UnsafetyLedger(limit, capacity=capacity)
 
 
 def test_a_refused_proposal_does_not_hide_the_accepted_one_on_the_same_state() -> None:
@@ -499,28 +304,6 @@ def test_a_refused_proposal_does_not_hide_the_accepted_one_on_the_same_state() -
     assert len(ledger.close(0).mean) == 2
 
 
-def test_a_ledger_has_room_for_an_hour_at_fifty_hertz_unless_told():
-    assert UnsafetyLedger(LIMIT)._capacity == 200_000
-    assert UnsafetyLedger(LIMIT, capacity=1)._capacity == 1
-
-
-def test_a_rate_of_several_limits_and_episodes_counts_every_state_once():
-    ledger = UnsafetyLedger(LIMIT)
-    run_episode(ledger, [0.0, 20.0, 0.0], episode=0)
-    run_episode(ledger, [20.0, 0.0, 0.0, 0.0], episode=1, start=1000 * MS)
-    totals = ledger.close(0)
-    assert (totals.states, totals.unsafety_rate) == (5, 0.2)
-    assert totals.unsafety_mean == 4.0 and totals.unsafety_max == 20.0
-    assert totals.stood_still == (True, True), "no position was told"
-    assert totals.standstill_rate == 1.0
-
-
-def test_the_limit_of_the_unsafety_function_is_still_safe():
-    ledger = UnsafetyLedger(LIMIT)
-    run_episode(ledger, [0.0, LIMIT, math.nextafter(LIMIT, 99.0)])
-    assert ledger.close(0).unsafety_rate == 0.5
-
-
 def test_an_iteration_takes_nothing_from_those_before_it_or_after_it():
     ledger = UnsafetyLedger(LIMIT)
     run_episode(ledger, [0.0, 20.0, 20.0], iteration=0)
@@ -535,17 +318,6 @@ def test_an_iteration_takes_nothing_from_those_before_it_or_after_it():
     assert ledger.close(2).unsafety_rate == 1.0
     with pytest.raises(ValueError, match="iteration 2 has no decision"):
         ledger.close(2)
-
-
-def test_a_decision_twice_refused_then_taken_takes_the_room_of_one():
-    ledger = UnsafetyLedger(LIMIT, capacity=2)
-    for mean in (np.empty(0), np.empty(0), np.ones(2)):
-        ledger.add_step(0, 0, 10, False, mean, mean, 0.5)
-    assert ledger._held_steps == 1
-    step(ledger, 20, last=True)
-    ledger.add_state(20, 0.0)
-    totals = ledger.close(0)
-    assert not totals.overflowed and len(totals.mean) == 1
 
 
 def test_a_step_that_was_taken_is_not_taken_back_by_its_refusal():
@@ -578,3 +350,16 @@ def test_an_end_that_carries_values_is_no_step_all_the_same():
     ledger.add_state(20, 0.0)
     assert ledger.complete(0, 1) and not ledger.complete(0, 2)
     assert len(ledger.close(0).mean) == 1
+
+
+def test_observations_are_kept_in_the_order_of_the_means_and_only_where_asked_for():
+    for keeps in (True, False):
+        ledger = UnsafetyLedger(1.0, observations=keeps)
+        seen = np.zeros(3)
+        for episode, stamp in ((1, 30), (0, 20), (0, 10)):
+            seen[:] = stamp
+            ledger.add_step(0, episode, stamp, False, np.full(2, stamp), np.ones(2), 0.5, observation=seen)
+        ledger.add_step(0, 0, 25, False, np.zeros(0), np.zeros(0), 0.5, observation=seen)
+        totals = ledger.close(0)
+        assert totals.mean[:, 0].tolist() == [10, 20, 30]
+        assert totals.observation.tolist() == ([[10] * 3, [20] * 3, [30] * 3] if keeps else [[], [], []])

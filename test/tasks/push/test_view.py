@@ -26,7 +26,7 @@ class _Recorded:
 
     position: np.ndarray
     velocity: np.ndarray
-    pose: np.ndarray
+    object_pose: np.ndarray
     observation: np.ndarray
     reward: np.ndarray
     failure: np.ndarray
@@ -44,7 +44,7 @@ def _recorded(task: PushTask, *, aside: bool) -> _Recorded:
         scene, simulation = env.simulation.scenes(), env.simulation
         rows["position"].append(simulation.position[0])
         rows["velocity"].append(simulation.velocity[0])
-        rows["pose"].append(np.r_[scene.block[0] + task.table_centre, np.roll(scene.orientation[0], -1)])
+        rows["object_pose"].append(np.r_[scene.block[0] + task.table_centre, np.roll(scene.orientation[0], -1)])
         rows["observation"].append(observation[0])
         rows["failure"].append(np.array(failure))
 
@@ -73,7 +73,7 @@ def test_a_view_sees_what_the_environment_shows(pushed: tuple[PushTask, _Recorde
     view = PushView(task, 3, exact=True)
     view.see(PERIOD // 2, np.array([9.0, 9.0, 9.0, 0.0, 0.0, 0.0, 1.0]))  # where an earlier episode left the block
     view.begin(0, PERIOD)
-    for step, pose in enumerate(recorded.pose):
+    for step, pose in enumerate(recorded.object_pose):
         assert not view.ready((step + 1) * PERIOD)
         view.see((step + 1) * PERIOD, pose)
         assert view.ready((step + 1) * PERIOD)
@@ -86,7 +86,7 @@ def test_a_view_sees_what_the_environment_shows(pushed: tuple[PushTask, _Recorde
 def test_a_recorded_episode_has_the_environments_reward_and_failure(pushed: tuple[PushTask, _Recorded]) -> None:
     task, recorded = pushed
     outcome = task.outcome_of(recorded)
-    np.testing.assert_allclose(outcome.reward, recorded.reward, atol=1e-9)
+    np.testing.assert_allclose(outcome.reward, recorded.reward, rtol=0, atol=1e-12)
     failed = ~(outcome.unsafety <= task.unsafety_limit)
     if task.obstacle_size is None:
         np.testing.assert_array_equal(failed, recorded.failure[1:])
@@ -94,6 +94,42 @@ def test_a_recorded_episode_has_the_environments_reward_and_failure(pushed: tupl
         # A touch between two poses, and one of less than a millimetre, may be told otherwise: not where it lasts.
         assert failed.any() == recorded.failure.any()
         assert np.mean(failed == recorded.failure[1:]) > 0.9
+
+
+def test_rewards_go_by_the_measured_poses_and_not_by_what_was_observed_of_them(
+    pushed: tuple[PushTask, _Recorded],
+) -> None:
+    """An observation may be an image: of it only goal and obstacle are asked."""
+    task, recorded = pushed
+    (goal, obstacle), junk = task.told(recorded.observation), np.full_like(recorded.observation, np.nan)
+    for column in range(recorded.observation.shape[1]):  # keep what tells goal and obstacle
+        changed = recorded.observation.copy()
+        changed[:, column] += 1.0
+        if any((now != then).any() for now, then in zip(task.told(changed), (goal, obstacle), strict=True)):
+            junk[:, column] = recorded.observation[:, column]
+    assert np.isnan(junk).sum() >= 15 * len(junk)
+    expected, outcome = task.outcome_of(recorded), task.outcome_of(dataclasses.replace(recorded, observation=junk))
+    np.testing.assert_array_equal(outcome.reward, expected.reward)
+    np.testing.assert_array_equal(outcome.unsafety, expected.unsafety)
+
+
+def test_a_recording_without_poses_has_the_same_rewards_from_its_observations(
+    pushed: tuple[PushTask, _Recorded],
+) -> None:
+    task, recorded = pushed
+    for pose in (None, np.full_like(recorded.object_pose, np.nan)):
+        outcome = task.outcome_of(dataclasses.replace(recorded, object_pose=pose))
+        np.testing.assert_allclose(outcome.reward, recorded.reward, atol=1e-9)
+        expected = task.outcome_of(recorded).unsafety
+        np.testing.assert_allclose(outcome.unsafety, expected, atol=1e-6)
+
+
+def test_a_pose_that_is_missing_among_others_is_a_failure(pushed: tuple[PushTask, _Recorded]) -> None:
+    task, recorded = pushed
+    poses = recorded.object_pose.copy()
+    poses[3] = np.nan
+    unsafety = task.outcome_of(dataclasses.replace(recorded, object_pose=poses)).unsafety
+    assert not unsafety[2] <= task.unsafety_limit
 
 
 @pytest.mark.parametrize("order", range(4))

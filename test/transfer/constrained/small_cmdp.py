@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linprog
 
-from safe_transfer_ros.learning.rollouts import Rollouts
+from safe_transfer_ros.tasks.rollouts import Rollouts
 
 CAREFUL = np.array([0.2, 0.6, 0.3, 0.5])
 BOLD = np.array([1.0, 1.0, 1.0, 1.0])
@@ -89,13 +89,13 @@ class SmallCmdp:
                 alive &= ~failed
         ended[np.arange(episodes), lengths - 1] = True
         return Rollouts(
-            observations=observations,
-            actions=actions,
-            rewards=rewards,
+            observation=observations,
+            chosen=actions,
+            reward=rewards,
             terminated=ended,
             lengths=lengths,
             applied=np.clip(actions, -self.action_bound, self.action_bound),
-            costs=costs,
+            cost=costs,
             succeeded=np.full(episodes, np.nan),
             gated=gated,
         )

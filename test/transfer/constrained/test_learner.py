@@ -11,8 +11,8 @@ import pytest
 from small_cmdp import STAGES, SmallCmdp, exact, optimum, optimum_of_sums
 
 from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
-from safe_transfer_ros.learning.rollouts import Rollouts
 from safe_transfer_ros.policies.forward import GaussianPolicy
+from safe_transfer_ros.tasks.rollouts import Rollouts
 from safe_transfer_ros.transfer.constrained.learner import EpochRecord, Learner
 from safe_transfer_ros.transfer.constrained.method import METHODS, LearnerSettings, Method, method
 from safe_transfer_ros.transfer.graph_learners import LEARNERS
@@ -80,7 +80,7 @@ def test_where_costs_add_up_they_are_counted_and_held_against_the_limit_per_step
     learner = Learner(SmallCmdp(costs_add_up=True), method("trpo-lagrangian"), SETTINGS, episodes=200, seed=0)
     rollouts = SmallCmdp(costs_add_up=True).rollout(GaussianPolicy(learner.parameters), episodes=200, seed=0)
     (record,) = islice(learner.epochs(), 1)
-    summed = rollouts.costs.sum(axis=1)
+    summed = rollouts.cost.sum(axis=1)
     assert summed.max() > 1.0, "an episode with two costs"
     assert record.failures_per_episode == summed.mean() and record.cumulative_failures == summed.sum()
     # lambda starts at 0 and eta is 1: how far a step's costs are over a step's share of the limit. What the new policy
@@ -97,11 +97,11 @@ def test_where_costs_add_up_the_threshold_and_the_bias_are_those_of_the_next_cos
     assert len({record.epsilon for record in records[1:]}) == 2
     rollouts = SmallCmdp(costs_add_up=True).rollout(GaussianPolicy(learner.parameters), episodes=100, seed=5)
     followed = []
-    for costs in rollouts.costs:
+    for costs in rollouts.cost:
         (unsafe,) = np.nonzero(costs)
         followed.append(0.9 ** unsafe[0] if len(unsafe) else 0.0)
-    assert (rollouts.costs.sum(axis=1) > 1.0).any()
-    foretold = learner.critic.risk(rollouts.observations[:, 0], rollouts.applied[:, 0]).mean()
+    assert (rollouts.cost.sum(axis=1) > 1.0).any()
+    foretold = learner.critic.risk(rollouts.observation[:, 0], rollouts.applied[:, 0]).mean()
     assert learner._bias(rollouts) == pytest.approx(foretold - np.mean(followed))
 
 
@@ -183,7 +183,7 @@ def test_names_and_settings_are_checked() -> None:
 
 def test_a_function_is_a_method_s_update_and_its_steps_are_those_of_ours() -> None:
     def reward(learner: Learner, rollouts: Rollouts, epoch: int) -> float:
-        return learner.step(rollouts, learner.advantages(rollouts, rollouts.rewards), epoch)
+        return learner.step(rollouts, learner.advantages(rollouts, rollouts.reward), epoch)
 
     ours = Learner(SmallCmdp(), method("trpo"), SETTINGS, episodes=40, seed=3)
     theirs = Learner(SmallCmdp(), Method(label="Theirs", update=reward), SETTINGS, episodes=40, seed=3)
@@ -214,6 +214,6 @@ def test_what_is_no_method_is_refused() -> None:
     with pytest.raises(ValueError, match="update must be one of reward, lagrangian, cpo, or .* got 'laplace'"):
         Method(label="Typo", update="laplace")
     with pytest.raises(ValueError, match="a method must be a Method, got 'reward'"):
-        METHODS.copy().add("word", "reward")  # type: ignore[arg-type]
+        METHODS.add("word", "reward")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="a learner must be a GraphLearner, got 'module:name'"):
-        LEARNERS.copy().add("word", "module:name")  # type: ignore[arg-type]
+        LEARNERS.add("word", "module:name")  # type: ignore[arg-type]

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""False-stop rate: stops of an arm that nothing is wrong with, per hour of ordinary real-time running.
+
+    python benchmarks/false_stops.py [--minutes 60] [--out runs/false_stops] [--set key:=value ...]
+
+The main job in real time, without a fault. A stop ends a run: it is resumed, so the time adds up. What is counted comes
+from the bags alone: time in ARMED or HOLDING by the filter's status, and every change to HOLDING or TRIPPED with its
+cause. The machine's load is told besides, as a stop by a machine that stood still is a stop all the same.
+Writes false_stops.csv; status 1 if nothing was armed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from scipy.stats import chi2
+
+from safe_transfer_ros.bags.read import messages
+from safe_transfer_ros.files import write_rows
+from safe_transfer_ros.interpreter import module_command
+from safe_transfer_ros.safety.reasons import Mode, Reason, split
+from safe_transfer_ros.topic_names import FILTER_STATUS
+
+_ON_PURPOSE = Reason.SHUTDOWN | Reason.OPERATOR_STOP
+
+
+def run(out: Path, until: float, arguments: list[str]) -> list[float]:
+    """Sessions of one run until the time is up; the machine's load every ten seconds."""
+    loads: list[float] = []
+    run_dir = out / "run"
+    command = module_command("safe_transfer_ros.cli.main", "up", "pr2_cup_swirl")
+    while time.monotonic() < until:
+        given = [f"resume:={run_dir}"] if (run_dir / "config.yaml").exists() else [f"run_dir:={run_dir}", *arguments]
+        if not given[0].startswith("resume"):
+            given += ["timing:=realtime", "iterations:=100000"]
+        process = subprocess.Popen([*command, *given], stdout=subprocess.DEVNULL)
+        while process.poll() is None and time.monotonic() < until:
+            time.sleep(10.0)
+            loads.append(os.getloadavg()[0])
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        process.wait()
+    return loads
+
+
+def count(bag: Path) -> tuple[float, Counter[tuple[Mode, Reason]]]:
+    """Armed time in a bag, s, and the stops in it by mode and cause."""
+    armed, stops = 0.0, Counter[tuple[Mode, Reason]]()
+    before, since = Mode.DISARMED, 0
+    for _, status, received_ns in messages(bag, [f"/{FILTER_STATUS}"]):
+        mode = Mode(int(status.mode))
+        if before in (Mode.ARMED, Mode.HOLDING):
+            armed += (received_ns - since) * 1e-9
+        if mode is not before and mode in (Mode.HOLDING, Mode.TRIPPED) and not int(status.cause) & _ON_PURPOSE:
+            stops[mode, Reason(int(status.cause))] += 1
+        before, since = mode, received_ns
+    return armed, stops
+
+
+def upper_rate(stops: int, hours: float) -> float:
+    """Upper end of the one-sided 95 % interval of a Poisson rate, per hour."""
+    return float(chi2.ppf(0.95, 2 * (stops + 1))) / 2.0 / hours
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=60.0, help="wall clock; earlier sessions in --out count too")
+    parser.add_argument("--out", type=Path, default=Path("runs/false_stops"))
+    parser.add_argument("--set", nargs="*", default=[], metavar="key:=value", help="further launch arguments")
+    options = parser.parse_args()
+    loads = run(options.out, time.monotonic() + 60.0 * options.minutes, options.set)
+    armed, stops = 0.0, Counter[tuple[Mode, Reason]]()
+    for bag in sorted((options.out / "run").glob("bag*")):
+        seconds, found = count(bag)
+        armed, stops = armed + seconds, stops + found
+    if not armed:
+        print("the filter was never armed", file=sys.stderr)
+        return 1
+    hours = armed / 3600.0
+    rows = [
+        {"mode": mode.name, "cause": " ".join(reason.name or "" for reason in split(cause)), "stops": number}
+        for (mode, cause), number in sorted(stops.items())
+    ]
+    write_rows(options.out / "false_stops.csv", rows or [{"mode": "", "cause": "none", "stops": 0}])
+    for row in rows:
+        print(f"{row['stops']:4d}  {row['mode']}  {row['cause']}")
+    for mode in (Mode.HOLDING, Mode.TRIPPED):
+        total = sum(number for (of, _), number in stops.items() if of is mode)
+        print(
+            f"{mode.name}: {total} in {hours:.2f} h armed, {total / hours:.2f} per hour, "
+            f"below {upper_rate(total, hours):.1f} per hour with 95 % confidence"
+        )
+    load = statistics.median(loads) if loads else 0.0
+    print(f"load of the machine, median: {load:.1f} on {os.cpu_count()} cores")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""After the filter's process itself stood still: what had waited is as old as the stall."""
+
+from __future__ import annotations
+
+import pytest
+from control_loops import MS, S
+
+from safe_transfer_ros.safety.reasons import Mode, Reason
+
+
+def test_what_waited_while_the_process_stood_still_is_as_old_as_the_stall(realtime):
+    """A state and a proposal from before it, taken after it, move the arm no longer than if taken then."""
+    loop = realtime().armed()
+    loop.propose()
+    for _ in range(6):
+        loop.state()
+        loop.watch(0)
+        loop.propose()
+    stopped = loop.now
+    loop.now += 40 * MS  # what was sent until then is in the queue
+    loop.state(ms=1, stamp_ms=1)
+    loop.propose()
+    assert loop.filter.proposal_age_s(loop.now) == pytest.approx(0.041)
+    assert loop.filter.state_age_s(loop.now) == pytest.approx(0.041)
+    while loop.filter.mode is Mode.ARMED:
+        loop.state()
+        if loop.out[-1][1].any():
+            assert loop.now - stopped <= 100 * MS
+    assert loop.now - stopped <= 106 * MS
+
+
+def test_joint_states_that_waited_longer_than_their_timeout_are_stale(realtime):
+    loop = realtime().armed()
+    loop.propose()
+    loop.state()
+    loop.now += 60 * MS
+    loop.state(ms=0, stamp_ms=1)
+    assert (loop.filter.mode, loop.filter.cause) == (Mode.TRIPPED, Reason.JOINT_STATE_STALE)
+    assert not loop.out[-1][1].any()
+
+
+def test_a_lease_that_waited_is_shorter_by_that(realtime):
+    loop = realtime(t_min=0.1, trip_timeout_s=99.0, joint_state_timeout_s=99.0)
+    loop.filter.guard.decide(0)  # what a raise of the limit needs
+    loop.watch(0)
+    loop.now += 2 * S
+    assert "lease" in loop.loop.offer_limit(1, 0.105, 1.5, loop.now), "it ran out while it waited"
+    assert loop.loop.offer_limit(1, 0.105, 2.5, loop.now) is None
+    loop.watch(400)
+    assert not loop.filter.guard.lost
+    loop.watch(200)
+    assert loop.filter.guard.lost
+
+
+def test_in_lockstep_the_wall_clock_makes_nothing_old(lockstep):
+    loop = lockstep(control_period_s=0.005).armed()
+    loop.propose()
+    loop.watch(0)
+    loop.now += 3 * S
+    loop.state(ms=5)
+    loop.propose()
+    assert loop.filter.mode is Mode.ARMED and loop.filter.state_age_s(loop.stamp) == 0.0
+
+
+def test_arming_waits_until_joint_states_have_an_age_again(realtime):
+    """A critic that was read from its file in the very call, say: armed at once, the next states would trip it."""
+    loop = realtime()
+    loop.state()
+    loop.now += 45 * MS
+    assert "stood still for 0.045 s" in loop.loop.arm(loop.now)
+    loop.state(ms=1, stamp_ms=5)
+    loop.state(ms=10, stamp_ms=10)
+    assert loop.loop.arm(loop.now) is None
+    loop.state()
+    assert loop.filter.mode is Mode.ARMED
+
+
+def test_a_short_stall_is_no_reason_not_to_arm(realtime):
+    loop = realtime()
+    loop.state()
+    loop.now += 39 * MS
+    assert loop.loop.arm(loop.now) is None
+    for _ in range(10):
+        loop.state(ms=1)
+    loop.state()
+    assert loop.filter.mode is Mode.ARMED
+
+
+def test_in_lockstep_arming_waits_for_no_wall_clock(lockstep):
+    loop = lockstep()
+    loop.state()
+    loop.now += 3 * S
+    assert loop.loop.arm(loop.now) is None
