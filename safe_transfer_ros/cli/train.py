@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 import safe_transfer_ros.tasks  # noqa: F401 - makes our tasks known
-from safe_transfer_ros.tasks.task import available
+from safe_transfer_ros.tasks.task import TASKS, available
 from safe_transfer_ros.transfer.constrained.method import METHODS, LearnerSettings, Method, method
 
 _EPILOG = """\
@@ -28,7 +28,8 @@ Files written to --out:
 
 After an interruption (Ctrl-C, kill -9, power loss) repeat the same command. Finished runs are kept; unfinished runs
 start again with the same seed and give the same numbers.
-Failures are counted during training: cumulative failures are the cost of learning.
+Failures are counted during training: cumulative failures are the cost of learning. Where a task's costs add up
+(ant_avenue), every step with a cost is counted and --chi is the accepted sum per episode.
 """
 
 
@@ -52,7 +53,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=float,
         nargs="+",
         metavar="X",
-        help="accepted failures per episode (0.05); several values: each is run",
+        help="accepted failures per episode (0.05; sum of costs where the task has a limit of it: ant_avenue 25); "
+        "several values: each is run",
     )
     parser.add_argument(
         "--eta",
@@ -167,6 +169,9 @@ def _description() -> str:
 def _settings(method: Method, options: argparse.Namespace) -> list[LearnerSettings]:
     """Every combination of what was asked for, as far as it concerns the method."""
     usual = LearnerSettings(seed_tuples=options.seed_tuples, own_target=options.own_target and method.alpha > 0.0)
+    limit = TASKS[options.task].cost_limit
+    if limit is not None:
+        usual = dataclasses.replace(usual, chi=limit)
     # A method of another package may use either.
     constrained, multiplied = method.update != "reward", method.update not in ("reward", "cpo")
     return [

@@ -27,6 +27,8 @@ class ConstrainedEnvironment(Protocol):
       observation_size: Length of an observation.
       action_bound: What is beyond is cut before it is applied, shape (n,), in the unit of the actions.
       gamma: Discount of the return.
+      cost_steps: Steps that a sum of an episode's costs is spread over: its horizon where costs add up, 1 where the
+        first one ends it.
     """
 
     @property
@@ -42,6 +44,11 @@ class ConstrainedEnvironment(Protocol):
     @property
     def gamma(self) -> float:
         """Discount of the return."""
+        ...
+
+    @property
+    def cost_steps(self) -> int:
+        """Horizon where costs add up, else 1."""
         ...
 
     def rollout(
@@ -81,6 +88,7 @@ class TaskEnvironment:
         assert isinstance(space, Box), f"expected a box of actions, got {space}"
         self.action_bound: Array = np.asarray(space.high, dtype=np.float64)
         self.gamma = self._task.gamma
+        self.cost_steps = 1 if self._task.cost_limit is None else self._task.horizon
 
     def __enter__(self) -> TaskEnvironment:
         return self
@@ -97,7 +105,8 @@ class TaskEnvironment:
         if self._rows.num_envs != episodes:
             self._rows.close()
             self._rows = self._made(episodes)
-        found = rollout(policy, self._rows, seed=seed, first_episode=first_episode, gate=gate)
+        ends = self._task.cost_limit is None
+        found = rollout(policy, self._rows, seed=seed, first_episode=first_episode, gate=gate, ends_on_failure=ends)
         return dataclasses.replace(
             found,
             reward=found.reward - self._task.failure_cost * found.cost,

@@ -23,11 +23,11 @@ def rollout(
     seed: int,
     first_episode: int = 0,
     gate: BatchGate | None = None,
+    ends_on_failure: bool = True,
 ) -> Rollouts:
     """Run an episode in every row of a vector environment, to its end.
 
-    A failure ends an episode, whether the environment says so or not. A task of joint torques is rolled out by its own
-    loop, which gives the same numbers in less time.
+    A task of joint torques is rolled out by its own loop, which gives the same numbers in less time.
 
     Args:
       policy: Gives the distribution that actions are drawn from.
@@ -36,6 +36,7 @@ def rollout(
       seed: Seed of the run.
       first_episode: Number of the first row's episode; with the seed it fixes starts and noise.
       gate: Chooses another action where it rejects the one drawn; what it chose is what is on record.
+      ends_on_failure: Whether a failure ends an episode also where the environment goes on.
 
     Raises:
       ValueError: if the environment replaces episodes that end.
@@ -45,12 +46,18 @@ def rollout(
     if isinstance(environment, VectorTorqueEnv):
         limits = environment.torque_limits(seed, first_episode)
         whole = environment.rollout(policy, torque_limits=limits, seed=seed, first_episode=first_episode, gate=gate)
-        return whole.ended_by_failures()
-    return _step_by_step(policy, environment, seed, first_episode, gate)
+        return whole.ended_by_failures() if ends_on_failure else whole
+    return _step_by_step(policy, environment, seed, first_episode, gate, ends_on_failure=ends_on_failure)
 
 
 def _step_by_step(
-    policy: Policy, environment: VectorEnv[Any, Any, Any], seed: int, first_episode: int, gate: BatchGate | None
+    policy: Policy,
+    environment: VectorEnv[Any, Any, Any],
+    seed: int,
+    first_episode: int,
+    gate: BatchGate | None,
+    *,
+    ends_on_failure: bool = True,
 ) -> Rollouts:
     episodes = environment.num_envs
     streams = [generator(Purpose.ACTION_NOISE, seed, first_episode + row) for row in range(episodes)]
@@ -70,7 +77,7 @@ def _step_by_step(
             gated[running] = reasons != 0
         observation, reward, terminated, truncated, info = environment.step(taken)
         failed = running & (info["cost"] > 0.0)
-        ended = running & (terminated | failed)
+        ended = running & (terminated | (failed & ends_on_failure))
         rows = running[:, None]
         steps.append(
             {

@@ -83,7 +83,7 @@ def compute(run: LearnerRun, progress: Path | None = None) -> dict[str, list[flo
         if progress is not None:
             about = {"task": run.task, "method": run.method, "seed": str(run.seed)}
             weights.save(progress.with_suffix(POLICY_SUFFIX), learner.parameters, about)
-    values = (judged.mean_return, judged.failures_per_episode, judged.success_rate)
+    values = (judged.mean_return, judged.mean_cost, judged.success_rate)
     for name, value in zip(_JUDGED, values, strict=True):
         columns[name][-1] = value
     return columns

@@ -37,6 +37,8 @@ class Task(abc.ABC):
       has_goal: Whether an episode can reach a goal.
       learning_settings: Of the vector environment that learners who are to fail seldom learn in.
       failure_cost: Taken off the reward of a step that fails there.
+      cost_limit: Accepted sum of an episode's costs, where they add up: learners let such an episode go on. None: a
+        cost is a failure, which ends an episode for them, and what is accepted is a share of the episodes.
     """
 
     name: ClassVar[str]
@@ -46,6 +48,7 @@ class Task(abc.ABC):
     has_goal: ClassVar[bool] = False
     learning_settings: ClassVar[Mapping[str, Any]] = {}
     failure_cost: ClassVar[float] = 0.0
+    cost_limit: ClassVar[float | None] = None
 
     @property
     @abc.abstractmethod

@@ -52,6 +52,22 @@ def test_a_table_of_what_is_finished_learns_nothing(
     assert "none of these 10 runs is finished" in capsys.readouterr().err and not (tmp_path / "none").exists()
 
 
+def test_a_task_whose_costs_add_up_is_counted_by_steps_against_its_own_limit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ("--quick", "--epochs", "2", "--episodes", "4", "--jobs", "1", "--out", str(tmp_path))
+    assert main(["train", "trpo", "ant_avenue", *small]) == 0
+    assert "| TRPO | 1 | 8 |" in capsys.readouterr().out
+    rows = list(csv.DictReader((tmp_path / "ant_avenue.csv").open()))
+    assert [row["chi"] for row in rows] == ["25.0", "25.0"]
+    costs = [float(row["failures_per_episode"]) for row in rows]
+    assert min(costs) > 1.0 and float(rows[1]["cumulative_failures"]) == 4 * sum(costs)
+    assert float(rows[1]["evaluation_failures"]) > 1.0
+    assert (tmp_path / "ant_avenue_trpo_seed0.safetensors").exists()
+    assert main(["train", "cpo", "ant_avenue", "--chi", "10", *small]) == 0
+    assert {row["chi"] for row in csv.DictReader((tmp_path / "ant_avenue.csv").open())} == {"10.0"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

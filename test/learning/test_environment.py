@@ -8,6 +8,8 @@ import pytest
 
 from safe_transfer_ros.learning.environment import TaskEnvironment
 from safe_transfer_ros.safety.reasons import Reason
+from safe_transfer_ros.tasks.ant_avenue.environment import AntEnv
+from safe_transfer_ros.tasks.ant_avenue.task import AntAvenue
 from safe_transfer_ros.tasks.push.environment import PushEnv
 from safe_transfer_ros.tasks.push.task import PushTask
 from safe_transfer_ros.tasks.task import available, make
@@ -114,6 +116,31 @@ def test_torque_tasks_end_with_their_first_unsafe_state() -> None:
     assert (wild.cost.argmax(axis=1) == wild.lengths - 1).all() and wild.terminated.sum() == 3
     assert calm.failures == 0 and (calm.lengths == 200).all() and not calm.terminated.any()
     assert calm.gated.all() and (calm.chosen == 0.0).all()
+
+
+def test_where_costs_add_up_an_episode_goes_on_to_its_fall_or_its_horizon() -> None:
+    class Jitter:
+        """Torques at random, on which an ant jumps about and falls in the end."""
+
+        def distribution(self, observation):
+            return np.zeros((len(observation), 8)), np.full(8, 0.45)
+
+    with TaskEnvironment("ant_avenue") as where:
+        assert where.cost_steps == 500
+        rolled = where.rollout(Jitter(), episodes=4, seed=0)
+    single = AntEnv(AntAvenue())
+    for row, steps in enumerate(rolled.lengths):
+        single.reset(seed=0, options={"episode": row})
+        for step in range(steps):
+            observation, reward, terminated, truncated, info = single.step(rolled.chosen[row, step])
+            assert (rolled.reward[row, step], rolled.cost[row, step]) == (reward, info["cost"])
+            assert rolled.terminated[row, step] == terminated
+        assert terminated or truncated
+        np.testing.assert_array_equal(rolled.observation[row, steps], observation)
+    single.close()
+    assert rolled.cost.sum(axis=1).max() > 1.0 and rolled.lengths.min() < rolled.lengths.max()
+    with TaskEnvironment("panda_push_boundary") as where:
+        assert where.cost_steps == 1
 
 
 def test_every_task_is_known_and_a_wrong_name_finds_the_nearest() -> None:

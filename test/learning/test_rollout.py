@@ -36,6 +36,21 @@ class Calmer:
         return chosen, np.where(large, int(Reason.CRITIC_RISK), 0).astype(np.uint32)
 
 
+def test_a_failure_ends_an_episode_unless_it_is_not_to() -> None:
+    settings = {"num_envs": 3, "torque_limit": 2.0, "threads": 1, "autoreset": False}
+    with VectorTorqueEnv(TASK, **settings) as environment:
+        ended = rollout(Swing(), environment, seed=3)
+        fused = rollout(Swing(), environment, seed=3, ends_on_failure=False)
+        stepped = loop._step_by_step(Swing(), environment, 3, 0, None, ends_on_failure=False)
+    assert ended.lengths.min() < TASK.horizon and ended.cost.sum(axis=1).max() == 1.0
+    for going in (fused, stepped):
+        assert (going.lengths == TASK.horizon).all() and not going.terminated.any()
+        assert going.cost.sum(axis=1).max() > 1.0
+        first = int(ended.lengths[0])
+        np.testing.assert_array_equal(going.cost[0, :first], ended.cost[0, :first])
+    np.testing.assert_array_equal(fused.cost, stepped.cost)
+
+
 @pytest.mark.parametrize("gated", [False, True])
 @pytest.mark.parametrize("limit", [2.0, None])
 def test_step_by_step_gives_the_numbers_of_the_fused_loop(limit: float | None, gated: bool) -> None:

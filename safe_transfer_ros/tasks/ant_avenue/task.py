@@ -89,12 +89,14 @@ class AntAvenue(Task):
       greatest_speed: Speed limit of the torso, horizontal, m/s.
       half_width: Of the avenue, m.
       fallen_height: The ant has fallen when its torso's centre is no higher than this, m.
+      cost_limit: Of an episode, DARL's delta of .05 at each of 500 steps.
       target_distance: Where the point lies that the ant runs to, on the x axis, m.
     """
 
     observation_size = 33
     horizon = 500
     gamma = 0.99
+    cost_limit = 25.0
 
     substeps: ClassVar[int] = 4
     timestep_s: ClassVar[float] = 1.0 / 240.0

@@ -45,8 +45,9 @@ class EpochRecord:
       episodes: So far, this epoch included.
       steps: So far.
       mean_return: Mean over its episodes of the undiscounted sum of rewards, as collected, before the update.
-      failures_per_episode: Share of its episodes that failed.
-      cumulative_failures: So far.
+      failures_per_episode: Mean number of unsafe states an episode of it had: the share of its episodes that failed
+        where a failure ends an episode, the mean sum of costs where they add up.
+      cumulative_failures: So far, counted alike.
       success_rate: Share of its episodes that reached the goal; NaN where the task has none.
       gated: Share of its steps at which the critic chose another action.
       epsilon: Threshold of rejection it was collected with; NaN without a critic.
@@ -113,7 +114,9 @@ class Learner:
             parameters = initial_parameters(architecture, seed, log_std=settings.log_std)
         self.parameters = parameters
         self.multiplier = 0.0
-        self._failure_rate = settings.chi  # nothing is known yet: the threshold is its floor (CSC: eps = 0)
+        # Accepted, and what there was in the last epoch: failures per episode, or costs per step where they add up.
+        self._chi = settings.chi / environment.cost_steps
+        self._failure_rate = self._chi  # nothing is known yet: the threshold is its floor (CSC: eps = 0)
         self._critic: OnlineCritic | None = None
         if method.members:
             self._critic = OnlineCritic(
@@ -151,7 +154,7 @@ class Learner:
             episodes, steps, failures = (
                 episodes + self._episodes,
                 steps + rollouts.steps,
-                failures + rollouts.failures,
+                failures + int((rollouts.cost * rollouts.valid).sum()),
             )
             found = Evaluation.of(rollouts)
             yield EpochRecord(
@@ -159,7 +162,7 @@ class Learner:
                 episodes=episodes,
                 steps=steps,
                 mean_return=found.mean_return,
-                failures_per_episode=found.failures_per_episode,
+                failures_per_episode=found.mean_cost,
                 cumulative_failures=failures,
                 success_rate=found.success_rate,
                 gated=float(rollouts.gated.sum()) / rollouts.steps,
@@ -177,7 +180,7 @@ class Learner:
         Returns:
           KL divergence of the policy's step.
         """
-        self._failure_rate = rollouts.failures / len(rollouts.lengths)
+        self._failure_rate = Evaluation.of(rollouts).mean_cost / self._environment.cost_steps
         return self._learn(rollouts, epoch)
 
     def advantages(self, rollouts: Rollouts, rewards: Array) -> Array:
@@ -261,9 +264,7 @@ class Learner:
         if self._critic is None or not self._critic.learned:
             return 0.999
         settings = self._settings
-        return csc_threshold(
-            self._failure_rate, gamma=settings.cost_gamma, chi=settings.chi, floor=settings.epsilon_floor
-        )
+        return csc_threshold(self._failure_rate, gamma=settings.cost_gamma, chi=self._chi, floor=settings.epsilon_floor)
 
     def evaluate(self, episodes: int) -> Evaluation:
         """Evaluate the current policy, with its gate, in episodes that it does not learn from."""
@@ -309,7 +310,7 @@ class Learner:
         costs = self.cost_advantages(rollouts, epoch)
         if update == "cpo":
             seed = integer_seed(Purpose.POLICY_UPDATE, self._seed, epoch)
-            excess = (self._failure_rate - settings.chi) / float(rollouts.lengths.mean())
+            excess = (self._failure_rate - self._chi) * self._environment.cost_steps / float(rollouts.lengths.mean())
             found = cpo_update(
                 before, step_batch(rollouts, rewards), costs.astype(np.float32), excess, settings.region, seed
             )
@@ -321,7 +322,9 @@ class Learner:
         # risky ones. E[A_C] itself would say how much the gate lowers the risk, and lambda would stay 0.
         batch = step_batch(rollouts, penalised)
         change = (probability_ratios(before, self.parameters, batch.observations, batch.actions) - 1.0) * costs
-        violation = csc_violation(change, failure_rate=self._failure_rate, chi=settings.chi, gamma=settings.cost_gamma)
+        # A failure that ends an episode is foretold for the whole of it, costs that add up for a step.
+        ahead = settings.cost_gamma if self._environment.cost_steps == 1 else 0.0
+        violation = csc_violation(change, failure_rate=self._failure_rate, chi=self._chi, gamma=ahead)
         self.multiplier = next_multiplier(self.multiplier, violation, settings.multiplier_rate)
         return kl
 
@@ -331,4 +334,4 @@ class Learner:
             return float("nan")
         foretold = self._critic.risk(rollouts.observation[:, 0], rollouts.applied[:, 0])
         discount = self._settings.cost_gamma ** np.arange(rollouts.cost.shape[1])
-        return float(foretold.mean() - (rollouts.cost @ discount).mean())
+        return float(foretold.mean() - (rollouts.ended_by_failures().cost @ discount).mean())

@@ -156,7 +156,7 @@ class LearnerSettings:
       policy from the block for the rest of the run.
 
     Attributes:
-      chi: Failures per episode that are accepted.
+      chi: Failures per episode that are accepted; where costs add up, the accepted sum of an episode's.
       cost_gamma: Discount of costs, and of the critics.
       lam: Lambda of GAE, for rewards and costs.
       multiplier_rate: eta.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 
@@ -244,14 +245,29 @@ def test_what_was_seen_does_not_change_with_the_next_step() -> None:
     env.close()
 
 
-def test_a_diverged_simulation_is_refused() -> None:
+def test_a_state_that_was_seen_does_not_change_with_the_next_step() -> None:
+    simulation = AntSimulation(TASK, 1)
+    simulation.place(0, TASK.start(generator(Purpose.INITIAL_STATE, 0, 0)))
+    for _ in range(60):
+        simulation.step(np.zeros((1, 8)))
+    state = simulation.states()
+    assert state.contact.any(), "it stands"
+    kept = {field.name: getattr(state, field.name).copy() for field in dataclasses.fields(state)}
+    simulation.place(0, TASK.start(generator(Purpose.INITIAL_STATE, 0, 1)))
+    simulation.step(np.ones((1, 8)))
+    for name, values in kept.items():
+        np.testing.assert_array_equal(getattr(state, name), values)
+    simulation.close()
+
+
+@pytest.mark.parametrize(
+    ("at", "value"), [(X, math.nan), (X, 1e12), (V_X, 1e4), (V_X, 1e12), (V_X, math.nan), (Z, -1e3)]
+)
+def test_a_diverged_simulation_is_refused(at: int, value: float) -> None:
     simulation = AntSimulation(TASK, 2)
     for row in range(2):
         simulation.place(row, TASK.start(generator(Purpose.INITIAL_STATE, 0, row)))
-    simulation.state[1, V_X] = 1e9
-    with pytest.raises(UnstableSimulationError, match="diverged"):
-        simulation.step(np.zeros((2, 8)))
-    simulation.state[1, V_X] = math.nan
+    simulation.state[1, at] = value
     with pytest.raises(UnstableSimulationError, match="diverged"):
         simulation.step(np.zeros((2, 8)))
     simulation.close()

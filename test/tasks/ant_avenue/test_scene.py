@@ -68,6 +68,7 @@ def test_sizes_masses_and_joints(model: mujoco.MjModel) -> None:
     assert (model.dof_damping[:6] == 0.0).all() and (model.dof_armature[:6] == 0.0).all()
     assert (model.geom_friction == (1.5, 0.1, 0.1)).all()
     assert model.opt.timestep == pytest.approx(1.0 / 240.0)
+    assert model.opt.disableflags & mujoco.mjtDisableBit.mjDSBL_AUTORESET, "what diverged is not begun again"
 
 
 def test_feet_point_down_and_outwards(model: mujoco.MjModel) -> None:

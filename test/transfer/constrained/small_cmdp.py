@@ -2,7 +2,8 @@
 """A constrained decision process so small that its best policy is a linear programme.
 
 A walk of four stages; at each a > 0 is the bold step, which pays more and may fail, a <= 0 the careful one. Any mixture
-of the two is a Gaussian's mean, so a Gaussian policy can be every stationary policy.
+of the two is a Gaussian's mean, so a Gaussian policy can be every stationary policy. A failure ends the walk, or costs
+add up over it.
 """
 
 from __future__ import annotations
@@ -44,11 +45,18 @@ def exact(bold: np.ndarray) -> tuple[float, float]:
     return total, failed
 
 
+def optimum_of_sums(chi: float) -> float:
+    """Return of the best policy whose costs add up to at most chi, over the probabilities of the bold step."""
+    found = linprog(CAREFUL - BOLD, A_ub=FAILS[None], b_ub=[chi], bounds=(0.0, 1.0))
+    return float(CAREFUL.sum() - found.fun)
+
+
 class SmallCmdp:
     observation_size = STAGES + 1
     gamma = 0.99
 
-    def __init__(self) -> None:
+    def __init__(self, *, costs_add_up: bool = False) -> None:
+        self.cost_steps = STAGES if costs_add_up else 1
         self.action_bound = np.array([2.0])
 
     def __enter__(self):
@@ -76,8 +84,9 @@ class SmallCmdp:
             actions[:, stage] = taken
             rewards[:, stage] = alive * np.where(bold, BOLD[stage], CAREFUL[stage])
             costs[:, stage] = failed
-            lengths[failed] = stage + 1
-            alive &= ~failed
+            if self.cost_steps == 1:
+                lengths[failed] = stage + 1
+                alive &= ~failed
         ended[np.arange(episodes), lengths - 1] = True
         return Rollouts(
             observation=observations,

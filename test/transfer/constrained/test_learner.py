@@ -8,7 +8,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from small_cmdp import STAGES, SmallCmdp, exact, optimum
+from small_cmdp import STAGES, SmallCmdp, exact, optimum, optimum_of_sums
 
 from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
 from safe_transfer_ros.policies.forward import GaussianPolicy
@@ -34,10 +34,11 @@ SETTINGS = LearnerSettings(
 
 
 def learned(
-    name: str, epochs: int, *, episodes: int = 300, seed: int = 0, **changes
+    name: str, epochs: int, *, episodes: int = 300, seed: int = 0, costs_add_up: bool = False, **changes
 ) -> tuple[Learner, list[EpochRecord]]:
     settings = dataclasses.replace(SETTINGS, **changes)
-    learner = Learner(SmallCmdp(), method(name), settings, episodes=episodes, seed=seed)
+    where = SmallCmdp(costs_add_up=costs_add_up)
+    learner = Learner(where, method(name), settings, episodes=episodes, seed=seed)
     return learner, list(islice(learner.epochs(), epochs))
 
 
@@ -62,6 +63,46 @@ def test_the_learners_without_a_critic_find_the_optimum(name, chi, epochs, retur
     best, allowed = optimum(chi)
     assert total == pytest.approx(best, abs=return_within)
     assert failed == pytest.approx(allowed, abs=failures_within)
+
+
+@pytest.mark.parametrize("name", ["trpo-lagrangian", "cpo"])
+def test_where_costs_add_up_their_sum_is_kept_to_the_limit(name: str) -> None:
+    limit = 0.35  # of .75: the first step and the third, and the last half of the time
+    _, records = learned(name, 70, costs_add_up=True, chi=limit, multiplier_rate=4.0)
+    late = records[20:]  # of fifty epochs: the multiplier swings about its value
+    assert np.mean([record.failures_per_episode for record in late]) == pytest.approx(limit, abs=0.04)
+    assert optimum_of_sums(limit) == pytest.approx(3.35)
+    assert np.mean([record.mean_return for record in late]) == pytest.approx(3.35, abs=0.12)
+    assert records[-1].steps == 70 * 300 * STAGES, "a cost ends no episode"
+
+
+def test_where_costs_add_up_they_are_counted_and_held_against_the_limit_per_step() -> None:
+    learner = Learner(SmallCmdp(costs_add_up=True), method("trpo-lagrangian"), SETTINGS, episodes=200, seed=0)
+    rollouts = SmallCmdp(costs_add_up=True).rollout(GaussianPolicy(learner.parameters), episodes=200, seed=0)
+    (record,) = islice(learner.epochs(), 1)
+    summed = rollouts.cost.sum(axis=1)
+    assert summed.max() > 1.0, "an episode with two costs"
+    assert record.failures_per_episode == summed.mean() and record.cumulative_failures == summed.sum()
+    # lambda starts at 0 and eta is 1: how far a step's costs are over a step's share of the limit. What the new policy
+    # is foretold to add is within its trust region.
+    assert learner.multiplier == pytest.approx((summed.mean() - CHI) / STAGES, abs=0.02)
+    assert (summed.mean() - CHI) / STAGES > 0.03
+
+
+def test_where_costs_add_up_the_threshold_and_the_bias_are_those_of_the_next_cost() -> None:
+    learner, records = learned("csc", 3, episodes=50, costs_add_up=True, epsilon_floor=1e-3, chi=0.9)
+    for before, after in zip(records, records[1:], strict=False):
+        expected = max(1e-3, (1.0 - 0.9) * (0.9 - before.failures_per_episode) / STAGES)
+        assert after.epsilon == pytest.approx(expected)
+    assert len({record.epsilon for record in records[1:]}) == 2
+    rollouts = SmallCmdp(costs_add_up=True).rollout(GaussianPolicy(learner.parameters), episodes=100, seed=5)
+    followed = []
+    for costs in rollouts.cost:
+        (unsafe,) = np.nonzero(costs)
+        followed.append(0.9 ** unsafe[0] if len(unsafe) else 0.0)
+    assert (rollouts.cost.sum(axis=1) > 1.0).any()
+    foretold = learner.critic.risk(rollouts.observation[:, 0], rollouts.applied[:, 0]).mean()
+    assert learner._bias(rollouts) == pytest.approx(foretold - np.mean(followed))
 
 
 @pytest.mark.timeout(600)  # four runs, each 3 s of an idle core
