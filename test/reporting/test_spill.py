@@ -14,9 +14,7 @@ from safe_transfer_ros.studies.study import StudyCurves, StudyRun
 
 def runs(lost: Sequence[float]) -> list[StudyCurves]:
     """Runs of two iterations that end with as many almonds lost; half of them are lost in the first."""
-    return [
-        StudyCurves(run=StudyRun(iterations=2), columns={"almonds_lost": np.array([end / 2, end])}) for end in lost
-    ]
+    return [StudyCurves(run=StudyRun(iterations=2), columns={"almonds_lost": np.array([end / 2, end])}) for end in lost]
 
 
 def test_the_test_of_significance_is_the_exact_one_sided_one() -> None:
