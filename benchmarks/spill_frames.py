@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A strip of frames of the spill test: the shipped policy on the light and sticky arm, limited and not.
+"""A strip of frames of the spill test: the shipped policy on the sticky, hardly damped arm, limited and not.
 
 MUJOCO_GL=egl python benchmarks/spill_frames.py docs/figures/spill_frames.png
 """
@@ -16,19 +16,20 @@ import matplotlib.pyplot as plt
 import mujoco
 import numpy as np
 
-from safe_transfer_ros.learning.policy_file import load_for
+from safe_transfer_ros.learning.policy_file import load_for, with_stddev_scaled, with_torque_scaled
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.reporting.plots import STYLE
 from safe_transfer_ros.robots import almond_cup
 from safe_transfer_ros.robots.almond_cup import LOST_BEYOND, AlmondCup, cup_poses
-from safe_transfer_ros.robots.simulation import PERTURBATIONS, ArmSimulation, build_model
+from safe_transfer_ros.robots.simulation import ArmSimulation, build_model
+from safe_transfer_ros.studies.experiments import experiment
 from safe_transfer_ros.studies.spill import tool_path
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import VectorTorqueEnv
 
-TIMES_S = (0.0, 0.1, 0.25, 0.4, 0.55)
-LIMITS = (("limited to .25 N·m", 0.25), ("not limited (3 N·m)", 3.0))
+TIMES_S = (0.0, 0.3, 0.6, 1.0, 7.0)
+LIMITS = (("limited to 1.8 N·m", 1.8), ("limited to 3 N·m", 3.0), ("not limited", 1000.0))
 SEED, WIDTH, HEIGHT = 0, 400, 400
 
 
@@ -40,17 +41,18 @@ def coloured(cup: AlmondCup) -> None:
         elif cup.model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_ELLIPSOID:
             cup.model.geom_rgba[geom] = (0.62, 0.38, 0.18, 1.0)
         else:
-            cup.model.geom_rgba[geom] = (0.0, 0.45, 0.7, 0.55)
+            cup.model.geom_rgba[geom] = (0.0, 0.45, 0.7, 0.12)
 
 
 def frame(renderer: mujoco.Renderer, cup: AlmondCup, arm: ArmSimulation, tool: np.ndarray) -> np.ndarray:
     camera = mujoco.MjvCamera()
-    camera.lookat[:] = (0.58, 0.30, -0.27)
-    camera.distance, camera.azimuth, camera.elevation = 0.75, 130.0, -25.0
+    camera.lookat[:] = tool
+    camera.lookat[2] -= 0.03  # what falls is below
+    camera.distance, camera.azimuth, camera.elevation = 0.45, 130.0, -20.0
     renderer.update_scene(cup.data, camera)
     scene = renderer.scene
     joints = [arm.data.xanchor[joint].copy() for joint in range(arm.model.njnt)] + [tool]
-    for start, end, width in zip(joints[:-1], joints[1:], (0.06, 0.05, 0.045, 0.04, 0.035, 0.03, 0.02), strict=True):
+    for start, end, width in zip(joints[:-1], joints[1:], (0.06, 0.05, 0.045, 0.04, 0.035, 0.03, 0.006), strict=True):
         if np.linalg.norm(end - start) < 1e-3:
             continue
         geom = scene.geoms[scene.ngeom]
@@ -71,16 +73,18 @@ def out_of(cup: AlmondCup, centre: np.ndarray) -> int:
 def main() -> None:
     out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("spill_frames.png")
     almond_cup.LOST_BEYOND = 3.0  # they are to be seen falling; `out_of` counts as the test does
-    task, robot = make("pr2_cup_swirl", TorqueTask), PERTURBATIONS["light_sticky"]
-    policy = GaussianPolicy(load_for(task, "pr2_cup_swirl")[0])
+    run = experiment("spill").methods[0].run
+    task, robot = make(run.task, TorqueTask), run.perturbation
+    parameters = with_stddev_scaled(load_for(task, run.policy)[0], run.stddev_factor)
+    policy = GaussianPolicy(with_torque_scaled(parameters, run.torque_factor))
     with VectorTorqueEnv(task, robot, threads=1) as environment:
         batch = environment.rollout(policy, torque_limits=[limit for _, limit in LIMITS], seed=SEED)
     arm = ArmSimulation(build_model(task.robot, robot, task.timestep_s), task.robot.joint_names)
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(len(LIMITS), len(TIMES_S), figsize=(12, 5.3), layout="constrained")
+        figure, axes = plt.subplots(len(LIMITS), len(TIMES_S), figsize=(12, 7.8), layout="constrained")
         for row, (label, _) in enumerate(LIMITS):
             position, rotation = cup_poses(*tool_path(task, robot, batch, row))
-            cup = AlmondCup(seed=SEED)
+            cup = AlmondCup(run.almonds, seed=SEED)
             coloured(cup)
             cup.model.vis.headlight.ambient[:] = 0.45
             cup.model.vis.global_.offwidth, cup.model.vis.global_.offheight = WIDTH, HEIGHT

@@ -11,6 +11,7 @@ from safe_transfer_ros.cli.study import complete
 from safe_transfer_ros.files import write_rows
 from safe_transfer_ros.learning.workers import LocalWorkers, RayWorkers
 from safe_transfer_ros.reporting import evidence
+from safe_transfer_ros.reporting.spill import almonds_lost, almonds_lost_text
 from safe_transfer_ros.studies.experiments import EXPERIMENTS, Experiment, experiment
 from safe_transfer_ros.studies.study import StudyCurves, StudyStore, compute
 
@@ -66,16 +67,21 @@ def run(options: argparse.Namespace) -> int:
 
 
 def write(one: Experiment, curves: evidence.Curves, folder: Path) -> str:
-    """Write <figure>.csv, <figure>_violations.csv and <figure>.png.
+    """Write <figure>.csv, <figure>_violations.csv and <figure>.png; where almonds are carried, <figure>_almonds.csv.
 
     Returns:
-      The table of violations as text, and where the picture is.
+      The tables as text, and where the picture is.
     """
     lines = [evidence.violations(label, runs) for label, runs in curves.items()]
     write_rows(folder / f"{one.name}_violations.csv", [dataclasses.asdict(line) for line in lines])
     write_rows(folder / f"{one.name}.csv", list(_rows(curves)))
+    tables = [evidence.violations_text(lines)]
+    if "almonds_lost" in one.columns:
+        almonds = almonds_lost(curves)
+        write_rows(folder / f"{one.name}_almonds.csv", [dataclasses.asdict(line) for line in almonds])
+        tables.append(almonds_lost_text(almonds))
     picture = evidence.draw(one.title, curves, one.columns, folder / f"{one.name}.png")
-    return f"\n{one.title}\n\n{evidence.violations_text(lines)}\n\n{picture}"
+    return "\n".join(("", one.title, "", *(f"{table}\n" for table in tables), f"{picture}"))
 
 
 def _rows(curves: evidence.Curves) -> list[dict[str, object]]:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A full cup of almonds in MuJoCo: thirty ellipsoids in contact with each other and with a cup led along a path.
+"""A full cup of almonds in MuJoCo: eighty ellipsoids in contact with each other and with a cup led along a path.
 
 The cup goes where it is led, whatever the almonds do: they weigh a tenth of the cup's payload, so their
-reaction on the arm is left out. A cup this full begins to spill well before it lies on its side.
+reaction on the arm is left out. The cup is so deep that it does not lose all of them when it is tilted as far as
+an arm that misbehaves tilts it.
 """
 
 from __future__ import annotations
@@ -17,17 +18,20 @@ from safe_transfer_ros.randomness import Purpose, generator
 
 Array = npt.NDArray[np.float64]
 
-RADIUS, DEPTH = 0.028, 0.022  # inside, m; the almonds heap a little above the rim
+RADIUS, DEPTH = 0.0265, 0.080  # inside, m; eighty almonds heap a little above the rim
 ALMOND = (0.012, 0.0065, 0.0045)  # semi-axes, m
 FRICTION = 0.4  # sliding, almond on almond and on the cup
 # A hundred times an almond's own: without a reaction on the cup mass changes no motion, and the contact solver
 # converges better when the cup is not a million times heavier than what is in it. kg/m^3.
 DENSITY = 80_000.0
-LOST_BEYOND = 0.10  # m from the cup's centre
+# From the cup's centre, m: an almond that lies on the rim is not so far, one that has fallen over it soon is.
+LOST_BEYOND = DEPTH / 2 + 0.035
 TIMESTEP_S = 0.005
 _WALLS, _WALL = 12, 0.005
+_LAYER = 0.014
 _SETTLE_S, _HOLD_S = 1.5, 0.25
 _PARKED = -1000.0
+_DIVERGED = (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)
 # A cup that goes no farther and turns no more than this in all of an episode loses nothing, so the contacts need not
 # be gone through: the almonds lie as they settled.
 _STILL_M, _STILL_RAD = 0.002, math.radians(1.0)
@@ -41,7 +45,7 @@ class AlmondCup:
       lost: Which of them have left it, shape (count,).
     """
 
-    def __init__(self, count: int = 30, seed: int = 0) -> None:
+    def __init__(self, count: int = 80, seed: int = 0) -> None:
         """Fill an upright cup through a funnel and let the almonds settle.
 
         Args:
@@ -50,6 +54,7 @@ class AlmondCup:
 
         Raises:
           ValueError: if count is not positive.
+          FloatingPointError: if the contacts diverged, here and in the other methods.
         """
         if count < 1:
             raise ValueError(f"count must be at least 1, got {count}")
@@ -62,7 +67,8 @@ class AlmondCup:
             # Layers of three, lying flat and apart, let down slowly: almonds that begin inside each other explode.
             angle = 2.0 * math.pi * (almond % 3 + rng.uniform(-0.1, 0.1)) / 3.0 + almond // 3
             yaw = rng.uniform(0.0, math.pi)
-            place = (0.0145 * math.cos(angle), 0.0145 * math.sin(angle), 0.014 * (almond // 3))
+            height = _LAYER * (almond // 3 + 1) - DEPTH / 2
+            place = (0.014 * math.cos(angle), 0.014 * math.sin(angle), height)
             self._almonds(self.data.qpos)[almond] = (*place, math.cos(yaw), 0.0, 0.0, math.sin(yaw))
         self.model.opt.gravity[2] /= 5.0
         self._still(np.zeros(3), np.eye(3), _SETTLE_S)
@@ -136,6 +142,8 @@ class AlmondCup:
             mujoco.mj_step(self.model, self.data)
 
     def _note_lost(self, centre: Array) -> None:
+        if any(self.data.warning[kind].number for kind in _DIVERGED):
+            raise FloatingPointError(f"the contacts of {self.count} almonds diverged at {self.data.time:.2f} s")
         distance = np.linalg.norm(self._almonds(self.data.qpos)[:, :3] - centre, axis=1)
         self.lost |= ~(distance < LOST_BEYOND)
         self._park()
@@ -169,8 +177,16 @@ def _model(count: int) -> mujoco.MjModel:
     spec = mujoco.MjSpec()
     spec.option.timestep = TIMESTEP_S
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    spec.option.iterations = 5  # of Newton's method; it needs two or three
+    # All almonds touch each other, so a step of Newton's method factors one matrix of all. Conjugate gradients cost a
+    # sixth of it and lose as many (2 of 80 in the same five episodes, 6.0 and 6.4 at a tilt of 60 degrees).
+    spec.option.solver = mujoco.mjtSolver.mjSOL_CG
+    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    spec.option.iterations, spec.option.tolerance = 30, 1e-4
+    spec.option.ccd_tolerance = 1e-4
+    # Where the contacts diverge all almonds would otherwise be put back where the model has them.
+    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
     contact = {"condim": 3, "friction": [FRICTION, 0.005, 0.0001], "solref": [0.011, 1.0]}
+    funnel = _LAYER * (count // 3 + 2) / 2
     cup = spec.worldbody.add_body(name="cup", gravcomp=1.0)
     cup.add_freejoint()
     # Heavy, so that no contact moves it from where it is led between two steps.
@@ -186,7 +202,7 @@ def _model(count: int) -> mujoco.MjModel:
         out = RADIUS + _WALL
         width = RADIUS * math.tan(math.pi / _WALLS) + 0.003
         turn = [math.cos(angle / 2), 0.0, 0.0, math.sin(angle / 2)]
-        for name, height, middle in (("wall", DEPTH / 2, 0.0), ("funnel", 0.15, DEPTH / 2 + 0.15)):
+        for name, height, middle in (("wall", DEPTH / 2, 0.0), ("funnel", funnel, DEPTH / 2 + funnel)):
             cup.add_geom(
                 name=f"{name}{number}",
                 type=mujoco.mjtGeom.mjGEOM_BOX,

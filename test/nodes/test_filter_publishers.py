@@ -73,8 +73,9 @@ def test_a_gripper_on_the_same_topic_is_left_out_and_a_second_driver_of_the_arm_
     bench.until(lambda: bool(bench.commands) and any(bench.commands[-1]), "torque")
     speak(gripper, JOINTS, bench.time_ns + 1)
     bench.state()
-    bench.until(lambda: bench.status.mode == SafetyDecision.MODE_TRIPPED, "a trip")
-    assert bench.status.cause == SafetyDecision.REASON_SECOND_PUBLISHER
+    # Two arms' states in turn may look like one that jumps, and trip for that first; causes add up.
+    bench.until(lambda: bool(bench.status.cause & SafetyDecision.REASON_SECOND_PUBLISHER), "a trip that names them")
+    assert bench.status.mode == SafetyDecision.MODE_TRIPPED
     assert "SECOND_PUBLISHER" in bench.call(bench.reset, Trigger.Request()).message
     bench.destroy_publisher(gripper)
     bench.until(lambda: bench.call(bench.reset, Trigger.Request()).success, "a reset once it has gone")

@@ -11,6 +11,7 @@ from safe_transfer_ros.learning.policy_file import load_for
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
 from safe_transfer_ros.safety.limit.governor import GovernorSettings
+from safe_transfer_ros.studies.experiments import experiment
 from safe_transfer_ros.studies.spill import tool_path
 from safe_transfer_ros.studies.study import StudyRun, compute
 from safe_transfer_ros.tasks.task import make
@@ -33,3 +34,14 @@ def test_a_thrown_cup_is_empty_and_the_learning_does_not_know() -> None:
     carried, without = compute(run), compute(dataclasses.replace(run, almonds=0))
     assert np.isnan(carried["almonds_lost"][0]) and carried["almonds_lost"][1] == 5.0
     assert carried["mean_return"] == without["mean_return"]
+
+
+def test_a_full_cup_tells_a_limited_arm_from_one_that_is_not() -> None:
+    spill = experiment("spill")
+    assert spill.seeds >= 5 and all(method.run.almonds >= 80 for method in spill.methods)
+    assert all(method.run.iterations * method.run.episodes * 200 == 10_000 for method in spill.methods)
+    adaptive, no_limit = (
+        compute(dataclasses.replace(method.run, iterations=1, episodes=1))["almonds_lost"]
+        for method in (spill.methods[0], spill.methods[-1])
+    )
+    assert adaptive[0] < 10 and no_limit == [80.0]
