@@ -92,7 +92,7 @@ def test_critics_side_by_side_are_each_alone() -> None:
         values = torch.cat((seen, action), dim=1)
         for layer in range(3):
             weight, bias = (parameters[f"layer.{layer}.{part}"][member] for part in ("weight", "bias"))
-            values = values @ weight.T + bias
+            values = values @ weight + bias
             values = values.clamp(min=0.0) if layer < 2 else values
         torch.testing.assert_close(found[member], values[:, 0])
     torch.testing.assert_close(critic.first(seen, action), found[0])

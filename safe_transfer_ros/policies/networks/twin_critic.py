@@ -15,7 +15,8 @@ from safe_transfer_ros.policies.networks.layers import uniform
 class TwinCritic(nn.Module):
     """Q(o, a) of every member, ReLU layers; two members are the twins of TD3 and SAC.
 
-    Parameters are layer.L.weight (members, out, in) and layer.L.bias (members, out), as those of a safety critic.
+    Parameters are layer.L.weight (members, in, out) and layer.L.bias (members, out). The other way about, as a safety
+    critic has them, every gradient of a weight would have to be turned.
 
     Attributes:
       members: How many.
@@ -62,18 +63,19 @@ class TwinCritic(nn.Module):
         """
         inputs = torch.cat((observation, action), dim=-1)
         values = inputs.expand(self.members, *inputs.shape)
-        *below, last = self.layer
+        *below, last = cast(list[_Layer], list(self.layer))
         for layer in below:
             values = torch.relu_(layer(values))
-        return cast(Tensor, last(values).squeeze(-1))
+        # A single output: as a product of matrices its gradient takes several times as long.
+        return (values * last.weight.transpose(1, 2)).sum(dim=-1) + last.bias
 
     def first(self, observation: Tensor, action: Tensor) -> Tensor:
         """Q of the first member alone, shape (b,); see `forward`."""
         values = torch.cat((observation, action), dim=-1)
         *below, last = cast(list[_Layer], list(self.layer))
         for layer in below:
-            values = torch.relu_(nn.functional.linear(values, layer.weight[0], layer.bias[0]))
-        return nn.functional.linear(values, last.weight[0], last.bias[0]).squeeze(-1)
+            values = torch.relu_(torch.addmm(layer.bias[0], values, layer.weight[0]))
+        return (values * last.weight[0].T).sum(dim=-1) + last.bias[0]
 
 
 class _Layer(nn.Module):
@@ -84,10 +86,10 @@ class _Layer(nn.Module):
 
     def __init__(self, members: int, inputs: int, outputs: int, rng: np.random.Generator) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(members, outputs, inputs))
+        self.weight = nn.Parameter(torch.empty(members, inputs, outputs))
         self.bias = nn.Parameter(torch.empty(members, outputs))
         for parameter in (self.weight, self.bias):
             uniform(parameter, inputs, rng)
 
     def forward(self, values: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias.unsqueeze(1), values, self.weight.transpose(1, 2))
+        return torch.baddbmm(self.bias.unsqueeze(1), values, self.weight)
