@@ -71,8 +71,9 @@ def test_a_time_limit_is_no_termination(kind: Any, settings: Any, end: str, valu
 def test_the_actor_and_the_targets_wait_for_the_delay() -> None:
     learner, rng = agent(Td3, Td3Settings, delay=3), np.random.default_rng([0, 36])
 
-    def parts() -> tuple[Any, Any, Any]:
-        found = (learner._critic.network, learner._actor.network, learner._critic.target)
+    def parts() -> tuple[Any, ...]:
+        critic, actor = learner._critic, learner._actor
+        found = (critic.network, actor.network, critic.target, actor.target)
         return tuple(copy.deepcopy(part.state_dict()) for part in found)
 
     moved = []
@@ -83,7 +84,7 @@ def test_the_actor_and_the_targets_wait_for_the_delay() -> None:
         pairs = zip(before, after, strict=True)
         moved.append(tuple(any(not torch.equal(one[name], two[name]) for name in one) for one, two in pairs))
         assert ("actor_loss" in found) == moved[-1][1]
-    assert moved == [(True, False, False), (True, False, False), (True, True, True)] * 2
+    assert moved == 2 * [(True, False, False, False), (True, False, False, False), (True, True, True, True)]
 
 
 def test_it_explores_within_the_bound() -> None:

@@ -83,6 +83,16 @@ def test_the_density_of_a_squashed_action_is_torchs() -> None:
     assert (far.abs() == 1.0).any() and torch.isfinite(density).all(), "a saturated action has a density, too"
 
 
+@pytest.mark.parametrize(("bias", "log_std"), [(50.0, 2.0), (-50.0, -20.0)])
+def test_a_spread_that_has_run_away_is_bounded_as_in_the_file(bias: float, log_std: float) -> None:
+    actor = made(SquashedActor)
+    with torch.no_grad():
+        actor.log_std.bias.fill_(bias)
+    seen = rng(7).standard_normal((3, 4)).astype(np.float32)
+    assert (actor(torch.from_numpy(seen))[1] == log_std).all()
+    np.testing.assert_allclose(filed(actor).act(seen, np.zeros((3, 3))).stddev, np.exp(log_std))
+
+
 def test_critics_side_by_side_are_each_alone() -> None:
     critic = TwinCritic(4, 3, (16, 8), rng(), members=3)
     seen, action = (torch.from_numpy(rng(6).standard_normal((7, size)).astype(np.float32)) for size in (4, 3))
