@@ -67,6 +67,8 @@ class Purpose(enum.IntEnum):
     FAULT = 20, "fault", "repeat"
     FAULTY_PROCESS = 21
     ARM = 22
+    EXPLORATION = 23, "transition"
+    OFF_POLICY_UPDATE = 24, "update"
 
 
 class FirstEpisode(enum.IntEnum):

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Lagrange multiplier of a constraint on failures, and the advantages it makes (CSC Eq. 8-9; TRPO-Lagrangian)."""
+"""The Lagrange multiplier of a constraint on failures, and the advantages it makes (CSC Eq. 8-9; TRPO-Lagrangian).
+
+DARL constrains safety instead, by critics whose cost is 1 where a state is SAFE: its violation is Gamma - Q.
+"""
 
 from __future__ import annotations
 
@@ -51,3 +54,25 @@ def penalised_advantages(reward_advantages: Array, cost_advantages: Array, multi
       gamma: Discount of the costs, in [0, 1).
     """
     return np.asarray(reward_advantages - multiplier / (1.0 - gamma) * cost_advantages)
+
+
+def required_safety(horizon: int, gamma: float, tolerance: float) -> float:
+    """Gamma: least mean of DARL's safe critic, discounted future steps that are safe (DARL).
+
+    (1 - delta) (T (1 - g) - g (1 - g^T)) / (T (1 - g)^2): the mean over an episode's steps of the discounted number of
+    steps that are left, less the share that may be unsafe.
+
+    Args:
+      horizon: T, steps of an episode, >= 1.
+      gamma: g, discount of the safe critic, in [0, 1).
+      tolerance: delta, share of them that may be unsafe, in [0, 1].
+
+    Raises:
+      ValueError: if an argument is out of range.
+    """
+    if not (horizon >= 1 and 0.0 <= gamma < 1.0 and 0.0 <= tolerance <= 1.0):
+        raise ValueError(
+            f"expected horizon >= 1, gamma in [0, 1), tolerance in [0, 1]; got {horizon}, {gamma}, {tolerance}"
+        )
+    left = (horizon * (1.0 - gamma) - gamma * (1.0 - gamma**horizon)) / (horizon * (1.0 - gamma) ** 2)
+    return (1.0 - tolerance) * left

@@ -11,10 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from safe_transfer_ros.algorithms.single_thread import one_thread
+from safe_transfer_ros.algorithms.behaviour_cloning import BehaviourCloning
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.gaussian import distribution, from_tensors, initial_parameters, to_tensors
 from safe_transfer_ros.policies.weights import Architecture, Parameters
@@ -73,8 +72,10 @@ def imitated(
     architecture = Architecture(observation_size=task.observation_size, hidden=hidden, action_size=task.action_size)
     start = initial_parameters(architecture, seed, log_std=float(np.log(settings.stddev)))
     tensors = to_tensors(start, requires_grad=True)
-    optimiser = torch.optim.Adam(
-        [tensor for name, tensor in tensors.items() if name != "log_std"], lr=settings.learning_rate
+    cloning = BehaviourCloning(
+        lambda seen: distribution(tensors, seen).mean,
+        [tensor for name, tensor in tensors.items() if name != "log_std"],
+        learning_rate=settings.learning_rate,
     )
     rng = generator(Purpose.IMITATION, seed)
     seen: list[NDArray[np.float32]] = []
@@ -92,13 +93,8 @@ def imitated(
             action = right if policy is None else policy.distribution(observation)[0]
             observation, _, _, _, info = scenes.step(action + settings.noise * rng.standard_normal(action.shape))
             failed |= info["failure"]  # what follows a failure is not to be imitated
-        inputs, targets = torch.from_numpy(np.concatenate(seen)), torch.from_numpy(np.concatenate(wanted))
-        with one_thread():
-            for _ in range(settings.updates):
-                rows = torch.from_numpy(rng.integers(0, len(inputs), settings.batch))
-                loss = (distribution(tensors, inputs[rows]).mean - targets[rows]).square().mean()
-                optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]  # torch gives it no types
-                optimiser.step()
+        cloning.fit(
+            np.concatenate(seen), np.concatenate(wanted), updates=settings.updates, batch=settings.batch, rng=rng
+        )
     scenes.close()
     return from_tensors(tensors)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from safe_transfer_ros.algorithms.lagrange import csc_violation, next_multiplier, penalised_advantages
+from safe_transfer_ros.algorithms.lagrange import csc_violation, next_multiplier, penalised_advantages, required_safety
 
 
 def test_it_grows_while_violated_and_falls_to_zero_while_satisfied() -> None:
@@ -53,3 +53,23 @@ def test_the_penalty_carries_the_horizon() -> None:
 def test_senseless_numbers_are_refused(broken) -> None:
     with pytest.raises(ValueError, match="expected multiplier"):
         next_multiplier(*broken)
+
+
+def test_darls_gamma_is_the_mean_of_the_discounted_steps_that_are_left() -> None:
+    assert required_safety(500, 0.9, 0.05) == pytest.approx(9.329, abs=5e-4)
+    for horizon, gamma, tolerance in ((500, 0.9, 0.05), (50, 0.99, 0.0), (7, 0.0, 0.3), (1, 0.5, 0.0)):
+        left = [sum(gamma**step for step in range(horizon - at)) for at in range(horizon)]
+        assert required_safety(horizon, gamma, tolerance) == pytest.approx((1.0 - tolerance) * np.mean(left))
+
+
+def test_darls_multiplier_grows_while_the_safe_critic_is_below_gamma() -> None:
+    wanted = required_safety(500, 0.9, 0.05)
+    assert next_multiplier(1.0, wanted - (wanted - 2.0), 0.001) == pytest.approx(1.002)
+    assert next_multiplier(1.0, wanted - (wanted + 2.0), 0.001) == pytest.approx(0.998)
+    assert next_multiplier(0.001, wanted - (wanted + 2.0), 0.001) == 0.0
+
+
+@pytest.mark.parametrize("wrong", [(0, 0.9, 0.05), (500, 1.0, 0.05), (500, 0.9, 1.5), (500, -0.1, 0.05)])
+def test_darls_gamma_refuses_what_is_out_of_range(wrong: tuple[int, float, float]) -> None:
+    with pytest.raises(ValueError, match="expected horizon >= 1"):
+        required_safety(*wrong)

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Soft actor-critic: the order of its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from safe_transfer_ros.algorithms.double_q import TransitionBatch, bellman_target, critic_loss
+from safe_transfer_ros.algorithms.sac.actor import actor_loss
+from safe_transfer_ros.algorithms.sac.critic import soft_value
+from safe_transfer_ros.algorithms.sac.temperature import Temperature, temperature_loss
+from safe_transfer_ros.algorithms.single_thread import one_thread, single_thread
+from safe_transfer_ros.algorithms.trained_network import TrainedNetwork
+from safe_transfer_ros.policies.networks.actors import SquashedActor
+from safe_transfer_ros.policies.networks.twin_critic import TwinCritic
+from safe_transfer_ros.policies.squashed import SquashedPolicy
+from safe_transfer_ros.randomness import Purpose, generator
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SacSettings:
+    """Settings of SAC; the defaults are the paper's.
+
+    Attributes:
+      gamma: Discount, in [0, 1).
+      hidden: Widths of the hidden layers of actor and critics.
+      learning_rate: Of actor, critics and temperature.
+      target_rate: How far the critics' targets move at each update.
+      initial_temperature: alpha to begin with.
+      target_entropy: Of actions as fractions of their bound; None: minus the length of an action.
+    """
+
+    gamma: float = 0.99
+    hidden: tuple[int, ...] = (256, 256)
+    learning_rate: float = 3e-4
+    target_rate: float = 0.005
+    initial_temperature: float = 1.0
+    target_entropy: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.gamma < 1.0 or not 0.0 < self.target_rate <= 1.0:
+            raise ValueError(f"expected gamma in [0, 1) and target_rate in (0, 1], got {self}")
+
+
+class Sac:
+    """An agent that explores by its own noise. Not for several threads; one of torch: its last bits are repeatable.
+
+    Attributes:
+      noise_size: Numbers of noise per action.
+      updates: Updates done.
+    """
+
+    def __init__(self, observation_size: int, bound: Array, settings: SacSettings, *, seed: int) -> None:
+        """Draw networks.
+
+        Args:
+          observation_size: Length of an observation.
+          bound: Largest |action|, shape (n,).
+          settings: See `SacSettings`.
+          seed: Equal seeds give equal networks.
+
+        Raises:
+          ValueError: if a size, a bound or a rate is not positive.
+        """
+        self._settings, self.noise_size, self.updates = settings, len(bound), 0
+        rate, hidden = settings.learning_rate, settings.hidden
+        drawn = generator(Purpose.POLICY_INITIALISATION, seed)
+        self._actor = SquashedActor(observation_size, bound, hidden, drawn)
+        self._temperature = Temperature(settings.initial_temperature)
+        # Neither's loss hangs on the other, so they share a step.
+        both = nn.ModuleDict({"actor": self._actor, "temperature": self._temperature})
+        self._acting = TrainedNetwork(both, learning_rate=rate)
+        drawn = generator(Purpose.CRITIC_INITIALISATION, seed)
+        critic = TwinCritic(observation_size, len(bound), hidden, drawn)
+        self._critic = TrainedNetwork(critic, learning_rate=rate, target_rate=settings.target_rate)
+        target = settings.target_entropy
+        self._target_entropy = -float(len(bound)) if target is None else target
+
+    def act(self, observation: Array, noise: Array) -> Array:
+        """Draw actions to explore with, shape (b, n), in their unit.
+
+        Args:
+          observation: Shape (b, k).
+          noise: Independent standard normal values, shape (b, noise_size).
+        """
+        with single_thread():
+            actor = self._actor
+            seen, drawn = (torch.from_numpy(np.asarray(given, dtype=np.float32)) for given in (observation, noise))
+            action, _ = actor.sample(seen, drawn)
+            return (action * actor.bound).numpy().astype(np.float64)
+
+    def update(self, columns: Mapping[str, NDArray[Any]], rng: np.random.Generator) -> dict[str, float]:
+        """Take a step of the critics, of actor and temperature, and of the targets.
+
+        Args:
+          columns: Transitions, see `TransitionBatch.of`.
+          rng: Draws the actions of the actor.
+
+        Returns:
+          critic_loss, actor_loss, temperature and entropy.
+        """
+        actor, critic = self._actor, self._critic.network
+        with one_thread():
+            batch = TransitionBatch.of(columns, actor.bound)
+            drawn = rng.standard_normal((2, *batch.action.shape), dtype=np.float32)
+            noise, next_noise = torch.from_numpy(drawn)
+            temperature = self._temperature()
+            alpha = temperature.detach()
+            error = self._critic_step(batch, next_noise, alpha)
+            action, log_density = actor.sample(batch.observation, noise)
+            loss = actor_loss(critic(batch.observation, action), log_density, alpha)
+            self._acting.descend(loss + temperature_loss(temperature, log_density, self._target_entropy))
+            self._critic.follow()
+        self.updates += 1
+        return {
+            "critic_loss": error,
+            "actor_loss": loss.item(),
+            "temperature": alpha.item(),
+            "entropy": -log_density.mean().item(),
+        }
+
+    def _critic_step(self, batch: TransitionBatch, noise: torch.Tensor, alpha: torch.Tensor) -> float:
+        with torch.no_grad():
+            action, log_density = self._actor.sample(batch.next_observation, noise)
+            following = soft_value(self._critic.target(batch.next_observation, action), log_density, alpha)
+            target = bellman_target(batch.reward, batch.terminated, following, self._settings.gamma)
+        loss = critic_loss(self._critic.network(batch.observation, batch.action), target)
+        self._critic.descend(loss)
+        return loss.item()
+
+    def policy(self) -> SquashedPolicy:
+        """Make the policy that acts on the robot side."""
+        return self._actor.policy()
+
+    def state(self) -> dict[str, Any]:
+        """Complete state, for `restore`."""
+        return {"updates": self.updates, "acting": self._acting.state(), "critic": self._critic.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Resume exactly from `state`."""
+        self.updates = int(state["updates"])
+        self._acting.restore(state["acting"])
+        self._critic.restore(state["critic"])
