@@ -126,6 +126,7 @@ class Stage:
                 "torque_limit_max": T_MAX,
                 "first_iteration": FIRST_ITERATION,
                 "first_torque_limit": self.setting.first_limit,
+                "damage_budget": False,  # what the stand-in does between faults must not decide the limit
             }
         }
         if self._priority:

@@ -38,7 +38,11 @@ WIRE = {
     "unsafety_monitor/torque_limit": "safe_transfer_msgs/msg/TorqueLimit",
 }
 # Words that are no topics: a key of a mapping file, what a step calls the description.
-NO_TOPICS = {("recording_map.py", "joint_states"), ("at_rest.py", "robot_description")}
+NO_TOPICS = {
+    ("recording_map.py", "joint_states"),
+    ("at_rest.py", "robot_description"),
+    ("decisions.py", "object_pose"),  # a column
+}
 NOT_RECORDED = {"clock", "controller_supervisor/permission", "robot_description"}
 
 
