@@ -41,7 +41,7 @@ WIRE = {
 NO_TOPICS = {
     ("recording_map.py", "joint_states"),
     ("at_rest.py", "robot_description"),
-    ("decisions.py", "object_pose"),  # a column
+    *((file, "object_pose") for file in ("decisions.py", "transitions.py", "episode.py")),  # a decision's field
 }
 NOT_RECORDED = {"clock", "controller_supervisor/permission", "robot_description"}
 
