@@ -15,7 +15,7 @@ from pathlib import Path
 
 from safe_transfer_ros.algorithms.sac.agent import Sac, SacSettings
 from safe_transfer_ros.algorithms.td3 import Td3, Td3Settings
-from safe_transfer_ros.learning.environment import environment
+from safe_transfer_ros.learning.environment import TaskEnvironment
 from safe_transfer_ros.learning.off_policy import OffPolicyLoop, OffPolicySettings
 from safe_transfer_ros.tasks.task import register
 
@@ -44,7 +44,7 @@ def main() -> int:
             )
             loop = OffPolicyLoop(rows, agent, OffPolicySettings(epoch_steps=5 * pendulum.horizon), seed=seed)
             found = float("-inf")
-            with environment("pendulum") as judge:
+            with TaskEnvironment("pendulum") as judge:
                 while found < THRESHOLD and loop.buffer.added < options.steps:
                     loop.epoch()
                     found = loop.evaluate(judge, EPISODES).mean_return

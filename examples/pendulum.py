@@ -80,7 +80,7 @@ class Pendulum(Task):
 def main() -> None:
     """Learn, and say after each epoch how far it is."""
     from safe_transfer_ros.algorithms.sac.agent import Sac, SacSettings
-    from safe_transfer_ros.learning.environment import environment
+    from safe_transfer_ros.learning.environment import TaskEnvironment
     from safe_transfer_ros.learning.off_policy import OffPolicyLoop, OffPolicySettings
 
     register("pendulum")(Pendulum)
@@ -88,7 +88,7 @@ def main() -> None:
     chosen = SacSettings(gamma=Pendulum.gamma, hidden=(64, 64), learning_rate=2e-3)
     agent = Sac(Pendulum.observation_size, rows.action_bound, chosen, seed=0)
     loop = OffPolicyLoop(rows, agent, OffPolicySettings(epoch_steps=Pendulum.horizon, warmup=500, batch=128), seed=0)
-    with environment("pendulum") as judge:
+    with TaskEnvironment("pendulum") as judge:
         for _ in range(10):
             found = loop.epoch()
             print(f"{found.steps} steps: return {loop.evaluate(judge, 20).mean_return:.0f}", flush=True)

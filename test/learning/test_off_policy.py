@@ -19,7 +19,7 @@ from point_task import Point, PointEnv
 from safe_transfer_ros.algorithms.hindsight import GoalRelabel, SparseReward
 from safe_transfer_ros.algorithms.sac.agent import Sac, SacSettings
 from safe_transfer_ros.algorithms.td3 import Td3, Td3Settings
-from safe_transfer_ros.learning.environment import environment
+from safe_transfer_ros.learning.environment import TaskEnvironment
 from safe_transfer_ros.learning.off_policy import Agent, Greedy, OffPolicyLoop, OffPolicySettings
 from safe_transfer_ros.learning.replay_buffer import Hindsight
 from safe_transfer_ros.tasks import task
@@ -57,7 +57,7 @@ def test_the_identity_is_learned_in_400_steps(made: Callable[..., Agent], known:
     """As stable-baselines3's tests have it: 400 steps, a return of 90 of 100."""
     rows = IdentityEnv(Identity(), 4)
     loop = OffPolicyLoop(rows, made(1, rows.action_bound), OffPolicySettings(epoch_steps=100, warmup=100), seed=0)
-    with environment("identity") as judge:
+    with TaskEnvironment("identity") as judge:
         before = loop.evaluate(judge, 20).mean_return
         found = loop.epoch()
         after = loop.evaluate(judge, 20).mean_return
@@ -84,7 +84,7 @@ def test_a_pendulum_is_swung_up(known: None) -> None:
     rows = task.TASKS["pendulum"].vector_environment(2)
     agent = sac(3, rows.action_bound, gamma=0.98, learning_rate=2e-3)
     loop = OffPolicyLoop(rows, agent, OffPolicySettings(epoch_steps=200, warmup=500, batch=128), seed=0)
-    with environment("pendulum") as judge:
+    with TaskEnvironment("pendulum") as judge:
         before = after = loop.evaluate(judge, 10).mean_return
         while after < -200.0 and loop.epochs < 14:
             loop.epoch()
