@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from numpy.typing import NDArray
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from safe_transfer_ros.bags.definitions import MessageDefinitions
+from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.transition_store import Transitions, TransitionWriter, transition_dtype
 from safe_transfer_ros.bags.transitions import Counts, about_task, decision_reader, transition_builder
 from safe_transfer_ros.tasks.deployment import TaskInGraph
@@ -25,6 +29,12 @@ class LiveTransitions:
       graph: The task being done.
       definitions: Where the message's definition is found; by default the installed packages.
 
+    A decision that cannot be read, or is of another arm or task, is left out: it is one message among good ones.
+
+    Attributes:
+      left_out: Decisions that were left out.
+      refusal: Why the newest of them was; empty: none was.
+
     Raises:
       BagError: if the folder holds something, or the message is not installed.
     """
@@ -38,6 +48,8 @@ class LiveTransitions:
         self._builder = transition_builder(graph)
         self._writer = TransitionWriter(folder, transition_dtype(graph.task.action_size, graph.task.observation_size))
         self._waiting: list[bytes] = []
+        self.left_out = 0
+        self.refusal = ""
 
     @property
     def counts(self) -> Counts:
@@ -67,5 +79,16 @@ class LiveTransitions:
 
     def _take_in(self) -> None:
         waiting, self._waiting = self._waiting, []  # taken before they are read: one that is refused comes up once
-        for rows in self._reader.rows(waiting):
+        try:
+            blocks = list(self._reader.rows(waiting))
+        except BagError:
+            blocks = list(self._readable(waiting))
+        for rows in blocks:
             self._writer.add(self._builder.add(rows))
+
+    def _readable(self, messages: Sequence[bytes]) -> Iterator[NDArray[Any]]:
+        for message in messages:
+            try:
+                yield from self._reader.rows([message])
+            except BagError as error:
+                self.left_out, self.refusal = self.left_out + 1, str(error)

@@ -58,8 +58,16 @@ class CriticShadow(Node):
         except JointOrderError:
             return  # the filter has refused it and says so
         limit = np.minimum(self._graph.action_bound, self._graph.gate_limit(message.torque_limit))
-        applied = np.clip(np.frombuffer(message.proposed_effort)[order], -limit, limit)[None]
-        observation = np.frombuffer(message.observation)[None]
+        proposed, observation = np.frombuffer(message.proposed_effort), np.frombuffer(message.observation)[None]
+        if len(proposed) != len(message.action_names) or observation.shape[1] != self._graph.task.observation_size:
+            self.get_logger().error(
+                f"a decision of step {message.step} is left out: {len(proposed)} efforts for "
+                f"{len(message.action_names)} names, {observation.shape[1]} observations for a task of "
+                f"{self._graph.task.observation_size}",
+                throttle_duration_sec=5.0,
+            )
+            return
+        applied = np.clip(proposed[order], -limit, limit)[None]
         start = time.perf_counter_ns()
         risk = float(self._critic.risk(observation, applied)[0])
         taken = (time.perf_counter_ns() - start) / 1e3

@@ -41,7 +41,10 @@ class CriticTrainer(Node):
         self.create_timer(_CHECK_EVERY_S, self._look)
 
     def _look(self) -> None:
+        before = self._collected.left_out
         self._collected.flush()
+        if self._collected.left_out > before:
+            self.get_logger().error(f"a decision is left out: {self._collected.refusal}", throttle_duration_sec=5.0)
         wanted = self._settings.episodes
         if wanted and self._collected.counts.ended >= wanted:
             self._lifetime.end()
@@ -50,6 +53,10 @@ class CriticTrainer(Node):
         """Train from the collected decisions, write the critic and print what came out."""
         transitions = self._collected.close()
         print(f"critic_trainer: {self._collected.counts.describe()}", flush=True)
+        if self._collected.left_out:
+            print(
+                f"critic_trainer: {self._collected.left_out} decisions left out: {self._collected.refusal}", flush=True
+            )
         settings = self._settings
         try:
             card = train_critic(

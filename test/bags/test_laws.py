@@ -151,12 +151,14 @@ def test_a_number_that_stands_for_nothing_is_refused(tmp_path: Path, field: str,
         write_transitions([bag], GRAPH, tmp_path / "transitions")
 
 
-def test_a_live_decision_that_is_refused_is_refused_once_and_what_came_before_is_kept(tmp_path: Path) -> None:
+def test_a_live_decision_that_cannot_be_taken_is_left_out_and_those_about_it_are_kept(tmp_path: Path) -> None:
     live = LiveTransitions(tmp_path / "live", GRAPH, definitions())
+    wrong: tuple[dict[str, object], ...] = ({"distribution": 3}, {"proposed_effort": np.ones(1)})
     for step in range(STEPS):
         live.add(decision(MESSAGES, GRAPH.task, 0, step, STEPS))
+        for one in wrong:
+            live.add(decision(MESSAGES, GRAPH.task, 1, step, STEPS, **one))
+    live.add(b"no decision at all")
     live.flush()
-    live.add(decision(MESSAGES, GRAPH.task, 0, STEPS - 1, STEPS, distribution=3))
-    with pytest.raises(BagError, match="has the distribution 3"):
-        live.flush()
+    assert live.left_out == 2 * STEPS + 1 and live.refusal
     assert len(live.close()) == STEPS - 1

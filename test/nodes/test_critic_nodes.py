@@ -81,6 +81,8 @@ def test_decisions_over_dds_train_the_critic_of_the_recording(
     while publisher.get_subscription_count() < 2:
         assert time.monotonic() < deadline, "the nodes do not listen"
         time.sleep(0.05)
+    for wrong in ({"proposed_effort": np.ones(1)}, {"observation": np.ones(3)}, {"observation": np.empty(0)}):
+        publisher.publish(decision(MESSAGES, TASK, EPISODES, 0, STEPS, **wrong))  # ends neither node, and is no row
     for message in DATA:
         publisher.publish(message)
         time.sleep(0.002)
