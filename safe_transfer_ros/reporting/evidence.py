@@ -211,7 +211,8 @@ def _panel(
     if column in ("expected_damage", "true_damage"):
         _bounds(axes, curves)
     if column == "torque_limit":
-        axes.set_ylim(bottom=0.0)
+        adaptive = [runs[0].run.governor.t_max for runs in curves.values() if runs[0].run.governor.rule != "fixed"]
+        axes.set_ylim(0.0, min([axes.get_ylim()[1], *(1.1 * highest for highest in adaptive)]))  # "no limit" is above
     if column.endswith("return") and means:
         _open_up(axes, means)
 
