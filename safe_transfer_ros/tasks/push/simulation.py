@@ -4,27 +4,24 @@
 from __future__ import annotations
 
 import mujoco
-import mujoco.rollout
 import numpy as np
 
+from safe_transfer_ros.robots.batch_simulation import BatchSimulation
 from safe_transfer_ros.robots.inverse_kinematics import joint_position_at
-from safe_transfer_ros.robots.simulation import NOMINAL, Perturbation, UnstableSimulationError, check_stable
+from safe_transfer_ros.robots.simulation import NOMINAL, Perturbation
 from safe_transfer_ros.robots.task_space import TaskSpaceController
 from safe_transfer_ros.robots.task_space_motors import MOTORS, motor_controls
 from safe_transfer_ros.tasks.push.scene import BLOCK, push_model
 from safe_transfer_ros.tasks.push.task import Array, Flags, PushScene, PushStart, PushTask, motion_between
 
 
-class PushSimulation:
-    """E independent scenes of one task, each a function of its start and its actions alone.
+class PushSimulation(BatchSimulation):
+    """E independent scenes of one task, each a function of its start and its actions alone; see BatchSimulation.
+
+    `control` is made of the motors, then the obstacle.
 
     Attributes:
       task: The task.
-      model: The model stepped.
-      count: E.
-      state: Full physics state of every scene, shape (E, size), in MuJoCo's order.
-      control: What drives each physics step of a control period, shape (E, substeps, size): motors, then the obstacle.
-      inputs: What `control` is made of, as MuJoCo's mjtState bits.
       goal: Goals, shape (E, 2), m, table frame.
     """
 
@@ -49,27 +46,17 @@ class PushSimulation:
         Raises:
           ValueError: if count, threads or the torque limit is not positive.
         """
-        if count < 1 or threads < 1:
-            raise ValueError(f"count and threads must be at least 1, got {count} and {threads}")
-        self.task, self.count = task, count
-        self.model = push_model(task, perturbed, torque_limit=torque_limit)
-        self._models = [self.model] * count
-        self._data = [mujoco.MjData(self.model) for _ in range(threads)]
-        self._pool = mujoco.rollout.Rollout(nthread=threads if threads > 1 else 0)
+        model = push_model(task, perturbed, torque_limit=torque_limit)
+        inputs = int(mujoco.mjtState.mjSTATE_CTRL) | (int(mujoco.mjtState.mjSTATE_MOCAP_POS) if model.nmocap else 0)
+        super().__init__(model, count, task.substeps, threads=threads, inputs=inputs)
+        self.task = task
         self._centre = np.array(task.table_centre)
         self._leash = task.leash
         self._block_height = 0.5 * task.block_size[2]
         self._joints = joint_position_at(
             TaskSpaceController(task.robot), task.robot, np.add(task.tool_start, task.table_centre)
         )
-        model, n, substeps = self.model, task.robot.joint_count, task.substeps
-        size = mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS)
-        self.state, self._states = np.zeros((count, size)), np.empty((count, substeps, size))
-        self._sensors = np.zeros((count, substeps, model.nsensordata))
-        self.inputs = mujoco.mjtState.mjSTATE_CTRL
-        if model.nmocap:
-            self.inputs |= mujoco.mjtState.mjSTATE_MOCAP_POS
-        self.control = np.zeros((count, substeps, mujoco.mj_stateSize(model, self.inputs)))
+        n, substeps = task.robot.joint_count, task.substeps
         block = model.body(BLOCK)
         at = int(model.jnt_qposadr[block.jntadr[0]])
         # The arm's joints come first in the model; the state is time, positions, velocities.
@@ -91,10 +78,6 @@ class PushSimulation:
     def velocity(self) -> Array:
         """Joint velocities, shape (E, n_joints), rad/s; a copy."""
         return self.state[:, self._v].copy()
-
-    def close(self) -> None:
-        """End the physics threads."""
-        self._pool.close()
 
     def place(self, row: int, start: PushStart) -> None:
         """Put one scene at the start of an episode, everything at rest."""
@@ -134,28 +117,8 @@ class PushSimulation:
             task.robot, self._set_point[:, None] + self._way * way, way / task.control_period_s
         )
         self._set_point = there
-        started = state[rows]
-        count = len(started)
-        if count == 0:
-            return
-        self._pool.rollout(
-            self._models[:count],
-            self._data,
-            started,
-            self.control[rows],
-            control_spec=self.inputs,
-            skip_checks=True,
-            nstep=task.substeps,
-            state=self._states[:count],
-            sensordata=self._sensors[:count],
-        )
-        reached = self._states[:count, -1]
-        # A rollout that went bad stops where it is and says nothing.
-        if not (reached[:, 0] > started[:, 0] + (task.substeps - 0.5) * task.timestep_s).all():
-            raise UnstableSimulationError("the simulation diverged; use a milder perturbation or a shorter timestep")
-        check_stable(reached[:, self._v], task.timestep_s)
-        state[rows] = reached
-        self._touched[rows] = self._sensors[:count].any(axis=(1, 2))
+        rows, sensors = self.advance(moving, self._v)
+        self._touched[rows] = sensors.any(axis=(1, 2))
 
     def scenes(self) -> PushScene:
         """Scenes as the tasks use them, every field with E rows."""
