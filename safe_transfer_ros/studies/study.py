@@ -59,7 +59,6 @@ class StudyRun:
         episodes that nothing is learned from; 0: never.
       evaluation_episodes: How many.
       almonds: In a cup that the tool carries, see `studies.spill`; 0: no cup.
-      almonds_from: Iteration from which on it carries it.
     """
 
     seed: int = 0
@@ -75,7 +74,6 @@ class StudyRun:
     evaluate_every: int = 0
     evaluation_episodes: int = 100
     almonds: int = 0
-    almonds_from: int = 0
 
 
 StudyCurves: TypeAlias = Curves[StudyRun]
@@ -115,7 +113,7 @@ def compute(run: StudyRun, progress: Path | None = None) -> dict[str, list[float
             row: dict[str, float] = {**step.record.as_dict(), **dict.fromkeys(_FOUND_OUT, math.nan)}
             if run.evaluate_every and step.record.iteration % run.evaluate_every == 0:
                 row |= _evaluate(environment, parameters, step.record.torque_limit, run)
-            if cup is not None and step.record.iteration >= run.almonds_from:
+            if cup is not None:
                 carry(cup, task, run.perturbation, step.batch)
                 row[_ALMONDS] = int(cup.lost.sum()) - spilled_in_filling
             for name, values in columns.items():
