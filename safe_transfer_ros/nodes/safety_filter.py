@@ -136,7 +136,8 @@ class SafetyFilterNode(ManagedNode):
         )
         listeners = [Listeners(self, self._commands, commands, self._nodes)]
         listeners.append(Listeners(self, self._decisions, topics.DECISIONS, self._nodes))
-        exclusive = [topic.name for topic in (commands, topics.DECISIONS, topics.FILTER_STATUS, *self._listen())]
+        own = (commands, topics.DECISIONS, topics.FILTER_STATUS, topics.FILTER_STATUS.history)
+        exclusive = [topic.name for topic in (*own, *self._listen())]
         self._standing.watch(listeners, exclusive, self._task.robot.joint_names)
         self._diagnostics = topics.DIAGNOSTICS.advertise(self)
         self.create_service(SetBool, "safety_filter/arm", self._on_arm)

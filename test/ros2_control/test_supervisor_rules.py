@@ -20,7 +20,7 @@ from descriptions import with_blocks, with_safety_controllers
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from safe_transfer_msgs.msg import SafetyDecision
+from safe_transfer_msgs.msg import FilterStatus, SafetyDecision
 from stand_in import JOINTS, configuration
 from stand_in_filter import ZERO, StandInFilter
 from std_msgs.msg import Float64MultiArray, String
@@ -221,6 +221,40 @@ def test_commands_of_another_node_than_the_filter_are_refused() -> None:
     with bench(own_filter=False) as arm, StandInFilter(arm.domain, "somebody"):
         arm.until(lambda: "/somebody publishes on" in arm.supervisor.message, "being told so")
         assert not arm.activate().success
+
+
+# Who tells what the filter does --------------------------------------------------------------------------------------
+
+
+def test_a_stranger_on_the_filters_status_ends_the_motion_and_is_named(arm: ArmBench, stand_in: StandInFilter) -> None:
+    """It may say that a tripped filter is armed, so nothing that anybody says there is believed."""
+    drive(arm, stand_in)
+    stand_in.obeys_after = 0.0
+    stranger = arm.create_publisher(FilterStatus, "safety_filter/status", qos.LATCHED)
+    try:
+        inactive_at(arm)
+        arm.until(lambda: "safety_filter/status has 2 publishers" in arm.told("last_stop"), "the reason")
+        stranger.publish(FilterStatus(mode=SafetyDecision.MODE_DISARMED, connected=True))
+        stand_in.begin()
+        arm.let(0.5)
+        assert "ready" not in arm.supervisor.message
+        refused = arm.activate()
+        assert not refused.success and "client" in refused.message and "safety_filter" in refused.message
+    finally:
+        arm.destroy_publisher(stranger)
+    arm.ready()  # what the filter said meanwhile is asked for again
+    assert arm.activate().success
+
+
+@pytest.mark.parametrize("mode", [4, 255])
+def test_a_mode_that_stands_for_nothing_ends_the_motion(arm: ArmBench, stand_in: StandInFilter, mode: int) -> None:
+    drive(arm, stand_in)
+    stand_in.obeys_after = 0.0
+    stand_in.tell(mode)
+    inactive_at(arm)
+    arm.until(lambda: f"the filter's mode is {mode}" in arm.told("last_stop"), "the reason")
+    refused = arm.activate()
+    assert not refused.success and "stands for nothing" in refused.message
 
 
 # An operator's requests, when they cross ------------------------------------------------------------------------------
