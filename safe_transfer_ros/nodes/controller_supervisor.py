@@ -24,6 +24,7 @@ from safe_transfer_msgs.msg import FilterStatus, SafetyDecision
 from std_msgs.msg import Bool, Float64MultiArray
 
 from safe_transfer_ros.middleware import clock, qos, topics
+from safe_transfer_ros.middleware.joint_state_publishers import JointStatePublishers
 from safe_transfer_ros.middleware.lifecycle import ManagedNode
 from safe_transfer_ros.middleware.measured_effort import MeasuredEffort
 from safe_transfer_ros.middleware.operator_orders import OperatorOrders
@@ -91,6 +92,7 @@ class ControllerSupervisor(ManagedNode):
             self, settings.robot_description, self._joints, commissioned=settings.commissioned_description
         )
         self._effort = MeasuredEffort(self, self._robot, with_gravity=settings.rest_effort == "gravity")
+        self._speakers = self.keep(JointStatePublishers(self, self._robot.joint_names))
         if self._experiment.adds_gravity(self._robot.gravity_compensated):
             resting = importlib.import_module("safe_transfer_ros.middleware.resting_torque")  # brings mujoco
             self._rests = resting.RestingTorque(self, self._robot, self._joints)
@@ -101,8 +103,8 @@ class ControllerSupervisor(ManagedNode):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(TICK_SECONDS, self._tick, clock=steady)
         self.create_timer(1.0, self._diagnose, clock=steady)
-        self._orders = OperatorOrders(
-            self, "controller_supervisor/activate", settings.activation_timeout, lambda: self._why
+        self._orders = self.keep(
+            OperatorOrders(self, "controller_supervisor/activate", settings.activation_timeout, lambda: self._why)
         )
 
     def activate(self) -> None:
@@ -123,8 +125,8 @@ class ControllerSupervisor(ManagedNode):
         return self._phase is Phase.INACTIVE or not self._manager.reachable
 
     def close(self) -> None:
-        """Do nothing: see `leave`."""
-        self._orders.close()
+        """Serve no more; the rest is done by `leave`."""
+        self.release()
 
     # What arrives ----------------------------------------------------------------------------------------------------
 
@@ -165,13 +167,15 @@ class ControllerSupervisor(ManagedNode):
     def _measure(self, now: int) -> None:
         """Compare the arm's effort with rest while no controller drives its joints; otherwise read nothing."""
         manager = self._manager
+        self._speakers.look(now)
         # Without knowing who drives them, what is watched stays watched: a manager may die and leave a torque.
         if manager.listed and drivers(manager.controllers, self._joints):
             self._rest.unwatch()
         elif self._phase is Phase.INACTIVE:
             self._rest.watch(now)
         if self._phase in (Phase.INACTIVE, Phase.ACTIVATING) and self._settings.rest_effort != "untold":
-            self._rest.hear(self._effort.beyond_rest(), self._effort.heard_ns)
+            doubt = self._speakers.doubt(now) or ""  # another's zeros would hide a torque that is held
+            self._rest.hear(self._effort.beyond_rest(), self._effort.heard_ns, doubt)
 
     def _obstacle(self, now: int) -> str | None:
         """Reason why torques must not reach the arm, from any sender."""

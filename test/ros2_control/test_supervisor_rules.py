@@ -21,6 +21,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from safe_transfer_msgs.msg import FilterStatus, SafetyDecision
+from sensor_msgs.msg import JointState
 from stand_in import JOINTS, configuration
 from stand_in_filter import ZERO, StandInFilter
 from std_msgs.msg import Float64MultiArray, String
@@ -143,6 +144,33 @@ def test_it_activates_only_while_its_lifecycle_has_it_active(arm: ArmBench, stan
     arm.let(0.3)
     assert arm.state_of("effort_controller") == "inactive"
     change(Transition.TRANSITION_ACTIVATE)
+    assert arm.activate().success
+
+
+def test_cleanup_takes_its_services_out_of_the_graph_and_configure_brings_them_back_once(
+    arm: ArmBench, stand_in: StandInFilter
+) -> None:
+    arm.requests["change"] = arm.create_client(ChangeState, "controller_supervisor/change_state")
+
+    def change(*transitions: int) -> None:
+        for transition in transitions:
+            request = ChangeState.Request()
+            request.transition.id = transition
+            assert arm.call("change", request).success
+
+    def served() -> tuple[int, int, int]:
+        names = [name for name in arm.get_node_names() if name.startswith("controller_supervisor_")]
+        permission = arm.count_publishers("controller_supervisor/permission")
+        return arm.count_services("controller_supervisor/activate"), permission, len(names)
+
+    before = served()
+    assert before[:2] == (1, 1)
+    for _ in range(2):
+        change(Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP)
+        arm.until(lambda: served() == (0, 0, 0), "nothing of it being left in the graph")
+        change(Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE)
+        arm.until(lambda: served() == before, "all of it being there once")
+    arm.ready()
     assert arm.activate().success
 
 
@@ -381,6 +409,31 @@ def test_two_descriptions_are_refused_until_there_is_one(arm: ArmBench, stand_in
     assert not arm.activate().success
     arm.destroy_publisher(second)
     arm.ready()
+
+
+def test_a_second_driver_of_the_arm_cannot_hide_a_torque_behind_its_zeros(
+    arm: ArmBench, stand_in: StandInFilter
+) -> None:
+    drive(arm, stand_in)
+    second = arm.create_publisher(JointState, "joint_states", qos.STREAM)
+    n = len(JOINTS)
+    try:
+        arm.arm.wrong("stuck")
+        stand_in.obeys_after = 0.0
+        assert arm.activate(False).success
+
+        def hidden() -> bool:
+            state = JointState(name=JOINTS, position=[0.0] * n, velocity=[0.0] * n, effort=[0.0] * n)
+            second.publish(state)
+            return arm.told("torque") == "EFFORT_UNKNOWN"
+
+        arm.until(hidden, "being told that nothing is known")
+        assert "joint_states has 2 publishers" in arm.supervisor.message
+        assert arm.supervisor.level == DiagnosticStatus.ERROR and not arm.activate().success
+        arm.destroy_publisher(second)
+        arm.until(lambda: arm.told("torque") == "TORQUE_HELD", "the arm's own word once more")
+    finally:
+        arm.arm.wrong("none")
 
 
 def test_an_arm_that_tells_no_effort_is_refused_unless_that_is_said() -> None:
