@@ -8,7 +8,6 @@ that a viewer that is stopped or slow does not burden the filter. Everything run
 from __future__ import annotations
 
 import os
-import time
 from typing import Any, Protocol
 
 import rclpy
@@ -23,7 +22,7 @@ from rclpy.task import Future
 from safe_transfer_msgs.msg import FilterStatus, SafetyDecision, UnsafetyEstimate
 from std_srvs.srv import Trigger
 
-from safe_transfer_ros.middleware import dds, qos, topics
+from safe_transfer_ros.middleware import clock, dds, qos, topics
 from safe_transfer_ros.middleware.operator_request import Call, Request
 
 GRAPH_PERIOD_S = 0.5
@@ -88,7 +87,7 @@ class OperatorLink:
         self._next_look = 0.0
 
     def _listen(self) -> None:
-        listener, clock = self._listener, time.monotonic
+        listener = self._listener
         for topic, profile, hear in (
             (topics.FILTER_STATUS, qos.LATCHED, listener.on_status),
             (topics.DECISIONS, qos.VIEW, listener.on_decision),
@@ -97,7 +96,7 @@ class OperatorLink:
         ):
 
             def callback(message: Any, hear: Any = hear) -> None:
-                hear(message, clock())
+                hear(message, clock.now_s())
 
             topic.listen(self._node, callback, profile)
 
@@ -111,18 +110,18 @@ class OperatorLink:
         """Process messages for `seconds`."""
         # Never without a timeout, and on a future that never comes: see middleware/process.py.
         self._executor.spin_until_future_complete(self._never, timeout_sec=seconds)
-        now = time.monotonic()
+        now = clock.now_s()
         if now >= self._next_look:
             self._next_look = now + GRAPH_PERIOD_S
             self._listener.on_filters(self._node.count_publishers(topics.FILTER_STATUS.name), now)
 
     def trip(self) -> Request:
         """Ask for stop torque, latched; poll the request, it asks again until it is answered."""
-        return Request(name="trip", send=lambda: self._call("trip"), since=time.monotonic(), insistent=True)
+        return Request(name="trip", send=lambda: self._call("trip"), since=clock.now_s(), insistent=True)
 
     def reset(self) -> Request:
         """Request to leave TRIPPED, once; the filter refuses while the cause stands."""
-        return Request(name="reset", send=lambda: self._call("reset"), since=time.monotonic(), insistent=False)
+        return Request(name="reset", send=lambda: self._call("reset"), since=clock.now_s(), insistent=False)
 
     def _call(self, name: str) -> Call | None:
         client: Client = self._clients[name]

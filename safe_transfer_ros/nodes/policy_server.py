@@ -32,6 +32,7 @@ from safe_transfer_ros.middleware.listeners import Listeners
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.publishers import second_publisher
+from safe_transfer_ros.middleware.sole_state import SoleState
 from safe_transfer_ros.middleware.stamps import set_ns, to_ns
 from safe_transfer_ros.middleware.waiting import PeerTimeout, answer, sleep, until
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
@@ -49,7 +50,7 @@ _DISTRIBUTIONS = {
     TANH_GAUSSIAN: PolicyAction.DISTRIBUTION_TANH_GAUSSIAN,
     DETERMINISTIC: PolicyAction.DISTRIBUTION_DETERMINISTIC,
 }
-_MOVING = (SafetyDecision.MODE_ARMED, SafetyDecision.MODE_HOLDING)
+_STILL = (SafetyDecision.MODE_DISARMED, SafetyDecision.MODE_TRIPPED)
 
 
 @dataclass(kw_only=True)
@@ -87,7 +88,6 @@ class PolicyServer(ManagedNode):
         self._sha256 = ""
         self._taught = False  # by weights of a trainer, whose versions follow one another from then on
         self._offered: PolicyWeights | None = None  # arrived during an episode: taken up when it ends
-        self._filter = FilterStatus()
         self._episode: RunningEpisode | None = None
         self._busy = False
         self._latest: ReadState | None = None
@@ -100,7 +100,9 @@ class PolicyServer(ManagedNode):
         topics.JOINT_STATES.listen(self, self._on_raw_joint_state, raw=True)
         if self._graph.tracks_object:
             topics.OBJECT_POSE.listen(self, self._on_object_pose)
-        topics.FILTER_STATUS.listen(self, self._on_filter_status)
+        self._filter: SoleState[FilterStatus] = SoleState(
+            self, topics.FILTER_STATUS, self._on_filter_status, self._stop_episode
+        )
         topics.POLICY_WEIGHTS.listen(self, self._on_weights)
         self._reset = self.create_client(ResetEpisode, "reset_episode")
         self._arm = self.create_client(SetBool, "safety_filter/arm")
@@ -170,7 +172,6 @@ class PolicyServer(ManagedNode):
             self.get_logger().error(message)
 
     def _on_filter_status(self, message: FilterStatus) -> None:
-        self._filter = message
         if message.mode == SafetyDecision.MODE_TRIPPED:
             self._stop_episode(f"the safety filter has tripped: {message.message}")
 
@@ -224,7 +225,12 @@ class PolicyServer(ManagedNode):
         )
         await until(self, lambda: not self._listeners.missing(), seconds, self._listeners.missing)
         what = f"torque limit of iteration {goal.limit_iteration} in force at the filter"
-        await until(self, lambda: self._filter.iteration == goal.limit_iteration, seconds, what)
+        await until(
+            self,
+            lambda: self._filter.newest is not None and self._filter.newest.iteration == goal.limit_iteration,
+            seconds,
+            lambda: self._filter.doubt or what,
+        )
 
     async def _run_episode(self, goal: Rollout.Goal, index: int) -> int:
         reset = ResetEpisode.Request(seed=self._experiment.seed, episode=index)
@@ -323,7 +329,8 @@ class PolicyServer(ManagedNode):
             if state.stamp_ns >= episode.ended_ns + self._period_ns:
                 episode.done.set_result(None)
             return
-        if episode.ended and self._filter.mode not in _MOVING:
+        status = self._filter.newest
+        if episode.ended and status is not None and status.mode in _STILL:
             episode.done.set_result(None)
             return
         stamp_ns = state.stamp_ns
@@ -339,6 +346,10 @@ class PolicyServer(ManagedNode):
 
     def _propose(self, state: ReadState, episode: RunningEpisode) -> None:
         assert self._policy is not None
+        status = self._filter.newest
+        if status is None:  # nobody knows what limit the arm is under, or whether the filter is armed
+            self._stop_episode(self._filter.doubt or reset_refusal.UNHEARD)
+            return
         action = self._action
         set_ns(action.header.stamp, state.stamp_ns)
         action.step = episode.step
@@ -350,7 +361,7 @@ class PolicyServer(ManagedNode):
             self._actions.publish(action)
             episode.ended, episode.ended_ns = True, state.stamp_ns
             return
-        observation = self._view.observe(state.position, state.velocity, self._filter.torque_limit)
+        observation = self._view.observe(state.position, state.velocity, status.torque_limit)
         act = self._policy.act(observation, episode.noise.standard_normal(self._policy.noise_size))
         action.last = action.terminated = False
         action.actor, action.distribution = act.actor, _DISTRIBUTIONS[act.distribution]

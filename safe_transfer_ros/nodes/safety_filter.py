@@ -136,8 +136,10 @@ class SafetyFilterNode(ManagedNode):
         )
         listeners = [Listeners(self, self._commands, commands, self._nodes)]
         listeners.append(Listeners(self, self._decisions, topics.DECISIONS, self._nodes))
-        exclusive = [topic.name for topic in (commands, topics.DECISIONS, topics.FILTER_STATUS, *self._listen())]
+        own = (commands, topics.DECISIONS, topics.FILTER_STATUS, topics.FILTER_STATUS.history)
+        exclusive = [topic.name for topic in (*own, *self._listen())]
         self._standing.watch(listeners, exclusive, self._task.robot.joint_names)
+        self.keep(self._standing)
         self._diagnostics = topics.DIAGNOSTICS.advertise(self)
         self.create_service(SetBool, "safety_filter/arm", self._on_arm)
         self.create_service(SetBool, "safety_filter/arm_reset", self._on_arm_reset)
@@ -190,7 +192,7 @@ class SafetyFilterNode(ManagedNode):
     def close(self) -> None:
         """Stop torque before the process ends."""
         self.deactivate()
-        self._standing.close()
+        self.release()
 
     def _stop(self) -> None:
         """Publish torques until they are zero; the rate limit makes that a few milliseconds at most."""

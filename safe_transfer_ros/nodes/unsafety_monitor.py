@@ -65,6 +65,7 @@ class UnsafetyMonitor(Node):
         self._closing: PolicyWeights | None = None  # the update whose iteration waits for its last data
         self._updated: GaussianPolicy | None = None  # its policy, where the rule looks at it
         self._closing_since = 0.0
+        self._doubt = ""  # why some decision heard may not be the filter's; it stays: nobody can tell which
         self._limits = topics.TORQUE_LIMIT.advertise(self)
         self._estimates = topics.UNSAFETY_ESTIMATE.advertise(self)
         topics.JOINT_STATES.listen(self, self._on_joint_state, qos.RECORD, raw=True)
@@ -99,6 +100,8 @@ class UnsafetyMonitor(Node):
             self._ledger.add_state(stamp_ns, unsafety)
 
     def _on_decision(self, message: SafetyDecision) -> None:
+        if not self._doubt:
+            self._doubt = second_publisher(self, topics.DECISIONS.name) or ""
         account(self._ledger, message)
         self._account(self._unsafety.decision(to_ns(message.header.stamp), int(message.episode)))
 
@@ -129,6 +132,8 @@ class UnsafetyMonitor(Node):
             return
         self._closing = None
         try:
+            if self._doubt:
+                raise ValueError(f"{self._doubt}; start the monitor again and resume the run once there is one")
             totals = self._ledger.close(iteration, self._governor.torque_limit)
             step = self._governor.take(
                 totals,

@@ -23,6 +23,7 @@ from safe_transfer_ros.middleware.stamps import set_ns
         ("unsafety_monitor/torque_limit", TorqueLimit),
         ("safety_filter/decision", SafetyDecision),
         ("safety_filter/status", FilterStatus),
+        ("safety_filter/status_history", FilterStatus),
         ("joint_states", JointState),
     ],
 )

@@ -113,7 +113,7 @@ def test_values_that_are_not_finite_are_refused(name: str, value: float) -> None
     tensors = parameters()
     tensors[name].flat[1] = value
     refused(raw(tensors), f"'{name}' holds NaN or infinite")
-    with pytest.raises(WeightsError):
+    with pytest.raises(WeightsError, match=f"'{name}' holds NaN or infinite"):
         weights.to_bytes(tensors)
 
 
