@@ -209,6 +209,8 @@ def headline(view: FilterView, now: float) -> Headline:
         told.append(f"The filter warns: {view.warning}")
     if view.refusal:
         told.append(f"The last torque limit offered was refused: {view.refusal}")
+    if view.monitor_warning:
+        told.append(f"The unsafety monitor warns: {view.monitor_warning}")
     if view.filters > 1:
         told.append(
             f"{view.filters} filters are announced here: this view mixes them up, unless one was killed just now"
@@ -272,6 +274,8 @@ def _state_in_words(view: FilterView) -> list[str]:
         parts.append("LEASE LOST")
     if view.refusal:
         parts.append(f"limit refused: {view.refusal}")
+    if view.monitor_warning:
+        parts.append(f"monitor warns: {view.monitor_warning}")
     if view.estimate is not None:
         estimate = view.estimate
         over = " OVER" if estimate.damage > estimate.d_safe else ""

@@ -87,6 +87,7 @@ class FilterView:
     refusal: str = ""  # why the newest torque-limit offer was refused; empty: it was accepted
     robot: str = ""
     warning: str = ""  # what the filter's diagnostics complain of
+    monitor_warning: str = ""  # what unsafety_monitor's do
     figures: dict[str, str] = field(default_factory=dict)  # the filter's diagnostics, as told
     figures_at: float | None = None
     estimate: Estimate | None = None
@@ -123,7 +124,10 @@ class FilterView:
 
     def on_diagnostics(self, message: Any, now: float) -> None:
         """Process a DiagnosticArray; statuses of other nodes in it are ignored."""
-        ours = [status for status in message.status if _is_filter(status.name)]
+        for status in message.status:
+            if _is_of(status.name, "unsafety_monitor"):
+                self.monitor_warning = _told(status.message) if _level(status.level) > 0 else ""
+        ours = [status for status in message.status if _is_of(status.name, "safety_filter")]
         if not ours:
             return
         self._hear(now)
@@ -196,7 +200,7 @@ class FilterView:
     def _forget(self) -> None:
         """Forget the counts of another filter process; its run may be another as well."""
         self._tallies.clear()
-        self.estimate = None
+        self.estimate, self.monitor_warning = None, ""
         self.figures, self.figures_at, self.warning = {}, None, ""
 
     def _tally(self, reason: Reason, now: float | None) -> _Tally:
@@ -237,9 +241,9 @@ def _whole(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 20
 
 
-def _is_filter(name: str) -> bool:
-    """Whether a diagnostic status is the filter's: `safety_filter`, also with a namespace before or a part after it."""
-    return name.rpartition("/")[2].partition(":")[0] == "safety_filter"
+def _is_of(name: str, node: str) -> bool:
+    """Whether a diagnostic status is a node's: its name, also with a namespace before or a part after it."""
+    return name.rpartition("/")[2].partition(":")[0] == node
 
 
 def _mode(number: int) -> Mode | None:

@@ -106,6 +106,8 @@ def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
     # On hardware a person has something to do, and waits for it to be said: `ready`, or what is missing.
     supervised = "controller_supervisor" in (process.node for process in plan.processes)
     supervisor = LogFollower(plan.log_dir / "controller_supervisor.log", "controller_supervisor")
+    # Each kind of warning once: a joint that stands still does so in iteration after iteration.
+    monitor = LogFollower(plan.log_dir / "unsafety_monitor.log", "unsafety_monitor", repeats=False)
     with RunProgress(plan.run_dir / ROWS, iterations, float(shared["d_safe"]), done=first) as progress:
         try:
             with (
@@ -118,6 +120,8 @@ def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
                     progress.update()
                     for line in supervisor.lines() if supervised else ():
                         progress.say(f"controller: {printable(line)}")
+                    for line in monitor.lines():
+                        progress.say(f"warning: {printable(line)}")
                     time.sleep(POLL_SECONDS)
         except ProcessFailed as error:
             exit_code = error.exit_code
@@ -142,15 +146,19 @@ def continuing(graph: str, run_dir: Path, given: Mapping[str, str]) -> str:
 
 
 def _finish(run_dir: Path, compared: Path | None, *, quiet: bool = False) -> None:
-    from safe_transfer_ros.reporting.report import report  # brings matplotlib: not before the graph has run
+    # These bring matplotlib: not before the graph has run.
+    from safe_transfer_ros.reporting.page import cautions, headline
+    from safe_transfer_ros.reporting.report import write
+    from safe_transfer_ros.reporting.run import load
 
     try:
-        page = report(run_dir, compare=compared)
+        run = load(run_dir)
+        page = write(run, None if compared is None else load(compared))
     except (ValueError, OSError) as error:
         print(f"safe_transfer: no report: {printable(error)}", file=sys.stderr)
         return
     if not quiet:
-        print(f"report: {page}")
+        print("\n".join([headline(run), *cautions(run), f"report: {page}"]))
 
 
 @contextlib.contextmanager

@@ -60,6 +60,8 @@ class IterationDetail:
       episodes: Whole episodes.
       unsafe_episodes: Those with an unsafe state.
       succeeded: Those that the task's rule ended without one.
+      stood_still: Episodes in which a joint that was asked for torque stood still, where D_safe is at stake should it
+        break loose (`TorqueLimitGovernor.may_break_loose`); 0 where it is not.
     """
 
     iteration: int
@@ -69,6 +71,7 @@ class IterationDetail:
     episodes: int = 0
     unsafe_episodes: int = 0
     succeeded: int = 0
+    stood_still: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +214,7 @@ class _Replay:
         self._reasons: dict[int, Counter[int]] = defaultdict(Counter)  # by combination of bits
         self._decisions: Counter[int] = Counter()
         self._unsafety: dict[int, list[NDArray[np.float64]]] = defaultdict(list)
+        self._stood_still: dict[int, int] = {}  # episodes, where D_safe is at stake
         self._ends: dict[int, list[tuple[bool, bool]]] = defaultdict(list)  # whether unsafe, whether it succeeded
         self._stamps: list[int] = []
         self._positions: list[NDArray[np.float64]] = []
@@ -312,6 +316,7 @@ class _Replay:
                 episodes=len(self._ends[iteration]),
                 unsafe_episodes=sum(unsafe for unsafe, _ in self._ends[iteration]),
                 succeeded=sum(succeeded for _, succeeded in self._ends[iteration]),
+                stood_still=self._stood_still.get(iteration, 0),
             )
             for iteration in sorted(self._unsafety)
         ]
@@ -366,6 +371,8 @@ class _Replay:
         except ValueError as error:
             self.notes.append(f"iteration {iteration} left out: {error}")
             return
+        if self.governor.may_break_loose(totals.standstill_rate):
+            self._stood_still[iteration] = sum(totals.stood_still)
         if totals.missing:
             self.notes.append(f"iteration {iteration}: {totals.missing} joint states missing, counted as unsafe")
         if totals.lowered:

@@ -37,6 +37,7 @@ def render(run: Run, compare: Run | None, plots: Sequence[Plot], provenance: Map
         compare=compare,
         runs=runs,
         headline=headline(run),
+        cautions=cautions(run),
         contrast=None if compare is None else headline(compare),
         notes=[*run.notes, *([] if compare is None else [f"{compare.name}: {n}" for n in compare.notes])],
         plots=plots,
@@ -64,6 +65,18 @@ def headline(run: Run) -> str:
     if not over:
         return f"Expected damage stayed within D_safe = {run.d_safe:g} N·m in {iterations}."
     return f"Expected damage was over D_safe = {run.d_safe:g} N·m in {over} of {count} iterations."
+
+
+def cautions(run: Run) -> list[str]:
+    """What the verdict says nothing of, one sentence each."""
+    still = [detail.iteration for detail in run.details if detail.stood_still]
+    if not still:
+        return []
+    return [
+        f"In {len(still)} of {len(run.records)} iterations, first in iteration {still[0]}, a joint that was asked for "
+        "torque stood still. Should it break loose, D_safe may be broken: nothing here predicts that "
+        "(unsafety_monitor.standstill: unsafe would count such episodes as unsafe)."
+    ]
 
 
 def _reasons(runs: Sequence[Run]) -> list[tuple[str, str, list[str]]]:
@@ -168,8 +181,10 @@ _HTML = """\
 {%- set robot = run.parameter("mujoco_sim", "perturbation") %}
 {%- if robot %}, robot “{{ robot }}”{% endif %}
 {%- if started %}, started {{ started }}{% endif %}</p>
-<p class="verdict {{ 'plain' if not run.records else 'bad' if 'was over' in headline else 'good' }}">
+<p class="verdict {{ 'bad' if 'was over' in headline else 'plain' if not run.records or cautions else 'good' }}">
 {{- headline | symbols }}</p>
+{% for caution in cautions %}<p class="verdict bad">{{ caution | symbols }}</p>
+{% endfor %}
 {% if compare %}<p class="soft">Held against <strong>{{ compare.name }}</strong> ({{ compare.label }}):
 {{ contrast | symbols }}</p>{% endif %}
 <p class="soft">Expected damage is an estimate from a few episodes per iteration. The filter is a software

@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from filter_messages import decision, estimate, everyday, status
+from filter_messages import decision, diagnostics, estimate, everyday, status
 from rich.console import Console
 
 from safe_transfer_ros.cli.filter_screen import HARDWARE_STOP, FilterScreen, Listening, notice, one_line
@@ -80,6 +80,15 @@ def test_a_lost_lease_a_refused_limit_and_a_second_filter_are_told() -> None:
     assert "LEASE LOST" in text
     assert "refused: above the ceiling" in text
     assert "2 filters are announced" in text
+
+
+def test_the_monitors_warning_stands_on_the_screen_and_in_the_lines_until_it_is_withdrawn() -> None:
+    view, text = view_of(), "iteration 14: in 5 of 5 episodes a joint stood still"
+    view.on_diagnostics(diagnostics(name="unsafety_monitor", level=b"\1", message=text), 0.1)
+    assert f"The unsafety monitor warns: {text}." in words(drawn(view))
+    assert f"monitor warns: {text}" in one_line(view, 0.1, LISTENING)
+    view.on_diagnostics(diagnostics(name="unsafety_monitor", message="nothing"), 0.2)
+    assert "warns" not in words(drawn(view)) + one_line(view, 0.1, LISTENING)
 
 
 @pytest.mark.parametrize("mode", list(Mode))
