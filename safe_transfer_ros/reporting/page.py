@@ -68,7 +68,7 @@ def headline(run: Run) -> str:
 
 
 def cautions(run: Run) -> list[str]:
-    """What the verdict says nothing of, one sentence each."""
+    """Facts that the verdict does not judge, one sentence each."""
     still = [detail.iteration for detail in run.details if detail.stood_still]
     if not still:
         return []

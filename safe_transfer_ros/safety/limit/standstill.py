@@ -96,8 +96,8 @@ def warning(still: int, episodes: int) -> str:
     """
     return (
         f"in {still} of {episodes} episodes a joint that was asked for torque stood still. Should it break loose now, "
-        "D_safe may be broken; nothing here predicts that (unsafety_monitor.standstill: unsafe would count such episodes "
-        "as unsafe)"
+        "D_safe may be broken; nothing here predicts that (unsafety_monitor.standstill: unsafe would count such "
+        "episodes as unsafe)"
     )
 
 
