@@ -12,6 +12,7 @@ from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from safe_transfer_ros.record.recompute import parameters
+from safe_transfer_ros.reporting import conditions
 from safe_transfer_ros.reporting.figures import iterations_over_bound, key_numbers
 from safe_transfer_ros.reporting.plots import Plot, ordered_reasons, reason_name
 from safe_transfer_ros.reporting.run import Run
@@ -38,6 +39,8 @@ def render(run: Run, compare: Run | None, plots: Sequence[Plot], provenance: Map
         runs=runs,
         headline=headline(run),
         cautions=cautions(run),
+        arm=conditions.arm(run),
+        critics=conditions.critics(run),
         contrast=None if compare is None else headline(compare),
         notes=[*run.notes, *([] if compare is None else [f"{compare.name}: {n}" for n in compare.notes])],
         plots=plots,
@@ -109,6 +112,7 @@ def _sections(run: Run) -> list[tuple[str, dict[str, Any]]]:
         ("all nodes" if node == "/**" else node.removeprefix("/**/"), dict(values["ros__parameters"]))
         for node, values in run.config.items()
         if isinstance(values, Mapping) and isinstance(values.get("ros__parameters"), Mapping)
+        if not (node.endswith("mujoco_sim") and conditions.on_hardware(run))  # it took no part
     ]
 
 
@@ -178,9 +182,10 @@ _HTML = """\
 <p class="soft">{{ run.parameter("trainer", "task", "unknown task") }}
 {%- if run.rule %}, {{ run.label }}{% endif %}
 {%- set seed = run.parameter("trainer", "seed") %}{% if seed is not none %}, seed {{ seed }}{% endif %}
-{%- set robot = run.parameter("mujoco_sim", "perturbation") %}
-{%- if robot %}, robot “{{ robot }}”{% endif %}
+{%- if arm %}, {{ arm }}{% endif %}
 {%- if started %}, started {{ started }}{% endif %}</p>
+{% if critics %}<p class="soft">{{ critics | join(" ") }}</p>
+{% endif %}
 <p class="verdict {{ 'bad' if 'was over' in headline else 'plain' if not run.records or cautions else 'good' }}">
 {{- headline | symbols }}</p>
 {% for caution in cautions %}<p class="verdict bad">{{ caution | symbols }}</p>
