@@ -15,6 +15,7 @@ from pathlib import Path
 from safe_transfer_ros.cli.log_follower import LogFollower
 from safe_transfer_ros.cli.progress import RunProgress
 from safe_transfer_ros.configuration import ConfigurationError
+from safe_transfer_ros.interpreter import invocation
 from safe_transfer_ros.interrupted import EXIT_INTERRUPTED
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
@@ -101,7 +102,7 @@ def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
     write_provenance(plan.provenance)
     reach = dds.beyond_this_machine() or "this machine only"
     print(f"run directory {plan.run_dir}   (ROS_DOMAIN_ID={claimed.number}, {reach})")
-    print("live view, with a key to trip the filter, in another terminal: safe_transfer watch")
+    print(f"live view, with a key to trip the filter, in another terminal: {invocation()} watch")
     exit_code = 0
     # On hardware a person has something to do, and waits for it to be said: `ready`, or what is missing.
     supervised = "controller_supervisor" in (process.node for process in plan.processes)
@@ -142,7 +143,7 @@ def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
 def continuing(graph: str, run_dir: Path, given: Mapping[str, str]) -> str:
     """The command that goes on with a run, on the same kind of arm and in the same namespace."""
     where = "".join(f" {name}:={given[name]}" for name in ("robot", "namespace") if given.get(name))
-    return f"safe_transfer up {graph} resume:={run_dir}{where}"
+    return f"{invocation()} up {graph} resume:={run_dir}{where}"
 
 
 def _finish(run_dir: Path, compared: Path | None, *, quiet: bool = False) -> None:

@@ -276,7 +276,7 @@ def _mapping(path: Path, notes: list[str]) -> dict[str, Any]:
 
 
 def _override(path: Path, session: int) -> list[str]:
-    """What permitted the arm to be driven, where that was no report of a commissioning."""
+    """A note where the arm was driven without a valid report of a commissioning."""
     evidence = session_path(path, "commission.yaml", session)
     if not evidence.exists():
         return []
