@@ -16,5 +16,11 @@ if [ ! -x "$program" ]; then
   exit 2
 fi
 shift
+# What our programs tell a person to type must work in the shell that this was called from.
+if [ "$(command -v safe_transfer || true)" = "$root/.venv/bin/safe_transfer" ]; then
+  unset SAFE_TRANSFER_COMMAND
+else
+  export SAFE_TRANSFER_COMMAND="$0 safe_transfer"
+fi
 export PATH="$root/.venv/bin:$PATH" VIRTUAL_ENV="$root/.venv"
 exec "$program" "$@"

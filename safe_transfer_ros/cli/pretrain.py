@@ -16,6 +16,7 @@ from rich.console import Console
 from safe_transfer_ros.cli.bars import BarDisplay, progress_bar
 from safe_transfer_ros.configuration import build
 from safe_transfer_ros.files import write_atomically
+from safe_transfer_ros.interpreter import invocation
 from safe_transfer_ros.interrupted import EXIT_INTERRUPTED
 from safe_transfer_ros.reporting.learning_curve import draw_learning_curves
 from safe_transfer_ros.reporting.provenance import provenance
@@ -75,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
             training.checkpoint()
             print(
                 f"stopped after batch {training.progress.batches} of {options.batches}; "
-                f"continue with: safe_transfer pretrain {task.name} "
+                f"continue with: {invocation()} pretrain {task.name} "
                 f"--out {folder} --batches {options.batches} --resume",
                 file=sys.stderr,
             )

@@ -15,6 +15,7 @@ from pathlib import Path
 from safe_transfer_ros.cli.log_follower import LogFollower
 from safe_transfer_ros.cli.progress import RunProgress
 from safe_transfer_ros.configuration import ConfigurationError
+from safe_transfer_ros.interpreter import invocation
 from safe_transfer_ros.interrupted import EXIT_INTERRUPTED
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
@@ -101,11 +102,13 @@ def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
     write_provenance(plan.provenance)
     reach = dds.beyond_this_machine() or "this machine only"
     print(f"run directory {plan.run_dir}   (ROS_DOMAIN_ID={claimed.number}, {reach})")
-    print("live view, with a key to trip the filter, in another terminal: safe_transfer watch")
+    print(f"live view, with a key to trip the filter, in another terminal: {invocation()} watch")
     exit_code = 0
     # On hardware a person has something to do, and waits for it to be said: `ready`, or what is missing.
     supervised = "controller_supervisor" in (process.node for process in plan.processes)
     supervisor = LogFollower(plan.log_dir / "controller_supervisor.log", "controller_supervisor")
+    # Each kind of warning once: a joint that stands still does so in iteration after iteration.
+    monitor = LogFollower(plan.log_dir / "unsafety_monitor.log", "unsafety_monitor", repeats=False)
     with RunProgress(plan.run_dir / ROWS, iterations, float(shared["d_safe"]), done=first) as progress:
         try:
             with (
@@ -118,6 +121,8 @@ def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
                     progress.update()
                     for line in supervisor.lines() if supervised else ():
                         progress.say(f"controller: {printable(line)}")
+                    for line in monitor.lines():
+                        progress.say(f"warning: {printable(line)}")
                     time.sleep(POLL_SECONDS)
         except ProcessFailed as error:
             exit_code = error.exit_code
@@ -138,19 +143,23 @@ def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
 def continuing(graph: str, run_dir: Path, given: Mapping[str, str]) -> str:
     """The command that goes on with a run, on the same kind of arm and in the same namespace."""
     where = "".join(f" {name}:={given[name]}" for name in ("robot", "namespace") if given.get(name))
-    return f"safe_transfer up {graph} resume:={run_dir}{where}"
+    return f"{invocation()} up {graph} resume:={run_dir}{where}"
 
 
 def _finish(run_dir: Path, compared: Path | None, *, quiet: bool = False) -> None:
-    from safe_transfer_ros.reporting.report import report  # brings matplotlib: not before the graph has run
+    # These bring matplotlib: not before the graph has run.
+    from safe_transfer_ros.reporting.page import cautions, headline
+    from safe_transfer_ros.reporting.report import write
+    from safe_transfer_ros.reporting.run import load
 
     try:
-        page = report(run_dir, compare=compared)
+        run = load(run_dir)
+        page = write(run, None if compared is None else load(compared))
     except (ValueError, OSError) as error:
         print(f"safe_transfer: no report: {printable(error)}", file=sys.stderr)
         return
     if not quiet:
-        print(f"report: {page}")
+        print("\n".join([headline(run), *cautions(run), f"report: {page}"]))
 
 
 @contextlib.contextmanager

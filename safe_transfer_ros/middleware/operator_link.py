@@ -8,6 +8,7 @@ that a viewer that is stopped or slow does not burden the filter. Everything run
 from __future__ import annotations
 
 import os
+from collections.abc import Hashable
 from typing import Any, Protocol
 
 import rclpy
@@ -24,8 +25,10 @@ from std_srvs.srv import Trigger
 
 from safe_transfer_ros.middleware import clock, dds, qos, topics
 from safe_transfer_ros.middleware.operator_request import Call, Request
+from safe_transfer_ros.middleware.publishers import identities, publisher_names
 
 GRAPH_PERIOD_S = 0.5
+_PARTICIPANT = 12  # bytes of a DDS identifier that are its participant's
 _REMEMBERED = 20  # calls kept while nothing answers
 _QUIET = ["--ros-args", "--disable-external-lib-logs", "--disable-stdout-logs", "--disable-rosout-logs"]
 
@@ -45,8 +48,14 @@ class Listener(Protocol):
     def on_estimate(self, message: UnsafetyEstimate, now: float) -> None:
         """unsafety_monitor/estimate."""
 
-    def on_filters(self, count: int, now: float) -> None:
-        """Process the number of filters that the graph announces; a killed one stays announced for some 20 s."""
+    def on_filters(self, announced: frozenset[Hashable], now: float) -> None:
+        """Process the identities of the filters in the graph; a killed one stays announced for some 20 s."""
+
+    def on_robot(self, simulated: bool) -> None:
+        """Process whether joint states come from mujoco_sim alone; not called while nobody publishes them."""
+
+    def may_be_asked(self, announced: frozenset[Hashable], *, alone: bool) -> bool:
+        """Whether a request sent now reaches the filter that is meant; with `alone`, no other either."""
 
 
 class OperatorLink:
@@ -113,7 +122,14 @@ class OperatorLink:
         now = clock.now_s()
         if now >= self._next_look:
             self._next_look = now + GRAPH_PERIOD_S
-            self._listener.on_filters(self._node.count_publishers(topics.FILTER_STATUS.name), now)
+            self._listener.on_filters(self._announced(), now)
+            robots = publisher_names(self._node, topics.JOINT_STATES.name)
+            if robots:
+                self._listener.on_robot(robots == {"mujoco_sim"})
+
+    def _announced(self) -> frozenset[Hashable]:
+        """Identities of the filter processes: what their endpoints' identifiers begin with is a participant's."""
+        return frozenset(gid[:_PARTICIPANT] for gid in identities(self._node, topics.FILTER_STATUS.name))
 
     def trip(self) -> Request:
         """Ask for stop torque, latched; poll the request, it asks again until it is answered."""
@@ -125,7 +141,9 @@ class OperatorLink:
 
     def _call(self, name: str) -> Call | None:
         client: Client = self._clients[name]
-        if not client.service_is_ready():
+        # Looked up now, not half a second ago: a request must not reach the filter of another run.
+        allowed = self._listener.may_be_asked(self._announced(), alone=name == "reset")
+        if not allowed or not client.service_is_ready():
             return None
         calls = self._calls[name]
         if len(calls) >= _REMEMBERED:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import time
 
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
@@ -29,8 +30,9 @@ from safe_transfer_ros.policies.weights import WeightsError
 from safe_transfer_ros.record.iteration import iteration_estimate
 from safe_transfer_ros.record.policy_shift import policy_shift, updated_policy
 from safe_transfer_ros.record.recompute import account
+from safe_transfer_ros.safety.limit import standstill
 from safe_transfer_ros.safety.limit.governor import TorqueLimitGovernor, unfit_update
-from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
+from safe_transfer_ros.safety.limit.unsafety import LedgerTotals, UnsafetyLedger
 from safe_transfer_ros.tasks.deployment import in_graph
 
 
@@ -56,8 +58,9 @@ class UnsafetyMonitor(Node):
             iteration=experiment.first_iteration,
             torque_limit=experiment.starting_limit,
         )
+        self._warnings: list[str] = []  # of the newest closed iteration, or of the start
         if self._rule.start_is_unsafe and experiment.first_iteration == 0:
-            self.get_logger().warning(
+            self._warn(
                 f"allow_unsafe_start: begins with {experiment.initial_torque_limit:g} N·m, above D_safe "
                 f"{experiment.d_safe:g}; if every step is unsafe, the first iteration exceeds the damage bound"
             )
@@ -68,6 +71,7 @@ class UnsafetyMonitor(Node):
         self._doubt = ""  # why some decision heard may not be the filter's; it stays: nobody can tell which
         self._limits = topics.TORQUE_LIMIT.advertise(self)
         self._estimates = topics.UNSAFETY_ESTIMATE.advertise(self)
+        self._diagnostics = topics.DIAGNOSTICS.advertise(self)
         topics.JOINT_STATES.listen(self, self._on_joint_state, qos.RECORD, raw=True)
         if self._graph.tracks_object:
             topics.OBJECT_POSE.listen(self, self._on_object_pose, qos.RECORD)
@@ -76,6 +80,7 @@ class UnsafetyMonitor(Node):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(settings.lease / 4, self._publish_limit, clock=steady)
         self.create_timer(0.02, self._close_if_complete, clock=steady)
+        self.create_timer(1.0, self._diagnose, clock=steady)
         self._publish_limit()
 
     def close(self) -> None:
@@ -145,19 +150,7 @@ class UnsafetyMonitor(Node):
         except ValueError as error:
             self.get_logger().error(f"weights version {update.version} refused, the limit stays: {error}")
             return
-        if totals.missing:
-            self.get_logger().error(f"iteration {iteration}: {totals.missing} joint states missing, counted as unsafe")
-        if totals.lowered:
-            self.get_logger().warning(
-                f"iteration {iteration}: {totals.lowered} steps were not under {step.torque_limit:g} N·m but a lower "
-                "limit: the lease was lost, or the damage budget spent"
-            )
-        if self._governor.may_break_loose(totals.standstill_rate):
-            self.get_logger().warning(
-                f"iteration {iteration}: in {sum(totals.stood_still)} of {len(totals.stood_still)} episodes a joint "
-                "that was asked for torque stood still. Should it break loose now, D_safe may be broken; nothing here "
-                "predicts that (unsafety_monitor.standstill: unsafe would count such episodes as unsafe)"
-            )
+        self._judge(totals, step.torque_limit)
         row = iteration_estimate(
             step, totals, policy_version=int(update.version) - 1, steps=int(update.steps), kl=float(update.kl)
         )
@@ -165,6 +158,39 @@ class UnsafetyMonitor(Node):
         estimate.header.stamp = self.get_clock().now().to_msg()
         self._estimates.publish(estimate)
         self._publish_limit()
+
+    def _judge(self, totals: LedgerTotals, torque_limit: float) -> None:
+        """Say what a person should know of a closed iteration."""
+        self._warnings = []
+        iteration = totals.iteration
+        if totals.missing:
+            self._warnings.append(f"iteration {iteration}: {totals.missing} joint states missing, counted as unsafe")
+            self.get_logger().error(self._warnings[-1])
+        if totals.lowered:
+            self._warn(
+                f"iteration {iteration}: {totals.lowered} steps were not under {torque_limit:g} N·m but a lower "
+                "limit: the lease was lost, or the damage budget spent"
+            )
+        if self._governor.may_break_loose(totals.standstill_rate):
+            still = standstill.warning(sum(totals.stood_still), len(totals.stood_still))
+            self._warn(f"iteration {iteration}: {still}")
+
+    def _warn(self, text: str) -> None:
+        self._warnings.append(text)
+        self.get_logger().warning(text)
+
+    def _diagnose(self) -> None:
+        """Publish the warnings that stand, once per second: a log is read by nobody while a run is up."""
+        status = DiagnosticStatus(
+            level=DiagnosticStatus.WARN if self._warnings else DiagnosticStatus.OK,
+            name="unsafety_monitor",
+            hardware_id=self._graph.task.robot.name,
+            message="; ".join(self._warnings) or "no warning of the newest iteration",
+            values=[KeyValue(key="iteration", value=str(self._governor.iteration))],
+        )
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
 
     def _publish_limit(self) -> None:
         limit = TorqueLimit(

@@ -12,6 +12,7 @@ from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from safe_transfer_ros.record.recompute import parameters
+from safe_transfer_ros.reporting import conditions
 from safe_transfer_ros.reporting.figures import iterations_over_bound, key_numbers
 from safe_transfer_ros.reporting.plots import Plot, ordered_reasons, reason_name
 from safe_transfer_ros.reporting.run import Run
@@ -37,6 +38,9 @@ def render(run: Run, compare: Run | None, plots: Sequence[Plot], provenance: Map
         compare=compare,
         runs=runs,
         headline=headline(run),
+        cautions=cautions(run),
+        arm=conditions.arm(run),
+        critics=conditions.critics(run),
         contrast=None if compare is None else headline(compare),
         notes=[*run.notes, *([] if compare is None else [f"{compare.name}: {n}" for n in compare.notes])],
         plots=plots,
@@ -64,6 +68,18 @@ def headline(run: Run) -> str:
     if not over:
         return f"Expected damage stayed within D_safe = {run.d_safe:g} N·m in {iterations}."
     return f"Expected damage was over D_safe = {run.d_safe:g} N·m in {over} of {count} iterations."
+
+
+def cautions(run: Run) -> list[str]:
+    """Facts that the verdict does not judge, one sentence each."""
+    still = [detail.iteration for detail in run.details if detail.stood_still]
+    if not still:
+        return []
+    return [
+        f"In {len(still)} of {len(run.records)} iterations, first in iteration {still[0]}, a joint that was asked for "
+        "torque stood still. Should it break loose, D_safe may be broken: nothing here predicts that "
+        "(unsafety_monitor.standstill: unsafe would count such episodes as unsafe)."
+    ]
 
 
 def _reasons(runs: Sequence[Run]) -> list[tuple[str, str, list[str]]]:
@@ -96,6 +112,7 @@ def _sections(run: Run) -> list[tuple[str, dict[str, Any]]]:
         ("all nodes" if node == "/**" else node.removeprefix("/**/"), dict(values["ros__parameters"]))
         for node, values in run.config.items()
         if isinstance(values, Mapping) and isinstance(values.get("ros__parameters"), Mapping)
+        if not (node.endswith("mujoco_sim") and conditions.on_hardware(run))  # it took no part
     ]
 
 
@@ -165,11 +182,14 @@ _HTML = """\
 <p class="soft">{{ run.parameter("trainer", "task", "unknown task") }}
 {%- if run.rule %}, {{ run.label }}{% endif %}
 {%- set seed = run.parameter("trainer", "seed") %}{% if seed is not none %}, seed {{ seed }}{% endif %}
-{%- set robot = run.parameter("mujoco_sim", "perturbation") %}
-{%- if robot %}, robot “{{ robot }}”{% endif %}
+{%- if arm %}, {{ arm }}{% endif %}
 {%- if started %}, started {{ started }}{% endif %}</p>
-<p class="verdict {{ 'plain' if not run.records else 'bad' if 'was over' in headline else 'good' }}">
+{% if critics %}<p class="soft">{{ critics | join(" ") }}</p>
+{% endif %}
+<p class="verdict {{ 'bad' if 'was over' in headline else 'plain' if not run.records or cautions else 'good' }}">
 {{- headline | symbols }}</p>
+{% for caution in cautions %}<p class="verdict bad">{{ caution | symbols }}</p>
+{% endfor %}
 {% if compare %}<p class="soft">Held against <strong>{{ compare.name }}</strong> ({{ compare.label }}):
 {{ contrast | symbols }}</p>{% endif %}
 <p class="soft">Expected damage is an estimate from a few episodes per iteration. The filter is a software

@@ -55,6 +55,13 @@ def test_episodes_that_stood_still_are_told_from_the_bag_too(tmp_path):
     assert_rows(iteration_records(tmp_path / "bag")[0], expected.rows)
 
 
+@pytest.mark.parametrize("d_safe, at_stake", [(0.05, [1, 1, 1]), (0.5, [0, 0, 0])])
+def test_standstill_is_told_where_it_puts_d_safe_at_stake(tmp_path, d_safe, at_stake):
+    rule = {"d_safe": d_safe, "allow_unsafe_start": True, "use_limit_change": False}
+    synthetic.write_run(tmp_path / "bag", iterations=3, spread=0.025, held=True, **rule)
+    assert [detail.stood_still for detail in recompute(tmp_path / "bag").details] == at_stake
+
+
 def test_details_hold_the_tilt_of_every_step_and_decisions_by_reason(tmp_path):
     expected = synthetic.write_run(tmp_path / "bag", iterations=3, episodes=2, steps=20)
     details = recompute(tmp_path / "bag").details

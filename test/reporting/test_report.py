@@ -70,6 +70,15 @@ def test_two_runs_side_by_side(make_run):
     assert "seed 0" in page.text and "numpy" in page.text and "d_safe" in page.text
 
 
+def test_a_joint_that_stood_still_takes_the_green_from_the_verdict(make_run, one_plot):
+    calm = report(make_run("calm", iterations=2)).read_text()
+    assert 'class="verdict good"' in calm and "stood still" not in calm
+    rule = {"d_safe": 0.05, "allow_unsafe_start": True, "use_limit_change": False}
+    held = report(make_run("held", iterations=2, spread=0.025, held=True, **rule)).read_text()
+    assert 'class="verdict plain"' in held and 'class="verdict good"' not in held
+    assert "In 2 of 2 iterations, first in iteration 0, a joint that was asked for torque stood still" in held
+
+
 def test_pictures_show_the_comparison_and_are_the_same_twice(make_run, tmp_path):
     adaptive = load(make_run("adaptive", iterations=9))
     fixed = load(make_run("fixed", iterations=9, limit="fixed"))
