@@ -16,7 +16,7 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from safe_transfer_msgs.msg import PolicyWeights, SafetyDecision, TorqueLimit, UnsafetyEstimate
 
-from safe_transfer_ros.middleware import clock, object_pose, qos, topics
+from safe_transfer_ros.middleware import bounded, clock, object_pose, qos, topics
 from safe_transfer_ros.middleware.joint_states_heard import JointStatesHeard
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
@@ -25,7 +25,7 @@ from safe_transfer_ros.middleware.stamps import to_ns
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.parameters.unsafety_monitor import MonitorParameters
 from safe_transfer_ros.policies.forward import GaussianPolicy
-from safe_transfer_ros.policies.weights import WeightsError
+from safe_transfer_ros.policies.weights import MAX_MESSAGE_BYTES, WeightsError
 from safe_transfer_ros.record.iteration import iteration_estimate
 from safe_transfer_ros.record.policy_shift import policy_shift, updated_policy
 from safe_transfer_ros.record.recompute import account
@@ -70,9 +70,9 @@ class UnsafetyMonitor(Node):
         self._estimates = topics.UNSAFETY_ESTIMATE.advertise(self)
         topics.JOINT_STATES.listen(self, self._on_joint_state, qos.RECORD, raw=True)
         if self._graph.tracks_object:
-            topics.OBJECT_POSE.listen(self, self._on_object_pose, qos.RECORD)
-        topics.DECISIONS.listen(self, self._on_decision)
-        topics.POLICY_WEIGHTS.listen(self, self._on_weights)
+            bounded.listen(self, topics.OBJECT_POSE, self._on_object_pose, profile=qos.RECORD)
+        bounded.listen(self, topics.DECISIONS, self._on_decision)
+        bounded.listen(self, topics.POLICY_WEIGHTS, self._on_weights, max_bytes=MAX_MESSAGE_BYTES)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(settings.lease / 4, self._publish_limit, clock=steady)
         self.create_timer(0.02, self._close_if_complete, clock=steady)

@@ -16,6 +16,7 @@ from safe_transfer_ros.policies.mlp import head_shapes, hidden_shapes, hidden_wi
 from safe_transfer_ros.policies.tensors import (
     LOG_STD_BOUND,
     MAX_BYTES,
+    MAX_MESSAGE_BYTES,
     Tensors,
     WeightsError,
     check_shapes,
@@ -25,8 +26,8 @@ from safe_transfer_ros.policies.tensors import (
     write,
 )
 
-__all__ = ["MAX_BYTES", "Architecture", "Parameters", "WeightsError", "check", "from_bytes", "load", "read_metadata"]
-__all__ += ["save", "sha256_of", "to_bytes"]
+__all__ = ["MAX_BYTES", "MAX_MESSAGE_BYTES", "Architecture", "Parameters", "WeightsError", "check", "from_bytes"]
+__all__ += ["load", "read_metadata", "save", "sha256_of", "to_bytes"]
 
 Parameters = Tensors
 """Policy parameters by name; see `Architecture.shapes`."""
