@@ -231,9 +231,9 @@ class ControllerSupervisor(ManagedNode):
             return f"the graph is still connecting: {self._filter.message or 'the filter waits for its listeners'}"
         if self._stream.steady_s(now) < settings.steady_time:
             return f"the filter's commands must come without a pause for {settings.steady_time:g} s first"
-        unfit_description = self._description.problem()
-        if unfit_description:
-            return unfit_description
+        unsure = self._description.problem() or self._speakers.doubt(now)
+        if unsure:
+            return unsure
         if settings.rest_effort == "untold":
             return None
         return {

@@ -176,7 +176,7 @@ class PolicyServer(ManagedNode):
         status.header.stamp = self.get_clock().now().to_msg()
         self._status.publish(status)
         if not accepted:
-            self.get_logger().error(message)
+            self.get_logger().error(message, throttle_duration_sec=1.0)
 
     def _on_filter_status(self, message: FilterStatus) -> None:
         if message.mode == SafetyDecision.MODE_TRIPPED:

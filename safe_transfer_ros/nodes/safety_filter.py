@@ -279,7 +279,7 @@ class SafetyFilterNode(ManagedNode):
         )
         if refusal:
             text = f"{CRITIC_REFUSED}, {self._critic.offered_version or 'none'} stays: {refusal}"
-            self.get_logger().error(text)
+            self.get_logger().error(text, throttle_duration_sec=1.0)
         else:
             text = describe(self._filter.cause)
         self._status.tell(accepted=not refusal, message=text)

@@ -138,7 +138,8 @@ class Trainer(Node):
     def _on_estimate(self, message: UnsafetyEstimate) -> None:
         second = second_publisher(self, topics.UNSAFETY_ESTIMATE.name)
         if second:
-            self.get_logger().error(f"estimate of iteration {message.iteration} not taken: {second}")
+            refused = f"estimate of iteration {message.iteration} not taken: {second}"
+            self.get_logger().error(refused, throttle_duration_sec=1.0)
             return
         self._estimate, self._estimated = message, int(message.iteration)
 

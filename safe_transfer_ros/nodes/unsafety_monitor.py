@@ -112,15 +112,19 @@ class UnsafetyMonitor(Node):
             return
         refusal = second_publisher(self, topics.POLICY_WEIGHTS.name) or unfit_update(message, self._governor.iteration)
         if refusal:
-            self.get_logger().error(f"weights version {message.version} refused, the limit stays: {refusal}")
+            self._refuse(message, refusal)
             return
         try:
             self._updated = updated_policy(message) if self._rule.needs_shift else None
         except WeightsError as error:
-            self.get_logger().error(f"weights version {message.version} refused, the limit stays: {error}")
+            self._refuse(message, error)
             return
         self._closing, self._closing_since = message, time.monotonic()
         self._close_if_complete()
+
+    def _refuse(self, update: PolicyWeights, why: object) -> None:
+        refused = f"weights version {update.version} refused, the limit stays: {why}"
+        self.get_logger().error(refused, throttle_duration_sec=1.0)
 
     def _close_if_complete(self) -> None:
         update = self._closing
@@ -143,7 +147,7 @@ class UnsafetyMonitor(Node):
                 limit_change=self._graph.limit_change(totals.limited),
             )
         except ValueError as error:
-            self.get_logger().error(f"weights version {update.version} refused, the limit stays: {error}")
+            self._refuse(update, error)
             return
         if totals.missing:
             self.get_logger().error(f"iteration {iteration}: {totals.missing} joint states missing, counted as unsafe")
