@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from safe_transfer_ros.files import write_atomically
 from safe_transfer_ros.policies.tensors import MAX_BYTES, WeightsError, read_metadata, sha256_of, write
+from safe_transfer_ros.untrusted import UntrustedError, read_bytes
 
 Array = NDArray[np.float64]
 CriticParameters = dict[str, NDArray[np.float32]]
@@ -234,9 +235,11 @@ def read_critic_file(path: str | os.PathLike[str]) -> bytes:
       WeightsError: if it cannot be read; names the file.
     """
     try:
-        return Path(path).read_bytes()
+        return read_bytes(os.fspath(path), most_bytes=MAX_BYTES)
     except OSError as error:
         raise WeightsError(f"cannot read the critic {os.fspath(path)}: {error.strerror or error}") from error
+    except UntrustedError as error:
+        raise WeightsError(str(error)) from None
 
 
 def load_critic(

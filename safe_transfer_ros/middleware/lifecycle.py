@@ -30,7 +30,7 @@ class ManagedNode(LifecycleNode):
     _before: tuple[Any, ...] = ()  # what was there without `configure`
 
     def __init__(self, name: str, **options: Any) -> None:
-        """Make the node; see `rclpy.lifecycle.LifecycleNode`."""
+        """Make the node; as a LifecycleNode of rclpy."""
         super().__init__(name, **options)
         self._kept: list[Closable] = []
 

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
+from safe_transfer_ros.middleware import bounded
 from safe_transfer_ros.middleware.publishers import second_publisher
 from safe_transfer_ros.middleware.topics import Topic
 
@@ -52,7 +53,7 @@ class SoleState(Generic[Message]):
         self._heard, self._doubted = heard, doubted
         self.newest: Message | None = None
         self.doubt = ""
-        self._subscription = topic.listen(node, self._on_message)
+        self._subscription = bounded.listen(node, topic, self._on_message)
         node.create_timer(LOOK_SECONDS, self.look, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def look(self) -> None:
@@ -65,7 +66,7 @@ class SoleState(Generic[Message]):
             self.doubt = ""
             # What still waits in the old subscription may be the other's; a new one gets what is latched.
             self._node.destroy_subscription(self._subscription)
-            self._subscription = self._topic.listen(self._node, self._on_message)
+            self._subscription = bounded.listen(self._node, self._topic, self._on_message)
 
     def _on_message(self, message: Message) -> None:
         # A second look could end the doubt in the middle of this subscription's own callback.

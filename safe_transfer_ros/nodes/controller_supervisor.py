@@ -23,7 +23,7 @@ from rclpy.clock import Clock, ClockType
 from safe_transfer_msgs.msg import FilterStatus, SafetyDecision
 from std_msgs.msg import Bool, Float64MultiArray
 
-from safe_transfer_ros.middleware import clock, qos, topics
+from safe_transfer_ros.middleware import bounded, clock, qos, topics
 from safe_transfer_ros.middleware.joint_state_publishers import JointStatePublishers
 from safe_transfer_ros.middleware.lifecycle import ManagedNode
 from safe_transfer_ros.middleware.measured_effort import MeasuredEffort
@@ -98,7 +98,8 @@ class ControllerSupervisor(ManagedNode):
             self._rests = resting.RestingTorque(self, self._robot, self._joints)
         self._commands = self.resolve_topic_name(f"{self._experiment.controller}/commands")
         self._feeder = f"{self.get_namespace().rstrip('/')}/safety_filter"
-        topics.commands(self._experiment.controller).listen(self, self._on_command, qos.COMMAND)
+        commands = topics.commands(self._experiment.controller)
+        bounded.listen(self, commands, self._on_command, refused=self._on_unread_command, profile=qos.COMMAND)
         self._status: SoleState[FilterStatus] = SoleState(self, topics.FILTER_STATUS, self._on_filter, self._on_doubt)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(TICK_SECONDS, self._tick, clock=steady)
@@ -133,6 +134,9 @@ class ControllerSupervisor(ManagedNode):
     def _on_command(self, message: Float64MultiArray) -> None:
         rests = self._rests(message.data) if self._rests is not None else None
         self._stream.hear(message.data, clock.now_ns(), rests)
+
+    def _on_unread_command(self, error: bounded.MessageError) -> None:
+        self._stream.refuse(f"a command was not read: {error}", clock.now_ns())
 
     def _on_filter(self, message: FilterStatus) -> None:
         if message.mode == SafetyDecision.MODE_TRIPPED:
@@ -227,9 +231,9 @@ class ControllerSupervisor(ManagedNode):
             return f"the graph is still connecting: {self._filter.message or 'the filter waits for its listeners'}"
         if self._stream.steady_s(now) < settings.steady_time:
             return f"the filter's commands must come without a pause for {settings.steady_time:g} s first"
-        unfit_description = self._description.problem()
-        if unfit_description:
-            return unfit_description
+        unsure = self._description.problem() or self._speakers.doubt(now)
+        if unsure:
+            return unsure
         if settings.rest_effort == "untold":
             return None
         return {

@@ -24,7 +24,7 @@ from safe_transfer_msgs.srv import ResetEpisode
 from std_srvs.srv import SetBool
 
 from safe_transfer_ros.learning.policy_file import check_fits, load_policy
-from safe_transfer_ros.middleware import clock, object_pose, reset_refusal, topics
+from safe_transfer_ros.middleware import bounded, clock, object_pose, reset_refusal, topics
 from safe_transfer_ros.middleware.joint_state_reader import ReadState
 from safe_transfer_ros.middleware.joint_states_heard import JointStatesHeard
 from safe_transfer_ros.middleware.lifecycle import ManagedNode
@@ -99,11 +99,17 @@ class PolicyServer(ManagedNode):
         self._status = topics.POLICY_STATUS.advertise(self)
         topics.JOINT_STATES.listen(self, self._on_raw_joint_state, raw=True)
         if self._graph.tracks_object:
-            topics.OBJECT_POSE.listen(self, self._on_object_pose)
+            bounded.listen(self, topics.OBJECT_POSE, self._on_object_pose)
         self._filter: SoleState[FilterStatus] = SoleState(
             self, topics.FILTER_STATUS, self._on_filter_status, self._stop_episode
         )
-        topics.POLICY_WEIGHTS.listen(self, self._on_weights)
+        bounded.listen(
+            self,
+            topics.POLICY_WEIGHTS,
+            self._on_weights,
+            max_bytes=weights.MAX_MESSAGE_BYTES,
+            refused=self._on_unread_weights,
+        )
         self._reset = self.create_client(ResetEpisode, "reset_episode")
         self._arm = self.create_client(SetBool, "safety_filter/arm")
         self._server = ActionServer(
@@ -146,10 +152,11 @@ class PolicyServer(ManagedNode):
         except weights.WeightsError as error:
             self._report(accepted=False, message=f"version {message.version} refused, {self._version} stays: {error}")
 
+    def _on_unread_weights(self, error: bounded.MessageError) -> None:
+        self._report(accepted=False, message=f"weights refused, version {self._version} stays: {error}")
+
     def _unwanted(self, message: PolicyWeights) -> str | None:
         """Reason to ignore weights; None where they may be the next ones, or the present ones again."""
-        if len(message.data) > weights.MAX_BYTES:
-            return f"{len(message.data)} bytes, expected at most {weights.MAX_BYTES}"
         if self._taught and message.version != self._version + 1:
             again = message.version == self._version and message.sha256 == self._sha256
             if not again:
@@ -169,7 +176,7 @@ class PolicyServer(ManagedNode):
         status.header.stamp = self.get_clock().now().to_msg()
         self._status.publish(status)
         if not accepted:
-            self.get_logger().error(message)
+            self.get_logger().error(message, throttle_duration_sec=1.0)
 
     def _on_filter_status(self, message: FilterStatus) -> None:
         if message.mode == SafetyDecision.MODE_TRIPPED:

@@ -101,6 +101,7 @@ class SafetyFilterNode(ManagedNode):
             e_stop_lease_s=seconds(settings.e_stop_lease),
             permission_lease_s=seconds(settings.permission_lease),
             stop=self._on_forbidden,
+            received=self._loop.received,
         )
         self._active = False
         self._unreadable = self._misplaced = ""  # why the newest joint state, or pose, was left out
@@ -279,7 +280,7 @@ class SafetyFilterNode(ManagedNode):
         )
         if refusal:
             text = f"{CRITIC_REFUSED}, {self._critic.offered_version or 'none'} stays: {refusal}"
-            self.get_logger().error(text)
+            self.get_logger().error(text, throttle_duration_sec=1.0)
         else:
             text = describe(self._filter.cause)
         self._status.tell(accepted=not refusal, message=text)

@@ -31,7 +31,7 @@ from std_msgs.msg import String
 
 from safe_transfer_ros.files import write_atomically
 from safe_transfer_ros.learning.policy_file import load_policy
-from safe_transfer_ros.middleware import topics
+from safe_transfer_ros.middleware import bounded, topics
 from safe_transfer_ros.middleware.critic_sender import CriticSender
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
@@ -82,10 +82,10 @@ class Trainer(Node):
         self._weights = topics.POLICY_WEIGHTS.advertise(self)
         self._critic = CriticSender(self)
         self._run_config = topics.RUN_CONFIG.advertise(self)
-        topics.DECISIONS.listen(self, self._on_decision)
-        topics.POLICY_STATUS.listen(self, self._on_status)
+        bounded.listen(self, topics.DECISIONS, self._on_decision)
+        bounded.listen(self, topics.POLICY_STATUS, self._on_status)
         self._filter: SoleState[FilterStatus] = SoleState(self, topics.FILTER_STATUS)
-        topics.UNSAFETY_ESTIMATE.listen(self, self._on_estimate)
+        bounded.listen(self, topics.UNSAFETY_ESTIMATE, self._on_estimate)
         self._rollouts = ActionClient(self, Rollout, "policy_server/rollout")
         self._server = ActionServer(
             self,
@@ -138,7 +138,8 @@ class Trainer(Node):
     def _on_estimate(self, message: UnsafetyEstimate) -> None:
         second = second_publisher(self, topics.UNSAFETY_ESTIMATE.name)
         if second:
-            self.get_logger().error(f"estimate of iteration {message.iteration} not taken: {second}")
+            refused = f"estimate of iteration {message.iteration} not taken: {second}"
+            self.get_logger().error(refused, throttle_duration_sec=1.0)
             return
         self._estimate, self._estimated = message, int(message.iteration)
 

@@ -20,6 +20,7 @@ Tensors = dict[str, NDArray[np.float32]]
 """Arrays by name."""
 
 MAX_BYTES = 64 * 1024 * 1024
+MAX_MESSAGE_BYTES = MAX_BYTES + 64 * 1024  # with what a message says beside them
 """Nothing this package calls a policy or a critic comes near this; a larger message is refused before it is parsed."""
 
 LOG_STD_BOUND = 20.0
