@@ -73,7 +73,7 @@ def read(data: bytes, *, sha256: str | None = None) -> tuple[Tensors, dict[str, 
 
 
 def _told(data: bytes) -> str:
-    """What bytes that are no safetensors file look like."""
+    """Description of bytes that are no safetensors file."""
     if data[:4] == b"PK\x03\x04":
         return "a zip archive, as stable-baselines3 and torch.save write: not read, put its arrays into such a file"
     if data[:1] == b"\x80":
