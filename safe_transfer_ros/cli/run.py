@@ -20,13 +20,15 @@ from safe_transfer_ros.interrupted import EXIT_INTERRUPTED
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
 from safe_transfer_ros.launching.fine_tuning import ARGUMENTS, FineTuningGraph
-from safe_transfer_ros.launching.graph import Parameters, read_parameters
+from safe_transfer_ros.launching.graph import Argument, Parameters, default_of, read_parameters
+from safe_transfer_ros.learning.policy_file import shipped
 from safe_transfer_ros.middleware import dds
 from safe_transfer_ros.parameters.sections import SHARED
 from safe_transfer_ros.record.iteration import ROWS, read
 from safe_transfer_ros.record.resume import CONFIG, session_path, sessions
 from safe_transfer_ros.registry import Registry
 from safe_transfer_ros.reporting.provenance import write_provenance
+from safe_transfer_ros.robots.simulation import PERTURBATIONS
 from safe_transfer_ros.untrusted import printable
 
 
@@ -258,7 +260,8 @@ def _ours(name: str) -> Callable[[], FineTuningGraph]:
     return lambda: importlib.import_module(f"safe_transfer_ros.launching.{name}").GRAPH
 
 
-for _name in ("pr2_cup_swirl", "panda_push"):
+OURS = ("pr2_cup_swirl", "panda_push")
+for _name in OURS:
     GRAPHS.add(_name, _ours(_name))
 
 
@@ -274,10 +277,29 @@ def parse_arguments(arguments: list[str]) -> dict[str, str]:
 
 
 def arguments_text() -> str:
-    """Table of the launch arguments, for --help."""
-    lines = ["launch arguments (key:=value; node.parameter:=value sets any other parameter); panda_push: task:= too"]
+    """Table of the launch arguments with their defaults and values, for --help."""
+    lines = [
+        "launch arguments (key:=value; node.parameter:=value sets any other parameter), with their defaults:",
+        "  task                  panda_push: topple, boundary or obstacle [boundary]",
+    ]
     width = max(len(argument.name) for argument in ARGUMENTS) + 2
+    configured = {name: read_parameters(pick_graph(name).configuration) for name in OURS}
     for argument in ARGUMENTS:
-        choices = f" [{'|'.join(argument.choices)}]" if argument.choices else ""
-        lines.append(f"  {argument.name:{width}}{argument.explained()}{choices}")
+        choices = f" ({'|'.join(argument.choices)})" if argument.choices else ""
+        lines.append(f"  {argument.name:{width}}{argument.explained()}{choices}{_default(argument, configured)}")
+    lines.append(f"policies that are shipped: {', '.join(shipped())}")
+    lines.append(f"perturbations: {', '.join(PERTURBATIONS.names())}")
     return "\n".join(lines)
+
+
+def _default(argument: Argument, configured: Mapping[str, Parameters]) -> str:
+    """Value of an argument that is not given: one for all graphs, or that of each."""
+    if not argument.parameter:
+        return f" [{argument.default}]" if argument.default else ""
+    node, _, parameter = argument.parameter.rpartition(".")
+    usual = default_of(node, parameter)
+    values = {graph: str(found.get(node, {}).get(parameter, usual)).lower() for graph, found in configured.items()}
+    if len(set(values.values())) > 1:
+        return f" [{', '.join(f'{graph}: {value}' for graph, value in values.items())}]"
+    value = next(iter(values.values()))
+    return f" [{value}]" if value else ""

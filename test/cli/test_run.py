@@ -114,3 +114,14 @@ def test_a_run_of_another_graph_is_not_resumed(begun) -> None:
         pick_graph("panda_push").plan({"resume": str(folder)})
     assert not (folder / "config_1.yaml").exists()
     GRAPH.plan({"resume": str(folder)})
+
+
+def test_help_tells_the_defaults_the_values_and_what_is_shipped() -> None:
+    text = run.arguments_text()
+    rows = {line.split()[0]: line for line in text.splitlines() if line.startswith("  ")}
+    assert rows["iterations"].endswith("[pr2_cup_swirl: 60, panda_push: 20]")
+    assert rows["seed"].endswith("[0]") and rows["record"].endswith("(true|false) [true]")
+    assert rows["timing"].endswith("(lockstep|realtime) [lockstep]") and "obstacle [boundary]" in rows["task"]
+    assert not rows["critic"].endswith("]"), "no default is none"
+    assert "pr2_cup_swirl_no_limit" in text and "light_sticky" in text
+    assert {argument.name for argument in run.ARGUMENTS} <= rows.keys()
