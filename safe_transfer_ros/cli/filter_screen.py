@@ -30,7 +30,7 @@ _ALARM = "bold white on red"
 _LEAD = 17  # columns before an intervention's words
 _ALL = 1000  # lines: more than there ever are
 _MODE_STYLE = {Mode.DISARMED: "bold reverse", Mode.ARMED: "bold black on cyan", Mode.HOLDING: "bold black on yellow"}
-_KEYS = (("t", "or"), ("space", "TRIP now"), ("r", "reset"), ("q", "quit"))
+_KEYS = (("t", "or"), ("space", "TRIP now"), ("r", "reset"), ("p", "pause"), ("q", "quit"))
 _KEYS_AFTERWARDS = (*_KEYS[:2], ("f", "follow a new run"), ("q", "quit"))
 # The filter's figures that have a place of their own; any other is shown after them.
 _PLACED = frozenset(
@@ -220,6 +220,8 @@ def headline(view: FilterView, now: float) -> Headline:
         told.append(f"The filter warns: {view.warning}")
     if view.refusal:
         told.append(f"The last torque limit offered was refused: {view.refusal}")
+    if view.pause:
+        told.append(f"{view.pause}. p resumes")
     if view.monitor_warning:
         told.append(f"The unsafety monitor warns: {view.monitor_warning}")
     if view.filters > 1:
@@ -270,7 +272,8 @@ def notice(request: Request | None, view: FilterView, now: float) -> Text | None
         return None
     if not request.success:
         return Text(f" {name} refused: {request.message} ", "black on yellow")
-    return Text(f"{name} confirmed by the filter after {1e3 * (request.answered - request.since):.0f} ms", "bold")
+    who = "policy_server" if request.name in ("pause", "resume") else "the filter"
+    return Text(f"{name} confirmed by {who} after {1e3 * (request.answered - request.since):.0f} ms", "bold")
 
 
 def one_line(view: FilterView, now: float, listening: Listening, request: Request | None = None) -> str:
@@ -301,6 +304,8 @@ def _state_in_words(view: FilterView) -> list[str]:
         parts.append("LEASE LOST")
     if view.refusal:
         parts.append(f"limit refused: {view.refusal}")
+    if view.pause:
+        parts.append(view.pause)
     if view.monitor_warning:
         parts.append(f"monitor warns: {view.monitor_warning}")
     if view.estimate is not None:

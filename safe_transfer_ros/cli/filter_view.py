@@ -90,6 +90,7 @@ class FilterView:
     robot: str = ""
     warning: str = ""  # what the filter's diagnostics complain of
     monitor_warning: str = ""  # what unsafety_monitor's do
+    pause: str = ""  # what policy_server tells of a pause; empty: there is none
     figures: dict[str, str] = field(default_factory=dict)  # the filter's diagnostics, as told
     figures_at: float | None = None
     estimate: Estimate | None = None
@@ -134,10 +135,12 @@ class FilterView:
             self._tally(reason, now).in_decisions += 1
 
     def on_diagnostics(self, message: Any, now: float) -> None:
-        """Process a DiagnosticArray; of other nodes' statuses only the unsafety monitor's counts."""
+        """Process a DiagnosticArray; of other nodes' statuses those of unsafety_monitor and policy_server count."""
         for status in () if self.left else message.status:
             if _is_of(status.name, "unsafety_monitor"):
                 self.monitor_warning = _told(status.message) if _level(status.level) > 0 else ""
+            if _is_of(status.name, "policy_server"):
+                self.pause = _told(status.message) if _level(status.level) > 0 else ""
         ours = [status for status in message.status if _is_of(status.name, "safety_filter")]
         if not ours or not self._hear(now):
             return
@@ -244,7 +247,7 @@ class FilterView:
     def _forget(self) -> None:
         """Forget the counts of another filter process; its run may be another as well."""
         self._tallies.clear()
-        self.estimate, self.monitor_warning = None, ""
+        self.estimate, self.monitor_warning, self.pause = None, "", ""
         self.figures, self.figures_at, self.warning = {}, None, ""
 
     def _tally(self, reason: Reason, now: float | None) -> _Tally:

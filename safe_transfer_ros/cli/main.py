@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
+import os
+import select
 import signal
 import sys
 
@@ -15,6 +18,7 @@ from safe_transfer_ros.interrupted import EXIT_INTERRUPTED, came_of_interrupt, e
 from safe_transfer_ros.untrusted import printable_lines
 
 EXIT_BAD_INPUT = 2
+EXIT_READER_LEFT = 128 + signal.SIGPIPE  # as a shell reports it
 
 _NEEDS_ROS = ("run", "up", "watch", "commission", "fault-campaign")
 
@@ -67,7 +71,8 @@ def main(arguments: list[str] | None = None) -> int:
       arguments: Command line without the program's name; None takes the process's.
 
     Returns:
-      Exit status: 0 done, 2 bad input (one line says what and how to fix it), 130 interrupted.
+      Exit status: 0 done, 2 bad input (one line says what and how to fix it), 130 interrupted, 141 nobody reads the
+      output any more.
     """
     parser = argparse.ArgumentParser(
         prog="safe_transfer",
@@ -92,12 +97,22 @@ def main(arguments: list[str] | None = None) -> int:
         options = _with_late_words(parser, options, others)
     # A shell starts background jobs with SIGINT ignored, and Python leaves it so: Ctrl-C must work there as well.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # N?m where N·m cannot be shown
     try:
         if options.command in _NEEDS_ROS:
             _check_ros()
-        return int(options.run(options))
+        status = int(options.run(options))
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         return _interrupted()
+    except BrokenPipeError as error:
+        if not _reader_left():
+            print(f"safe_transfer: {printable_lines(error)}", file=sys.stderr)
+            return EXIT_BAD_INPUT
+        return EXIT_READER_LEFT
     except Exception as error:
         if came_of_interrupt(error):
             return _interrupted()
@@ -105,6 +120,16 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"safe_transfer: {printable_lines(error)}", file=sys.stderr)
         return EXIT_BAD_INPUT
+
+
+def _reader_left() -> bool:
+    """Whether nobody reads our output any more, as behind `| head`; then nothing more is written there."""
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)  # errors are told unasked
+    if not output.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _with_late_words(
@@ -124,7 +149,7 @@ def _is_launch_argument(word: str) -> bool:
 
 
 def _hint(unknown: list[str], words: list[str]) -> str:
-    """How a launch argument that was written as an option is written."""
+    """Spelling of a launch argument that was written as an option; empty where none was."""
     flag = next((word for word in unknown if word.startswith("--")), "")
     name, _, value = flag.lstrip("-").partition("=")
     if not name:

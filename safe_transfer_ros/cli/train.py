@@ -102,6 +102,7 @@ def run(options: argparse.Namespace) -> int:
     from safe_transfer_ros.learning.imitation import RULES
     from safe_transfer_ros.learning.workers import LocalWorkers
     from safe_transfer_ros.reporting import learners
+    from safe_transfer_ros.reporting.tables import several
     from safe_transfer_ros.studies.learner_run import LearnerRun, LearnerStore, compute
     from safe_transfer_ros.tasks.task import TASKS
 
@@ -138,7 +139,8 @@ def run(options: argparse.Namespace) -> int:
     if options.table_only:
         finished = [curves for one in runs if (curves := store.load(one)) is not None]
         if not finished:
-            raise ValueError(f"none of these {len(runs)} runs is finished in {store.folder}: leave out --table-only")
+            planned = several(len(runs), "run")
+            raise ValueError(f"of {planned} none is finished in {store.folder}: leave out --table-only")
     else:
         options.out.mkdir(parents=True, exist_ok=True)
         done = complete(runs, store, compute, lambda: LocalWorkers(options.jobs), fresh=options.fresh)
@@ -147,6 +149,11 @@ def run(options: argparse.Namespace) -> int:
         if store.policy(one).exists():
             shutil.copyfile(store.policy(one), options.out / f"{one.task}_{name}_seed{one.seed}.safetensors")
     print(learners.write(finished, options.out))
+    if options.quick:
+        print(
+            "\n--quick shows that everything works, not how methods differ: in three epochs neither a multiplier nor a "
+            "critic has learned enough to act, so that curves and training columns may be equal. Leave it out for that."
+        )
     return 0
 
 

@@ -42,6 +42,7 @@ _EPILOG = """\
 keys:
   t or space   TRIP: stop torque at once, latched; no question asked. Asked again until the filter confirms it.
   r            reset: TRIPPED -> DISARMED; the filter refuses while the cause stands
+  p            pause: the episode under way ends, and no other begins; p again resumes
   f            after the filter has gone: follow the run that is up now, or the next one
   q or Ctrl-C  quit; the filter is left as it is
 
@@ -247,6 +248,9 @@ class _Watch:
             self.trip()
         elif key in "rR" and not self.waits_for_trip():  # a trip goes first
             self.request = self._link.reset()
+            self.request.poll(clock.now_s())
+        elif key in "pP" and not self.waits_for_trip():
+            self.request = self._link.pause(not self.view.pause)
             self.request.poll(clock.now_s())
         elif key in "fF":
             self.follow()

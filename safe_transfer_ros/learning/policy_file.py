@@ -28,10 +28,15 @@ def find(name: str) -> Path:
     """
     if Path(name).is_file():
         return Path(name)
-    shipped = {path.stem: path for path in resources.path("weights").glob("*.safetensors")}
-    if name in shipped:
-        return shipped[name]
-    raise WeightsError(f"no policy file '{name}', and none is shipped under that name; {nearest(name, shipped)}")
+    known = shipped()
+    if name in known:
+        return known[name]
+    raise WeightsError(f"no policy file '{name}', and none is shipped under that name; {nearest(name, known)}")
+
+
+def shipped() -> dict[str, Path]:
+    """Policies that come with this package, by name."""
+    return {path.stem: path for path in sorted(resources.path("weights").glob("*.safetensors"))}
 
 
 def load_for(task: RobotTask, name: str) -> tuple[Parameters, bytes]:

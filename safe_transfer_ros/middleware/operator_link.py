@@ -21,7 +21,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from safe_transfer_msgs.msg import FilterStatus, SafetyDecision, UnsafetyEstimate
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
 from safe_transfer_ros.middleware import clock, dds, qos, topics
 from safe_transfer_ros.middleware.operator_request import Call, Request
@@ -88,8 +88,12 @@ class OperatorLink:
             rclpy.shutdown(context=self._context)
             raise ValueError(f"no ROS namespace: '{namespace}' (letters, digits, _ and /)") from error
         self._listen()
-        self._clients = {name: self._node.create_client(Trigger, f"safety_filter/{name}") for name in ("trip", "reset")}
-        self._calls: dict[str, list[Future]] = {"trip": [], "reset": []}
+        self._clients: dict[str, Client] = {
+            "trip": self._node.create_client(Trigger, "safety_filter/trip"),
+            "reset": self._node.create_client(Trigger, "safety_filter/reset"),
+            "pause": self._node.create_client(SetBool, "policy_server/pause"),
+        }
+        self._calls: dict[str, list[Future]] = {name: [] for name in self._clients}
         self._executor = EventsExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._never = Future(executor=self._executor)
@@ -139,14 +143,23 @@ class OperatorLink:
         """Request to leave TRIPPED, once; the filter refuses while the cause stands."""
         return Request(name="reset", send=lambda: self._call("reset"), since=clock.now_s(), insistent=False)
 
-    def _call(self, name: str) -> Call | None:
-        client: Client = self._clients[name]
+    def pause(self, wanted: bool) -> Request:
+        """Request that no further episode begins, or that they go on; sent once."""
+        name = "pause" if wanted else "resume"
+
+        def send() -> Call | None:
+            return self._call("pause", SetBool.Request(data=wanted))
+
+        return Request(name=name, send=send, since=clock.now_s(), insistent=False)
+
+    def _call(self, name: str, request: Any = None) -> Call | None:
+        client = self._clients[name]
         # Looked up now, not half a second ago: a request must not reach the filter of another run.
-        allowed = self._listener.may_be_asked(self._announced(), alone=name == "reset")
+        allowed = self._listener.may_be_asked(self._announced(), alone=name != "trip")
         if not allowed or not client.service_is_ready():
             return None
         calls = self._calls[name]
         if len(calls) >= _REMEMBERED:
             client.remove_pending_request(calls.pop(0))
-        calls.append(client.call_async(Trigger.Request()))
+        calls.append(client.call_async(Trigger.Request() if request is None else request))
         return calls[-1]

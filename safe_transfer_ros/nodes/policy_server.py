@@ -25,6 +25,7 @@ from std_srvs.srv import SetBool
 
 from safe_transfer_ros.learning.policy_file import check_fits, load_policy
 from safe_transfer_ros.middleware import bounded, clock, object_pose, reset_refusal, topics
+from safe_transfer_ros.middleware.episode_pause import EpisodePause
 from safe_transfer_ros.middleware.joint_state_reader import ReadState
 from safe_transfer_ros.middleware.joint_states_heard import JointStatesHeard
 from safe_transfer_ros.middleware.lifecycle import ManagedNode
@@ -112,6 +113,7 @@ class PolicyServer(ManagedNode):
         )
         self._reset = self.create_client(ResetEpisode, "reset_episode")
         self._arm = self.create_client(SetBool, "safety_filter/arm")
+        self._pause = EpisodePause(self, self._task.robot.name)
         self._server = ActionServer(
             self,
             Rollout,
@@ -199,6 +201,7 @@ class PolicyServer(ManagedNode):
         try:
             await self._wait_for_versions(goal)
             for index in range(goal.first_episode, goal.first_episode + goal.episodes):
+                await self._pause.wait(lambda: handle.is_cancel_requested)
                 if handle.is_cancel_requested:
                     raise RolloutStopped("cancelled")
                 result.steps += await self._run_episode(goal, index)

@@ -124,8 +124,15 @@ class Trainer(Node):
         if len(self._decisions) < self._most_decisions:
             self._decisions.append(message)
             self._episodes_seen += message.last
+            if message.last:
+                self._tell_episodes(int(message.iteration))
         else:
             self._dropped += 1
+
+    def _tell_episodes(self, iteration: int) -> None:
+        """Log how far the rollouts are; an iteration of a real arm takes minutes."""
+        text = f"iteration {iteration}: {self._episodes_seen} of {self._settings.episodes_per_iteration} episodes"
+        self.get_logger().info(text, throttle_duration_sec=5.0)
 
     def _on_status(self, message: PolicyStatus) -> None:
         self._policy_status = message
@@ -203,7 +210,7 @@ class Trainer(Node):
                     raise FineTuningStopped("cancelled")
                 record = await self._iterate(iteration)
                 # What `ros2 launch` shows of a run; `safe_transfer up` has a bar.
-                done = f"iteration {iteration + 1}/{first + iterations}"
+                done = f"iteration {iteration} ({iteration + 1}/{first + iterations})"
                 self.get_logger().info(f"{done}  {record.summary(self._experiment.d_safe)}")
                 report(record)
         finally:
@@ -277,6 +284,7 @@ class Trainer(Node):
         seconds = self._settings.peer_timeout
         count = self._settings.episodes_per_iteration
         self._decisions, self._episodes_seen, self._dropped, self._doubt = [], 0, 0, ""
+        self._tell_episodes(iteration)
         goal = Rollout.Goal(
             iteration=iteration,
             episodes=count,

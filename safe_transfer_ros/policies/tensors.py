@@ -65,10 +65,21 @@ def read(data: bytes, *, sha256: str | None = None) -> tuple[Tensors, dict[str, 
         arrays = safetensors.numpy.load(data)
         metadata = read_metadata(data)
     except Exception as error:  # the library raises its own, KeyError (unknown dtype), ValueError, ...
-        raise WeightsError(f"expected a safetensors policy, got {len(data)} bytes that are none: {error}") from error
+        raise WeightsError(
+            f"expected a policy as a safetensors file with the tensors of docs/policies.md, got {_told(data)}: {error}"
+        ) from error
     for name, array in arrays.items():
         check_values(name, array)
     return {name: np.array(array, dtype=np.float32) for name, array in arrays.items()}, metadata
+
+
+def _told(data: bytes) -> str:
+    """Description of bytes that are no safetensors file."""
+    if data[:4] == b"PK\x03\x04":
+        return "a zip archive, as stable-baselines3 and torch.save write: not read, put its arrays into such a file"
+    if data[:1] == b"\x80":
+        return "a pickle: never read, put its arrays into such a file"
+    return f"{len(data)} bytes that are none"
 
 
 def check_values(name: str, array: NDArray[np.float32]) -> None:

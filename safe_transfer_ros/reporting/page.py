@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -19,14 +20,21 @@ from safe_transfer_ros.reporting.run import Run
 from safe_transfer_ros.safety.reasons import REASON_TEXT
 
 
-def render(run: Run, compare: Run | None, plots: Sequence[Plot], provenance: Mapping[str, Any]) -> str:
+def render(
+    run: Run,
+    compare: Run | None,
+    plots: Sequence[Plot],
+    provenance: Mapping[str, Any],
+    pictures: Mapping[str, bytes],
+) -> str:
     """The page.
 
     Args:
       run: The run.
       compare: A run to hold it against, or None.
-      plots: The plots that were drawn, to be found at plots/<name>.png.
+      plots: The plots that were drawn.
       provenance: Versions that made this page, used where the run does not bring its own.
+      pictures: PNG of each plot by its name; they go into the page, which can so be sent alone.
 
     Returns:
       HTML.
@@ -44,6 +52,7 @@ def render(run: Run, compare: Run | None, plots: Sequence[Plot], provenance: Map
         contrast=None if compare is None else headline(compare),
         notes=[*run.notes, *([] if compare is None else [f"{compare.name}: {n}" for n in compare.notes])],
         plots=plots,
+        pictures={name: base64.b64encode(data).decode() for name, data in pictures.items()},
         numbers=key_numbers(runs),
         reasons=_reasons(runs),
         differences=_differences(run),
@@ -217,13 +226,13 @@ protective stop, not a safety-rated one.</p>
 <h2>Plots</h2>
 <div class="plots">
 {% for plot in plots %}<figure id="{{ plot.name }}">
-<img src="plots/{{ plot.name }}.png" alt="{{ plot.title }}" width="1210" height="605">
+<img src="data:image/png;base64,{{ pictures[plot.name] }}" alt="{{ plot.title }}" width="1210" height="605">
 <figcaption>{{ plot.caption | symbols }}</figcaption></figure>
 {% endfor %}</div>
 {% endif %}
 
 {% if reasons %}
-<h2>Interventions by reason</h2>
+<h2>Reasons in words</h2>
 <p class="soft">Decisions of the safety filter with this reason, and their share of all decisions. One
 decision may have several.</p>
 <div class="scroll"><table>

@@ -292,9 +292,11 @@ def _override(path: Path, session: int) -> list[str]:
 
 def _interruption(records: Sequence[IterationRecord], config: Mapping[str, Any]) -> tuple[str, ...]:
     planned = _planned(config)
-    if planned is None or len(records) >= planned:
+    # A later session's bag has only its own iterations: those before it are in the bags of the others.
+    done = records[-1].iteration + 1 if records else 0
+    if planned is None or done >= planned:
         return ()
-    return (f"the run ended after {len(records)} of {planned} iterations",)
+    return (f"the run ended after {done} of {planned} iterations",)
 
 
 def _planned(config: Mapping[str, Any]) -> int | None:

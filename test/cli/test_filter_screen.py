@@ -92,6 +92,17 @@ def test_the_monitors_warning_stands_on_the_screen_and_in_the_lines_until_it_is_
     assert "warns" not in words(drawn(view)) + one_line(view, 0.1, LISTENING)
 
 
+def test_a_pause_stands_on_the_screen_while_it_lasts() -> None:
+    view, text = view_of(Mode.DISARMED), "paused by an operator: no episode begins"
+    view.on_diagnostics(diagnostics(name="policy_server", level=b"\1", message=text), 0.1)
+    assert "Paused by an operator: no episode begins. p resumes." in words(drawn(view))
+    assert text in one_line(view, 0.1, LISTENING)
+    view.on_diagnostics(diagnostics(name="policy_server", message="not paused"), 0.2)
+    assert "aused" not in words(drawn(view)) + one_line(view, 0.1, LISTENING)
+    told = notice(request("pause", answered=0.1, success=True), view, 0.2)
+    assert told is not None and told.plain.startswith("PAUSE confirmed by policy_server")
+
+
 @pytest.mark.parametrize("mode", list(Mode))
 def test_a_silent_filter_is_lost_whatever_it_said_last(mode: Mode) -> None:
     lines = drawn(view_of(mode), now=LOST_SECONDS + 1.3)
@@ -146,7 +157,7 @@ def test_a_stranger_is_named_and_the_runs_directory_is_in_the_frame() -> None:
 def test_without_a_filter_it_says_where_it_listens() -> None:
     text = words(drawn(FilterView()))
     assert "WAITING" in text and "ROS domain 7" in text and "a hint" in text
-    assert "t or space TRIP now r reset q quit" in text
+    assert "t or space TRIP now r reset p pause q quit" in text
 
 
 @pytest.mark.parametrize("mode", list(Mode))

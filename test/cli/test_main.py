@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -135,3 +136,41 @@ def test_in_venv_says_how_to_call_it_again_where_that_is_needed(tmp_path: Path, 
 
 def test_a_module_of_this_environment_is_not_shadowed() -> None:
     assert shadowed("numpy") is None and shadowed("no_such_module") is None
+
+
+SPEAKS = """
+import sys
+from safe_transfer_ros.cli import doctor
+from safe_transfer_ros.cli.main import main
+def run(options):
+    for number in range(100_000):
+        print(f"{number} N\u00b7m")
+    return 0
+doctor.run = run
+sys.exit(main(["doctor"]))
+"""
+
+
+def test_a_terminal_without_our_letters_gets_others() -> None:
+    environment = dict(os.environ) | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", SPEAKS], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "") and "7 N?m" in done.stdout
+
+
+def test_a_reader_that_has_read_enough_is_no_error() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", SPEAKS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline().startswith("0 N")
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait(60)) == ("", 141)
+
+
+def test_a_pipe_that_is_not_our_output_is_an_error(monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    def run(options: argparse.Namespace) -> int:
+        raise BrokenPipeError("a worker has gone")
+
+    monkeypatch.setattr("safe_transfer_ros.cli.doctor.run", run)
+    assert main(["doctor"]) == 2
+    assert "a worker has gone" in capfd.readouterr().err
