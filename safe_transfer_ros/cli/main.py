@@ -20,6 +20,7 @@ _MODULES = {
     "up": "run",
     "pretrain": "pretrain",
     "train": "train",
+    "correct": "correct",
     "reproduce": "reproduce",
     "report": "report",
     "bag": "bag",
