@@ -40,6 +40,9 @@ _LABELS = {
     "failures_per_episode": "failures per episode",
     "cumulative_failures": "cumulative failures",
     "success_rate": "success rate",
+    "evaluation_return": "return, evaluation",
+    "evaluation_failures": "failures per episode, evaluation",
+    "evaluation_success": "success rate, evaluation",
 }
 
 
@@ -199,7 +202,7 @@ def _panel(
         where = np.flatnonzero(np.isfinite(values).all(axis=0))
         if not len(where):
             continue
-        x = (where if along[1] is None else runs[0].columns[along[1]][where]).astype(np.float64)
+        x = np.asarray(where if along[1] is None else stacked(runs, along[1]).mean(axis=0)[where], dtype=np.float64)
         values = values[:, where]
         interval = stratified_interval([values], resamples=500)
         for row in values if len(values) <= 5 else ():

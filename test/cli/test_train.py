@@ -7,9 +7,11 @@ import csv
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from safe_transfer_ros.cli.main import main
+from safe_transfer_ros.transfer.methods import METHODS
 
 SMALL = ("pr2_cup_swirl", "--epochs", "2", "--episodes", "2", "--seeds", "2", "--jobs", "1")
 
@@ -50,7 +52,8 @@ def test_a_table_of_what_is_finished_learns_nothing(
     assert main(["train", "all", *SMALL, "--table-only", "--out", str(done)]) == 0
     assert capsys.readouterr().out.splitlines()[0].count(" TRPO ") == 1
     assert main(["train", "all", *SMALL, "--table-only", "--out", str(tmp_path / "none")]) == 2
-    assert "of 10 runs none is finished" in capsys.readouterr().err and not (tmp_path / "none").exists()
+    planned = f"of {2 * len(METHODS)} runs none is finished"
+    assert planned in capsys.readouterr().err and not (tmp_path / "none").exists()
 
 
 def test_a_task_whose_costs_add_up_is_counted_by_steps_against_its_own_limit(
@@ -72,6 +75,28 @@ def test_a_task_whose_costs_add_up_is_counted_by_steps_against_its_own_limit(
     assert {row["chi"] for row in csv.DictReader((tmp_path / "ant_avenue.csv").open())} == {"10.0"}
 
 
+def test_an_off_policy_method_is_judged_without_its_noise_after_each_epoch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ("--quick", "--epochs", "2", "--episodes", "2", "--jobs", "1", "--out", str(tmp_path))
+    assert main(["train", "td3", "panda_push_obstacle", *small]) == 0
+    told = capsys.readouterr().out
+    table = [[cell.strip() for cell in line.split("|")] for line in told.splitlines() if line.startswith("|")]
+    assert {line[1]: line[2] for line in table}.items() >= {"method": "TD3", "episodes": "4", "steps": "200"}.items()
+    assert "one seed has no spread" in " ".join(told.split())
+    rows = list(csv.DictReader((tmp_path / "panda_push_obstacle.csv").open()))
+    assert [row["steps"] for row in rows] == ["100.0", "200.0"]
+    assert all(np.isfinite(float(row["evaluation_return"])) for row in rows)
+    assert (tmp_path / "panda_push_obstacle_td3_seed0.safetensors").exists()
+    assert main(["train", "td3", "panda_push_obstacle", *small, "--evaluate-every", "0"]) == 0
+    assert [
+        row["evaluation_return"] == "nan" for row in csv.DictReader((tmp_path / "panda_push_obstacle.csv").open())
+    ] == [
+        True,
+        False,
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -82,6 +107,7 @@ def test_a_task_whose_costs_add_up_is_counted_by_steps_against_its_own_limit(
         (("csc", "pr2_cup_swirl", "--chi", "nan"), "expected chi > 0"),
         (("csc", "pr2_cup_swirl", "--alpha", "-1"), "expected alpha >= 0"),
         (("csc", "pr2_cup_swirl", "--first-seed", "-1"), "--first-seed must be at least 0"),
+        (("td3", "pr2_cup_swirl", "--evaluate-every", "-1"), "--evaluate-every must be at least 0"),
         (("csc", "pr2_cup_swirl", "--warm-start"), "there is no rule to imitate for pr2_cup_swirl"),
     ],
 )

@@ -18,6 +18,7 @@ from safe_transfer_ros.algorithms.sac.critic import soft_value
 from safe_transfer_ros.algorithms.sac.temperature import Temperature, temperature_loss
 from safe_transfer_ros.algorithms.single_thread import one_thread, single_thread
 from safe_transfer_ros.algorithms.trained_network import TrainedNetwork
+from safe_transfer_ros.policies.networks.actor_file import actor_to_bytes
 from safe_transfer_ros.policies.networks.actors import SquashedActor
 from safe_transfer_ros.policies.networks.twin_critic import TwinCritic
 from safe_transfer_ros.policies.squashed import SquashedPolicy
@@ -140,6 +141,10 @@ class Sac:
     def policy(self) -> SquashedPolicy:
         """Make the policy that acts on the robot side."""
         return self._actor.policy()
+
+    def policy_file(self, metadata: Mapping[str, str]) -> bytes:
+        """Serialise that policy, with metadata of the run."""
+        return actor_to_bytes(self._actor, metadata)
 
     def state(self) -> dict[str, Any]:
         """Complete state, for `restore`."""
