@@ -173,6 +173,7 @@ def test_the_simulated_arm_is_not_reset_while_the_filter_is_armed(peer: Peer) ->
 
 
 def test_a_stranger_who_says_that_the_filter_is_disarmed_resets_nothing(peer: Peer) -> None:
+    peer.create_subscription(JointState, "joint_states", lambda _: None, qos.RECORD)  # whom the simulator waits for
     told = peer.create_publisher(FilterStatus, "safety_filter/status", qos.LATCHED)
     reset = peer.create_client(ResetEpisode, "reset_episode")
     peer.begin("mujoco_sim", graph="mujoco_sim,safety_filter")
