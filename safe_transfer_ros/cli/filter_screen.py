@@ -203,8 +203,8 @@ def headline(view: FilterView, now: float) -> Headline:
     if contact is Contact.WAITING:
         return Headline(badge="WAITING", style="bold reverse", explanation="No safety filter heard yet.")
     if contact is Contact.ENDED:
-        explanation = f"{_ENDED} {_unfiltered(view)} Below: what it said last.{_other(view)}"
-        return Headline(badge="ENDED", style="bold reverse", explanation=explanation)
+        ended = f"{_ENDED} {_unfiltered(view)} Below: what it said last.{_other(view)}"
+        return Headline(badge="ENDED", style="bold reverse", explanation=ended)
     if contact is Contact.LOST:
         if view.ended:
             why = "it has left the graph, as one does that is told to end"

@@ -23,6 +23,7 @@ from safe_transfer_ros.cli.filter_view import Contact, FilterView
 from safe_transfer_ros.cli.keys import KeyReader, in_front
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.launching import domain
+from safe_transfer_ros.middleware import clock
 from safe_transfer_ros.middleware.operator_request import Request
 from safe_transfer_ros.untrusted import printable
 
@@ -119,18 +120,18 @@ class _Choice:
             raise ConfigurationError(
                 f"several runs are up, on ROS domains {_listed(self._runs)}: choose by --run or --domain"
             )
-        self._next_look = time.monotonic() + DISCOVERY_PERIOD_S
+        self._next_look = clock.now_s() + DISCOVERY_PERIOD_S
 
     def look(self) -> bool:
         """Look for runs, once per second; true when where to listen is another now."""
-        now, before = time.monotonic(), (self.number, self.namespace)
+        now, before = clock.now_s(), (self.number, self.namespace)
         if now >= self._next_look:
             self.look_now()
         return (self.number, self.namespace) != before
 
     def look_now(self) -> None:
         """Look for runs."""
-        self._next_look = time.monotonic() + DISCOVERY_PERIOD_S
+        self._next_look = clock.now_s() + DISCOVERY_PERIOD_S
         self._runs = domain.running()
 
     @property
@@ -202,25 +203,25 @@ class _Watch:
         """Process messages and answers; follow a run that starts, as long as no filter has been heard."""
         self._link.spin(KEY_PERIOD_S)
         if self.request is not None:
-            self.request.poll(time.monotonic())
+            self.request.poll(clock.now_s())
         if self.view.heard is None:
             changed = self._choice.look()
             self.listening = self._choice.listening
             if changed:
                 self._rejoin()
                 self._ask_there()
-        elif time.monotonic() >= self._next_check:
+        elif clock.now_s() >= self._next_check:
             self._check_run()
 
     def _check_run(self) -> None:
         """Note the run whose filter was heard first, and then whether another one has taken its domain."""
-        self._next_check = time.monotonic() + DISCOVERY_PERIOD_S
+        self._next_check = clock.now_s() + DISCOVERY_PERIOD_S
         holder = _holder(self.listening.domain, self.listening.namespace, domain.running())
         if not self._attached:
             self._attached, self._run = True, holder
             self.listening = replace(self.listening, run=printable(holder.run_dir) if holder else "")
         elif self._run is not None and holder is not None and holder.process != self._run.process:
-            self.view.supersede(time.monotonic())
+            self.view.supersede(clock.now_s())
 
     def follow(self) -> None:
         """Leave a filter that has gone for the one that is up now, or comes next."""
@@ -247,10 +248,10 @@ class _Watch:
             self.trip()
         elif key in "rR" and not self.waits_for_trip():  # a trip goes first
             self.request = self._link.reset()
-            self.request.poll(time.monotonic())
+            self.request.poll(clock.now_s())
         elif key in "pP" and not self.waits_for_trip():
             self.request = self._link.pause(not self.view.pause)
-            self.request.poll(time.monotonic())
+            self.request.poll(clock.now_s())
         elif key in "fF":
             self.follow()
         return key not in "qQ"
@@ -259,21 +260,21 @@ class _Watch:
         """Ask for a trip, now; one that is under way already is asked again by itself."""
         if not self.waits_for_trip():
             self.request = self._link.trip()
-            self.request.poll(time.monotonic())
+            self.request.poll(clock.now_s())
 
     def waits_for_trip(self) -> bool:
         """Whether a trip was asked for and is neither confirmed nor seen."""
         asked = self.request is not None and self.request.name == "trip" and self.request.pending()
-        return asked and not self.view.tripped(time.monotonic())
+        return asked and not self.view.tripped(clock.now_s())
 
 
 def _once(watch: _Watch, quitting: list[int], timeout: float) -> int:
     """Wait until the filter has published its mode and its figures, then print them."""
-    deadline = time.monotonic() + timeout
+    deadline = clock.now_s() + timeout
     view = watch.view
-    while time.monotonic() < deadline and not quitting and (view.mode is None or view.figures_at is None):
+    while clock.now_s() < deadline and not quitting and (view.mode is None or view.figures_at is None):
         watch.turn()
-    now = time.monotonic()
+    now = clock.now_s()
     Console().print(FilterScreen(view=view, now=now, listening=watch.listening, keys=False), end="")
     if view.contact(now) is not Contact.ALIVE:
         return EXIT_NO_FILTER
@@ -288,7 +289,7 @@ def _live(watch: _Watch, quitting: list[int]) -> int:
         full_screen = in_front(sys.stdout.fileno()) and not console.is_dumb_terminal
         display: _Screen | _Lines = _Screen(console, stack, keys is not None) if full_screen else _Lines()
         until = float("inf")
-        while time.monotonic() < until:
+        while clock.now_s() < until:
             watch.turn()
             for key in keys.read() if keys is not None else "":
                 if not watch.press(key):
@@ -296,8 +297,8 @@ def _live(watch: _Watch, quitting: list[int]) -> int:
             display.show(watch)
             if quitting or (keys is not None and keys.closed):
                 # A trip that was asked for is not left half asked.
-                until = min(until, time.monotonic() + PARTING_SECONDS) if watch.waits_for_trip() else 0.0
-    now = time.monotonic()
+                until = min(until, clock.now_s() + PARTING_SECONDS) if watch.waits_for_trip() else 0.0
+    now = clock.now_s()
     if full_screen:
         print(one_line(watch.view, now, watch.listening, watch.request))
     if watch.waits_for_trip():
@@ -319,7 +320,7 @@ class _Screen:
 
     def show(self, watch: _Watch) -> None:
         """Draw if it is time to."""
-        now = time.monotonic()
+        now = clock.now_s()
         urgent = one_line(watch.view, now, watch.listening, watch.request)
         if now - self._drawn < FRAME_PERIOD_S and (urgent == self._shown or now - self._drawn < FRAME_PERIOD_S / 5):
             return
@@ -344,7 +345,7 @@ class _Lines:
 
     def show(self, watch: _Watch) -> None:
         """Print if something has changed."""
-        now = time.monotonic()
+        now = clock.now_s()
         line = one_line(watch.view, now, watch.listening, watch.request)
         badge = headline(watch.view, now).badge
         urgent = (badge != self._badge and badge in ("TRIPPED", "LOST", "ENDED")) or "|" in line

@@ -8,7 +8,6 @@ that a viewer that is stopped or slow does not burden the filter. Everything run
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Hashable
 from typing import Any, Protocol
 
@@ -24,7 +23,7 @@ from rclpy.task import Future
 from safe_transfer_msgs.msg import FilterStatus, SafetyDecision, UnsafetyEstimate
 from std_srvs.srv import SetBool, Trigger
 
-from safe_transfer_ros.middleware import dds, qos, topics
+from safe_transfer_ros.middleware import clock, dds, qos, topics
 from safe_transfer_ros.middleware.operator_request import Call, Request
 from safe_transfer_ros.middleware.publishers import identities, publisher_names
 
@@ -101,7 +100,7 @@ class OperatorLink:
         self._next_look = 0.0
 
     def _listen(self) -> None:
-        listener, clock = self._listener, time.monotonic
+        listener = self._listener
         for topic, profile, hear in (
             (topics.FILTER_STATUS, qos.LATCHED, listener.on_status),
             (topics.DECISIONS, qos.VIEW, listener.on_decision),
@@ -110,7 +109,7 @@ class OperatorLink:
         ):
 
             def callback(message: Any, hear: Any = hear) -> None:
-                hear(message, clock())
+                hear(message, clock.now_s())
 
             topic.listen(self._node, callback, profile)
 
@@ -124,7 +123,7 @@ class OperatorLink:
         """Process messages for `seconds`."""
         # Never without a timeout, and on a future that never comes: see middleware/process.py.
         self._executor.spin_until_future_complete(self._never, timeout_sec=seconds)
-        now = time.monotonic()
+        now = clock.now_s()
         if now >= self._next_look:
             self._next_look = now + GRAPH_PERIOD_S
             self._listener.on_filters(self._announced(), now)
@@ -138,11 +137,11 @@ class OperatorLink:
 
     def trip(self) -> Request:
         """Ask for stop torque, latched; poll the request, it asks again until it is answered."""
-        return Request(name="trip", send=lambda: self._call("trip"), since=time.monotonic(), insistent=True)
+        return Request(name="trip", send=lambda: self._call("trip"), since=clock.now_s(), insistent=True)
 
     def reset(self) -> Request:
         """Request to leave TRIPPED, once; the filter refuses while the cause stands."""
-        return Request(name="reset", send=lambda: self._call("reset"), since=time.monotonic(), insistent=False)
+        return Request(name="reset", send=lambda: self._call("reset"), since=clock.now_s(), insistent=False)
 
     def pause(self, wanted: bool) -> Request:
         """Request that no further episode begins, or that they go on; sent once."""
@@ -151,7 +150,7 @@ class OperatorLink:
         def send() -> Call | None:
             return self._call("pause", SetBool.Request(data=wanted))
 
-        return Request(name=name, send=send, since=time.monotonic(), insistent=False)
+        return Request(name=name, send=send, since=clock.now_s(), insistent=False)
 
     def _call(self, name: str, request: Any = None) -> Call | None:
         client = self._clients[name]

@@ -17,7 +17,7 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from safe_transfer_msgs.msg import PolicyWeights, SafetyDecision, TorqueLimit, UnsafetyEstimate
 
-from safe_transfer_ros.middleware import clock, object_pose, qos, topics
+from safe_transfer_ros.middleware import bounded, clock, object_pose, qos, topics
 from safe_transfer_ros.middleware.joint_states_heard import JointStatesHeard
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
@@ -26,7 +26,7 @@ from safe_transfer_ros.middleware.stamps import to_ns
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.parameters.unsafety_monitor import MonitorParameters
 from safe_transfer_ros.policies.forward import GaussianPolicy
-from safe_transfer_ros.policies.weights import WeightsError
+from safe_transfer_ros.policies.weights import MAX_MESSAGE_BYTES, WeightsError
 from safe_transfer_ros.record.iteration import iteration_estimate
 from safe_transfer_ros.record.policy_shift import policy_shift, updated_policy
 from safe_transfer_ros.record.recompute import account
@@ -68,14 +68,15 @@ class UnsafetyMonitor(Node):
         self._closing: PolicyWeights | None = None  # the update whose iteration waits for its last data
         self._updated: GaussianPolicy | None = None  # its policy, where the rule looks at it
         self._closing_since = 0.0
+        self._doubt = ""  # why some decision heard may not be the filter's; it stays: nobody can tell which
         self._limits = topics.TORQUE_LIMIT.advertise(self)
         self._estimates = topics.UNSAFETY_ESTIMATE.advertise(self)
         self._diagnostics = topics.DIAGNOSTICS.advertise(self)
         topics.JOINT_STATES.listen(self, self._on_joint_state, qos.RECORD, raw=True)
         if self._graph.tracks_object:
-            topics.OBJECT_POSE.listen(self, self._on_object_pose, qos.RECORD)
-        topics.DECISIONS.listen(self, self._on_decision)
-        topics.POLICY_WEIGHTS.listen(self, self._on_weights)
+            bounded.listen(self, topics.OBJECT_POSE, self._on_object_pose, profile=qos.RECORD)
+        bounded.listen(self, topics.DECISIONS, self._on_decision)
+        bounded.listen(self, topics.POLICY_WEIGHTS, self._on_weights, max_bytes=MAX_MESSAGE_BYTES)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(settings.lease / 4, self._publish_limit, clock=steady)
         self.create_timer(0.02, self._close_if_complete, clock=steady)
@@ -104,6 +105,8 @@ class UnsafetyMonitor(Node):
             self._ledger.add_state(stamp_ns, unsafety)
 
     def _on_decision(self, message: SafetyDecision) -> None:
+        if not self._doubt:
+            self._doubt = second_publisher(self, topics.DECISIONS.name) or ""
         account(self._ledger, message)
         self._account(self._unsafety.decision(to_ns(message.header.stamp), int(message.episode)))
 
@@ -114,15 +117,19 @@ class UnsafetyMonitor(Node):
             return
         refusal = second_publisher(self, topics.POLICY_WEIGHTS.name) or unfit_update(message, self._governor.iteration)
         if refusal:
-            self.get_logger().error(f"weights version {message.version} refused, the limit stays: {refusal}")
+            self._refuse(message, refusal)
             return
         try:
             self._updated = updated_policy(message) if self._rule.needs_shift else None
         except WeightsError as error:
-            self.get_logger().error(f"weights version {message.version} refused, the limit stays: {error}")
+            self._refuse(message, error)
             return
         self._closing, self._closing_since = message, time.monotonic()
         self._close_if_complete()
+
+    def _refuse(self, update: PolicyWeights, why: object) -> None:
+        refused = f"weights version {update.version} refused, the limit stays: {why}"
+        self.get_logger().error(refused, throttle_duration_sec=1.0)
 
     def _close_if_complete(self) -> None:
         update = self._closing
@@ -134,6 +141,8 @@ class UnsafetyMonitor(Node):
             return
         self._closing = None
         try:
+            if self._doubt:
+                raise ValueError(f"{self._doubt}; start the monitor again and resume the run once there is one")
             totals = self._ledger.close(iteration, self._governor.torque_limit)
             step = self._governor.take(
                 totals,
@@ -143,7 +152,7 @@ class UnsafetyMonitor(Node):
                 limit_change=self._graph.limit_change(totals.limited),
             )
         except ValueError as error:
-            self.get_logger().error(f"weights version {update.version} refused, the limit stays: {error}")
+            self._refuse(update, error)
             return
         self._judge(totals, step.torque_limit)
         row = iteration_estimate(

@@ -28,7 +28,7 @@ from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError, Ot
 from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor, unfit_update
 from safe_transfer_ros.safety.limit.torque_law import gaussian_stand_in
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
-from safe_transfer_ros.safety.reasons import NOT_TAKEN, Reason, split
+from safe_transfer_ros.safety.reasons import NOT_TAKEN, VERDICTS, Reason, split
 from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.topic_names import DECISIONS, JOINT_STATES, OBJECT_POSE, POLICY_WEIGHTS, RUN_CONFIG
 from safe_transfer_ros.untrusted import UntrustedError, load_yaml, printable
@@ -425,11 +425,14 @@ def account(ledger: UnsafetyLedger, decision: Any) -> None:
 def _torque_law(decision: Any) -> tuple[Array, Array]:
     """Mean and standard deviation of the proposed torque, or of the Gaussian that approximates its distribution.
 
-    NaN where the decision does not say how the torque was drawn: the governor refuses an iteration with such a step.
+    NaN where the decision does not say how the torque was drawn, or whether it was taken: the governor refuses an
+    iteration with such a step.
     """
     mean = np.asarray(decision.proposed_mean, dtype=np.float64)
     stddev = np.asarray(decision.proposed_stddev, dtype=np.float64)
     law = law_of(getattr(decision, "distribution", 0))  # before actions told their law all were Gaussian
+    if int(decision.verdict) not in VERDICTS:
+        return np.full_like(mean, np.nan), np.full_like(mean, np.nan)
     if law is Distribution.GAUSSIAN:
         return mean, stddev
     bound = np.asarray(getattr(decision, "proposed_bound", ()), dtype=np.float64)

@@ -203,6 +203,17 @@ def test_a_torque_whose_law_is_not_told_leaves_its_iteration_out(tmp_path, field
     assert any("iteration 0 left out: every mean must be finite" in note for note in result.notes)
 
 
+@pytest.mark.parametrize("verdict", [7, 255])
+def test_a_verdict_that_stands_for_nothing_leaves_its_iteration_out(tmp_path, verdict):
+    """As the monitor, by the same function: no limit comes of an iteration that may have had other torques."""
+    synthetic.write_run(tmp_path / "bag", iterations=2)
+    with_decision(tmp_path / "bag", tmp_path / "other", 8, verdict=verdict)
+    result = recompute(tmp_path / "other")
+    assert not result.records
+    assert any(f"has the verdict {verdict}, expected 0 to 6" in note for note in result.notes)
+    assert any("iteration 0 left out: every mean must be finite" in note for note in result.notes)
+
+
 def test_what_a_proposal_that_was_refused_asked_for_counts_for_nothing(tmp_path):
     expected, messages = synthetic.write_run(tmp_path / "bag", iterations=2), synthetic.Messages()
     asked = {name: np.full(7, 9.0) for name in ("proposed_mean", "proposed_stddev", "proposed_effort")}
