@@ -78,8 +78,8 @@ class GovernorSettings:
       kl: Divergence that dp_u2 is computed from: "bound", the update's own limit (or the measured one where
         that is larger), "measured", after the line search, or "per_state", see
         `policy_change_risk_per_state`, for Gaussian policies.
-      rate: p_u to count with: "empirical" (PSPT), or an upper bound, "effective_sample", "betting" or "conformal"; see
-        `rules`.
+      rate: p_u to count with: "empirical", as measured (PSPT); "conformal", a bound on the damage expected; or, in the
+        in-process loop, a bound of 95 % confidence, "effective_sample" or "betting"; see `rules`.
       prediction: Where p'_u starts from: "measured", p_u + dp_u2 (PSPT Eq. 32), or "weighted", the rate of the updated
         policy by importance weights in episodes held out of its update, see `importance`; dp_u1 is added to either.
       standstill: What an episode is worth in which a joint was asked for torque and stood still
@@ -156,8 +156,8 @@ class GovernorSettings:
 
     @property
     def needs_evidence(self) -> bool:
-        """Whether the rule asks for the unsafety of each episode, or its return."""
-        return self.rate != "empirical" or self.benefit or self.prediction == "weighted"
+        """Whether the rule asks for more of each episode than the ledger tells: its return, or its weights."""
+        return self.benefit or self.prediction == "weighted"
 
     @property
     def needs_shift(self) -> bool:
@@ -238,6 +238,8 @@ class TorqueLimitGovernor:
         limit_change: float | None = None,
     ) -> LimitStep:
         """Call `update` with the ledger's totals of an iteration."""
+        if evidence is None and not self.settings.needs_evidence:
+            evidence = Evidence(unsafe=totals.shown(self.settings.standstill), returns=np.empty(0))
         return self.update(
             iteration=totals.iteration,
             unsafety_rate=totals.unsafety_rate,
@@ -279,7 +281,7 @@ class TorqueLimitGovernor:
           visited_torque_limit: Limit the states were visited under, N·m: a scalar, or shape (n_steps,).
           kl: Divergence of the policy update made from these rollouts, measured, summed over dimensions.
           kl_bound: The update's own limit on it.
-          evidence: What else is known; needed where the settings' `needs_evidence`.
+          evidence: What else is known; needed where the settings' `needs_evidence`, or for any rate but "empirical".
           shift: The update in every visited state; needed where the settings' `needs_shift`.
           limit_change: dp_u1 where the policy's actions are not torques and the limit's effect was measured instead:
             the share of steps at which it was felt. `mean` and `stddev` are not used then.
@@ -297,7 +299,8 @@ class TorqueLimitGovernor:
         """
         s = self.settings
         require(iteration == self.iteration, f"expected evidence of iteration {self.iteration}, got {iteration}")
-        require(evidence is not None or not s.needs_evidence, "this rule needs `evidence` of the iteration")
+        asks = s.needs_evidence or s.rate != "empirical"
+        require(evidence is not None or not asks, "this rule needs `evidence` of the iteration")
         require(shift is not None or not s.needs_shift, 'kl "per_state" needs the `shift` of the policy')
         measured = self._counted(unsafety_rate, standstill_rate)
         policy_change = self._policy_change(kl, kl_bound, shift)

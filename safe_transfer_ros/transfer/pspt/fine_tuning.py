@@ -30,11 +30,9 @@ from safe_transfer_ros.record.policy_shift import policy_shift
 from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor
 from safe_transfer_ros.safety.limit.importance import log_likelihood_ratio, weighted_rates
 from safe_transfer_ros.safety.limit.rules import Evidence, PolicyShift
-from safe_transfer_ros.safety.limit.standstill import marked
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
 from safe_transfer_ros.tasks.robot_task import RobotTask
 from safe_transfer_ros.tasks.rollouts import Rollouts, SimulatedRollouts
-from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.transfer.pspt.within_budget import Environment, rollout_within
 
 Array = NDArray[np.float64]
@@ -235,9 +233,9 @@ def fine_tune(
         for episode, unsafety in zip(recorded, batch.unsafety, strict=True):
             _account(ledger, episode, unsafety)
         totals = ledger.close(iteration, limits.torque_limit)
-        still = [governor.standstill == "unsafe" and stands for stands in totals.stood_still]
-        updated = GaussianPolicy(update.parameters)
-        evidence = _evidence(batch, task, still, limits.torque_limit) if governor.needs_evidence else None
+        updated, evidence = GaussianPolicy(update.parameters), None
+        if governor.needs_evidence:
+            evidence = Evidence(unsafe=totals.shown(governor.standstill), returns=batch.reward.sum(axis=1))
         if evidence is not None and governor.prediction == "weighted":
             weighted = _weighted_rates(batch, evidence, updated, limits.torque_limit, settings.held_out)
             evidence = dataclasses.replace(evidence, weighted_rates=weighted)
@@ -260,19 +258,6 @@ def fine_tune(
         yield FineTuneStep(record=record, update=update, batch=batch)
         parameters = update.parameters
         iteration += 1
-
-
-def _evidence(batch: SimulatedRollouts, task: TorqueTask, still: Sequence[bool], torque_limit: float) -> Evidence:
-    """Evidence for the governor's rules beyond the paper's; `still`: which episodes are not evidence.
-
-    What happened under a lower limit than the iteration's, N·m, tells nothing of it.
-    """
-    under = batch.torque_limit >= torque_limit
-    unsafe = marked([~(episode <= task.unsafety_limit) for episode in batch.unsafety[:, 1:]], still)
-    return Evidence(
-        unsafe=[flags[own] for flags, own in zip(unsafe, under, strict=True) if own.any()],
-        returns=batch.reward.sum(axis=1),
-    )
 
 
 def _weighted_rates(

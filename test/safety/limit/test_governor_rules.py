@@ -14,6 +14,7 @@ from rule_evidence import Shown, evidence, step
 from safe_transfer_ros.safety.limit.confidence import betting_upper, conformal_upper, effective_binomial_upper
 from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor
 from safe_transfer_ros.safety.limit.rules import (
+    RATES,
     BettingRate,
     ConformalRate,
     EffectiveSampleRate,
@@ -22,6 +23,7 @@ from safe_transfer_ros.safety.limit.rules import (
     policy_change_risk_per_state,
 )
 from safe_transfer_ros.safety.limit.torque_limit import limit_change_risk, policy_change_risk
+from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
 
 RULES = [
     dict(joints=joints, kl=kl, rate=rate, benefit=benefit)
@@ -286,3 +288,36 @@ def test_what_weights_have_no_part_in_is_refused(settings) -> None:
         GovernorSettings(prediction="weighted", **settings)
     with pytest.raises(ValueError, match="prediction must be one of measured, weighted"):
         GovernorSettings(prediction="guessed")
+
+
+# From the ledger alone ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("standstill", "moved"), [("measured", False), ("unsafe", False), ("unsafe", True)])
+@pytest.mark.parametrize("rate", ["conformal", "betting", "effective_sample"])
+def test_the_ledger_tells_what_a_bound_on_the_rate_needs(rate: str, standstill: str, moved: bool) -> None:
+    ledger = UnsafetyLedger(15.0)
+    unsafe = ([0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 1, 0])
+    for episode, series in enumerate(unsafe):
+        for index, value in enumerate((0, *series)):
+            stamp, last = 100 * episode + index, index == len(series)
+            ledger.add_state(stamp, 30.0 * value)
+            ledger.add_position(stamp, np.full(7, 0.01 * index * moved))
+            ledger.add_step(0, episode, stamp, last, np.zeros(7), np.full(7, 0.25), 0.4)
+    governor = TorqueLimitGovernor(GovernorSettings(rate=rate, standstill=standstill), torque_limit=0.4)
+    done = governor.take(ledger.close(0, 0.4), kl=0.01, kl_bound=0.05)
+    still = standstill == "unsafe" and not moved
+    flags = [np.array(series, dtype=bool) | still for series in unsafe]
+    told = RATES[rate]().upper(float(np.mean(flags)), Evidence(unsafe=flags, returns=np.empty(0)))
+    predicted = min(1.0, told + done.limit_change_risk + done.policy_change_risk)
+    assert done.predicted_unsafety_rate == pytest.approx(predicted) and told > 0.25
+
+
+@pytest.mark.parametrize("settings", [dict(benefit=True), dict(prediction="weighted")])
+def test_returns_and_weights_are_not_the_ledgers_to_tell(settings) -> None:
+    ledger = UnsafetyLedger(15.0)
+    for stamp in range(3):
+        ledger.add_state(stamp, 0.0)
+        ledger.add_step(0, 0, stamp, stamp == 2, np.zeros(7), np.full(7, 0.25), 0.1)
+    with pytest.raises(ValueError, match="needs `evidence`"):
+        TorqueLimitGovernor(GovernorSettings(**settings)).take(ledger.close(0, 0.1), kl=0.01, kl_bound=0.05)
