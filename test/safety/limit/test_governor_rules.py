@@ -168,6 +168,7 @@ def test_a_rate_is_never_below_what_was_measured_nor_its_bound() -> None:
     ):
         assert kind().upper(0.0, shown) == bound < 0.99
         assert kind().upper(0.99, shown) == 0.99
+        assert kind().upper(0.0, None) == 1.0, "nothing is known"
 
 
 def test_betting_takes_this_iteration_or_this_and_the_one_before_whichever_says_less() -> None:
@@ -293,21 +294,22 @@ def test_what_weights_have_no_part_in_is_refused(settings) -> None:
 # From the ledger alone ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("standstill", "moved"), [("measured", False), ("unsafe", False), ("unsafe", True)])
+@pytest.mark.parametrize(("standstill", "moved"), [("measured", 0), ("unsafe", 0), ("unsafe", 2), ("unsafe", 3)])
 @pytest.mark.parametrize("rate", ["conformal", "betting", "effective_sample"])
-def test_the_ledger_tells_what_a_bound_on_the_rate_needs(rate: str, standstill: str, moved: bool) -> None:
+def test_the_ledger_tells_what_a_bound_on_the_rate_needs(rate: str, standstill: str, moved: int) -> None:
+    """With the first episodes' joints in motion, and those of the others not."""
     ledger = UnsafetyLedger(15.0)
     unsafe = ([0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 1, 0])
     for episode, series in enumerate(unsafe):
         for index, value in enumerate((0, *series)):
             stamp, last = 100 * episode + index, index == len(series)
             ledger.add_state(stamp, 30.0 * value)
-            ledger.add_position(stamp, np.full(7, 0.01 * index * moved))
+            ledger.add_position(stamp, np.full(7, 0.01 * index * (episode < moved)))
             ledger.add_step(0, episode, stamp, last, np.zeros(7), np.full(7, 0.25), 0.4)
     governor = TorqueLimitGovernor(GovernorSettings(rate=rate, standstill=standstill), torque_limit=0.4)
     done = governor.take(ledger.close(0, 0.4), kl=0.01, kl_bound=0.05)
-    still = standstill == "unsafe" and not moved
-    flags = [np.array(series, dtype=bool) | still for series in unsafe]
+    still = [standstill == "unsafe" and episode >= moved for episode in range(3)]
+    flags = [np.array(series, dtype=bool) | stands for series, stands in zip(unsafe, still, strict=True)]
     told = RATES[rate]().upper(float(np.mean(flags)), Evidence(unsafe=flags, returns=np.empty(0)))
     predicted = min(1.0, told + done.limit_change_risk + done.policy_change_risk)
     assert done.predicted_unsafety_rate == pytest.approx(predicted) and told > 0.25
