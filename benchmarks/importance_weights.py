@@ -151,8 +151,9 @@ def arm(iterations: int = 150, every: int = 15, further: int = 200) -> None:
     """Weights on the literal arm: in the five episodes learned from, and in further ones of that policy and limit."""
     task = make("pr2_cup_swirl", TorqueTask)
     parameters, _ = load_for(task, "pr2_cup_swirl")
-    print("| iteration | T_lim | steps | mean weight, own | further | p told, own | further | before | after | +5 % |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("dp_u1: mean over joints, exact union; p: true, before the update, after it, and after it under 5 % more")
+    print("| iteration | T_lim | dp_u1 | p | steps | mean weight, own | further | p told, own | further |")
+    print("|---|---|---|---|---|---|---|---|---|")
     with VectorTorqueEnv(task, PERTURBATIONS["literal"], threads=1) as environment:
 
         def rolled(policy: GaussianPolicy, limit: float) -> SimulatedRollouts:
@@ -172,6 +173,9 @@ def arm(iterations: int = 150, every: int = 15, further: int = 200) -> None:
                 continue
             fresh = rolled(before, limit)
             truth = [rate(fresh), rate(rolled(after, limit)), rate(rolled(after, min(3.0, 1.05 * limit)))]
+            proposed = [array.reshape(-1, array.shape[-1]) for array in (step.batch.mean, step.batch.stddev)]
+            moved = (limit_change_risk(*proposed, limit, joints) for joints in ("mean", "any"))
+            known = " | ".join(", ".join(f"{value:.3f}" for value in values) for values in (moved, truth))
             for window in (1, 5, 10, 20):
                 told = []
                 for batch in (step.batch, fresh):
@@ -182,8 +186,8 @@ def arm(iterations: int = 150, every: int = 15, further: int = 200) -> None:
                     told.append((weight.mean(), 1.0 - float(np.mean(np.stack(total) * safe))))
                 (own, own_rate), (other, other_rate) = told
                 print(
-                    f"| {step.record.iteration} | {limit:.2f} | {window} | {own:.2f} | {other:.2f} | {own_rate:.2f} | "
-                    f"{other_rate:.2f} | " + " | ".join(f"{value:.3f}" for value in truth) + " |",
+                    f"| {step.record.iteration} | {limit:.2f} | {known} | {window} | {own:.2f} | {other:.2f} | "
+                    f"{own_rate:.2f} | {other_rate:.2f} |",
                     flush=True,
                 )
 
