@@ -15,6 +15,7 @@ class MonitorParameters:
 
     joints: str = setting_of(GovernorSettings, "joints", choices=("mean", "any", "moved"))
     kl: str = setting_of(GovernorSettings, "kl", choices=("bound", "measured", "per_state"))
+    rate: str = setting_of(GovernorSettings, "rate", choices=("empirical", "conformal"))
     standstill: str = setting_of(GovernorSettings, "standstill", choices=("measured", "unsafe"))
     growth: float = setting_of(GovernorSettings, "growth", minimum=1.0, maximum=1.05)
     use_limit_change: bool = setting_of(GovernorSettings, "use_limit_change")

@@ -188,15 +188,27 @@ _RULES: dict[str, dict[str, object]] = {
     "step": _STEP,
     "step + effective samples": _STEP | {"rate": "effective_sample"},
     "step + betting": _STEP | {"rate": "betting"},
+    "conformal": {"rate": "conformal"},
+    "step + conformal": _STEP | {"rate": "conformal"},
     "paper + benefit": {"benefit": True},
     "step + effective samples + benefit": _STEP | {"rate": "effective_sample", "benefit": True},
+}
+
+
+# By importance weights: five episodes more an iteration, which nothing is learned from. dp_u1 as the exact union, or as
+# that of the limit's own step.
+_WEIGHTED: dict[str, dict[str, object]] = {
+    "weights + betting, any joint": {"prediction": "weighted", "rate": "betting", "joints": "any"},
+    "weights + conformal, step": {"prediction": "weighted", "rate": "conformal", "joints": "moved"},
 }
 
 
 def _rules(base: StudyRun) -> tuple[Method, ...]:
     made = [governed(label, base, **settings) for label, settings in _RULES.items()]
     last = dataclasses.replace(made[-1].run, learning=PsptSettings(stddev_decay=0.99))
-    return (*made, Method(label=f"{made[-1].label} + annealing", run=last))
+    more = dataclasses.replace(base, episodes=10, learning=PsptSettings(held_out=5))
+    weighted = (governed(label, more, **settings) for label, settings in _WEIGHTED.items())
+    return (*made, Method(label=f"{made[-1].label} + annealing", run=last), *weighted)
 
 
 _JUDGED = StudyRun(iterations=200, evaluate_every=20, evaluation_episodes=100)

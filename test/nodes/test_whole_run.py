@@ -188,6 +188,32 @@ def test_rules_beyond_the_papers_are_the_same_in_the_graph_in_one_process_and_fr
             assert step.record.as_dict() | {"wall_time_s": 0.0} == record.as_dict() | {"wall_time_s": 0.0}
 
 
+def test_a_conformal_rate_is_the_same_in_the_graph_in_one_process_and_from_the_bag(tmp_path: Path) -> None:
+    """Of two episodes, so p_u counts as a third and more; the limit falls at once from where the bound allows less."""
+    place, rule = tmp_path / "run", tmp_path / "rule.yaml"
+    shipped = yaml.safe_load(resources.path("config/pr2_cup_swirl.yaml").read_text())
+    shipped["/**"]["ros__parameters"] |= {"d_safe": 0.2, "initial_torque_limit": 0.5, "allow_unsafe_start": True}
+    shipped["/**/unsafety_monitor"]["ros__parameters"] |= {"rate": "conformal"}
+    rule.write_text(yaml.safe_dump(shipped))
+    done = graph_runs.up(place, f"config:={rule}", f"seed:={SEED}", *graph_runs.SHORT)
+    assert done.returncode == 0, done.stderr
+    records, (again, _) = read(place / "iterations.csv"), iteration_records(place / "bag")
+    assert [replace(row, wall_time_s=0.0) for row in records] == [replace(row, wall_time_s=0.0) for row in again]
+    for record in records:
+        rate = (1.0 + 2.0 * record.unsafety_rate) / 3.0
+        predicted = min(1.0, rate + record.limit_change_risk + record.policy_change_risk)
+        assert record.predicted_unsafety_rate == pytest.approx(predicted) and record.unsafety_rate < rate
+    config = yaml.safe_load((place / "config.yaml").read_text())
+    settings, task, trainer = governor(config).settings, make("pr2_cup_swirl"), parameters(config, "trainer")
+    assert settings.rate == "conformal"
+    policy = with_stddev_scaled(load_for(task, trainer["policy"])[0], trainer["stddev_factor"])
+    with VectorTorqueEnv(task, perturbation(parameters(config, "mujoco_sim")["perturbation"])) as environment:
+        update = PsptSettings(max_kl=trainer["max_kl"], leave_one_out=trainer["leave_one_out"])
+        steps = fine_tune(environment, policy, settings=update, governor=settings, seed=SEED, episodes=2)
+        for record, step in zip(records, islice(steps, len(records)), strict=True):
+            assert step.record.as_dict() | {"wall_time_s": 0.0} == record.as_dict() | {"wall_time_s": 0.0}
+
+
 def test_same_seed_same_numbers(run: Path, tmp_path: Path) -> None:
     finished = graph_runs.up(tmp_path / "again", f"seed:={SEED}", *graph_runs.SHORT)
     assert finished.returncode == 0, finished.stderr

@@ -4,6 +4,10 @@
 PSPT takes the share of unsafe states as if it were the rate itself. Successive states are nearly copies of
 each other, so a batch of a thousand says as much as a few dozen independent ones, and a share of zero is no
 proof of zero.
+
+No bound from five episodes alone can be small with 95 % confidence: if an episode is wholly unsafe with
+probability .45, five safe ones come up in one batch of twenty. `conformal_upper` asks for less, and for what PSPT
+bounds: the EXPECTED damage.
 """
 
 from __future__ import annotations
@@ -132,3 +136,31 @@ def betting_upper(rates: Array, level: float = 0.95) -> float:
         squares += (value - total / (count + 1)) ** 2
     kept = means[best < np.log(1.0 / (1.0 - level))]
     return float(min(1.0, kept.max() + 0.001)) if len(kept) else 0.001
+
+
+def conformal_upper(rates: Array) -> float:
+    """Rate to divide D_safe by so that the expected damage is within it: conformal risk control.
+
+    (1 + sum_i rate_i) / (n + 1), as if one more episode had come and had been unsafe throughout (after Angelopoulos
+    et al. 2024). With p the true rate, T the limit with d(T) = D_safe / bound, and the expectation over the batch:
+    E[p d(T)] <= D_safe. For (n + 1) / (1 + sum) is convex in every rate, so of all distributions with mean p the
+    wholly safe or unsafe episodes are the worst, and with k of n unsafe E[p (n + 1) / (1 + k)] = 1 - (1 - p)^(n + 1).
+    A constant added to p and to the bound alike keeps it, and so does any lower limit. Iteration by iteration it
+    follows for the mean damage of a whole run.
+
+    It is NOT a confidence bound: the rate of a single batch may well lie above it. The limit it allows is at most
+    (n + 1) D_safe, with linear damage.
+
+    Args:
+      rates: One value per episode, independent, of one mean, shape (n,), in [0, 1]; n may be 0.
+
+    Returns:
+      In (0, 1].
+
+    Raises:
+      ValueError: if a value is not in [0, 1].
+    """
+    values = np.asarray(rates, dtype=np.float64)
+    if not ((values >= 0.0) & (values <= 1.0)).all():
+        raise ValueError("conformal_upper needs values in [0, 1]")
+    return float((1.0 + values.sum()) / (len(values) + 1))

@@ -78,8 +78,10 @@ class GovernorSettings:
       kl: Divergence that dp_u2 is computed from: "bound", the update's own limit (or the measured one where
         that is larger), "measured", after the line search, or "per_state", see
         `policy_change_risk_per_state`, for Gaussian policies.
-      rate: p_u to count with: "empirical" (PSPT), or an upper bound, "effective_sample" or "betting"; see
-        `rules`.
+      rate: p_u to count with: "empirical", as measured (PSPT); "conformal", a bound on the damage expected; or, in the
+        in-process loop, a bound of 95 % confidence, "effective_sample" or "betting"; see `rules`.
+      prediction: Where p'_u starts from: "measured", p_u + dp_u2 (PSPT Eq. 32), or "weighted", the rate of the updated
+        policy by importance weights in episodes held out of its update, see `importance`; dp_u1 is added to either.
       standstill: What an episode is worth in which a joint was asked for torque and stood still
         (`safety.limit.standstill`): "measured", what was measured (PSPT); or "unsafe", nothing: all its periods count
         as unsafe, so that the limit passes the T with d(T) = d_safe only as far as episodes show the arm in motion.
@@ -105,6 +107,7 @@ class GovernorSettings:
     use_policy_change: bool = True
     kl: str = "bound"
     rate: str = "empirical"
+    prediction: str = "measured"
     standstill: str = "measured"
     benefit: bool = False
     damage: str = "linear"
@@ -122,10 +125,16 @@ class GovernorSettings:
             ("rule", self.rule, ("adaptive", "fixed")),
             ("kl", self.kl, ("bound", "measured", "per_state")),
             ("rate", self.rate, tuple(RATES)),
+            ("prediction", self.prediction, ("measured", "weighted")),
             ("standstill", self.standstill, ("measured", "unsafe")),
             ("damage", self.damage, tuple(DAMAGE_MODELS)),
         ):
             require(choice in known, f"{name} must be one of {', '.join(known)}; got {choice!r}")
+        require(
+            self.prediction == "measured" or (self.use_policy_change and self.rate != "effective_sample"),
+            'prediction "weighted" counts the change of the policy, by episode: leave use_policy_change true, and '
+            "choose another rate than effective_sample",
+        )
         require(
             0.0 <= self.torque_limit_floor <= self._highest_floor,
             f"torque_limit_floor must be in (0, {self._highest_floor:g}] N·m, at most the initial limit and what "
@@ -147,8 +156,8 @@ class GovernorSettings:
 
     @property
     def needs_evidence(self) -> bool:
-        """Whether the rule asks for the unsafety of each episode, or its return."""
-        return self.rate != "empirical" or self.benefit
+        """Whether the rule asks for more of each episode than the ledger tells: its return, or its weights."""
+        return self.benefit or self.prediction == "weighted"
 
     @property
     def needs_shift(self) -> bool:
@@ -229,6 +238,8 @@ class TorqueLimitGovernor:
         limit_change: float | None = None,
     ) -> LimitStep:
         """Call `update` with the ledger's totals of an iteration."""
+        if evidence is None and not self.settings.needs_evidence:
+            evidence = Evidence(unsafe=totals.shown(self.settings.standstill), returns=np.empty(0))
         return self.update(
             iteration=totals.iteration,
             unsafety_rate=totals.unsafety_rate,
@@ -270,7 +281,7 @@ class TorqueLimitGovernor:
           visited_torque_limit: Limit the states were visited under, N·m: a scalar, or shape (n_steps,).
           kl: Divergence of the policy update made from these rollouts, measured, summed over dimensions.
           kl_bound: The update's own limit on it.
-          evidence: What else is known; needed where the settings' `needs_evidence`.
+          evidence: What else is known; needed where the settings' `needs_evidence`, or for any rate but "empirical".
           shift: The update in every visited state; needed where the settings' `needs_shift`.
           limit_change: dp_u1 where the policy's actions are not torques and the limit's effect was measured instead:
             the share of steps at which it was felt. `mean` and `stddev` are not used then.
@@ -288,11 +299,16 @@ class TorqueLimitGovernor:
         """
         s = self.settings
         require(iteration == self.iteration, f"expected evidence of iteration {self.iteration}, got {iteration}")
-        require(evidence is not None or not s.needs_evidence, "this rule needs `evidence` of the iteration")
+        asks = s.needs_evidence or s.rate != "empirical"
+        require(evidence is not None or not asks, "this rule needs `evidence` of the iteration")
         require(shift is not None or not s.needs_shift, 'kl "per_state" needs the `shift` of the policy')
-        rate = self._rate.upper(self._counted(unsafety_rate, standstill_rate), evidence)
+        measured = self._counted(unsafety_rate, standstill_rate)
         policy_change = self._policy_change(kl, kl_bound, shift)
-        counted = policy_change if s.use_policy_change else 0.0
+        counted, drift = (policy_change if s.use_policy_change else 0.0), policy_change
+        if s.prediction == "weighted":  # the rate is the updated policy's, what earlier iterations told is not yet
+            measured, counted, drift = _weighted(evidence), 0.0, 0.0
+            self._rate.drifted(policy_change)
+        rate = self._rate.upper(measured, evidence)
         if limit_change is not None:
             following = self._next(rate, limit_change if s.use_limit_change else 0.0, counted)
         elif s.joints == "moved":
@@ -305,7 +321,7 @@ class TorqueLimitGovernor:
         elif self._benefit is not None and evidence is not None:
             following = max(s.floor, min(following, self._benefit.cap(self.torque_limit, evidence.returns)))
         predicted = predicted_unsafety_rate(rate, limit_change if s.use_limit_change else 0.0, counted)
-        self._rate.drifted(min(1.0, limit_change + policy_change))
+        self._rate.drifted(min(1.0, limit_change + drift))
         step = LimitStep(
             iteration=iteration,
             unsafety_rate=unsafety_rate,
@@ -344,7 +360,7 @@ class TorqueLimitGovernor:
         # Both are checked whichever is used. A measured divergence above its bound would make the bound a
         # lie.
         measured, bound = policy_change_risk(kl), policy_change_risk(kl_bound)
-        if self.settings.needs_shift and shift is not None:
+        if self.settings.kl == "per_state" and shift is not None:
             return policy_change_risk_per_state(shift)
         return max(measured, bound) if self.settings.kl == "bound" else measured
 
@@ -371,3 +387,10 @@ class TorqueLimitGovernor:
             if predicted_unsafety_rate(rate, counted, policy_change) * damage.damage(float(limit)) <= s.d_safe:
                 return float(limit), limit_change
         return s.floor, limit_move_risk(mean, stddev, now, s.floor)
+
+
+def _weighted(evidence: Evidence | None) -> float:
+    if evidence is None or evidence.weighted_rates is None:
+        raise ValueError('prediction "weighted" needs the `weighted_rates` of episodes held out of the update')
+    rates = evidence.weighted_rates
+    return float(np.mean(rates)) if len(rates) else 1.0  # nothing was shown to be safe

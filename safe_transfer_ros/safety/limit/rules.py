@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
-from safe_transfer_ros.safety.limit.confidence import betting_upper, effective_binomial_upper
+from safe_transfer_ros.safety.limit.confidence import betting_upper, conformal_upper, effective_binomial_upper
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -30,10 +30,19 @@ class Evidence:
     Attributes:
       unsafe: Whether each state was unsafe, one series per episode.
       returns: Return of each episode, shape (episodes,).
+      weighted_rates: Unsafety rate of each held-out episode under the updated policy, see `importance`; None: unknown.
     """
 
     unsafe: Sequence[Flags]
     returns: Array
+    weighted_rates: Array | None = None
+
+    @property
+    def rates(self) -> Array:
+        """Unsafety rate of each episode, shape (episodes,): weighted where that is known, else as measured."""
+        if self.weighted_rates is not None:
+            return self.weighted_rates
+        return np.array([float(np.mean(episode)) for episode in self.unsafe])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +105,7 @@ class BettingRate(EmpiricalRate):
         """See `EmpiricalRate.upper`."""
         if evidence is None:
             return 1.0
-        self._batches.append(np.array([float(np.mean(episode)) for episode in evidence.unsafe]))
+        self._batches.append(evidence.rates.copy())
         return max(measured, min(betting_upper(np.concatenate(list(self._batches)[-n:])) for n in self._sizes()))
 
     def drifted(self, drift: float) -> None:
@@ -109,7 +118,25 @@ class BettingRate(EmpiricalRate):
         return range(1, len(self._batches) + 1)
 
 
-RATES = {"empirical": EmpiricalRate, "effective_sample": EffectiveSampleRate, "betting": BettingRate}
+class ConformalRate(EmpiricalRate):
+    """`conformal_upper` over the episodes of the iteration: a bound on the damage expected, not on a batch's rate.
+
+    Assumes that episodes are independent given the policy and the limit.
+    """
+
+    def upper(self, measured: float, evidence: Evidence | None) -> float:
+        """See `EmpiricalRate.upper`."""
+        if evidence is None:
+            return 1.0
+        return max(measured, conformal_upper(evidence.rates))
+
+
+RATES = {
+    "empirical": EmpiricalRate,
+    "effective_sample": EffectiveSampleRate,
+    "betting": BettingRate,
+    "conformal": ConformalRate,
+}
 
 
 # dp_u2 ----------------------------------------------------------------------------------------------------------------

@@ -17,9 +17,10 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from safe_transfer_ros.safety.limit.standstill import Travel, asked_joints, stood_still
+from safe_transfer_ros.safety.limit.standstill import Travel, asked_joints, marked, stood_still
 
 Array = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 UnsafetyFunction: TypeAlias = Callable[[Array], Array]
 
 _FUNCTIONS: Final[dict[str, UnsafetyFunction]] = {}
@@ -101,6 +102,7 @@ class LedgerTotals:
         where there is no such period.
       standstill_rate: p_u with all periods of episodes that stood still counted as unsafe; at least unsafety_rate.
       unsafe_periods: Number of unsafe periods under each limit, N·m.
+      unsafe: Whether each period under the iteration's own limit was unsafe, one series per episode.
       stood_still: Whether a joint stood still though asked for torque, or its motion was not seen; by episode.
       periods: Decision periods, p_u's denominator: from one step of an episode to the next, or to its end.
       states: Joint states seen in them, with the missing ones.
@@ -122,6 +124,7 @@ class LedgerTotals:
     unsafety_rate: float
     standstill_rate: float
     unsafe_periods: Mapping[float, int]
+    unsafe: tuple[Flags, ...]
     stood_still: tuple[bool, ...]
     periods: int
     states: int
@@ -133,8 +136,13 @@ class LedgerTotals:
     stddev: Array
     torque_limit: Array
     lowered: int
-    limited: npt.NDArray[np.bool_]
+    limited: Flags
     observation: Array
+
+    def shown(self, standstill: str = "measured") -> list[Flags]:
+        """`unsafe` of the episodes that show anything; see `GovernorSettings.standstill`."""
+        still = [standstill == "unsafe" and stands for stands in self.stood_still]
+        return [flags for flags in marked(self.unsafe, still) if len(flags)]
 
     def damage(self, damage: Callable[[float], float]) -> float:
         """Mean damage of a decision period: d of the limit that each unsafe one was under.
@@ -177,7 +185,7 @@ class _Episode:
         return np.array([found.get(stamp, otherwise) for stamp in stamps.tolist()], dtype=np.float64)
 
 
-def _rate(bad: npt.NDArray[np.bool_], under: npt.NDArray[np.bool_]) -> float:
+def _rate(bad: Flags, under: Flags) -> float:
     """Share of bad periods, of all or, where larger, of those under the iteration's limit."""
     if not under.any():  # nothing was shown to be safe under it
         return 1.0
@@ -331,8 +339,8 @@ class UnsafetyLedger:
         unsafety = np.array([self._states[stamp] for stamp in stamps.tolist()], dtype=np.float64)
         inside = np.zeros(len(stamps), dtype=np.bool_)
         above = ~(unsafety <= self.limit)
-        unsafe: list[npt.NDArray[np.bool_]] = []
-        unshown: list[npt.NDArray[np.bool_]] = []
+        unsafe: list[Flags] = []
+        unshown: list[Flags] = []
         limits: list[Array] = []
         missing = 0
         own = max(row[2] for row in rows) if torque_limit is None else torque_limit
@@ -359,6 +367,7 @@ class UnsafetyLedger:
             unsafety_rate=_rate(bad, ~(limit < least)),
             standstill_rate=_rate(np.concatenate(unshown) | overflowed, ~(limit < least)),
             unsafe_periods=Counter(limit[bad].tolist()),
+            unsafe=tuple((b | overflowed)[~(t < least)] for b, t in zip(unsafe, limits, strict=True)),
             stood_still=still,
             periods=len(bad),
             states=len(seen) + missing,

@@ -7,6 +7,7 @@ calls with simulated ones: equal episodes give equal weights.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,12 +28,11 @@ from safe_transfer_ros.record.episode import Episode
 from safe_transfer_ros.record.iteration import IterationRecord, iteration_estimate, iteration_record
 from safe_transfer_ros.record.policy_shift import policy_shift
 from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor
-from safe_transfer_ros.safety.limit.rules import Evidence
-from safe_transfer_ros.safety.limit.standstill import marked
+from safe_transfer_ros.safety.limit.importance import log_likelihood_ratio, weighted_rates
+from safe_transfer_ros.safety.limit.rules import Evidence, PolicyShift
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
 from safe_transfer_ros.tasks.robot_task import RobotTask
 from safe_transfer_ros.tasks.rollouts import Rollouts, SimulatedRollouts
-from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.transfer.pspt.within_budget import Environment, rollout_within
 
 Array = NDArray[np.float64]
@@ -51,6 +51,8 @@ class PsptSettings:
       leave_one_out: Fit each episode's values to the other episodes; wants more than a few of them.
       stddev_decay: Factor on the policy's standard deviation after every update; below 1 exploration is given
         up as the run goes on.
+      held_out: Episodes of a batch, its last ones, that `fine_tune` does not learn from: what importance weights
+        tell of the updated policy is honest in these alone.
       cg_iterations: See `TrustRegionSettings`.
       damping: See `TrustRegionSettings`.
       fisher_fraction: See `TrustRegionSettings`.
@@ -62,6 +64,7 @@ class PsptSettings:
     ridge: float = 1e-3
     leave_one_out: bool = False
     stddev_decay: float = 1.0
+    held_out: int = 0
     cg_iterations: int = 10
     damping: float = 0.01
     fisher_fraction: float = 1.0
@@ -187,7 +190,15 @@ def fine_tune(
 
     Yields:
       Every iteration, after its update.
+
+    Raises:
+      ValueError: if no episode is left to learn from, or the limit's rule asks for held-out ones and there are none.
     """
+    if not 0 <= settings.held_out < episodes or (governor.prediction == "weighted" and settings.held_out == 0):
+        raise ValueError(
+            f'expected held_out in [0, {episodes}), the episodes of a batch, and at least 1 for prediction "weighted"; '
+            f"got {settings.held_out}"
+        )
     started = time.monotonic()
     task = environment.task
     limits = limits or TorqueLimitGovernor(governor)
@@ -212,19 +223,31 @@ def fine_tune(
             period_ns=period_ns,
             start_ns=iteration * episodes * (task.horizon + 1) * period_ns,
         )
-        update = improve(parameters, recorded, task, settings, integer_seed(Purpose.POLICY_UPDATE, seed, iteration))
+        update = improve(
+            parameters,
+            recorded[: episodes - settings.held_out],
+            task,
+            settings,
+            integer_seed(Purpose.POLICY_UPDATE, seed, iteration),
+        )
         for episode, unsafety in zip(recorded, batch.unsafety, strict=True):
             _account(ledger, episode, unsafety)
         totals = ledger.close(iteration, limits.torque_limit)
-        still = [governor.standstill == "unsafe" and stands for stands in totals.stood_still]
+        updated, evidence = GaussianPolicy(update.parameters), None
+        if governor.needs_evidence:
+            evidence = Evidence(unsafe=totals.shown(governor.standstill), returns=batch.reward.sum(axis=1))
+        if evidence is not None and governor.prediction == "weighted":
+            weighted = _weighted_rates(batch, evidence, updated, limits.torque_limit, settings.held_out)
+            evidence = dataclasses.replace(evidence, weighted_rates=weighted)
         step = limits.take(
             totals,
             kl=update.kl,
             kl_bound=update.kl_bound,
-            evidence=_evidence(batch, task, still, limits.torque_limit) if governor.needs_evidence else None,
-            shift=policy_shift(totals, GaussianPolicy(update.parameters)) if governor.needs_shift else None,
+            evidence=evidence,
+            shift=policy_shift(totals, updated) if governor.needs_shift else None,
         )
-        estimate = iteration_estimate(step, totals, policy_version=iteration, steps=update.steps, kl=update.kl)
+        steps = sum(episode.steps for episode in recorded)
+        estimate = iteration_estimate(step, totals, policy_version=iteration, steps=steps, kl=update.kl)
         record = iteration_record(
             recorded,
             estimate,
@@ -237,17 +260,25 @@ def fine_tune(
         iteration += 1
 
 
-def _evidence(batch: SimulatedRollouts, task: TorqueTask, still: Sequence[bool], torque_limit: float) -> Evidence:
-    """Evidence for the governor's rules beyond the paper's; `still`: which episodes are not evidence.
-
-    What happened under a lower limit than the iteration's, N·m, tells nothing of it.
-    """
-    under = batch.torque_limit >= torque_limit
-    unsafe = marked([~(episode <= task.unsafety_limit) for episode in batch.unsafety[:, 1:]], still)
-    return Evidence(
-        unsafe=[flags[own] for flags, own in zip(unsafe, under, strict=True) if own.any()],
-        returns=batch.reward.sum(axis=1),
-    )
+def _weighted_rates(
+    batch: SimulatedRollouts, evidence: Evidence, updated: GaussianPolicy, torque_limit: float, held_out: int
+) -> Array:
+    """Rates of the updated policy in the held-out episodes, as far as they were under the iteration's limit, N·m."""
+    steps = [int(np.count_nonzero(limits >= torque_limit)) for limits in batch.torque_limit]
+    known = [row for row, count in enumerate(steps) if count]  # in the order of `evidence.unsafe`
+    judged = [(flags, row) for flags, row in zip(evidence.unsafe, known, strict=True) if row >= len(steps) - held_out]
+    ratios = []
+    for _, row in judged:
+        own = slice(steps[row])  # a limit that was given up is not taken up again
+        mean = batch.mean[row, own]
+        shift = PolicyShift(
+            mean=mean,
+            stddev=batch.stddev[row, own],
+            mean_after=updated.mean(batch.observation[row, own]),
+            stddev_after=np.broadcast_to(updated.stddev, mean.shape),
+        )
+        ratios.append(log_likelihood_ratio(batch.proposed[row, own], torque_limit, shift))
+    return weighted_rates([flags for flags, _ in judged], ratios)
 
 
 def _account(ledger: UnsafetyLedger, episode: Episode, unsafety: Array) -> None:

@@ -13,6 +13,7 @@ from safe_transfer_ros.safety.limit.confidence import (
     autocorrelation_time,
     betting_upper,
     binomial_upper,
+    conformal_upper,
     effective_binomial_upper,
 )
 
@@ -212,3 +213,52 @@ def test_the_betting_bound_is_the_gamblers_by_hand(level: float) -> None:
 def test_one_value_that_is_no_rate_is_refused_among_many(bad: float) -> None:
     with pytest.raises(ValueError, match=r"betting_upper needs values in \[0, 1\]"):
         betting_upper(np.array([0.0, bad, 1.0]))
+
+
+def test_no_bound_of_that_confidence_from_five_episodes_can_be_small() -> None:
+    """An episode that is unsafe throughout with this chance does not show in one batch of twenty."""
+    for episodes in (1, 5, 10, 20, 40):
+        assert betting_upper(np.zeros(episodes)) >= 1.0 - 0.05 ** (1.0 / episodes)
+
+
+def test_the_conformal_bound_is_the_mean_with_one_more_episode_unsafe_throughout() -> None:
+    assert conformal_upper(np.zeros(0)) == 1.0 and conformal_upper(np.ones(7)) == 1.0
+    assert conformal_upper(np.zeros(5)) == pytest.approx(1.0 / 6.0)
+    assert conformal_upper(np.array([0.2, 0.0, 0.4])) == pytest.approx(1.6 / 4.0)
+
+
+@pytest.mark.parametrize("episodes", [1, 2, 5, 20])
+@pytest.mark.parametrize("rate", [0.01, 0.1, 0.4, 0.9])
+@pytest.mark.parametrize("added", [0.0, 0.1256, 0.5])
+def test_with_the_conformal_bound_the_expected_damage_is_within_d_safe(episodes, rate, added) -> None:
+    """In units of D_safe, summed exactly over how many episodes are unsafe throughout, the worst there are."""
+    counts = np.arange(episodes + 1)
+    chances = stats.binom.pmf(counts, episodes, rate)
+    bounds = np.array([conformal_upper(np.arange(episodes) < count) for count in counts])
+    spent = float(chances @ ((rate + added) / (bounds + added)))
+    assert spent <= 1.0
+    if added == 0.0:
+        assert spent == pytest.approx(1.0 - (1.0 - rate) ** (episodes + 1))
+        plain = np.maximum(counts / episodes, 1e-3)  # the share itself, as PSPT has it, on a limit that ends somewhere
+        assert float(chances @ (rate / plain)) > 1.0
+
+
+@pytest.mark.parametrize("spread", [0.1, 1.0, 30.0])
+def test_no_distribution_of_an_episodes_rate_is_worse_than_all_or_nothing(spread: float) -> None:
+    rng = np.random.default_rng(20)
+    for rate in (0.05, 0.3):
+        batches = rng.beta(rate * spread, (1.0 - rate) * spread, size=(4000, 5))
+        spent = np.mean([rate / conformal_upper(batch) for batch in batches])
+        assert spent <= 1.0 - (1.0 - rate) ** 6 + 0.02
+
+
+def test_the_conformal_bound_is_none_of_confidence() -> None:
+    rng = np.random.default_rng(21)
+    missed = np.mean([conformal_upper((rng.random(5) < 0.3).astype(float)) < 0.3 for _ in range(500)])
+    assert missed > 0.1
+
+
+@pytest.mark.parametrize("bad", [-0.001, 1.001, np.nan])
+def test_a_conformal_bound_of_what_is_no_rate_is_refused(bad: float) -> None:
+    with pytest.raises(ValueError, match=r"conformal_upper needs values in \[0, 1\]"):
+        conformal_upper(np.array([0.0, bad, 1.0]))

@@ -95,9 +95,10 @@ def test_settings_at_the_edge_will_do():
     assert GovernorSettings(torque_limit_floor=0.1).floor == 0.1
 
 
-def test_the_paper_needs_three_numbers_and_what_goes_beyond_it_needs_evidence():
-    assert not GovernorSettings().needs_evidence and not GovernorSettings(kl="measured", joints="any").needs_evidence
-    for rule in ({"rate": "betting"}, {"rate": "effective_sample"}, {"benefit": True}):
+def test_the_paper_needs_three_numbers_and_what_goes_beyond_the_ledger_needs_evidence():
+    for told in ({}, {"kl": "measured", "joints": "any"}, {"rate": "betting"}, {"rate": "conformal"}):
+        assert not GovernorSettings(**told).needs_evidence
+    for rule in ({"benefit": True}, {"prediction": "weighted"}):
         assert GovernorSettings(**rule).needs_evidence and not GovernorSettings(**rule).needs_shift
     assert GovernorSettings(kl="per_state").needs_shift and not GovernorSettings(kl="per_state").needs_evidence
 
@@ -174,6 +175,7 @@ def test_the_ledgers_totals_are_the_evidence():
         unsafety_rate=0.2,
         standstill_rate=0.7,
         unsafe_periods={0.5: 1, 0.6: 2},
+        unsafe=(np.zeros(5, dtype=bool),),
         stood_still=(True,),
         periods=10,
         states=10,

@@ -11,21 +11,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rule_evidence import Shown, evidence, step
 
-from safe_transfer_ros.safety.limit.confidence import betting_upper, effective_binomial_upper
+from safe_transfer_ros.safety.limit.confidence import betting_upper, conformal_upper, effective_binomial_upper
 from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor
 from safe_transfer_ros.safety.limit.rules import (
+    RATES,
     BettingRate,
+    ConformalRate,
     EffectiveSampleRate,
+    Evidence,
     limit_move_risk,
     policy_change_risk_per_state,
 )
 from safe_transfer_ros.safety.limit.torque_limit import limit_change_risk, policy_change_risk
+from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
 
 RULES = [
     dict(joints=joints, kl=kl, rate=rate, benefit=benefit)
     for joints in ("mean", "moved")
     for kl in ("bound", "per_state")
-    for rate in ("empirical", "effective_sample", "betting")
+    for rate in ("empirical", "effective_sample", "betting", "conformal")
     for benefit in (False, True)
 ]
 
@@ -160,9 +164,11 @@ def test_a_rate_is_never_below_what_was_measured_nor_its_bound() -> None:
     for kind, bound in (
         (EffectiveSampleRate, effective_binomial_upper(shown.unsafe)),
         (BettingRate, betting_upper(np.array([float(np.mean(episode)) for episode in shown.unsafe]))),
+        (ConformalRate, conformal_upper(np.array([float(np.mean(episode)) for episode in shown.unsafe]))),
     ):
         assert kind().upper(0.0, shown) == bound < 0.99
         assert kind().upper(0.99, shown) == 0.99
+        assert kind().upper(0.0, None) == 1.0, "nothing is known"
 
 
 def test_betting_takes_this_iteration_or_this_and_the_one_before_whichever_says_less() -> None:
@@ -201,7 +207,13 @@ def test_benefit_only_ever_lowers_the_limit() -> None:
 
 @pytest.mark.parametrize(
     "rule, missing",
-    ((dict(rate="betting"), "`evidence`"), (dict(kl="per_state"), "`shift`"), (dict(benefit=True), "`evidence`")),
+    (
+        (dict(rate="betting"), "`evidence`"),
+        (dict(rate="conformal"), "`evidence`"),
+        (dict(kl="per_state"), "`shift`"),
+        (dict(benefit=True), "`evidence`"),
+        (dict(prediction="weighted"), "`evidence`"),
+    ),
 )
 def test_a_rule_without_its_evidence_is_refused_and_the_limit_stays(rule, missing) -> None:
     governor = TorqueLimitGovernor(GovernorSettings(**rule))
@@ -211,3 +223,103 @@ def test_a_rule_without_its_evidence_is_refused_and_the_limit_stays(rule, missin
             iteration=0, unsafety_rate=0.0, mean=arrays[0], stddev=arrays[1], visited_torque_limit=0.1, kl=0, kl_bound=0
         )
     assert (governor.iteration, governor.torque_limit) == (0, 0.1)
+
+
+# By importance weights ------------------------------------------------------------------------------------------------
+
+
+def weighted(rates: list[float]) -> tuple[Shown, Evidence]:
+    shown = evidence(np.random.default_rng(20), rate=0.9)
+    return shown, Evidence(unsafe=shown.unsafe, returns=shown.returns, weighted_rates=np.array(rates))
+
+
+def weighted_step(governor: TorqueLimitGovernor, rates: list[float]):
+    shown, known = weighted(rates)
+    mean, stddev = np.zeros((3, 7)), np.full((3, 7), 0.25)
+    given = dict(iteration=governor.iteration, unsafety_rate=0.9, mean=mean, stddev=stddev, kl=0.01, kl_bound=0.05)
+    return governor.update(visited_torque_limit=governor.torque_limit, evidence=known, **given)
+
+
+@pytest.mark.parametrize(
+    ("rate", "bound"), [("empirical", np.mean), ("conformal", conformal_upper), ("betting", betting_upper)]
+)
+def test_weighted_rates_stand_for_the_rate_and_the_change_of_the_policy_and_the_limits_is_added(rate, bound) -> None:
+    rates = [0.1, 0.0, 0.3]
+    governor = TorqueLimitGovernor(GovernorSettings(prediction="weighted", rate=rate), torque_limit=0.5)
+    done = weighted_step(governor, rates)
+    assert done.limit_change_risk == limit_change_risk(np.zeros((3, 7)), np.full((3, 7), 0.25), 0.5) > 0.01
+    assert done.policy_change_risk == policy_change_risk(0.05), "told, not counted"
+    assert done.unsafety_rate == 0.9, "what was measured is told as it was"
+    assert done.predicted_unsafety_rate == pytest.approx(bound(np.array(rates)) + done.limit_change_risk)
+    assert governor.torque_limit == pytest.approx(min(0.525, 0.5 / done.predicted_unsafety_rate))
+
+
+def test_where_no_held_out_episode_is_left_nothing_is_shown_to_be_safe() -> None:
+    for rate in ("empirical", "conformal", "betting"):
+        governor = TorqueLimitGovernor(GovernorSettings(prediction="weighted", rate=rate), torque_limit=0.6)
+        assert weighted_step(governor, []).predicted_unsafety_rate == 1.0 and governor.torque_limit == 0.5
+
+
+def test_weights_are_asked_for_by_name_and_a_refusal_leaves_everything_as_it_was() -> None:
+    governor = TorqueLimitGovernor(GovernorSettings(prediction="weighted", rate="betting"), torque_limit=0.5)
+    weighted_step(governor, [0.1, 0.2])
+    before = governor._rate._batches[0].copy()
+    with pytest.raises(ValueError, match="needs the `weighted_rates` of episodes held out"):
+        step(governor, evidence(np.random.default_rng(21)))
+    assert governor.iteration == 1
+    np.testing.assert_array_equal(governor._rate._batches[0], before)
+
+
+def test_an_earlier_iterations_weighted_rates_are_already_the_updated_policys() -> None:
+    """They drift by the limit's change at once, and by the policy's only when it is updated again."""
+    governor = TorqueLimitGovernor(GovernorSettings(prediction="weighted", rate="betting"), torque_limit=0.5)
+    first = weighted_step(governor, [0.1, 0.2])
+    np.testing.assert_allclose(governor._rate._batches[0], np.array([0.1, 0.2]) + first.limit_change_risk)
+    told = governor._rate._batches[0] + policy_change_risk(0.05)
+    second = weighted_step(governor, [0.0, 0.0])
+    pooled = min(betting_upper(np.zeros(2)), betting_upper(np.concatenate([told, np.zeros(2)])))
+    assert second.predicted_unsafety_rate == pytest.approx(min(1.0, pooled + second.limit_change_risk))
+    np.testing.assert_allclose(governor._rate._batches[0], told + second.limit_change_risk)
+
+
+@pytest.mark.parametrize("settings", [dict(use_policy_change=False), dict(rate="effective_sample")])
+def test_what_weights_have_no_part_in_is_refused(settings) -> None:
+    GovernorSettings(**settings)
+    with pytest.raises(ValueError, match='prediction "weighted" counts the change of the policy'):
+        GovernorSettings(prediction="weighted", **settings)
+    with pytest.raises(ValueError, match="prediction must be one of measured, weighted"):
+        GovernorSettings(prediction="guessed")
+
+
+# From the ledger alone ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("standstill", "moved"), [("measured", 0), ("unsafe", 0), ("unsafe", 2), ("unsafe", 3)])
+@pytest.mark.parametrize("rate", ["conformal", "betting", "effective_sample"])
+def test_the_ledger_tells_what_a_bound_on_the_rate_needs(rate: str, standstill: str, moved: int) -> None:
+    """With the first episodes' joints in motion, and those of the others not."""
+    ledger = UnsafetyLedger(15.0)
+    unsafe = ([0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 1, 0])
+    for episode, series in enumerate(unsafe):
+        for index, value in enumerate((0, *series)):
+            stamp, last = 100 * episode + index, index == len(series)
+            ledger.add_state(stamp, 30.0 * value)
+            ledger.add_position(stamp, np.full(7, 0.01 * index * (episode < moved)))
+            ledger.add_step(0, episode, stamp, last, np.zeros(7), np.full(7, 0.25), 0.4)
+    governor = TorqueLimitGovernor(GovernorSettings(rate=rate, standstill=standstill), torque_limit=0.4)
+    done = governor.take(ledger.close(0, 0.4), kl=0.01, kl_bound=0.05)
+    still = [standstill == "unsafe" and episode >= moved for episode in range(3)]
+    flags = [np.array(series, dtype=bool) | stands for series, stands in zip(unsafe, still, strict=True)]
+    told = RATES[rate]().upper(float(np.mean(flags)), Evidence(unsafe=flags, returns=np.empty(0)))
+    predicted = min(1.0, told + done.limit_change_risk + done.policy_change_risk)
+    assert done.predicted_unsafety_rate == pytest.approx(predicted) and told > 0.25
+
+
+@pytest.mark.parametrize("settings", [dict(benefit=True), dict(prediction="weighted")])
+def test_returns_and_weights_are_not_the_ledgers_to_tell(settings) -> None:
+    ledger = UnsafetyLedger(15.0)
+    for stamp in range(3):
+        ledger.add_state(stamp, 0.0)
+        ledger.add_step(0, 0, stamp, stamp == 2, np.zeros(7), np.full(7, 0.25), 0.1)
+    with pytest.raises(ValueError, match="needs `evidence`"):
+        TorqueLimitGovernor(GovernorSettings(**settings)).take(ledger.close(0, 0.1), kl=0.01, kl_bound=0.05)

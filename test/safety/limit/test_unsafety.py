@@ -70,6 +70,32 @@ def test_but_what_was_unsafe_under_it_counts():
     assert totals.damage(lambda limit: limit**2) == pytest.approx((2 * 1.0 + 6 * 0.01) / 10)
 
 
+def test_each_episode_shows_its_own_periods_under_the_iterations_limit_in_their_order():
+    """The second is cut off after two of them, the third shows nothing; none has moved a joint."""
+    ledger = UnsafetyLedger(LIMIT)
+    lowered = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.05), (0.05, 0.05, 0.05))
+    values = ((0.0, 20.0, 0.0, 0.0), (0.0, 0.0, 20.0, 20.0), (0.0, 0.0, 0.0, 20.0))
+    for episode, (limits, series) in enumerate(zip(lowered, values, strict=True)):
+        for index, value in enumerate(series):
+            stamp, last = (10 * episode + index) * 50 * MS, index == 3
+            ledger.add_state(stamp, value)
+            step(ledger, stamp, episode=episode, last=last, limit=0.05 if last else limits[index])
+    totals = ledger.close(0, 0.5)
+    assert [flags.tolist() for flags in totals.unsafe] == [[True, False, False], [False, True], []]
+    assert totals.stood_still == (True, True, True)
+    assert [flags.tolist() for flags in totals.shown()] == [[True, False, False], [False, True]]
+    assert [flags.tolist() for flags in totals.shown("unsafe")] == [[True] * 3, [True] * 2]
+
+
+def test_of_an_iteration_that_lost_evidence_every_period_is_unsafe_in_every_episode():
+    ledger = UnsafetyLedger(LIMIT, capacity=9)
+    run_episode(ledger, [0.0] * 5)
+    run_episode(ledger, [0.0] * 5, start=400 * MS, episode=1)
+    totals = ledger.close(0)
+    assert totals.overflowed and len(totals.unsafe) == 2
+    assert all(flags.all() and len(flags) for flags in totals.unsafe)
+
+
 def test_where_no_step_was_under_the_iterations_limit_nothing_was_shown_of_it():
     totals = lowered_in_mid_episode(False).close(0, 2.0)
     assert (totals.unsafety_rate, totals.standstill_rate, totals.lowered) == (1.0, 1.0, 0)
@@ -272,7 +298,8 @@ def test_any_order_of_arrival_gives_the_same_totals(episodes, data):
     (complete, first), (complete_too, second) = totals
     assert complete == complete_too == (first.missing == 0)
     for name in first.__dataclass_fields__:
-        np.testing.assert_array_equal(getattr(first, name), getattr(second, name), err_msg=name)
+        one, other = (np.hstack(t.unsafe) if name == "unsafe" else getattr(t, name) for t in (first, second))
+        np.testing.assert_array_equal(one, other, err_msg=name)
     assert 0.0 <= first.unsafety_rate <= 1.0
 
 

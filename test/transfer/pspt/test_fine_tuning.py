@@ -18,6 +18,8 @@ from safe_transfer_ros.policies.weights import Architecture, Parameters
 from safe_transfer_ros.randomness import Purpose, integer_seed
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
 from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor
+from safe_transfer_ros.safety.limit.importance import log_likelihood_ratio, weighted_rates
+from safe_transfer_ros.safety.limit.rules import PolicyShift
 from safe_transfer_ros.safety.limit.torque_limit import limit_change_risk, policy_change_risk
 from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.tasks.task import make
@@ -203,3 +205,80 @@ def test_an_arm_held_by_its_friction_is_not_driven_past_d_safe_where_standing_st
             after[rate, standstill] = next(steps).record.predicted_unsafety_rate, limits.torque_limit
     assert after["empirical", "measured"] == (pytest.approx(policy_change_risk(0.05)), pytest.approx(0.48 * 1.05))
     assert after["empirical", "unsafe"] == after["effective_sample", "unsafe"] == (1.0, 0.5)
+
+
+# Episodes held out of the update --------------------------------------------------------------------------------------
+
+
+def held_out_run(environment, parameters, held_out: int, **governor) -> FineTuneStep:
+    settings, rule = PsptSettings(held_out=held_out), GovernorSettings(**governor)
+    return next(fine_tune(environment, parameters, settings=settings, governor=rule, seed=3, episodes=3))
+
+
+def test_held_out_episodes_are_counted_and_not_learned_from(environment, parameters, task) -> None:
+    free, held = (held_out_run(environment, parameters, number) for number in (0, 1))
+    np.testing.assert_array_equal(free.batch.position, held.batch.position)
+    recorded = to_episodes(held.batch, iteration=0, policy_version=0, period_ns=PERIOD_NS)
+    alone = improve(parameters, recorded[:2], task, PsptSettings(), integer_seed(Purpose.POLICY_UPDATE, 3, 0))
+    assert same(held.update.parameters, alone.parameters) and not same(held.update.parameters, free.update.parameters)
+    assert held.record.unsafety_rate == free.record.unsafety_rate and held.record.steps == free.record.steps == 600
+
+
+def test_weighted_rates_are_those_of_the_held_out_episodes_under_the_updated_policy(
+    environment, parameters, task
+) -> None:
+    """Worked out from the batch with nothing of the loop."""
+    weighted = {"prediction": "weighted", "initial_torque_limit": 0.5, "torque_limit_floor": 0.5}
+    done = held_out_run(environment, parameters, 2, **weighted)
+    batch, updated = done.batch, GaussianPolicy(done.update.parameters)
+    rates = []
+    for row in (1, 2):
+        after = updated.mean(batch.observation[row, :-1])
+        ratios = log_likelihood_ratio(
+            batch.proposed[row],
+            0.5,
+            PolicyShift(
+                mean=batch.mean[row],
+                stddev=batch.stddev[row],
+                mean_after=after,
+                stddev_after=np.broadcast_to(updated.stddev, after.shape),
+            ),
+        )
+        rates.append(weighted_rates([batch.unsafety[row, 1:] > task.unsafety_limit], [ratios])[0])
+    assert rates[0] != rates[1]
+    measured = np.mean(batch.unsafety[:, 1:] > task.unsafety_limit)
+    assert abs(np.mean(rates) - measured) > 1e-4
+    record = done.record
+    assert record.predicted_unsafety_rate == pytest.approx(min(1.0, np.mean(rates) + record.limit_change_risk))
+    assert record.unsafety_rate == measured
+
+
+@pytest.mark.parametrize(("d_safe", "steps_under_it"), [(0.5, 110), (0.2, 0)])
+def test_what_a_spent_budget_lowered_has_no_weight(environment, parameters, task, d_safe, steps_under_it) -> None:
+    """The first steps of the second episode judge; where there are none nothing is shown to be safe."""
+    bound = BOUND | {"d_safe": d_safe, "use_limit_change": False}
+    governor = GovernorSettings(prediction="weighted", **bound)
+    settings = PsptSettings(held_out=2)
+    done = next(fine_tune(environment, parameters, settings=settings, governor=governor, seed=3, episodes=3))
+    under = (done.batch.torque_limit >= 1.0).sum(axis=1)
+    assert under[1:].tolist() == [steps_under_it, 0]
+    if not steps_under_it:
+        assert done.record.predicted_unsafety_rate == 1.0
+        return
+    after, part = GaussianPolicy(done.update.parameters), slice(steps_under_it)
+    mean_after = after.mean(done.batch.observation[1, part])
+    shift = PolicyShift(
+        mean=done.batch.mean[1, part],
+        stddev=done.batch.stddev[1, part],
+        mean_after=mean_after,
+        stddev_after=np.broadcast_to(after.stddev, mean_after.shape),
+    )
+    ratios = log_likelihood_ratio(done.batch.proposed[1, part], 1.0, shift)
+    rate = weighted_rates([done.batch.unsafety[1, 1:][part] > task.unsafety_limit], [ratios])[0]
+    assert done.record.predicted_unsafety_rate == pytest.approx(rate) and rate < 0.95
+
+
+def test_a_batch_with_nothing_to_learn_from_or_to_judge_by_is_refused(environment, parameters) -> None:
+    for held_out, governor in ((3, {}), (-1, {}), (0, {"prediction": "weighted"})):
+        with pytest.raises(ValueError, match=rf"held_out in \[0, 3\).* got {held_out}"):
+            held_out_run(environment, parameters, held_out, **governor)
