@@ -16,12 +16,15 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from safe_transfer_ros.bounds import WEIGHTS_BYTES
+
 Tensors = dict[str, NDArray[np.float32]]
 """Arrays by name."""
 
-MAX_BYTES = 64 * 1024 * 1024
-MAX_MESSAGE_BYTES = MAX_BYTES + 64 * 1024  # with what a message says beside them
+MAX_BYTES = WEIGHTS_BYTES
 """Nothing this package calls a policy or a critic comes near this; a larger message is refused before it is parsed."""
+MAX_MESSAGE_BYTES = MAX_BYTES + 64 * 1024
+"""The same with what a message says beside the weights."""
 
 LOG_STD_BOUND = 20.0
 """|log_std| above this is a diverged policy: its standard deviation would over- or underflow."""
