@@ -17,9 +17,6 @@ import yaml
 from safe_transfer_ros.bounds import YAML_BYTES, YAML_DEPTH, YAML_PLAIN_SCALAR, YAML_VALUES
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-MAX_WEIGHTS_BYTES = 64 * 1024 * 1024
-"""Of a policy or a critic: none of this package comes near."""
-
 _MERGE = "tag:yaml.org,2002:merge"
 # What PyYAML lets out when a value is not what its tag or its looks say: "2001-99-99", "!!bool maybe", 5,000 digits.
 _BAD_VALUE = (ValueError, KeyError, IndexError, AttributeError, TypeError, OverflowError, RecursionError)

@@ -10,12 +10,13 @@ from typing import TypeVar
 import numpy as np
 
 from safe_transfer_ros import resources
+from safe_transfer_ros.bounds import WEIGHTS_BYTES
 from safe_transfer_ros.configuration import nearest
 from safe_transfer_ros.policies.loading import policy_from_bytes
 from safe_transfer_ros.policies.policy import Policy
 from safe_transfer_ros.policies.weights import Architecture, Parameters, WeightsError, from_bytes
 from safe_transfer_ros.tasks.robot_task import RobotTask
-from safe_transfer_ros.untrusted import MAX_WEIGHTS_BYTES, UntrustedError, read_bytes
+from safe_transfer_ros.untrusted import UntrustedError, read_bytes
 
 Made = TypeVar("Made")
 
@@ -80,7 +81,7 @@ def _read(name: str, made: Callable[[bytes], Made]) -> tuple[Made, bytes]:
     """Result of `made` for a policy's file, and the file's bytes; an error names the file."""
     path = find(name)
     try:
-        data = read_bytes(path, most_bytes=MAX_WEIGHTS_BYTES)
+        data = read_bytes(path, most_bytes=WEIGHTS_BYTES)
     except UntrustedError as error:
         raise WeightsError(str(error)) from None
     try:

@@ -11,9 +11,10 @@ from pathlib import Path
 from rclpy.node import Node
 from safe_transfer_msgs.msg import CriticWeights, FilterStatus
 
+from safe_transfer_ros.bounds import WEIGHTS_BYTES
 from safe_transfer_ros.middleware import topics
 from safe_transfer_ros.middleware.filter_messages import CRITIC_REFUSED
-from safe_transfer_ros.untrusted import MAX_WEIGHTS_BYTES, UntrustedError, read_bytes
+from safe_transfer_ros.untrusted import UntrustedError, read_bytes
 
 
 class CriticSender:
@@ -57,7 +58,7 @@ class CriticSender:
             stamp = status.st_mtime_ns, status.st_size, status.st_ino
             if stamp == self._stamp:
                 return
-            data = read_bytes(path, most_bytes=MAX_WEIGHTS_BYTES)
+            data = read_bytes(path, most_bytes=WEIGHTS_BYTES)
         except (OSError, UntrustedError) as error:
             if not self.version:
                 raise

@@ -16,12 +16,12 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from safe_transfer_ros.untrusted import MAX_WEIGHTS_BYTES
+from safe_transfer_ros.bounds import WEIGHTS_BYTES
 
 Tensors = dict[str, NDArray[np.float32]]
 """Arrays by name."""
 
-MAX_MESSAGE_BYTES = MAX_WEIGHTS_BYTES + 64 * 1024
+MAX_MESSAGE_BYTES = WEIGHTS_BYTES + 64 * 1024
 """Of a message of weights, with what it says beside them; a larger one is refused before it is parsed."""
 
 LOG_STD_BOUND = 20.0
@@ -60,8 +60,8 @@ def read(data: bytes, *, sha256: str | None = None) -> tuple[Tensors, dict[str, 
         raise WeightsError(
             f"expected policy bytes with sha256 {sha256}, got {sha256_of(data)}: damaged on the way, send them again"
         )
-    if len(data) > MAX_WEIGHTS_BYTES:
-        raise WeightsError(f"expected a policy of at most {MAX_WEIGHTS_BYTES} bytes, got {len(data)}")
+    if len(data) > WEIGHTS_BYTES:
+        raise WeightsError(f"expected a policy of at most {WEIGHTS_BYTES} bytes, got {len(data)}")
     try:
         arrays = safetensors.numpy.load(data)
         metadata = read_metadata(data)

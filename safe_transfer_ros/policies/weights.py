@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from safe_transfer_ros.bounds import WEIGHTS_BYTES
 from safe_transfer_ros.files import write_atomically
 from safe_transfer_ros.policies.mlp import head_shapes, hidden_shapes, hidden_widths, outputs_of
 from safe_transfer_ros.policies.tensors import (
@@ -24,7 +25,7 @@ from safe_transfer_ros.policies.tensors import (
     sha256_of,
     write,
 )
-from safe_transfer_ros.untrusted import MAX_WEIGHTS_BYTES, UntrustedError, read_bytes
+from safe_transfer_ros.untrusted import UntrustedError, read_bytes
 
 __all__ = ["MAX_MESSAGE_BYTES", "Architecture", "Parameters", "WeightsError", "check", "from_bytes"]
 __all__ += ["load", "read_metadata", "save", "sha256_of", "to_bytes"]
@@ -151,7 +152,7 @@ def load(
       WeightsError: if the file cannot be read or is not such a policy; the message names the file.
     """
     try:
-        data = read_bytes(os.fspath(path), most_bytes=MAX_WEIGHTS_BYTES)
+        data = read_bytes(os.fspath(path), most_bytes=WEIGHTS_BYTES)
     except OSError as error:
         raise WeightsError(f"cannot read the policy file {os.fspath(path)}: {error.strerror or error}") from error
     except UntrustedError as error:

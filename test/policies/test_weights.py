@@ -124,7 +124,7 @@ def test_a_diverged_standard_deviation_is_refused(value: float) -> None:
 
 def test_bytes_that_are_too_many_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     data = weights.to_bytes(parameters())
-    monkeypatch.setattr(tensors, "MAX_WEIGHTS_BYTES", len(data) - 1)
+    monkeypatch.setattr(tensors, "WEIGHTS_BYTES", len(data) - 1)
     refused(data, "at most")
 
 
