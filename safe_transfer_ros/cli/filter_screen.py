@@ -51,8 +51,8 @@ class Listening:
     def __str__(self) -> str:
         """In one line."""
         network = dds.beyond_this_machine() or "this machine only"
-        run = f"run {self.run}, " if self.run else ""
-        return f"{run}ROS domain {self.domain}, namespace {self.namespace or '/'}, {network}"
+        run = f", run {self.run}" if self.run else ""
+        return f"ROS domain {self.domain}, namespace {self.namespace or '/'}, {network}{run}"
 
 
 @dataclass(frozen=True, kw_only=True)

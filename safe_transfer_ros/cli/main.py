@@ -24,7 +24,7 @@ _NEEDS_ROS = ("run", "up", "watch", "commission", "fault-campaign")
 
 # Subcommand -> its module and its line in --help, the same as the module gives. Only the module that is asked for is
 # imported: some bring torch or matplotlib along.
-_MODULES = {
+COMMANDS = {
     "run": ("run", "fine-tune with the adaptive limit, then with a fixed limit, and report both"),
     "up": ("run", "run one graph as `ros2 launch` would, until it is done or Ctrl-C"),
     "pretrain": ("pretrain", "train a policy on the unperturbed robot, in simulation"),
@@ -39,6 +39,7 @@ _MODULES = {
         "check a real arm before its first run (names, limits, gravity, stops, latency, signs) and write a report",
     ),
     "controller-urdf": ("controller_urdf", "remove <safety_controller> from a robot description, for a real arm"),
+    "completion": ("completion", 'print completion for bash: eval "$(safe_transfer completion)"'),
     "watch": ("watch", "live view of the safety filter for its operator, with keys to trip and to reset it"),
     "fault-campaign": (
         "fault_campaign",
@@ -85,14 +86,14 @@ def main(arguments: list[str] | None = None) -> int:
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     arguments = sys.argv[1:] if arguments is None else arguments
     command = arguments[0] if arguments else "--help"
-    if command in _MODULES:
+    if command in COMMANDS:
         with ending_on_interrupt("safe_transfer"):
-            importlib.import_module(f"safe_transfer_ros.cli.{_MODULES[command][0]}").add_parser(subparsers)
+            importlib.import_module(f"safe_transfer_ros.cli.{COMMANDS[command][0]}").add_parser(subparsers)
     elif command.startswith("-"):
-        for name, (_, text) in _MODULES.items():
+        for name, (_, text) in COMMANDS.items():
             subparsers.add_parser(name, help=text)
     else:
-        parser.error(f"unknown command '{printable_lines(command)}'; {nearest(command, _MODULES)}")
+        parser.error(f"unknown command '{printable_lines(command)}'; {nearest(command, COMMANDS)}")
     options, others = parser.parse_known_args(arguments)
     if others:
         options = _with_late_words(parser, options, others)

@@ -81,7 +81,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--run", metavar="DIR", help="directory of the run, which is up on this machine")
+    where.add_argument("--run", dest="run_dir", metavar="DIR", help="directory of the run, which is up on this machine")
     where.add_argument("--domain", type=int, metavar="N", help="ROS domain of the filter, 0 to 232")
     parser.add_argument("--namespace", default="", metavar="/NAME", help="of the graph; default: the run's own")
     parser.add_argument("--once", action="store_true", help="print one snapshot and exit with what it says, see below")
@@ -113,8 +113,8 @@ class _Choice:
             raise ConfigurationError(f"--domain must be a number from 0 to {domain.HIGHEST}, got {options.domain}")
         self._given: int | None = domain.from_environment() if options.domain is None else options.domain
         self._runs = domain.running()
-        if options.run is not None:
-            wanted = _run_in(Path(options.run).absolute(), self._runs)
+        if options.run_dir is not None:
+            wanted = _run_in(Path(options.run_dir).absolute(), self._runs)
             self._given, self._namespace = wanted.number, self._namespace or wanted.namespace
         elif self._given is None and len(self._runs) > 1:
             raise ConfigurationError(

@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[2]
 def parsed(monkeypatch: pytest.MonkeyPatch, *words: str) -> argparse.Namespace:
     """Options that a subcommand is called with."""
     seen: list[argparse.Namespace] = []
-    command = next(word for word in words if word in program._MODULES)
-    module = importlib.import_module(f"safe_transfer_ros.cli.{program._MODULES[command][0]}")
+    command = next(word for word in words if word in program.COMMANDS)
+    module = importlib.import_module(f"safe_transfer_ros.cli.{program.COMMANDS[command][0]}")
     add = module.add_parser
 
     def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -89,10 +89,10 @@ def test_nothing_heavy_is_imported_to_say_what_there_is(option: str) -> None:
 
 def test_the_list_of_commands_says_what_each_command_says_of_itself() -> None:
     subparsers = argparse.ArgumentParser().add_subparsers()
-    for module in dict.fromkeys(module for module, _ in program._MODULES.values()):
+    for module in dict.fromkeys(module for module, _ in program.COMMANDS.values()):
         importlib.import_module(f"safe_transfer_ros.cli.{module}").add_parser(subparsers)
     own = {action.dest: action.help for action in subparsers._choices_actions}
-    assert own == {name: text for name, (_, text) in program._MODULES.items()}
+    assert own == {name: text for name, (_, text) in program.COMMANDS.items()}
 
 
 def test_a_suggested_command_can_be_typed_where_we_were_started(

@@ -39,7 +39,7 @@ COMMANDS = shown()
 @pytest.mark.parametrize("words", [words for _, words in COMMANDS], ids=[place for place, _ in COMMANDS])
 def test_a_command_that_a_page_shows_is_accepted(words: list[str]) -> None:
     parser = argparse.ArgumentParser()
-    module = importlib.import_module(f"safe_transfer_ros.cli.{main._MODULES[words[0]][0]}")
+    module = importlib.import_module(f"safe_transfer_ros.cli.{main.COMMANDS[words[0]][0]}")
     module.add_parser(parser.add_subparsers(dest="command"))
     options = parser.parse_args(words)
     if options.command == "reproduce":

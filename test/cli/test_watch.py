@@ -49,12 +49,13 @@ def run_in(run_dir: Path, monkeypatch: pytest.MonkeyPatch, number: int = 0) -> d
     return claimed
 
 
-def options(**given: object) -> argparse.Namespace:
-    return argparse.Namespace(**({"run": None, "domain": None, "namespace": ""} | given))
-
-
-def watching(**given: object) -> watch._Watch:
-    return watch._Watch(watch._Choice(options(**given)))
+def watching(*words: str) -> watch._Watch:
+    """The view that a command line asks for."""
+    parser = argparse.ArgumentParser()
+    watch.add_parser(parser.add_subparsers())
+    options = parser.parse_args(["watch", *words])
+    assert options.run is watch.run, "an option has taken the command's place"
+    return watch._Watch(watch._Choice(options))
 
 
 def test_a_run_is_chosen_by_its_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,14 +63,14 @@ def test_a_run_is_chosen_by_its_directory(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(ConfigurationError, match="several runs are up.*choose by --run or --domain"):
         watching()
     monkeypatch.chdir(tmp_path)
-    view = watching(run="b")
+    view = watching("--run", "b")
     assert (view.listening.domain, view.listening.run) == (91, str(tmp_path / "b"))
     with pytest.raises(ConfigurationError, match=r"--run .*/c is not the directory of a run that is up: up are .*90"):
-        watching(run="c")
+        watching("--run", "c")
     one.release()
     other.release()
     with pytest.raises(ConfigurationError, match="none is up on this machine"):
-        watching(run="b")
+        watching("--run", "b")
 
 
 def test_another_run_on_the_same_domain_is_not_followed_unless_told_to(

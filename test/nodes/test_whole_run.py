@@ -58,6 +58,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     finished = graph_runs.up(run_dir, f"seed:={SEED}", *graph_runs.SHORT, report=True)
     assert finished.returncode == 0, finished.stderr
     assert f"report: {run_dir / 'report.html'}" in finished.stdout
+    assert "Expected damage " in finished.stdout, "the report's verdict is on the console"
     return run_dir
 
 
@@ -75,6 +76,8 @@ def test_the_run_directory_holds_what_it_promises(run: Path) -> None:
     ]
     assert list((run / "plots").glob("*.png"))
     assert graph_runs.nodes_of(run) == {}, "no process outlives its launcher"
+    said = (run / "logs" / "safety_filter.log").read_text()
+    assert "told to end while disarmed" in said and "[ERROR]" not in said, "a normal end is no trip"
 
 
 def test_the_limit_obeys_the_rule_in_every_iteration(run: Path) -> None:
