@@ -214,17 +214,32 @@ def _rules(base: StudyRun) -> tuple[Method, ...]:
 _JUDGED = StudyRun(iterations=200, evaluate_every=20, evaluation_episodes=100)
 _RULE_COLUMNS = ("true_damage", "torque_limit", "true_return")
 
+_OF_A_BOUND = ("paper", "paper, half D_safe", "conformal", "step + conformal", *_WEIGHTED)
+
+
+def _judged(arm: str) -> tuple[Method, ...]:
+    return _rules(dataclasses.replace(_JUDGED, perturbation=PERTURBATIONS[arm]))
+
+
 _OTHER_RULES = tuple(
     Experiment(
         name=name,
-        title=f"Rules for the torque limit, on the {arm} arm",
-        methods=_rules(dataclasses.replace(_JUDGED, perturbation=PERTURBATIONS[arm])),
+        title=title,
+        methods=methods,
         columns=_RULE_COLUMNS,
         seeds=20,
         policies=PRE_TRAINED,
         of_the_paper=False,
     )
-    for name, arm in (("rules", "literal"), ("rules_light_sticky", "light_sticky"))
+    for name, title, methods in (
+        ("rules", "Rules for the torque limit, on the literal arm", _judged("literal")),
+        ("rules_light_sticky", "Rules for the torque limit, on the light_sticky arm", _judged("light_sticky")),
+        (
+            "bounds",
+            "A bound on the damage expected, and importance weights, on the literal arm",
+            tuple(method for method in _judged("literal") if method.label in _OF_A_BOUND),
+        ),
+    )
 )
 
 STRESS_TESTS: tuple[Experiment, ...] = (*_OTHER_ARMS, *_OTHER_POLICIES, *_BUDGET, *_OTHER_RULES)

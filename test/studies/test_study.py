@@ -130,6 +130,13 @@ def test_figures_share_runs() -> None:
     assert len(fig7) == 10 and len(fig7 & fig8) == 5
 
 
+def test_the_bounds_are_some_of_the_rules_and_weights_judge_what_was_not_learned_from() -> None:
+    bounds, rules = (dict(EXPERIMENTS[name].runs(1)) for name in ("bounds", "rules"))
+    assert bounds.items() < rules.items() and {"paper", "conformal", "paper, half D_safe"} < set(bounds)
+    weighted = [run for run in rules.values() if run.governor.prediction == "weighted"]
+    assert len(weighted) == 2 and all(run.episodes - run.learning.held_out == 5 for run in weighted)
+
+
 def test_an_unknown_figure_is_told_with_the_nearest_one() -> None:
     with pytest.raises(ValueError, match="unknown figure 'fig88'.*fig8"):
         experiment("fig88")
