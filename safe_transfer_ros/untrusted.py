@@ -17,6 +17,9 @@ import yaml
 from safe_transfer_ros.bounds import YAML_BYTES, YAML_DEPTH, YAML_PLAIN_SCALAR, YAML_VALUES
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+MAX_WEIGHTS_BYTES = 64 * 1024 * 1024
+"""Of a policy or a critic: none of this package comes near."""
+
 _MERGE = "tag:yaml.org,2002:merge"
 # What PyYAML lets out when a value is not what its tag or its looks say: "2001-99-99", "!!bool maybe", 5,000 digits.
 _BAD_VALUE = (ValueError, KeyError, IndexError, AttributeError, TypeError, OverflowError, RecursionError)
@@ -30,13 +33,12 @@ class OutOfBoundsError(UntrustedError):
     """It is more than a valid file holds (see `bounds`), or no file at all but a pipe or a device."""
 
 
-def read_text(path: Path | str, *, most_bytes: int = YAML_BYTES) -> str:
-    """Text of a regular file in UTF-8, at most `most_bytes` long.
+def read_bytes(path: Path | str, *, most_bytes: int) -> bytes:
+    """Content of a regular file, at most `most_bytes` long.
 
     Raises:
       OSError: if it cannot be read.
-      UntrustedError: if it is a pipe, a socket or a device (which could keep a reader waiting for ever), too long, or
-        not UTF-8.
+      OutOfBoundsError: if it is too long, or a pipe, a socket or a device, which could keep a reader waiting for ever.
     """
     path = Path(path)
     # Not to wait for a writer, should it be a pipe.
@@ -50,6 +52,17 @@ def read_text(path: Path | str, *, most_bytes: int = YAML_BYTES) -> str:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
         raise OutOfBoundsError(f"{path} is longer than the {most_bytes} bytes that are read")
+    return content
+
+
+def read_text(path: Path | str, *, most_bytes: int = YAML_BYTES) -> str:
+    """Text of a regular file in UTF-8, at most `most_bytes` long.
+
+    Raises:
+      OSError: if it cannot be read.
+      UntrustedError: if it is not UTF-8, or see `read_bytes`.
+    """
+    content = read_bytes(path, most_bytes=most_bytes)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

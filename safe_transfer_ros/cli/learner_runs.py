@@ -15,8 +15,9 @@ if TYPE_CHECKING:  # torch and matplotlib are loaded when there is something to 
     from safe_transfer_ros.studies.learner_run import LearnerRun
 
 _QUICK = """
---quick shows that everything runs. It cannot show what a method learns, which takes some hundred episodes, off-policy
-ones thousands, nor who is ahead: one seed has no spread."""
+--quick shows that everything works, not how methods differ: in three epochs neither a multiplier nor a critic has
+learned enough to act, so that curves and training columns may be equal, and one seed has no spread. Leave it out for
+that."""
 
 
 def add_options(parser: argparse.ArgumentParser, out: Path) -> None:
@@ -100,13 +101,15 @@ def complete(runs: Sequence[LearnerRun], options: argparse.Namespace, *, heading
     from safe_transfer_ros.cli import study
     from safe_transfer_ros.learning.workers import LocalWorkers
     from safe_transfer_ros.reporting import learners
+    from safe_transfer_ros.reporting.tables import several
     from safe_transfer_ros.studies.learner_run import LearnerStore, compute
 
     store = LearnerStore(options.out / "cache")
     if options.table_only:
         finished = [curves for one in runs if (curves := store.load(one)) is not None]
         if not finished:
-            raise ValueError(f"none of these {len(runs)} runs is finished in {store.folder}: leave out --table-only")
+            planned = several(len(runs), "run")
+            raise ValueError(f"of {planned} none is finished in {store.folder}: leave out --table-only")
     else:
         options.out.mkdir(parents=True, exist_ok=True)
         done = study.complete(runs, store, compute, lambda: LocalWorkers(options.jobs), fresh=options.fresh)

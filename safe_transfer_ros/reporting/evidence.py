@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from safe_transfer_ros.files import replaced
 from safe_transfer_ros.reporting.bootstrap import stratified_interval
 from safe_transfer_ros.reporting.plots import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, SKY, STYLE, VERMILLION
+from safe_transfer_ros.reporting.tables import markdown
 from safe_transfer_ros.studies.run_store import Curves as RunCurves
 from safe_transfer_ros.studies.study import StudyCurves
 
@@ -141,8 +142,7 @@ def violations_text(lines: Sequence[Violations]) -> str:
         "final return (95 %)",
     )
     keep = [column for column in range(len(head)) if head[column] != "truly over" or any(row[column] for row in rows)]
-    table = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(row[column] for column in keep) + " |" for row in table)
+    return markdown([[row[column] for column in keep] for row in (head, *rows)])
 
 
 def draw(

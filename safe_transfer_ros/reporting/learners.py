@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safe_transfer_ros.files import write_rows
 from safe_transfer_ros.reporting import evidence
 from safe_transfer_ros.reporting.bootstrap import stratified_interval
+from safe_transfer_ros.reporting.tables import markdown, several
 from safe_transfer_ros.studies.learner_run import LearnerCurves, LearnerRun
 from safe_transfer_ros.transfer.methods import METHODS
 
@@ -79,12 +80,11 @@ def _varied(runs: Sequence[LearnerRun]) -> list[list[tuple[str, float]]]:
 
 
 def _summary(groups: Mapping[str, Sequence[LearnerCurves]], path: Path) -> str:
-    """Write a line for each group of runs that differ in their seed only; returns them as a table."""
+    """Write a line for each group of runs that differ in their seed only; returns them as a table, a column each."""
     lines = [_line(label, of) for label, of in groups.items()]
     write_rows(path, lines)
-    names = list(lines[0])
-    table = [names, ["---"] * len(names), *([str(line[name]) for name in names] for line in lines)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in table)
+    # As many columns as numbers would not fit on a terminal.
+    return markdown([[name, *(str(line[name]) for line in lines)] for name in lines[0]])
 
 
 def _line(label: str, runs: Sequence[LearnerCurves]) -> dict[str, object]:
@@ -99,7 +99,7 @@ def _line(label: str, runs: Sequence[LearnerCurves]) -> dict[str, object]:
         "seeds": len(runs),
         "episodes": _count(runs, "episodes"),
         "steps": _count(runs, "steps"),
-        f"return, last {last} epochs": ending("mean_return", ".2f"),
+        f"return, last {several(last, 'epoch')}": ending("mean_return", ".2f"),
         f"failures per episode, last {last}": ending("failures_per_episode", ".3f"),
         "cumulative failures": ending("cumulative_failures", ".1f", 1),
         f"success, last {last}": ending("success_rate", ".2f"),

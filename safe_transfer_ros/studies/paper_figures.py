@@ -25,6 +25,9 @@ def _without_bound(t_max: float) -> StudyRun:
     return dataclasses.replace(_REAL_ROBOT, governor=dataclasses.replace(PAPER, d_safe=1.3, rule="fixed", t_max=t_max))
 
 
+_REAL_ROBOT_WITHIN_BUDGET = dataclasses.replace(
+    _REAL_ROBOT, governor=dataclasses.replace(_REAL_ROBOT.governor, damage_budget=True)
+)
 _NO_LIMIT = 1000.0  # N·m, above every joint's own
 
 
@@ -71,6 +74,7 @@ FIGURES: tuple[Experiment, ...] = (
         title="PSPT Fig. 10: the settings of the real robot, on a simulated arm that is sticky and hardly damped",
         methods=(
             Method(label="adaptive, from 1.8 N·m", run=_REAL_ROBOT),
+            Method(label="the same with a damage budget", run=_REAL_ROBOT_WITHIN_BUDGET),
             Method(label="fixed at 3 N·m", run=_without_bound(3.0)),
             Method(label="no limit", run=_without_bound(_NO_LIMIT)),
         ),
@@ -80,9 +84,10 @@ FIGURES: tuple[Experiment, ...] = (
     ),
     Experiment(
         name="spill",
-        title="Spill test: almonds lost from a full cup of 80 in 10,000 steps, settings of the real robot",
+        title="Spill test: almonds lost from a full cup of 80 in 10,000 steps",
         methods=(
             _spill("adaptive, from 1.8 N·m", _REAL_ROBOT),
+            _spill("the same with a damage budget", _REAL_ROBOT_WITHIN_BUDGET),
             _spill("fixed at 3 N·m", _without_bound(3.0)),
             _spill("no limit", _without_bound(_NO_LIMIT)),
         ),

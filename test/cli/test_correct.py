@@ -46,7 +46,7 @@ def test_another_baseline_is_another_run(done: Path, tmp_path: Path, capsys: pyt
     other = tmp_path / "other.py"
     other.write_text(Path(EXAMPLE.rpartition(":")[0]).read_text() + "\n# changed\n")
     assert main(["correct", "--baseline", f"{other}:push", *asked]) == 2
-    assert "none of these 1 runs is finished" in capsys.readouterr().err
+    assert "of 1 run none is finished" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from safe_transfer_ros.safety.filter.proposal import Proposal
-from safe_transfer_ros.safety.filter.receipt import SETTLE_S, ReceiptClock
+from safe_transfer_ros.safety.filter.receipt import SETTLE_S, ReceiptClock, StateReceipt
 from safe_transfer_ros.safety.filter.safety_filter import SafetyFilter
 from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict
 
@@ -109,6 +109,7 @@ class ControlLoop:
         self._recorded_mode = rules.mode  # of the last cycle; a stop is recorded where something could move
         self._unrecorded = 0  # reasons of the cycles since the last decision
         self._receipt = ReceiptClock()
+        self._state_receipt = StateReceipt(rules.settings.state_period_s)
         self._heard_ns: int | None = None  # when a joint state or a proposal came last
 
     def time(self, steady_ns: int) -> int:
@@ -117,10 +118,17 @@ class ControlLoop:
 
     # What arrives ---
 
+    def received(self, steady_ns: int) -> int:
+        """Earliest receipt of what is taken at `steady_ns`, in real time; see receipt.py. In lockstep nothing waits."""
+        received_ns = self._receipt.look(steady_ns)
+        return steady_ns if self.lockstep else received_ns
+
     def joint_state(self, stamp_ns: int, position: Array, velocity: Array, steady_ns: int) -> None:
         """Process a joint state; see `SafetyFilter.observe_state`."""
         self.state_stamp_ns, self._heard_ns = stamp_ns, steady_ns
         received_ns = self._received(steady_ns)
+        if not self.lockstep:
+            received_ns = self._state_receipt.take(stamp_ns, received_ns, steady_ns)
         self._rules.observe_state(stamp_ns, position, velocity, self.time(steady_ns), received_ns)
         self._answer(steady_ns)
 

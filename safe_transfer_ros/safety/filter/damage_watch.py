@@ -13,7 +13,7 @@ from safe_transfer_ros.safety.limit.damage_budget import DamageBudget
 
 Array = npt.NDArray[np.float64]
 
-_KEPT = 256  # joint states between two decisions; with more they are counted in between
+_KEPT = 64  # joint states: a fraction of a millisecond of kinematics
 
 
 class Unsafety(Protocol):
@@ -35,8 +35,8 @@ class Unsafety(Protocol):
 class DamageWatch:
     """Counts unsafe states into a budget. A u that is NaN is unsafe.
 
-    Joint states come many times as often as decisions, and forward kinematics of many at once costs hardly more than of
-    one: they are kept until the budget is asked.
+    Forward kinematics of many joint states at once costs hardly more than of one, and the budget seldom hangs on the
+    newest: they are kept until there are many, or until a decision could be another one were they unsafe.
     """
 
     def __init__(self, budget: DamageBudget, unsafety: Unsafety, limit: float, joints: int) -> None:
@@ -55,19 +55,18 @@ class DamageWatch:
     def state(self, stamp_ns: int, position: Array) -> None:
         """Keep a joint state to be counted, positions of shape (joints,), rad; copied."""
         if len(self._stamps) == _KEPT:
-            self.settle()
+            self._settle()
         self._positions[len(self._stamps)] = position
         self._stamps.append(stamp_ns)
 
-    def settle(self) -> None:
-        """Count all that was kept; to be called before the budget is asked."""
-        if self._stamps:
-            self._count(self._unsafety.states(self._stamps, self._positions[: len(self._stamps)]))
-            self._stamps = []
+    def settle(self, torque_limit: float) -> None:
+        """Count what was kept as far as it matters to whether the budget affords a limit, N·m."""
+        if self._budget.hangs_on_untold(torque_limit):
+            self._settle()
 
     def pose(self, stamp_ns: int, pose: Array) -> None:
         """Count what a pose of the object tells, shape (7,)."""
-        self.settle()
+        self._settle()
         self._count(self._unsafety.pose(stamp_ns, pose))
 
     def decided(self, stamp_ns: int, episode: int) -> None:
@@ -76,9 +75,14 @@ class DamageWatch:
 
     def ended(self, stamp_ns: int, episode: int) -> None:
         """End the episode with the state of that stamp."""
-        self.settle()
         self._budget.end(stamp_ns)
         self._count(self._unsafety.decision(stamp_ns, episode))
+
+    def _settle(self) -> None:
+        if self._stamps:
+            self._count(self._unsafety.states(self._stamps, self._positions[: len(self._stamps)]))
+            self._stamps = []
+            self._budget.told()
 
     def _count(self, told: list[tuple[int, float]]) -> None:
         for stamp_ns, unsafety in told:

@@ -232,7 +232,7 @@ class SafetyFilter(FilterModes):
             return _NONE
         if self.own_limit is None:
             if self._damage is not None:
-                self._damage.settle()
+                self._damage.settle(self.guard.in_force)
             self.guard.prepare()
         into = self._wanted if self._driving is None else self._action
         if self._gate is None or self.own_limit is not None:

@@ -34,12 +34,13 @@ class DamageBudget:
     decided under if one of its states is unsafe, and nothing otherwise. A lowered limit stays low until `renew`.
 
     A state belongs to the period that begins before it and ends no earlier than it: the state decided on is the end of
-    the period before. One that is told more than a period late counts in the period before the present one.
+    the period before. States may be told late, many at once: `hangs_on_untold` says when they must be told.
+    One that comes after `told`, and is older than what is kept then, counts in the oldest period kept.
 
     Attributes:
       exhausted: Whether the limit was given up in this iteration.
       fallback: The limit from then on, N·m.
-      spent: Damage so far, in the unit of D_safe times periods.
+      spent: Damage of the states told so far, in the unit of D_safe times periods.
       periods: Periods begun so far.
     """
 
@@ -70,8 +71,10 @@ class DamageBudget:
         self.renew()
 
     def __str__(self) -> str:
-        share = self.spent / (self._d_safe * max(self._planned, self.periods))
-        return f"{100.0 * share:.1f} % spent in {self.periods} of {self._planned} periods" + (
+        whole = 0.01 * self._d_safe * max(self._planned, self.periods)
+        least, most = self.spent / whole, (self.spent + self._unknown) / whole
+        spent = f"{least:.1f}" if least == most else f"{least:.1f} to {most:.1f}"
+        return f"{spent} % spent in {self.periods} of {self._planned} periods" + (
             ", the limit given up" if self.exhausted else ""
         )
 
@@ -80,43 +83,63 @@ class DamageBudget:
         self.exhausted = False
         self.spent = 0.0
         self.periods = 0
-        self._present: _Period | None = None
-        self._past: _Period | None = None
+        self._unknown = 0.0  # what the periods kept would cost if a state not told yet were unsafe
+        self._kept: list[_Period] = []  # oldest first
+        self._forgot = False  # whether there were earlier ones in this iteration
 
     def affords(self, torque_limit: float) -> bool:
         """Whether the next period may be under a limit, N·m; where not, the budget is exhausted until `renew`."""
-        left = max(self._planned - self.periods, 1)
-        worst = self.spent + self._damage(torque_limit) + (left - 1) * self._least
-        if not worst <= self._d_safe * (self.periods + left) * (1.0 + _ROUNDING):
+        if not self._fits(self.spent, torque_limit):
             self.exhausted = True
         return not self.exhausted
+
+    def hangs_on_untold(self, torque_limit: float) -> bool:
+        """Whether `affords` of a limit, N·m, could be another were states that have not been told yet unsafe."""
+        return not self.exhausted and not self._fits(self.spent + self._unknown, torque_limit)
+
+    def _fits(self, spent: float, torque_limit: float) -> bool:
+        left = max(self._planned - self.periods, 1)
+        worst = spent + self._damage(torque_limit) + (left - 1) * self._least
+        return worst <= self._d_safe * (self.periods + left) * (1.0 + _ROUNDING)
 
     def decide(self, stamp_ns: int, torque_limit: float) -> None:
         """Begin a period: a decision on the state of that stamp, under that limit, N·m."""
         damage = self._damage(torque_limit)
-        if self._present is not None and self._present.began_ns == stamp_ns:  # once more on the same state
-            self._present.damage = max(self._present.damage, damage)
+        last = self._kept[-1] if self._kept else None
+        if last is not None and last.ended_ns is None and last.began_ns == stamp_ns:  # once more on the same state
+            if damage > last.damage:
+                self._unknown += damage - last.damage
+                last.damage = damage
             return
         self.end(stamp_ns)
-        self._present = _Period(stamp_ns, damage)
+        self._kept.append(_Period(stamp_ns, damage))
+        self._unknown += damage
         self.periods += 1
 
     def end(self, stamp_ns: int) -> None:
         """End the episode with the state of that stamp: later ones belong to no period, until the next decision."""
-        if self._present is not None:
-            self._present.ended_ns = stamp_ns
-            self._past, self._present = self._present, None
+        if self._kept and self._kept[-1].ended_ns is None:
+            self._kept[-1].ended_ns = stamp_ns
 
     def see(self, stamp_ns: int, unsafe: bool) -> None:
         """Count a state."""
         if not unsafe:
             return
-        if self._present is not None and stamp_ns > self._present.began_ns:
-            self._count(self._present)
-        elif self._past is not None and self._past.ended_ns is not None and stamp_ns <= self._past.ended_ns:
-            self._count(self._past)
+        for number in range(len(self._kept) - 1, -1, -1):
+            period = self._kept[number]
+            if stamp_ns > period.began_ns or (number == 0 and self._forgot):
+                if period.ended_ns is None or stamp_ns <= period.ended_ns:
+                    self._count(period)
+                return
+
+    def told(self) -> None:
+        """Forget periods whose states have all been told: all but the last two, which later states may be meant for."""
+        self._forgot |= len(self._kept) > 2
+        del self._kept[:-2]
+        self._unknown = sum(period.damage for period in self._kept if not period.done)
 
     def _count(self, period: _Period) -> None:
         if not period.done:
             period.done = True
             self.spent += period.damage
+            self._unknown -= period.damage

@@ -125,8 +125,61 @@ def test_one_that_comes_more_than_a_period_late_still_counts():
     of = budget()
     for stamp in (0, 50, 100):
         of.decide(stamp, 1.0)
+    of.told()
     of.see(20, True)
     assert of.spent == 1.0
+    of.see(0, True)
+    assert of.spent == 1.0, "that of the oldest one kept"
+
+
+@given(
+    st.lists(st.lists(st.booleans(), min_size=1, max_size=12), min_size=1, max_size=4),
+    st.floats(0.11, 4.0),
+    st.lists(st.integers(1, 9), min_size=1, max_size=20),
+)
+def test_states_told_late_change_no_decision(episodes, limit, waits):
+    """Nothing but `hangs_on_untold` decides when they must be told, and a number that is full at."""
+    planned = sum(len(unsafe) for unsafe in episodes)
+    at_once, late = budget(planned), budget(planned)
+    kept: list[tuple[int, bool]] = []
+
+    def tell() -> None:
+        for stamp, unsafe in kept:
+            late.see(stamp, unsafe)
+        kept.clear()
+        late.told()
+
+    for number, unsafe in enumerate(episodes):
+        start, used = 1000 * number, []
+        kept.append((start, True))  # the state decided on first belongs to no period
+        for step, leads_to_unsafe in enumerate(unsafe):
+            if late.hangs_on_untold(limit) or len(kept) >= waits[(step + number) % len(waits)]:
+                tell()
+            used.append(limit if late.affords(limit) else 0.1)
+            late.decide(start + step, used[-1])
+            kept.append((start + step + 1, leads_to_unsafe))
+        late.end(start + len(unsafe))
+        kept.append((start + len(unsafe) + 1, True))  # between episodes
+        assert used == run(at_once, limit, unsafe, start=start)
+    tell()
+    assert late.spent == pytest.approx(at_once.spent, abs=1e-12) and late.exhausted is at_once.exhausted
+
+
+def test_what_could_still_have_been_done_is_told():
+    of = budget()
+    of.decide(0, 1.0)
+    of.decide(1, 0.5)
+    assert str(of) == "0.0 to 30.0 % spent in 2 of 10 periods"
+    of.see(1, True)
+    assert str(of) == "20.0 to 30.0 % spent in 2 of 10 periods"
+    assert of.hangs_on_untold(2.9) and not of.hangs_on_untold(2.7)  # 1 + .5 + T + .7 <= 5
+    assert not of.exhausted
+    of.see(2, True)
+    of.told()
+    assert str(of) == "30.0 % spent in 2 of 10 periods"
+    assert not of.affords(2.9)
+    assert str(of).endswith("periods, the limit given up")
+    assert not of.hangs_on_untold(2.9), "it is decided for this iteration"
 
 
 def test_two_decisions_on_one_state_are_one_period_under_the_higher_limit():
