@@ -71,6 +71,7 @@ class Purpose(enum.IntEnum):
     OFF_POLICY_UPDATE = 24, "update"
     SAFE_ACTOR_INITIALISATION = 25
     SAFE_CRITIC_INITIALISATION = 26
+    MINIBATCHES = 27
 
 
 class FirstEpisode(enum.IntEnum):

@@ -13,7 +13,7 @@ from safe_transfer_ros.cli import learner_runs
 from safe_transfer_ros.tasks.task import TASKS, available
 from safe_transfer_ros.transfer.constrained.settings import LearnerSettings
 from safe_transfer_ros.transfer.methods import METHODS, method
-from safe_transfer_ros.transfer.training import TrainingMethod
+from safe_transfer_ros.transfer.training import BaselineUse, TrainingMethod, check_baseline
 
 _EPILOG = """\
 examples:
@@ -28,7 +28,8 @@ Files written to --out:
   <task>_summary.csv  one line per method: means over seeds with 95 % bootstrap intervals
   <task>.png          the curves
   <task>_<method>[_chi<X>][_eta<X>][_alpha<X>]_seed<N>.safetensors
-                      the trained policies, for `safe_transfer up panda_push policy:=FILE`
+                      the trained policies, for `safe_transfer up panda_push policy:=FILE`; none of
+                      safety-layer, which acts by a critic beside its policy
   cache/              finished runs, under the hash of their settings
 
 After an interruption (Ctrl-C, kill -9, power loss) repeat the same command. Finished runs are kept; unfinished runs
@@ -81,6 +82,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--warm-start", action="store_true", help="start from a policy that imitates a rule (panda_push_obstacle)"
     )
+    parser.add_argument(
+        "--baseline",
+        default="",
+        metavar="BASELINE",
+        help="controller that cloned-cpo starts from and dual-agent corrects; see `safe_transfer correct --help`",
+    )
     parser.set_defaults(run=run)
 
 
@@ -95,9 +102,7 @@ def run(options: argparse.Namespace) -> int:
     from safe_transfer_ros.studies.learner_run import LearnerRun
 
     learner_runs.check(options)
-    methods = list(METHODS) if options.method == "all" else [word.strip() for word in options.method.split(",")]
-    for name in methods:
-        method(name)
+    methods = _methods(options)
     if options.warm_start and options.task not in RULES:
         raise ValueError(f"--warm-start: there is no rule to imitate for {options.task}, only for {', '.join(RULES)}")
     runs = [
@@ -105,6 +110,7 @@ def run(options: argparse.Namespace) -> int:
             method=name,
             seed=seed,
             warm_start=options.warm_start,
+            baseline=options.baseline,
             settings=settings,
             **learner_runs.size(options, explores=METHODS[name].explores),
         )
@@ -116,6 +122,17 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _methods(options: argparse.Namespace) -> list[str]:
+    """Names of the methods that are asked for, each known and with the baseline that it needs."""
+    if options.method == "all":
+        useless = BaselineUse.NONE if options.baseline else BaselineUse.REQUIRED
+        return [name for name, one in METHODS.items() if one.baseline is not useless]
+    names = [word.strip() for word in options.method.split(",")]
+    for name in names:
+        check_baseline(method(name), options.baseline)
+    return names
+
+
 def _description() -> str:
     """Methods and tasks, for --help; those of other packages included."""
     width = max(len(name) for name in METHODS)
@@ -125,7 +142,7 @@ def _description() -> str:
             "",
             "METHOD; failures are counted alike for all:",
             *(f"  {name:{width}}  {method.description or method.label}" for name, method in METHODS.items()),
-            f"  {'all':{width}}  every method, for comparison",
+            f"  {'all':{width}}  every method; with --baseline those that take one",
             "",
             f"TASK: {', '.join(available())}",
         )

@@ -55,8 +55,8 @@ class Agent(Protocol):
         """Policy that it has learned, to act on the robot side."""
         ...
 
-    def policy_file(self, metadata: Mapping[str, str]) -> bytes:
-        """That policy as a file's content, which `policies.loading.policy_from_bytes` reads."""
+    def policy_file(self, metadata: Mapping[str, str]) -> bytes | None:
+        """That policy as a file's content, which `policies.loading.policy_from_bytes` reads; None: no kind holds it."""
         ...
 
     def state(self) -> dict[str, Any]:

@@ -83,7 +83,9 @@ class _Beside:
 
     def finish(self, training: TrainingRun) -> None:
         about = {"task": self._run.task, "method": self._run.method, "seed": str(self._run.seed)}
-        write_atomically(self._progress.with_suffix(POLICY_SUFFIX), training.policy_file(about))
+        policy = training.policy_file(about)
+        if policy is not None:
+            write_atomically(self._progress.with_suffix(POLICY_SUFFIX), policy)
 
 
 def _add_epoch(columns: dict[str, list[float]], run: LearnerRun, training: TrainingRun) -> None:

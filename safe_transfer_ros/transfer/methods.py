@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from safe_transfer_ros.registry import Registry
 from safe_transfer_ros.transfer.constrained.method import CONSTRAINED
-from safe_transfer_ros.transfer.off_policy.agents import dual_agent, sac, td3
+from safe_transfer_ros.transfer.off_policy.agents import dual_agent, sac, sac_lagrangian, safety_layer, td3
 from safe_transfer_ros.transfer.off_policy.method import OffPolicyMethod
-from safe_transfer_ros.transfer.training import TrainingMethod
+from safe_transfer_ros.transfer.training import BaselineUse, TrainingMethod
 
 
 def _is_method(name: str, thing: object) -> None:
@@ -22,12 +22,25 @@ _OURS: dict[str, TrainingMethod] = {
     **CONSTRAINED,
     "td3": OffPolicyMethod(label="TD3", agent=td3, description="off-policy, no constraint: deterministic actor"),
     "sac": OffPolicyMethod(label="SAC", agent=sac, description="off-policy, no constraint: stochastic actor"),
+    "sac-lagrangian": OffPolicyMethod(
+        label="SAC-Lagrangian",
+        agent=sac_lagrangian,
+        description="off-policy: SAC less lambda times a critic of discounted costs",
+        varied=frozenset({"chi"}),
+    ),
+    "safety-layer": OffPolicyMethod(
+        label="Safety layer",
+        agent=safety_layer,
+        description="off-policy: each action of TD3, or of --baseline, is corrected along a critic of costs",
+        varied=frozenset({"chi"}),
+        baseline=BaselineUse.OPTIONAL,
+    ),
     "dual-agent": OffPolicyMethod(
         label="Dual agent (DARL)",
         agent=dual_agent,
         description="off-policy: a safe agent imitates a baseline, TD3 that learns beside it, as far as safety allows",
         varied=frozenset({"chi"}),
-        takes_baseline=True,
+        baseline=BaselineUse.OPTIONAL,
     ),
 }
 for _name, _method in _OURS.items():

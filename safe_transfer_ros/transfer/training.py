@@ -8,6 +8,7 @@ update at every step. Whoever drives it sees records, evaluations, a policy file
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -15,6 +16,14 @@ from typing import Any, Protocol
 
 from safe_transfer_ros.learning.evaluation import Evaluation
 from safe_transfer_ros.transfer.constrained.settings import LearnerSettings
+
+
+class BaselineUse(enum.Enum):
+    """Use that a method has for a controller that is there already."""
+
+    NONE = "takes no baseline"
+    OPTIONAL = "can do without a baseline"
+    REQUIRED = "starts from a baseline"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +35,7 @@ class TrainingPlan:
       seed: Of everything random.
       episodes: Length of an epoch: so many whole episodes.
       warm_start: Begin with the imitation of the task's rule, not with a new policy.
-      baseline: Controller that a dual agent is to correct, see `controller_of`; empty: it learns one.
+      baseline: Controller that is corrected or cloned, see `controller_of`; empty: none, a dual agent learns its own.
       settings: The same for every method; each uses what it has a use for.
     """
 
@@ -89,8 +98,11 @@ class TrainingRun(Protocol):
         """Evaluate what was learned in episodes that it does not learn from; changes nothing of the run."""
         ...
 
-    def policy_file(self, metadata: Mapping[str, str]) -> bytes:
-        """Policy that it has learned, with metadata of the run, as `policies.loading.policy_from_bytes` reads it."""
+    def policy_file(self, metadata: Mapping[str, str]) -> bytes | None:
+        """Policy that it has learned, with metadata of the run, as `policies.loading.policy_from_bytes` reads it.
+
+        None where no kind of policy file holds all that acts: a file of a part would not be what was evaluated.
+        """
         ...
 
     def state(self) -> dict[str, Any]:
@@ -115,6 +127,7 @@ class TrainingMethod(Protocol):
       label: In tables and legends.
       description: One line for --help.
       varied: Names of the `LearnerSettings` that it has a use for, among those that the command varies.
+      baseline: Whether a plan may or must name one.
       explores: Whether it acts otherwise while it learns than as it has learned, so that its curve is that of
         evaluations.
     """
@@ -135,6 +148,11 @@ class TrainingMethod(Protocol):
         ...
 
     @property
+    def baseline(self) -> BaselineUse:
+        """Whether a plan may or must name one."""
+        ...
+
+    @property
     def explores(self) -> bool:
         """Whether its curve is that of evaluations."""
         ...
@@ -146,3 +164,15 @@ class TrainingMethod(Protocol):
           ValueError: if it cannot learn this task.
         """
         ...
+
+
+def check_baseline(method: TrainingMethod, baseline: str) -> None:
+    """Refuse a plan with a baseline where a method has no use for it, and one without where it needs it.
+
+    Raises:
+      ValueError: the message says what to do.
+    """
+    if method.baseline is BaselineUse.NONE and baseline:
+        raise ValueError(f"{method.label} {method.baseline.value}: leave out --baseline")
+    if method.baseline is BaselineUse.REQUIRED and not baseline:
+        raise ValueError(f"{method.label} {method.baseline.value}: name a policy file or a controller with --baseline")

@@ -46,7 +46,7 @@ class Cut(Exception):
     """The process ended here."""
 
 
-@pytest.mark.parametrize("method", ["csc", "trpo-lagrangian", "td3", "sac", "dual-agent"])
+@pytest.mark.parametrize("method", ["csc", "ppo-lagrangian", "td3", "sac-lagrangian", "safety-layer", "dual-agent"])
 def test_a_run_that_was_cut_goes_on_with_the_same_numbers(
     method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from safe_transfer_ros.algorithms.cpo import cpo_update
 from safe_transfer_ros.algorithms.gaussian_network import probability_ratios
 from safe_transfer_ros.algorithms.lagrange import csc_violation, next_multiplier, penalised_advantages
-from safe_transfer_ros.algorithms.trpo import trpo_update
 from safe_transfer_ros.critics.online import OnlineCritic
 from safe_transfer_ros.learning.advantages import AdvantageSettings, estimate, standardised, step_batch
 from safe_transfer_ros.learning.environment import ConstrainedEnvironment
@@ -198,7 +197,7 @@ class Learner:
         return self._critic.advantages(rollouts, policy, samples=settings.cost_samples, epoch=epoch)
 
     def step(self, rollouts: Rollouts, advantages: Array, epoch: int) -> float:
-        """Take a step along advantages within the trust region: TRPO's.
+        """Take the method's step along advantages: TRPO's within the trust region, or PPO's.
 
         Args:
           rollouts: From the policy as it is now.
@@ -209,9 +208,9 @@ class Learner:
           KL divergence of the step.
         """
         seed = integer_seed(Purpose.POLICY_UPDATE, self._seed, epoch)
-        found = trpo_update(self.parameters, step_batch(rollouts, advantages), self._settings.region, seed)
-        self.parameters = found.parameters
-        return found.kl
+        batch = step_batch(rollouts, advantages)
+        self.parameters, kl = self._method.step(self.parameters, batch, self._settings, seed)
+        return kl
 
     def state(self) -> dict[str, Any]:
         """State for `restore`, without the policy and the critic's transitions."""

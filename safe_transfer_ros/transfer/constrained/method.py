@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from safe_transfer_ros.registry import load
 from safe_transfer_ros.transfer.constrained.settings import LearnerSettings
-from safe_transfer_ros.transfer.training import TrainingPlan, TrainingRun
+from safe_transfer_ros.transfer.constrained.steps import PolicyStep, ppo_step, trpo_step
+from safe_transfer_ros.transfer.training import BaselineUse, TrainingPlan, TrainingRun
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +51,7 @@ class UpdatedLearner(Protocol):
         ...
 
     def step(self, rollouts: Rollouts, advantages: NDArray[np.float64], epoch: int) -> float:
-        """Take TRPO's step along advantages; gives its KL divergence."""
+        """Take the method's step along advantages; gives its KL divergence."""
         ...
 
 
@@ -74,18 +75,22 @@ class Method:
       label: In tables and legends.
       update: How the policy is changed: "reward" (TRPO), "lagrangian", "cpo", or a `PolicyUpdate`.
       description: One line for --help.
+      step: Along advantages: TRPO's or PPO's; CPO has its own.
       members: Critics that reject actions in rollouts and give their cost; 0: no critic, costs are GAE's.
       alpha: Weight of the conservative term, unless the settings give another.
       pessimism: Standard deviations of the critics added to their mean.
+      baseline: Whether it starts from the clone of a baseline, which the plan then names.
       explores: False: its policy learns from its own actions.
     """
 
     label: str
     update: str | PolicyUpdate
     description: str = ""
+    step: PolicyStep = trpo_step
     members: int = 0
     alpha: float = 0.0
     pessimism: float = 0.0
+    baseline: BaselineUse = BaselineUse.NONE
     explores: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -123,10 +128,22 @@ CONSTRAINED: dict[str, Method] = {
         update="lagrangian",
         description="no critic: lambda' times the cost's advantage, estimated from the rollouts",
     ),
+    "ppo-lagrangian": Method(
+        label="PPO-Lagrangian",
+        update="lagrangian",
+        description="the same with PPO's step: Adam on the clipped surrogate, no trust region",
+        step=ppo_step,
+    ),
     "cpo": Method(
         label="CPO",
         update="cpo",
         description="no critic: the step that keeps the constraint to first order",
+    ),
+    "cloned-cpo": Method(
+        label="Cloned + CPO",
+        update="cpo",
+        description="CPO that starts from the clone of a baseline (--baseline)",
+        baseline=BaselineUse.REQUIRED,
     ),
     "q-ensemble": Method(
         label="Q-ensemble (20)",

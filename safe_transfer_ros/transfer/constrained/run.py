@@ -10,11 +10,12 @@ from typing import Any
 
 from safe_transfer_ros.learning.environment import TaskEnvironment
 from safe_transfer_ros.learning.evaluation import Evaluation
-from safe_transfer_ros.learning.imitation import imitated
-from safe_transfer_ros.policies.weights import to_bytes
+from safe_transfer_ros.learning.imitation import cloned, imitated
+from safe_transfer_ros.policies.weights import Parameters, to_bytes
 from safe_transfer_ros.transfer.constrained.learner import Learner, LearnerProgress
 from safe_transfer_ros.transfer.constrained.method import Method
-from safe_transfer_ros.transfer.training import EpochRecord, TrainingPlan
+from safe_transfer_ros.transfer.dual_agent.baseline import GivenBaseline, controller_of
+from safe_transfer_ros.transfer.training import EpochRecord, TrainingPlan, check_baseline
 
 
 class OnPolicyRun:
@@ -24,15 +25,30 @@ class OnPolicyRun:
         """Start.
 
         Raises:
-          ValueError: if there is no such task, or no rule for a warm start.
+          ValueError: if there is no such task, no rule for a warm start, or no baseline where one is cloned, or one
+            where none is.
         """
-        if plan.baseline:
-            raise ValueError(f"{method.label} takes no baseline: expected a method that corrects one, dual-agent")
-        start = imitated(plan.task, plan.seed, hidden=plan.settings.hidden) if plan.warm_start else None
+        check_baseline(method, plan.baseline)
+        if plan.warm_start and plan.baseline:
+            raise ValueError(f"{method.label} starts from the clone of a baseline: leave out --warm-start")
         self._environment = TaskEnvironment(plan.task)
+        start = self._start(plan)
         self._learner = Learner(
             self._environment, method, plan.settings, episodes=plan.episodes, seed=plan.seed, parameters=start
         )
+
+    def _start(self, plan: TrainingPlan) -> Parameters | None:
+        """Policy to start from; None: a new one."""
+        if plan.warm_start:
+            return imitated(plan.task, plan.seed, hidden=plan.settings.hidden)
+        if not plan.baseline:
+            return None
+        where = self._environment
+        controller = controller_of(
+            plan.baseline, observation_size=where.observation_size, action_size=len(where.action_bound)
+        )
+        watched = GivenBaseline(controller, where.action_bound)
+        return cloned(watched.act, where, plan.seed, hidden=plan.settings.hidden)
 
     def epoch(self) -> EpochRecord:
         """See `TrainingRun.epoch`."""

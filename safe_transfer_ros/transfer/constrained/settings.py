@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from safe_transfer_ros.algorithms.ppo import PpoSettings
 from safe_transfer_ros.algorithms.safety_critic import CriticSettings
 from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
 
@@ -30,6 +31,7 @@ class LearnerSettings:
       lam: Lambda of GAE, for rewards and costs.
       multiplier_rate: eta.
       region: Trust region of the policy's update.
+      ppo: Of the policy's update where that is PPO's.
       epsilon_floor: Lowest threshold of rejection.
       max_samples: Actions drawn for a rejected one.
       alpha: Weight of the conservative term; None: the method's.
@@ -52,6 +54,7 @@ class LearnerSettings:
     region: TrustRegionSettings = field(
         default_factory=lambda: TrustRegionSettings(max_kl=0.01, backtrack_ratio=0.7, backtrack_steps=20)
     )
+    ppo: PpoSettings = field(default_factory=PpoSettings)
     epsilon_floor: float = 0.1
     max_samples: int = 100
     alpha: float | None = None

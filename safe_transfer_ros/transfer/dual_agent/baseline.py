@@ -28,6 +28,7 @@ from safe_transfer_ros.policies.policy import Policy
 from safe_transfer_ros.policies.squashed import SquashedPolicy
 from safe_transfer_ros.policies.tensors import WeightsError
 from safe_transfer_ros.registry import load
+from safe_transfer_ros.untrusted import MAX_WEIGHTS_BYTES, UntrustedError, read_bytes
 
 Array = NDArray[np.float64]
 
@@ -132,7 +133,7 @@ def controller_of(name: str, *, observation_size: int, action_size: int) -> Cont
     if _is_function(name):
         return _function(name)
     path = find(name)
-    policy, _ = policy_from_bytes(path.read_bytes())
+    policy, _ = policy_from_bytes(_content(path))
     has, wants = (policy.observation_size, policy.action_size), (observation_size, action_size)
     if has != wants:
         raise WeightsError(
@@ -159,10 +160,17 @@ def fingerprint(name: str) -> str:
       ValueError: if there is no such baseline.
     """
     if not _is_function(name):
-        return hashlib.sha256(find(name).read_bytes()).hexdigest()
+        return hashlib.sha256(_content(find(name))).hexdigest()
     found = inspect.unwrap(_function(name))
     source = inspect.getsourcefile(found if inspect.isroutine(found) else type(found))
     return hashlib.sha256(Path(source).read_bytes() if source else name.encode()).hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_bytes(path, most_bytes=MAX_WEIGHTS_BYTES)
+    except UntrustedError as error:
+        raise WeightsError(str(error)) from None
 
 
 def _is_function(name: str) -> bool:

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from safe_transfer_ros.algorithms.cost_critic import CostCriticSettings, discounted_limit
 from safe_transfer_ros.algorithms.sac.agent import Sac, SacSettings
+from safe_transfer_ros.algorithms.sac.cost_constraint import CostConstraintSettings
 from safe_transfer_ros.algorithms.td3 import Td3, Td3Settings
 from safe_transfer_ros.transfer.dual_agent.agent import DualAgent, DualAgentSettings
 from safe_transfer_ros.transfer.dual_agent.baseline import Baseline, GivenBaseline, LearnedBaseline, controller_of
+from safe_transfer_ros.transfer.off_policy.layered import LayeredAgent, SafetyLayerSettings
 from safe_transfer_ros.transfer.off_policy.method import AgentTask
 
 
@@ -18,6 +21,25 @@ def td3(task: AgentTask) -> Td3:
 def sac(task: AgentTask) -> Sac:
     """SAC with the settings of its paper and the task's discount."""
     return Sac(task.observation_size, task.bound, SacSettings(gamma=task.gamma), seed=task.plan.seed)
+
+
+def sac_lagrangian(task: AgentTask) -> Sac:
+    """SAC with a multiplier on its discounted costs."""
+    constraint = CostConstraintSettings(limit=_cost_limit(task), gamma=task.plan.settings.cost_gamma)
+    settings = SacSettings(gamma=task.gamma)
+    return Sac(task.observation_size, task.bound, settings, seed=task.plan.seed, constraint=constraint)
+
+
+def safety_layer(task: AgentTask) -> LayeredAgent:
+    """A safety layer on TD3, which learns behind it, or on the baseline that the plan names."""
+    critic = CostCriticSettings(gamma=task.plan.settings.cost_gamma)
+    settings = SafetyLayerSettings(limit=_cost_limit(task), critic=critic)
+    return LayeredAgent(task.observation_size, task.bound, _baseline(task), settings, seed=task.plan.seed)
+
+
+def _cost_limit(task: AgentTask) -> float:
+    """Limit of discounted costs, at the discount that all methods have for them."""
+    return discounted_limit(task.accepted_cost, task.plan.settings.cost_gamma, task.horizon)
 
 
 def dual_agent(task: AgentTask) -> DualAgent:

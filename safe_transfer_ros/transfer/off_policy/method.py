@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from safe_transfer_ros.learning.off_policy import Agent, OffPolicySettings
 from safe_transfer_ros.registry import load
-from safe_transfer_ros.transfer.training import TrainingPlan, TrainingRun
+from safe_transfer_ros.transfer.training import BaselineUse, TrainingPlan, TrainingRun
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,7 +49,7 @@ class OffPolicyMethod:
       agent: Makes the one that learns.
       description: One line for --help.
       varied: Names of the `LearnerSettings` that the agent has a use for, among those that the command varies.
-      takes_baseline: Whether the agent corrects a baseline that a plan may name.
+      baseline: Whether the agent corrects a baseline that a plan may name.
       explores: True: it learns from actions with noise.
       loop: Of the off-policy loop; the plan decides the length of an epoch and of the warm-up.
     """
@@ -58,7 +58,7 @@ class OffPolicyMethod:
     agent: MakeAgent
     description: str = ""
     varied: frozenset[str] = frozenset()
-    takes_baseline: bool = False
+    baseline: BaselineUse = BaselineUse.NONE
     explores: ClassVar[bool] = True
     loop: OffPolicySettings = field(default_factory=lambda: OffPolicySettings(epoch_steps=1))
 

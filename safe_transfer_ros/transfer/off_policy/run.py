@@ -17,7 +17,7 @@ from safe_transfer_ros.learning.off_policy import OffPolicyLoop
 from safe_transfer_ros.learning.transitions import Columns
 from safe_transfer_ros.tasks.task import TASKS
 from safe_transfer_ros.transfer.off_policy.method import AgentTask, OffPolicyMethod
-from safe_transfer_ros.transfer.training import EpochRecord, TrainingPlan
+from safe_transfer_ros.transfer.training import EpochRecord, TrainingPlan, check_baseline
 
 
 class OffPolicyRun:
@@ -31,12 +31,12 @@ class OffPolicyRun:
         """Start.
 
         Raises:
-          ValueError: if there is no such task, its actions are not bounded, or a warm start is asked for.
+          ValueError: if there is no such task, its actions are not bounded, or a warm start or a baseline is asked for
+            that it has no use for.
         """
         if plan.warm_start:
             raise ValueError(f"{method.label} has no warm start: leave out --warm-start")
-        if plan.baseline and not method.takes_baseline:
-            raise ValueError(f"{method.label} takes no baseline: expected a method that corrects one, dual-agent")
+        check_baseline(method, plan.baseline)
         task = TASKS[plan.task]
         self._adds_up, self._has_goal = task.cost_limit is not None, task.has_goal
         self._judge = TaskEnvironment(plan.task)
@@ -90,7 +90,7 @@ class OffPolicyRun:
         """See `TrainingRun.evaluate`: without the noise of exploration."""
         return self._loop.evaluate(self._judge, episodes)
 
-    def policy_file(self, metadata: Mapping[str, str]) -> bytes:
+    def policy_file(self, metadata: Mapping[str, str]) -> bytes | None:
         """See `TrainingRun.policy_file`."""
         return self._loop.agent.policy_file(metadata)
 

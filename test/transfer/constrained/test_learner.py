@@ -57,7 +57,12 @@ def test_the_linear_programme_is_the_best_of_all_policies_on_a_grid() -> None:
 # Return and failures per episode, both within a tolerance of the linear programme's.
 @pytest.mark.parametrize(
     ("name", "chi", "epochs", "return_within", "failures_within"),
-    [("trpo", None, 50, 0.02, 0.02), ("trpo-lagrangian", CHI, 70, 0.08, 0.04), ("cpo", CHI, 50, 0.05, 0.03)],
+    [
+        ("trpo", None, 50, 0.02, 0.02),
+        ("trpo-lagrangian", CHI, 70, 0.08, 0.04),
+        ("ppo-lagrangian", CHI, 70, 0.08, 0.04),
+        ("cpo", CHI, 50, 0.05, 0.03),
+    ],
 )
 def test_the_learners_without_a_critic_find_the_optimum(name, chi, epochs, return_within, failures_within) -> None:
     learner, _ = learned(name, epochs)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 from point_task import Point
 
+from safe_transfer_ros.learning.imitation import ImitationSettings, cloned
 from safe_transfer_ros.tasks import task
+from safe_transfer_ros.transfer.constrained import run as constrained_run
 from safe_transfer_ros.transfer.methods import METHODS
 from safe_transfer_ros.transfer.off_policy.run import failures
 from safe_transfer_ros.transfer.training import EpochRecord, TrainingPlan
@@ -93,7 +96,7 @@ def test_which_settings_concern_a_method_it_says_itself() -> None:
 
 @pytest.mark.parametrize("name", ["td3", "trpo"])
 def test_a_baseline_is_for_methods_that_correct_one(name: str) -> None:
-    with pytest.raises(ValueError, match="takes no baseline: expected a method that corrects one"):
+    with pytest.raises(ValueError, match="takes no baseline: leave out --baseline"):
         METHODS[name].begin(TrainingPlan(task="point", baseline="a.safetensors"))
 
 
@@ -105,3 +108,23 @@ def test_a_given_baseline_acts_from_the_first_step_and_is_kept_to_the_share_that
     assert first.failures_per_episode > 0.9 and first.multiplier == 0.0
     agent = METHODS["dual-agent"].begin(TrainingPlan(task="point"))._loop.agent
     assert agent._settings.tolerance == TrainingPlan().settings.chi and agent._settings.horizon == Point.horizon
+
+
+def test_a_clone_of_a_baseline_is_what_cloned_cpo_starts_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    controller = Path(__file__).parents[1] / "dual_agent" / "controllers.py"
+    asked: list[np.ndarray] = []
+
+    def watched(controller, environment, seed, **settings):
+        asked.append(controller(np.array([[0.01, 1.0]])))
+        return cloned(
+            controller, environment, seed, settings=ImitationSettings(rounds=1, episodes=8, updates=100), **settings
+        )
+
+    monkeypatch.setattr(constrained_run, "cloned", watched)
+    plan = TrainingPlan(task="point", episodes=8, baseline=f"{controller}:outward")
+    with METHODS["cloned-cpo"].begin(plan) as run:
+        found = run.epoch()
+    np.testing.assert_allclose(asked, [[[0.05, 0.2]]])
+    assert found.failures_per_episode > 0.9
+    with pytest.raises(ValueError, match="starts from the clone of a baseline: leave out --warm-start"):
+        METHODS["cloned-cpo"].begin(dataclasses.replace(plan, warm_start=True))
