@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safe_transfer_ros.algorithms.td3 import Td3
+from safe_transfer_ros.bounds import WEIGHTS_BYTES
 from safe_transfer_ros.learning.policy_file import find
 from safe_transfer_ros.learning.transitions import Columns
 from safe_transfer_ros.policies.deterministic import DeterministicPolicy
@@ -28,7 +29,7 @@ from safe_transfer_ros.policies.policy import Policy
 from safe_transfer_ros.policies.squashed import SquashedPolicy
 from safe_transfer_ros.policies.tensors import WeightsError
 from safe_transfer_ros.registry import load
-from safe_transfer_ros.untrusted import MAX_WEIGHTS_BYTES, UntrustedError, read_bytes
+from safe_transfer_ros.untrusted import UntrustedError, read_bytes
 
 Array = NDArray[np.float64]
 
@@ -168,7 +169,7 @@ def fingerprint(name: str) -> str:
 
 def _content(path: Path) -> bytes:
     try:
-        return read_bytes(path, most_bytes=MAX_WEIGHTS_BYTES)
+        return read_bytes(path, most_bytes=WEIGHTS_BYTES)
     except UntrustedError as error:
         raise WeightsError(str(error)) from None
 
