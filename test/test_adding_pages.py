@@ -109,14 +109,14 @@ def test_a_task_without_a_robot_is_trained_evaluated_and_reported(outside: Outsi
     assert (folder / "point.png").read_bytes().startswith(b"\x89PNG")
     assert "3 iterations" in trained[0] and "3 iterations" not in trained[1]
     for printed in trained:
-        assert printed.count("\n| TRPO ") == 1 and printed.rstrip().endswith("point.png")
+        assert re.search(r"^\| method +\| TRPO +\|$", printed, re.MULTILINE) and "point.png\n\n--quick shows" in printed
     assert outside.run("evaluate_point.py").startswith("Evaluation(episodes=20, mean_return=")
     assert outside.run("make_point.py") == "0.0 False\n"
 
 
 def test_a_method_is_trained_and_what_its_changed_code_made_is_told_apart(outside: Outside, trained: list[str]) -> None:
     (command,) = outside.commands["adding_a_method"][:1]
-    assert "| Fixed penalty |" in outside.type(*command[1:])
+    assert re.search(r"^\| method +\| Fixed penalty +\|$", outside.type(*command[1:]), re.MULTILINE)
     folder = outside.folder / "runs"
     ours, theirs = rows(folder / "point" / "point.csv"), rows(folder / "fixed-penalty" / "point.csv")
     assert [row["method"] for row in theirs] == ["fixed-penalty"] * 3
