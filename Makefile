@@ -2,7 +2,7 @@
 # `make help` says what there is. The work of setting up is in scripts/setup.sh.
 .DEFAULT_GOAL := help
 SHELL := bash
-.PHONY: help run setup test lint format clean
+.PHONY: help run setup test test-kilted lint format clean
 
 IN_VENV := scripts/in_venv.sh
 # PSPT's own simulated arm and D_safe, from a limit at which a newcomer sees it climb, fall back and climb again within
@@ -11,7 +11,7 @@ STORY := perturbation:=literal d_safe:=0.5 initial_torque_limit:=0.3
 
 help:  ## this list
 	@echo 'safe_transfer_ros'
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 	@echo
 	@echo 'The first run sets up ./.venv (2 GB, a few minutes); nothing is installed outside this folder.'
 	@echo 'With ROS 2 Jazzy installed: colcon build, then ros2 launch safe_transfer_ros pr2_cup_swirl.launch.py'
@@ -29,6 +29,10 @@ test:  ## style, types and all tests; options: make test ARGS="test/safety -x"
 	@echo '· tests'
 	@$(IN_VENV) python -m pytest -q -n 2 $(ARGS)
 
+test-kilted:  ## the tests on ROS 2 Kilted instead of Jazzy, in a second environment, ./.venv-kilted
+	@scripts/setup.sh kilted
+	@SAFE_TRANSFER_VENV=.venv-kilted $(IN_VENV) python -m pytest -q -n 2 --ignore=test/test_colcon_build.py $(ARGS)
+
 lint:  ## style and types only
 	@scripts/setup.sh dev
 	@echo '· style (ruff)'
@@ -42,5 +46,5 @@ format:  ## format the code and fix what ruff can fix
 	@$(IN_VENV) ruff check --quiet --fix . ; $(IN_VENV) ruff format --quiet .
 
 clean:  ## remove the environments, builds and caches; runs/ stays
-	rm -rf .venv .venv-colcon .colcon build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-colcon .venv-kilted .colcon build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -18,6 +18,12 @@ YAML_VALUES = 200_000
 YAML_PLAIN_SCALAR = 4096
 """Characters of an unquoted scalar: reading a number takes time that grows with the square of its digits."""
 
+WEIGHTS_BYTES = 64 * 2**20
+"""A policy's or critic's file; those of today have less than one."""
+
+TABLE_BYTES = 64 * 2**20
+"""A CSV table: the rows of 100,000 iterations have 30 MB."""
+
 RECORD_BYTES = 256 * 2**20
 """A chunk of a recording as it is worked on, uncompressed; also any other record that is read at all."""
 

@@ -17,6 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from safe_transfer_ros.bounds import TABLE_BYTES
+from safe_transfer_ros.untrusted import UntrustedError, read_bytes
+
 Row = TypeVar("Row")
 _WHAT = {int: "a whole number", float: "a number", str: "text"}
 
@@ -202,9 +205,11 @@ class CsvTable(Generic[Row]):
             column's type.
         """
         try:
-            text = path.read_bytes().decode("utf-8", "replace")
+            text = read_bytes(path, most_bytes=TABLE_BYTES).decode("utf-8", "replace")
         except OSError as error:
             raise self._error(f"cannot read {path}: {error.strerror or error}") from error
+        except UntrustedError as error:
+            raise self._error(str(error)) from None
         return self.parse(text[: text.rfind("\n") + 1], path, extra_columns=extra_columns)
 
     def parse(self, text: str, path: Path, *, extra_columns: bool = False) -> list[Row]:

@@ -9,9 +9,14 @@ ROS on the path) among it, does not look there.
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shlex
+import shutil
 import sys
+import sysconfig
 from collections.abc import Mapping
+from pathlib import Path
 
 _TAKE_OUT = "import sys; del sys.path[0]"
 
@@ -55,3 +60,33 @@ def safe_environment(environment: Mapping[str, str]) -> dict[str, str]:
     else:
         result.pop("PYTHONPATH", None)
     return result | {"PYTHONSAFEPATH": "1"}  # known from Python 3.11 on
+
+
+def invocation() -> str:
+    """Beginning of a command line that runs `safe_transfer` in the shell of whoever started this process.
+
+    scripts/in_venv.sh says how it was called, where that shell does not find the program by itself.
+    """
+    through = os.environ.get("SAFE_TRANSFER_COMMAND", "")
+    if through:
+        return through
+    found, own = shutil.which("safe_transfer"), Path(sysconfig.get_path("scripts")) / "safe_transfer"
+    if found and (not own.exists() or os.path.samefile(found, own)):
+        return "safe_transfer"
+    typed = Path(sys.argv[0])
+    if typed.name == "safe_transfer" and typed.exists():
+        return shlex.quote(str(typed))
+    return shlex.join([sys.executable, "-m", "safe_transfer_ros.cli.main"])
+
+
+def shadowed(module: str) -> str | None:
+    """Place from which another copy of a module would be imported than this environment's own; None: there is none.
+
+    A sourced ROS puts its own packages in front, on PYTHONPATH, and compiled ones are for its Python alone.
+    """
+    own = Path(sysconfig.get_path("purelib")) / module
+    found = importlib.util.find_spec(module)
+    if not own.is_dir() or found is None or found.origin is None:
+        return None
+    place = Path(found.origin).parent
+    return None if os.path.samefile(place, own) else str(place)

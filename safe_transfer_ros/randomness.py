@@ -69,6 +69,9 @@ class Purpose(enum.IntEnum):
     ARM = 22
     EXPLORATION = 23, "transition"
     OFF_POLICY_UPDATE = 24, "update"
+    SAFE_ACTOR_INITIALISATION = 25
+    SAFE_CRITIC_INITIALISATION = 26
+    MINIBATCHES = 27
 
 
 class FirstEpisode(enum.IntEnum):

@@ -30,13 +30,12 @@ class OutOfBoundsError(UntrustedError):
     """It is more than a valid file holds (see `bounds`), or no file at all but a pipe or a device."""
 
 
-def read_text(path: Path | str, *, most_bytes: int = YAML_BYTES) -> str:
-    """Text of a regular file in UTF-8, at most `most_bytes` long.
+def read_bytes(path: Path | str, *, most_bytes: int) -> bytes:
+    """Content of a regular file, at most `most_bytes` long.
 
     Raises:
       OSError: if it cannot be read.
-      UntrustedError: if it is a pipe, a socket or a device (which could keep a reader waiting for ever), too long, or
-        not UTF-8.
+      OutOfBoundsError: if it is too long, or a pipe, a socket or a device, which could keep a reader waiting for ever.
     """
     path = Path(path)
     # Not to wait for a writer, should it be a pipe.
@@ -50,6 +49,17 @@ def read_text(path: Path | str, *, most_bytes: int = YAML_BYTES) -> str:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
         raise OutOfBoundsError(f"{path} is longer than the {most_bytes} bytes that are read")
+    return content
+
+
+def read_text(path: Path | str, *, most_bytes: int = YAML_BYTES) -> str:
+    """Text of a regular file in UTF-8, at most `most_bytes` long.
+
+    Raises:
+      OSError: if it cannot be read.
+      UntrustedError: if it is not UTF-8, or see `read_bytes`.
+    """
+    content = read_bytes(path, most_bytes=most_bytes)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

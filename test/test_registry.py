@@ -189,7 +189,7 @@ def test_tasks_methods_robots_and_graphs_are_open_to_other_packages(tmp_path: Pa
     program = (
         "from safe_transfer_ros.tasks.task import available, make\n"
         "from safe_transfer_ros.tasks.deployment import in_graph\n"
-        "from safe_transfer_ros.transfer.constrained.method import METHODS, method\n"
+        "from safe_transfer_ros.transfer.methods import METHODS, method\n"
         "from safe_transfer_ros.robots import description\n"
         "from safe_transfer_ros.cli.run import GRAPHS, pick_graph\n"
         "assert make('toy').name == 'toy' and 'toy' in available() and make('pr2_cup_swirl').name == 'pr2_cup_swirl'\n"

@@ -16,6 +16,7 @@ from safe_transfer_ros.algorithms.double_q import TransitionBatch, bellman_targe
 from safe_transfer_ros.algorithms.single_thread import one_thread, single_thread
 from safe_transfer_ros.algorithms.trained_network import TrainedNetwork
 from safe_transfer_ros.policies.deterministic import DeterministicPolicy
+from safe_transfer_ros.policies.networks.actor_file import actor_to_bytes
 from safe_transfer_ros.policies.networks.actors import DeterministicActor
 from safe_transfer_ros.policies.networks.twin_critic import TwinCritic
 from safe_transfer_ros.randomness import Purpose, generator
@@ -142,6 +143,10 @@ class Td3:
     def policy(self) -> DeterministicPolicy:
         """Make the policy that acts on the robot side, without the noise."""
         return self._actor.network.policy()
+
+    def policy_file(self, metadata: Mapping[str, str]) -> bytes:
+        """Serialise that policy, with metadata of the run."""
+        return actor_to_bytes(self._actor.network, metadata)
 
     def state(self) -> dict[str, Any]:
         """Complete state, for `restore`."""

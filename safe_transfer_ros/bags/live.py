@@ -18,6 +18,7 @@ from safe_transfer_ros.bags.transitions import Counts, about_task, decision_read
 from safe_transfer_ros.tasks.deployment import TaskInGraph
 
 DECISION_TYPE = "safe_transfer_msgs/msg/SafetyDecision"
+LARGEST_BYTES = 64 * 1024  # of a decision: an arm of a hundred joints has a tenth of it
 _BLOCK = 256
 
 
@@ -58,6 +59,10 @@ class LiveTransitions:
 
     def add(self, message: bytes) -> None:
         """Process the next SafetyDecision, serialised."""
+        if len(message) > LARGEST_BYTES:
+            self.left_out += 1
+            self.refusal = f"a decision of {len(message)} bytes, expected at most {LARGEST_BYTES}"
+            return
         self._waiting.append(bytes(message))
         if len(self._waiting) >= _BLOCK:
             self._take_in()

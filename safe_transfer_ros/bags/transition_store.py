@@ -201,13 +201,18 @@ class Transitions:
             return self._of_format_1(name)
         if name not in self._columns:
             path = self.folder / f"{name}.npy"
+            if path.exists() and not path.is_file():  # a pipe could keep a reader waiting for ever
+                raise BagError(f"the column {path} is no regular file")
             try:
                 # A file of no rows cannot be mapped.
-                self._columns[name] = np.load(path, mmap_mode="r" if len(self) else None, allow_pickle=False)
-            except (OSError, ValueError) as error:
+                column = np.load(path, mmap_mode="r" if len(self) else None, allow_pickle=False)
+            except (OSError, ValueError, OverflowError, MemoryError) as error:
                 raise BagError(f"the column {path} is missing or damaged: {error}") from error
-            if len(self._columns[name]) != len(self):
-                raise BagError(f"the column {path} has {len(self._columns[name])} rows, not {len(self)}")
+            if not isinstance(column, np.ndarray) or column.ndim == 0 or column.dtype.kind not in "biuf":
+                raise BagError(f"the column {path} is damaged: it holds other than a number for each row")
+            if len(column) != len(self):
+                raise BagError(f"the column {path} has {len(column)} rows, not {len(self)}")
+            self._columns[name] = column
         return self._columns[name]
 
     def _of_format_1(self, name: str) -> NDArray[Any]:

@@ -7,7 +7,16 @@ from types import TracebackType
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
 
 Shown = TypeVar("Shown", bound="BarDisplay")
 
@@ -23,18 +32,27 @@ def progress_bar(
 
     Args:
       console: Where to; its own lines scroll above the bar.
-      numbers: Format of what the task tells besides, as rich's TextColumn.
+      numbers: Format of what the task tells besides, as rich's TextColumn: its fields, which come last, or a unit.
       what: Format of what it is, in front of the bar.
       memory_s: Time over which the speed is estimated, s.
     """
-    return Progress(
+    # On a narrow terminal the numbers are cut, and neither the bar nor the time that is left.
+    elastic = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+    told = "{task.fields" in numbers
+    columns: list[ProgressColumn | str] = [
         TextColumn(what),
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=20 if console.width >= 100 else 10),
         MofNCompleteColumn(),
-        TextColumn(numbers),
+        *([] if told or not numbers else [TextColumn(numbers)]),
         TimeElapsedColumn(),
-        TextColumn("left"),
+        "elapsed,",
         TimeRemainingColumn(),
+        "left",
+        *([TextColumn(numbers, table_column=elastic)] if told else []),
+    ]
+    return Progress(
+        *columns,
+        expand=told,
         console=console,
         disable=not console.is_terminal,
         speed_estimate_period=memory_s,

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from safe_transfer_ros.robots.manager_description import for_controller_manager
+from safe_transfer_ros.robots.manager_description import MAX_CHARACTERS, for_controller_manager
+from safe_transfer_ros.untrusted import read_text
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,6 +25,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(options: argparse.Namespace) -> int:
     """Print the description."""
-    text = sys.stdin.read() if options.urdf == "-" else Path(options.urdf).read_text(encoding="utf-8")
+    text = sys.stdin.read(MAX_CHARACTERS + 1) if options.urdf == "-" else read_text(options.urdf)
     sys.stdout.write(for_controller_manager(text))
     return 0

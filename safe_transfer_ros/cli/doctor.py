@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from safe_transfer_ros.interpreter import program_command, safe_environment
+from safe_transfer_ros.interpreter import program_command, safe_environment, shadowed
+from safe_transfer_ros.launching import domain
 from safe_transfer_ros.middleware import dds
 from safe_transfer_ros.untrusted import printable
 
@@ -56,14 +57,13 @@ def examine(*, hardware: bool) -> Iterator[Finding]:
     needed = BAD if hardware else WEAK
     yield Finding(verdict=GOOD, what=f"Python {platform.python_version()} on {platform.system()} {platform.release()}")
     yield from _packages()
+    yield from _ros()
     for module, fix in (
         ("rclpy", "make setup, or source a ROS 2 Jazzy"),
         ("safe_transfer_msgs", "make setup, or colcon build"),
     ):
         yield _module(module, BAD, fix)
-    yield _module(
-        "controller_manager_msgs", needed, "for a real arm: sudo apt install ros-jazzy-controller-manager-msgs"
-    )
+    yield _module("controller_manager_msgs", needed, _controller_manager_fix())
     yield from _middleware(needed)
     yield from _discovery()
     yield _limit("real-time priority", resource.RLIMIT_RTPRIO, 40, "rtprio", needed)
@@ -86,9 +86,62 @@ def _packages() -> Iterator[Finding]:
             yield Finding(verdict=BAD, what=f"{name} is not installed", fix="make setup, or pip install it")
 
 
+def _ros() -> Iterator[Finding]:
+    """The ROS that our processes use, and whether another one is in its way."""
+    place = shadowed("rclpy")
+    if place is not None:
+        yield Finding(
+            verdict=BAD,
+            what=f"rclpy would be imported from {place}, and not from this environment",
+            fix="a ROS installation is sourced in this shell: prefix commands with scripts/in_venv.sh",
+        )
+    elif _of_wheels():
+        yield Finding(verdict=GOOD, what="ROS 2 jazzy of this environment, from the package registry")
+    else:
+        name = os.environ.get("ROS_DISTRO", "")
+        yield Finding(
+            verdict=GOOD if name == "jazzy" else WEAK,
+            what=f"ROS 2 {name}, sourced" if name else "no ROS 2 is sourced",
+            fix="" if name == "jazzy" else "tested with jazzy only: source it, or make setup",
+        )
+    up = domain.running()
+    yield Finding(
+        verdict=GOOD, what=f"runs that are up: {'; '.join(map(str, up))} (by ROS domain)" if up else "no run is up"
+    )
+
+
+def _of_wheels() -> bool:
+    """Whether rclpy is a wheel of this environment, not of a ROS installation."""
+    try:
+        importlib.metadata.version("ros-jazzy-rclpy")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _controller_manager_fix() -> str:
+    if _of_wheels():
+        return (
+            "for a real arm: no wheel has it, and ros2_control needs a ROS 2 Jazzy installation as well: there "
+            "colcon build, source install/setup.bash, and sudo apt install ros-jazzy-controller-manager-msgs"
+        )
+    return "for a real arm: sudo apt install ros-jazzy-controller-manager-msgs"
+
+
 def _module(name: str, verdict: str, fix: str) -> Finding:
+    """Import it, in a process of its own: what is found may still be another Python's."""
     if importlib.util.find_spec(name) is None:
         return Finding(verdict=verdict, what=f"{name} is not installed", fix=fix)
+    done = subprocess.run(
+        program_command(f"import {name}.msg" if name.endswith("_msgs") else f"import {name}"),
+        env=safe_environment(os.environ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        return Finding(verdict=verdict, what=f"{name} cannot be imported ({last})", fix=fix)
     return Finding(verdict=GOOD, what=f"{name} can be imported")
 
 

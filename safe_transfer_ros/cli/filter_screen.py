@@ -23,12 +23,15 @@ from safe_transfer_ros.safety.reasons import REASON_TEXT, Mode
 ANSWER_SHOWN_SECONDS = 10.0
 HARDWARE_STOP = "USE THE HARDWARE EMERGENCY STOP."
 UNFILTERED = f"Nothing filters torques now. If the arm can move: {HARDWARE_STOP}"
+SIMULATED = "The arm is a simulated one."
+_ENDED = "The run has ended: the filter was told to end while it was disarmed."
 
 _ALARM = "bold white on red"
 _LEAD = 17  # columns before an intervention's words
 _ALL = 1000  # lines: more than there ever are
 _MODE_STYLE = {Mode.DISARMED: "bold reverse", Mode.ARMED: "bold black on cyan", Mode.HOLDING: "bold black on yellow"}
-_KEYS = (("t", "or"), ("space", "TRIP now"), ("r", "reset"), ("q", "quit"))
+_KEYS = (("t", "or"), ("space", "TRIP now"), ("r", "reset"), ("p", "pause"), ("q", "quit"))
+_KEYS_AFTERWARDS = (*_KEYS[:2], ("f", "follow a new run"), ("q", "quit"))
 # The filter's figures that have a place of their own; any other is shown after them.
 _PLACED = frozenset(
     "mode torque_limit limit_iteration limit_lease_lost joint_state_age_ms proposal_age_ms latency_p50_us "
@@ -43,11 +46,13 @@ class Listening:
     domain: int
     namespace: str
     hint: str = ""  # why this domain, and what else there is
+    run: str = ""  # directory of the run that holds the domain; empty: none of this machine's that is known
 
     def __str__(self) -> str:
         """In one line."""
         network = dds.beyond_this_machine() or "this machine only"
-        return f"ROS domain {self.domain}, namespace {self.namespace or '/'}, {network}"
+        run = f", run {self.run}" if self.run else ""
+        return f"ROS domain {self.domain}, namespace {self.namespace or '/'}, {network}{run}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +81,7 @@ class FilterScreen:
             title=Text(" ".join(title.split())),
             box=box.HEAVY if alarm else box.ROUNDED,
             border_style="red" if alarm else "",
+            subtitle=Text(f" {self.listening.run} ") if self.listening.run else None,
             height=height,
         )
 
@@ -89,12 +95,12 @@ class FilterScreen:
             top += _wrap(alarm, width)
         top += _wrap(Text(head.why, "bold"), width) if head.why else []
         top += _wrap(Text(head.explanation), width)
-        bottom = [_cut(_key_line(), width)] if self.keys else []
+        bottom = [_cut(_key_line(gone=self.view.left), width)] if self.keys else []
         room = _ALL if height is None else height - len(top) - len(bottom)
         if room <= 0:
             return [*top[: max(1, len(top) + room)], *bottom][:height]
         body = self._body(width, room, ascii_only) if self.view.heard is not None else self._waiting(width)[:room]
-        if self.view.contact(self.now) is Contact.LOST:
+        if self.view.contact(self.now) in (Contact.LOST, Contact.ENDED):
             body = [Text(line.plain, style="dim") for line in body]
         filling = [] if height is None else [Text()] * (room - len(body))
         return [*top, *body, *filling, *bottom]
@@ -196,12 +202,17 @@ def headline(view: FilterView, now: float) -> Headline:
     contact = view.contact(now)
     if contact is Contact.WAITING:
         return Headline(badge="WAITING", style="bold reverse", explanation="No safety filter heard yet.")
+    if contact is Contact.ENDED:
+        ended = f"{_ENDED} {_unfiltered(view)} Below: what it said last.{_other(view)}"
+        return Headline(badge="ENDED", style="bold reverse", explanation=ended)
     if contact is Contact.LOST:
         if view.ended:
             why = "it has left the graph, as one does that is told to end"
         else:
             why = f"it fell silent for more than {LOST_SECONDS:g} s: killed, hung or cut off"
-        explanation = f"The filter was {view.mode_name}; {why}. {UNFILTERED} Below: what it said last."
+        explanation = (
+            f"The filter was {view.mode_name}; {why}. {_unfiltered(view)} Below: what it said last.{_other(view)}"
+        )
         return Headline(badge="LOST", style=_ALARM, explanation=explanation)
     told = [view.mode_text]
     stopped = view.mode in (Mode.HOLDING, Mode.TRIPPED)
@@ -209,6 +220,10 @@ def headline(view: FilterView, now: float) -> Headline:
         told.append(f"The filter warns: {view.warning}")
     if view.refusal:
         told.append(f"The last torque limit offered was refused: {view.refusal}")
+    if view.pause:
+        told.append(f"{view.pause}. p resumes")
+    if view.monitor_warning:
+        told.append(f"The unsafety monitor warns: {view.monitor_warning}")
     if view.filters > 1:
         told.append(
             f"{view.filters} filters are announced here: this view mixes them up, unless one was killed just now"
@@ -220,6 +235,18 @@ def headline(view: FilterView, now: float) -> Headline:
         why=f"WHY: {view.cause or 'no cause given'}" if stopped else "",
         explanation=". ".join(text[0].upper() + text[1:] for text in told) + ".",
     )
+
+
+def _unfiltered(view: FilterView) -> str:
+    return SIMULATED if view.simulated else UNFILTERED
+
+
+def _hardware_stop(view: FilterView) -> str:
+    return SIMULATED if view.simulated else HARDWARE_STOP
+
+
+def _other(view: FilterView) -> str:
+    return " Another safety filter is up here: no key reaches it unless f follows it." if view.stranger else ""
 
 
 def notice(request: Request | None, view: FilterView, now: float) -> Text | None:
@@ -234,16 +261,19 @@ def notice(request: Request | None, view: FilterView, now: float) -> Text | None
             return Text(f"{name} asked for ...", "bold")
         if request.name == "trip":
             sent = f"sent {request.times_sent} times" if request.times_sent else "no filter there to send it to"
-            return Text(f" TRIP NOT CONFIRMED after {waited:.0f} s ({sent}). {HARDWARE_STOP} Still asking. ", _ALARM)
+            return Text(
+                f" TRIP NOT CONFIRMED after {waited:.0f} s ({sent}). {_hardware_stop(view)} Still asking. ", _ALARM
+            )
         return Text(f" {name}: no answer after {waited:.0f} s ", "black on yellow") if waited < 20.0 else None
     assert request.answered is not None
     if not request.success and request.name == "trip":
-        return Text(f" TRIP REFUSED: {request.message}. {HARDWARE_STOP} ", _ALARM)
+        return Text(f" TRIP REFUSED: {request.message}. {_hardware_stop(view)} ", _ALARM)
     if now - request.answered > ANSWER_SHOWN_SECONDS:
         return None
     if not request.success:
         return Text(f" {name} refused: {request.message} ", "black on yellow")
-    return Text(f"{name} confirmed by the filter after {1e3 * (request.answered - request.since):.0f} ms", "bold")
+    who = "policy_server" if request.name in ("pause", "resume") else "the filter"
+    return Text(f"{name} confirmed by {who} after {1e3 * (request.answered - request.since):.0f} ms", "bold")
 
 
 def one_line(view: FilterView, now: float, listening: Listening, request: Request | None = None) -> str:
@@ -252,13 +282,15 @@ def one_line(view: FilterView, now: float, listening: Listening, request: Reques
     contact = view.contact(now)
     if contact is Contact.WAITING:
         parts = [badge, f"no safety filter heard on {listening}"]
+    elif contact is Contact.ENDED:
+        parts = [badge, f"{_ENDED} {_unfiltered(view)}{_other(view)}"]
     elif contact is Contact.LOST:
-        parts = [badge, f"the filter is silent or gone (it was {view.mode_name}). {UNFILTERED}"]
+        parts = [badge, f"the filter is silent or gone (it was {view.mode_name}). {_unfiltered(view)}{_other(view)}"]
     else:
         parts = [badge, *_state_in_words(view)]
     told = notice(request, view, now)
     if request is not None and told is not None:
-        waiting = f"{request.name} NOT CONFIRMED. {HARDWARE_STOP}"  # without the seconds waited
+        waiting = f"{request.name} NOT CONFIRMED. {_hardware_stop(view)}"  # without the seconds waited
         parts.append(f"| {waiting if request.overdue(now) and not view.tripped(now) else told.plain.strip()}")
     return "  ".join(parts)
 
@@ -272,6 +304,10 @@ def _state_in_words(view: FilterView) -> list[str]:
         parts.append("LEASE LOST")
     if view.refusal:
         parts.append(f"limit refused: {view.refusal}")
+    if view.pause:
+        parts.append(view.pause)
+    if view.monitor_warning:
+        parts.append(f"monitor warns: {view.monitor_warning}")
     if view.estimate is not None:
         estimate = view.estimate
         over = " OVER" if estimate.damage > estimate.d_safe else ""
@@ -294,9 +330,9 @@ def _damage(damage: float, d_safe: float, width: int, ascii_only: bool) -> Text:
     return bar.append("  ").append(" OVER ", _ALARM) if over else bar.append(f" ({share:.0%})")
 
 
-def _key_line() -> Text:
+def _key_line(*, gone: bool) -> Text:
     line = Text()
-    for key, meaning in _KEYS:
+    for key, meaning in _KEYS_AFTERWARDS if gone else _KEYS:
         line.append(f" {key} ", "reverse").append(f" {meaning}   " if meaning != "or" else f" {meaning} ")
     return line
 

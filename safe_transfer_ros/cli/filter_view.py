@@ -8,6 +8,7 @@ filter: a mode is believed only as long as something keeps coming.
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -33,6 +34,7 @@ class Contact(Enum):
     WAITING = "waiting"  # nothing heard yet
     ALIVE = "alive"
     LOST = "lost"  # heard, and silent since or gone from the graph: nothing may be believed
+    ENDED = "ended"  # gone after it said that it was told to end, and it was disarmed then
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,13 +89,20 @@ class FilterView:
     refusal: str = ""  # why the newest torque-limit offer was refused; empty: it was accepted
     robot: str = ""
     warning: str = ""  # what the filter's diagnostics complain of
+    monitor_warning: str = ""  # what unsafety_monitor's do
+    pause: str = ""  # what policy_server tells of a pause; empty: there is none
     figures: dict[str, str] = field(default_factory=dict)  # the filter's diagnostics, as told
     figures_at: float | None = None
     estimate: Estimate | None = None
     filters: int = 0  # announced in the graph
+    stranger: bool = False  # one of them is another than the filter of this view, which has gone
+    simulated: bool = False  # known to drive a simulated arm
     heard: float | None = None  # when the filter last said anything, s on the caller's clock
-    left: bool = False  # no filter is announced any more
+    left: bool = False  # it is not announced any more
     ended: bool = False  # and it left before it fell silent, as one does that is told to end
+    _ours: Hashable = None  # the filter's identity in the graph; None: not told apart yet
+    _superseded: bool = False
+    _disarmed_at_end: bool = False  # the newest status says that it was told to end, and it was disarmed then
     _status_stamp: int = 0
     _tallies: dict[Reason, _Tally] = field(default_factory=dict)
 
@@ -102,8 +111,11 @@ class FilterView:
     def on_status(self, message: Any, now: float) -> None:
         """Process a FilterStatus."""
         first = self.heard is None
-        self._hear(now)
+        if not self._hear(now):
+            return
         before, self.mode = self.mode, _mode(message.mode)
+        told_to_end = int(message.cause) == Reason.SHUTDOWN and self.mode is Mode.TRIPPED
+        self._disarmed_at_end = told_to_end and (before is Mode.DISARMED or self._disarmed_at_end)
         self._status_stamp = stamp_ns(message)
         self.torque_limit, self.limit_iteration = float(message.torque_limit), int(message.iteration)
         self.lease_lost = bool(message.lease_lost)
@@ -117,16 +129,21 @@ class FilterView:
 
     def on_decision(self, message: Any, now: float) -> None:
         """Process a SafetyDecision."""
-        self._hear(now)
+        if not self._hear(now):
+            return
         for reason in split(int(message.reasons)):
             self._tally(reason, now).in_decisions += 1
 
     def on_diagnostics(self, message: Any, now: float) -> None:
-        """Process a DiagnosticArray; statuses of other nodes in it are ignored."""
-        ours = [status for status in message.status if _is_filter(status.name)]
-        if not ours:
+        """Process a DiagnosticArray; of other nodes' statuses those of unsafety_monitor and policy_server count."""
+        for status in () if self.left else message.status:
+            if _is_of(status.name, "unsafety_monitor"):
+                self.monitor_warning = _told(status.message) if _level(status.level) > 0 else ""
+            if _is_of(status.name, "policy_server"):
+                self.pause = _told(status.message) if _level(status.level) > 0 else ""
+        ours = [status for status in message.status if _is_of(status.name, "safety_filter")]
+        if not ours or not self._hear(now):
             return
-        self._hear(now)
         pairs = [pair for status in ours for pair in status.values][:_MOST_FIGURES]
         figures = {_told(pair.key): _told(pair.value) for pair in pairs}
         if _number(figures.get("decisions", "")) < _number(self.figures.get("decisions", "")):
@@ -142,6 +159,8 @@ class FilterView:
 
     def on_estimate(self, message: Any, now: float) -> None:
         """Process an UnsafetyEstimate. It comes from the monitor and is not a sign of life of the filter."""
+        if self.left:
+            return
         self.estimate = Estimate(
             iteration=int(message.iteration),
             unsafety_rate=float(message.unsafety_rate),
@@ -151,11 +170,36 @@ class FilterView:
             missing=int(message.missing),
         )
 
-    def on_filters(self, count: int, now: float) -> None:
-        """Process the number of filters that the graph announces."""
-        if count == 0 and not self.left:
-            self.ended = self.contact(now) is Contact.ALIVE
-        self.filters, self.left = count, count == 0
+    def on_filters(self, announced: frozenset[Hashable], now: float) -> None:
+        """Process the identities of the filters that the graph announces.
+
+        The view is of one filter. Once it has gone, nothing that another says is taken for its word.
+        """
+        self.filters = len(announced)
+        if self._ours is None and self.heard is not None and len(announced) == 1:
+            [self._ours] = announced
+        there = self._ours in announced if self._ours is not None else bool(announced) or self.heard is None
+        if not there:
+            self._leave(now)
+        elif not self._superseded:
+            self.left = self.ended = False
+        self.stranger = self._superseded or (self.left and bool(announced))
+
+    def on_robot(self, simulated: bool) -> None:
+        """Process whether the arm that is driven is known to be a simulated one."""
+        if not self.left:
+            self.simulated = simulated
+
+    def supersede(self, now: float) -> None:
+        """Process that another run has taken the place where this view listens."""
+        self._superseded = self.stranger = True
+        self._leave(now)
+
+    def may_be_asked(self, announced: frozenset[Hashable], *, alone: bool) -> bool:
+        """Whether a request sent now reaches the filter of this view; with `alone`, no other either."""
+        if self._superseded or self._ours is None:
+            return not self._superseded
+        return announced == {self._ours} if alone else self._ours in announced
 
     # What may be believed --------------------------------------------------------------------------------------------
 
@@ -163,6 +207,8 @@ class FilterView:
         """Whether the filter lives."""
         if self.heard is None:
             return Contact.WAITING
+        if self.left and self.ended and self._disarmed_at_end:
+            return Contact.ENDED
         return Contact.LOST if self.left or now - self.heard > LOST_SECONDS else Contact.ALIVE
 
     def tripped(self, now: float) -> bool:
@@ -188,15 +234,20 @@ class FilterView:
 
     # How it is kept --------------------------------------------------------------------------------------------------
 
-    def _hear(self, now: float) -> None:
-        if self.left:
-            self._forget()
-        self.heard, self.left, self.ended = now, False, False
+    def _hear(self, now: float) -> bool:
+        """Note a message; false when it may be another filter's."""
+        if not self.left:
+            self.heard = now
+        return not self.left
+
+    def _leave(self, now: float) -> None:
+        if not self.left:
+            self.ended, self.left = self.contact(now) is Contact.ALIVE, True
 
     def _forget(self) -> None:
         """Forget the counts of another filter process; its run may be another as well."""
         self._tallies.clear()
-        self.estimate = None
+        self.estimate, self.monitor_warning, self.pause = None, "", ""
         self.figures, self.figures_at, self.warning = {}, None, ""
 
     def _tally(self, reason: Reason, now: float | None) -> _Tally:
@@ -237,9 +288,9 @@ def _whole(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 20
 
 
-def _is_filter(name: str) -> bool:
-    """Whether a diagnostic status is the filter's: `safety_filter`, also with a namespace before or a part after it."""
-    return name.rpartition("/")[2].partition(":")[0] == "safety_filter"
+def _is_of(name: str, node: str) -> bool:
+    """Whether a diagnostic status is a node's: its name, also with a namespace before or a part after it."""
+    return name.rpartition("/")[2].partition(":")[0] == node
 
 
 def _mode(number: int) -> Mode | None:

@@ -16,10 +16,12 @@ from rich.console import Console
 from safe_transfer_ros.cli.bars import BarDisplay, progress_bar
 from safe_transfer_ros.configuration import build
 from safe_transfer_ros.files import write_atomically
+from safe_transfer_ros.interpreter import invocation
 from safe_transfer_ros.interrupted import EXIT_INTERRUPTED
 from safe_transfer_ros.reporting.learning_curve import draw_learning_curves
 from safe_transfer_ros.reporting.provenance import provenance
 from safe_transfer_ros.tasks import task as tasks
+from safe_transfer_ros.tasks.task import available
 from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.transfer.pspt.pretraining import BatchRecord, PretrainSettings, pretrain
 from safe_transfer_ros.transfer.pspt.pretraining_run import CONFIG, NOT_SETTINGS, POLICY, PretrainRun
@@ -54,6 +56,11 @@ def run(options: argparse.Namespace) -> int:
     for name in ("batches", "checkpoint_every"):
         if getattr(options, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
+    if options.task not in _known_tasks() and options.task in available():
+        raise ValueError(
+            f"pretrain is for tasks of joint torques ({', '.join(_known_tasks())}), got '{options.task}': use "
+            f"`safe_transfer train trpo {options.task}`; how the shipped one was made: weights/{options.task}.yaml"
+        )
     task = tasks.make(options.task, TorqueTask)
     settings, folder = _settings(options, task.name)
     with PretrainRun(folder, task, settings, resume=options.resume) as training:
@@ -62,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
             raise ValueError(f"{folder} has {done} batches already, more than --batches {options.batches}")
         print(f"run directory {folder}" + (f", going on after batch {done}" if done else ""))
         try:
-            with _Display(done, options.batches, settings.episodes * task.horizon) as display:
+            with _Display(done, options.batches, settings.episodes * task.horizon, task.unsafety_unit) as display:
                 if done < options.batches:
                     for progress, record in pretrain(task, settings, training.progress, threads=options.threads):
                         training.add(progress, record)
@@ -75,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
             training.checkpoint()
             print(
                 f"stopped after batch {training.progress.batches} of {options.batches}; "
-                f"continue with: safe_transfer pretrain {task.name} "
+                f"continue with: {invocation()} pretrain {task.name} "
                 f"--out {folder} --batches {options.batches} --resume",
                 file=sys.stderr,
             )
@@ -134,8 +141,8 @@ def _finish(training: PretrainRun, task: TorqueTask, settings: PretrainSettings)
 class _Display(BarDisplay):
     """The progress bar on a terminal; elsewhere a line every tenth batch."""
 
-    def __init__(self, done: int, total: int, steps_per_batch: int) -> None:
-        self._total, self._steps = total, steps_per_batch
+    def __init__(self, done: int, total: int, steps_per_batch: int, unit: str) -> None:
+        self._total, self._steps, self._unit = total, steps_per_batch, unit
         console = Console()
         super().__init__(console, progress_bar(console, what="batch"))
         self._bar = self._progress.add_task("", total=total, completed=done, numbers="")
@@ -147,7 +154,7 @@ class _Display(BarDisplay):
         self._shown += 1
         elapsed = time.monotonic() - self._began
         numbers = (
-            f"return {record.mean_return:8.1f}  tilt {record.unsafety_mean:4.1f} deg  "
+            f"return {record.mean_return:8.1f}  u {record.unsafety_mean:4.3g} {self._unit}".rstrip() + "  "
             f"p_u {record.unsafety_rate:.3f}  KL {record.kl:.4f}  "
             f"{self._shown * self._steps / elapsed:,.0f} steps/s"
         )

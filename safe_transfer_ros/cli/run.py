@@ -15,15 +15,20 @@ from pathlib import Path
 from safe_transfer_ros.cli.log_follower import LogFollower
 from safe_transfer_ros.cli.progress import RunProgress
 from safe_transfer_ros.configuration import ConfigurationError
+from safe_transfer_ros.interpreter import invocation
 from safe_transfer_ros.interrupted import EXIT_INTERRUPTED
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
 from safe_transfer_ros.launching.fine_tuning import ARGUMENTS, FineTuningGraph
+from safe_transfer_ros.launching.graph import Argument, Parameters, default_of, read_parameters
+from safe_transfer_ros.learning.policy_file import shipped
 from safe_transfer_ros.middleware import dds
 from safe_transfer_ros.parameters.sections import SHARED
-from safe_transfer_ros.record.iteration import ROWS
+from safe_transfer_ros.record.iteration import ROWS, read
+from safe_transfer_ros.record.resume import CONFIG, session_path, sessions
 from safe_transfer_ros.registry import Registry
 from safe_transfer_ros.reporting.provenance import write_provenance
+from safe_transfer_ros.robots.simulation import PERTURBATIONS
 from safe_transfer_ros.untrusted import printable
 
 
@@ -75,37 +80,104 @@ def bring_up(options: argparse.Namespace) -> int:
 def run_and_compare(options: argparse.Namespace) -> int:
     """`safe_transfer run`."""
     graph, given = pick_graph(options.graph), parse_arguments(options.arguments)
-    exit_code, run_dir = _one_run(graph, given)
+    if options.no_compare:
+        exit_code, run_dir = _one_run(graph, given)
+        _finish(run_dir, None)
+        return exit_code
+    resumed = Path(given["resume"]).absolute() if given.get("resume") else None
+    if resumed is not None and not given.get("iterations") and _finished(resumed) and not _finished(_fixed(resumed)):
+        exit_code, run_dir = 0, resumed  # it was the second of the two that was interrupted
+    else:
+        exit_code, run_dir = _one_run(graph, given, command="run")
     compared: Path | None = None
-    adaptive = given.get("limit_rule", "adaptive") == "adaptive"
-    if exit_code == 0 and not options.no_compare and adaptive and not given.get("resume"):
-        # Beside the first, with the same seed: the one difference is the rule for the limit.
-        fixed = given | {"limit_rule": "fixed", "run_dir": f"{run_dir}-fixed"}
+    arguments = comparison(run_dir, given) if exit_code == 0 else None
+    if arguments is not None:
         print("\nThe same again with the limit fixed at T_max, the unprotected baseline:")
-        exit_code, compared = _one_run(graph, fixed)
+        exit_code, compared = _one_run(graph, arguments, command="run", continues=run_dir)
         _finish(compared, None, quiet=True)
-    elif given.get("resume") and (beside := Path(f"{run_dir}-fixed")).is_dir():
-        compared = beside
+    elif _fixed(run_dir).is_dir():
+        compared = _fixed(run_dir)
     _finish(run_dir, compared)
     return exit_code
 
 
-def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
-    """One graph from start to end; returns the exit status and the run directory."""
+def comparison(run_dir: Path, given: Mapping[str, str]) -> dict[str, str] | None:
+    """Launch arguments of the same run with the limit fixed; None where it is not to be compared, or was.
+
+    Args:
+      run_dir: Of the finished run.
+      given: Its launch arguments.
+    """
+    if given.get("robot") == "hardware":
+        print("No comparison with a fixed limit: an arm is not driven without protection for it.")
+        return None
+    session = max(sessions(run_dir) - 1, 0)
+    first, last = (read_parameters(session_path(run_dir, CONFIG, number)) for number in (0, session))
+    if first[SHARED]["limit_rule"] != "adaptive":
+        return None
+    beside, planned = _fixed(run_dir), _planned(last)
+    if _rows(beside):
+        # Beside the first, with the same seed: the one difference is the rule for the limit.
+        return None if _rows(beside) >= planned else {"resume": str(beside), "iterations": str(planned)}
+    if not given.get("resume"):
+        return dict(given) | {"limit_rule": "fixed", "run_dir": str(beside)}
+    kept = {name: given[name] for name in ("namespace",) if given.get(name)}
+    record = "true" if "bag_recorder" in first[SHARED]["graph"].split(",") else "false"
+    as_run = {"config": str(run_dir / CONFIG), "iterations": str(planned), "record": record}
+    return kept | as_run | {"limit_rule": "fixed", "run_dir": str(beside)}
+
+
+def _fixed(run_dir: Path) -> Path:
+    """Directory of the run that a run is compared with."""
+    return Path(f"{run_dir}-fixed")
+
+
+def _planned(parameters: Parameters) -> int:
+    return int(parameters[SHARED]["first_iteration"]) + int(parameters["trainer"]["iterations"])
+
+
+def _rows(run_dir: Path) -> int:
+    """Finished iterations of a run."""
+    return len(read(run_dir / ROWS)) if (run_dir / ROWS).exists() else 0
+
+
+def _finished(run_dir: Path) -> bool:
+    """Whether a run has all its iterations."""
+    config = session_path(run_dir, CONFIG, max(sessions(run_dir) - 1, 0))
+    return config.exists() and _rows(run_dir) >= _planned(read_parameters(config))
+
+
+def _one_run(
+    graph: FineTuningGraph, given: dict[str, str], *, command: str = "up", continues: Path | None = None
+) -> tuple[int, Path]:
+    """One graph from start to end.
+
+    Args:
+      graph: The graph.
+      given: Launch arguments.
+      command: Subcommand that goes on with it when it is interrupted.
+      continues: Run directory that this subcommand is to be given; None: its own.
+
+    Returns:
+      The exit status and the run directory.
+    """
     claimed = domain.claim(graph.default_domain(given), namespace=graph.namespace(given))
     plan = graph.plan(given)
     claimed.serves(plan.run_dir)
     shared = plan.parameters[SHARED]
     first = int(shared["first_iteration"])
-    iterations = first + int(plan.parameters["trainer"]["iterations"])
+    iterations = _planned(plan.parameters)
     write_provenance(plan.provenance)
     reach = dds.beyond_this_machine() or "this machine only"
     print(f"run directory {plan.run_dir}   (ROS_DOMAIN_ID={claimed.number}, {reach})")
-    print("live view, with a key to trip the filter, in another terminal: safe_transfer watch")
+    print(f"live view, with a key to trip the filter, in another terminal: {invocation()} watch")
     exit_code = 0
     # On hardware a person has something to do, and waits for it to be said: `ready`, or what is missing.
     supervised = "controller_supervisor" in (process.node for process in plan.processes)
     supervisor = LogFollower(plan.log_dir / "controller_supervisor.log", "controller_supervisor")
+    # Each kind of warning once: a joint that stands still does so in iteration after iteration.
+    monitor = LogFollower(plan.log_dir / "unsafety_monitor.log", "unsafety_monitor", repeats=False)
+    trainer = LogFollower(plan.log_dir / "trainer.log", "trainer")
     with RunProgress(plan.run_dir / ROWS, iterations, float(shared["d_safe"]), done=first) as progress:
         try:
             with (
@@ -118,6 +190,10 @@ def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
                     progress.update()
                     for line in supervisor.lines() if supervised else ():
                         progress.say(f"controller: {printable(line)}")
+                    for line in monitor.lines():
+                        progress.say(f"warning: {printable(line)}")
+                    for line in trainer.lines()[-1:]:
+                        progress.now(line)
                     time.sleep(POLL_SECONDS)
         except ProcessFailed as error:
             exit_code = error.exit_code
@@ -125,32 +201,39 @@ def _one_run(graph: FineTuningGraph, given: dict[str, str]) -> tuple[int, Path]:
         except KeyboardInterrupt:
             exit_code = EXIT_INTERRUPTED
         progress.update()
+        for line in monitor.lines():
+            progress.say(f"warning: {printable(line)}")
     claimed.release()
     if exit_code == EXIT_INTERRUPTED:
         print(
             f"interrupted after {progress.done} of {iterations} iterations; what was recorded is kept", file=sys.stderr
         )
-    if exit_code and progress.done:
-        print(f"to continue: {continuing(graph.name, plan.run_dir, given)}", file=sys.stderr)
+    if exit_code and (progress.done or continues):
+        told = continuing(graph.name, continues or plan.run_dir, given, command=command)
+        print(f"to continue: {told}", file=sys.stderr)
     return exit_code, plan.run_dir
 
 
-def continuing(graph: str, run_dir: Path, given: Mapping[str, str]) -> str:
+def continuing(graph: str, run_dir: Path, given: Mapping[str, str], *, command: str = "up") -> str:
     """The command that goes on with a run, on the same kind of arm and in the same namespace."""
     where = "".join(f" {name}:={given[name]}" for name in ("robot", "namespace") if given.get(name))
-    return f"safe_transfer up {graph} resume:={run_dir}{where}"
+    return f"{invocation()} {command} {graph} resume:={run_dir}{where}"
 
 
 def _finish(run_dir: Path, compared: Path | None, *, quiet: bool = False) -> None:
-    from safe_transfer_ros.reporting.report import report  # brings matplotlib: not before the graph has run
+    # These bring matplotlib: not before the graph has run.
+    from safe_transfer_ros.reporting.page import cautions, headline
+    from safe_transfer_ros.reporting.report import write
+    from safe_transfer_ros.reporting.run import load
 
     try:
-        page = report(run_dir, compare=compared)
+        run = load(run_dir)
+        page = write(run, None if compared is None else load(compared))
     except (ValueError, OSError) as error:
         print(f"safe_transfer: no report: {printable(error)}", file=sys.stderr)
         return
     if not quiet:
-        print(f"report: {page}")
+        print("\n".join([headline(run), *cautions(run), f"report: {page}"]))
 
 
 @contextlib.contextmanager
@@ -177,7 +260,8 @@ def _ours(name: str) -> Callable[[], FineTuningGraph]:
     return lambda: importlib.import_module(f"safe_transfer_ros.launching.{name}").GRAPH
 
 
-for _name in ("pr2_cup_swirl", "panda_push"):
+OURS = ("pr2_cup_swirl", "panda_push")
+for _name in OURS:
     GRAPHS.add(_name, _ours(_name))
 
 
@@ -193,10 +277,29 @@ def parse_arguments(arguments: list[str]) -> dict[str, str]:
 
 
 def arguments_text() -> str:
-    """Table of the launch arguments, for --help."""
-    lines = ["launch arguments (key:=value; node.parameter:=value sets any other parameter); panda_push: task:= too"]
+    """Table of the launch arguments with their defaults and values, for --help."""
+    lines = [
+        "launch arguments (key:=value; node.parameter:=value sets any other parameter), with their defaults:",
+        "  task                  panda_push: topple, boundary or obstacle [boundary]",
+    ]
     width = max(len(argument.name) for argument in ARGUMENTS) + 2
+    configured = {name: read_parameters(pick_graph(name).configuration) for name in OURS}
     for argument in ARGUMENTS:
-        choices = f" [{'|'.join(argument.choices)}]" if argument.choices else ""
-        lines.append(f"  {argument.name:{width}}{argument.explained()}{choices}")
+        choices = f" ({'|'.join(argument.choices)})" if argument.choices else ""
+        lines.append(f"  {argument.name:{width}}{argument.explained()}{choices}{_default(argument, configured)}")
+    lines.append(f"policies that are shipped: {', '.join(shipped())}")
+    lines.append(f"perturbations: {', '.join(PERTURBATIONS.names())}")
     return "\n".join(lines)
+
+
+def _default(argument: Argument, configured: Mapping[str, Parameters]) -> str:
+    """Value of an argument that is not given: one for all graphs, or that of each."""
+    if not argument.parameter:
+        return f" [{argument.default}]" if argument.default else ""
+    node, _, parameter = argument.parameter.rpartition(".")
+    usual = default_of(node, parameter)
+    values = {graph: str(found.get(node, {}).get(parameter, usual)).lower() for graph, found in configured.items()}
+    if len(set(values.values())) > 1:
+        return f" [{', '.join(f'{graph}: {value}' for graph, value in values.items())}]"
+    value = next(iter(values.values()))
+    return f" [{value}]" if value else ""

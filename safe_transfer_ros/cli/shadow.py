@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from safe_transfer_ros.files import write_atomically
-from safe_transfer_ros.untrusted import printable
+from safe_transfer_ros.untrusted import printable, read_text
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -86,18 +86,18 @@ def _promote(options: argparse.Namespace) -> int:
     Raises:
       ValueError: if the report is of another critic, or stands against it and nothing was forced.
     """
-    from safe_transfer_ros.critics.safety_critic import load_critic
+    from safe_transfer_ros.critics.safety_critic import load_critic, read_critic_file
 
     candidate = load_critic(options.candidate)
     try:
-        report = json.loads(options.report.read_text())
-        version, against = report["candidate"]["version"], list(report["against"])
-    except (ValueError, KeyError, TypeError) as error:
+        report = json.loads(read_text(options.report))
+        version, against = str(report["candidate"]["version"]), list(map(str, report["against"]))
+        judged_against = str((report.get("active") or {}).get("version", ""))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{options.report} is not a shadow report: {error}") from error
     before = load_critic(options.active).version if options.active.exists() else ""
     if version != candidate.version:
         against.append(f"the report is of critic {version}, this one is {candidate.version}")
-    judged_against = (report.get("active") or {}).get("version", "")
     if judged_against != before:
         against.append(f"it was compared with critic {judged_against or 'none'}, the active one is {before or 'none'}")
     if against and not options.force:
@@ -114,6 +114,6 @@ def _promote(options: argparse.Namespace) -> int:
         file.write(json.dumps(entry) + "\n")
         file.flush()
         os.fsync(file.fileno())
-    write_atomically(options.active, options.candidate.read_bytes())
+    write_atomically(options.active, read_critic_file(options.candidate))
     print(f"{options.active}: critic {candidate.version} from the next iteration on; recorded in {log}")
     return 0

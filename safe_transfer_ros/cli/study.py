@@ -13,6 +13,7 @@ from rich.console import Console
 
 from safe_transfer_ros.cli.bars import BarDisplay, progress_bar
 from safe_transfer_ros.learning.workers import Workers
+from safe_transfer_ros.reporting.tables import several
 from safe_transfer_ros.studies import run_store
 from safe_transfer_ros.studies.run_store import Columns, Curves, Run, RunStore, WorkItem
 
@@ -75,7 +76,8 @@ def _compute(
 
         workers.map(run_store.work, items, keep)
     iterations = sum(run.iterations for run in missing)
-    print(f"{len(missing)} runs, {iterations} iterations, {seconds / iterations:.2f} s each")
+    done = f"{several(len(missing), 'run')}, {several(iterations, 'iteration')}"
+    print(f"{done}, {seconds / iterations:.2f} s each")
     return made
 
 
@@ -86,7 +88,7 @@ class _Display(BarDisplay, Generic[Run]):
         self._store, self._runs = store, list(runs)
         self._finished: set[Run] = set()
         console = Console()
-        what = f"{len(runs)} runs" + (f" (+ {cached} kept)" if cached else "") + f" on {workers} workers"
+        what = several(len(runs), "run") + (f" (+ {cached} kept)" if cached else "") + f" on {workers} workers"
         super().__init__(console, progress_bar(console, "iterations", what=what, memory_s=120.0))
         self._bar = self._progress.add_task("", total=sum(run.iterations for run in runs))
         self._stop = threading.Event()

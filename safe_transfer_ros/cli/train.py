@@ -1,33 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`safe_transfer train`: learn a task under a constraint on failures, with CSC or a baseline."""
+"""`safe_transfer train`: learn a task from scratch, with or without a constraint on failures."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import shutil
+import itertools
 from pathlib import Path
 
 import safe_transfer_ros.tasks  # noqa: F401 - makes our tasks known
+from safe_transfer_ros.cli import learner_runs
 from safe_transfer_ros.tasks.task import TASKS, available
-from safe_transfer_ros.transfer.constrained.method import METHODS, LearnerSettings, Method, method
+from safe_transfer_ros.transfer.constrained.settings import LearnerSettings
+from safe_transfer_ros.transfer.methods import METHODS, method
+from safe_transfer_ros.transfer.training import BaselineUse, TrainingMethod, check_baseline
 
 _EPILOG = """\
 examples:
   safe_transfer train csc panda_push_boundary --quick             a short trial, one to two minutes
-  safe_transfer train all panda_push_boundary --seeds 3           CSC and its baselines, table and plot
+  safe_transfer train td3 ant_avenue --quick                      the same for an off-policy method
+  safe_transfer train csc,cpo,trpo panda_push_boundary --seeds 3  several methods, table and plot; all: every one
   safe_transfer train csc panda_push_topple --chi 0.02 0.05 0.2   several accepted failure rates in one plot
 
 Files written to --out:
-  <task>.csv          every epoch of every run: return, failures per episode, cumulative failures, success, time
+  <task>.csv          every epoch of every run: return, failures per episode, cumulative failures, success, time;
+                      evaluation_* where the epoch was followed by one
   <task>_summary.csv  one line per method: means over seeds with 95 % bootstrap intervals
   <task>.png          the curves
   <task>_<method>[_chi<X>][_eta<X>][_alpha<X>]_seed<N>.safetensors
-                      the trained policies, for `safe_transfer up panda_push policy:=FILE`
+                      the trained policies, for `safe_transfer up panda_push policy:=FILE`; none of
+                      safety-layer, which acts by a critic beside its policy
   cache/              finished runs, under the hash of their settings
 
 After an interruption (Ctrl-C, kill -9, power loss) repeat the same command. Finished runs are kept; unfinished runs
-start again with the same seed and give the same numbers.
+go on from their last checkpoint, at most a minute and an epoch before, and give the same numbers.
+Off-policy methods (td3, sac) act with noise while they learn, so their curves are those of evaluations without it,
+after each epoch. Their first epoch is a warm-up with uniform actions.
 Failures are counted during training: cumulative failures are the cost of learning. Where a task's costs add up
 (ant_avenue), every step with a cost is counted and --chi is the accepted sum per episode.
 """
@@ -37,25 +45,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "train",
-        help="train under a constraint on failures: CSC and its baselines",
+        help="train a task from scratch: CSC and its baselines, off-policy methods",
         description=_description(),
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("method", metavar="METHOD", help="one of: " + ", ".join([*METHODS, "all"]))
-    parser.add_argument("task", metavar="TASK", help="one of: " + ", ".join(available()))
-    parser.add_argument("--seeds", type=int, metavar="N", help="seeds per method (3)")
-    parser.add_argument("--first-seed", type=int, default=0, metavar="N", help="the first of them (0)")
-    parser.add_argument("--epochs", type=int, metavar="N", help="epochs per run (40)")
-    parser.add_argument("--episodes", type=int, metavar="N", help="episodes per epoch (20)")
     parser.add_argument(
-        "--chi",
-        type=float,
-        nargs="+",
-        metavar="X",
-        help="accepted failures per episode (0.05; sum of costs where the task has a limit of it: ant_avenue 25); "
-        "several values: each is run",
+        "method", metavar="METHOD", help="one of, or several with commas between: " + ", ".join([*METHODS, "all"])
     )
+    parser.add_argument("task", metavar="TASK", help="one of: " + ", ".join(available()))
+    learner_runs.add_options(parser, Path("runs/train"))
     parser.add_argument(
         "--eta",
         type=float,
@@ -83,11 +82,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--warm-start", action="store_true", help="start from a policy that imitates a rule (panda_push_obstacle)"
     )
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes (all cores); does not change the numbers")
-    parser.add_argument("--quick", action="store_true", help="one seed, three epochs of eight episodes")
-    parser.add_argument("--fresh", action="store_true", help="repeat runs made by an earlier version of the code")
-    parser.add_argument("--table-only", action="store_true", help="report finished runs only; train nothing")
-    parser.add_argument("--out", type=Path, default=Path("runs/train"), help="folder (runs/train)")
+    parser.add_argument(
+        "--baseline",
+        default="",
+        metavar="BASELINE",
+        help="controller that cloned-cpo starts from and dual-agent corrects; see `safe_transfer correct --help`",
+    )
     parser.set_defaults(run=run)
 
 
@@ -98,56 +98,39 @@ def run(options: argparse.Namespace) -> int:
       ValueError: wrong arguments; the message says what to do.
       OSError: the folder cannot be written.
     """
-    from safe_transfer_ros.cli.study import complete
     from safe_transfer_ros.learning.imitation import RULES
-    from safe_transfer_ros.learning.workers import LocalWorkers
-    from safe_transfer_ros.reporting import learners
-    from safe_transfer_ros.studies.learner_run import LearnerRun, LearnerStore, compute
-    from safe_transfer_ros.tasks.task import TASKS
+    from safe_transfer_ros.studies.learner_run import LearnerRun
 
-    for name in ("seeds", "epochs", "episodes", "jobs"):
-        if getattr(options, name) is not None and getattr(options, name) < 1:
-            raise ValueError(f"--{name} must be at least 1, got {getattr(options, name)}")
-    if options.first_seed < 0:
-        raise ValueError(f"--first-seed must be at least 0, got {options.first_seed}")
-    if options.episodes == 1:
-        raise ValueError("--episodes must be at least 2: each episode is held against the others")
-    TASKS[options.task]  # an unknown one is refused, with the nearest
-    if options.method != "all":
-        method(options.method)
+    learner_runs.check(options)
+    methods = _methods(options)
     if options.warm_start and options.task not in RULES:
         raise ValueError(f"--warm-start: there is no rule to imitate for {options.task}, only for {', '.join(RULES)}")
-    usual = LearnerRun()
-    seeds = range(options.first_seed, options.first_seed + (options.seeds or (1 if options.quick else 3)))
     runs = [
         LearnerRun(
             method=name,
-            task=options.task,
             seed=seed,
-            iterations=options.epochs or (3 if options.quick else usual.iterations),
-            episodes=options.episodes or (8 if options.quick else usual.episodes),
-            evaluation_episodes=8 if options.quick else usual.evaluation_episodes,
             warm_start=options.warm_start,
+            baseline=options.baseline,
             settings=settings,
+            **learner_runs.size(options, explores=METHODS[name].explores),
         )
-        for seed in seeds
-        for name in (METHODS if options.method == "all" else [options.method])
+        for seed in learner_runs.seeds(options)
+        for name in dict.fromkeys(methods)
         for settings in _settings(METHODS[name], options)
     ]
-    store = LearnerStore(options.out / "cache")
-    if options.table_only:
-        finished = [curves for one in runs if (curves := store.load(one)) is not None]
-        if not finished:
-            raise ValueError(f"none of these {len(runs)} runs is finished in {store.folder}: leave out --table-only")
-    else:
-        options.out.mkdir(parents=True, exist_ok=True)
-        done = complete(runs, store, compute, lambda: LocalWorkers(options.jobs), fresh=options.fresh)
-        finished = [done[one] for one in runs]
-    for one, name in zip(runs, learners.names(runs), strict=True):
-        if store.policy(one).exists():
-            shutil.copyfile(store.policy(one), options.out / f"{one.task}_{name}_seed{one.seed}.safetensors")
-    print(learners.write(finished, options.out))
+    learner_runs.complete(runs, options)
     return 0
+
+
+def _methods(options: argparse.Namespace) -> list[str]:
+    """Names of the methods that are asked for, each known and with the baseline that it needs."""
+    if options.method == "all":
+        useless = BaselineUse.NONE if options.baseline else BaselineUse.REQUIRED
+        return [name for name, one in METHODS.items() if one.baseline is not useless]
+    names = [word.strip() for word in options.method.split(",")]
+    for name in names:
+        check_baseline(method(name), options.baseline)
+    return names
 
 
 def _description() -> str:
@@ -155,28 +138,27 @@ def _description() -> str:
     width = max(len(name) for name in METHODS)
     return "\n".join(
         (
-            "Train a policy from scratch with as few failures as possible.",
+            "Train a policy from scratch, and count how often it fails on the way.",
             "",
-            "METHOD; all use the same training loop and the same failure count:",
+            "METHOD; failures are counted alike for all:",
             *(f"  {name:{width}}  {method.description or method.label}" for name, method in METHODS.items()),
-            f"  {'all':{width}}  every method, for comparison",
+            f"  {'all':{width}}  every method; with --baseline those that take one",
             "",
             f"TASK: {', '.join(available())}",
         )
     )
 
 
-def _settings(method: Method, options: argparse.Namespace) -> list[LearnerSettings]:
+def _settings(method: TrainingMethod, options: argparse.Namespace) -> list[LearnerSettings]:
     """Every combination of what was asked for, as far as it concerns the method."""
-    usual = LearnerSettings(seed_tuples=options.seed_tuples, own_target=options.own_target and method.alpha > 0.0)
+    conservative = "alpha" in method.varied
+    usual = LearnerSettings(seed_tuples=options.seed_tuples, own_target=options.own_target and conservative)
     limit = TASKS[options.task].cost_limit
     if limit is not None:
         usual = dataclasses.replace(usual, chi=limit)
-    # A method of another package may use either.
-    constrained, multiplied = method.update != "reward", method.update not in ("reward", "cpo")
+    asked = {"chi": options.chi, "multiplier_rate": options.eta, "alpha": options.alpha}
+    varied = {name: values for name, values in asked.items() if values and name in method.varied}
     return [
-        dataclasses.replace(usual, chi=chi, multiplier_rate=eta, alpha=alpha)
-        for chi in (constrained and options.chi) or [usual.chi]
-        for eta in (multiplied and options.eta) or [usual.multiplier_rate]
-        for alpha in (method.alpha and options.alpha) or [usual.alpha]
+        dataclasses.replace(usual, **dict(zip(varied, values, strict=True)))
+        for values in itertools.product(*varied.values())
     ]

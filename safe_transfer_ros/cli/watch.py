@@ -10,6 +10,8 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,9 @@ from safe_transfer_ros.cli.filter_view import Contact, FilterView
 from safe_transfer_ros.cli.keys import KeyReader, in_front
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.launching import domain
+from safe_transfer_ros.middleware import clock
 from safe_transfer_ros.middleware.operator_request import Request
+from safe_transfer_ros.untrusted import printable
 
 if TYPE_CHECKING:
     from safe_transfer_ros.middleware.operator_link import OperatorLink
@@ -38,6 +42,8 @@ _EPILOG = """\
 keys:
   t or space   TRIP: stop torque at once, latched; no question asked. Asked again until the filter confirms it.
   r            reset: TRIPPED -> DISARMED; the filter refuses while the cause stands
+  p            pause: the episode under way ends, and no other begins; p again resumes
+  f            after the filter has gone: follow the run that is up now, or the next one
   q or Ctrl-C  quit; the filter is left as it is
 
 states:
@@ -46,13 +52,16 @@ states:
   HOLDING      armed, but no proposals come: stop torque until one does
   TRIPPED      stop torque, latched; WHY says what happened
   LOST         no messages from the filter any more; the values shown are old
+  ENDED        the filter was told to end while it was disarmed, as at the end of every run
   WAITING      no filter heard yet
 
 filter selection:
-  --domain, else ROS_DOMAIN_ID, else the one run on this machine, else ROS domain 0 until a run starts.
+  --run or --domain, else ROS_DOMAIN_ID, else the one run on this machine, else ROS domain 0 until a run starts. The
+  view stays with the filter that it found: another one, in the same domain too, is not followed before f is pressed.
 
 examples:
   safe_transfer watch                   the run that is up on this machine
+  safe_transfer watch --run runs/a      one of several, by its run directory
   safe_transfer watch --domain 7
   safe_transfer watch --once; echo $?   0: a filter is there and has not tripped, 1: TRIPPED, 3: no filter heard
   safe_transfer watch | tee watch.log   one line per change
@@ -71,7 +80,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--domain", type=int, metavar="N", help="ROS domain of the filter, 0 to 232")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--run", dest="run_dir", metavar="DIR", help="directory of the run, which is up on this machine")
+    where.add_argument("--domain", type=int, metavar="N", help="ROS domain of the filter, 0 to 232")
     parser.add_argument("--namespace", default="", metavar="/NAME", help="of the graph; default: the run's own")
     parser.add_argument("--once", action="store_true", help="print one snapshot and exit with what it says, see below")
     parser.add_argument(
@@ -101,18 +112,27 @@ class _Choice:
         if options.domain is not None and not 0 <= options.domain <= domain.HIGHEST:
             raise ConfigurationError(f"--domain must be a number from 0 to {domain.HIGHEST}, got {options.domain}")
         self._given: int | None = domain.from_environment() if options.domain is None else options.domain
-        self._runs = domain.running() if self._given is None else ()
-        if len(self._runs) > 1:
-            raise ConfigurationError(f"several runs are up, on ROS domains {_listed(self._runs)}: choose by --domain")
-        self._next_look = time.monotonic() + DISCOVERY_PERIOD_S
+        self._runs = domain.running()
+        if options.run_dir is not None:
+            wanted = _run_in(Path(options.run_dir).absolute(), self._runs)
+            self._given, self._namespace = wanted.number, self._namespace or wanted.namespace
+        elif self._given is None and len(self._runs) > 1:
+            raise ConfigurationError(
+                f"several runs are up, on ROS domains {_listed(self._runs)}: choose by --run or --domain"
+            )
+        self._next_look = clock.now_s() + DISCOVERY_PERIOD_S
 
     def look(self) -> bool:
-        """Look for runs that have started since; true when where to listen is another now."""
-        now, before = time.monotonic(), (self.number, self.namespace)
-        if self._given is None and now >= self._next_look:
-            self._next_look = now + DISCOVERY_PERIOD_S
-            self._runs = domain.running()
+        """Look for runs, once per second; true when where to listen is another now."""
+        now, before = clock.now_s(), (self.number, self.namespace)
+        if now >= self._next_look:
+            self.look_now()
         return (self.number, self.namespace) != before
+
+    def look_now(self) -> None:
+        """Look for runs."""
+        self._next_look = clock.now_s() + DISCOVERY_PERIOD_S
+        self._runs = domain.running()
 
     @property
     def number(self) -> int:
@@ -124,7 +144,14 @@ class _Choice:
     @property
     def namespace(self) -> str:
         """The graph's namespace: as given, or that of the one run that is up."""
-        return self._namespace or (self._runs[0].namespace if len(self._runs) == 1 else "")
+        if self._given is not None or len(self._runs) != 1:
+            return self._namespace
+        return self._namespace or self._runs[0].namespace
+
+    @property
+    def holder(self) -> domain.Running | None:
+        """The run of this user that holds the domain and namespace listened on, as last looked up."""
+        return _holder(self.number, self.namespace, self._runs)
 
     @property
     def listening(self) -> Listening:
@@ -132,9 +159,23 @@ class _Choice:
         hint = ""
         if self._given is None and not self._runs:
             hint = "No run of this machine holds a ROS domain; one that starts is found. Another domain: --domain N."
-        elif len(self._runs) > 1:
-            hint = f"Several runs are up, on ROS domains {_listed(self._runs)}: quit, and choose by --domain N."
-        return Listening(domain=self.number, namespace=self.namespace, hint=hint)
+        elif self._given is None and len(self._runs) > 1:
+            hint = f"Several runs are up, on ROS domains {_listed(self._runs)}: quit, and choose by --run DIR."
+        run = printable(self.holder.run_dir) if self.holder else ""
+        return Listening(domain=self.number, namespace=self.namespace, hint=hint, run=run)
+
+
+def _holder(number: int, namespace: str, runs: tuple[domain.Running, ...]) -> domain.Running | None:
+    found = (run for run in runs if (run.number, run.namespace.strip("/")) == (number, namespace.strip("/")))
+    return next(found, None)
+
+
+def _run_in(run_dir: Path, runs: tuple[domain.Running, ...]) -> domain.Running:
+    for run in runs:
+        if Path(run.run_dir).resolve() == run_dir.resolve():
+            return run
+    up = f"up are those on ROS domains {_listed(runs)}" if runs else "none is up on this machine"
+    raise ConfigurationError(f"--run {printable(run_dir)} is not the directory of a run that is up: {up}")
 
 
 class _Watch:
@@ -145,6 +186,9 @@ class _Watch:
         self.view = FilterView()
         self.request: Request | None = None
         self.listening = choice.listening
+        self._attached = False  # to the run that was up when its filter was first heard
+        self._run: domain.Running | None = None
+        self._next_check = 0.0
         self._link = _join(self.view, self.listening)
 
     def __enter__(self) -> _Watch:
@@ -159,14 +203,38 @@ class _Watch:
         """Process messages and answers; follow a run that starts, as long as no filter has been heard."""
         self._link.spin(KEY_PERIOD_S)
         if self.request is not None:
-            self.request.poll(time.monotonic())
+            self.request.poll(clock.now_s())
         if self.view.heard is None:
             changed = self._choice.look()
             self.listening = self._choice.listening
             if changed:
-                self._link.close()
-                self._link = _join(self.view, self.listening)
+                self._rejoin()
                 self._ask_there()
+        elif clock.now_s() >= self._next_check:
+            self._check_run()
+
+    def _check_run(self) -> None:
+        """Note the run whose filter was heard first, and then whether another one has taken its domain."""
+        self._next_check = clock.now_s() + DISCOVERY_PERIOD_S
+        holder = _holder(self.listening.domain, self.listening.namespace, domain.running())
+        if not self._attached:
+            self._attached, self._run = True, holder
+            self.listening = replace(self.listening, run=printable(holder.run_dir) if holder else "")
+        elif self._run is not None and holder is not None and holder.process != self._run.process:
+            self.view.supersede(clock.now_s())
+
+    def follow(self) -> None:
+        """Leave a filter that has gone for the one that is up now, or comes next."""
+        if not self.view.left:
+            return
+        self._choice.look_now()
+        self.view, self.request, self.listening = FilterView(), None, self._choice.listening
+        self._attached, self._run, self._next_check = False, None, 0.0
+        self._rejoin()
+
+    def _rejoin(self) -> None:
+        self._link.close()
+        self._link = _join(self.view, self.listening)
 
     def _ask_there(self) -> None:
         """Repeat an unanswered trip on the new domain; the waiting time continues."""
@@ -180,28 +248,33 @@ class _Watch:
             self.trip()
         elif key in "rR" and not self.waits_for_trip():  # a trip goes first
             self.request = self._link.reset()
-            self.request.poll(time.monotonic())
+            self.request.poll(clock.now_s())
+        elif key in "pP" and not self.waits_for_trip():
+            self.request = self._link.pause(not self.view.pause)
+            self.request.poll(clock.now_s())
+        elif key in "fF":
+            self.follow()
         return key not in "qQ"
 
     def trip(self) -> None:
         """Ask for a trip, now; one that is under way already is asked again by itself."""
         if not self.waits_for_trip():
             self.request = self._link.trip()
-            self.request.poll(time.monotonic())
+            self.request.poll(clock.now_s())
 
     def waits_for_trip(self) -> bool:
         """Whether a trip was asked for and is neither confirmed nor seen."""
         asked = self.request is not None and self.request.name == "trip" and self.request.pending()
-        return asked and not self.view.tripped(time.monotonic())
+        return asked and not self.view.tripped(clock.now_s())
 
 
 def _once(watch: _Watch, quitting: list[int], timeout: float) -> int:
     """Wait until the filter has published its mode and its figures, then print them."""
-    deadline = time.monotonic() + timeout
+    deadline = clock.now_s() + timeout
     view = watch.view
-    while time.monotonic() < deadline and not quitting and (view.mode is None or view.figures_at is None):
+    while clock.now_s() < deadline and not quitting and (view.mode is None or view.figures_at is None):
         watch.turn()
-    now = time.monotonic()
+    now = clock.now_s()
     Console().print(FilterScreen(view=view, now=now, listening=watch.listening, keys=False), end="")
     if view.contact(now) is not Contact.ALIVE:
         return EXIT_NO_FILTER
@@ -216,7 +289,7 @@ def _live(watch: _Watch, quitting: list[int]) -> int:
         full_screen = in_front(sys.stdout.fileno()) and not console.is_dumb_terminal
         display: _Screen | _Lines = _Screen(console, stack, keys is not None) if full_screen else _Lines()
         until = float("inf")
-        while time.monotonic() < until:
+        while clock.now_s() < until:
             watch.turn()
             for key in keys.read() if keys is not None else "":
                 if not watch.press(key):
@@ -224,8 +297,8 @@ def _live(watch: _Watch, quitting: list[int]) -> int:
             display.show(watch)
             if quitting or (keys is not None and keys.closed):
                 # A trip that was asked for is not left half asked.
-                until = min(until, time.monotonic() + PARTING_SECONDS) if watch.waits_for_trip() else 0.0
-    now = time.monotonic()
+                until = min(until, clock.now_s() + PARTING_SECONDS) if watch.waits_for_trip() else 0.0
+    now = clock.now_s()
     if full_screen:
         print(one_line(watch.view, now, watch.listening, watch.request))
     if watch.waits_for_trip():
@@ -247,7 +320,7 @@ class _Screen:
 
     def show(self, watch: _Watch) -> None:
         """Draw if it is time to."""
-        now = time.monotonic()
+        now = clock.now_s()
         urgent = one_line(watch.view, now, watch.listening, watch.request)
         if now - self._drawn < FRAME_PERIOD_S and (urgent == self._shown or now - self._drawn < FRAME_PERIOD_S / 5):
             return
@@ -272,10 +345,10 @@ class _Lines:
 
     def show(self, watch: _Watch) -> None:
         """Print if something has changed."""
-        now = time.monotonic()
+        now = clock.now_s()
         line = one_line(watch.view, now, watch.listening, watch.request)
         badge = headline(watch.view, now).badge
-        urgent = (badge != self._badge and badge in ("TRIPPED", "LOST")) or "|" in line
+        urgent = (badge != self._badge and badge in ("TRIPPED", "LOST", "ENDED")) or "|" in line
         if line == self._shown or (now - self._printed < LINE_PERIOD_S and not urgent):
             return
         self._printed, self._shown, self._badge = now, line, badge

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from array import array
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -30,7 +29,8 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import SetBool, Trigger
 
-from safe_transfer_ros.middleware import dds, qos, topics
+from safe_transfer_ros.middleware import clock, dds, qos, topics
+from safe_transfer_ros.middleware.sole_state import SoleState
 from safe_transfer_ros.parameters.controller_supervisor import SupervisorParameters
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.safety.joint_order import JointOrder
@@ -76,8 +76,7 @@ class CommissioningLink:
         self.stamps: list[float] = []
         self.delays: list[float] = []
         self.phase, self.says, self.urdf, self._rest = "", "", "", ""
-        self._unended = ""
-        self._filter = FilterStatus()
+        self._unended = self._doubt = ""
         self._process_ids, self._alive = process_ids, alive
         self._torque: Callable[[float], Array] | None = None
         self._since = 0.0
@@ -91,8 +90,8 @@ class CommissioningLink:
         self._actions = topics.RESET_PROPOSALS.advertise(node)
         topics.JOINT_STATES.listen(node, self._on_joint_state)
         topics.commands(experiment.controller).listen(node, self._on_command, qos.COMMAND)
-        topics.FILTER_STATUS.listen(node, self._on_filter)
-        topics.SUPERVISOR_STATUS.listen(node, self._on_supervisor)
+        self._status: SoleState[FilterStatus] = SoleState(node, topics.FILTER_STATUS, doubted=self._on_doubt)
+        SoleState(node, topics.SUPERVISOR_STATUS, self._on_supervisor, self._on_doubt)
         node.create_subscription(String, supervisor.robot_description, self._on_description, qos.LATCHED)
         self._arm = node.create_client(SetBool, "safety_filter/arm_reset")
         self._reset = node.create_client(Trigger, "safety_filter/reset")
@@ -116,7 +115,7 @@ class CommissioningLink:
         places = self._places(message)
         if places is None:  # a gripper's, or another arm's: left out
             return
-        now = time.monotonic()
+        now = clock.now_s()
         if len(self.stamps) < _KEPT:
             self.stamps.append(now)
         self.names = tuple(message.name)
@@ -140,11 +139,17 @@ class CommissioningLink:
 
     def _on_command(self, message: Float64MultiArray) -> None:
         if self._unanswered is not None and len(self.delays) < _KEPT:
-            self.delays.append(time.monotonic() - self._unanswered)
+            self.delays.append(clock.now_s() - self._unanswered)
             self._unanswered = None
 
-    def _on_filter(self, message: FilterStatus) -> None:
-        self._filter = message
+    def _on_doubt(self, why: str) -> None:
+        """Remember for good: what was heard before, and is judged now, may have been somebody else's too."""
+        self._doubt = self._doubt or why
+
+    @property
+    def _filter(self) -> FilterStatus:
+        """The filter's newest status; one that says nothing while none is believed."""
+        return self._status.newest or FilterStatus()
 
     def _on_supervisor(self, message: DiagnosticStatus) -> None:
         values = {entry.key: entry.value for entry in message.values}
@@ -157,13 +162,13 @@ class CommissioningLink:
     @property
     def up(self) -> bool:
         """Whether messages of filter and supervisor have arrived."""
-        return bool(self.phase) and self._filter.torque_limit > 0.0
+        return bool(self.phase) and not self._doubt and self._filter.torque_limit > 0.0
 
     @property
     def held(self) -> str:
         """Cause for doubt that the torque ended with the controller at the last `rest`; empty where it did."""
         held = self.says if self._rest in (Rest.TORQUE_HELD.value, Rest.EFFORT_UNKNOWN.value) else ""
-        return held or self._unended
+        return self._doubt or held or self._unended
 
     @property
     def tripped(self) -> bool:
@@ -188,9 +193,9 @@ class CommissioningLink:
 
     def until(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Process messages until `condition()`, `seconds` at most; return whether it became true."""
-        deadline = time.monotonic() + seconds
+        deadline = clock.now_s() + seconds
         while not condition():
-            if time.monotonic() >= deadline:
+            if clock.now_s() >= deadline:
                 return False
             self._alive()
             # On a future that never comes, and never without a timeout: see middleware/process.py.
@@ -212,6 +217,8 @@ class CommissioningLink:
     def free(self) -> str:
         """Activate the controller, at zero torque; why not, or empty."""
         self.wait(4 * _SPIN_SECONDS)  # what came while a person was thinking
+        if self._doubt:
+            return self._doubt
         refusal = ""
 
         def active() -> bool:
@@ -229,8 +236,8 @@ class CommissioningLink:
     def push(self, torque: Callable[[float], Array] | None) -> str:
         """Arm the filter and propose torques; None: cease to propose. Why not, or empty."""
         self._torque = None
-        if torque is None:
-            return ""
+        if torque is None or self._doubt:
+            return self._doubt if torque is not None else ""
         refusal = "it is not there"
 
         def armed() -> bool:
@@ -240,7 +247,7 @@ class CommissioningLink:
 
         if not self.until(armed, ANSWER_SECONDS):
             return refusal
-        self._since = time.monotonic()
+        self._since = clock.now_s()
         self._torque = torque
         return ""
 
@@ -286,11 +293,11 @@ class CommissioningLink:
     def _ask(self, client: Client, request: Any) -> Any:
         """The answer of a service that may be asked twice; None when there is none."""
         futures: list[Future] = []
-        deadline = time.monotonic() + ANSWER_SECONDS
-        while (left := deadline - time.monotonic()) > 0.0 and self.until(client.service_is_ready, left):
+        deadline = clock.now_s() + ANSWER_SECONDS
+        while (left := deadline - clock.now_s()) > 0.0 and self.until(client.service_is_ready, left):
             futures.append(client.call_async(request))
             asked = futures[-1]
-            self.until(asked.done, min(ASK_AGAIN_SECONDS, deadline - time.monotonic()))
+            self.until(asked.done, min(ASK_AGAIN_SECONDS, deadline - clock.now_s()))
             for future in futures:
                 if future.done():
                     return future.result()

@@ -22,8 +22,10 @@ import safetensors.numpy
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
+from safe_transfer_ros.bounds import WEIGHTS_BYTES
 from safe_transfer_ros.files import write_atomically
-from safe_transfer_ros.policies.tensors import MAX_BYTES, WeightsError, read_metadata, sha256_of, write
+from safe_transfer_ros.policies.tensors import WeightsError, read_metadata, sha256_of, write
+from safe_transfer_ros.untrusted import UntrustedError, read_bytes
 
 Array = NDArray[np.float64]
 CriticParameters = dict[str, NDArray[np.float32]]
@@ -234,9 +236,11 @@ def read_critic_file(path: str | os.PathLike[str]) -> bytes:
       WeightsError: if it cannot be read; names the file.
     """
     try:
-        return Path(path).read_bytes()
+        return read_bytes(os.fspath(path), most_bytes=WEIGHTS_BYTES)
     except OSError as error:
         raise WeightsError(f"cannot read the critic {os.fspath(path)}: {error.strerror or error}") from error
+    except UntrustedError as error:
+        raise WeightsError(str(error)) from None
 
 
 def load_critic(
@@ -280,8 +284,8 @@ def critic_from_bytes(
     found = sha256_of(data)
     if sha256 is not None and found != sha256.lower():
         raise WeightsError(f"expected a critic with sha256 {sha256}, got {found}: damaged on the way, send it again")
-    if len(data) > MAX_BYTES:
-        raise WeightsError(f"expected a critic of at most {MAX_BYTES} bytes, got {len(data)}")
+    if len(data) > WEIGHTS_BYTES:
+        raise WeightsError(f"expected a critic of at most {WEIGHTS_BYTES} bytes, got {len(data)}")
     try:
         arrays = safetensors.numpy.load(data)
         card = json.loads(read_metadata(data)["critic"])

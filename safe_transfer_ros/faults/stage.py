@@ -51,6 +51,7 @@ class Setting:
       first_limit: Torque limit to start with, N·m.
       parameters: Further parameters, node or /** -> name -> value.
       e_stop: Whether an external stop belongs to the graph.
+      second_stop: Whether another one does, whose publisher promises best effort only.
       intruder: Whether the process of a second publisher stands by.
       robot_beyond: Whether the robot is in a network of its own, beyond a link that can be cut.
       bag_bytes: Size of the disk that is recorded to, bytes; 0: an ordinary folder.
@@ -62,6 +63,7 @@ class Setting:
     first_limit: float = T_FIRST
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     e_stop: bool = False
+    second_stop: bool = False
     intruder: bool = False
     robot_beyond: bool = False
     bag_bytes: int = 0
@@ -177,7 +179,8 @@ class Stage:
 
     def _roles(self) -> list[str]:
         roles = [self.setting.robot, "policy", "monitor"]
-        roles += ["e_stop"] * self.setting.e_stop + ["intruder"] * self.setting.intruder
+        roles += ["e_stop"] * self.setting.e_stop + ["e_stop_beside"] * self.setting.second_stop
+        roles += ["intruder"] * self.setting.intruder
         roles += ["witness"] * self.setting.robot_beyond
         return roles
 

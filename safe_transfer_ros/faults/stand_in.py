@@ -75,6 +75,10 @@ class StandIn(Node):
         publisher.publish(message)
         self.ledger.note(Kind.SENT, stamp_ns, value)
 
+    def crowded_names(self, more: int) -> list[str]:
+        """The robot's joints, and so many others."""
+        return [*self.joints, *(f"joint_{number:06d}" for number in range(more))]
+
     def garbage(self, message: Any) -> bytes:
         """Bytes that are not the CDR of any message of that type."""
         whole = serialize_message(message)

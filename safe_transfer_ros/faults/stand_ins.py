@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
+from rclpy.serialization import serialize_message
 from rosgraph_msgs.msg import Clock as ClockMsg
-from safe_transfer_msgs.msg import PolicyAction, TorqueLimit
+from safe_transfer_msgs.msg import FilterStatus, PolicyAction, SafetyDecision, TorqueLimit
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float64MultiArray
 
@@ -35,14 +36,16 @@ from safe_transfer_ros.tasks.torque_task import TorqueTask
 STATE_RATE_HZ = 200.0
 PROPOSAL_RATE_HZ = 20.0
 INTRUDER_TORQUE = 0.123456789  # what the intruder commands: the observer tells its commands from the filter's by it
+BESIDE = "e_stop_beside"  # role of a second stop button
+MANY = 20_000  # joints of a message that no robot sends
 _SECOND = 1_000_000_000
 
 
 class Robot(StandIn):
     """Joint states and /clock.
 
-    Behaviours: behave, stop, frozen, nan, inf, reorder, missing, stamps_paused, stamps_back, clock_paused,
-    clock_jumping. Extra: garbage.
+    Behaviours: behave, stop, frozen, nan, inf, wrapped, absurd, reorder, missing, stamps_paused, stamps_back,
+    clock_paused, clock_jumping. Extra: garbage, many_names.
     """
 
     def __init__(self, options: argparse.Namespace) -> None:
@@ -56,6 +59,9 @@ class Robot(StandIn):
         self._clock_message = ClockMsg()
         self._start_ns = time.monotonic_ns() - _SECOND
         self._held: tuple[np.ndarray, np.ndarray, int] | None = None
+        numbers = np.zeros(self.n_joints + MANY)
+        # Serialised now: making it takes longer than a joint state may be late.
+        self._crowd = serialize_message(self._message(self.crowded_names(MANY), numbers, numbers, 0))
 
     def speaker(self) -> Publisher | None:
         """The joint states' publisher."""
@@ -84,6 +90,9 @@ class Robot(StandIn):
         elif behaviour in ("nan", "inf"):
             position, kind = position.copy(), Kind.BAD
             position[2] = float(behaviour)
+        elif behaviour in ("wrapped", "absurd"):
+            position, kind = position.copy(), Kind.BAD
+            position[-1] += 2.0 * np.pi if behaviour == "wrapped" else 1e308
         elif behaviour == "reorder":
             names, position, velocity = names[::-1], position[::-1], velocity[::-1]
         elif behaviour == "missing":
@@ -91,7 +100,10 @@ class Robot(StandIn):
         self.send(self._states, self._message(names, position, velocity, stamp_ns), kind, stamp_ns)
 
     def extra(self, kind: str) -> None:
-        """Garbage on joint_states."""
+        """Garbage on joint_states, or a state of very many joints."""
+        if kind == "many_names":
+            self._states.publish(self._crowd)
+            return
         message = self._message(self.joints, self._middle, self._middle, 0)
         self._states.publish(self.garbage(message))
 
@@ -110,7 +122,10 @@ class Robot(StandIn):
 
 
 class Policy(StandIn):
-    """Proposals. Behaviours: behave, silent, slow, permuted, and all of `proposals.BAD`. Extra: the same kinds."""
+    """Proposals. Behaviours: behave, silent, slow, permuted, and all of `proposals.BAD`.
+
+    Extra: the same kinds, and many_names.
+    """
 
     def __init__(self, options: argparse.Namespace) -> None:
         """Answer the newest joint state heard."""
@@ -120,6 +135,9 @@ class Policy(StandIn):
         self._stamp_ns = self._first_ns = 0
         self._step = 0
         self._not_before = 0.0
+        numbers = array("d", bytes(8 * (self.n_joints + MANY)))
+        crowd = PolicyAction(action_names=self.crowded_names(MANY), mean=numbers, stddev=numbers, effort=numbers)
+        self._crowd = serialize_message(crowd)
 
     def _on_state(self, message: JointState) -> None:
         self._stamp_ns = to_ns(message.header.stamp)
@@ -143,7 +161,10 @@ class Policy(StandIn):
 
     def extra(self, kind: str) -> None:
         """Publish one more proposal of a kind."""
-        self._propose(kind)
+        if kind == "many_names":
+            self._actions.publish(self._crowd)
+        else:
+            self._propose(kind)
 
     def _propose(self, kind: str) -> None:
         self._first_ns = self._first_ns or self._stamp_ns
@@ -165,8 +186,8 @@ class Policy(StandIn):
 
 
 class Monitor(StandIn):
-    """Torque limits under a lease. Behaviours: behave, silent. Extra: raised, above_ceiling, nan, old_iteration, next,
-    garbage.
+    """Torque limits under a lease. Behaviours: behave, silent. Extra: raised, raised_a_little, above_ceiling, nan,
+    old_iteration, next, garbage.
     """
 
     def __init__(self, options: argparse.Namespace) -> None:
@@ -198,6 +219,7 @@ class Monitor(StandIn):
         else:
             iteration, value = {
                 "raised": (self._iteration + 1, 1.2 * limit),
+                "raised_a_little": (self._iteration + 1, 1.04 * limit),
                 "above_ceiling": (self._iteration + 1, 1.04 * limit),
                 "nan": (self._iteration + 1, float("nan")),
                 "old_iteration": (self._iteration - 1, limit),
@@ -212,12 +234,13 @@ class Monitor(StandIn):
 
 
 class EStop(StandIn):
-    """An external stop. Behaviours: behave (released), press, silent."""
+    """An external stop; of role e_stop_beside one of best effort. Behaviours: behave (released), press, silent."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         """Tell its state at 50 Hz."""
-        super().__init__("e_stop", options, 50.0)
-        self._publisher = topics.EXTERNAL_STOP.advertise(self)
+        super().__init__(options.role, options, 50.0)
+        profile = qos.COMMAND if options.role == BESIDE else topics.EXTERNAL_STOP.offered
+        self._publisher = self.create_publisher(Bool, topics.EXTERNAL_STOP.name, profile)
 
     def act(self) -> None:
         """Publish whether it is pressed."""
@@ -227,7 +250,7 @@ class EStop(StandIn):
 
 
 class Intruder(StandIn):
-    """A publisher where only one may be. Behaviours: behave (absent), proposals, commands, limits, states."""
+    """A publisher where only one may be. Behaviours: behave (absent), proposals, commands, limits, states, status."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         """Stay away."""
@@ -247,6 +270,7 @@ class Intruder(StandIn):
             "commands": (topics.COMMANDS.name, Float64MultiArray),
             "limits": (topics.TORQUE_LIMIT.name, TorqueLimit),
             "states": (topics.JOINT_STATES.name, JointState),
+            "status": (topics.FILTER_STATUS.name, FilterStatus),
         }[self.behaviour]
         if self.behaviour not in self._joined:
             self.ledger.note(Kind.BAD)
@@ -260,6 +284,8 @@ class Intruder(StandIn):
             self._walked += 1
             message = TorqueLimit(iteration=self.options.iteration + self._walked, torque_limit=self.options.limit)
             message.lease.sec = 1
+        elif kind is FilterStatus:
+            message = FilterStatus(mode=SafetyDecision.MODE_ARMED, connected=True)
         elif kind is JointState:
             message = JointState(name=self.joints, position=torque, velocity=torque)
             set_ns(message.header.stamp, time.monotonic_ns())
@@ -286,6 +312,7 @@ ROLES: dict[str, Callable[[argparse.Namespace], StandIn]] = {
     "policy": Policy,
     "monitor": Monitor,
     "e_stop": EStop,
+    BESIDE: EStop,
     "intruder": Intruder,
     "witness": Witness,
 }

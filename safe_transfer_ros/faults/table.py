@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import signal
+import time
+from dataclasses import replace
 from typing import Any
 
 from safe_transfer_ros.configuration import nearest
@@ -13,6 +15,7 @@ from safe_transfer_ros.faults.ledger import Kind
 from safe_transfer_ros.faults.stage import Setting, Stage
 from safe_transfer_ros.safety.reasons import Mode, Reason
 
+STALL_S = 0.2  # of the filter: longer than any timeout but the trip's
 _HOLDING, _TRIPPED = Mode.HOLDING, Mode.TRIPPED
 
 
@@ -103,10 +106,30 @@ def _intruder(name: str, topic: str, **changes: Any) -> Fault:
     return _stop(name, what, "intruder", topic, Reason.SECOND_PUBLISHER, setting, begin=Kind.BAD, within=0.5, **changes)
 
 
+_BUTTON = Setting(e_stop=True, parameters={"safety_filter": {"e_stop_lease": 0.2}})
+
+
 def _e_stop(name: str, behaviour: str, **changes: Any) -> Fault:
-    setting = Setting(e_stop=True, parameters={"safety_filter": {"e_stop_lease": 0.2}})
     what = f"external e-stop {name}"
-    return _stop(f"e_stop_{name}", what, "e_stop", behaviour, Reason.OPERATOR_STOP, setting, **changes)
+    return _stop(f"e_stop_{name}", what, "e_stop", behaviour, Reason.OPERATOR_STOP, _BUTTON, **changes)
+
+
+def _one_of_two(name: str, what: str, role: str) -> Fault:
+    """Press of one stop button, while another goes on saying that it is released."""
+    setting = replace(_BUTTON, second_stop=True)
+    return _stop(f"e_stop_{name}", what, role, "press", Reason.OPERATOR_STOP, setting, begin=Kind.BAD)
+
+
+def _stop_behind(role: str, what: str, told: Reason) -> Fault:
+    """Press right behind a message of 20,000 names, which must not keep the filter from hearing it."""
+
+    def inject(stage: Stage) -> None:
+        says(role, "extra many_names")(stage)
+        says("e_stop", "press")(stage)
+
+    behind = _e_stop("pressed", "press", begin=Kind.BAD, may=told)
+    name = f"e_stop_behind_{role}"
+    return replace(behind, name=name, what=f"external e-stop pressed behind {what} of 20,000 names", inject=inject)
 
 
 def _harmless(name: str, what: str, inject: Act, undo: Act = nothing, **changes: Any) -> Fault:
@@ -132,6 +155,15 @@ def _clock(kind: str, what: str) -> Fault:
 def _garbage_everywhere(stage: Stage) -> None:
     for role in ("policy", "robot", "monitor"):
         says(role, *["extra garbage"] * 20)(stage)
+
+
+def _stall_the_filter(stage: Stage) -> None:
+    """Stop the filter's process, and the policy before it goes on: what waits in its queues is old by then."""
+    stage.signal("filter", signal.SIGSTOP)
+    time.sleep(0.8 * STALL_S)
+    says("policy", "silent")(stage)
+    time.sleep(0.2 * STALL_S)
+    stage.signal("filter", signal.SIGCONT)
 
 
 def _record_again(stage: Stage) -> None:
@@ -184,6 +216,7 @@ FAULTS: tuple[Fault, ...] = (
     _intruder("second_proposer", "proposals", may=Reason.PROPOSAL_STALE),
     _intruder("second_commander", "commands"),
     _intruder("second_monitor", "limits", may=Reason.LIMIT_REFUSED),
+    _intruder("second_status", "status"),
     _intruder("second_robot", "states", may=Reason.JOINT_STATE_STALE | Reason.PROPOSAL_STALE),
     _bad_states("stop", "joint states stopped"),
     _bad_states(
@@ -193,6 +226,22 @@ FAULTS: tuple[Fault, ...] = (
         within="frozen_timeout",
     ),
     _bad_states("nan", "joint states with NaN", reasons=Reason.JOINT_STATE_NOT_FINITE, within=0.0, begin=Kind.BAD),
+    _bad_states(
+        "absurd",
+        "a joint's position is 1e308 rad",
+        reasons=Reason.JOINT_STATE_IMPLAUSIBLE,
+        within=0.0,
+        begin=Kind.BAD,
+    ),
+    # Without torque an arm may have been put elsewhere: a reset is granted.
+    _bad_states(
+        "wrapped",
+        "a joint's position wraps by a turn",
+        reasons=Reason.JOINT_STATE_IMPLAUSIBLE,
+        within=0.0,
+        begin=Kind.BAD,
+        reset_refused=False,
+    ),
     _bad_states(
         "missing",
         "joint states lack a joint",
@@ -219,6 +268,7 @@ FAULTS: tuple[Fault, ...] = (
         hold_s=0.3,
     ),
     _bad_limit("raised", "limit raised by 20 %"),
+    _bad_limit("raised_a_little", "limit of a newer iteration raised by 4 % while armed"),
     _bad_limit("above_ceiling", "limit above the ceiling, by less than 5 %", setting=Setting(first_limit=3.4)),
     _bad_limit("nan", "limit NaN"),
     _bad_limit("old_iteration", "limit with an old iteration number"),
@@ -228,6 +278,20 @@ FAULTS: tuple[Fault, ...] = (
     _critic("nan", "critic's risk is NaN"),
     _e_stop("pressed", "press", begin=Kind.BAD),
     _e_stop("silent", "silent", within="e_stop_lease"),
+    _one_of_two("among_two", "one of two external e-stops pressed, the other released", "e_stop"),
+    _one_of_two("best_effort", "external e-stop of best effort pressed, beside another", "e_stop_beside"),
+    _stop_behind("robot", "a joint state", Reason.JOINT_STATE_WRONG_JOINTS),
+    _stop_behind("policy", "a proposal", Reason.PROPOSAL_WRONG_LENGTH),
+    Fault(
+        name="filter_stalled",
+        what="filter stopped for 0.2 s (SIGSTOP), the policy silent before it goes on",
+        inject=_stall_the_filter,
+        undo=says("policy", "behave"),
+        modes=(_TRIPPED,),
+        reasons=Reason.JOINT_STATE_STALE,
+        may=Reason.PROPOSAL_STALE | Reason.PROPOSAL_TIMEOUT,
+        within=STALL_S,
+    ),
     Fault(
         name="filter_terminated",
         what="filter ended (SIGTERM)",

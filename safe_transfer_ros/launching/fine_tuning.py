@@ -266,6 +266,7 @@ class FineTuningGraph:
             raise ConfigurationError(f"resume:= continues the run as it was: leave out {', '.join(others)}")
         session = sessions(run_dir)
         parameters = continued(run_dir, given)
+        self._check_robot(run_dir, parameters)
         nodes = build(ExperimentParameters, parameters[SHARED], where=self.name).nodes
         simulated = "controller_supervisor" not in nodes
         _check_inputs(parameters)
@@ -273,6 +274,17 @@ class FineTuningGraph:
         evidence = {} if simulated else self._commissioned(parameters, given)
         processes = _processes(simulated=simulated, record="bag_recorder" in nodes)
         return _session(run_dir, parameters, evidence, processes, session=session)
+
+    def _check_robot(self, run_dir: Path, parameters: Parameters) -> None:
+        """Refuse a run of another graph, by its robot."""
+        configured = self._configured(self._translate({}))[0][SHARED]
+        own = in_graph(str(configured.get("task", ExperimentParameters.task))).task.robot.name
+        recorded = in_graph(parameters[SHARED]["task"]).task.robot.name
+        if recorded != own:
+            raise ConfigurationError(
+                f"{run_dir} is a run of {parameters[SHARED]['task']} on {recorded}, got graph {self.name}, whose "
+                f"robot is {own}: name the graph that it was started with"
+            )
 
 
 def _with_critic(parameters: Parameters) -> Parameters:

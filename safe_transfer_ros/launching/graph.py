@@ -173,6 +173,13 @@ def _typed(node: str, parameter: str, text: str) -> Any:
     return parse(text, kinds[parameter], f"{node}.{parameter}")
 
 
+def default_of(node: str, parameter: str) -> Any:
+    """Value of a parameter that no file gives."""
+    settings_type: Any = ExperimentParameters if node == SHARED else SECTIONS[node]
+    [field] = [field for field in dataclasses.fields(settings_type) if field.name == parameter]
+    return field.default
+
+
 def complete(parameters: Parameters) -> Parameters:
     """Check every parameter of every node and fill in the defaults, so that the file is the whole truth of a run.
 

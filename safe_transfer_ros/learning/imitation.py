@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A policy to start learning from that imitates a rule (DAgger, Ross et al. 2011).
+"""A policy to start learning from that imitates a rule (DAgger, Ross et al. 2011) or clones a controller.
 
 The rule is asked in the states that its imitator comes to, not only in its own: an error of the imitation leads where
-the rule alone never was. Nothing of it counts as an episode of the run that follows.
+the rule alone never was. A controller is only watched. Nothing of it counts as an episode of the run that follows.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safe_transfer_ros.algorithms.behaviour_cloning import BehaviourCloning
+from safe_transfer_ros.learning.environment import ConstrainedEnvironment
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.gaussian import distribution, from_tensors, initial_parameters, to_tensors
 from safe_transfer_ros.policies.weights import Architecture, Parameters
@@ -69,20 +70,13 @@ def imitated(
     if task_name not in RULES:
         raise ValueError(f"there is no rule to imitate for {task_name}, only for {', '.join(RULES)}")
     task, rule, settings = make(task_name, PushTask), RULES[task_name], settings or ImitationSettings()
-    architecture = Architecture(observation_size=task.observation_size, hidden=hidden, action_size=task.action_size)
-    start = initial_parameters(architecture, seed, log_std=float(np.log(settings.stddev)))
-    tensors = to_tensors(start, requires_grad=True)
-    cloning = BehaviourCloning(
-        lambda seen: distribution(tensors, seen).mean,
-        [tensor for name, tensor in tensors.items() if name != "log_std"],
-        learning_rate=settings.learning_rate,
-    )
+    imitator = _Imitator(task.observation_size, task.action_size, seed, hidden=hidden, settings=settings)
     rng = generator(Purpose.IMITATION, seed)
     seen: list[NDArray[np.float32]] = []
     wanted: list[NDArray[np.float32]] = []
     scenes = PushVectorEnv(task, settings.episodes, threads=1, autoreset=False)
     for number in range(settings.rounds):
-        policy = GaussianPolicy(from_tensors(tensors)) if number else None
+        policy = GaussianPolicy(imitator.parameters()) if number else None
         first = FirstEpisode.IMITATION + number * settings.episodes
         observation, _ = scenes.reset(seed=seed, options={"first_episode": first})
         failed = np.zeros(settings.episodes, dtype=np.bool_)
@@ -93,8 +87,72 @@ def imitated(
             action = right if policy is None else policy.distribution(observation)[0]
             observation, _, _, _, info = scenes.step(action + settings.noise * rng.standard_normal(action.shape))
             failed |= info["failure"]  # what follows a failure is not to be imitated
-        cloning.fit(
-            np.concatenate(seen), np.concatenate(wanted), updates=settings.updates, batch=settings.batch, rng=rng
-        )
+        imitator.fit(np.concatenate(seen), np.concatenate(wanted), rng)
     scenes.close()
-    return from_tensors(tensors)
+    return imitator.parameters()
+
+
+def cloned(
+    controller: Callable[[Array], Array],
+    environment: ConstrainedEnvironment,
+    seed: int,
+    *,
+    hidden: tuple[int, ...],
+    settings: ImitationSettings | None = None,
+) -> Parameters:
+    """A policy that acts as a controller does where that leads, with some noise (behaviour cloning).
+
+    Args:
+      controller: Gives actions (b, n) for observations (b, k).
+      environment: Where it is watched, for as many episodes as a round of `settings` has.
+      seed: Of everything random.
+      hidden: Hidden layers of the policy.
+      settings: The defaults if not given; noise and stddev are fractions of the bound, updates are done once a round.
+    """
+    settings = settings or ImitationSettings()
+    watched = environment.rollout(
+        _Watched(controller, settings.noise * environment.action_bound),
+        episodes=settings.episodes,
+        seed=seed,
+        first_episode=FirstEpisode.IMITATION,
+    )
+    seen = watched.observation[:, :-1][watched.valid]
+    imitator = _Imitator(seen.shape[1], len(environment.action_bound), seed, hidden=hidden, settings=settings)
+    rng = generator(Purpose.IMITATION, seed)
+    wanted = controller(seen).astype(np.float32)
+    for _ in range(settings.rounds):
+        imitator.fit(seen.astype(np.float32), wanted, rng)
+    return imitator.parameters()
+
+
+class _Watched:
+    """A controller as rollouts want a policy."""
+
+    def __init__(self, controller: Callable[[Array], Array], stddev: Array) -> None:
+        self._controller, self._stddev = controller, stddev
+
+    def distribution(self, observation: Array) -> tuple[Array, Array]:
+        return self._controller(observation), self._stddev
+
+
+class _Imitator:
+    """A Gaussian policy whose mean is fitted to somebody's actions."""
+
+    def __init__(
+        self, observations: int, actions: int, seed: int, *, hidden: tuple[int, ...], settings: ImitationSettings
+    ) -> None:
+        architecture = Architecture(observation_size=observations, hidden=hidden, action_size=actions)
+        start = initial_parameters(architecture, seed, log_std=float(np.log(settings.stddev)))
+        self._settings, self._tensors = settings, to_tensors(start, requires_grad=True)
+        self._cloning = BehaviourCloning(
+            lambda seen: distribution(self._tensors, seen).mean,
+            [tensor for name, tensor in self._tensors.items() if name != "log_std"],
+            learning_rate=settings.learning_rate,
+        )
+
+    def fit(self, seen: NDArray[np.float32], wanted: NDArray[np.float32], rng: np.random.Generator) -> None:
+        settings = self._settings
+        self._cloning.fit(seen, wanted, updates=settings.updates, batch=settings.batch, rng=rng)
+
+    def parameters(self) -> Parameters:
+        return from_tensors(self._tensors)

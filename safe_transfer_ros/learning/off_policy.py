@@ -55,6 +55,10 @@ class Agent(Protocol):
         """Policy that it has learned, to act on the robot side."""
         ...
 
+    def policy_file(self, metadata: Mapping[str, str]) -> bytes | None:
+        """That policy as a file's content, which `policies.loading.policy_from_bytes` reads; None: no kind holds it."""
+        ...
+
     def state(self) -> dict[str, Any]:
         """Complete state, for `restore`."""
         ...
@@ -70,7 +74,8 @@ class OffPolicySettings:
 
     Attributes:
       epoch_steps: Steps of an epoch in every row. A multiple of the task's horizon cuts no episode off.
-      warmup: Transitions taken by uniform actions before the agent acts and learns.
+      warmup: Transitions before the agent learns.
+      uniform_warmup: Whether these are taken by uniform actions; if not, the agent acts from the beginning.
       updates_per_transition: Updates for each transition after these.
       batch: Transitions an update.
       capacity: Transitions kept at most.
@@ -79,6 +84,7 @@ class OffPolicySettings:
 
     epoch_steps: int
     warmup: int = 1_000
+    uniform_warmup: bool = True
     updates_per_transition: float = 1.0
     batch: int = 256
     capacity: int = 1_000_000
@@ -244,7 +250,7 @@ class OffPolicyLoop:
     def _explore(self, observation: Array) -> Array:
         """Uniform actions during the warm-up, then the agent's."""
         rng, rows = generator(Purpose.EXPLORATION, self._seed, self.buffer.added), len(observation)
-        if self.buffer.added < self._settings.warmup:
+        if self._settings.uniform_warmup and self.buffer.added < self._settings.warmup:
             return rng.uniform(-self._bound, self._bound, (rows, len(self._bound)))
         return self.agent.act(observation, rng.standard_normal((rows, self.agent.noise_size)))
 

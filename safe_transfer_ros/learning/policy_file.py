@@ -10,11 +10,13 @@ from typing import TypeVar
 import numpy as np
 
 from safe_transfer_ros import resources
+from safe_transfer_ros.bounds import WEIGHTS_BYTES
 from safe_transfer_ros.configuration import nearest
 from safe_transfer_ros.policies.loading import policy_from_bytes
 from safe_transfer_ros.policies.policy import Policy
 from safe_transfer_ros.policies.weights import Architecture, Parameters, WeightsError, from_bytes
 from safe_transfer_ros.tasks.robot_task import RobotTask
+from safe_transfer_ros.untrusted import UntrustedError, read_bytes
 
 Made = TypeVar("Made")
 
@@ -27,10 +29,15 @@ def find(name: str) -> Path:
     """
     if Path(name).is_file():
         return Path(name)
-    shipped = {path.stem: path for path in resources.path("weights").glob("*.safetensors")}
-    if name in shipped:
-        return shipped[name]
-    raise WeightsError(f"no policy file '{name}', and none is shipped under that name; {nearest(name, shipped)}")
+    known = shipped()
+    if name in known:
+        return known[name]
+    raise WeightsError(f"no policy file '{name}', and none is shipped under that name; {nearest(name, known)}")
+
+
+def shipped() -> dict[str, Path]:
+    """Policies that come with this package, by name."""
+    return {path.stem: path for path in sorted(resources.path("weights").glob("*.safetensors"))}
 
 
 def load_for(task: RobotTask, name: str) -> tuple[Parameters, bytes]:
@@ -73,7 +80,10 @@ def load_policy(task: RobotTask, name: str) -> tuple[Policy, bytes]:
 def _read(name: str, made: Callable[[bytes], Made]) -> tuple[Made, bytes]:
     """Result of `made` for a policy's file, and the file's bytes; an error names the file."""
     path = find(name)
-    data = path.read_bytes()
+    try:
+        data = read_bytes(path, most_bytes=WEIGHTS_BYTES)
+    except UntrustedError as error:
+        raise WeightsError(str(error)) from None
     try:
         return made(data), data
     except WeightsError as error:

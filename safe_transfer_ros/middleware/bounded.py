@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
+from rclpy.subscription import Subscription
 
 from safe_transfer_ros.middleware.topics import Topic
 
@@ -57,7 +59,8 @@ def listen(
     *,
     max_bytes: int = LARGEST_BYTES,
     refused: Callable[[MessageError], None] | None = None,
-) -> None:
+    profile: QoSProfile | None = None,
+) -> Subscription:
     """Subscribe to a topic whose messages are bounded in size.
 
     Args:
@@ -66,6 +69,7 @@ def listen(
       callback: Called with each message.
       max_bytes: Larger messages are dropped unread.
       refused: Called for each that is dropped; by default the node logs it, once a second at most.
+      profile: Quality of service, in the place of the topic's own.
     """
 
     def log(error: MessageError) -> None:
@@ -81,4 +85,4 @@ def listen(
         else:
             callback(message)
 
-    topic.listen(node, take, raw=True)
+    return topic.listen(node, take, profile, raw=True)

@@ -7,7 +7,6 @@ and joints from `list_controllers`, asked for after every change and once a seco
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from rclpy.node import Node
 from rclpy.task import Future
 
 from safe_transfer_ros.configuration import ConfigurationError
-from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware import clock, qos
 
 try:
     from controller_manager_msgs.msg import ControllerManagerActivity
@@ -174,10 +173,10 @@ class ControllerManager:
         for component in self._components:
             component.state.label = hardware.get(component.name, component.state.label)
         self._asked_ns.clear()
-        self._changed_ns = time.monotonic_ns()
+        self._changed_ns = clock.now_ns()
 
     def _take_list(self, answer: Any) -> None:
-        now_ns = time.monotonic_ns()
+        now_ns = clock.now_ns()
         if hasattr(answer, "controller"):
             self.controllers, kind = list(answer.controller), ListControllers
         else:
@@ -191,13 +190,13 @@ class ControllerManager:
                 self._switched = self.trouble
             self._listed_ns.clear()
             self._asked_ns.clear()
-            self._changed_ns = time.monotonic_ns()
+            self._changed_ns = clock.now_ns()
 
         self._ask(kind, request, take)
 
     def _ask(self, kind: type, request: Any, take: Callable[[Any], None]) -> None:
         if self._clients[kind].service_is_ready():
-            self._pending[kind] = (self._clients[kind].call_async(request), time.monotonic_ns(), take)
+            self._pending[kind] = (self._clients[kind].call_async(request), clock.now_ns(), take)
         elif kind is SwitchController:
             self.unanswered = True
             self._switched = self.trouble = f"{self._name} is not there"

@@ -11,8 +11,10 @@ from pathlib import Path
 from rclpy.node import Node
 from safe_transfer_msgs.msg import CriticWeights, FilterStatus
 
+from safe_transfer_ros.bounds import WEIGHTS_BYTES
 from safe_transfer_ros.middleware import topics
 from safe_transfer_ros.middleware.filter_messages import CRITIC_REFUSED
+from safe_transfer_ros.untrusted import UntrustedError, read_bytes
 
 
 class CriticSender:
@@ -49,16 +51,18 @@ class CriticSender:
 
         Raises:
           OSError: the first time, if it cannot be read.
+        UntrustedError: the first time, if it is no file of a critic's size.
         """
         try:
             status = os.stat(path)
             stamp = status.st_mtime_ns, status.st_size, status.st_ino
             if stamp == self._stamp:
                 return
-            data = path.read_bytes()
-        except OSError:
+            data = read_bytes(path, most_bytes=WEIGHTS_BYTES)
+        except (OSError, UntrustedError) as error:
             if not self.version:
                 raise
+            self._node.get_logger().error(f"the critic before stays: {error}", throttle_duration_sec=10.0)
             return
         self._stamp = stamp
         self.send(data, iteration)

@@ -49,7 +49,9 @@ class FilterStatusPublisher:
         )
         status.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(status)
-        if self._rules.mode is Mode.TRIPPED and self._told[0] is not Mode.TRIPPED:
+        if self._rules.mode is Mode.TRIPPED and self._told[0] is Mode.DISARMED and self._rules.cause == Reason.SHUTDOWN:
+            self._node.get_logger().info("told to end while disarmed: nothing had to be stopped")
+        elif self._rules.mode is Mode.TRIPPED and self._told[0] is not Mode.TRIPPED:
             self._node.get_logger().error(f"TRIPPED: {message}", throttle_duration_sec=0.1)
         self._told = self._now()
 

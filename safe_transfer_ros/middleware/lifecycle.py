@@ -4,10 +4,20 @@
 from __future__ import annotations
 
 import traceback
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from rclpy.action import ActionClient, ActionServer
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+
+
+class Closable(Protocol):
+    """Holder of entities in the graph that are not the node's own."""
+
+    def close(self) -> None:
+        """Take them out of it."""
+
+
+Kept = TypeVar("Kept", bound=Closable)
 
 
 class ManagedNode(LifecycleNode):
@@ -19,6 +29,11 @@ class ManagedNode(LifecycleNode):
     failure: Exception | None = None
     _before: tuple[Any, ...] = ()  # what was there without `configure`
 
+    def __init__(self, name: str, **options: Any) -> None:
+        """Make the node; as a LifecycleNode of rclpy."""
+        super().__init__(name, **options)
+        self._kept: list[Closable] = []
+
     def configure(self) -> None:
         """Create what the node needs; nothing may move yet."""
 
@@ -29,7 +44,17 @@ class ManagedNode(LifecycleNode):
         """Cease to act; a stop torque first where torque was applied."""
 
     def cleanup(self) -> None:
-        """Undo what `configure` did besides creating entities of the graph and timers: those go by themselves."""
+        """Undo what `configure` did besides `keep`, timers and entities of the graph: these go by themselves."""
+
+    def keep(self, closable: Kept) -> Kept:
+        """Close something when what `configure` did is undone, or at the latest by `release`."""
+        self._kept.append(closable)
+        return closable
+
+    def release(self) -> None:
+        """Close what is kept, the newest first. For a node that ends without a cleanup."""
+        while self._kept:
+            self._kept.pop().close()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback."""
@@ -67,6 +92,7 @@ class ManagedNode(LifecycleNode):
 
     def _destroy_configured(self) -> None:
         """Take back what `configure` put into the graph: else the next one makes a node its own second publisher."""
+        self.release()
         for entity in self._entities():
             if any(entity is one for one in self._before):
                 continue

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import importlib
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
-from safe_transfer_ros.middleware import bounded, topics
+from safe_transfer_ros.middleware import bounded, clock, topics
 from safe_transfer_ros.robots.description import RobotDescription
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
 
@@ -45,7 +44,7 @@ class MeasuredEffort:
     def _on_joint_state(self, data: bytes) -> None:
         if len(data) <= bounded.LARGEST_BYTES and not any(name in data for name in self._names):
             return  # a gripper's, or another arm's: it tells nothing, and hides nothing
-        self._data, self.heard_ns = data, time.monotonic_ns()
+        self._data, self.heard_ns = data, clock.now_ns()
 
     def beyond_rest(self) -> Array:
         """Torque of the newest joint state, shape (n_joints,), N·m, in the robot's order; NaN where it is missing."""

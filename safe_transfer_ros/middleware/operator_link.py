@@ -8,7 +8,7 @@ that a viewer that is stopped or slow does not burden the filter. Everything run
 from __future__ import annotations
 
 import os
-import time
+from collections.abc import Hashable
 from typing import Any, Protocol
 
 import rclpy
@@ -21,12 +21,14 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from safe_transfer_msgs.msg import FilterStatus, SafetyDecision, UnsafetyEstimate
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
-from safe_transfer_ros.middleware import dds, qos, topics
+from safe_transfer_ros.middleware import clock, dds, qos, topics
 from safe_transfer_ros.middleware.operator_request import Call, Request
+from safe_transfer_ros.middleware.publishers import identities, publisher_names
 
 GRAPH_PERIOD_S = 0.5
+_PARTICIPANT = 12  # bytes of a DDS identifier that are its participant's
 _REMEMBERED = 20  # calls kept while nothing answers
 _QUIET = ["--ros-args", "--disable-external-lib-logs", "--disable-stdout-logs", "--disable-rosout-logs"]
 
@@ -46,8 +48,14 @@ class Listener(Protocol):
     def on_estimate(self, message: UnsafetyEstimate, now: float) -> None:
         """unsafety_monitor/estimate."""
 
-    def on_filters(self, count: int, now: float) -> None:
-        """Process the number of filters that the graph announces; a killed one stays announced for some 20 s."""
+    def on_filters(self, announced: frozenset[Hashable], now: float) -> None:
+        """Process the identities of the filters in the graph; a killed one stays announced for some 20 s."""
+
+    def on_robot(self, simulated: bool) -> None:
+        """Process whether joint states come from mujoco_sim alone; not called while nobody publishes them."""
+
+    def may_be_asked(self, announced: frozenset[Hashable], *, alone: bool) -> bool:
+        """Whether a request sent now reaches the filter that is meant; with `alone`, no other either."""
 
 
 class OperatorLink:
@@ -80,15 +88,19 @@ class OperatorLink:
             rclpy.shutdown(context=self._context)
             raise ValueError(f"no ROS namespace: '{namespace}' (letters, digits, _ and /)") from error
         self._listen()
-        self._clients = {name: self._node.create_client(Trigger, f"safety_filter/{name}") for name in ("trip", "reset")}
-        self._calls: dict[str, list[Future]] = {"trip": [], "reset": []}
+        self._clients: dict[str, Client] = {
+            "trip": self._node.create_client(Trigger, "safety_filter/trip"),
+            "reset": self._node.create_client(Trigger, "safety_filter/reset"),
+            "pause": self._node.create_client(SetBool, "policy_server/pause"),
+        }
+        self._calls: dict[str, list[Future]] = {name: [] for name in self._clients}
         self._executor = EventsExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._never = Future(executor=self._executor)
         self._next_look = 0.0
 
     def _listen(self) -> None:
-        listener, clock = self._listener, time.monotonic
+        listener = self._listener
         for topic, profile, hear in (
             (topics.FILTER_STATUS, qos.LATCHED, listener.on_status),
             (topics.DECISIONS, qos.VIEW, listener.on_decision),
@@ -97,7 +109,7 @@ class OperatorLink:
         ):
 
             def callback(message: Any, hear: Any = hear) -> None:
-                hear(message, clock())
+                hear(message, clock.now_s())
 
             topic.listen(self._node, callback, profile)
 
@@ -111,25 +123,43 @@ class OperatorLink:
         """Process messages for `seconds`."""
         # Never without a timeout, and on a future that never comes: see middleware/process.py.
         self._executor.spin_until_future_complete(self._never, timeout_sec=seconds)
-        now = time.monotonic()
+        now = clock.now_s()
         if now >= self._next_look:
             self._next_look = now + GRAPH_PERIOD_S
-            self._listener.on_filters(self._node.count_publishers(topics.FILTER_STATUS.name), now)
+            self._listener.on_filters(self._announced(), now)
+            robots = publisher_names(self._node, topics.JOINT_STATES.name)
+            if robots:
+                self._listener.on_robot(robots == {"mujoco_sim"})
+
+    def _announced(self) -> frozenset[Hashable]:
+        """Identities of the filter processes: what their endpoints' identifiers begin with is a participant's."""
+        return frozenset(gid[:_PARTICIPANT] for gid in identities(self._node, topics.FILTER_STATUS.name))
 
     def trip(self) -> Request:
         """Ask for stop torque, latched; poll the request, it asks again until it is answered."""
-        return Request(name="trip", send=lambda: self._call("trip"), since=time.monotonic(), insistent=True)
+        return Request(name="trip", send=lambda: self._call("trip"), since=clock.now_s(), insistent=True)
 
     def reset(self) -> Request:
         """Request to leave TRIPPED, once; the filter refuses while the cause stands."""
-        return Request(name="reset", send=lambda: self._call("reset"), since=time.monotonic(), insistent=False)
+        return Request(name="reset", send=lambda: self._call("reset"), since=clock.now_s(), insistent=False)
 
-    def _call(self, name: str) -> Call | None:
-        client: Client = self._clients[name]
-        if not client.service_is_ready():
+    def pause(self, wanted: bool) -> Request:
+        """Request that no further episode begins, or that they go on; sent once."""
+        name = "pause" if wanted else "resume"
+
+        def send() -> Call | None:
+            return self._call("pause", SetBool.Request(data=wanted))
+
+        return Request(name=name, send=send, since=clock.now_s(), insistent=False)
+
+    def _call(self, name: str, request: Any = None) -> Call | None:
+        client = self._clients[name]
+        # Looked up now, not half a second ago: a request must not reach the filter of another run.
+        allowed = self._listener.may_be_asked(self._announced(), alone=name != "trip")
+        if not allowed or not client.service_is_ready():
             return None
         calls = self._calls[name]
         if len(calls) >= _REMEMBERED:
             client.remove_pending_request(calls.pop(0))
-        calls.append(client.call_async(Trigger.Request()))
+        calls.append(client.call_async(Trigger.Request() if request is None else request))
         return calls[-1]

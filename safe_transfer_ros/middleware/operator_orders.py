@@ -51,7 +51,10 @@ class OperatorOrders:
             order.answer(refusal)
 
     def close(self) -> None:
-        """Serve no more."""
+        """Serve no more; who still waits is told so."""
+        for order in (self.take_activation(), *self._deactivations):
+            if order is not None:
+                order.answer("the supervisor is ending")
         self._services.close()
 
     def _on_request(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:

@@ -64,7 +64,7 @@ class Request:
             self.times_sent, self._last_sent = self.times_sent + 1, now
             self._sent = [*self._sent[1 - _REMEMBERED :], sent]
         elif not self.insistent:
-            self._end(now, False, "not sent, the filter's service is not there")
+            self._end(now, False, "not sent, the service is not there")
 
     def pending(self) -> bool:
         """Whether an answer is still awaited."""

@@ -34,6 +34,13 @@ HANG_SECONDS = 20.0  # a node that was told to end and has not by then never wil
 _PR_SET_PDEATHSIG = 1
 
 
+HELP = """\
+usage: {name} --ros-args [--params-file FILE] [-p NAME:=VALUE ...]
+
+A node of safe_transfer_ros. It takes its parameters as every ROS node does (docs/parameters.md lists them);
+`safe_transfer up GRAPH` and `ros2 launch` start it with the rest of its graph. ROS_DOMAIN_ID is its ROS domain."""
+
+
 class Closable(Protocol):
     """A node that leaves nothing behind."""
 
@@ -75,6 +82,9 @@ def run(name: str, create: Callable[[Lifetime], Closable], *, niceness: int = 0)
     Returns:
       Exit status: 0 finished or stopped, 2 bad input, 1 a defect (with its traceback).
     """
+    if _asked_for_help(sys.argv[1:]):
+        print(HELP.format(name=name))
+        return 0
     _die_with_parent()
     if niceness:
         os.nice(niceness)
@@ -118,6 +128,12 @@ def run(name: str, create: Callable[[Lifetime], Closable], *, niceness: int = 0)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
     return lifetime.exit_code
+
+
+def _asked_for_help(words: list[str]) -> bool:
+    """Whether a person asks what the program is, before anything that is meant for ROS."""
+    own = words[: words.index("--ros-args")] if "--ros-args" in words else words
+    return not {"-h", "--help"}.isdisjoint(own)
 
 
 def _deliver(node: Closable) -> None:

@@ -27,6 +27,11 @@ def publishers(node: Node, topic: str) -> str:
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
+def publisher_names(node: Node, topic: str) -> set[str]:
+    """Names of the nodes that publish a topic now."""
+    return {info.node_name for info in node.get_publishers_info_by_topic(_resolved(node, topic))}
+
+
 def identities(node: Node, topic: str) -> frozenset[tuple[int, ...]]:
     """Identities of the current publishers of a topic."""
     infos = node.get_publishers_info_by_topic(_resolved(node, topic))

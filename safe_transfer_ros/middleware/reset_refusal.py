@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from rclpy.node import Node
 from safe_transfer_msgs.msg import FilterStatus, SafetyDecision
 
-from safe_transfer_ros.middleware import topics
+from safe_transfer_ros.middleware.sole_state import SoleState
 
 _MOVING = (SafetyDecision.MODE_ARMED, SafetyDecision.MODE_HOLDING)
+_STILL = (SafetyDecision.MODE_DISARMED, SafetyDecision.MODE_TRIPPED)
 
 # The answer's whole message, by which policy_server knows to ask again: the word that the filter has disarmed may be on
 # its way, and the service overtook it.
@@ -19,22 +19,24 @@ UNHEARD = "the safety filter has not been heard"
 class ResetRefusal:
     """Refusal by the filter's own status; a filter that was not heard counts as armed where one belongs."""
 
-    def __init__(self, node: Node, graph: tuple[str, ...]) -> None:
-        """Begin to listen.
+    def __init__(self, status: SoleState[FilterStatus], graph: tuple[str, ...]) -> None:
+        """Go by the filter's status.
 
         Args:
-          node: That serves `reset_episode`.
+          status: As the node that serves `reset_episode` hears it.
           graph: Names of the graph's nodes; a simulator alone has no filter to wait for.
         """
-        self._mode: int | None = None
+        self._status = status
         self._needed = "safety_filter" in graph
-        topics.FILTER_STATUS.listen(node, self._on_status)
-
-    def _on_status(self, message: FilterStatus) -> None:
-        self._mode = message.mode
 
     def why(self) -> str:
         """Reason why no episode may begin now; empty where one may."""
-        if self._mode is None:
+        status = self._status
+        if status.doubt:
+            return status.doubt
+        if status.newest is None:
             return UNHEARD if self._needed else ""
-        return ARMED if self._mode in _MOVING else ""
+        mode = status.newest.mode
+        if mode in _MOVING:
+            return ARMED
+        return "" if mode in _STILL else f"the safety filter's mode is {mode}, which stands for nothing"

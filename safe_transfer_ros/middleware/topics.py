@@ -279,9 +279,9 @@ DIAGNOSTICS = Topic(
     offered=qos.RECORD,
     heard=qos.STREAM,
     meaning="state in words, for dashboards",
-    publisher="safety_filter, controller_supervisor",
+    publisher="safety_filter, controller_supervisor, unsafety_monitor, policy_server",
     listeners=("operator",),
-    rate="1 Hz",
+    rate="1 Hz each",
 )
 CLOCK = Topic(
     name=names.CLOCK,

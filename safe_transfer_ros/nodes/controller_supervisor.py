@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -24,13 +23,15 @@ from rclpy.clock import Clock, ClockType
 from safe_transfer_msgs.msg import FilterStatus, SafetyDecision
 from std_msgs.msg import Bool, Float64MultiArray
 
-from safe_transfer_ros.middleware import qos, topics
+from safe_transfer_ros.middleware import bounded, clock, qos, topics
+from safe_transfer_ros.middleware.joint_state_publishers import JointStatePublishers
 from safe_transfer_ros.middleware.lifecycle import ManagedNode
 from safe_transfer_ros.middleware.measured_effort import MeasuredEffort
 from safe_transfer_ros.middleware.operator_orders import OperatorOrders
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.published_description import PublishedDescription
+from safe_transfer_ros.middleware.sole_state import SoleState
 from safe_transfer_ros.middleware.supervisor_report import Phase, SupervisorReport, Told
 from safe_transfer_ros.parameters.controller_supervisor import SupervisorParameters
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 
 TICK_SECONDS = 0.01
 ZERO_COMMANDS = 3  # in a row, before the controller may become active
+_UNTRIPPED = (SafetyDecision.MODE_DISARMED, SafetyDecision.MODE_ARMED, SafetyDecision.MODE_HOLDING)
+_UNHEARD = FilterStatus(mode=SafetyDecision.MODE_TRIPPED, message="the filter has not been heard")
 CONFIRM = "ros2 service call /controller_supervisor/activate std_srvs/srv/SetBool '{data: true}'"
 
 
@@ -60,10 +63,9 @@ class ControllerSupervisor(ManagedNode):
         self._rests: Callable[[Sequence[float]], bool] | None = None  # None: all zeros
         self._stream = CommandStream(len(self._joints), self._settings.command_timeout)
         self._rest = RestEffort(self._robot.joint_names, self._settings.rest_tolerance, self._settings.rest_timeout)
-        self._filter = FilterStatus(mode=SafetyDecision.MODE_TRIPPED, message="the filter has not been heard")
         self._phase = Phase.STOPPING
         self._why = "at the start"
-        self._since_ns = time.monotonic_ns()  # when the phase began
+        self._since_ns = clock.now_ns()  # when the phase began
         self._fallback = ""  # to be activated with the next deactivation
         self._asked = False  # for deactivation, since the last stop
         self._enabled = False  # by the lifecycle
@@ -90,18 +92,20 @@ class ControllerSupervisor(ManagedNode):
             self, settings.robot_description, self._joints, commissioned=settings.commissioned_description
         )
         self._effort = MeasuredEffort(self, self._robot, with_gravity=settings.rest_effort == "gravity")
+        self._speakers = self.keep(JointStatePublishers(self, self._robot.joint_names))
         if self._experiment.adds_gravity(self._robot.gravity_compensated):
             resting = importlib.import_module("safe_transfer_ros.middleware.resting_torque")  # brings mujoco
             self._rests = resting.RestingTorque(self, self._robot, self._joints)
         self._commands = self.resolve_topic_name(f"{self._experiment.controller}/commands")
         self._feeder = f"{self.get_namespace().rstrip('/')}/safety_filter"
-        topics.commands(self._experiment.controller).listen(self, self._on_command, qos.COMMAND)
-        topics.FILTER_STATUS.listen(self, self._on_filter)
+        commands = topics.commands(self._experiment.controller)
+        bounded.listen(self, commands, self._on_command, refused=self._on_unread_command, profile=qos.COMMAND)
+        self._status: SoleState[FilterStatus] = SoleState(self, topics.FILTER_STATUS, self._on_filter, self._on_doubt)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(TICK_SECONDS, self._tick, clock=steady)
         self.create_timer(1.0, self._diagnose, clock=steady)
-        self._orders = OperatorOrders(
-            self, "controller_supervisor/activate", settings.activation_timeout, lambda: self._why
+        self._orders = self.keep(
+            OperatorOrders(self, "controller_supervisor/activate", settings.activation_timeout, lambda: self._why)
         )
 
     def activate(self) -> None:
@@ -122,24 +126,34 @@ class ControllerSupervisor(ManagedNode):
         return self._phase is Phase.INACTIVE or not self._manager.reachable
 
     def close(self) -> None:
-        """Do nothing: see `leave`."""
-        self._orders.close()
+        """Serve no more; the rest is done by `leave`."""
+        self.release()
 
     # What arrives ----------------------------------------------------------------------------------------------------
 
     def _on_command(self, message: Float64MultiArray) -> None:
         rests = self._rests(message.data) if self._rests is not None else None
-        self._stream.hear(message.data, time.monotonic_ns(), rests)
+        self._stream.hear(message.data, clock.now_ns(), rests)
+
+    def _on_unread_command(self, error: bounded.MessageError) -> None:
+        self._stream.refuse(f"a command was not read: {error}", clock.now_ns())
 
     def _on_filter(self, message: FilterStatus) -> None:
-        self._filter = message
         if message.mode == SafetyDecision.MODE_TRIPPED:
             self._tick()
+
+    def _on_doubt(self, why: str) -> None:
+        self._tick()
+
+    @property
+    def _filter(self) -> FilterStatus:
+        """The filter's newest status; one that permits nothing while none is believed."""
+        return self._status.newest or _UNHEARD
 
     # The machine -----------------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        now = time.monotonic_ns()
+        now = clock.now_ns()
         self._manager.poll(now)
         self._measure(now)
         {
@@ -152,18 +166,20 @@ class ControllerSupervisor(ManagedNode):
         self._tell()
 
     def _enter(self, phase: Phase, why: str = "") -> None:
-        self._phase, self._why, self._since_ns = phase, why, time.monotonic_ns()
+        self._phase, self._why, self._since_ns = phase, why, clock.now_ns()
 
     def _measure(self, now: int) -> None:
         """Compare the arm's effort with rest while no controller drives its joints; otherwise read nothing."""
         manager = self._manager
+        self._speakers.look(now)
         # Without knowing who drives them, what is watched stays watched: a manager may die and leave a torque.
         if manager.listed and drivers(manager.controllers, self._joints):
             self._rest.unwatch()
         elif self._phase is Phase.INACTIVE:
             self._rest.watch(now)
         if self._phase in (Phase.INACTIVE, Phase.ACTIVATING) and self._settings.rest_effort != "untold":
-            self._rest.hear(self._effort.beyond_rest(), self._effort.heard_ns)
+            doubt = self._speakers.doubt(now) or ""  # another's zeros would hide a torque that is held
+            self._rest.hear(self._effort.beyond_rest(), self._effort.heard_ns, doubt)
 
     def _obstacle(self, now: int) -> str | None:
         """Reason why torques must not reach the arm, from any sender."""
@@ -181,8 +197,16 @@ class ControllerSupervisor(ManagedNode):
             )
             or self._stream.problem(now)
             or self._wrong_feeders()
-            or (f"the filter has tripped: {self._filter.message}" if self._tripped else None)
+            or self._status.doubt
+            or self._stopped_by_filter()
         )
+
+    def _stopped_by_filter(self) -> str | None:
+        """Reason, by the filter's own word, why it lets nothing through and never will by itself."""
+        if self._tripped:
+            return f"the filter has tripped: {self._filter.message}"
+        mode = self._filter.mode
+        return None if mode in _UNTRIPPED else f"the filter's mode is {mode}, which stands for nothing"
 
     def _silence(self, now: int) -> str | None:
         """Reason why controller_manager cannot be relied upon, and the fix where it is missing."""
@@ -207,9 +231,9 @@ class ControllerSupervisor(ManagedNode):
             return f"the graph is still connecting: {self._filter.message or 'the filter waits for its listeners'}"
         if self._stream.steady_s(now) < settings.steady_time:
             return f"the filter's commands must come without a pause for {settings.steady_time:g} s first"
-        unfit_description = self._description.problem()
-        if unfit_description:
-            return unfit_description
+        unsure = self._description.problem() or self._speakers.doubt(now)
+        if unsure:
+            return unsure
         if settings.rest_effort == "untold":
             return None
         return {
@@ -310,7 +334,7 @@ class ControllerSupervisor(ManagedNode):
         self._last_stop = why
         self._enter(Phase.STOPPING, why)
         self._fallback, self._asked = self._settings.fallback_controller, False
-        self._while_stopping(time.monotonic_ns())
+        self._while_stopping(clock.now_ns())
 
     def _while_stopping(self, now: int) -> None:
         manager, settings = self._manager, self._settings
@@ -335,7 +359,7 @@ class ControllerSupervisor(ManagedNode):
     # What is told ----------------------------------------------------------------------------------------------------
 
     def _told(self) -> Told:
-        now = time.monotonic_ns()
+        now = clock.now_ns()
         why = self._why
         if self._phase is Phase.STOPPING and self._age(now) > 1.0:
             silence = self._silence(now) or self._manager.trouble or "no answer yet"

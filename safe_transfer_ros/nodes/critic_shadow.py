@@ -17,7 +17,7 @@ from safe_transfer_msgs.msg import SafetyDecision
 
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.critics.safety_critic import load_critic
-from safe_transfer_ros.middleware import topics
+from safe_transfer_ros.middleware import bounded, topics
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.stamps import to_ns
@@ -48,7 +48,7 @@ class CriticShadow(Node):
         self._file = open(settings.out, "x", newline="", buffering=1)
         self._writer = csv.writer(self._file, lineterminator="\n")
         self._writer.writerow(COLUMNS)
-        topics.DECISIONS.listen(self, self._on_decision)
+        bounded.listen(self, topics.DECISIONS, self._on_decision)
 
     def _on_decision(self, message: SafetyDecision) -> None:
         if not message.proposed_effort:

@@ -27,6 +27,7 @@ from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.reset_refusal import ResetRefusal
 from safe_transfer_ros.middleware.service_thread import ServiceThread
+from safe_transfer_ros.middleware.sole_state import SoleState
 from safe_transfer_ros.middleware.stamps import set_ns
 from safe_transfer_ros.parameters.episode_reset import ResetParameters
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
@@ -68,9 +69,6 @@ class EpisodeReset(Node):
         self._states = JointStatesHeard(self, robot.joint_names)
         self._stiffness = self._settings.stiffness * robot.limits.effort
         self._damping = self._settings.damping * robot.limits.effort
-        self._filter = FilterStatus()
-        self._refusal = ResetRefusal(self, experiment.nodes)
-        self._permitted = False
         self._confirmed = threading.Event()
         self._lock = threading.Lock()
         self._reset: Reset | None = None
@@ -78,8 +76,9 @@ class EpisodeReset(Node):
         self._action = PolicyAction(action_names=list(robot.joint_names), stddev=[1e-3] * n)
         self._actions = topics.RESET_PROPOSALS.advertise(self)
         topics.JOINT_STATES.listen(self, self._on_joint_state, raw=True)
-        topics.FILTER_STATUS.listen(self, self._on_filter)
-        topics.SUPERVISOR_STATUS.listen(self, self._on_supervisor)
+        status: SoleState[FilterStatus] = SoleState(self, topics.FILTER_STATUS, self._on_filter, self._end)
+        self._refusal = ResetRefusal(status, experiment.nodes)
+        self._supervisor: SoleState[DiagnosticStatus] = SoleState(self, topics.SUPERVISOR_STATUS)
         self._arm = self.create_client(SetBool, "safety_filter/arm_reset")
         self.create_service(Trigger, "episode_reset/confirm", self._on_confirm)
         self.create_service(Trigger, "episode_reset/cancel", self._on_cancel)
@@ -93,12 +92,8 @@ class EpisodeReset(Node):
     # What arrives ----------------------------------------------------------------------------------------------------
 
     def _on_filter(self, message: FilterStatus) -> None:
-        self._filter = message
         if message.mode == SafetyDecision.MODE_TRIPPED:
             self._end(f"the safety filter has tripped: {message.message}")
-
-    def _on_supervisor(self, message: DiagnosticStatus) -> None:
-        self._permitted = message.level == DiagnosticStatus.OK
 
     def _on_confirm(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         waiting = self._reset is not None and self._reset.move is None
@@ -181,11 +176,16 @@ class EpisodeReset(Node):
             set_ns(response.stamp, self._states.newest[0].stamp_ns)
         return response
 
+    def _permitted(self) -> bool:
+        """Whether the supervisor says that the controller is active."""
+        status = self._supervisor.newest
+        return status is not None and status.level == DiagnosticStatus.OK
+
     def _bring_to_start(self, reset: Reset) -> None:
         self._confirmed.clear()
-        if not self._permitted:
+        if not self._permitted():
             self.get_logger().warning("waiting for an operator to activate the controller: see controller_supervisor")
-        self._until(reset, lambda: self._permitted, "the controller was not activated")
+        self._until(reset, self._permitted, "the controller was not activated")
         if self._settings.confirm_each_episode:
             self.get_logger().warning(f"episode {reset.episode} waits for an operator: {CONFIRM}")
             self._until(reset, self._confirmed.is_set, "no confirmation came")

@@ -8,7 +8,6 @@ torque, as hardware should do by itself.
 
 from __future__ import annotations
 
-import time
 from array import array
 
 import numpy as np
@@ -19,11 +18,12 @@ from safe_transfer_msgs.srv import ResetEpisode
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
-from safe_transfer_ros.middleware import object_pose, topics
+from safe_transfer_ros.middleware import clock, object_pose, topics
 from safe_transfer_ros.middleware.listeners import Listeners
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
 from safe_transfer_ros.middleware.reset_refusal import ResetRefusal
+from safe_transfer_ros.middleware.sole_state import SoleState
 from safe_transfer_ros.middleware.stamps import set_ns
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.parameters.mujoco_sim import SimulatorParameters
@@ -70,13 +70,13 @@ class MujocoSim(Node):
         self._listeners = [Listeners(self, self._states, topics.JOINT_STATES, experiment.nodes)]
         if self._poses is not None:
             self._listeners.append(Listeners(self, self._poses, topics.OBJECT_POSE, experiment.nodes))
-        self._refusal = ResetRefusal(self, experiment.nodes)
+        self._refusal = ResetRefusal(SoleState(self, topics.FILTER_STATUS), experiment.nodes)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._offer = self.create_timer(0.02, self._offer_resets, clock=self._steady)
         self._simulated.place(generator(Purpose.INITIAL_STATE, experiment.seed, 0))
         self._awaiting_command = False
         if not self._lockstep:
-            self._start = time.monotonic()
+            self._start = clock.now_s()
             self._ticks = 0
             self.create_timer(self._period_ns / 1e9, self._tick, clock=self._steady)
 
@@ -116,12 +116,12 @@ class MujocoSim(Node):
             )
             torque = np.zeros_like(self._torque)
         np.clip(torque[self._command_order], -self._effort_limit, self._effort_limit, out=self._torque)
-        self._command_time = time.monotonic()
+        self._command_time = clock.now_s()
         if self._lockstep and self._awaiting_command:
             self._advance()
 
     def _tick(self) -> None:
-        now = time.monotonic()
+        now = clock.now_s()
         if now - self._command_time > self._command_timeout:
             self._torque[:] = 0.0
         # Keep up with the wall clock; after a stall of the process, skip rather than race through missed periods.

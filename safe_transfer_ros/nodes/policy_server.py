@@ -24,7 +24,8 @@ from safe_transfer_msgs.srv import ResetEpisode
 from std_srvs.srv import SetBool
 
 from safe_transfer_ros.learning.policy_file import check_fits, load_policy
-from safe_transfer_ros.middleware import clock, object_pose, reset_refusal, topics
+from safe_transfer_ros.middleware import bounded, clock, object_pose, reset_refusal, topics
+from safe_transfer_ros.middleware.episode_pause import EpisodePause
 from safe_transfer_ros.middleware.joint_state_reader import ReadState
 from safe_transfer_ros.middleware.joint_states_heard import JointStatesHeard
 from safe_transfer_ros.middleware.lifecycle import ManagedNode
@@ -32,6 +33,7 @@ from safe_transfer_ros.middleware.listeners import Listeners
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.publishers import second_publisher
+from safe_transfer_ros.middleware.sole_state import SoleState
 from safe_transfer_ros.middleware.stamps import set_ns, to_ns
 from safe_transfer_ros.middleware.waiting import PeerTimeout, answer, sleep, until
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
@@ -49,7 +51,7 @@ _DISTRIBUTIONS = {
     TANH_GAUSSIAN: PolicyAction.DISTRIBUTION_TANH_GAUSSIAN,
     DETERMINISTIC: PolicyAction.DISTRIBUTION_DETERMINISTIC,
 }
-_MOVING = (SafetyDecision.MODE_ARMED, SafetyDecision.MODE_HOLDING)
+_STILL = (SafetyDecision.MODE_DISARMED, SafetyDecision.MODE_TRIPPED)
 
 
 @dataclass(kw_only=True)
@@ -87,7 +89,6 @@ class PolicyServer(ManagedNode):
         self._sha256 = ""
         self._taught = False  # by weights of a trainer, whose versions follow one another from then on
         self._offered: PolicyWeights | None = None  # arrived during an episode: taken up when it ends
-        self._filter = FilterStatus()
         self._episode: RunningEpisode | None = None
         self._busy = False
         self._latest: ReadState | None = None
@@ -99,11 +100,20 @@ class PolicyServer(ManagedNode):
         self._status = topics.POLICY_STATUS.advertise(self)
         topics.JOINT_STATES.listen(self, self._on_raw_joint_state, raw=True)
         if self._graph.tracks_object:
-            topics.OBJECT_POSE.listen(self, self._on_object_pose)
-        topics.FILTER_STATUS.listen(self, self._on_filter_status)
-        topics.POLICY_WEIGHTS.listen(self, self._on_weights)
+            bounded.listen(self, topics.OBJECT_POSE, self._on_object_pose)
+        self._filter: SoleState[FilterStatus] = SoleState(
+            self, topics.FILTER_STATUS, self._on_filter_status, self._stop_episode
+        )
+        bounded.listen(
+            self,
+            topics.POLICY_WEIGHTS,
+            self._on_weights,
+            max_bytes=weights.MAX_MESSAGE_BYTES,
+            refused=self._on_unread_weights,
+        )
         self._reset = self.create_client(ResetEpisode, "reset_episode")
         self._arm = self.create_client(SetBool, "safety_filter/arm")
+        self._pause = EpisodePause(self, self._task.robot.name)
         self._server = ActionServer(
             self,
             Rollout,
@@ -144,10 +154,11 @@ class PolicyServer(ManagedNode):
         except weights.WeightsError as error:
             self._report(accepted=False, message=f"version {message.version} refused, {self._version} stays: {error}")
 
+    def _on_unread_weights(self, error: bounded.MessageError) -> None:
+        self._report(accepted=False, message=f"weights refused, version {self._version} stays: {error}")
+
     def _unwanted(self, message: PolicyWeights) -> str | None:
         """Reason to ignore weights; None where they may be the next ones, or the present ones again."""
-        if len(message.data) > weights.MAX_BYTES:
-            return f"{len(message.data)} bytes, expected at most {weights.MAX_BYTES}"
         if self._taught and message.version != self._version + 1:
             again = message.version == self._version and message.sha256 == self._sha256
             if not again:
@@ -167,10 +178,9 @@ class PolicyServer(ManagedNode):
         status.header.stamp = self.get_clock().now().to_msg()
         self._status.publish(status)
         if not accepted:
-            self.get_logger().error(message)
+            self.get_logger().error(message, throttle_duration_sec=1.0)
 
     def _on_filter_status(self, message: FilterStatus) -> None:
-        self._filter = message
         if message.mode == SafetyDecision.MODE_TRIPPED:
             self._stop_episode(f"the safety filter has tripped: {message.message}")
 
@@ -191,6 +201,7 @@ class PolicyServer(ManagedNode):
         try:
             await self._wait_for_versions(goal)
             for index in range(goal.first_episode, goal.first_episode + goal.episodes):
+                await self._pause.wait(lambda: handle.is_cancel_requested)
                 if handle.is_cancel_requested:
                     raise RolloutStopped("cancelled")
                 result.steps += await self._run_episode(goal, index)
@@ -224,7 +235,12 @@ class PolicyServer(ManagedNode):
         )
         await until(self, lambda: not self._listeners.missing(), seconds, self._listeners.missing)
         what = f"torque limit of iteration {goal.limit_iteration} in force at the filter"
-        await until(self, lambda: self._filter.iteration == goal.limit_iteration, seconds, what)
+        await until(
+            self,
+            lambda: self._filter.newest is not None and self._filter.newest.iteration == goal.limit_iteration,
+            seconds,
+            lambda: self._filter.doubt or what,
+        )
 
     async def _run_episode(self, goal: Rollout.Goal, index: int) -> int:
         reset = ResetEpisode.Request(seed=self._experiment.seed, episode=index)
@@ -323,7 +339,8 @@ class PolicyServer(ManagedNode):
             if state.stamp_ns >= episode.ended_ns + self._period_ns:
                 episode.done.set_result(None)
             return
-        if episode.ended and self._filter.mode not in _MOVING:
+        status = self._filter.newest
+        if episode.ended and status is not None and status.mode in _STILL:
             episode.done.set_result(None)
             return
         stamp_ns = state.stamp_ns
@@ -339,6 +356,10 @@ class PolicyServer(ManagedNode):
 
     def _propose(self, state: ReadState, episode: RunningEpisode) -> None:
         assert self._policy is not None
+        status = self._filter.newest
+        if status is None:  # nobody knows what limit the arm is under, or whether the filter is armed
+            self._stop_episode(self._filter.doubt or reset_refusal.UNHEARD)
+            return
         action = self._action
         set_ns(action.header.stamp, state.stamp_ns)
         action.step = episode.step
@@ -350,7 +371,7 @@ class PolicyServer(ManagedNode):
             self._actions.publish(action)
             episode.ended, episode.ended_ns = True, state.stamp_ns
             return
-        observation = self._view.observe(state.position, state.velocity, self._filter.torque_limit)
+        observation = self._view.observe(state.position, state.velocity, status.torque_limit)
         act = self._policy.act(observation, episode.noise.standard_normal(self._policy.noise_size))
         action.last = action.terminated = False
         action.actor, action.distribution = act.actor, _DISTRIBUTIONS[act.distribution]

@@ -101,6 +101,7 @@ class SafetyFilterNode(ManagedNode):
             e_stop_lease_s=seconds(settings.e_stop_lease),
             permission_lease_s=seconds(settings.permission_lease),
             stop=self._on_forbidden,
+            received=self._loop.received,
         )
         self._active = False
         self._unreadable = self._misplaced = ""  # why the newest joint state, or pose, was left out
@@ -136,8 +137,10 @@ class SafetyFilterNode(ManagedNode):
         )
         listeners = [Listeners(self, self._commands, commands, self._nodes)]
         listeners.append(Listeners(self, self._decisions, topics.DECISIONS, self._nodes))
-        exclusive = [topic.name for topic in (commands, topics.DECISIONS, topics.FILTER_STATUS, *self._listen())]
+        own = (commands, topics.DECISIONS, topics.FILTER_STATUS, topics.FILTER_STATUS.history)
+        exclusive = [topic.name for topic in (*own, *self._listen())]
         self._standing.watch(listeners, exclusive, self._task.robot.joint_names)
+        self.keep(self._standing)
         self._diagnostics = topics.DIAGNOSTICS.advertise(self)
         self.create_service(SetBool, "safety_filter/arm", self._on_arm)
         self.create_service(SetBool, "safety_filter/arm_reset", self._on_arm_reset)
@@ -190,7 +193,7 @@ class SafetyFilterNode(ManagedNode):
     def close(self) -> None:
         """Stop torque before the process ends."""
         self.deactivate()
-        self._standing.close()
+        self.release()
 
     def _stop(self) -> None:
         """Publish torques until they are zero; the rate limit makes that a few milliseconds at most."""
@@ -277,7 +280,7 @@ class SafetyFilterNode(ManagedNode):
         )
         if refusal:
             text = f"{CRITIC_REFUSED}, {self._critic.offered_version or 'none'} stays: {refusal}"
-            self.get_logger().error(text)
+            self.get_logger().error(text, throttle_duration_sec=1.0)
         else:
             text = describe(self._filter.cause)
         self._status.tell(accepted=not refusal, message=text)

@@ -31,11 +31,12 @@ from std_msgs.msg import String
 
 from safe_transfer_ros.files import write_atomically
 from safe_transfer_ros.learning.policy_file import load_policy
-from safe_transfer_ros.middleware import topics
+from safe_transfer_ros.middleware import bounded, topics
 from safe_transfer_ros.middleware.critic_sender import CriticSender
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
 from safe_transfer_ros.middleware.publishers import second_publisher
+from safe_transfer_ros.middleware.sole_state import SoleState
 from safe_transfer_ros.middleware.waiting import PeerTimeout, answer, until
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.parameters.sections import SHARED, document
@@ -69,9 +70,9 @@ class Trainer(Node):
         # An episode has one decision a step, and some for what was refused; what is far beyond is somebody's flood.
         self._most_decisions = 10 * self._settings.episodes_per_iteration * (self._task.horizon + 1)
         self._dropped = 0
+        self._doubt = ""  # why the decisions of this iteration may not all be the filter's
         self._episodes_seen = 0
         self._policy_status = PolicyStatus()
-        self._filter_status = FilterStatus()
         self._estimate = UnsafetyEstimate()
         self._estimated = -1
         self._goal: ClientGoalHandle | None = None
@@ -81,10 +82,10 @@ class Trainer(Node):
         self._weights = topics.POLICY_WEIGHTS.advertise(self)
         self._critic = CriticSender(self)
         self._run_config = topics.RUN_CONFIG.advertise(self)
-        topics.DECISIONS.listen(self, self._on_decision)
-        topics.POLICY_STATUS.listen(self, self._on_status)
-        topics.FILTER_STATUS.listen(self, self._on_filter_status)
-        topics.UNSAFETY_ESTIMATE.listen(self, self._on_estimate)
+        bounded.listen(self, topics.DECISIONS, self._on_decision)
+        bounded.listen(self, topics.POLICY_STATUS, self._on_status)
+        self._filter: SoleState[FilterStatus] = SoleState(self, topics.FILTER_STATUS)
+        bounded.listen(self, topics.UNSAFETY_ESTIMATE, self._on_estimate)
         self._rollouts = ActionClient(self, Rollout, "policy_server/rollout")
         self._server = ActionServer(
             self,
@@ -119,22 +120,33 @@ class Trainer(Node):
     # What the others say ---------------------------------------------------------------------------------------------
 
     def _on_decision(self, message: SafetyDecision) -> None:
+        self._doubt = self._doubt or second_publisher(self, topics.DECISIONS.name) or ""
         if len(self._decisions) < self._most_decisions:
             self._decisions.append(message)
             self._episodes_seen += message.last
+            if message.last:
+                self._tell_episodes(int(message.iteration))
         else:
             self._dropped += 1
+
+    def _tell_episodes(self, iteration: int) -> None:
+        """Log how far the rollouts are; an iteration of a real arm takes minutes."""
+        text = f"iteration {iteration}: {self._episodes_seen} of {self._settings.episodes_per_iteration} episodes"
+        self.get_logger().info(text, throttle_duration_sec=5.0)
 
     def _on_status(self, message: PolicyStatus) -> None:
         self._policy_status = message
 
-    def _on_filter_status(self, message: FilterStatus) -> None:
-        self._filter_status = message
+    @property
+    def _filter_status(self) -> FilterStatus:
+        """Newest status of the filter; one that permits nothing while none is believed."""
+        return self._filter.newest or FilterStatus(message=self._filter.doubt)
 
     def _on_estimate(self, message: UnsafetyEstimate) -> None:
         second = second_publisher(self, topics.UNSAFETY_ESTIMATE.name)
         if second:
-            self.get_logger().error(f"estimate of iteration {message.iteration} not taken: {second}")
+            refused = f"estimate of iteration {message.iteration} not taken: {second}"
+            self.get_logger().error(refused, throttle_duration_sec=1.0)
             return
         self._estimate, self._estimated = message, int(message.iteration)
 
@@ -198,7 +210,7 @@ class Trainer(Node):
                     raise FineTuningStopped("cancelled")
                 record = await self._iterate(iteration)
                 # What `ros2 launch` shows of a run; `safe_transfer up` has a bar.
-                done = f"iteration {iteration + 1}/{first + iterations}"
+                done = f"iteration {iteration} ({iteration + 1}/{first + iterations})"
                 self.get_logger().info(f"{done}  {record.summary(self._experiment.d_safe)}")
                 report(record)
         finally:
@@ -244,7 +256,7 @@ class Trainer(Node):
         )
         await until(
             self,
-            lambda: self._filter_status.iteration == iteration,
+            lambda: self._filter.newest is not None and self._filter.newest.iteration == iteration,
             seconds,
             lambda: (
                 f"torque limit of iteration {iteration} at the filter ({self._filter_status.message or 'no answer'})"
@@ -271,7 +283,8 @@ class Trainer(Node):
         """Run one rollout goal and return the complete decisions of its episodes."""
         seconds = self._settings.peer_timeout
         count = self._settings.episodes_per_iteration
-        self._decisions, self._episodes_seen, self._dropped = [], 0, 0
+        self._decisions, self._episodes_seen, self._dropped, self._doubt = [], 0, 0, ""
+        self._tell_episodes(iteration)
         goal = Rollout.Goal(
             iteration=iteration,
             episodes=count,
@@ -289,6 +302,8 @@ class Trainer(Node):
             raise FineTuningStopped(f"rollout of iteration {iteration} ended early: {outcome.message}")
         what = f"all {count} episodes of iteration {iteration} as decisions of the filter"
         await until(self, lambda: self._episodes_seen >= count, seconds, what)
+        if self._doubt:
+            raise FineTuningStopped(f"iteration {iteration} is not learned from: {self._doubt}")
         if self._dropped:
             raise FineTuningStopped(
                 f"iteration {iteration}: {self._dropped} decisions beyond {self._most_decisions}: "

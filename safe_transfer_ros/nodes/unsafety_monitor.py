@@ -10,13 +10,14 @@ from __future__ import annotations
 import dataclasses
 import time
 
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.node import Node
 from safe_transfer_msgs.msg import PolicyWeights, SafetyDecision, TorqueLimit, UnsafetyEstimate
 
-from safe_transfer_ros.middleware import clock, object_pose, qos, topics
+from safe_transfer_ros.middleware import bounded, clock, object_pose, qos, topics
 from safe_transfer_ros.middleware.joint_states_heard import JointStatesHeard
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
@@ -25,12 +26,13 @@ from safe_transfer_ros.middleware.stamps import to_ns
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.parameters.unsafety_monitor import MonitorParameters
 from safe_transfer_ros.policies.forward import GaussianPolicy
-from safe_transfer_ros.policies.weights import WeightsError
+from safe_transfer_ros.policies.weights import MAX_MESSAGE_BYTES, WeightsError
 from safe_transfer_ros.record.iteration import iteration_estimate
 from safe_transfer_ros.record.policy_shift import policy_shift, updated_policy
 from safe_transfer_ros.record.recompute import account
+from safe_transfer_ros.safety.limit import standstill
 from safe_transfer_ros.safety.limit.governor import TorqueLimitGovernor, unfit_update
-from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
+from safe_transfer_ros.safety.limit.unsafety import LedgerTotals, UnsafetyLedger
 from safe_transfer_ros.tasks.deployment import in_graph
 
 
@@ -56,8 +58,9 @@ class UnsafetyMonitor(Node):
             iteration=experiment.first_iteration,
             torque_limit=experiment.starting_limit,
         )
+        self._warnings: list[str] = []  # of the newest closed iteration, or of the start
         if self._rule.start_is_unsafe and experiment.first_iteration == 0:
-            self.get_logger().warning(
+            self._warn(
                 f"allow_unsafe_start: begins with {experiment.initial_torque_limit:g} N·m, above D_safe "
                 f"{experiment.d_safe:g}; if every step is unsafe, the first iteration exceeds the damage bound"
             )
@@ -65,16 +68,19 @@ class UnsafetyMonitor(Node):
         self._closing: PolicyWeights | None = None  # the update whose iteration waits for its last data
         self._updated: GaussianPolicy | None = None  # its policy, where the rule looks at it
         self._closing_since = 0.0
+        self._doubt = ""  # why some decision heard may not be the filter's; it stays: nobody can tell which
         self._limits = topics.TORQUE_LIMIT.advertise(self)
         self._estimates = topics.UNSAFETY_ESTIMATE.advertise(self)
+        self._diagnostics = topics.DIAGNOSTICS.advertise(self)
         topics.JOINT_STATES.listen(self, self._on_joint_state, qos.RECORD, raw=True)
         if self._graph.tracks_object:
-            topics.OBJECT_POSE.listen(self, self._on_object_pose, qos.RECORD)
-        topics.DECISIONS.listen(self, self._on_decision)
-        topics.POLICY_WEIGHTS.listen(self, self._on_weights)
+            bounded.listen(self, topics.OBJECT_POSE, self._on_object_pose, profile=qos.RECORD)
+        bounded.listen(self, topics.DECISIONS, self._on_decision)
+        bounded.listen(self, topics.POLICY_WEIGHTS, self._on_weights, max_bytes=MAX_MESSAGE_BYTES)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(settings.lease / 4, self._publish_limit, clock=steady)
         self.create_timer(0.02, self._close_if_complete, clock=steady)
+        self.create_timer(1.0, self._diagnose, clock=steady)
         self._publish_limit()
 
     def close(self) -> None:
@@ -99,6 +105,8 @@ class UnsafetyMonitor(Node):
             self._ledger.add_state(stamp_ns, unsafety)
 
     def _on_decision(self, message: SafetyDecision) -> None:
+        if not self._doubt:
+            self._doubt = second_publisher(self, topics.DECISIONS.name) or ""
         account(self._ledger, message)
         self._account(self._unsafety.decision(to_ns(message.header.stamp), int(message.episode)))
 
@@ -109,15 +117,19 @@ class UnsafetyMonitor(Node):
             return
         refusal = second_publisher(self, topics.POLICY_WEIGHTS.name) or unfit_update(message, self._governor.iteration)
         if refusal:
-            self.get_logger().error(f"weights version {message.version} refused, the limit stays: {refusal}")
+            self._refuse(message, refusal)
             return
         try:
             self._updated = updated_policy(message) if self._rule.needs_shift else None
         except WeightsError as error:
-            self.get_logger().error(f"weights version {message.version} refused, the limit stays: {error}")
+            self._refuse(message, error)
             return
         self._closing, self._closing_since = message, time.monotonic()
         self._close_if_complete()
+
+    def _refuse(self, update: PolicyWeights, why: object) -> None:
+        refused = f"weights version {update.version} refused, the limit stays: {why}"
+        self.get_logger().error(refused, throttle_duration_sec=1.0)
 
     def _close_if_complete(self) -> None:
         update = self._closing
@@ -129,6 +141,8 @@ class UnsafetyMonitor(Node):
             return
         self._closing = None
         try:
+            if self._doubt:
+                raise ValueError(f"{self._doubt}; start the monitor again and resume the run once there is one")
             totals = self._ledger.close(iteration, self._governor.torque_limit)
             step = self._governor.take(
                 totals,
@@ -138,21 +152,9 @@ class UnsafetyMonitor(Node):
                 limit_change=self._graph.limit_change(totals.limited),
             )
         except ValueError as error:
-            self.get_logger().error(f"weights version {update.version} refused, the limit stays: {error}")
+            self._refuse(update, error)
             return
-        if totals.missing:
-            self.get_logger().error(f"iteration {iteration}: {totals.missing} joint states missing, counted as unsafe")
-        if totals.lowered:
-            self.get_logger().warning(
-                f"iteration {iteration}: {totals.lowered} steps were not under {step.torque_limit:g} N·m but a lower "
-                "limit: the lease was lost, or the damage budget spent"
-            )
-        if self._governor.may_break_loose(totals.standstill_rate):
-            self.get_logger().warning(
-                f"iteration {iteration}: in {sum(totals.stood_still)} of {len(totals.stood_still)} episodes a joint "
-                "that was asked for torque stood still. Should it break loose now, D_safe may be broken; nothing here "
-                "predicts that (unsafety_monitor.standstill: unsafe would count such episodes as unsafe)"
-            )
+        self._judge(totals, step.torque_limit)
         row = iteration_estimate(
             step, totals, policy_version=int(update.version) - 1, steps=int(update.steps), kl=float(update.kl)
         )
@@ -160,6 +162,39 @@ class UnsafetyMonitor(Node):
         estimate.header.stamp = self.get_clock().now().to_msg()
         self._estimates.publish(estimate)
         self._publish_limit()
+
+    def _judge(self, totals: LedgerTotals, torque_limit: float) -> None:
+        """Say what a person should know of a closed iteration."""
+        self._warnings = []
+        iteration = totals.iteration
+        if totals.missing:
+            self._warnings.append(f"iteration {iteration}: {totals.missing} joint states missing, counted as unsafe")
+            self.get_logger().error(self._warnings[-1])
+        if totals.lowered:
+            self._warn(
+                f"iteration {iteration}: {totals.lowered} steps were not under {torque_limit:g} N·m but a lower "
+                "limit: the lease was lost, or the damage budget spent"
+            )
+        if self._governor.may_break_loose(totals.standstill_rate):
+            still = standstill.warning(sum(totals.stood_still), len(totals.stood_still))
+            self._warn(f"iteration {iteration}: {still}")
+
+    def _warn(self, text: str) -> None:
+        self._warnings.append(text)
+        self.get_logger().warning(text)
+
+    def _diagnose(self) -> None:
+        """Publish the warnings that stand, once per second: a log is read by nobody while a run is up."""
+        status = DiagnosticStatus(
+            level=DiagnosticStatus.WARN if self._warnings else DiagnosticStatus.OK,
+            name="unsafety_monitor",
+            hardware_id=self._graph.task.robot.name,
+            message="; ".join(self._warnings) or "no warning of the newest iteration",
+            values=[KeyValue(key="iteration", value=str(self._governor.iteration))],
+        )
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
 
     def _publish_limit(self) -> None:
         limit = TorqueLimit(

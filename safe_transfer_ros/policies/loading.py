@@ -102,7 +102,7 @@ def policy_to_bytes(tensors: Tensors, metadata: Mapping[str, str]) -> bytes:
 def _metadata(text: str, actor: str) -> dict[str, str]:
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WeightsError(f"{actor}: expected its metadata as JSON, got {text[:60]!r}") from error
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
         raise WeightsError(f"{actor}: expected its metadata as an object of strings, got {text[:60]!r}")

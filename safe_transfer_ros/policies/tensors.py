@@ -16,11 +16,13 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from safe_transfer_ros.bounds import WEIGHTS_BYTES
+
 Tensors = dict[str, NDArray[np.float32]]
 """Arrays by name."""
 
-MAX_BYTES = 64 * 1024 * 1024
-"""Nothing this package calls a policy or a critic comes near this; a larger message is refused before it is parsed."""
+MAX_MESSAGE_BYTES = WEIGHTS_BYTES + 64 * 1024
+"""Of a message of weights, with what it says beside them; a larger one is refused before it is parsed."""
 
 LOG_STD_BOUND = 20.0
 """|log_std| above this is a diverged policy: its standard deviation would over- or underflow."""
@@ -58,16 +60,27 @@ def read(data: bytes, *, sha256: str | None = None) -> tuple[Tensors, dict[str, 
         raise WeightsError(
             f"expected policy bytes with sha256 {sha256}, got {sha256_of(data)}: damaged on the way, send them again"
         )
-    if len(data) > MAX_BYTES:
-        raise WeightsError(f"expected a policy of at most {MAX_BYTES} bytes, got {len(data)}")
+    if len(data) > WEIGHTS_BYTES:
+        raise WeightsError(f"expected a policy of at most {WEIGHTS_BYTES} bytes, got {len(data)}")
     try:
         arrays = safetensors.numpy.load(data)
         metadata = read_metadata(data)
     except Exception as error:  # the library raises its own, KeyError (unknown dtype), ValueError, ...
-        raise WeightsError(f"expected a safetensors policy, got {len(data)} bytes that are none: {error}") from error
+        raise WeightsError(
+            f"expected a policy as a safetensors file with the tensors of docs/policies.md, got {_told(data)}: {error}"
+        ) from error
     for name, array in arrays.items():
         check_values(name, array)
     return {name: np.array(array, dtype=np.float32) for name, array in arrays.items()}, metadata
+
+
+def _told(data: bytes) -> str:
+    """Description of bytes that are no safetensors file."""
+    if data[:4] == b"PK\x03\x04":
+        return "a zip archive, as stable-baselines3 and torch.save write: not read, put its arrays into such a file"
+    if data[:1] == b"\x80":
+        return "a pickle: never read, put its arrays into such a file"
+    return f"{len(data)} bytes that are none"
 
 
 def check_values(name: str, array: NDArray[np.float32]) -> None:

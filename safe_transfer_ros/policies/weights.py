@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from safe_transfer_ros.bounds import WEIGHTS_BYTES
 from safe_transfer_ros.files import write_atomically
 from safe_transfer_ros.policies.mlp import head_shapes, hidden_shapes, hidden_widths, outputs_of
 from safe_transfer_ros.policies.tensors import (
     LOG_STD_BOUND,
-    MAX_BYTES,
+    MAX_MESSAGE_BYTES,
     Tensors,
     WeightsError,
     check_shapes,
@@ -24,9 +25,10 @@ from safe_transfer_ros.policies.tensors import (
     sha256_of,
     write,
 )
+from safe_transfer_ros.untrusted import UntrustedError, read_bytes
 
-__all__ = ["MAX_BYTES", "Architecture", "Parameters", "WeightsError", "check", "from_bytes", "load", "read_metadata"]
-__all__ += ["save", "sha256_of", "to_bytes"]
+__all__ = ["MAX_MESSAGE_BYTES", "Architecture", "Parameters", "WeightsError", "check", "from_bytes"]
+__all__ += ["load", "read_metadata", "save", "sha256_of", "to_bytes"]
 
 Parameters = Tensors
 """Policy parameters by name; see `Architecture.shapes`."""
@@ -150,9 +152,11 @@ def load(
       WeightsError: if the file cannot be read or is not such a policy; the message names the file.
     """
     try:
-        data = Path(path).read_bytes()
+        data = read_bytes(os.fspath(path), most_bytes=WEIGHTS_BYTES)
     except OSError as error:
         raise WeightsError(f"cannot read the policy file {os.fspath(path)}: {error.strerror or error}") from error
+    except UntrustedError as error:
+        raise WeightsError(str(error)) from None
     try:
         return from_bytes(data, architecture=architecture, sha256=sha256)
     except WeightsError as error:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
-from safe_transfer_ros.safety.reasons import NOT_TAKEN, Verdict
+from safe_transfer_ros.safety.reasons import NOT_TAKEN, VERDICTS, Verdict
 
 Array = NDArray[np.float64]
 
@@ -120,8 +120,8 @@ class EpisodeAssembler:
           The episode it completes, or None.
 
         Raises:
-          EpisodeError: if a step is missing or the decision does not fit the episode. The rest of that
-            episode is ignored; the next one can begin.
+          EpisodeError: if a step is missing, the decision does not fit the episode, or its verdict stands for
+            nothing. The rest of that episode is ignored; the next one can begin.
         """
         if decision.reasons or decision.verdict in NOT_TAKEN:
             self.interventions[int(decision.iteration)] += 1
@@ -132,6 +132,8 @@ class EpisodeAssembler:
             return None
         if episode == self._given_up:
             return None
+        if int(decision.verdict) not in VERDICTS:
+            raise self._give_up(decision, _unknown(decision))
         rows = self._rows
         if rows and episode != (rows[0].iteration, rows[0].episode):
             broken_off = f"{_name(rows[0])} has no last decision: it breaks off after step {rows[-1].step}"
@@ -302,6 +304,11 @@ def _gap(due: int, came: int) -> str:
     if came < due:
         return f"step {came} comes where step {due} was due"
     return f"step {due} is missing" if came == due + 1 else f"steps {due} to {came - 1} are missing"
+
+
+def _unknown(decision: Any) -> str:
+    expected = f"expected {min(VERDICTS)} to {max(VERDICTS)}"
+    return f"step {decision.step} has the verdict {decision.verdict}, {expected}: what was applied is not known"
 
 
 def _name(decision: Any) -> str:

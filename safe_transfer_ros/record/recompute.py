@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError, Ot
 from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor, unfit_update
 from safe_transfer_ros.safety.limit.torque_law import gaussian_stand_in
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
-from safe_transfer_ros.safety.reasons import NOT_TAKEN, Reason, split
+from safe_transfer_ros.safety.reasons import NOT_TAKEN, VERDICTS, Reason, split
 from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.topic_names import DECISIONS, JOINT_STATES, OBJECT_POSE, POLICY_WEIGHTS, RUN_CONFIG
 from safe_transfer_ros.untrusted import UntrustedError, load_yaml, printable
@@ -60,6 +60,9 @@ class IterationDetail:
       episodes: Whole episodes.
       unsafe_episodes: Those with an unsafe state.
       succeeded: Those that the task's rule ended without one.
+      stood_still: Episodes in which a joint that was asked for torque stood still, where D_safe is at stake should it
+        break loose (`TorqueLimitGovernor.may_break_loose`); 0 where it is not.
+      critics: Decisions that a critic judged, by its version.
     """
 
     iteration: int
@@ -69,6 +72,8 @@ class IterationDetail:
     episodes: int = 0
     unsafe_episodes: int = 0
     succeeded: int = 0
+    stood_still: int = 0
+    critics: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +216,8 @@ class _Replay:
         self._reasons: dict[int, Counter[int]] = defaultdict(Counter)  # by combination of bits
         self._decisions: Counter[int] = Counter()
         self._unsafety: dict[int, list[NDArray[np.float64]]] = defaultdict(list)
+        self._critics: dict[int, Counter[str]] = defaultdict(Counter)
+        self._stood_still: dict[int, int] = {}  # episodes, where D_safe is at stake
         self._ends: dict[int, list[tuple[bool, bool]]] = defaultdict(list)  # whether unsafe, whether it succeeded
         self._stamps: list[int] = []
         self._positions: list[NDArray[np.float64]] = []
@@ -251,6 +258,9 @@ class _Replay:
         iteration = int(message.iteration)
         self._decisions[iteration] += 1
         self._reasons[iteration][int(message.reasons)] += 1
+        judge = str(getattr(message, "critic_version", ""))  # before decisions told it there was none
+        if judge and not np.isnan(getattr(message, "risk", np.nan)):
+            self._critics[iteration][judge] += 1
         account(self._ledger, message)
         self._account(self._reader.decision(stamp_ns(message), int(message.episode)))
         try:
@@ -312,6 +322,8 @@ class _Replay:
                 episodes=len(self._ends[iteration]),
                 unsafe_episodes=sum(unsafe for unsafe, _ in self._ends[iteration]),
                 succeeded=sum(succeeded for _, succeeded in self._ends[iteration]),
+                stood_still=self._stood_still.get(iteration, 0),
+                critics=self._critics[iteration],
             )
             for iteration in sorted(self._unsafety)
         ]
@@ -366,6 +378,8 @@ class _Replay:
         except ValueError as error:
             self.notes.append(f"iteration {iteration} left out: {error}")
             return
+        if self.governor.may_break_loose(totals.standstill_rate):
+            self._stood_still[iteration] = sum(totals.stood_still)
         if totals.missing:
             self.notes.append(f"iteration {iteration}: {totals.missing} joint states missing, counted as unsafe")
         if totals.lowered:
@@ -411,11 +425,14 @@ def account(ledger: UnsafetyLedger, decision: Any) -> None:
 def _torque_law(decision: Any) -> tuple[Array, Array]:
     """Mean and standard deviation of the proposed torque, or of the Gaussian that approximates its distribution.
 
-    NaN where the decision does not say how the torque was drawn: the governor refuses an iteration with such a step.
+    NaN where the decision does not say how the torque was drawn, or whether it was taken: the governor refuses an
+    iteration with such a step.
     """
     mean = np.asarray(decision.proposed_mean, dtype=np.float64)
     stddev = np.asarray(decision.proposed_stddev, dtype=np.float64)
     law = law_of(getattr(decision, "distribution", 0))  # before actions told their law all were Gaussian
+    if int(decision.verdict) not in VERDICTS:
+        return np.full_like(mean, np.nan), np.full_like(mean, np.nan)
     if law is Distribution.GAUSSIAN:
         return mean, stddev
     bound = np.asarray(getattr(decision, "proposed_bound", ()), dtype=np.float64)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from safe_transfer_ros.files import replaced
 from safe_transfer_ros.reporting.bootstrap import stratified_interval
 from safe_transfer_ros.reporting.plots import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, SKY, STYLE, VERMILLION
+from safe_transfer_ros.reporting.tables import markdown
 from safe_transfer_ros.studies.run_store import Curves as RunCurves
 from safe_transfer_ros.studies.study import StudyCurves
 
@@ -39,6 +40,9 @@ _LABELS = {
     "failures_per_episode": "failures per episode",
     "cumulative_failures": "cumulative failures",
     "success_rate": "success rate",
+    "evaluation_return": "return, evaluation",
+    "evaluation_failures": "failures per episode, evaluation",
+    "evaluation_success": "success rate, evaluation",
 }
 
 
@@ -138,8 +142,7 @@ def violations_text(lines: Sequence[Violations]) -> str:
         "final return (95 %)",
     )
     keep = [column for column in range(len(head)) if head[column] != "truly over" or any(row[column] for row in rows)]
-    table = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(row[column] for column in keep) + " |" for row in table)
+    return markdown([[row[column] for column in keep] for row in (head, *rows)])
 
 
 def draw(
@@ -199,7 +202,7 @@ def _panel(
         where = np.flatnonzero(np.isfinite(values).all(axis=0))
         if not len(where):
             continue
-        x = (where if along[1] is None else runs[0].columns[along[1]][where]).astype(np.float64)
+        x = np.asarray(where if along[1] is None else stacked(runs, along[1]).mean(axis=0)[where], dtype=np.float64)
         values = values[:, where]
         interval = stratified_interval([values], resamples=500)
         for row in values if len(values) <= 5 else ():

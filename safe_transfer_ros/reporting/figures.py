@@ -159,7 +159,12 @@ _LINES: tuple[tuple[str, str, Callable[[Run], str], Callable[[Run], bool]], ...]
     ),
     ("Largest u", "of the task's safety function, over all joint states", _largest_unsafety, _never),
     ("Episodes", "whole ones", _episodes, _never),
-    ("Interventions", "decisions changed or refused by the filter", _interventions, _never),
+    (
+        "Interventions",
+        "decisions that the filter changed or refused, ends of episodes too",
+        _interventions,
+        _never,
+    ),
     ("Steps", "decisions with a proposal", lambda run: f"{run.column('steps').sum():,.0f}", _never),
     ("Duration", "wall clock, learning included", _pace, _never),
 )

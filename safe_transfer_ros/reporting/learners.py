@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from safe_transfer_ros.files import write_rows
 from safe_transfer_ros.reporting import evidence
 from safe_transfer_ros.reporting.bootstrap import stratified_interval
+from safe_transfer_ros.reporting.tables import markdown, several
 from safe_transfer_ros.studies.learner_run import LearnerCurves, LearnerRun
-from safe_transfer_ros.transfer.constrained.method import METHODS
+from safe_transfer_ros.transfer.methods import METHODS
 
 Array = NDArray[np.float64]
 
 _PANELS = ("mean_return", "failures_per_episode", "cumulative_failures", "success_rate")
+_EVALUATED = ("evaluation_return", "evaluation_failures", "cumulative_failures", "evaluation_success")
 # Settings a study may vary: what they are called in names of files and columns, and in labels.
 _VARIED = {"chi": ("chi", "χ"), "multiplier_rate": ("eta", "η"), "alpha": ("alpha", "α")}
 _LAST = 5  # epochs that "last" is the mean of, or half of them where there are fewer than ten
@@ -35,17 +37,19 @@ def write(runs: Sequence[LearnerCurves], folder: Path) -> str:
         groups.setdefault(label, []).append(one)
     write_rows(folder / f"{task}.csv", [row for one in runs for row in _rows(one)])
     text = _summary(groups, folder / f"{task}_summary.csv")
-    panels = [name for name in _PANELS if np.isfinite(runs[0].columns[name]).any()]
+    # Methods that explore are held against the others by evaluations, along the steps that each had.
+    evaluated = any(np.isfinite(one.columns["evaluation_return"][:-1]).any() for one in runs)
+    wanted = _EVALUATED if evaluated else _PANELS
+    panels = [name for name in wanted if np.isfinite(runs[0].columns[name]).any()]
+    axis = "steps" if evaluated else "episodes"
     counts = sorted({len(of) for of in groups.values()})
     seeds = f"{counts[0]} to {counts[-1]} seeds" if len(counts) > 1 else f"{counts[0]} seed" + "s" * (counts[0] > 1)
     title = f"{task}: {seeds} per learner"
     bounds = {}
     if len(chis) == 1:
         title += f", accepted failures χ = {chis[0]:g}"
-        bounds["failures_per_episode"] = (chis[0], "χ")
-    picture = evidence.draw(
-        title, groups, panels, folder / f"{task}.png", along=("episodes", "episodes"), bounds=bounds
-    )
+        bounds = dict.fromkeys(("failures_per_episode", "evaluation_failures"), (chis[0], "χ"))
+    picture = evidence.draw(title, groups, panels, folder / f"{task}.png", along=(axis, axis), bounds=bounds)
     return f"{text}\n\n{picture}"
 
 
@@ -76,12 +80,11 @@ def _varied(runs: Sequence[LearnerRun]) -> list[list[tuple[str, float]]]:
 
 
 def _summary(groups: Mapping[str, Sequence[LearnerCurves]], path: Path) -> str:
-    """Write a line for each group of runs that differ in their seed only; returns them as a table."""
+    """Write a line for each group of runs that differ in their seed only; returns them as a table, a column each."""
     lines = [_line(label, of) for label, of in groups.items()]
     write_rows(path, lines)
-    names = list(lines[0])
-    table = [names, ["---"] * len(names), *([str(line[name]) for name in names] for line in lines)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in table)
+    # As many columns as numbers would not fit on a terminal.
+    return markdown([[name, *(str(line[name]) for line in lines)] for name in lines[0]])
 
 
 def _line(label: str, runs: Sequence[LearnerCurves]) -> dict[str, object]:
@@ -94,9 +97,9 @@ def _line(label: str, runs: Sequence[LearnerCurves]) -> dict[str, object]:
     line: dict[str, object] = {
         "method": label,
         "seeds": len(runs),
-        "episodes": int(runs[0].columns["episodes"][-1]),
-        "steps": _spread(np.array([run.columns["steps"][-1] for run in runs]), ".0f"),
-        f"return, last {last} epochs": ending("mean_return", ".2f"),
+        "episodes": _count(runs, "episodes"),
+        "steps": _count(runs, "steps"),
+        f"return, last {several(last, 'epoch')}": ending("mean_return", ".2f"),
         f"failures per episode, last {last}": ending("failures_per_episode", ".3f"),
         "cumulative failures": ending("cumulative_failures", ".1f", 1),
         f"success, last {last}": ending("success_rate", ".2f"),
@@ -107,6 +110,12 @@ def _line(label: str, runs: Sequence[LearnerCurves]) -> dict[str, object]:
         "wall time, s": ending("wall_time_s", ".0f", 1),
     }
     return {name: value for name, value in line.items() if "nan" not in str(value)}
+
+
+def _count(runs: Sequence[LearnerCurves], column: str) -> str:
+    """Last value of a column; with its interval where the seeds differ."""
+    last = np.array([run.columns[column][-1] for run in runs])
+    return _spread(last if np.ptp(last) else last[:1], ".0f")
 
 
 def _spread(values: Array, form: str) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -12,20 +13,28 @@ from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from safe_transfer_ros.record.recompute import parameters
+from safe_transfer_ros.reporting import conditions
 from safe_transfer_ros.reporting.figures import iterations_over_bound, key_numbers
 from safe_transfer_ros.reporting.plots import Plot, ordered_reasons, reason_name
 from safe_transfer_ros.reporting.run import Run
 from safe_transfer_ros.safety.reasons import REASON_TEXT
 
 
-def render(run: Run, compare: Run | None, plots: Sequence[Plot], provenance: Mapping[str, Any]) -> str:
+def render(
+    run: Run,
+    compare: Run | None,
+    plots: Sequence[Plot],
+    provenance: Mapping[str, Any],
+    pictures: Mapping[str, bytes],
+) -> str:
     """The page.
 
     Args:
       run: The run.
       compare: A run to hold it against, or None.
-      plots: The plots that were drawn, to be found at plots/<name>.png.
+      plots: The plots that were drawn.
       provenance: Versions that made this page, used where the run does not bring its own.
+      pictures: PNG of each plot by its name; they go into the page, which can so be sent alone.
 
     Returns:
       HTML.
@@ -37,9 +46,13 @@ def render(run: Run, compare: Run | None, plots: Sequence[Plot], provenance: Map
         compare=compare,
         runs=runs,
         headline=headline(run),
+        cautions=cautions(run),
+        arm=conditions.arm(run),
+        critics=conditions.critics(run),
         contrast=None if compare is None else headline(compare),
         notes=[*run.notes, *([] if compare is None else [f"{compare.name}: {n}" for n in compare.notes])],
         plots=plots,
+        pictures={name: base64.b64encode(data).decode() for name, data in pictures.items()},
         numbers=key_numbers(runs),
         reasons=_reasons(runs),
         differences=_differences(run),
@@ -64,6 +77,18 @@ def headline(run: Run) -> str:
     if not over:
         return f"Expected damage stayed within D_safe = {run.d_safe:g} N·m in {iterations}."
     return f"Expected damage was over D_safe = {run.d_safe:g} N·m in {over} of {count} iterations."
+
+
+def cautions(run: Run) -> list[str]:
+    """Facts that the verdict does not judge, one sentence each."""
+    still = [detail.iteration for detail in run.details if detail.stood_still]
+    if not still:
+        return []
+    return [
+        f"In {len(still)} of {len(run.records)} iterations, first in iteration {still[0]}, a joint that was asked for "
+        "torque stood still. Should it break loose, D_safe may be broken: nothing here predicts that "
+        "(unsafety_monitor.standstill: unsafe would count such episodes as unsafe)."
+    ]
 
 
 def _reasons(runs: Sequence[Run]) -> list[tuple[str, str, list[str]]]:
@@ -96,6 +121,7 @@ def _sections(run: Run) -> list[tuple[str, dict[str, Any]]]:
         ("all nodes" if node == "/**" else node.removeprefix("/**/"), dict(values["ros__parameters"]))
         for node, values in run.config.items()
         if isinstance(values, Mapping) and isinstance(values.get("ros__parameters"), Mapping)
+        if not (node.endswith("mujoco_sim") and conditions.on_hardware(run))  # it took no part
     ]
 
 
@@ -165,11 +191,14 @@ _HTML = """\
 <p class="soft">{{ run.parameter("trainer", "task", "unknown task") }}
 {%- if run.rule %}, {{ run.label }}{% endif %}
 {%- set seed = run.parameter("trainer", "seed") %}{% if seed is not none %}, seed {{ seed }}{% endif %}
-{%- set robot = run.parameter("mujoco_sim", "perturbation") %}
-{%- if robot %}, robot “{{ robot }}”{% endif %}
+{%- if arm %}, {{ arm }}{% endif %}
 {%- if started %}, started {{ started }}{% endif %}</p>
-<p class="verdict {{ 'plain' if not run.records else 'bad' if 'was over' in headline else 'good' }}">
+{% if critics %}<p class="soft">{{ critics | join(" ") }}</p>
+{% endif %}
+<p class="verdict {{ 'bad' if 'was over' in headline else 'plain' if not run.records or cautions else 'good' }}">
 {{- headline | symbols }}</p>
+{% for caution in cautions %}<p class="verdict bad">{{ caution | symbols }}</p>
+{% endfor %}
 {% if compare %}<p class="soft">Held against <strong>{{ compare.name }}</strong> ({{ compare.label }}):
 {{ contrast | symbols }}</p>{% endif %}
 <p class="soft">Expected damage is an estimate from a few episodes per iteration. The filter is a software
@@ -197,13 +226,13 @@ protective stop, not a safety-rated one.</p>
 <h2>Plots</h2>
 <div class="plots">
 {% for plot in plots %}<figure id="{{ plot.name }}">
-<img src="plots/{{ plot.name }}.png" alt="{{ plot.title }}" width="1210" height="605">
+<img src="data:image/png;base64,{{ pictures[plot.name] }}" alt="{{ plot.title }}" width="1210" height="605">
 <figcaption>{{ plot.caption | symbols }}</figcaption></figure>
 {% endfor %}</div>
 {% endif %}
 
 {% if reasons %}
-<h2>Interventions by reason</h2>
+<h2>Reasons in words</h2>
 <p class="soft">Decisions of the safety filter with this reason, and their share of all decisions. One
 decision may have several.</p>
 <div class="scroll"><table>

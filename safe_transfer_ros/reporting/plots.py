@@ -137,8 +137,13 @@ def draw_returns(figure: Figure, run: Run, compare: Run | None) -> bool:
     """Mean return per iteration, with the penalty for unsafety and without it."""
     if not run.records:
         return False
-    left, right = figure.subplots(1, 2)
-    for axes, column, name in ((left, "mean_return", "return"), (right, "mean_task_return", "task return")):
+    panels = [("mean_return", "return"), ("mean_task_return", "task return")]
+    if all(
+        np.array_equal(one.column("mean_return"), one.column("mean_task_return")) for one, _, _ in _runs(run, compare)
+    ):
+        panels = panels[:1]  # without a penalty both are the same
+    drawn = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (column, name) in zip(drawn, panels, strict=True):
         _dress(axes, f"mean {name} per episode")
         for one, colour, style in _runs(run, compare):
             x, y = one.column("iteration"), one.column(column)
@@ -147,7 +152,7 @@ def draw_returns(figure: Figure, run: Run, compare: Run | None) -> bool:
                 y = _rolling(y)
             _line(axes, x, y, colour, one.label, style)
         _legend(axes, 2)
-    _open_up(left, run, compare)
+    _open_up(drawn[0], run, compare)
     return True
 
 

@@ -44,8 +44,10 @@ def write(run: Run, compare: Run | None = None, *, out: Path | str | None = None
     folder.mkdir(parents=True, exist_ok=True)
     if is_bag(run.path):
         _write_rows(run, folder)
-    drawn = [plot for plot in PLOTS if save(plot, run, compare, folder / "plots") is not None]
-    text = page.render(run, compare, drawn, provenance())
+    paths = {plot.name: save(plot, run, compare, folder / "plots") for plot in PLOTS}
+    pictures = {name: path.read_bytes() for name, path in paths.items() if path is not None}
+    drawn = [plot for plot in PLOTS if plot.name in pictures]
+    text = page.render(run, compare, drawn, provenance(), pictures)
     target = folder / PAGE
     write_atomically(target, text)
     return target

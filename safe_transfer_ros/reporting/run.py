@@ -19,7 +19,7 @@ from safe_transfer_ros.record.resume import CONFIG, session_path, sessions
 from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.tasks.robot_task import RobotTask
-from safe_transfer_ros.untrusted import UntrustedError, read_yaml
+from safe_transfer_ros.untrusted import UntrustedError, printable, read_yaml
 
 BAG = "bag"
 PROVENANCE = "run.yaml"
@@ -138,6 +138,13 @@ def load(path: Path | str) -> Run:
     return _from_bag(path) if is_bag(path) else _from_directory(path)
 
 
+def bags_of(path: Path) -> list[Path]:
+    """The bags that belong to a path that `load` takes; they need not be there."""
+    if is_bag(path):
+        return [path]
+    return [session_path(path, BAG, session) for session in range(max(sessions(path), 1))]
+
+
 def is_bag(path: Path) -> bool:
     """Whether a path is a bag (folder or file) rather than a run directory."""
     if path.is_dir():
@@ -220,6 +227,7 @@ def _from_directory(path: Path) -> Run:
         elif told.records:
             records = told.records
             notes.append(f"there is no {ROWS}: every number was recomputed from the bag")
+    notes += _override(path, latest)
     notes += _interruption(records, config)
     return Run(
         name=path.resolve().name,
@@ -238,8 +246,7 @@ def _told_by_bags(run_dir: Path, notes: list[str]) -> Recomputed | None:
     records: dict[int, IterationRecord] = {}
     details: dict[int, IterationDetail] = {}
     told: Recomputed | None = None
-    for session in range(max(sessions(run_dir), 1)):
-        bag = session_path(run_dir, BAG, session)
+    for bag in bags_of(run_dir):
         try:
             told = recompute(bag)
         except ValueError as error:
@@ -268,11 +275,28 @@ def _mapping(path: Path, notes: list[str]) -> dict[str, Any]:
     return loaded if isinstance(loaded, dict) else {}
 
 
+def _override(path: Path, session: int) -> list[str]:
+    """A note where the arm was driven without a valid report of a commissioning."""
+    evidence = session_path(path, "commission.yaml", session)
+    if not evidence.exists():
+        return []
+    notes: list[str] = []
+    told = _mapping(evidence, notes)
+    if told.get("overridden"):
+        notes.append(
+            "the arm was driven without a valid report of a commissioning (allow_uncommissioned:=true): "
+            + printable(str(told.get("refusal", "")))
+        )
+    return notes
+
+
 def _interruption(records: Sequence[IterationRecord], config: Mapping[str, Any]) -> tuple[str, ...]:
     planned = _planned(config)
-    if planned is None or len(records) >= planned:
+    # A later session's bag has only its own iterations: those before it are in the bags of the others.
+    done = records[-1].iteration + 1 if records else 0
+    if planned is None or done >= planned:
         return ()
-    return (f"the run ended after {len(records)} of {planned} iterations",)
+    return (f"the run ended after {done} of {planned} iterations",)
 
 
 def _planned(config: Mapping[str, Any]) -> int | None:

@@ -10,6 +10,7 @@ import numpy as np
 import scipy
 
 from safe_transfer_ros.reporting.evidence import Curves, stacked
+from safe_transfer_ros.reporting.tables import markdown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,4 +71,4 @@ def almonds_lost_text(lines: Sequence[AlmondsLost]) -> str:
         for line in lines
     ]
     head = ("method", "almonds lost", "range", "runs", f"p ({lines[0].method} loses fewer)")
-    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ("---",) * len(head), *rows])
+    return markdown([head, *rows])

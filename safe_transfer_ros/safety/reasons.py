@@ -73,6 +73,9 @@ class Verdict(IntEnum):
 NOT_TAKEN: Final = frozenset({Verdict.REJECTED, Verdict.STOPPED})
 """Verdicts on what was refused, or on no proposal at all: no step of the episode, nothing of it was applied."""
 
+VERDICTS: Final = frozenset(int(verdict) for verdict in Verdict)
+"""Numbers that stand for a verdict. With any other it is not known whether anything was applied."""
+
 REASON_TEXT: Final = MappingProxyType(
     {
         Reason.CLAMPED_TORQUE_LIMIT: "a proposed torque was above the torque limit and was cut to it",

@@ -4,89 +4,101 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from safe_transfer_ros.learning.environment import TaskEnvironment
-from safe_transfer_ros.learning.imitation import imitated
-from safe_transfer_ros.policies import weights
+from safe_transfer_ros.files import write_atomically
 from safe_transfer_ros.studies import run_store
-from safe_transfer_ros.studies.run_store import Curves, RunStore
+from safe_transfer_ros.studies.checkpoint import SUFFIX, Checkpoint
+from safe_transfer_ros.studies.run_store import Columns, Curves, RunStore
 from safe_transfer_ros.tasks.task import TASKS
-from safe_transfer_ros.transfer.constrained.learner import COLUMNS, Learner
-from safe_transfer_ros.transfer.constrained.method import METHODS, LearnerSettings, method
+from safe_transfer_ros.transfer.dual_agent.baseline import fingerprint
+from safe_transfer_ros.transfer.methods import METHODS, method
+from safe_transfer_ros.transfer.training import COLUMNS, TrainingPlan, TrainingRun
 
 POLICY_SUFFIX = ".safetensors"
 _JUDGED = ("evaluation_return", "evaluation_failures", "evaluation_success")
-"""Of the last row: the learned policy, behind its gate, in episodes that it did not learn from."""
+"""The learned policy, behind its gate, in episodes that it did not learn from."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearnerRun:
-    """Settings that determine the numbers of a run.
+class LearnerRun(TrainingPlan):
+    """Settings that determine the numbers of a run, beside those of its plan.
 
     Attributes:
-      method: Name of the learner.
-      task: Name of the task.
-      seed: Of everything random.
+      method: Name of the method.
       iterations: Epochs.
-      episodes: An epoch.
-      evaluation_episodes: After the last epoch.
-      warm_start: Begin with the imitation of the task's rule, not with a new policy.
-      settings: The same for every method.
+      evaluate_every: Epochs from one evaluation to the next; 0: only after the last, which is evaluated always.
+      evaluation_episodes: Of each.
     """
 
     method: str = "csc"
-    task: str = "panda_push_topple"
-    seed: int = 0
     iterations: int = 40
-    episodes: int = 20
+    evaluate_every: int = 0
     evaluation_episodes: int = 20
-    warm_start: bool = False
-    settings: LearnerSettings = field(default_factory=LearnerSettings)
 
 
 LearnerCurves: TypeAlias = Curves[LearnerRun]
-"""A finished run: columns of `EpochRecord`, and in the last row how the learned policy was judged."""
+"""A finished run: columns of `EpochRecord`, and how the learned policy was judged, NaN in rows where it was not."""
 
 
 def compute(run: LearnerRun, progress: Path | None = None) -> dict[str, list[float]]:
-    """Do a run.
+    """Do a run, or go on with one that was cut.
 
     Args:
       run: Its settings; equal ones give equal numbers, but for the times.
-      progress: File that is to hold the number of epochs done; the learned policy is kept beside it.
+      progress: File that is to hold the number of epochs done; the checkpoint of the run, and at its end the learned
+        policy, are kept beside it. None keeps nothing.
 
     Raises:
-      ValueError: if there is no such method or task, or no rule for a warm start.
+      ValueError: if there is no such method or task, or the method cannot learn it.
     """
-    columns: dict[str, list[float]] = {name: [] for name in (*COLUMNS, *_JUDGED)}
-    with TaskEnvironment(run.task) as where:
-        learner = Learner(
-            where,
-            method(run.method),
-            run.settings,
-            episodes=run.episodes,
-            seed=run.seed,
-            parameters=imitated(run.task, run.seed, hidden=run.settings.hidden) if run.warm_start else None,
-        )
-        for record in islice(learner.epochs(), run.iterations):
-            for name in COLUMNS:
-                columns[name].append(float(getattr(record, name)))
-            for name in _JUDGED:
-                columns[name].append(math.nan)
-            if progress is not None:
-                progress.write_text(str(record.epoch + 1))
-        judged = learner.evaluate(run.evaluation_episodes)
-        if progress is not None:
-            about = {"task": run.task, "method": run.method, "seed": str(run.seed)}
-            weights.save(progress.with_suffix(POLICY_SUFFIX), learner.parameters, about)
-    values = (judged.mean_return, judged.mean_cost, judged.success_rate)
-    for name, value in zip(_JUDGED, values, strict=True):
-        columns[name][-1] = value
+    beside = None if progress is None else _Beside(progress, run)
+    with method(run.method).begin(run) as training:
+        columns = (beside.restore(training) if beside else None) or {name: [] for name in (*COLUMNS, *_JUDGED)}
+        while len(columns["epoch"]) < run.iterations:
+            _add_epoch(columns, run, training)
+            if beside:
+                beside.keep(training, columns)
+        if beside:
+            beside.finish(training)
     return columns
+
+
+class _Beside:
+    """Files of a run in progress: how far it is, a checkpoint, and at last its policy."""
+
+    def __init__(self, progress: Path, run: LearnerRun) -> None:
+        self._progress, self._run = progress, run
+        identity = f"{key(run)} {run_store.code_digest(*_modules(run))}"
+        self._checkpoint = Checkpoint(progress.with_suffix(SUFFIX), identity)
+
+    def restore(self, training: TrainingRun) -> Columns | None:
+        return self._checkpoint.restore(training)
+
+    def keep(self, training: TrainingRun, columns: Columns) -> None:
+        self._progress.write_text(str(len(columns["epoch"])))
+        self._checkpoint.keep(training, columns)
+
+    def finish(self, training: TrainingRun) -> None:
+        about = {"task": self._run.task, "method": self._run.method, "seed": str(self._run.seed)}
+        policy = training.policy_file(about)
+        if policy is not None:
+            write_atomically(self._progress.with_suffix(POLICY_SUFFIX), policy)
+
+
+def _add_epoch(columns: dict[str, list[float]], run: LearnerRun, training: TrainingRun) -> None:
+    """Learn for an epoch, evaluate where it is due, and add a row."""
+    record = training.epoch()
+    for name in COLUMNS:
+        columns[name].append(float(getattr(record, name)))
+    done, values = len(columns["epoch"]), (math.nan,) * len(_JUDGED)
+    if done == run.iterations or run.evaluate_every and done % run.evaluate_every == 0:
+        judged = training.evaluate(run.evaluation_episodes)
+        values = (judged.mean_return, judged.mean_cost, judged.success_rate)
+    for name, value in zip(_JUDGED, values, strict=True):
+        columns[name].append(value)
 
 
 class LearnerStore(RunStore[LearnerRun]):
@@ -95,6 +107,12 @@ class LearnerStore(RunStore[LearnerRun]):
     def __init__(self, folder: Path) -> None:
         """The folder is created when something is stored."""
         super().__init__(folder, key=key, settings=differences, columns=COLUMNS, found_out=_JUDGED, modules=_modules)
+
+    def save(self, run: LearnerRun, columns: Columns) -> LearnerCurves:
+        """Keep a finished run, and no checkpoint of it any longer."""
+        kept = super().save(run, columns)
+        (self.folder / key(run)).with_suffix(SUFFIX).unlink(missing_ok=True)
+        return kept
 
     def policy(self, run: LearnerRun) -> Path:
         """Path of a run's trained policy, if it was done on this machine."""
@@ -108,8 +126,8 @@ def _modules(run: LearnerRun) -> tuple[str, ...]:
 
 
 def key(run: LearnerRun) -> str:
-    """Hash of everything that decides a run's numbers but the code."""
-    return run_store.hashed(differences(run))
+    """Hash of everything that decides a run's numbers but the code; a given baseline counts by its content."""
+    return run_store.hashed(differences(run), *([fingerprint(run.baseline)] if run.baseline else []))
 
 
 def differences(run: LearnerRun) -> dict[str, Any]:

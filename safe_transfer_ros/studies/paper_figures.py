@@ -84,7 +84,7 @@ FIGURES: tuple[Experiment, ...] = (
     ),
     Experiment(
         name="spill",
-        title="Spill test: almonds lost from a full cup of 80 in 10,000 steps, settings of the real robot",
+        title="Spill test: almonds lost from a full cup of 80 in 10,000 steps",
         methods=(
             _spill("adaptive, from 1.8 N·m", _REAL_ROBOT),
             _spill("the same with a damage budget", _REAL_ROBOT_WITHIN_BUDGET),

@@ -18,7 +18,8 @@ from safe_transfer_ros.randomness import Purpose, integer_seed
 from safe_transfer_ros.record.episode import Episode
 from safe_transfer_ros.transfer.constrained.checkpoints import CheckpointError, CscCheckpoints
 from safe_transfer_ros.transfer.constrained.learner import Learner
-from safe_transfer_ros.transfer.constrained.method import LearnerSettings, method
+from safe_transfer_ros.transfer.constrained.method import CONSTRAINED
+from safe_transfer_ros.transfer.constrained.settings import LearnerSettings
 from safe_transfer_ros.transfer.graph_learners import Beginning
 from safe_transfer_ros.transfer.pspt.fine_tuning import PsptSettings, improve
 
@@ -94,7 +95,7 @@ class CscUpdates:
         self._graph, self.kl_bound = beginning.graph, beginning.max_kl
         self._learner = Learner(
             TaskEnvironment(beginning.graph.task.name),
-            method("csc"),
+            CONSTRAINED["csc"],
             dataclasses.replace(settings, region=region),
             episodes=0,
             seed=beginning.seed,

@@ -161,4 +161,7 @@ def test_a_live_decision_that_cannot_be_taken_is_left_out_and_those_about_it_are
     live.add(b"no decision at all")
     live.flush()
     assert live.left_out == 2 * STEPS + 1 and live.refusal
+    live.add(bytes(64 * 1024 + 1))
+    assert live.left_out == 2 * STEPS + 2, "at once: what waits is kept in memory"
+    assert live.refusal == "a decision of 65537 bytes, expected at most 65536"
     assert len(live.close()) == STEPS - 1

@@ -230,7 +230,7 @@ def test_space_that_comes_back_before_the_end_loses_nothing(tmp_path, joint_stat
     disk = FullDisk(writer._file._file, 10_000)
     writer._file._file = disk
     written = 0
-    with pytest.raises(BagError):
+    with pytest.raises(BagError, match="No space left"):
         for i in range(1000):
             writer.write(topic, joint_state(i), i, i)
             written = i + 1

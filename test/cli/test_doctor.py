@@ -6,8 +6,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
+import tempfile
+from pathlib import Path
 
 import pytest
+
+from safe_transfer_ros.cli.doctor import _ros
+from safe_transfer_ros.launching import domain
 
 
 def doctor(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -37,3 +43,42 @@ def test_what_only_an_arm_needs_is_asked_for_only_with_one(options: tuple[str, .
     done = doctor(*options, RMW_FASTRTPS_PUBLICATION_MODE="ASYNCHRONOUS")
     assert done.returncode == status
     assert f"{verdict:5}RMW_FASTRTPS_PUBLICATION_MODE=ASYNCHRONOUS" in done.stdout
+
+
+def test_it_names_the_ros_and_the_runs_that_are_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    claimed = domain.claim()
+    claimed.serves(tmp_path / "mine")
+    found = [str(finding) for finding in _ros()]
+    claimed.release()
+    assert any(f"runs that are up: {claimed.number} ({tmp_path / 'mine'})" in line for line in found)
+    assert any("ROS 2 jazzy" in line for line in found)
+    assert "ok   no run is up" in [str(finding) for finding in _ros()]
+
+
+def test_a_sourced_ros_that_is_in_the_way_is_found_and_refused_before_anything_starts(another_rclpy: Path) -> None:
+    if not (Path(sysconfig.get_path("purelib")) / "rclpy").is_dir():
+        pytest.skip("ROS is not of this environment: nothing can stand before it")
+    done = doctor(PYTHONPATH=str(another_rclpy))
+    assert done.returncode == 1
+    assert f"FAIL rclpy would be imported from {another_rclpy / 'rclpy'}" in done.stdout
+    assert "FAIL rclpy cannot be imported (ImportError: of another Python)" in done.stdout
+    for command in ("up", "run", "watch", "commission"):
+        words = [command, *([] if command == "watch" else ["pr2_cup_swirl", "run_dir:=/nowhere"])]
+        refused = subprocess.run(
+            [sys.executable, "-m", "safe_transfer_ros.cli.main", *words],
+            env=dict(os.environ) | {"PYTHONPATH": str(another_rclpy)},
+            capture_output=True,
+            text=True,
+            timeout=110,
+        )
+        assert refused.returncode == 2 and "scripts/in_venv.sh" in refused.stderr, refused.stderr
+        assert str(another_rclpy / "rclpy") in refused.stderr and "Traceback" not in refused.stderr
+
+
+@pytest.fixture
+def another_rclpy(tmp_path: Path) -> Path:
+    """What a sourced ROS of another Python puts on PYTHONPATH."""
+    (tmp_path / "rclpy").mkdir()
+    (tmp_path / "rclpy" / "__init__.py").write_text("raise ImportError('of another Python')\n")
+    return tmp_path

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
-from filter_messages import decision, estimate, everyday, status
+from filter_messages import decision, diagnostics, estimate, everyday, status
 from rich.console import Console
 
 from safe_transfer_ros.cli.filter_screen import HARDWARE_STOP, FilterScreen, Listening, notice, one_line
@@ -75,11 +76,31 @@ def test_the_bar_is_as_long_as_the_damage_and_says_over_in_a_word() -> None:
 
 def test_a_lost_lease_a_refused_limit_and_a_second_filter_are_told() -> None:
     view = view_of(lease_lost=True, accepted=False, message="above the ceiling")
-    view.on_filters(2, 0.0)
+    view.on_filters(frozenset({"one", "other"}), 0.0)
     text = words(drawn(view))
     assert "LEASE LOST" in text
     assert "refused: above the ceiling" in text
     assert "2 filters are announced" in text
+
+
+def test_the_monitors_warning_stands_on_the_screen_and_in_the_lines_until_it_is_withdrawn() -> None:
+    view, text = view_of(), "iteration 14: in 5 of 5 episodes a joint stood still"
+    view.on_diagnostics(diagnostics(name="unsafety_monitor", level=b"\1", message=text), 0.1)
+    assert f"The unsafety monitor warns: {text}." in words(drawn(view))
+    assert f"monitor warns: {text}" in one_line(view, 0.1, LISTENING)
+    view.on_diagnostics(diagnostics(name="unsafety_monitor", message="nothing"), 0.2)
+    assert "warns" not in words(drawn(view)) + one_line(view, 0.1, LISTENING)
+
+
+def test_a_pause_stands_on_the_screen_while_it_lasts() -> None:
+    view, text = view_of(Mode.DISARMED), "paused by an operator: no episode begins"
+    view.on_diagnostics(diagnostics(name="policy_server", level=b"\1", message=text), 0.1)
+    assert "Paused by an operator: no episode begins. p resumes." in words(drawn(view))
+    assert text in one_line(view, 0.1, LISTENING)
+    view.on_diagnostics(diagnostics(name="policy_server", message="not paused"), 0.2)
+    assert "aused" not in words(drawn(view)) + one_line(view, 0.1, LISTENING)
+    told = notice(request("pause", answered=0.1, success=True), view, 0.2)
+    assert told is not None and told.plain.startswith("PAUSE confirmed by policy_server")
 
 
 @pytest.mark.parametrize("mode", list(Mode))
@@ -90,10 +111,53 @@ def test_a_silent_filter_is_lost_whatever_it_said_last(mode: Mode) -> None:
     assert HARDWARE_STOP in words(lines)
 
 
+def ended_view(simulated: bool) -> FilterView:
+    view = view_of(Mode.DISARMED)
+    view.on_filters(frozenset({"ours"}), 0.0)
+    view.on_robot(simulated)
+    view.on_status(status(Mode.TRIPPED, cause=int(Reason.SHUTDOWN)), 0.1)
+    view.on_filters(frozenset(), 0.2)
+    return view
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_a_normal_end_is_no_alarm_and_the_hardware_stop_is_for_hardware(simulated: bool) -> None:
+    view = ended_view(simulated)
+    lines = drawn(view, now=0.3)
+    assert lines[1].split()[1] == "ENDED" and lines[0].startswith("╭"), "no frame of alarm"
+    for text in (words(lines), one_line(view, 0.3, LISTENING)):
+        assert "told to end while it was disarmed" in text
+        assert (HARDWARE_STOP in text) is not simulated and ("simulated" in text) is simulated
+    assert "f follow a new run" in words(lines) and "reset" not in words(lines)
+
+
+def test_a_filter_of_a_simulated_arm_that_is_killed_is_an_alarm_without_the_hardware_stop() -> None:
+    view = view_of()
+    view.on_robot(True)
+    lines = drawn(view, now=LOST_SECONDS + 1.0)
+    assert lines[1].split()[1] == "LOST" and lines[0].startswith("┏")
+    assert HARDWARE_STOP not in words(lines) and "simulated" in words(lines)
+    told = notice(request(), view, 9.0)
+    assert told is not None and HARDWARE_STOP not in told.plain
+
+
+def test_a_stranger_is_named_and_the_runs_directory_is_in_the_frame() -> None:
+    view = ended_view(simulated=True)
+    view.on_filters(frozenset({"other"}), 0.3)
+    for text in (words(drawn(view)), one_line(view, 0.3, LISTENING)):
+        assert "Another safety filter is up here: no key reaches it unless f follows it." in text
+    listening = replace(LISTENING, run="/home/me/runs/a")
+    file = io.StringIO()
+    screen = FilterScreen(view=view, now=0.0, listening=listening, height=24)
+    Console(file=file, width=80, height=24, no_color=True).print(screen, end="")
+    assert "/home/me/runs/a" in file.getvalue().splitlines()[-1]
+    assert "run /home/me/runs/a" in str(listening)
+
+
 def test_without_a_filter_it_says_where_it_listens() -> None:
     text = words(drawn(FilterView()))
     assert "WAITING" in text and "ROS domain 7" in text and "a hint" in text
-    assert "t or space TRIP now r reset q quit" in text
+    assert "t or space TRIP now r reset p pause q quit" in text
 
 
 @pytest.mark.parametrize("mode", list(Mode))

@@ -63,21 +63,99 @@ def test_the_filter_is_known_by_its_name(name: str) -> None:
     assert view.contact(0.0) is Contact.ALIVE
 
 
+OURS, OTHER, NOBODY = frozenset({"ours"}), frozenset({"other"}), frozenset[str]()
+
+
 def test_a_filter_that_leaves_the_graph_is_lost_at_once_and_found_again() -> None:
     view = heard(now=0.0)
-    view.on_filters(0, 0.1)
+    view.on_filters(OURS, 0.05)
+    view.on_filters(NOBODY, 0.1)
     assert view.contact(0.1) is Contact.LOST and view.ended
-    view.on_filters(0, 100.0)
+    view.on_filters(NOBODY, 100.0)
     assert view.ended, "still the end that was seen, although it is long ago"
+    view.on_filters(OURS, 101.0)
     view.on_status(status(Mode.DISARMED), 101.0)
-    assert view.contact(101.0) is Contact.ALIVE and not view.ended
+    assert view.contact(101.0) is Contact.ALIVE and not view.ended and not view.stranger
 
 
 def test_a_filter_whose_graph_entry_goes_long_after_its_silence_did_not_end_in_order() -> None:
     view = heard(now=0.0)
-    view.on_filters(1, 10.0)
-    view.on_filters(0, 20.0)
+    view.on_filters(OURS, 10.0)
+    view.on_filters(NOBODY, 20.0)
     assert view.contact(20.0) is Contact.LOST and not view.ended
+
+
+@pytest.mark.parametrize("between", [[NOBODY, OTHER], [OTHER]])
+def test_another_filter_in_its_place_is_a_stranger_and_not_believed(between: list[frozenset[str]]) -> None:
+    view = heard(Mode.DISARMED, now=0.0)
+    view.on_filters(OURS, 0.1)
+    for announced in between:
+        view.on_filters(announced, 0.2)
+    view.on_decision(decision(Reason.NOT_ARMED), 0.3)
+    view.on_status(status(Mode.ARMED, torque_limit=3.0), 0.3)
+    view.on_diagnostics(diagnostics(mode="ARMED", message="mine"), 0.3)
+    view.on_diagnostics(diagnostics(name="unsafety_monitor", level=b"\1", message="mine"), 0.3)
+    view.on_estimate(estimate(), 0.3)
+    assert view.stranger and view.contact(0.3) is Contact.LOST
+    assert (view.mode, view.torque_limit, view.estimate, view.monitor_warning) == (Mode.DISARMED, 0.115, None, "")
+    assert not counts(view) and not view.figures
+    for alone in (False, True):
+        assert not view.may_be_asked(OTHER, alone=alone)
+
+
+def test_a_trip_is_for_the_filter_of_the_view_and_a_reset_for_no_other_besides() -> None:
+    view = FilterView()
+    assert view.may_be_asked(NOBODY, alone=True), "before anything was heard an order goes to the first that comes"
+    view.on_status(status(Mode.ARMED), 0.0)
+    view.on_filters(OURS, 0.1)
+    both = OURS | OTHER
+    assert view.may_be_asked(both, alone=False) and not view.may_be_asked(both, alone=True)
+    assert not view.may_be_asked(NOBODY, alone=False)
+    view.supersede(0.2)
+    view.on_filters(OURS, 0.3)
+    assert not view.may_be_asked(OURS, alone=False), "a killed filter stays announced for some time"
+    assert view.stranger and view.contact(0.3) is Contact.LOST
+
+
+@pytest.mark.parametrize(
+    ("before", "cause", "expected"),
+    [
+        (Mode.DISARMED, Reason.SHUTDOWN, Contact.ENDED),
+        (Mode.ARMED, Reason.SHUTDOWN, Contact.LOST),
+        (Mode.DISARMED, Reason.SHUTDOWN | Reason.SECOND_PUBLISHER, Contact.LOST),
+        (Mode.TRIPPED, Reason.OPERATOR_STOP, Contact.LOST),
+    ],
+)
+def test_an_end_is_one_that_was_asked_for_while_disarmed(before: Mode, cause: Reason, expected: Contact) -> None:
+    view = heard(before, now=0.0)
+    view.on_filters(OURS, 0.1)
+    for now in (0.2, 0.3):  # the newest state is latched: it may be told twice
+        view.on_status(status(Mode.TRIPPED, cause=int(cause)), now)
+    assert view.contact(0.3) is Contact.ALIVE and view.tripped(0.3)
+    view.on_filters(NOBODY, 0.4)
+    assert view.contact(0.4) is expected
+
+
+def test_an_end_that_was_told_and_then_taken_back_is_no_end() -> None:
+    view = heard(Mode.DISARMED, now=0.0)
+    view.on_filters(OURS, 0.1)
+    view.on_status(status(Mode.TRIPPED, cause=int(Reason.SHUTDOWN)), 0.2)
+    view.on_status(status(Mode.ARMED), 0.3)
+    view.on_filters(NOBODY, 0.4)
+    assert view.contact(0.4) is Contact.LOST
+
+
+def test_whether_the_arm_is_simulated_is_remembered_from_when_the_filter_was_there() -> None:
+    view = heard(now=0.0)
+    view.on_filters(OURS, 0.1)
+    assert not view.simulated
+    view.on_robot(True)
+    view.on_filters(NOBODY, 0.2)
+    view.on_robot(False)
+    assert view.simulated
+    view.on_filters(OURS, 0.3)
+    view.on_robot(False)
+    assert not view.simulated
 
 
 def test_newer_diagnostics_correct_the_mode_and_older_ones_do_not() -> None:
@@ -157,10 +235,8 @@ def test_what_another_filter_process_counted_is_forgotten() -> None:
     view.on_diagnostics(diagnostics(decisions="2"), 3.0)
     assert not counts(view) and view.estimate is None
     view.on_decision(decision(Reason.NOT_ARMED), 4.0)
-    view.on_filters(0, 5.0)
+    view.on_filters(NOBODY, 5.0)
     assert counts(view), "the last words of a filter that has gone stay readable"
-    view.on_status(status(Mode.DISARMED), 6.0)
-    assert not counts(view) and not view.figures
 
 
 def test_damage_is_the_unsafety_rate_times_the_limit_it_was_measured_under() -> None:

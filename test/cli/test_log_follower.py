@@ -25,6 +25,20 @@ def test_lines_come_once_and_whole(tmp_path: Path) -> None:
     assert follower.lines() == ["inactive: controller_manager is not there (ROS_DOMAIN_ID=0)"]
 
 
+def test_a_kind_of_warning_is_given_once(tmp_path: Path) -> None:
+    log = tmp_path / "monitor.log"
+    lines = [f"[WARN] [1.0] [unsafety_monitor]: iteration {n}: in 5 of 5 episodes stood still\n" for n in (3, 4)]
+    lines.append("[ERROR] [1.5] [unsafety_monitor]: iteration 4: 7 joint states missing\n")
+    log.write_text("".join(lines))
+    told = ["iteration 3: in 5 of 5 episodes stood still", "iteration 4: 7 joint states missing"]
+    follower = LogFollower(log, "unsafety_monitor", repeats=False)
+    assert follower.lines() == told
+    with open(log, "a") as file:
+        file.write(lines[1])
+    assert follower.lines() == []
+    assert len(LogFollower(log, "unsafety_monitor").lines()) == 4
+
+
 def test_a_line_that_never_ends_is_passed_over(tmp_path: Path) -> None:
     log = tmp_path / "supervisor.log"
     log.write_text("x" * (MAX_BYTES + 10) + "\n" + LINE)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from safe_transfer_ros.cli import main
+from safe_transfer_ros.cli import main, run
 from safe_transfer_ros.cli.run import continuing, parse_arguments, pick_graph
 from safe_transfer_ros.configuration import field_types
 from safe_transfer_ros.parameters.sections import NODES
@@ -39,7 +39,7 @@ COMMANDS = shown()
 @pytest.mark.parametrize("words", [words for _, words in COMMANDS], ids=[place for place, _ in COMMANDS])
 def test_a_command_that_a_page_shows_is_accepted(words: list[str]) -> None:
     parser = argparse.ArgumentParser()
-    module = importlib.import_module(f"safe_transfer_ros.cli.{main._MODULES[words[0]]}")
+    module = importlib.import_module(f"safe_transfer_ros.cli.{main.COMMANDS[words[0]][0]}")
     module.add_parser(parser.add_subparsers(dest="command"))
     options = parser.parse_args(words)
     if options.command == "reproduce":
@@ -56,7 +56,8 @@ def test_there_are_commands_on_the_pages() -> None:
     assert len(COMMANDS) > 30
 
 
-def test_an_interrupted_run_is_continued_on_the_same_arm_in_the_same_namespace() -> None:
+def test_an_interrupted_run_is_continued_on_the_same_arm_in_the_same_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "invocation", lambda: "safe_transfer")
     given = {"robot": "hardware", "namespace": "left", "iterations": "3"}
     command = continuing("panda_push", Path("runs/arm"), given)
     assert command == "safe_transfer up panda_push resume:=runs/arm robot:=hardware namespace:=left"

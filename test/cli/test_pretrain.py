@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from safe_transfer_ros.cli.main import main
 from safe_transfer_ros.policies import weights
 
 TIMES = {"rollout_s", "update_s"}  # the only columns that a clock decides
@@ -50,6 +51,14 @@ def test_a_killed_and_resumed_run_equals_the_uninterrupted_one(tmp_path: Path) -
         one, _ = weights.load(whole / "policy.safetensors")
         other, _ = weights.load(broken / "policy.safetensors")
         assert all((one[name] == other[name]).all() for name in one)
+
+
+def test_a_task_of_another_kind_is_sent_to_the_command_that_trains_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pretrain", "panda_push_topple"]) == 2
+    told = capsys.readouterr().err
+    assert "use `safe_transfer train trpo panda_push_topple`" in told and "weights/panda_push_topple.yaml" in told
+    assert main(["pretrain", "pr2_cup_swril"]) == 2
+    assert "did you mean 'pr2_cup_swirl'?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

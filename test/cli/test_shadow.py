@@ -117,6 +117,31 @@ def test_promotion_is_refused_recorded_and_whole(tmp_path, capsys):
     assert entry["against"] == ["it misses 9 %"]
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "[" * 100_000,
+        "7",
+        "{}",
+        '{"candidate": 7, "against": []}',
+        '{"candidate": {"version": "a"}, "against": 7}',
+        '{"candidate": {"version": "a"}, "against": [], "active": 7}',
+    ],
+    ids=["without an end", "a number", "empty", "no candidate", "nothing against", "no active"],
+)
+def test_what_is_no_shadow_report_is_one_line(tmp_path, capsys, written):
+    critic(tmp_path / "candidate")
+    (tmp_path / "report.json").write_text(written)
+    arguments = ["promote", str(tmp_path / "candidate"), str(tmp_path / "active"), "--report"]
+    assert main([*arguments, str(tmp_path / "report.json")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "is not a shadow report" in line
+    os.mkfifo(tmp_path / "pipe")
+    assert main([*arguments, str(tmp_path / "pipe")]) == 2
+    assert "a regular file is expected" in capsys.readouterr().err
+    assert not (tmp_path / "active").exists()
+
+
 def test_the_record_of_a_promotion_is_on_the_disk_before_the_critic_takes_its_place(tmp_path, monkeypatch):
     active, candidate, report = tmp_path / "active", tmp_path / "candidate", tmp_path / "report.json"
     old, new, done, sync = critic(active), critic(candidate, threshold=0.4), [], os.fsync

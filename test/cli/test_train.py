@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from safe_transfer_ros.cli.main import main
+from safe_transfer_ros.transfer.methods import METHODS
 
 SMALL = ("pr2_cup_swirl", "--epochs", "2", "--episodes", "2", "--seeds", "2", "--jobs", "1")
 
@@ -47,9 +50,10 @@ def test_a_table_of_what_is_finished_learns_nothing(
     done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", "all", *SMALL, "--table-only", "--out", str(done)]) == 0
-    assert capsys.readouterr().out.count("\n| TRPO ") == 1
+    assert capsys.readouterr().out.splitlines()[0].count(" TRPO ") == 1
     assert main(["train", "all", *SMALL, "--table-only", "--out", str(tmp_path / "none")]) == 2
-    assert "none of these 10 runs is finished" in capsys.readouterr().err and not (tmp_path / "none").exists()
+    planned = f"of {2 * (len(METHODS) - 1)} runs none is finished"  # all but cloned-cpo
+    assert planned in capsys.readouterr().err and not (tmp_path / "none").exists()
 
 
 def test_a_task_whose_costs_add_up_is_counted_by_steps_against_its_own_limit(
@@ -57,7 +61,10 @@ def test_a_task_whose_costs_add_up_is_counted_by_steps_against_its_own_limit(
 ) -> None:
     small = ("--quick", "--epochs", "2", "--episodes", "4", "--jobs", "1", "--out", str(tmp_path))
     assert main(["train", "trpo", "ant_avenue", *small]) == 0
-    assert "| TRPO | 1 | 8 |" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert re.search(r"^\| method +\| TRPO +\|$", told, re.MULTILINE)
+    assert re.search(r"^\| episodes +\| 8 +\|$", told, re.MULTILINE) and "1 run, 2 iterations" in told
+    assert "--quick shows that everything works, not how methods differ" in told
     rows = list(csv.DictReader((tmp_path / "ant_avenue.csv").open()))
     assert [row["chi"] for row in rows] == ["25.0", "25.0"]
     costs = [float(row["failures_per_episode"]) for row in rows]
@@ -66,6 +73,28 @@ def test_a_task_whose_costs_add_up_is_counted_by_steps_against_its_own_limit(
     assert (tmp_path / "ant_avenue_trpo_seed0.safetensors").exists()
     assert main(["train", "cpo", "ant_avenue", "--chi", "10", *small]) == 0
     assert {row["chi"] for row in csv.DictReader((tmp_path / "ant_avenue.csv").open())} == {"10.0"}
+
+
+def test_an_off_policy_method_is_judged_without_its_noise_after_each_epoch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ("--quick", "--epochs", "2", "--episodes", "2", "--jobs", "1", "--out", str(tmp_path))
+    assert main(["train", "td3", "panda_push_obstacle", *small]) == 0
+    told = capsys.readouterr().out
+    table = [[cell.strip() for cell in line.split("|")] for line in told.splitlines() if line.startswith("|")]
+    assert {line[1]: line[2] for line in table}.items() >= {"method": "TD3", "episodes": "4", "steps": "200"}.items()
+    assert "one seed has no spread" in " ".join(told.split())
+    rows = list(csv.DictReader((tmp_path / "panda_push_obstacle.csv").open()))
+    assert [row["steps"] for row in rows] == ["100.0", "200.0"]
+    assert all(np.isfinite(float(row["evaluation_return"])) for row in rows)
+    assert (tmp_path / "panda_push_obstacle_td3_seed0.safetensors").exists()
+    assert main(["train", "td3", "panda_push_obstacle", *small, "--evaluate-every", "0"]) == 0
+    assert [
+        row["evaluation_return"] == "nan" for row in csv.DictReader((tmp_path / "panda_push_obstacle.csv").open())
+    ] == [
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -78,6 +107,9 @@ def test_a_task_whose_costs_add_up_is_counted_by_steps_against_its_own_limit(
         (("csc", "pr2_cup_swirl", "--chi", "nan"), "expected chi > 0"),
         (("csc", "pr2_cup_swirl", "--alpha", "-1"), "expected alpha >= 0"),
         (("csc", "pr2_cup_swirl", "--first-seed", "-1"), "--first-seed must be at least 0"),
+        (("td3", "pr2_cup_swirl", "--evaluate-every", "-1"), "--evaluate-every must be at least 0"),
+        (("csc,td3", "ant_avenue", "--baseline", "a.safetensors"), "CSC takes no baseline: leave out --baseline"),
+        (("cloned-cpo", "panda_push_obstacle"), "Cloned + CPO starts from a baseline: name a policy file"),
         (("csc", "pr2_cup_swirl", "--warm-start"), "there is no rule to imitate for pr2_cup_swirl"),
     ],
 )
@@ -95,8 +127,8 @@ def test_what_a_constraint_is_varied_over_is_told_apart(tmp_path: Path, capsys: 
     assert main(["train", "trpo-lagrangian", *small, "--chi", "0.05", "0.2", "--eta", "1"]) == 0
     told = capsys.readouterr().out
     for chi in ("0.05", "0.2"):
-        assert f"| TRPO-Lagrangian, χ = {chi} | 1 |" in told
+        assert f"| TRPO-Lagrangian, χ = {chi} " in told and "return, last 1 epoch " in told
         assert (tmp_path / f"pr2_cup_swirl_trpo-lagrangian_chi{chi}_seed0.safetensors").exists()
     assert {row["eta"] for row in csv.DictReader((tmp_path / "pr2_cup_swirl.csv").open())} == {"1.0"}
     assert main(["train", "trpo", *small, "--chi", "0.05", "0.2", "--table-only"]) == 2
-    assert "none of these 1 runs" in capsys.readouterr().err  # no constraint, nothing to vary
+    assert "of 1 run none" in capsys.readouterr().err  # no constraint, nothing to vary

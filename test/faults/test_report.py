@@ -49,7 +49,6 @@ NEVER_TRIPS = {Reason.CRITIC_RISK, Reason.JOINT_STATE_WRONG_JOINTS} | {
 # is the kernel's.
 TRIPS_ELSEWHERE = {
     Reason.CLOCK_WENT_BACK: "safety/filter/test_each_call.py",
-    Reason.JOINT_STATE_IMPLAUSIBLE: "safety/filter/test_plausibility.py",
     Reason.NO_PERMISSION: "ros2_control/test_controller_supervisor.py",
     Reason.OBJECT_POSE_STALE: "safety/filter/test_object_pose.py",
     Reason.OBJECT_POSE_FROZEN: "safety/filter/test_object_pose.py",

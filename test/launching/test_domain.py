@@ -38,7 +38,7 @@ def test_a_killed_holder_frees_its_domain(monkeypatch: pytest.MonkeyPatch) -> No
     assert holder.stdout is not None
     number = int(holder.stdout.readline())
     monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match=f"domain {number} is in use"):
         domain.claim()
     holder.kill()
     holder.wait()

@@ -169,6 +169,13 @@ def test_actions_are_uniform_until_the_agent_learns() -> None:
     assert len(np.unique(drawn)) == drawn.size and not own.any()
 
 
+def test_an_agent_that_knows_better_acts_from_the_beginning() -> None:
+    settings = OffPolicySettings(epoch_steps=20, warmup=25, uniform_warmup=False)
+    loop = OffPolicyLoop(PointEnv(Point(), 2), Still(np.zeros(2)), settings, seed=0)
+    assert loop.epoch().updates == 40 - 25
+    assert not loop.buffer["chosen"].any()
+
+
 @MADE
 def test_a_run_is_resumed_exactly(made: Callable[..., Agent]) -> None:
     """Saved between two epochs, as a file, and gone on with by other objects: the same numbers to the last bit."""

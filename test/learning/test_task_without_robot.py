@@ -17,7 +17,7 @@ from safe_transfer_ros.tasks import task
 from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector_environment import SingleRowEnv
-from safe_transfer_ros.transfer.constrained.method import LearnerSettings
+from safe_transfer_ros.transfer.constrained.settings import LearnerSettings
 
 
 @pytest.fixture

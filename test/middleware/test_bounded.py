@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import ast
 import time
 from array import array
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import rclpy
@@ -17,6 +19,22 @@ from safe_transfer_msgs.msg import PolicyAction, TorqueLimit
 
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.middleware import bounded, topics
+
+PACKAGE = Path(bounded.__file__).parents[1]
+# A simulated arm is none whose motors anybody guards, and the recorder takes bytes as they come.
+LISTENERS = sorted(path for path in (PACKAGE / "nodes").glob("*.py") if path.stem not in ("mujoco_sim", "__init__"))
+
+
+@pytest.mark.parametrize("file", [*LISTENERS, PACKAGE / "middleware/sole_state.py"], ids=lambda path: path.stem)
+def test_no_node_makes_a_message_before_its_size_is_looked_at(file: Path) -> None:
+    """Who acts on a topic takes it as bytes, or by `bounded.listen`."""
+    for call in ast.walk(ast.parse(file.read_text())):
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
+            continue
+        assert call.func.attr != "create_subscription", f"{file.name}:{call.lineno}"
+        if call.func.attr == "listen" and ast.unparse(call.func.value) != "bounded":
+            raw = [word.value for word in call.keywords if word.arg == "raw"]
+            assert raw and ast.unparse(raw[0]) == "True", f"{file.name}:{call.lineno}"
 
 
 def test_a_message_of_the_largest_size_is_read_and_one_byte_more_is_not() -> None:

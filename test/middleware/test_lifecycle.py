@@ -10,6 +10,7 @@ import rclpy
 from rclpy.action import ActionClient, ActionServer
 from rclpy.context import Context
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.node import Node
 from safe_transfer_msgs.action import Rollout
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
@@ -19,6 +20,18 @@ from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.middleware.lifecycle import ManagedNode
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
+
+
+class Listener:
+    """A node beside another, as one that no executor turns is."""
+
+    def __init__(self, beside: ManagedNode, name: str) -> None:
+        self._beside = beside
+        self.node = Node(name, context=beside.context)
+
+    def close(self) -> None:
+        assert self._beside.get_name() == "everything", "the node itself is still there"
+        self.node.destroy_node()
 
 
 class Everything(ManagedNode):
@@ -41,6 +54,8 @@ class Everything(ManagedNode):
 
     def configure(self) -> None:
         self.create("configured")
+        for name in ("beside", "beside_too"):
+            self.keep(Listener(self, name))
         if self.fails:
             raise ValueError("cannot be")
 
@@ -70,6 +85,7 @@ def test_cleanup_leaves_what_was_there_before(node: Everything) -> None:
         assert node.trigger_deactivate() == SUCCESS
         assert node.trigger_cleanup() == SUCCESS
         assert node.counts() == before
+        assert not {"beside", "beside_too"} & set(node.get_node_names()), "nor a node beside it"
     assert node.count_publishers("configured/out") == 0 and node.count_publishers("before/out") == 1
 
 
@@ -77,6 +93,14 @@ def test_a_configuration_that_failed_leaves_nothing_either(node: Everything) -> 
     before = node.counts()
     node.fails = True
     assert node.trigger_configure() != SUCCESS
-    assert node.counts() == before
+    assert node.counts() == before and "beside" not in node.get_node_names()
     node.fails = False
     assert node.trigger_configure() == SUCCESS
+
+
+def test_a_node_that_ends_without_a_cleanup_lets_go_of_what_it_kept(node: Everything) -> None:
+    assert node.trigger_configure() == SUCCESS
+    assert {"beside", "beside_too"} <= set(node.get_node_names())
+    node.release()
+    assert not {"beside", "beside_too"} & set(node.get_node_names())
+    node.release()

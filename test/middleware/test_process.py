@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import graph_runs
+import pytest
 
 from safe_transfer_ros.launching import domain
 
@@ -53,6 +54,17 @@ def test_a_node_that_hangs_on_its_way_out_is_ended() -> None:
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=30)
         assert process.returncode == 1 and "hung" in errors
+
+
+@pytest.mark.parametrize("word", ["-h", "--help"])
+def test_asked_for_help_a_node_says_what_it_takes_and_does_not_start(word: str) -> None:
+    program = "from safe_transfer_ros.middleware import process; print(process.run('node', lambda lifetime: 1 / 0))"
+    done = subprocess.run([sys.executable, "-c", program, word], capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("usage: node --ros-args") and done.stdout.rstrip().endswith("0"), done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--ros-args", "-p", "a:=--help"], capture_output=True, text=True, timeout=60
+    )
+    assert "usage" not in done.stdout
 
 
 ENDS = """

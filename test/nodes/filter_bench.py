@@ -70,6 +70,12 @@ class Bench(Node):
             assert time.monotonic() < deadline, f"not so within {seconds:g} s: {what}"
             self.executor_.spin_once(timeout_sec=0.01)
 
+    def turn(self, seconds: float) -> None:
+        """Process what comes for so long."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.executor_.spin_once(timeout_sec=0.01)
+
     def state(self, names: list[str] | None = None, value: float = 0.1) -> None:
         self.time_ns += 50_000_000
         names = names or JOINTS

@@ -215,6 +215,8 @@ def present(bench: Bench) -> dict[str, int]:
     commands, actions = "effort_controller/commands", "policy_server/action"
     counts = {f"publishers of {topic}": bench.count_publishers(topic) for topic in (commands, "safety_filter/decision")}
     counts |= {f"listeners to {topic}": bench.count_subscribers(topic) for topic in (actions, "joint_states")}
+    # A node of its own, as numbered messages are heard by one that no executor turns.
+    counts["listeners to the stop"] = bench.get_node_names().count("safety_filter_e_stop")
     names = ("arm", "arm_reset", "reset", "trip")
     return counts | {name: bench.count_services(f"safety_filter/{name}") for name in names}
 

@@ -8,7 +8,7 @@ from filter_bench import JOINTS, Bench, diagnostics, with_parameters
 from rclpy.publisher import Publisher
 from safe_transfer_msgs.msg import FilterStatus, PolicyAction, SafetyDecision, TorqueLimit
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import Trigger
 
 from safe_transfer_ros.middleware import qos
@@ -23,7 +23,10 @@ from safe_transfer_ros.middleware.stamps import set_ns
         ("unsafety_monitor/torque_limit", TorqueLimit),
         ("safety_filter/decision", SafetyDecision),
         ("safety_filter/status", FilterStatus),
+        ("safety_filter/status_history", FilterStatus),
         ("joint_states", JointState),
+        ("controller_supervisor/permission", Bool),
+        ("episode_reset/action", PolicyAction),
     ],
 )
 def test_a_second_publisher_trips_and_forbids_a_reset(bench: Bench, topic: str, kind: type) -> None:
@@ -31,6 +34,8 @@ def test_a_second_publisher_trips_and_forbids_a_reset(bench: Bench, topic: str, 
     assert bench.armed().success
     bench.step(0, [0.05] * 7)
     # On proposals, limits and joint states it is the second with the bench's own, else with the filter's.
+    if topic in ("controller_supervisor/permission", "episode_reset/action"):
+        bench.create_publisher(kind, topic, qos.STREAM)
     first = bench.create_publisher(kind, topic, qos.STREAM)
     bench.until(lambda: bench.status.mode == SafetyDecision.MODE_TRIPPED, "a trip")
     assert bench.status.cause & SafetyDecision.REASON_SECOND_PUBLISHER
@@ -42,6 +47,27 @@ def test_a_second_publisher_trips_and_forbids_a_reset(bench: Bench, topic: str, 
     assert not answer.success and "SECOND_PUBLISHER" in answer.message
     bench.destroy_publisher(first)
     bench.until(lambda: bench.call(bench.reset, Trigger.Request()).success, "a reset once it has gone")
+
+
+def test_a_limit_that_comes_while_two_publish_limits_is_refused_and_the_old_one_stands(bench: Bench) -> None:
+    bench.an_iteration()
+    before = bench.status.torque_limit
+    second = bench.create_publisher(TorqueLimit, "unsafety_monitor/torque_limit", qos.LATCHED)
+    bench.until(lambda: bench.status.mode == SafetyDecision.MODE_TRIPPED, "its being seen")
+    limit = TorqueLimit(iteration=1, torque_limit=1.04 * before)
+    limit.lease.sec = 5
+    bench.limits.publish(limit)
+    bench.until(lambda: "unsafety_monitor/torque_limit has 2 publishers" in bench.status.message, "its refusal")
+    assert (bench.status.torque_limit, bench.status.iteration, bench.status.accepted) == (before, 0, False)
+    bench.destroy_publisher(second)
+
+    def taken() -> bool:
+        bench.limits.publish(limit)
+        bench.turn(0.05)
+        return bool(bench.status.iteration == 1)
+
+    bench.until(taken, "the same once it has gone")
+    assert bench.status.torque_limit == limit.torque_limit
 
 
 def speak(publisher: Publisher, names: list[str], stamp_ns: int) -> None:

@@ -31,7 +31,11 @@ def test_a_run_under_a_critic(tmp_path: Path) -> None:
     schedule = [f"safety_filter.{parameter}" for parameter in SCHEDULE]
     finished = graph_runs.up(run, f"critic:={file}", *schedule, *SHORT, report=True)
     assert finished.returncode == 0, finished.stderr
-    assert "critic risk" in (run / "report.html").read_text()
+    page = (run / "report.html").read_text()
+    assert "critic risk" in page
+    assert (
+        f"Critic {version} judged 400 decisions, epsilon 0.1 (its model card) at most, less by critic_schedule" in page
+    )
 
     decisions = [message for _, message, _ in messages(run / "bag", ["/safety_filter/decision"])]
     assert {one.critic_version for one in decisions} == {version}

@@ -16,7 +16,14 @@ import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from safe_transfer_msgs.msg import FilterStatus, PolicyStatus, PolicyWeights, SafetyDecision, TorqueLimit
+from safe_transfer_msgs.msg import (
+    FilterStatus,
+    PolicyStatus,
+    PolicyWeights,
+    SafetyDecision,
+    TorqueLimit,
+    UnsafetyEstimate,
+)
 from safe_transfer_msgs.srv import ResetEpisode
 from sensor_msgs.msg import JointState
 
@@ -24,8 +31,10 @@ from safe_transfer_ros.launching import domain
 from safe_transfer_ros.learning.policy_file import load_for
 from safe_transfer_ros.middleware import qos, reset_refusal
 from safe_transfer_ros.policies import weights
+from safe_transfer_ros.tasks.robot_task import RobotTask
 from safe_transfer_ros.tasks.task import make
 
+JOINTS = make("pr2_cup_swirl", RobotTask).robot.joint_names
 _, POLICY = load_for(make("pr2_cup_swirl"), "pr2_cup_swirl")
 
 
@@ -80,6 +89,18 @@ def peer() -> Iterator[Peer]:
 def update(version: int, **changes: Any) -> PolicyWeights:
     given = {"iteration": version - 1, "steps": 10, "kl": 0.01, "kl_bound": 0.05} | changes
     return PolicyWeights(version=version, data=array("B", POLICY), sha256=weights.sha256_of(POLICY), **given)
+
+
+def decided(iteration: int, step: int) -> SafetyDecision:
+    """One of three decisions of an episode, the last without a proposal."""
+    last = step == 2
+    message = SafetyDecision(iteration=iteration, episode=iteration, step=step, last=last, torque_limit=0.1)
+    message.joint_names = message.action_names = list(JOINTS)
+    message.verdict = SafetyDecision.VERDICT_EPISODE_END if last else SafetyDecision.VERDICT_ACCEPTED
+    if not last:
+        message.proposed_mean, message.proposed_stddev = [0.01] * len(JOINTS), [0.1] * len(JOINTS)
+    message.header.stamp.sec = 10 * iteration + step
+    return message
 
 
 def test_no_update_ends_the_monitor_or_moves_its_limit(peer: Peer) -> None:
@@ -149,6 +170,56 @@ def test_the_simulated_arm_is_not_reset_while_the_filter_is_armed(peer: Peer) ->
     told.publish(FilterStatus(mode=SafetyDecision.MODE_DISARMED))
     peer.until(lambda: answer().success, "a reset once it is disarmed")
     peer.until(lambda: bool(states), "the first joint state")
+
+
+def test_a_stranger_who_says_that_the_filter_is_disarmed_resets_nothing(peer: Peer) -> None:
+    peer.create_subscription(JointState, "joint_states", lambda _: None, qos.RECORD)  # whom the simulator waits for
+    told = peer.create_publisher(FilterStatus, "safety_filter/status", qos.LATCHED)
+    reset = peer.create_client(ResetEpisode, "reset_episode")
+    peer.begin("mujoco_sim", graph="mujoco_sim,safety_filter")
+    told.publish(FilterStatus(mode=SafetyDecision.MODE_ARMED))
+
+    def answer() -> ResetEpisode.Response:
+        return peer.call(reset, ResetEpisode.Request(seed=1, episode=2))
+
+    peer.until(lambda: answer().message == reset_refusal.ARMED, "the filter being heard")
+    stranger = peer.create_publisher(FilterStatus, "safety_filter/status", qos.LATCHED)
+    stranger.publish(FilterStatus(mode=SafetyDecision.MODE_DISARMED))
+    peer.until(lambda: "safety_filter/status has 2 publishers" in answer().message, "the stranger being named")
+    told.publish(FilterStatus(mode=SafetyDecision.MODE_HOLDING))
+    peer.destroy_publisher(stranger)
+    peer.until(lambda: answer().message == reset_refusal.ARMED, "the filter's own word once more")
+    told.publish(FilterStatus(mode=SafetyDecision.MODE_DISARMED))
+    peer.until(lambda: answer().success, "a reset once it is disarmed")
+
+
+def test_no_limit_comes_of_decisions_that_two_may_have_made(peer: Peer) -> None:
+    limits: list[TorqueLimit] = []
+    estimates: list[UnsafetyEstimate] = []
+    updates = peer.create_publisher(PolicyWeights, "trainer/policy_weights", qos.LATCHED)
+    decisions = peer.create_publisher(SafetyDecision, "safety_filter/decision", qos.RECORD)
+    peer.create_subscription(TorqueLimit, "unsafety_monitor/torque_limit", limits.append, qos.LATCHED)
+    peer.create_subscription(UnsafetyEstimate, "unsafety_monitor/estimate", estimates.append, qos.LATCHED)
+    monitor = peer.begin("unsafety_monitor", data_timeout=0.2, lease=0.4)
+    peer.until(lambda: bool(limits) and decisions.get_subscription_count() > 0, "the monitor being up")
+
+    def an_iteration(iteration: int) -> None:
+        for step in range(3):
+            decisions.publish(decided(iteration, step))
+        updates.publish(update(iteration + 1, iteration=iteration, steps=2))
+
+    an_iteration(0)
+    peer.until(lambda: bool(estimates) and limits[-1].iteration == 1, "an iteration of the filter's alone")
+    stranger = peer.create_publisher(SafetyDecision, "safety_filter/decision", qos.RECORD)
+    peer.until(lambda: stranger.get_subscription_count() > 0, "a second filter being heard")
+    stranger.publish(decided(1, 0))
+    peer.turn(0.3)
+    peer.destroy_publisher(stranger)
+    peer.turn(0.3)
+    an_iteration(1)
+    peer.turn(1.0)
+    assert len(estimates) == 1 and limits[-1].iteration == 1, "its decisions stay among the filter's when it has gone"
+    assert monitor.poll() is None
 
 
 def test_a_simulator_without_a_filter_in_its_graph_needs_none(peer: Peer) -> None:

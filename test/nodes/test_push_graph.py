@@ -222,6 +222,9 @@ def test_an_arm_whose_blocks_pose_is_lost_stops_with_that_reason(bench: Bench) -
     assert bench.status.cause == Reason.OBJECT_POSE_STALE
     bench.until(lambda: not any(bench.commands[-1]), "zero torque")
     assert bench.decisions[-1].reasons & Reason.OBJECT_POSE_STALE
+    second = bench.create_publisher(PoseStamped, "object_pose", qos.STREAM)
+    bench.until(lambda: bool(bench.status.cause & Reason.SECOND_PUBLISHER), "a second one of poses being seen")
+    bench.destroy_publisher(second)
 
 
 def test_a_ceiling_from_which_a_stop_takes_longer_than_a_control_period_is_refused_in_lockstep() -> None:

@@ -147,6 +147,34 @@ def test_a_trip_before_there_is_a_run_follows_to_the_first_that_starts(
         claimed.release()
 
 
+def test_a_normal_end_is_no_alarm_and_no_key_reaches_the_filter_that_comes_next(
+    number: int, filter_process: subprocess.Popen[bytes], witness: Witness
+) -> None:
+    with watch(number) as terminal:
+        terminal.until(lambda: terminal.shows("DISARMED", "decisions"), "the filter's state")
+        filter_process.send_signal(signal.SIGTERM)
+        terminal.until(lambda: terminal.shows("ENDED", "told to end while it was disarmed"), "its end")
+        filter_process.wait(20)
+        with subprocess.Popen(
+            [sys.executable, "-m", "safe_transfer_ros.nodes.safety_filter"],
+            env=graph_runs.environment(ROS_DOMAIN_ID=str(number)),
+            stderr=subprocess.DEVNULL,
+        ) as other:
+            try:
+                terminal.until(lambda: terminal.shows("ENDED", "Another safety filter is up here"), "the stranger")
+                terminal.until(lambda: witness.mode() == Mode.DISARMED, "the other filter")
+                terminal.press("t")
+                terminal.until(lambda: terminal.shows("TRIP NOT CONFIRMED", "no filter there"), "no confirmation")
+                assert witness.mode() == Mode.DISARMED, "the key reached another filter"
+                terminal.press("f")
+                terminal.until(lambda: terminal.shows("DISARMED") and not terminal.shows("ENDED"), "the other filter")
+                terminal.press("t")
+                terminal.until(lambda: witness.mode() == Mode.TRIPPED, "its trip")
+                terminal.until(lambda: terminal.shows("TRIP confirmed"), "the confirmation")
+            finally:
+                other.kill()
+
+
 def test_quitting_with_a_trip_unconfirmed_says_so(number: int) -> None:
     with watch(number) as terminal:
         terminal.until(lambda: terminal.shows("WAITING"), "the view")

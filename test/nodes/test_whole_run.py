@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import subprocess
+import threading
+import time
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -11,11 +13,18 @@ from pathlib import Path
 import graph_runs
 import numpy as np
 import pytest
+import rclpy
 import yaml
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from safe_transfer_msgs.msg import SafetyDecision
+from std_srvs.srv import SetBool, Trigger
 
 from safe_transfer_ros import resources
 from safe_transfer_ros.bags.read import messages
+from safe_transfer_ros.launching import domain
 from safe_transfer_ros.learning.policy_file import load_for, with_stddev_scaled
+from safe_transfer_ros.middleware import topics
 from safe_transfer_ros.policies import weights
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.randomness import Purpose, generator
@@ -49,6 +58,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     finished = graph_runs.up(run_dir, f"seed:={SEED}", *graph_runs.SHORT, report=True)
     assert finished.returncode == 0, finished.stderr
     assert f"report: {run_dir / 'report.html'}" in finished.stdout
+    assert "Expected damage " in finished.stdout, "the report's verdict is on the console"
     return run_dir
 
 
@@ -66,6 +76,8 @@ def test_the_run_directory_holds_what_it_promises(run: Path) -> None:
     ]
     assert list((run / "plots").glob("*.png"))
     assert graph_runs.nodes_of(run) == {}, "no process outlives its launcher"
+    said = (run / "logs" / "safety_filter.log").read_text()
+    assert "told to end while disarmed" in said and "[ERROR]" not in said, "a normal end is no trip"
 
 
 def test_the_limit_obeys_the_rule_in_every_iteration(run: Path) -> None:
@@ -245,6 +257,55 @@ def test_real_time_runs_the_same_nodes(tmp_path: Path) -> None:
     # Joint states at 200 Hz, decisions at 20 Hz: the rate counts every joint state, so it has the finer grain.
     (recomputed,), _ = iteration_records(tmp_path / "run" / "bag")
     assert recomputed.unsafety_rate == pytest.approx(record.unsafety_rate, abs=1e-9)
+
+
+def test_a_pause_holds_the_next_episode_back_and_changes_no_number(run: Path, tmp_path: Path) -> None:
+    claimed = domain.claim()
+    claimed.release()
+    context = Context()
+    rclpy.init(context=context, domain_id=claimed.number)
+    node = rclpy.create_node("operator", context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    heard: list[SafetyDecision] = []
+    modes: list[int] = []
+    words: list[str] = []
+    topics.DECISIONS.listen(node, heard.append)
+    topics.FILTER_STATUS.listen(node, lambda status: modes.append(status.mode))
+    topics.DIAGNOSTICS.listen(
+        node, lambda told: words.extend(one.message for one in told.status if one.name == "policy_server")
+    )
+    pause = node.create_client(SetBool, "policy_server/pause")
+    orders = {name: node.create_client(Trigger, f"safety_filter/{name}") for name in ("trip", "reset")}
+    turning = threading.Thread(target=executor.spin)
+    turning.start()
+    try:
+        arguments = (f"seed:={SEED}", *graph_runs.SHORT)
+        with graph_runs.started(tmp_path / "run", *arguments, ROS_DOMAIN_ID=str(claimed.number)) as process:
+            graph_runs.wait_for(lambda: pause.service_is_ready() and bool(heard), 90, "the first decision")
+            answer = pause.call_async(SetBool.Request(data=True))
+            graph_runs.wait_for(answer.done, 30, "an answer")
+            assert answer.result().success
+            still = "paused by an operator: no episode begins"
+            graph_runs.wait_for(lambda: still in words, 60, "the pause")
+            graph_runs.wait_for(lambda: heard[-1].last and modes[-1] == SafetyDecision.MODE_DISARMED, 10, "disarmed")
+            count = len(heard)
+            time.sleep(1.5)
+            assert len(heard) == count < 4 * 201 and process.poll() is None, "an episode began during the pause"
+            for name, mode in (("trip", SafetyDecision.MODE_TRIPPED), ("reset", SafetyDecision.MODE_DISARMED)):
+                graph_runs.wait_for(orders[name].service_is_ready, 10, name)
+                orders[name].call_async(Trigger.Request())
+                graph_runs.wait_for(lambda mode=mode: modes[-1] == mode, 30, f"{name} during the pause")
+            pause.call_async(SetBool.Request(data=False))
+            assert process.wait(200) == 0
+    finally:
+        executor.shutdown()
+        turning.join()
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+    assert [replace(record, wall_time_s=0.0) for record in read(tmp_path / "run" / "iterations.csv")] == [
+        replace(record, wall_time_s=0.0) for record in read(run / "iterations.csv")
+    ]
 
 
 def test_a_run_that_was_cut_goes_on_as_if_it_had_not_been(run: Path, tmp_path: Path) -> None:

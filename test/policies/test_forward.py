@@ -79,7 +79,7 @@ def test_observations_of_the_wrong_size_are_refused(parameters, shape) -> None:
 
 def test_bad_parameters_are_refused(parameters) -> None:
     parameters["mean.bias"][0] = np.nan
-    with pytest.raises(WeightsError):
+    with pytest.raises(WeightsError, match="'mean.bias' holds NaN or infinite"):
         GaussianPolicy(parameters)
 
 

@@ -113,7 +113,7 @@ def test_values_that_are_not_finite_are_refused(name: str, value: float) -> None
     tensors = parameters()
     tensors[name].flat[1] = value
     refused(raw(tensors), f"'{name}' holds NaN or infinite")
-    with pytest.raises(WeightsError):
+    with pytest.raises(WeightsError, match=f"'{name}' holds NaN or infinite"):
         weights.to_bytes(tensors)
 
 
@@ -124,7 +124,7 @@ def test_a_diverged_standard_deviation_is_refused(value: float) -> None:
 
 def test_bytes_that_are_too_many_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     data = weights.to_bytes(parameters())
-    monkeypatch.setattr(tensors, "MAX_BYTES", len(data) - 1)
+    monkeypatch.setattr(tensors, "WEIGHTS_BYTES", len(data) - 1)
     refused(data, "at most")
 
 

@@ -14,7 +14,7 @@ from safe_transfer_ros.record.episode import (
     episodes_from_decisions,
     first_jump,
 )
-from safe_transfer_ros.safety.reasons import Reason, Verdict
+from safe_transfer_ros.safety.reasons import NOT_TAKEN, Reason, Verdict
 
 NAMES = ("a", "b", "c")
 
@@ -152,6 +152,30 @@ def test_refused_proposals_are_interventions_and_no_steps(verdict):
     np.testing.assert_array_equal(episode.reasons, [0, 0, 1, 0])
     np.testing.assert_array_equal(episode.verdict, [0, 0, 1, 0])
     assert assembler.interventions[2] == count_interventions(decisions) == 3
+
+
+@pytest.mark.parametrize("verdict", [7, 255])
+@pytest.mark.parametrize("step", [0, 2, 4])
+def test_a_verdict_that_stands_for_nothing_is_told_and_its_episode_left_out(verdict, step):
+    """It is not known whether what was proposed was applied: that is nothing to learn from."""
+    assembler = EpisodeAssembler()
+    stranger = [decision(number, **({"verdict": verdict} if number == step else {})) for number in range(5)]
+    complete, told = [], []
+    for d in stranger + stream(episode=10):
+        try:
+            complete.append(assembler.add(d))
+        except EpisodeError as error:
+            told.append(str(error))
+    assert told == [
+        f"iteration 2, episode 9: step {step} has the verdict {verdict}, expected 0 to 6: what was applied is not known"
+    ]
+    assert [episode.index for episode in complete if episode is not None] == [10]
+
+
+@pytest.mark.parametrize("verdict", [verdict for verdict in Verdict if verdict not in NOT_TAKEN])
+def test_every_verdict_on_what_was_taken_makes_a_step(verdict):
+    (episode,) = episodes_from_decisions([decision(0, verdict=int(verdict)), *stream()[1:]])
+    assert episode.verdict[0] == verdict
 
 
 def refused(step):

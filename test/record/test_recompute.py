@@ -55,6 +55,13 @@ def test_episodes_that_stood_still_are_told_from_the_bag_too(tmp_path):
     assert_rows(iteration_records(tmp_path / "bag")[0], expected.rows)
 
 
+@pytest.mark.parametrize("d_safe, at_stake", [(0.05, [1, 1, 1]), (0.5, [0, 0, 0])])
+def test_standstill_is_told_where_it_puts_d_safe_at_stake(tmp_path, d_safe, at_stake):
+    rule = {"d_safe": d_safe, "allow_unsafe_start": True, "use_limit_change": False}
+    synthetic.write_run(tmp_path / "bag", iterations=3, spread=0.025, held=True, **rule)
+    assert [detail.stood_still for detail in recompute(tmp_path / "bag").details] == at_stake
+
+
 def test_details_hold_the_tilt_of_every_step_and_decisions_by_reason(tmp_path):
     expected = synthetic.write_run(tmp_path / "bag", iterations=3, episodes=2, steps=20)
     details = recompute(tmp_path / "bag").details
@@ -193,6 +200,17 @@ def test_a_torque_whose_law_is_not_told_leaves_its_iteration_out(tmp_path, field
     result = recompute(tmp_path / "other")
     # As the monitor: what an iteration's torques were drawn from is not known, so no limit is computed from it.
     assert not result.records
+    assert any("iteration 0 left out: every mean must be finite" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("verdict", [7, 255])
+def test_a_verdict_that_stands_for_nothing_leaves_its_iteration_out(tmp_path, verdict):
+    """As the monitor, by the same function: no limit comes of an iteration that may have had other torques."""
+    synthetic.write_run(tmp_path / "bag", iterations=2)
+    with_decision(tmp_path / "bag", tmp_path / "other", 8, verdict=verdict)
+    result = recompute(tmp_path / "other")
+    assert not result.records
+    assert any(f"has the verdict {verdict}, expected 0 to 6" in note for note in result.notes)
     assert any("iteration 0 left out: every mean must be finite" in note for note in result.notes)
 
 

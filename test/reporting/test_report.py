@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page and its pictures, for runs as they come: whole, short, empty, interrupted, without a bag."""
 
+import base64
+import dataclasses
 import shutil
 from html.parser import HTMLParser
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 import synthetic_run as synthetic
 import yaml
+from matplotlib.figure import Figure
 from PIL import Image
 
 from safe_transfer_ros.record.iteration import read
@@ -15,7 +18,7 @@ from safe_transfer_ros.reporting.page import headline
 from safe_transfer_ros.reporting.plots import PLOTS, save
 from safe_transfer_ros.reporting.provenance import write_provenance
 from safe_transfer_ros.reporting.report import report
-from safe_transfer_ros.reporting.run import load
+from safe_transfer_ros.reporting.run import _interruption, load
 
 NAMES = {plot.name for plot in PLOTS}
 
@@ -25,12 +28,14 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.images, self.words, self.open = [], [], []
+        self.images, self.figures, self.words, self.open = [], [], [], []
         self.feed(text)
         assert self.open == []
 
     def handle_starttag(self, tag, attributes):
         given = dict(attributes)
+        if tag == "figure":
+            self.figures.append(given["id"])
         if tag == "img":
             self.images.append(given["src"])
         assert not given.get("href", "").startswith("http") and tag not in ("script", "link")
@@ -50,8 +55,10 @@ class Page(HTMLParser):
 
 def page_of(path):
     page = Page(path.read_text())
-    for image in page.images:
-        assert (path.parent / image).exists()
+    for name, image in zip(page.figures, page.images, strict=True):
+        kind, data = image.split(",")
+        assert kind == "data:image/png;base64"
+        assert base64.b64decode(data) == (path.parent / "plots" / f"{name}.png").read_bytes()
     return page
 
 
@@ -61,13 +68,22 @@ def test_two_runs_side_by_side(make_run):
     path = report(adaptive, compare=fixed)
     assert path == adaptive / "report.html"
     page = page_of(path)
-    assert {image.removeprefix("plots/").removesuffix(".png") for image in page.images} == NAMES
+    assert set(page.figures) == NAMES
     assert "D safe = 0.5 N·m in all 10 iterations" in page.text
     assert "limit fixed at 3 N·m" in page.text
     assert "was over D safe = 0.5 N·m in 10 of 10 iterations" in page.text
     assert "a proposed torque was" in page.text  # reasons in plain words
     assert "agrees exactly" in page.text and "not a safety-rated one" in page.text
     assert "seed 0" in page.text and "numpy" in page.text and "d_safe" in page.text
+
+
+def test_a_joint_that_stood_still_takes_the_green_from_the_verdict(make_run, one_plot):
+    calm = report(make_run("calm", iterations=2)).read_text()
+    assert 'class="verdict good"' in calm and "stood still" not in calm
+    rule = {"d_safe": 0.05, "allow_unsafe_start": True, "use_limit_change": False}
+    held = report(make_run("held", iterations=2, spread=0.025, held=True, **rule)).read_text()
+    assert 'class="verdict plain"' in held and 'class="verdict good"' not in held
+    assert "In 2 of 2 iterations, first in iteration 0, a joint that was asked for torque stood still" in held
 
 
 def test_pictures_show_the_comparison_and_are_the_same_twice(make_run, tmp_path):
@@ -111,7 +127,7 @@ def test_without_a_bag_pictures_from_the_rows_remain(make_run):
     report(folder)
     shutil.rmtree(folder / "bag")
     page = page_of(report(folder))
-    assert {image for image in page.images} == {f"plots/{name}.png" for name in NAMES - {"unsafety"}}
+    assert set(page.figures) == NAMES - {"unsafety"}
     assert not (folder / "plots" / "unsafety.png").exists()  # nothing stale is left
 
 
@@ -160,3 +176,25 @@ def test_provenance_of_the_run_is_shown(make_run, one_plot):
     write_provenance(folder / "run.yaml", ["/usr/bin/safe_transfer", "up", "pr2_cup_swirl", "a b"])
     text = page_of(report(folder)).text
     assert "safe_transfer up pr2_cup_swirl 'a b'" in text and "Versions of the run" in text
+
+
+def test_a_return_without_penalty_is_drawn_once(make_run, tmp_path):
+    run = load(make_run("run", iterations=3))
+    [returns] = [plot for plot in PLOTS if plot.name == "mean_return"]
+    same = dataclasses.replace(
+        run, records=tuple(dataclasses.replace(row, mean_task_return=row.mean_return) for row in run.records)
+    )
+    for shown, panels in ((run, 2), (same, 1)):
+        figure = Figure()
+        assert returns.draw(figure, shown, None) and len(figure.axes) == panels
+
+
+def test_a_later_sessions_bag_has_the_iterations_to_the_end(make_run):
+    folder = make_run("run", iterations=3)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["trainer"]["ros__parameters"] |= {"iterations": 1, "first_iteration": 2}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    rows = load(folder).records
+    assert not _interruption(rows[2:], config) and not _interruption(rows, config)
+    assert _interruption(rows[:2], config) == ("the run ended after 2 of 3 iterations",)
+    assert _interruption((), config) == ("the run ended after 0 of 3 iterations",)

@@ -31,9 +31,11 @@ def test_the_test_of_significance_is_the_exact_one_sided_one() -> None:
 def test_the_numbers_are_those_of_the_last_iteration() -> None:
     (line,) = almonds_lost({"ours": runs([4, 6, 8])})
     assert (line.mean, line.standard_deviation, line.fewest, line.most, line.runs) == (6.0, 2.0, 4, 8, 3)
-    assert "| ours | 6.0 ± 2.0 | 4 to 8 | 3 |  |" in almonds_lost_text([line])
+    assert "| ours | 6.0 ± 2.0 | 4 to 8 | 3 | |" in " ".join(almonds_lost_text([line]).split())
 
 
 def test_one_run_has_no_spread() -> None:
     (line,) = almonds_lost({"ours": runs([4])})
-    assert line.standard_deviation == "" and "| ours | 4.0 | 4 to 4 | 1 |  |" in almonds_lost_text([line])
+    assert line.standard_deviation == "" and "| ours | 4.0 | 4 to 4 | 1 | |" in " ".join(
+        almonds_lost_text([line]).split()
+    )

@@ -40,8 +40,15 @@ def test_torque_pulls_towards_the_reference_and_brakes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "goal", "speed"), [([0.0], [0.0, 1.0], 0.1), ([0.0], [np.nan], 0.1), ([0.0], [1.0], 0.0)]
+    ("start", "goal", "speed", "told"),
+    [
+        ([0.0], [0.0, 1.0], 0.1, "must be finite and of one shape"),
+        ([0.0], [np.nan], 0.1, "must be finite and of one shape"),
+        ([-np.inf], [0.0], 0.1, "must be finite and of one shape"),
+        ([0.0], [1.0], 0.0, "speed must be positive, rad/s, got 0.0"),
+        ([0.0], [1.0], np.nan, "speed must be positive, rad/s, got nan"),
+    ],
 )
-def test_nonsense_is_refused(start: list[float], goal: list[float], speed: float) -> None:
-    with pytest.raises(ValueError):
+def test_nonsense_is_refused(start: list[float], goal: list[float], speed: float, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
         SlowMove(np.array(start), np.array(goal), speed)

@@ -20,7 +20,8 @@ from descriptions import with_blocks, with_safety_controllers
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from safe_transfer_msgs.msg import SafetyDecision
+from safe_transfer_msgs.msg import FilterStatus, SafetyDecision
+from sensor_msgs.msg import JointState
 from stand_in import JOINTS, configuration
 from stand_in_filter import ZERO, StandInFilter
 from std_msgs.msg import Float64MultiArray, String
@@ -146,6 +147,33 @@ def test_it_activates_only_while_its_lifecycle_has_it_active(arm: ArmBench, stan
     assert arm.activate().success
 
 
+def test_cleanup_takes_its_services_out_of_the_graph_and_configure_brings_them_back_once(
+    arm: ArmBench, stand_in: StandInFilter
+) -> None:
+    arm.requests["change"] = arm.create_client(ChangeState, "controller_supervisor/change_state")
+
+    def change(*transitions: int) -> None:
+        for transition in transitions:
+            request = ChangeState.Request()
+            request.transition.id = transition
+            assert arm.call("change", request).success
+
+    def served() -> tuple[int, int, int]:
+        names = [name for name in arm.get_node_names() if name.startswith("controller_supervisor_")]
+        permission = arm.count_publishers("controller_supervisor/permission")
+        return arm.count_services("controller_supervisor/activate"), permission, len(names)
+
+    before = served()
+    assert before[:2] == (1, 1)
+    for _ in range(2):
+        change(Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP)
+        arm.until(lambda: served() == (0, 0, 0), "nothing of it being left in the graph")
+        change(Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE)
+        arm.until(lambda: served() == before, "all of it being there once")
+    arm.ready()
+    assert arm.activate().success
+
+
 def test_ready_is_not_said_while_the_graph_still_connects(arm: ArmBench, stand_in: StandInFilter) -> None:
     stand_in.tell(connected=False, message="trainer not listening yet")
     arm.until(lambda: "still connecting: trainer not listening" in arm.supervisor.message, "being told so")
@@ -221,6 +249,40 @@ def test_commands_of_another_node_than_the_filter_are_refused() -> None:
     with bench(own_filter=False) as arm, StandInFilter(arm.domain, "somebody"):
         arm.until(lambda: "/somebody publishes on" in arm.supervisor.message, "being told so")
         assert not arm.activate().success
+
+
+# Who tells what the filter does --------------------------------------------------------------------------------------
+
+
+def test_a_stranger_on_the_filters_status_ends_the_motion_and_is_named(arm: ArmBench, stand_in: StandInFilter) -> None:
+    """It may say that a tripped filter is armed, so nothing that anybody says there is believed."""
+    drive(arm, stand_in)
+    stand_in.obeys_after = 0.0
+    stranger = arm.create_publisher(FilterStatus, "safety_filter/status", qos.LATCHED)
+    try:
+        inactive_at(arm)
+        arm.until(lambda: "safety_filter/status has 2 publishers" in arm.told("last_stop"), "the reason")
+        stranger.publish(FilterStatus(mode=SafetyDecision.MODE_DISARMED, connected=True))
+        stand_in.begin()
+        arm.let(0.5)
+        assert "ready" not in arm.supervisor.message
+        refused = arm.activate()
+        assert not refused.success and "client" in refused.message and "safety_filter" in refused.message
+    finally:
+        arm.destroy_publisher(stranger)
+    arm.ready()  # what the filter said meanwhile is asked for again
+    assert arm.activate().success
+
+
+@pytest.mark.parametrize("mode", [4, 255])
+def test_a_mode_that_stands_for_nothing_ends_the_motion(arm: ArmBench, stand_in: StandInFilter, mode: int) -> None:
+    drive(arm, stand_in)
+    stand_in.obeys_after = 0.0
+    stand_in.tell(mode)
+    inactive_at(arm)
+    arm.until(lambda: f"the filter's mode is {mode}" in arm.told("last_stop"), "the reason")
+    refused = arm.activate()
+    assert not refused.success and "stands for nothing" in refused.message
 
 
 # An operator's requests, when they cross ------------------------------------------------------------------------------
@@ -347,6 +409,31 @@ def test_two_descriptions_are_refused_until_there_is_one(arm: ArmBench, stand_in
     assert not arm.activate().success
     arm.destroy_publisher(second)
     arm.ready()
+
+
+def test_a_second_driver_of_the_arm_cannot_hide_a_torque_behind_its_zeros(
+    arm: ArmBench, stand_in: StandInFilter
+) -> None:
+    drive(arm, stand_in)
+    second = arm.create_publisher(JointState, "joint_states", qos.STREAM)
+    n = len(JOINTS)
+    try:
+        arm.arm.wrong("stuck")
+        stand_in.obeys_after = 0.0
+        assert arm.activate(False).success
+
+        def hidden() -> bool:
+            state = JointState(name=JOINTS, position=[0.0] * n, velocity=[0.0] * n, effort=[0.0] * n)
+            second.publish(state)
+            return arm.told("torque") == "EFFORT_UNKNOWN"
+
+        arm.until(hidden, "being told that nothing is known")
+        assert "joint_states has 2 publishers" in arm.supervisor.message
+        assert arm.supervisor.level == DiagnosticStatus.ERROR and not arm.activate().success
+        arm.destroy_publisher(second)
+        arm.until(lambda: arm.told("torque") == "TORQUE_HELD", "the arm's own word once more")
+    finally:
+        arm.arm.wrong("none")
 
 
 def test_an_arm_that_tells_no_effort_is_refused_unless_that_is_said() -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from safe_transfer_ros.safety.filter.gravity_term import GravityTerm
 from safe_transfer_ros.safety.filter.safety_filter import FilterSettings, Proposal, SafetyFilter
 from safe_transfer_ros.safety.limit.guard import TorqueLimitGuard
 
 # A shared machine may stall any example; nothing here is about time that a wall clock shows.
-settings.register_profile("safety", deadline=None, database=None)
+settings.register_profile("safety", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("safety")
 
 MS = 1_000_000

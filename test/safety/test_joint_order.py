@@ -51,9 +51,9 @@ def test_the_same_names_are_matched_once_and_shuffled_ones_do_not_pile_up():
     assert len(order._known) <= 8
 
 
-@pytest.mark.parametrize("expected", [[], ["elbow", "elbow"]])
-def test_our_own_order_must_make_sense(expected):
-    with pytest.raises(JointOrderError):
+@pytest.mark.parametrize(("expected", "told"), [([], "got none"), (["elbow", "elbow"], "are repeated: elbow")])
+def test_our_own_order_must_make_sense(expected, told):
+    with pytest.raises(JointOrderError, match=told):
         JointOrder(expected)
 
 

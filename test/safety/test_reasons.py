@@ -10,8 +10,10 @@ import pytest
 
 from safe_transfer_ros.safety.reasons import (
     MODE_TEXT,
+    NOT_TAKEN,
     REASON_TEXT,
     VERDICT_TEXT,
+    VERDICTS,
     Mode,
     Reason,
     Verdict,
@@ -35,6 +37,11 @@ def test_numbers_that_bags_already_hold_stay():
         "STOPPED",
         "EPISODE_END",
     ]
+
+
+def test_a_number_that_no_verdict_has_stands_for_nothing():
+    assert [number for number in range(256) if number in VERDICTS] == [int(verdict) for verdict in Verdict]
+    assert {Verdict.REJECTED, Verdict.STOPPED} == NOT_TAKEN
 
 
 def test_every_member_has_words():

@@ -12,12 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from safe_transfer_ros.algorithms.cost_critic import CostCritic, CostCriticSettings
 from safe_transfer_ros.algorithms.double_q import TransitionBatch, bellman_target, critic_loss
 from safe_transfer_ros.algorithms.sac.actor import actor_loss
+from safe_transfer_ros.algorithms.sac.cost_constraint import CostConstraint, CostConstraintSettings
 from safe_transfer_ros.algorithms.sac.critic import soft_value
 from safe_transfer_ros.algorithms.sac.temperature import Temperature, temperature_loss
 from safe_transfer_ros.algorithms.single_thread import one_thread, single_thread
 from safe_transfer_ros.algorithms.trained_network import TrainedNetwork
+from safe_transfer_ros.policies.networks.actor_file import actor_to_bytes
 from safe_transfer_ros.policies.networks.actors import SquashedActor
 from safe_transfer_ros.policies.networks.twin_critic import TwinCritic
 from safe_transfer_ros.policies.squashed import SquashedPolicy
@@ -59,7 +62,15 @@ class Sac:
       updates: Updates done.
     """
 
-    def __init__(self, observation_size: int, bound: Array, settings: SacSettings, *, seed: int) -> None:
+    def __init__(
+        self,
+        observation_size: int,
+        bound: Array,
+        settings: SacSettings,
+        *,
+        seed: int,
+        constraint: CostConstraintSettings | None = None,
+    ) -> None:
         """Draw networks.
 
         Args:
@@ -67,6 +78,7 @@ class Sac:
           bound: Largest |action|, shape (n,).
           settings: See `SacSettings`.
           seed: Equal seeds give equal networks.
+          constraint: On the costs of transitions, which makes it SAC-Lagrangian; None: costs are ignored.
 
         Raises:
           ValueError: if a size, a bound or a rate is not positive.
@@ -82,6 +94,14 @@ class Sac:
         drawn = generator(Purpose.CRITIC_INITIALISATION, seed)
         critic = TwinCritic(observation_size, len(bound), hidden, drawn)
         self._critic = TrainedNetwork(critic, learning_rate=rate, target_rate=settings.target_rate)
+        self._constraint: CostConstraint | None = None
+        if constraint is not None:
+            about = CostCriticSettings(
+                gamma=constraint.gamma, hidden=hidden, learning_rate=rate, target_rate=settings.target_rate
+            )
+            drawn = generator(Purpose.SAFE_CRITIC_INITIALISATION, seed)
+            cost_critic = CostCritic(observation_size, len(bound), about, drawn)
+            self._constraint = CostConstraint(cost_critic, constraint)
         target = settings.target_entropy
         self._target_entropy = -float(len(bound)) if target is None else target
 
@@ -102,11 +122,11 @@ class Sac:
         """Take a step of the critics, of actor and temperature, and of the targets.
 
         Args:
-          columns: Transitions, see `TransitionBatch.of`.
+          columns: Transitions, see `TransitionBatch.of`; with their cost where there is a constraint.
           rng: Draws the actions of the actor.
 
         Returns:
-          critic_loss, actor_loss, temperature and entropy.
+          critic_loss, actor_loss, temperature and entropy; cost_critic_loss and multiplier where there is a constraint.
         """
         actor, critic = self._actor, self._critic.network
         with one_thread():
@@ -115,22 +135,29 @@ class Sac:
             noise, next_noise = torch.from_numpy(drawn)
             temperature = self._temperature()
             alpha = temperature.detach()
-            error = self._critic_step(batch, next_noise, alpha)
+            with torch.no_grad():
+                next_action, next_density = actor.sample(batch.next_observation, next_noise)
+            watched = {"critic_loss": self._critic_step(batch, next_action, next_density, alpha)}
             action, log_density = actor.sample(batch.observation, noise)
             loss = actor_loss(critic(batch.observation, action), log_density, alpha)
+            if self._constraint is not None:
+                cost = torch.from_numpy(np.asarray(columns["cost"], dtype=np.float32))
+                watched["cost_critic_loss"] = self._constraint.critic.learn(batch, cost, next_action)
+                loss = loss + self._constraint.penalty(batch.observation, action)
+                watched["multiplier"] = self._constraint.multiplier
             self._acting.descend(loss + temperature_loss(temperature, log_density, self._target_entropy))
             self._critic.follow()
         self.updates += 1
-        return {
-            "critic_loss": error,
+        return watched | {
             "actor_loss": loss.item(),
             "temperature": alpha.item(),
             "entropy": -log_density.mean().item(),
         }
 
-    def _critic_step(self, batch: TransitionBatch, noise: torch.Tensor, alpha: torch.Tensor) -> float:
+    def _critic_step(
+        self, batch: TransitionBatch, action: torch.Tensor, log_density: torch.Tensor, alpha: torch.Tensor
+    ) -> float:
         with torch.no_grad():
-            action, log_density = self._actor.sample(batch.next_observation, noise)
             following = soft_value(self._critic.target(batch.next_observation, action), log_density, alpha)
             target = bellman_target(batch.reward, batch.terminated, following, self._settings.gamma)
         loss = critic_loss(self._critic.network(batch.observation, batch.action), target)
@@ -141,12 +168,19 @@ class Sac:
         """Make the policy that acts on the robot side."""
         return self._actor.policy()
 
+    def policy_file(self, metadata: Mapping[str, str]) -> bytes:
+        """Serialise that policy, with metadata of the run."""
+        return actor_to_bytes(self._actor, metadata)
+
     def state(self) -> dict[str, Any]:
         """Complete state, for `restore`."""
-        return {"updates": self.updates, "acting": self._acting.state(), "critic": self._critic.state()}
+        found = {"updates": self.updates, "acting": self._acting.state(), "critic": self._critic.state()}
+        return found if self._constraint is None else found | {"constraint": self._constraint.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Resume exactly from `state`."""
         self.updates = int(state["updates"])
         self._acting.restore(state["acting"])
         self._critic.restore(state["critic"])
+        if self._constraint is not None:
+            self._constraint.restore(state["constraint"])

@@ -16,7 +16,7 @@ class _Button:
     pressed: bool
     heard_ns: int
     spoke: bool = True  # since a publisher went
-    came: bool = False  # after a publisher went
+    came: bool  # after a publisher went
 
 
 class StopButtons:

@@ -87,6 +87,20 @@ def stood_still(travel: Array, asked: Flags) -> bool:
     return bool((asked & ~(travel >= MOVED_RAD)).any())
 
 
+def warning(still: int, episodes: int) -> str:
+    """Words for an iteration after which joints that stood still could break D_safe.
+
+    Args:
+      still: Its episodes in which a joint that was asked for torque stood still.
+      episodes: All of its episodes.
+    """
+    return (
+        f"in {still} of {episodes} episodes a joint that was asked for torque stood still. Should it break loose now, "
+        "D_safe may be broken; nothing here predicts that (unsafety_monitor.standstill: unsafe would count such "
+        "episodes as unsafe)"
+    )
+
+
 def marked(unsafe: Sequence[Flags], still: Sequence[bool]) -> list[Flags]:
     """Flags of unsafe states, one series per episode, with every state of an episode that stood still marked."""
     return [np.asarray(flags | stands) for flags, stands in zip(unsafe, still, strict=True)]

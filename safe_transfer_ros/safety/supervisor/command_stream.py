@@ -35,7 +35,7 @@ class CommandStream:
         self._timeout_ns = round(timeout_s * 1e9)
         self._heard_ns: int | None = None
         self._steady_ns: int | None = None  # since when commands come without a pause or a fault
-        self._fault = ""
+        self._fault, self._fault_ns = "", 0
         self.zero_count = 0
         self._gaps = array("d")
 
@@ -47,22 +47,30 @@ class CommandStream:
           now_ns: Steady time of receipt.
           rests: Whether it asks for no motion, where that is not all zeros.
         """
+        if len(effort) != self._n_joints:  # looked at no further: it may be of any length
+            self.refuse(f"a command had {len(effort)} values instead of {self._n_joints}", now_ns)
+        elif not all(map(math.isfinite, effort)):
+            self.refuse("a command was not finite", now_ns)
+        else:
+            self._came(now_ns)
+            moves = any(effort) if rests is None else not rests
+            self.zero_count = 0 if moves else self.zero_count + 1
+
+    def refuse(self, fault: str, now_ns: int) -> None:
+        """Process a command that cannot be right, at steady time `now_ns`.
+
+        It is a problem for as long as a silence may last: what asks now and then would not see it behind a good one.
+        """
+        self._came(now_ns)
+        self._fault, self._fault_ns = fault, now_ns
+        self._steady_ns, self.zero_count = now_ns, 0
+
+    def _came(self, now_ns: int) -> None:
         if self._heard_ns is not None and len(self._gaps) < 100_000:
             self._gaps.append((now_ns - self._heard_ns) * 1e-9)
         if self._heard_ns is None or not 0 <= now_ns - self._heard_ns <= self._timeout_ns:
             self._steady_ns = now_ns
         self._heard_ns = now_ns
-        if len(effort) != self._n_joints:
-            self._fault = f"a command had {len(effort)} values instead of {self._n_joints}"
-        elif not all(map(math.isfinite, effort)):
-            self._fault = "a command was not finite"
-        else:
-            self._fault = ""
-        if self._fault:  # looked at no further: it may be of any length
-            self._steady_ns, self.zero_count = now_ns, 0
-            return
-        moves = any(effort) if rests is None else not rests
-        self.zero_count = 0 if moves else self.zero_count + 1
 
     def problem(self, now_ns: int) -> str | None:
         """Reason why the stream cannot be trusted at steady time `now_ns`; None when it can."""
@@ -72,7 +80,7 @@ class CommandStream:
         # A clock that went back tells no age: that is silence too.
         if not 0 <= age_ns <= self._timeout_ns:
             return f"the filter's commands have stopped (none for {age_ns * 1e-6:.0f} ms)"
-        return self._fault or None
+        return self._fault if self._fault and now_ns - self._fault_ns <= self._timeout_ns else None
 
     def steady_s(self, now_ns: int) -> float:
         """Time for which commands have come without a pause or a fault, s; 0 while there is a problem."""

@@ -54,6 +54,7 @@ class RestEffort:
         self._since_ns: int | None = None
         self._heard_ns: int | None = None
         self._beyond: Array = np.full(len(self._joints), math.nan)
+        self._doubt = ""
 
     def watch(self, now_ns: int) -> None:
         """The controller is inactive since `now_ns`, and no other drives these joints; no effect if watched already."""
@@ -64,14 +65,16 @@ class RestEffort:
         """A controller drives these joints: there may be torque."""
         self._since_ns = None
 
-    def hear(self, beyond: Array, heard_ns: int) -> None:
+    def hear(self, beyond: Array, heard_ns: int, doubt: str = "") -> None:
         """Process one measurement.
 
         Args:
           beyond: Measured effort less that of rest, shape (n_joints,), N·m; NaN where it is not told.
           heard_ns: Steady time of its receipt.
+          doubt: Reason why it may not be the arm's at all; it tells nothing then.
         """
-        self._beyond, self._heard_ns = beyond, heard_ns
+        self._beyond = np.full(len(self._joints), math.nan) if doubt else beyond
+        self._heard_ns, self._doubt = heard_ns, doubt
 
     def verdict(self, now_ns: int) -> Rest:
         """Verdict at steady time `now_ns`."""
@@ -102,7 +105,7 @@ class RestEffort:
             )
         if verdict is Rest.EFFORT_UNKNOWN:
             return (
-                "EFFORT_UNKNOWN: joint_states tell no effort, so it is not known whether the torque has ended with the "
-                "controller: keep the hardware emergency stop in hand"
+                f"EFFORT_UNKNOWN: {self._doubt or 'joint_states tell no effort'}, so it is not known whether the "
+                "torque has ended with the controller: keep the hardware emergency stop in hand"
             )
         return ""

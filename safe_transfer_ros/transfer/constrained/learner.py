@@ -7,7 +7,6 @@ et al. 2021, Algorithm 1). Without critic and multiplier it is TRPO; the others 
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from numpy.typing import NDArray
 from safe_transfer_ros.algorithms.cpo import cpo_update
 from safe_transfer_ros.algorithms.gaussian_network import probability_ratios
 from safe_transfer_ros.algorithms.lagrange import csc_violation, next_multiplier, penalised_advantages
-from safe_transfer_ros.algorithms.trpo import trpo_update
 from safe_transfer_ros.critics.online import OnlineCritic
 from safe_transfer_ros.learning.advantages import AdvantageSettings, estimate, standardised, step_batch
 from safe_transfer_ros.learning.environment import ConstrainedEnvironment
@@ -31,48 +29,30 @@ from safe_transfer_ros.policies.weights import Architecture, Parameters
 from safe_transfer_ros.randomness import FirstEpisode, Purpose, generator, integer_seed
 from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings, csc_threshold
 from safe_transfer_ros.tasks.rollouts import Rollouts
-from safe_transfer_ros.transfer.constrained.method import LearnerSettings, Method
+from safe_transfer_ros.transfer.constrained.method import Method
+from safe_transfer_ros.transfer.constrained.settings import LearnerSettings
+from safe_transfer_ros.transfer.training import EpochRecord
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class EpochRecord:
-    """One epoch; the fields are the columns of a run's CSV.
+class LearnerProgress:
+    """Counts of a run so far.
 
     Attributes:
-      epoch: Its number, from 0.
-      episodes: So far, this epoch included.
-      steps: So far.
-      mean_return: Mean over its episodes of the undiscounted sum of rewards, as collected, before the update.
-      failures_per_episode: Mean number of unsafe states an episode of it had: the share of its episodes that failed
-        where a failure ends an episode, the mean sum of costs where they add up.
-      cumulative_failures: So far, counted alike.
-      success_rate: Share of its episodes that reached the goal; NaN where the task has none.
-      gated: Share of its steps at which the critic chose another action.
-      epsilon: Threshold of rejection it was collected with; NaN without a critic.
-      multiplier: lambda after it; 0 where there is none.
-      kl: Of the update that followed.
-      cost_bias: Mean Q_C of its first actions less the discounted failures that followed; NaN without a critic.
-      wall_time_s: Since the run began, s.
+      epochs: Done.
+      episodes: Rolled out.
+      steps: Of these.
+      failures: Unsafe states of these.
+      wall_time_s: Spent, s.
     """
 
-    epoch: int
-    episodes: int
-    steps: int
-    mean_return: float
-    failures_per_episode: float
-    cumulative_failures: int
-    success_rate: float
-    gated: float
-    epsilon: float
-    multiplier: float
-    kl: float
-    cost_bias: float
-    wall_time_s: float
-
-
-COLUMNS = tuple(field.name for field in dataclasses.fields(EpochRecord))
+    epochs: int = 0
+    episodes: int = 0
+    steps: int = 0
+    failures: int = 0
+    wall_time_s: float = 0.0
 
 
 class Learner:
@@ -81,6 +61,7 @@ class Learner:
     Attributes:
       parameters: The policy as it is now.
       multiplier: lambda.
+      progress: Counts of the epochs done.
     """
 
     def __init__(
@@ -113,7 +94,7 @@ class Learner:
         if parameters is None:
             parameters = initial_parameters(architecture, seed, log_std=settings.log_std)
         self.parameters = parameters
-        self.multiplier = 0.0
+        self.multiplier, self.progress = 0.0, LearnerProgress()
         # Accepted, and what there was in the last epoch: failures per episode, or costs per step where they add up.
         self._chi = settings.chi / environment.cost_steps
         self._failure_rate = self._chi  # nothing is known yet: the threshold is its floor (CSC: eps = 0)
@@ -122,7 +103,7 @@ class Learner:
             self._critic = OnlineCritic(
                 environment.observation_size,
                 environment.action_bound,
-                settings.critic(method),
+                settings.critic(method.members, method.alpha),
                 batch=settings.critic_batch,
                 pessimism=method.pessimism,
                 # With gamma near 1 a first guess is long in going: one that just passes the gate.
@@ -138,41 +119,45 @@ class Learner:
         Yields:
           Each epoch, after its update.
         """
-        began = time.monotonic()
-        epoch = episodes = steps = failures = 0
         while True:
-            gate = self._gate(generator(Purpose.GATE_OF_EPOCH, self._seed, epoch))
-            rollouts = self._environment.rollout(
-                GaussianPolicy(self.parameters),
-                episodes=self._episodes,
-                seed=self._seed,
-                first_episode=episodes,
-                gate=gate,
-            )
-            bias = self._bias(rollouts)
-            kl = self.learn(rollouts, epoch)
-            episodes, steps, failures = (
-                episodes + self._episodes,
-                steps + rollouts.steps,
-                failures + int((rollouts.cost * rollouts.valid).sum()),
-            )
-            found = Evaluation.of(rollouts)
-            yield EpochRecord(
-                epoch=epoch,
-                episodes=episodes,
-                steps=steps,
-                mean_return=found.mean_return,
-                failures_per_episode=found.mean_cost,
-                cumulative_failures=failures,
-                success_rate=found.success_rate,
-                gated=float(rollouts.gated.sum()) / rollouts.steps,
-                epsilon=float("nan") if gate is None else gate.settings.epsilon,
-                multiplier=self.multiplier,
-                kl=kl,
-                cost_bias=bias,
-                wall_time_s=time.monotonic() - began,
-            )
-            epoch += 1
+            yield self.epoch()
+
+    def epoch(self) -> EpochRecord:
+        """Learn for an epoch: roll out, update, count."""
+        began, done = time.monotonic(), self.progress
+        gate = self._gate(generator(Purpose.GATE_OF_EPOCH, self._seed, done.epochs))
+        rollouts = self._environment.rollout(
+            GaussianPolicy(self.parameters),
+            episodes=self._episodes,
+            seed=self._seed,
+            first_episode=done.episodes,
+            gate=gate,
+        )
+        bias = self._bias(rollouts)
+        kl = self.learn(rollouts, done.epochs)
+        found = Evaluation.of(rollouts)
+        self.progress = LearnerProgress(
+            epochs=done.epochs + 1,
+            episodes=done.episodes + self._episodes,
+            steps=done.steps + rollouts.steps,
+            failures=done.failures + int((rollouts.cost * rollouts.valid).sum()),
+            wall_time_s=done.wall_time_s + time.monotonic() - began,
+        )
+        return EpochRecord(
+            epoch=done.epochs,
+            episodes=self.progress.episodes,
+            steps=self.progress.steps,
+            mean_return=found.mean_return,
+            failures_per_episode=found.mean_cost,
+            cumulative_failures=self.progress.failures,
+            success_rate=found.success_rate,
+            gated=float(rollouts.gated.sum()) / rollouts.steps,
+            epsilon=float("nan") if gate is None else gate.settings.epsilon,
+            multiplier=self.multiplier,
+            kl=kl,
+            cost_bias=bias,
+            wall_time_s=self.progress.wall_time_s,
+        )
 
     def learn(self, rollouts: Rollouts, epoch: int) -> float:
         """Learn from an epoch's rollouts: critic, multiplier, policy.
@@ -212,7 +197,7 @@ class Learner:
         return self._critic.advantages(rollouts, policy, samples=settings.cost_samples, epoch=epoch)
 
     def step(self, rollouts: Rollouts, advantages: Array, epoch: int) -> float:
-        """Take a step along advantages within the trust region: TRPO's.
+        """Take the method's step along advantages: TRPO's within the trust region, or PPO's.
 
         Args:
           rollouts: From the policy as it is now.
@@ -223,9 +208,9 @@ class Learner:
           KL divergence of the step.
         """
         seed = integer_seed(Purpose.POLICY_UPDATE, self._seed, epoch)
-        found = trpo_update(self.parameters, step_batch(rollouts, advantages), self._settings.region, seed)
-        self.parameters = found.parameters
-        return found.kl
+        batch = step_batch(rollouts, advantages)
+        self.parameters, kl = self._method.step(self.parameters, batch, self._settings, seed)
+        return kl
 
     def state(self) -> dict[str, Any]:
         """State for `restore`, without the policy and the critic's transitions."""

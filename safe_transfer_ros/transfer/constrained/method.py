@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The learners' methods: the source of an action's cost, and the policy update for it."""
+"""On-policy methods: the source of an action's cost, and the policy update for it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from safe_transfer_ros.algorithms.safety_critic import CriticSettings
-from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
-from safe_transfer_ros.registry import Registry
+from safe_transfer_ros.registry import load
+from safe_transfer_ros.transfer.constrained.settings import LearnerSettings
+from safe_transfer_ros.transfer.constrained.steps import PolicyStep, ppo_step, trpo_step
+from safe_transfer_ros.transfer.training import BaselineUse, TrainingPlan, TrainingRun
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +51,7 @@ class UpdatedLearner(Protocol):
         ...
 
     def step(self, rollouts: Rollouts, advantages: NDArray[np.float64], epoch: int) -> float:
-        """Take TRPO's step along advantages; gives its KL divergence."""
+        """Take the method's step along advantages; gives its KL divergence."""
         ...
 
 
@@ -68,23 +69,29 @@ class PolicyUpdate(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A learner.
+    """A method whose epochs are rollouts and an update; a `transfer.training.TrainingMethod`.
 
     Attributes:
       label: In tables and legends.
       update: How the policy is changed: "reward" (TRPO), "lagrangian", "cpo", or a `PolicyUpdate`.
       description: One line for --help.
+      step: Along advantages: TRPO's or PPO's; CPO has its own.
       members: Critics that reject actions in rollouts and give their cost; 0: no critic, costs are GAE's.
       alpha: Weight of the conservative term, unless the settings give another.
       pessimism: Standard deviations of the critics added to their mean.
+      baseline: Whether it starts from the clone of a baseline, which the plan then names.
+      explores: False: its policy learns from its own actions.
     """
 
     label: str
     update: str | PolicyUpdate
     description: str = ""
+    step: PolicyStep = trpo_step
     members: int = 0
     alpha: float = 0.0
     pessimism: float = 0.0
+    baseline: BaselineUse = BaselineUse.NONE
+    explores: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not callable(self.update) and self.update not in UPDATES:
@@ -93,16 +100,21 @@ class Method:
                 f"got {self.update!r}"
             )
 
+    @property
+    def varied(self) -> frozenset[str]:
+        """Names of the settings that it has a use for, among those that the command varies."""
+        names = {"chi"} if self.update != "reward" else set()
+        if self.update not in ("reward", "cpo"):  # one of another package may use any
+            names |= {"multiplier_rate"}
+        return frozenset(names | ({"alpha"} if self.alpha else set()))
 
-def _is_method(name: str, thing: object) -> None:
-    if not isinstance(thing, Method):
-        raise ValueError(f"a method must be a Method, got {thing!r}")
+    def begin(self, plan: TrainingPlan) -> TrainingRun:
+        """Start a run; see `TrainingMethod.begin`."""
+        made: TrainingRun = load("safe_transfer_ros.transfer.constrained.run:OnPolicyRun")(self, plan)
+        return made
 
 
-METHODS: Registry[Method] = Registry("method", group="safe_transfer_ros.methods", check=_is_method)
-"""Every learner by name; another package adds its own by an entry point in the group."""
-
-for _name, _method in {
+CONSTRAINED: dict[str, Method] = {
     "csc": Method(
         label="CSC",
         update="lagrangian",
@@ -116,10 +128,22 @@ for _name, _method in {
         update="lagrangian",
         description="no critic: lambda' times the cost's advantage, estimated from the rollouts",
     ),
+    "ppo-lagrangian": Method(
+        label="PPO-Lagrangian",
+        update="lagrangian",
+        description="the same with PPO's step: Adam on the clipped surrogate, no trust region",
+        step=ppo_step,
+    ),
     "cpo": Method(
         label="CPO",
         update="cpo",
         description="no critic: the step that keeps the constraint to first order",
+    ),
+    "cloned-cpo": Method(
+        label="Cloned + CPO",
+        update="cpo",
+        description="CPO that starts from the clone of a baseline (--baseline)",
+        baseline=BaselineUse.REQUIRED,
     ),
     "q-ensemble": Method(
         label="Q-ensemble (20)",
@@ -128,96 +152,5 @@ for _name, _method in {
         members=20,
         pessimism=1.0,
     ),
-}.items():
-    METHODS.add(_name, _method)
-
-
-def method(name: str) -> Method:
-    """A learner by name.
-
-    Raises:
-      ValueError: if there is none; names the nearest known one.
-    """
-    return METHODS[name]
-
-
-@dataclass(frozen=True, kw_only=True)
-class LearnerSettings:
-    """Settings of every learner. CSC's numbers, but for those a few hundred episodes cannot feel.
-
-    - gamma .95 for .99, so that risk is that of the next second, not of the episode. At .99 a policy that is still
-      learning risks failing whenever it touches the block: the gate then keeps it from the block for good.
-    - epsilon at least .1 (SQRL's). CSC's (1 - gamma)(chi - V_C) < 5e-4 is below what a critic can tell from nothing.
-    - alpha .05 for .5 (see `METHODS`), and Bellman targets from a twin without the conservative term. With the critic's
-      own, each alpha tried (.5, .05, .005) ran away in one run or another: every action was risky, also one that had
-      been taken without harm. At .5 even so two actions in three were rejected (one run), and the task was not learned.
-    - eta .2 for .04: lambda' = lambda / (1 - gamma) then moves by 4 (V_C - chi) an epoch, as CSC's with gamma .99.
-      With 2 lambda rises to 2.5 within the first six epochs, which fail, and falls by .1 per epoch after: it keeps the
-      policy from the block for the rest of the run.
-
-    Attributes:
-      chi: Failures per episode that are accepted; where costs add up, the accepted sum of an episode's.
-      cost_gamma: Discount of costs, and of the critics.
-      lam: Lambda of GAE, for rewards and costs.
-      multiplier_rate: eta.
-      region: Trust region of the policy's update.
-      epsilon_floor: Lowest threshold of rejection.
-      max_samples: Actions drawn for a rejected one.
-      alpha: Weight of the conservative term; None: the method's.
-      own_target: Take Bellman targets from the conservative critic itself, as published.
-      critic_hidden: Hidden layers of a critic.
-      critic_rate: Its learning rate (CSC 2e-4).
-      critic_target_rate: How far its target moves at each update.
-      critic_updates: After each epoch.
-      critic_batch: Transitions an update.
-      cost_samples: Actions that E_pi[Q_C] is the mean of.
-      seed_tuples: Labelled transitions the critic has learned from before the first epoch (CSC: 1,000); 0: none.
-      hidden: Hidden layers of the policy.
-      log_std: Its first log standard deviation.
-    """
-
-    chi: float = 0.05
-    cost_gamma: float = 0.95
-    lam: float = 0.97
-    multiplier_rate: float = 0.2
-    region: TrustRegionSettings = field(
-        default_factory=lambda: TrustRegionSettings(max_kl=0.01, backtrack_ratio=0.7, backtrack_steps=20)
-    )
-    epsilon_floor: float = 0.1
-    max_samples: int = 100
-    alpha: float | None = None
-    own_target: bool = False
-    critic_hidden: tuple[int, ...] = (64, 64)
-    critic_rate: float = 1e-3
-    critic_target_rate: float = 0.05
-    critic_updates: int = 300
-    critic_batch: int = 256
-    cost_samples: int = 8
-    seed_tuples: int = 0
-    hidden: tuple[int, ...] = (64, 64)
-    log_std: float = -0.5
-
-    def __post_init__(self) -> None:
-        checks = {
-            "chi > 0": self.chi > 0.0,
-            "0 <= cost_gamma < 1": 0.0 <= self.cost_gamma < 1.0,
-            "multiplier_rate > 0": self.multiplier_rate > 0.0,
-            "0 < epsilon_floor < 1": 0.0 < self.epsilon_floor < 1.0,
-            "seed_tuples >= 0": self.seed_tuples >= 0,
-            "alpha >= 0": self.alpha is None or self.alpha >= 0.0,
-        }
-        broken = [rule for rule, holds in checks.items() if not holds]
-        if broken:
-            raise ValueError(f"expected {' and '.join(broken)}")
-
-    def critic(self, of: Method) -> CriticSettings:
-        """Settings of a method's critic."""
-        return CriticSettings(
-            gamma=self.cost_gamma,
-            alpha=of.alpha if self.alpha is None else self.alpha,
-            members=of.members,
-            hidden=self.critic_hidden,
-            learning_rate=self.critic_rate,
-            target_rate=self.critic_target_rate,
-            own_target=self.own_target,
-        )
+}
+"""Ours by name; `transfer.methods` has the others too."""

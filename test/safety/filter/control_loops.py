@@ -13,7 +13,7 @@ MS = 1_000_000
 S = 1000 * MS
 TAKEN = (Verdict.ACCEPTED, Verdict.BOUNDED)
 # The fixtures make loops: nothing of one example is left in the next.
-anew = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+anew = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 class Sight:

@@ -33,6 +33,10 @@ FREE = EnvelopeSettings(torque_rate_limit=math.inf)
 SCALE = EnvelopeSettings(torque_rate_limit=math.inf, clamp="scale")
 
 
+def test_the_bounds_of_who_asks_for_none_are_the_documented_ones() -> None:
+    assert EnvelopeSettings() == EnvelopeSettings(torque_rate_limit=1000.0, clamp="joint")
+
+
 def apply(envelope, torque, torque_limit=1.0, period_s=0.005, state=None):
     out = np.full(3, 7.0)
     if state is not None:

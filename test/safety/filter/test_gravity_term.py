@@ -172,7 +172,7 @@ def test_an_arm_that_cannot_be_carried_is_not_armed(carrying):
 WILD = st.one_of(st.floats(-20.0, 20.0), st.floats(width=64), st.sampled_from([math.nan, math.inf, -math.inf, 1e308]))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.tuples(WILD, WILD, WILD), st.sampled_from([0, 1, 5, 40])), max_size=12))
 def test_whatever_the_model_says_commands_are_finite_bounded_and_a_failure_stops_the_arm(rig, answers):
     model = Model()

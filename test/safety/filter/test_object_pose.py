@@ -72,6 +72,24 @@ def test_poses_that_never_change_are_no_measurements(moving):
     assert (arm.filter.mode, arm.filter.cause) == (Mode.TRIPPED, Reason.OBJECT_POSE_FROZEN)
 
 
+@pytest.mark.parametrize(
+    ("newest", "late_ms", "expected"),
+    [(POSE + np.eye(7)[0], 300, "s old"), (np.full(7, np.nan), 0, "not finite"), (POSE, 0, "have not changed")],
+)
+def test_after_frozen_poses_reset_waits_for_a_good_new_one(moving, newest, late_ms, expected):
+    arm = moving()
+    while arm.filter.mode is Mode.ARMED:
+        run(arm, 5, pose=POSE)
+    assert arm.filter.cause is Reason.OBJECT_POSE_FROZEN
+    arm.state()
+    seen(arm, pose=newest)
+    arm.wait(late_ms)
+    assert expected in arm.filter.reset(arm.now)
+    arm.state()
+    seen(arm)
+    assert arm.filter.reset(arm.now) is None
+
+
 @pytest.mark.parametrize("bad", [np.full(7, np.nan), POSE + np.inf, POSE * 0.9, np.zeros(7), np.ones(3)])
 def test_a_senseless_pose_trips_at_once(moving, bad):
     arm = moving()

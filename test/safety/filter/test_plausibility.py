@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from safe_transfer_ros.safety.filter.plausibility import Plausibility
+from safe_transfer_ros.safety.filter.plausibility import SIMULATED_SPEED_FACTOR, Plausibility
 from safe_transfer_ros.safety.reasons import Mode, Reason
 
 TURN = 2.0 * math.pi
@@ -51,10 +51,12 @@ def test_no_arm_makes_a_turn_between_two_joint_states(joint, sign):
     assert not plausible.reachable(STILL, at(joint, sign * TURN), 0.005)
     assert plausible.reachable(STILL, at(joint, sign * 0.29), 0.01) == (10.0 * SPEED[joint] * 0.01 + 0.1 >= 0.29)
     assert plausible.reachable(STILL, at(joint, sign * 0.09), 0.0), "noise takes no time"
+    assert not plausible.reachable(STILL, at(joint, sign * 0.11), 0.0), "and is no larger than .1 rad"
 
 
-def test_an_arm_of_a_simulation_may_be_faster():
-    assert bounds(speed_factor=100.0).possible(STILL, at(0, 66.0))
+@pytest.mark.parametrize(("value", "possible"), [(66.0, True), (199.0, True), (201.0, False)])
+def test_an_arm_of_a_simulation_may_be_faster(value, possible):
+    assert bounds(speed_factor=SIMULATED_SPEED_FACTOR).possible(STILL, at(0, value)) is possible
 
 
 @pytest.mark.parametrize(

@@ -47,3 +47,18 @@ def test_whole_ones_have_no_fault(law: Distribution) -> None:
 )
 def test_numbers_that_contradict_the_law_are_refused(law: Distribution, changes: dict, fault: Reason) -> None:
     assert fault_of(made(law, **changes), 2) is fault
+
+
+def test_what_a_proposal_does_not_say_ends_no_episode_and_is_no_fault() -> None:
+    made = Proposal(
+        stamp_ns=1,
+        iteration=0,
+        episode=0,
+        step=0,
+        last=False,
+        policy_version=0,
+        mean=np.zeros(1),
+        stddev=np.ones(1),
+        effort=np.zeros(1),
+    )
+    assert (made.terminated, made.fault, made.distribution) == (False, Reason.NONE, Distribution.GAUSSIAN)

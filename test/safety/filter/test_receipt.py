@@ -127,17 +127,18 @@ def test_before_any_delay_was_seen_stamps_tell_nothing():
     assert robot.take(1021) == 41.0
 
 
-def test_a_delay_seen_long_ago_is_forgotten():
+@pytest.mark.parametrize(("later_ms", "age_ms"), [(820, 28.0), (1100, 41.0)])
+def test_a_delay_is_remembered_for_a_second(later_ms, age_ms):
     robot = Robot()
-    last = robot.steady()
-    robot.sent += 1100 * MS  # the stamps go on without a jump: what is forgotten is forgotten by time
+    last = robot.steady() + later_ms
+    robot.sent += later_ms * MS  # the stamps go on without a jump: what is forgotten is forgotten by time
     robot.states._stamp_ns = robot.sent
-    robot.clock.look(round((last + 1100) * MS))
-    robot.clock.look(round((last + 1112) * MS))
+    robot.clock.look(round(last * MS))
+    robot.clock.look(round((last + 12) * MS))
     for number in range(4):
-        robot.take(last + 1132 + 0.1 * number)
-    robot.take(last + 1137)
-    assert robot.take(last + 1153) == 41.0
+        robot.take(last + 32 + 0.1 * number)
+    robot.take(last + 37)
+    assert robot.take(last + 53) == age_ms
 
 
 @given(st.lists(st.floats(0.1, 40.0), min_size=1, max_size=60), st.randoms())

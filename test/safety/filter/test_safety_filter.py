@@ -243,3 +243,21 @@ def test_a_stop_from_the_ceiling_takes_no_longer_than_the_action_timeout(rig):
     assert "to a stop would take 0.05 s" in arm.filter.tighten(shorter)
     assert arm.filter.settings.action_timeout_s == 0.1
     assert arm.filter.tighten(dataclasses.replace(shorter, action_timeout_s=0.05)) is None
+
+
+def test_timeouts_of_who_asks_for_none_are_the_documented_ones():
+    """docs/safety.md and docs/parameters.md give them; a default that drifts is a promise that does."""
+    assert FilterSettings() == FilterSettings(
+        action_timeout_s=0.1,
+        trip_timeout_s=0.5,
+        joint_state_timeout_s=0.05,
+        frozen_timeout_s=0.2,
+        object_timeout_s=0.2,
+        object_frozen_timeout_s=1.0,
+        future_tolerance_s=0.01,
+        state_period_s=0.005,
+        torque_rate_limit=1000.0,
+        clamp="joint",
+        stop_damping=0.0,
+        stop_damping_time_s=0.5,
+    )

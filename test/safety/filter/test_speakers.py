@@ -58,3 +58,8 @@ def test_lost_messages_make_no_second_driver() -> None:
     watch.hear(300, False, 60)
     assert not watch.mixed
     assert watch.told_apart(WATCHED)
+
+
+def test_a_watch_takes_a_second():
+    watch = beside(1, 9000, others=False)
+    assert not watch.told_apart(999_999_999) and watch.told_apart(1_000_000_000)

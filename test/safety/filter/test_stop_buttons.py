@@ -207,3 +207,12 @@ class AnyButtons(RuleBasedStateMachine):
 
 TestAnyButtons = AnyButtons.TestCase
 TestAnyButtons.settings = settings(max_examples=400, stateful_step_count=30, deadline=None, database=None)
+
+
+def test_as_many_buttons_as_a_cell_may_have_are_let_pass() -> None:
+    stop = StopButtons()
+    stop.see(frozenset(range(33)))
+    for number in range(33):
+        assert stop.problem(0) is None, f"{number} buttons"
+        stop.hear(1000 * number + 1, False, 0)
+    assert "more than 32 publishers" in str(stop.problem(0))

@@ -74,6 +74,16 @@ def test_an_effort_that_is_not_told_is_not_rest(rest: RestEffort, told: list[flo
     assert rest.verdict(1501 * MS) is Rest.EFFORT_UNKNOWN and "EFFORT_UNKNOWN" in rest.describe(1501 * MS)
 
 
+def test_a_measurement_that_may_be_anothers_tells_nothing(rest: RestEffort) -> None:
+    rest.hear(ZERO, 1501 * MS, "joint_states has 2 publishers")
+    assert rest.verdict(1501 * MS) is Rest.EFFORT_UNKNOWN and not rest.settled(1000 * MS)
+    assert "EFFORT_UNKNOWN: joint_states has 2 publishers, so it is not known" in rest.describe(1501 * MS)
+    rest.hear(np.full(3, 1.0), 1502 * MS)
+    assert rest.verdict(1502 * MS) is Rest.TORQUE_HELD
+    rest.hear(np.array([np.nan, 0.0, 0.0]), 1503 * MS)
+    assert "EFFORT_UNKNOWN: joint_states tell no effort, so" in rest.describe(1503 * MS)
+
+
 @pytest.mark.parametrize(("heard", "now"), [(None, 1501), (1000, 1501), (1600, 1599)])
 def test_without_a_fresh_measurement_nothing_is_known(rest: RestEffort, heard: int | None, now: int) -> None:
     if heard is not None:

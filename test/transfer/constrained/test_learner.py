@@ -13,9 +13,12 @@ from small_cmdp import STAGES, SmallCmdp, exact, optimum, optimum_of_sums
 from safe_transfer_ros.algorithms.trust_region import TrustRegionSettings
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.tasks.rollouts import Rollouts
-from safe_transfer_ros.transfer.constrained.learner import EpochRecord, Learner
-from safe_transfer_ros.transfer.constrained.method import METHODS, LearnerSettings, Method, method
+from safe_transfer_ros.transfer.constrained.learner import Learner
+from safe_transfer_ros.transfer.constrained.method import CONSTRAINED, Method
+from safe_transfer_ros.transfer.constrained.settings import LearnerSettings
 from safe_transfer_ros.transfer.graph_learners import LEARNERS
+from safe_transfer_ros.transfer.methods import METHODS, method
+from safe_transfer_ros.transfer.training import EpochRecord
 
 CHI = 0.2
 SETTINGS = LearnerSettings(
@@ -38,7 +41,7 @@ def learned(
 ) -> tuple[Learner, list[EpochRecord]]:
     settings = dataclasses.replace(SETTINGS, **changes)
     where = SmallCmdp(costs_add_up=costs_add_up)
-    learner = Learner(where, method(name), settings, episodes=episodes, seed=seed)
+    learner = Learner(where, CONSTRAINED[name], settings, episodes=episodes, seed=seed)
     return learner, list(islice(learner.epochs(), epochs))
 
 
@@ -54,7 +57,12 @@ def test_the_linear_programme_is_the_best_of_all_policies_on_a_grid() -> None:
 # Return and failures per episode, both within a tolerance of the linear programme's.
 @pytest.mark.parametrize(
     ("name", "chi", "epochs", "return_within", "failures_within"),
-    [("trpo", None, 50, 0.02, 0.02), ("trpo-lagrangian", CHI, 70, 0.08, 0.04), ("cpo", CHI, 50, 0.05, 0.03)],
+    [
+        ("trpo", None, 50, 0.02, 0.02),
+        ("trpo-lagrangian", CHI, 70, 0.08, 0.04),
+        ("ppo-lagrangian", CHI, 70, 0.08, 0.04),
+        ("cpo", CHI, 50, 0.05, 0.03),
+    ],
 )
 def test_the_learners_without_a_critic_find_the_optimum(name, chi, epochs, return_within, failures_within) -> None:
     learner, _ = learned(name, epochs)
@@ -77,7 +85,7 @@ def test_where_costs_add_up_their_sum_is_kept_to_the_limit(name: str) -> None:
 
 
 def test_where_costs_add_up_they_are_counted_and_held_against_the_limit_per_step() -> None:
-    learner = Learner(SmallCmdp(costs_add_up=True), method("trpo-lagrangian"), SETTINGS, episodes=200, seed=0)
+    learner = Learner(SmallCmdp(costs_add_up=True), CONSTRAINED["trpo-lagrangian"], SETTINGS, episodes=200, seed=0)
     rollouts = SmallCmdp(costs_add_up=True).rollout(GaussianPolicy(learner.parameters), episodes=200, seed=0)
     (record,) = islice(learner.epochs(), 1)
     summed = rollouts.cost.sum(axis=1)
@@ -131,11 +139,11 @@ def bold_probabilities(learner: Learner) -> np.ndarray:
 # The loop ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", CONSTRAINED)
 def test_equal_seeds_give_equal_runs_and_other_seeds_others(name) -> None:
     def numbers(seed: int) -> list[tuple]:
         settings = dataclasses.replace(SETTINGS, critic_updates=5)
-        learner = Learner(SmallCmdp(), method(name), settings, episodes=20, seed=seed)
+        learner = Learner(SmallCmdp(), CONSTRAINED[name], settings, episodes=20, seed=seed)
         return [repr(dataclasses.replace(r, wall_time_s=0.0)) for r in islice(learner.epochs(), 3)]
 
     assert numbers(4) == numbers(4) != numbers(5)
@@ -185,7 +193,7 @@ def test_a_function_is_a_method_s_update_and_its_steps_are_those_of_ours() -> No
     def reward(learner: Learner, rollouts: Rollouts, epoch: int) -> float:
         return learner.step(rollouts, learner.advantages(rollouts, rollouts.reward), epoch)
 
-    ours = Learner(SmallCmdp(), method("trpo"), SETTINGS, episodes=40, seed=3)
+    ours = Learner(SmallCmdp(), CONSTRAINED["trpo"], SETTINGS, episodes=40, seed=3)
     theirs = Learner(SmallCmdp(), Method(label="Theirs", update=reward), SETTINGS, episodes=40, seed=3)
     for one, other in islice(zip(ours.epochs(), theirs.epochs(), strict=True), 3):
         assert (one.mean_return, one.steps, one.kl) == (other.mean_return, other.steps, other.kl)
@@ -213,7 +221,7 @@ def test_an_update_that_leaves_the_critic_of_its_method_untaught_is_refused() ->
 def test_what_is_no_method_is_refused() -> None:
     with pytest.raises(ValueError, match="update must be one of reward, lagrangian, cpo, or .* got 'laplace'"):
         Method(label="Typo", update="laplace")
-    with pytest.raises(ValueError, match="a method must be a Method, got 'reward'"):
+    with pytest.raises(ValueError, match="a method must be a Method, or have begin.plan. .* got 'reward'"):
         METHODS.add("word", "reward")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="a learner must be a GraphLearner, got 'module:name'"):
         LEARNERS.add("word", "module:name")  # type: ignore[arg-type]

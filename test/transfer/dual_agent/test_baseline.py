@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Baselines: a policy file or a function, checked when it is loaded and whenever it is asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from safe_transfer_ros.algorithms.sac.agent import Sac, SacSettings
+from safe_transfer_ros.transfer.dual_agent.baseline import GivenBaseline, controller_of, fingerprint
+
+CONTROLLERS = Path(__file__).with_name("controllers.py")
+SEEN = np.random.default_rng([0, 9]).standard_normal((5, 2))
+
+
+def test_a_function_of_a_file_is_a_controller_and_is_cut_to_the_bound() -> None:
+    controller = controller_of(f"{CONTROLLERS}:outward", observation_size=2, action_size=2)
+    np.testing.assert_array_equal(controller(SEEN), 5.0 * SEEN)
+    found = GivenBaseline(controller, np.array([0.2, 1.0])).act(SEEN)
+    np.testing.assert_array_equal(found, np.clip(5.0 * SEEN, [-0.2, -1.0], [0.2, 1.0]))
+
+
+def test_a_policy_file_acts_without_its_noise(tmp_path: Path) -> None:
+    agent = Sac(2, np.array([0.2, 0.5]), SacSettings(hidden=(8,)), seed=0)
+    (tmp_path / "sac.safetensors").write_bytes(agent.policy_file({"task": "point"}))
+    controller = controller_of(str(tmp_path / "sac.safetensors"), observation_size=2, action_size=2)
+    np.testing.assert_allclose(controller(SEEN), agent.act(SEEN, np.zeros((5, 2))), atol=1e-6)
+    with pytest.raises(ValueError, match="3 observations and 2 actions, this is for 2 and 2"):
+        controller_of(str(tmp_path / "sac.safetensors"), observation_size=3, action_size=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("no_such_policy", "no policy file 'no_such_policy'"),
+        (f"{CONTROLLERS}:inward", "expected module:function, or path:function for a Python file, got .*inward"),
+        (f"{CONTROLLERS}:NOT_CALLABLE", "expected a function of observations, got 3"),
+        ("no_such_module:outward", "expected module:function, .* No module named"),
+        ("/nowhere/controller.py:outward", "expected module:function, or path:function"),
+    ],
+)
+def test_what_is_no_controller_is_refused(name: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        controller_of(name, observation_size=2, action_size=2)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (lambda seen: seen[:, :1], r"shape \(5, 2\) from the baseline, got shape \(5, 1\)"),
+        (lambda seen: np.full((5, 2), np.nan), "got some that are not finite"),
+    ],
+)
+def test_what_a_controller_must_not_do_is_refused(given, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        GivenBaseline(given, np.ones(2)).act(SEEN)
+
+
+def test_a_changed_controller_is_another(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def act(seen):\n    return seen\n")
+    before = fingerprint(f"{file}:act")
+    assert fingerprint(f"{file}:act") == before
+    file.write_text("def act(seen):\n    return -seen\n")
+    assert fingerprint(f"{file}:act") != before
+    assert fingerprint("pr2_cup_swirl") != fingerprint(f"{file}:act")
