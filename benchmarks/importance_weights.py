@@ -8,6 +8,7 @@ safe states, from the episodes that are then judged, or from others.
 
 python benchmarks/importance_weights.py          # the chain
 python benchmarks/importance_weights.py --arm    # the literal arm: 150 iterations of the paper's rule, some minutes
+python benchmarks/importance_weights.py --replay # what other rules would allow next, on the evidence of that run
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from safe_transfer_ros.randomness import FirstEpisode
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
 from safe_transfer_ros.safety.limit.confidence import betting_upper, conformal_upper
 from safe_transfer_ros.safety.limit.importance import log_likelihood_ratio, weighted_rates
-from safe_transfer_ros.safety.limit.rules import PolicyShift
+from safe_transfer_ros.safety.limit.rules import PolicyShift, limit_move_risk, policy_change_risk_per_state
 from safe_transfer_ros.safety.limit.torque_limit import limit_change_risk
 from safe_transfer_ros.studies.study import PAPER
 from safe_transfer_ros.tasks.rollouts import SimulatedRollouts
@@ -192,6 +193,48 @@ def arm(iterations: int = 150, every: int = 15, further: int = 200) -> None:
                 )
 
 
+def replay(iterations: int = 150, every: int = 30) -> None:
+    """Limit that each rule would allow next, D_safe / p'_u, on the evidence of the paper's own run."""
+    task = make("pr2_cup_swirl", TorqueTask)
+    parameters, _ = load_for(task, "pr2_cup_swirl")
+    print("| iteration | T_lim | p_u | paper | conformal | step | step + conformal | step + betting | any + betting |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    with VectorTorqueEnv(task, PERTURBATIONS["literal"], threads=1) as environment:
+        steps = fine_tune(environment, parameters, settings=PsptSettings(), governor=PAPER, seed=0)
+        for step in islice(steps, iterations):
+            if step.record.iteration % every != every - 1:
+                continue
+            limit, batch, after = step.record.torque_limit, step.batch, GaussianPolicy(step.update.parameters)
+            mean, stddev = (array.reshape(-1, array.shape[-1]) for array in (batch.mean, batch.stddev))
+            shift = PolicyShift(
+                mean=mean,
+                stddev=stddev,
+                mean_after=after.mean(batch.observation[:, :-1]).reshape(mean.shape),
+                stddev_after=np.broadcast_to(after.stddev, mean.shape),
+            )
+            rates = np.mean(~(batch.unsafety[:, 1:] <= task.unsafety_limit), axis=1)
+            measured, conformal, betting = float(rates.mean()), conformal_upper(rates), betting_upper(rates)
+            one, union = (limit_change_risk(mean, stddev, limit, joints) for joints in ("mean", "any"))
+            policy, per_state = step.record.policy_change_risk, policy_change_risk_per_state(shift)
+            stepped = [_largest(rate + per_state, mean, stddev, limit) for rate in (measured, conformal, betting)]
+            paper, bounded, strict = (
+                PAPER.d_safe / min(1.0, rate + policy) for rate in (measured + one, conformal + one, betting + union)
+            )
+            print(
+                f"| {step.record.iteration} | {limit:.2f} | {measured:.3f} | {paper:.2f} | {bounded:.2f} | "
+                + " | ".join(f"{value:.2f}" for value in (*stepped, strict))
+                + " |",
+                flush=True,
+            )
+
+
+def _largest(rate: float, mean: np.ndarray, stddev: np.ndarray, limit: float) -> float:
+    """Largest limit whose own step keeps the bound, on a grid of 1/400 N·m."""
+    grid = np.arange(40, 1261) / 400.0
+    damage = [min(1.0, rate + limit_move_risk(mean, stddev, limit, after)) * after for after in grid.tolist()]
+    return float(grid[np.array(damage) <= PAPER.d_safe].max())
+
+
 def _ratios(batch: SimulatedRollouts, row: int, limit: float, after: GaussianPolicy) -> np.ndarray:
     mean = batch.mean[row]
     shift = PolicyShift(
@@ -211,5 +254,6 @@ def _weights(ratios: np.ndarray, window: int) -> np.ndarray:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--arm", action="store_true")
-    arm() if parser.parse_args().arm else chain()
+    parser.add_argument("--arm", action="store_const", const=arm, dest="study", default=chain)
+    parser.add_argument("--replay", action="store_const", const=replay, dest="study")
+    parser.parse_args().study()
