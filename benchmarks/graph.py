@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Speed of the whole graph, all six processes with recording, measured from the bag of a real run.
 
-    python benchmarks/graph.py lockstep [--iterations 20]
-    python benchmarks/graph.py realtime [--minutes 10]
+    python benchmarks/graph.py lockstep [--iterations 20] [--set key:=value ...]
+    python benchmarks/graph.py realtime [--minutes 10] [--set key:=value ...]
 
 lockstep: environment steps a second during rollouts and over whole iterations (updates included), how a step divides
 into hops (robot -> policy_server -> safety_filter -> robot, by arrival at the recorder), processor time per step and
@@ -63,9 +63,9 @@ def arrivals(bag: Path) -> tuple[dict[tuple[int, int], list[tuple[str, int]]], l
     return episodes, commands
 
 
-def lockstep(iterations: int, run_dir: Path) -> None:
+def lockstep(iterations: int, run_dir: Path, given: dict[str, str]) -> None:
     """Throughput and hops."""
-    seconds = run(run_dir, iterations=str(iterations), timing="lockstep")
+    seconds = run(run_dir, **given, iterations=str(iterations), timing="lockstep")
     episodes, _ = arrivals(run_dir / "bag")
     rates, hops = [], defaultdict(list)
     names = {
@@ -97,11 +97,11 @@ def lockstep(iterations: int, run_dir: Path) -> None:
     print(f"together {sum(seconds.values()) / later * 1e6:.0f}")
 
 
-def realtime(minutes: float, run_dir: Path) -> None:
+def realtime(minutes: float, run_dir: Path, given: dict[str, str]) -> None:
     """Period and jitter."""
     per_iteration = 5 * 10.0  # s: five episodes of ten seconds
     iterations = max(1, round(minutes * 60.0 / per_iteration))
-    run(run_dir, iterations=str(iterations), timing="realtime")
+    run(run_dir, **given, iterations=str(iterations), timing="realtime")
     episodes, _ = arrivals(run_dir / "bag")
     proposals = [np.diff([t for topic, t in events if topic == ACTIONS]) / 1e6 for events in episodes.values()]
     commands = [np.diff([t for topic, t in events if topic == COMMANDS]) / 1e6 for events in episodes.values()]
@@ -121,12 +121,14 @@ def main() -> None:
     parser.add_argument("timing", choices=("lockstep", "realtime"))
     parser.add_argument("--iterations", type=int, default=20, help="lockstep: iterations of 1,000 steps")
     parser.add_argument("--minutes", type=float, default=10.0, help="real time: how long")
+    parser.add_argument("--set", nargs="*", default=[], metavar="key:=value", help="further launch arguments")
     options = parser.parse_args()
+    given = dict(word.split(":=", 1) for word in options.set)
     with tempfile.TemporaryDirectory() as folder:
         if options.timing == "lockstep":
-            lockstep(options.iterations, Path(folder) / "run")
+            lockstep(options.iterations, Path(folder) / "run", given)
         else:
-            realtime(options.minutes, Path(folder) / "run")
+            realtime(options.minutes, Path(folder) / "run", given)
 
 
 if __name__ == "__main__":
