@@ -136,17 +136,17 @@ else: raise SystemExit(1)'; then return; fi
     .venv/bin/python -c 'import rclpy, controller_manager_msgs.srv as s; s.SwitchController.Request()'
 }
 
-install_kilted_interfaces() {  # install_kilted_interfaces FOLDER...: from a copy that asks for Kilted's wheels
+install_kilted_interfaces() {  # install_kilted_interfaces FOLDER...: from a copy of them all that asks for Kilted's wheels
   # Kilted has no wheels of two cmake modules that its packages no longer need, and needs one more.
   local folder copy=.venv-kilted/.interfaces
+  rm -rf "$copy" .venv-kilted/.wheels && mkdir -p "$copy" && cp -r --parents "$@" "$copy" || return
   for folder in "$@"; do
-    rm -rf "$copy" .venv-kilted/.wheels && cp -r "$ROOT/$folder" "$copy" &&
-      sed -i -E -e 's/ros-jazzy-([a-z-]+)==[0-9.]+/ros-kilted-\1/' -e '/ros-kilted-(fastrtps|python)-cmake-module/d' \
-        -e 's/"ros-kilted-ament-cmake-ros"/&, "ros-kilted-ament-cmake-ros-core"/' "$copy/pyproject.toml" &&
-      pip_in .venv-kilted wheel --no-deps --wheel-dir .venv-kilted/.wheels "$ROOT/$copy" &&
-      pip_in .venv-kilted install --force-reinstall --no-deps .venv-kilted/.wheels/*.whl || return
+    sed -i -E -e 's/ros-jazzy-([a-z-]+)==[0-9.]+/ros-kilted-\1/' -e '/ros-kilted-(fastrtps|python)-cmake-module/d' \
+      -e 's/"ros-kilted-ament-cmake-ros"/&, "ros-kilted-ament-cmake-ros-core"/' "$copy/$folder/pyproject.toml" &&
+      pip_in .venv-kilted wheel --no-deps --wheel-dir .venv-kilted/.wheels "$ROOT/$copy/$folder" || return
   done
-  rm -rf "$copy" .venv-kilted/.wheels &&
+  pip_in .venv-kilted install --force-reinstall --no-deps .venv-kilted/.wheels/*.whl &&
+    rm -rf "$copy" .venv-kilted/.wheels &&
     .venv-kilted/bin/python -c 'import rclpy, safe_transfer_msgs.msg as m; m.SafetyDecision()'
 }
 

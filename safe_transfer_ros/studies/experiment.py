@@ -19,10 +19,12 @@ class Method:
     Attributes:
       label: In legends and tables.
       run: Its settings; the seed is the study's to choose.
+      policies: In place of the experiment's, where this method begins with others.
     """
 
     label: str
     run: StudyRun
+    policies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,19 +56,17 @@ class Experiment:
           seeds: Number of seeds.
           iterations: Of each run, where not the experiment's own.
         """
-        return [
-            (
-                method.label,
-                dataclasses.replace(
-                    method.run,
-                    seed=seed,
-                    iterations=iterations or method.run.iterations,
-                    policy=self.policies[seed % len(self.policies)] if self.policies else method.run.policy,
-                ),
+
+        def run(method: Method, seed: int) -> StudyRun:
+            policies = method.policies or self.policies or (method.run.policy,)
+            return dataclasses.replace(
+                method.run,
+                seed=seed,
+                iterations=iterations or method.run.iterations,
+                policy=policies[seed % len(policies)],
             )
-            for seed in range(seeds)
-            for method in self.methods
-        ]
+
+        return [(method.label, run(method, seed)) for seed in range(seeds) for method in self.methods]
 
 
 def governed(label: str, base: StudyRun | None = None, **governor: object) -> Method:

@@ -116,10 +116,13 @@ _OTHER_POLICIES = (
         title="A policy that sees the tool's position, and one that sees the direction of its axis",
         methods=(
             dataclasses.replace(PSPT, label="position"),
-            governed("direction", StudyRun(task="pr2_cup_swirl_direction", policy="pr2_cup_swirl_direction")),
+            dataclasses.replace(
+                governed("direction", StudyRun(task="pr2_cup_swirl_direction")),
+                policies=tuple(f"pr2_cup_swirl_direction{suffix}" for suffix in ("", "_1", "_2")),
+            ),
         ),
         columns=_CURVES,
-        seeds=5,
+        policies=PRE_TRAINED,
         of_the_paper=False,
     ),
     Experiment(

@@ -18,6 +18,7 @@ from safe_transfer_ros.studies import run_store
 from safe_transfer_ros.studies.experiments import EXPERIMENTS, experiment
 from safe_transfer_ros.studies.study import PAPER, StudyRun, StudyStore, compute, differences, key
 from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import VectorTorqueEnv
 from safe_transfer_ros.transfer.pspt.fine_tuning import PsptSettings, fine_tune
 
@@ -123,6 +124,18 @@ def test_the_experiments_are_the_papers() -> None:
         assert len({run.policy for _, run in EXPERIMENTS[name].runs(3)}) == 3, "three pre-trainings"
     for one in (one for one in EXPERIMENTS.values() if one.of_the_paper):
         assert all(method.run.learning.max_kl == 0.05 and method.run.episodes == 5 for method in one.methods)
+
+
+@pytest.mark.parametrize("name", sorted(EXPERIMENTS))
+def test_every_run_begins_with_a_shipped_policy_of_its_own_task(name: str) -> None:
+    begun = {(run.task, run.policy) for _, run in experiment(name).runs(3)}
+    for task, policy in begun:
+        load_for(make(task, TorqueTask), policy)  # raises where it does not fit
+    by_method = {
+        label: {run.policy for other, run in experiment(name).runs(3) if other == label}
+        for label, _ in experiment(name).runs(1)
+    }
+    assert len({len(policies) for policies in by_method.values()}) == 1, "as many pre-trainings in each method"
 
 
 def test_figures_share_runs() -> None:
