@@ -3,8 +3,8 @@
 
     OMP_NUM_THREADS=1 python benchmarks/line_search.py [--seeds 6] [--iterations 200]
 
-The literal arm and the three pre-trained policies, as in Figs. 6 to 9. Per run: updates that ended short, iterations until
-T_max, mean return, iterations over D_safe.
+The literal arm and the three pre-trained policies, as in Figs. 6 to 9. Per run: updates that ended short, iterations
+until T_max, mean return, iterations over D_safe.
 """
 
 from __future__ import annotations
