@@ -29,13 +29,7 @@ class StandingCauses:
     """
 
     def __init__(
-        self,
-        node: Node,
-        *,
-        e_stop_lease_s: float,
-        permission_lease_s: float,
-        stop: Callable[[Reason], None],
-        received: Callable[[int], int],
+        self, node: Node, *, e_stop_lease_s: float, permission_lease_s: float, stop: Callable[[Reason], None]
     ) -> None:
         """Know nothing yet.
 
@@ -44,9 +38,8 @@ class StandingCauses:
           e_stop_lease_s: Longest silence of the external stop, s; 0: none is required.
           permission_lease_s: Longest silence of the controller's supervisor, s; 0: none is required.
           stop: Called as soon as a message forbids motion, with what it is.
-          received: Gives the earliest receipt of what is taken at a steady time, ns; see `ControlLoop.received`.
         """
-        self._node, self._stop, self._received = node, stop, received
+        self._node, self._stop = node, stop
         self._e_stop_lease_s = e_stop_lease_s
         self._permission = Permission(permission_lease_s)
         self._listeners: Sequence[Listeners] = ()
@@ -62,9 +55,7 @@ class StandingCauses:
           joints: Ours: one node at most may publish states of any of them.
         """
         self._listeners, self._exclusive = listeners, (*exclusive, topics.PERMISSION.name)
-        self._external_stop = StopTopic(
-            self._node, self._e_stop_lease_s, lambda: self._stop(Reason.OPERATOR_STOP), self._received
-        )
+        self._external_stop = StopTopic(self._node, self._e_stop_lease_s, lambda: self._stop(Reason.OPERATOR_STOP))
         self._joint_states = JointStatePublishers(self._node, joints)
         topics.PERMISSION.listen(self._node, self._on_permission)
         self.unheard = self._missing()
@@ -134,6 +125,6 @@ class StandingCauses:
         return now
 
     def _on_permission(self, message: Bool) -> None:
-        self._permission.hear(bool(message.data), self._received(clock.now_ns()))
+        self._permission.hear(bool(message.data), clock.now_ns())
         if not message.data:
             self._stop(Reason.NO_PERMISSION)

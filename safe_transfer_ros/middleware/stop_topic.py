@@ -17,23 +17,15 @@ from safe_transfer_ros.safety.filter.stop_buttons import StopButtons
 class StopTopic:
     """Subscription that stops at once on any press, and knows the state of each publisher in between."""
 
-    def __init__(
-        self,
-        node: Node,
-        lease_s: float,
-        pressed: Callable[[], None],
-        received: Callable[[int], int] = lambda now_ns: now_ns,
-    ) -> None:
+    def __init__(self, node: Node, lease_s: float, pressed: Callable[[], None]) -> None:
         """Begin to listen.
 
         Args:
           node: The filter's.
           lease_s: Longest silence of each publisher, s; 0: none is required.
           pressed: Called as soon as a message says so.
-          received: Gives the earliest receipt of what is taken at a steady time, ns: a process that stood still finds
-            messages that have waited.
         """
-        self._node, self._pressed, self._received = node, pressed, received
+        self._node, self._pressed = node, pressed
         self._buttons = StopButtons(lease_s)
         # Best effort fits every publisher, reliable loses nothing of those that are, and latched ones are asked again.
         self._messages = NumberedMessages(
@@ -65,8 +57,7 @@ class StopTopic:
             self._present = present
             self._buttons.see(present)
         for said in self._messages.look(now_ns):
-            heard_ns = min(said.found_ns, self._received(now_ns))
-            self._buttons.hear(said.sequence, bool(said.message.data), heard_ns)
+            self._buttons.hear(said.sequence, bool(said.message.data), said.found_ns)
             self._press &= self._buttons.unheard() is not None
 
     def problem(self, now_ns: int) -> str | None:

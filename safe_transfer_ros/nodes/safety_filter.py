@@ -101,7 +101,6 @@ class SafetyFilterNode(ManagedNode):
             e_stop_lease_s=seconds(settings.e_stop_lease),
             permission_lease_s=seconds(settings.permission_lease),
             stop=self._on_forbidden,
-            received=self._loop.received,
         )
         self._active = False
         self._unreadable = self._misplaced = ""  # why the newest joint state, or pose, was left out

@@ -118,11 +118,6 @@ class ControlLoop:
 
     # What arrives ---
 
-    def received(self, steady_ns: int) -> int:
-        """Earliest receipt of what is taken at `steady_ns`, in real time; see receipt.py. In lockstep nothing waits."""
-        received_ns = self._receipt.look(steady_ns)
-        return steady_ns if self.lockstep else received_ns
-
     def joint_state(self, stamp_ns: int, position: Array, velocity: Array, steady_ns: int) -> None:
         """Process a joint state; see `SafetyFilter.observe_state`."""
         self.state_stamp_ns, self._heard_ns = stamp_ns, steady_ns

@@ -53,16 +53,6 @@ def test_a_lease_that_waited_is_shorter_by_that(realtime):
     assert loop.filter.guard.lost
 
 
-def test_a_word_from_beside_the_loop_that_waited_is_as_old_as_the_stall(realtime, lockstep):
-    """A permission's or a stop button's, whose silence counts."""
-    for loop, waits in ((realtime().loop, True), (lockstep().loop, False)):
-        assert loop.received(1000 * MS) == 1000 * MS
-        assert loop.received(1015 * MS) == 1015 * MS, "the watch looks every 10 ms"
-        assert loop.received(1200 * MS) == (1015 * MS if waits else 1200 * MS)
-        assert loop.received(1210 * MS) == (1015 * MS if waits else 1210 * MS)
-        assert loop.received(1211 * MS) == 1211 * MS
-
-
 def test_in_lockstep_the_wall_clock_makes_nothing_old(lockstep):
     loop = lockstep(control_period_s=0.005).armed()
     loop.propose()
