@@ -60,7 +60,7 @@ def test_the_linear_programme_is_the_best_of_all_policies_on_a_grid() -> None:
     [
         ("trpo", None, 50, 0.02, 0.02),
         ("trpo-lagrangian", CHI, 70, 0.08, 0.04),
-        ("ppo-lagrangian", CHI, 70, 0.08, 0.04),
+        ("ppo-lagrangian", CHI, 40, 0.05, 0.03),
         ("cpo", CHI, 50, 0.05, 0.03),
     ],
 )
