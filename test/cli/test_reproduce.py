@@ -34,9 +34,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     finished = reproduce(out, *SMALL)
     assert finished.returncode == 0, finished.stderr
     assert "run 4 of 4 finished" in finished.stdout
-    assert (
-        "| adaptive (PSPT) | 0 of 4 | 0 |" in finished.stdout and "| fixed at 3 N·m | 4 of 4 | 2 |" in finished.stdout
-    )
+    told = [[cell.strip() for cell in line.split("|")[1:4]] for line in finished.stdout.splitlines()]
+    assert ["adaptive (PSPT)", "0 of 4", "0"] in told and ["fixed at 3 N·m", "4 of 4", "2"] in told
     return out
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from safe_transfer_ros.policies import loading
 from safe_transfer_ros.policies.loading import kinds, policy_from_bytes, policy_to_bytes
 from safe_transfer_ros.policies.policy import DETERMINISTIC, GAUSSIAN, TANH_GAUSSIAN, Policy
 from safe_transfer_ros.policies.tensors import Tensors, WeightsError, write
@@ -230,7 +231,16 @@ def test_a_layer_numbered_as_we_never_write_it_is_refused(kind: str, number: str
         policy_from_bytes(write(tensors, {"kind": kind}, tensors))
 
 
-def test_whatever_a_kind_raises_is_a_refusal() -> None:
+def test_metadata_of_an_agent_that_is_nested_without_end_is_refused() -> None:
     deep = {"kind": "pair", **AGENTS, "safe": "[" * 100_000}
-    with pytest.raises(WeightsError, match="of kind pair, got tensors that are none: maximum recursion"):
+    with pytest.raises(WeightsError, match="safe: expected its metadata as JSON"):
         policy_from_bytes(write(TENSORS["pair"], deep, TENSORS["pair"]))
+
+
+def test_whatever_a_kind_raises_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def raises(tensors: object, metadata: object) -> None:
+        raise RecursionError("maximum recursion")
+
+    monkeypatch.setattr(loading, "kinds", lambda: {"pair": raises})
+    with pytest.raises(WeightsError, match="of kind pair, got tensors that are none: maximum recursion"):
+        policy_from_bytes(write(TENSORS["pair"], {"kind": "pair", **AGENTS}, TENSORS["pair"]))
