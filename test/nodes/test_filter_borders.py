@@ -222,8 +222,8 @@ def present(bench: Bench) -> dict[str, int]:
 
 
 def test_cleanup_undoes_what_configure_did(bench: Bench) -> None:
+    bench.until(lambda: set(present(bench).values()) == {1}, "all of it being there once")
     before = present(bench)
-    assert set(before.values()) == {1}
     away = (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP)
     back = (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE)
     change(bench, *away)
