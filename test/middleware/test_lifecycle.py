@@ -84,6 +84,7 @@ def node() -> Iterator[Everything]:
     rclpy.init(context=context, domain_id=claimed.number)
     made = Everything(context)
     yield made
+    made.release()  # else nodes beside it, and so their participant, stay in the domain that the next test may get
     made.destroy_node()
     rclpy.shutdown(context=context)
     claimed.release()
