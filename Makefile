@@ -29,7 +29,7 @@ test:  ## style, types and all tests; options: make test ARGS="test/safety -x"
 	@echo '· tests'
 	@$(IN_VENV) python -m pytest -q -n 2 $(ARGS)
 
-test-kilted:  ## the tests on ROS 2 Kilted instead of Jazzy, in a second environment, ./.venv-kilted
+test-kilted:  ## the tests on ROS 2 Kilted (not supported yet, see README), in ./.venv-kilted
 	@scripts/setup.sh kilted
 	@SAFE_TRANSFER_VENV=.venv-kilted $(IN_VENV) python -m pytest -q -n 2 --ignore=test/test_colcon_build.py $(ARGS)
 
