@@ -380,8 +380,8 @@ def test_an_end_that_carries_values_is_no_step_all_the_same():
 
 
 def test_observations_are_kept_in_the_order_of_the_means_and_only_where_asked_for():
-    for keeps in (True, False):
-        ledger = UnsafetyLedger(1.0, observations=keeps)
+    for keeps in (True, False, None):
+        ledger = UnsafetyLedger(1.0) if keeps is None else UnsafetyLedger(1.0, observations=keeps)
         seen = np.zeros(3)
         for episode, stamp in ((1, 30), (0, 20), (0, 10)):
             seen[:] = stamp
