@@ -163,6 +163,23 @@ def test_in_real_time_every_proposal_has_its_decision(realtime, rounds):
     assert [one.proposal.step for one in loop.decisions if one.proposal] == list(range(loop.step))
 
 
+def test_one_that_waits_is_forgotten_when_the_operator_ends_the_motion(realtime):
+    loop = realtime().armed()
+    loop.propose(ahead_ms=40)
+    loop.loop.disarm(loop.now)
+    for _ in range(12):
+        loop.state()
+    assert not loop.decisions
+
+
+def test_a_pose_that_is_not_taken_is_answered_with_why(realtime):
+    loop = realtime(tracks_object=True)
+    loop.state()
+    pose = np.array([0.5, 0.0, 0.05, 0.0, 0.0, 0.0, 1.0])
+    assert loop.loop.object_pose(loop.stamp, pose, loop.now) is Reason.NONE
+    assert loop.loop.object_pose(loop.stamp, pose * np.nan, loop.now) is Reason.OBJECT_POSE_NOT_FINITE
+
+
 # A motion under its own limit
 
 
@@ -286,7 +303,11 @@ def test_a_stop_in_lockstep_does_not_wait_for_a_clock_that_stands_still(lockstep
         loop.state()
         loop.propose(effort=0.5)
     loop.filter.trip(Reason.OPERATOR_STOP, loop.stamp)
-    turn = 0
-    while loop.loop.stop(loop.now, turn) == 0.0:
-        turn += 1
-    assert 0 < turn < 20 and loop.filter.stopped
+    torques = [0.5]
+    while loop.loop.stop(loop.now, len(torques)) == 0.0:
+        torques.append(float(loop.out[-1][1].max()))
+        assert len(torques) < 20
+    assert loop.filter.stopped
+    np.testing.assert_allclose(
+        -np.diff(torques), 40.0 * 0.005, err_msg="each turn a control period, as if time went on"
+    )

@@ -91,3 +91,27 @@ def test_in_lockstep_no_proposal_is_judged_before_its_state_and_none_is_answered
             waiting = None
     steps = [decision.proposal.step for decision in loop.decisions]
     assert steps == sorted(set(steps)) and len(steps) == len(loop.out)
+
+
+def test_before_the_first_joint_state_there_is_no_time_and_nothing_arms(lockstep):
+    loop = lockstep()
+    assert loop.loop.time(loop.now) == 0
+    assert "no joint state" in loop.loop.arm(loop.now)
+    assert loop.watch(30_000) is Reason.NONE
+
+
+def test_a_proposal_is_a_sign_of_life_too(lockstep):
+    loop = lockstep().armed()
+    loop.watch(15_000)
+    loop.propose(ahead_ms=1000)
+    assert loop.watch(20_000) is Reason.NONE
+    assert loop.watch(1) == Reason.PROPOSAL_TIMEOUT | Reason.JOINT_STATE_STALE
+
+
+@pytest.mark.parametrize(("stamp_ms", "answered"), [(19.999999, True), (20, False)])
+def test_the_next_proposals_joint_state_is_a_control_period_after_the_one_before(lockstep, stamp_ms, answered):
+    loop = lockstep(control_period_s=0.02).armed()
+    loop.propose()
+    before = len(loop.out)
+    loop.state(stamp_ms=stamp_ms)
+    assert (len(loop.out) > before) is answered
