@@ -3,7 +3,8 @@
 
     python benchmarks/mutation.py                                # what no run has done yet; two workers, low priority
     python benchmarks/mutation.py safe_transfer_ros/safety/limit # only there
-    python benchmarks/mutation.py --again                        # survivors once more, after tests were added
+    python benchmarks/mutation.py --seconds 10                   # only the quickest tests, 10 s of them each
+    python benchmarks/mutation.py --again                        # survivors once more, by all tests
     python benchmarks/mutation.py --table                        # docs/results/mutation.md and .csv from what is done
 
 A change is noticed where a test in test/safety that runs the changed function fails or hangs. The tests are collected
@@ -24,6 +25,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import json
+import math
 import os
 import signal
 import sys
@@ -32,6 +34,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 
@@ -137,8 +140,8 @@ def run(todo: list[Job], work: Callable[[Job], tuple[Callable[[], bool], float]]
 class Collected:
     """A pytest plug-in that runs the collected tests against one change after the other instead of once."""
 
-    def __init__(self, todo: list[Job], results: Path, workers: int) -> None:
-        self._todo, self._results, self._workers = todo, results, workers
+    def __init__(self, todo: list[Job], results: Path, workers: int, seconds: float) -> None:
+        self._todo, self._results, self._workers, self._seconds = todo, results, workers, seconds
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:
@@ -153,7 +156,9 @@ class Collected:
         return True
 
     def _work(self, job: Job) -> tuple[Callable[[], bool], float]:
-        tests = sorted(self._tests[job.file, job.change.function], key=lambda test: test[0])
+        quickest = sorted(self._tests[job.file, job.change.function], key=lambda test: test[0])
+        until = accumulate(seconds for seconds, _ in quickest)
+        tests = [test for test, spent in zip(quickest, until, strict=True) if spent <= self._seconds]
 
         def passes() -> bool:
             put(job)
@@ -352,6 +357,7 @@ def main() -> None:
     )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--again", action="store_true", help="try what survived once more")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="tests per change; the quickest go first")
     parser.add_argument("--table", action="store_true", help="only write the table")
     parser.add_argument("--out", type=Path, default=Path("runs/mutation"))
     options = parser.parse_args()
@@ -376,7 +382,7 @@ def main() -> None:
     run([job for job in todo if not job.change.function], from_the_start, results, options.workers)
     todo = [job for job in todo if job.change.function]
     if todo:
-        pytest.main([*_OPTIONS, str(TESTS)], plugins=[Collected(todo, results, options.workers)])
+        pytest.main([*_OPTIONS, str(TESTS)], plugins=[Collected(todo, results, options.workers, options.seconds)])
 
 
 if __name__ == "__main__":
