@@ -65,6 +65,20 @@ def test_the_effort_limit_is_told_apart_from_the_torque_limit():
     assert apply(Envelope(EFFORT), [0.0, 0.0, 2.0])[1] == (Reason.CLAMPED_TORQUE_LIMIT | Reason.CLAMPED_EFFORT_LIMIT)
 
 
+def test_a_torque_as_large_as_the_torque_limit_is_within_it():
+    envelope = Envelope(np.array([1.0]), settings=FREE)
+    assert envelope.apply(np.array([2.0]), 2.0, 0.005) is Reason.CLAMPED_EFFORT_LIMIT
+
+
+@pytest.mark.parametrize("period_s", [-1e-6, -1.0, math.nan])
+def test_time_that_went_back_changes_no_torque(period_s):
+    envelope = Envelope(EFFORT, settings=EnvelopeSettings(torque_rate_limit=1000.0))
+    envelope.apply(np.full(3, 0.4), 1.0, 0.005)
+    for wanted in (0.4, 1.0, -1.0):
+        envelope.apply(np.full(3, wanted), 1.0, period_s)
+        np.testing.assert_array_equal(envelope.previous, 0.4)
+
+
 def test_the_rate_limits_the_change_from_the_torque_before():
     envelope = Envelope(EFFORT, EnvelopeSettings(torque_rate_limit=100.0))
     out, reason = apply(envelope, [1.0, -1.0, 0.1], period_s=0.005)
