@@ -247,12 +247,13 @@ def _fair_server(release: str, folder: Path = Path("/sys/kernel/debug/sched/fair
         on = not files or any(int(file.read_text()) for file in files)
     except (OSError, ValueError):
         on = True  # it is by default
+    if not on:
+        yield Finding(verdict=GOOD, what="the kernel's fair server is off")
+        return
     yield Finding(
-        verdict=WEAK if on else GOOD,
-        what=f"the kernel's fair server {'may hold up real-time processes for 50 ms, and so stop an arm' if on else 'is off'}",
-        fix=f"that stops an arm: as root, for each processor and at each start, echo 0 > {folder}/cpuN/runtime"
-        if on
-        else "",
+        verdict=WEAK,
+        what="the kernel's fair server may hold up real-time processes for 50 ms, and so stop an arm",
+        fix=f"as root, for each processor and at each start: echo 0 > {folder}/cpuN/runtime",
     )
 
 

@@ -70,7 +70,7 @@ def beyond_this_machine() -> str:
 
 
 def unintended_reach(process: Path = Path("/proc/self")) -> str:
-    """Why this process must not go on: the middleware did not read our profiles. Empty where all is well.
+    """Reason why this process must not go on: its middleware did not read our profiles. Empty where all is well.
 
     Args:
       process: Folder in /proc of a process that takes part in the graph already.
