@@ -241,3 +241,24 @@ def test_periods_whose_states_were_told_are_owed_for_no_longer():
         watch.state(10 * number + 5, np.zeros(3))
         watch.settle(1e9)
     assert budget.spent == 0.0 and not budget.hangs_on_untold(2.0)
+
+
+def test_a_pose_that_is_not_taken_counts_nothing(rig):
+    budget, told, watch = counting()
+    arm = rig(t_min=0.1, start=2.0, budget=budget, damage=watch, tracks_object=True)
+    arm.filter.observe_object(1, np.full(7, math.nan), arm.now)
+    assert told.asked == []
+
+
+def test_a_spent_budget_is_told_beside_what_else_there_is_and_not_of_a_motion_under_its_own_limit(arm):
+    for _ in range(3):
+        step(arm, 20.0)
+    arm.propose([1.5, 0.0, 0.0])
+    arm.cycle()
+    assert arm.filter.last_reasons == Reason.DAMAGE_BUDGET_SPENT | Reason.CLAMPED_TORQUE_LIMIT
+    arm.filter.disarm(arm.now)
+    arm.wait(20)
+    assert arm.filter.arm(arm.now, own_limit=0.5) is None
+    arm.propose([0.4, 0.0, 0.0])
+    arm.cycle()
+    assert arm.filter.applied[0] == 0.4 and arm.filter.last_reasons is Reason.NONE
