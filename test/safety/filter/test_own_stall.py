@@ -77,10 +77,11 @@ def test_arming_waits_until_joint_states_have_an_age_again(realtime):
     assert loop.filter.mode is Mode.ARMED
 
 
-def test_a_short_stall_is_no_reason_not_to_arm(realtime):
+@pytest.mark.parametrize("stall_ms", [39, 40])
+def test_a_short_stall_is_no_reason_not_to_arm(realtime, stall_ms):
     loop = realtime()
     loop.state()
-    loop.now += 39 * MS
+    loop.now += stall_ms * MS
     assert loop.loop.arm(loop.now) is None
     for _ in range(10):
         loop.state(ms=1)
