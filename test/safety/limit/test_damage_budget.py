@@ -328,3 +328,9 @@ def test_a_state_from_before_the_iteration_costs_nothing():
     of.told()
     of.see(5, True)
     assert of.spent == 0.0
+
+
+def test_it_falls_back_to_the_floor_or_to_half_of_d_safe_whichever_is_lower():
+    for floor, fallback in ((0.05, 0.05), (0.25, 0.25), (0.5, 0.25)):
+        of = GovernorSettings(torque_limit_floor=floor, initial_torque_limit=0.5, d_safe=0.5).budget(10)
+        assert of is not None and of.fallback == fallback
