@@ -65,3 +65,13 @@ def test_the_joint_states_are_told_first() -> None:
 def test_what_was_frozen_must_have_changed_since(cause: Reason) -> None:
     assert "have not changed" in str(measured().standing(cause, 1000 * MS, 1000 * MS))
     assert measured().standing(cause, 1000 * MS - 1, 1000 * MS) is None
+
+
+def test_all_that_is_wrong_is_told_together() -> None:
+    watch = measured(state_ms=1300, pose_ms=900, gravity=np.nan)
+    watch.state.observe(2, np.ones(2), np.zeros(2), 1310 * MS, ordered=True)
+    everything = Reason.JOINT_STATE_FROZEN | Reason.OBJECT_POSE_STALE | Reason.GRAVITY_FAILED
+    watch.state.set_timeouts(9.0, 0.2)
+    assert watch.fault(1600 * MS, 0, by_object=True) == everything
+    assert watch.fault(1600 * MS, 0, by_object=False) == everything & ~Reason.OBJECT_POSE_STALE
+    assert watch.fault(1600 * MS, None, by_object=False) is Reason.GRAVITY_FAILED
