@@ -254,10 +254,11 @@ def test_the_limit_it_falls_back_to_costs_something_from_nothing_to_all_of_d_saf
             DamageBudget(d_safe=0.5, periods=1, fallback=0.1, damage=lambda limit, damage=damage: damage)
 
 
-def test_rounding_spends_nothing():
-    """Ten times .1 is more than 1 on the way there."""
-    of = budget(periods=10, d_safe=0.1, floor=0.1)
-    assert run(of, 0.1, [True] * 10) == [0.1] * 10 and not of.exhausted
+@pytest.mark.parametrize(("d_safe", "periods"), [(0.1, 9), (0.05, 9), (0.03, 10), (0.2, 9)])
+def test_rounding_spends_nothing(d_safe, periods):
+    """So many times D_safe is more than their product, on the way there."""
+    of = budget(periods=periods, d_safe=d_safe, floor=d_safe)
+    assert run(of, d_safe, [True] * periods) == [d_safe] * periods and not of.exhausted
 
 
 def test_what_was_spent_is_told_as_a_share_of_the_iteration_as_it_is():
@@ -292,6 +293,9 @@ def test_a_decision_on_the_state_that_an_episode_ended_with_begins_a_period():
     of.end(5)
     of.decide(5, 1.0)
     assert of.periods == 2
+    of.end(5)
+    of.decide(5, 1.0)
+    assert of.periods == 3, "an episode of one state"
     of.see(6, True)
     of.see(3, True)
     assert of.spent == 2.0

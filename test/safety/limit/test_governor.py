@@ -192,7 +192,7 @@ def test_the_ledgers_totals_are_the_evidence():
     )
     evidence = Evidence(unsafe=[np.arange(5) < 4, np.arange(5) < 1], returns=np.zeros(2))
     shift = PolicyShift(mean=MEAN, stddev=STDDEV, mean_after=MEAN + 0.01, stddev_after=STDDEV)
-    for rule in ({}, {"standstill": "unsafe"}, {"kl": "per_state"}, {"rate": "betting"}):
+    for rule in ({}, {"standstill": "unsafe"}, {"kl": "per_state"}, {"rate": "betting"}, {"rate": "conformal"}):
         for limit_change in (None, 0.3):
             taken, updated = (TorqueLimitGovernor(GovernorSettings(**rule), torque_limit=0.6) for _ in range(2))
             expected = update(
