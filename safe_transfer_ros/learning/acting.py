@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 
 from safe_transfer_ros.learning.contracted import ContractInTask, Sensed
 from safe_transfer_ros.policies.chunk import Chunk, ChunkFollower
+from safe_transfer_ros.policies.contract_fields import ContractError
 from safe_transfer_ros.policies.contracted import ContractedPolicy
 from safe_transfer_ros.policies.loading import AnyPolicy
 from safe_transfer_ros.policies.policy import Act, Policy
 from safe_transfer_ros.tasks.deployment import TaskInGraph
 
 Array = NDArray[np.float64]
+
+_RATE_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -135,13 +138,34 @@ class ProcessPolicy:
             self._follower.begin(stamp_ns)
 
     def offer(self, answer: Answer) -> None:
-        """Keep a proposal of the process until its joint state is here."""
+        """Keep a proposal of the process until its joint state is here.
+
+        Raises:
+          ContractError: if it is drawn otherwise than its contract says.
+        """
+        law = self._fitted.policy.contract.law
+        if answer.act.distribution != law:
+            raise ContractError(f"expected distribution {law}, as its contract says, got {answer.act.distribution}")
         self._pending = answer
 
     def offer_chunk(self, chunk: Chunk) -> None:
-        """Keep a chunk of the process."""
-        if self._follower is not None:
-            self._follower.offer(chunk)
+        """Keep a chunk of the process.
+
+        Raises:
+          ContractError: if its length or its rate is not that of its contract.
+        """
+        rules = self._fitted.policy.contract.action.chunk
+        if rules is None or self._follower is None:
+            raise ContractError("expected single actions, as its contract says, got a chunk")
+        if len(chunk.rows) != rules.length:
+            raise ContractError(
+                f"expected chunks of {rules.length} actions, as its contract says, got {len(chunk.rows)}"
+            )
+        if abs(chunk.period_ns * 1e-9 * rules.rate_hz - 1.0) > _RATE_TOLERANCE:
+            raise ContractError(
+                f"expected a period of {1.0 / rules.rate_hz:g} s, as its contract says, got {chunk.period_ns * 1e-9:g}"
+            )
+        self._follower.offer(chunk)
 
     def answer(self, sensed: Sensed, noise: Array, since_ns: int) -> Answer | None:
         """See `Acting.answer`."""

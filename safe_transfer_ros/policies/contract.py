@@ -331,6 +331,8 @@ def _check_together(contract: Contract, where: str) -> None:
     chunk = contract.action.chunk
     if chunk is not None and contract.law != DETERMINISTIC:
         raise ContractError(f"{where}: chunks are deterministic, got distribution {named[contract.law]}")
+    if contract.is_process and contract.action.names is not None:
+        raise ContractError(f"{where}: action: a process names its actions in every message: leave names out")
     if contract.is_process and chunk is None:
         _check_relayed(contract.action, where)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from safe_transfer_ros.policies.onnx_graph import Graph, Node
+from safe_transfer_ros.policies.onnx_graph import FLOAT, Graph, Node
 from safe_transfer_ros.policies.tensors import Tensors
 
 _ACTIVATIONS = {"Tanh": "tanh", "Relu": "relu", "Elu": "elu", "Sigmoid": "sigmoid"}
@@ -68,8 +68,10 @@ def _constants(graph: Graph) -> dict[str, Any]:
 
 def _does_nothing(node: Node, flat: bool) -> bool:
     """Whether an operation leaves what a plain MLP's layers hand on as it is."""
-    return node.operation == "Identity" or (
-        node.operation == "Flatten" and flat and node.attributes.get("axis", 1) == 1
+    return (
+        node.operation == "Identity"
+        or (node.operation == "Cast" and node.attributes.get("to") == FLOAT)
+        or (node.operation == "Flatten" and flat and node.attributes.get("axis", 1) == 1)
     )
 
 
