@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A policy that is a process of its own: springs to where the arm began, one proposal per joint state (docs/policies.md)."""
+"""A policy that is a process of its own: springs to where the arm began (docs/policies.md)."""
 
 import rclpy
 from safe_transfer_msgs.msg import PolicyAction

@@ -321,17 +321,19 @@ class PolicyServer(ManagedNode):
             return
         stamp_ns = state.stamp_ns
         # Due at multiples of the control period after the reset, in the robot's own time.
-        slack_ns = self._slack_ns if episode.step < self._task.horizon else _JITTER_NS
+        # An episode's first action answers no state before it, and its end comes no earlier than it is due.
+        slack_ns = self._slack_ns if 0 < episode.step < self._task.horizon else _JITTER_NS
         if stamp_ns < episode.due_ns - slack_ns or not self._view.ready(stamp_ns):
             return
         # In real time the end of an episode is said again each period until the filter has disarmed: a refused one
         # would otherwise leave the episode without an end.
-        answered_ns = self._propose(state, episode)
+        answered_ns = self._propose(state, episode, episode.due_ns - slack_ns)
         if answered_ns is not None:
-            # After a stall, what it missed is not made up for in a burst.
-            episode.due_ns = max(episode.due_ns + self._period_ns, answered_ns + self._period_ns // 2)
+            # After a stall, what it missed is not made up for in a burst: half a period lies between two at least.
+            soonest_ns = answered_ns + self._period_ns // 2 + self._slack_ns - _JITTER_NS
+            episode.due_ns = max(episode.due_ns + self._period_ns, soonest_ns)
 
-    def _propose(self, state: ReadState, episode: RunningEpisode) -> int | None:
+    def _propose(self, state: ReadState, episode: RunningEpisode, since_ns: int) -> int | None:
         """Publish what the policy answers; stamp of the state that it answers, ns, or None where it does not yet."""
         assert self._policy is not None
         status = self._filter.newest
@@ -359,7 +361,7 @@ class PolicyServer(ManagedNode):
         )
         try:
             noise = episode.noise.standard_normal(self._policy.noise_size)
-            answer = self._policy.answer(sensed, noise, episode.due_ns - self._slack_ns)
+            answer = self._policy.answer(sensed, noise, since_ns)
         except weights.WeightsError as error:
             self._stop_episode(f"the policy cannot be evaluated: {error}")
             return None
