@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sensed:
-    """What a graph knows when an action is due.
+    """Knowledge of a graph when an action is due.
 
     Attributes:
       stamp_ns: Of the joint state, ns.

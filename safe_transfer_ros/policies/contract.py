@@ -109,7 +109,7 @@ class ActionRules:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkRules:
-    """What a file does not say about its network.
+    """Facts about a network that its file does not tell.
 
     Attributes:
       activation: One of `ACTIVATIONS`, after every hidden layer.

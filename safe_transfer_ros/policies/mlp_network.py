@@ -38,7 +38,7 @@ ACTIVATION: dict[str, Callable[[Array], Array]] = {"tanh": np.tanh, "relu": relu
 
 
 class MlpNetwork:
-    """Layers `hidden.N`, `mean`, and `log_std` as a vector or as a layer, or none; see `contracted.Network`."""
+    """Layers hidden.N, mean, and log_std as a vector or as a layer, or none; see `contracted.Network`."""
 
     def __init__(self, tensors: Tensors, rules: NetworkRules) -> None:
         """Copy the tensors.

@@ -86,7 +86,7 @@ def import_policy(data: bytes | None, contract: Contract, *, origin: str) -> Imp
 
 
 def _tensors_of(data: bytes, contract: Contract) -> bytes:
-    """What torch.save wrote: the file, or a member of stable-baselines3's archive."""
+    """Content that torch.save wrote: the file, or a member of stable-baselines3's archive."""
     if contract.source == "state_dict":
         return data
     what = "stable-baselines3's archive"

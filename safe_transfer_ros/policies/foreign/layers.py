@@ -136,6 +136,6 @@ def _chain(tensors: Tensors, what: str, all_: Tensors) -> Tensors:
 
 
 def _order(layer: str) -> tuple[bool, list[object]]:
-    """Sorting key: `action_net` and `actor.mu` come last, numbers count as numbers."""
+    """Sorting key: action_net and actor.mu come last, numbers count as numbers."""
     parts = [(int(part), "") if part.isdigit() else (-1, part) for part in _NUMBER.split(layer)]
     return layer in ("action_net", "actor.mu"), list(parts)

@@ -21,7 +21,7 @@ _MARK = object()
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Named:
-    """Class or function by name, such as `torch.FloatStorage`."""
+    """Class or function by name, such as torch.FloatStorage."""
 
     name: str
 
