@@ -13,13 +13,17 @@ import numpy as np
 import pytest
 import torch
 
-from safe_transfer_ros.learning.policy_file import load_policy
-from safe_transfer_ros.policies.loading import kinds, policy_of
+from safe_transfer_ros.learning.policy_file import check_fits, load_policy
+from safe_transfer_ros.policies.contract import ACTION_KINDS, ACTIVATIONS, LAWS, PARTS, SOURCES, read_contract
+from safe_transfer_ros.policies.loading import any_policy_from_bytes, kinds, policy_of, policy_to_bytes
 from safe_transfer_ros.policies.tensors import WeightsError
+from safe_transfer_ros.tasks.robot_task import RobotTask
 from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.untrusted import load_yaml
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "policies.md").read_text()
+CONTRACTS = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
@@ -67,6 +71,31 @@ def test_a_policy_of_stable_baselines3_is_the_same_network_scaling_included() ->
 def test_every_kind_is_on_the_page_and_no_other() -> None:
     listed = re.findall(r"^\| `(\w+)`", PAGE.split("## Format")[1].split("## ")[0], re.MULTILINE)
     assert sorted(listed[1:]) == sorted(kinds())  # the first is the heading
+
+
+def test_every_part_field_and_kind_of_a_contract_is_on_the_page() -> None:
+    importing = PAGE.split("## Importing a policy")[1].split("## A policy that is a process")[0]
+    for name in (*PARTS, *ACTION_KINDS, *LAWS, *SOURCES, *ACTIVATIONS):
+        assert f"`{name}`" in importing, name
+
+
+@pytest.mark.parametrize("text", CONTRACTS)
+def test_a_contract_on_the_page_fits_its_task(text: str) -> None:
+    contract = read_contract(load_yaml(text, "the page"))
+    content = {"kind": "contracted", "contract": contract.content}
+    inputs = sum(
+        {"joint_position": 7, "joint_velocity": 7, "tool_position": 3}.get(p.name, 1) for p in contract.observation
+    )
+    layers = {
+        "hidden.0.weight": (4, inputs),
+        "hidden.0.bias": (4,),
+        "mean.weight": (7, 4),
+        "mean.bias": (7,),
+        "log_std": (7,),
+    }
+    tensors = {} if contract.is_process else {n: np.zeros(shape, dtype=np.float32) for n, shape in layers.items()}
+    policy, _ = any_policy_from_bytes(policy_to_bytes(tensors, content))
+    check_fits(policy, make(contract.task, RobotTask))  # type: ignore[type-abstract]
 
 
 def zipped() -> bytes:
