@@ -78,8 +78,14 @@ class NetworkPolicy:
     """A network with a contract; of one that gives chunks a few actions are followed, then it is asked again."""
 
     def __init__(self, fitted: ContractInTask) -> None:
-        """Wrap a contract that fits the task."""
+        """Wrap a contract that fits the task, and evaluate the network once: the first time may take long.
+
+        Raises:
+          WeightsError: if it cannot be evaluated.
+        """
         self._fitted, contract = fitted, fitted.policy.contract
+        if fitted.policy.network is not None:
+            fitted.policy.network(np.zeros(fitted.observation_size))
         self.noise_size = 0 if contract.law == "deterministic" else fitted.action_size
         chunk = contract.action.chunk
         self._follower = None if chunk is None else ChunkFollower(follow=chunk.follow, exact=True)
