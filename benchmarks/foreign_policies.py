@@ -50,7 +50,15 @@ def train(out: Path, steps: int, seed: int) -> None:
     vector = VecNormalize(DummyVecEnv([environment] * 8), clip_obs=CLIP, gamma=0.95)
     policy = {"log_std_init": -1.5, "net_arch": [64, 64]}
     model = PPO(
-        "MlpPolicy", vector, n_steps=400, batch_size=800, gamma=0.95, seed=seed, device="cpu", policy_kwargs=policy
+        "MlpPolicy",
+        vector,
+        n_steps=400,
+        batch_size=800,
+        gamma=0.95,
+        learning_rate=1e-3,
+        seed=seed,
+        device="cpu",
+        policy_kwargs=policy,
     )
     model.learn(steps)
     model.save(out / "ppo.zip")
@@ -112,7 +120,11 @@ def run(out: Path, name: str, contract: dict[str, Any], words: list[str]) -> lis
     finally:
         planner.kill()
         planner.wait()
-    seconds = time.monotonic() - began
+    return table(folder, name, time.monotonic() - began)
+
+
+def table(folder: Path, name: str, seconds: float) -> list[str]:
+    """Rows of one run."""
     report = "yes" if (folder / "report.html").exists() else "no"
     return [
         f"| {name} | {row.iteration} | {row.mean_task_return:.1f} | {row.unsafety_rate:.3f} | {row.torque_limit:.3g} | "
@@ -125,7 +137,7 @@ def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/foreign_policies"), help="folder for everything")
-    parser.add_argument("--steps", type=int, default=300_000, help="environment steps of the training (300000)")
+    parser.add_argument("--steps", type=int, default=1_000_000, help="environment steps of the training (1000000)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("words", nargs="*", default=["iterations:=4"], help="launch arguments (iterations:=4)")
     options = parser.parse_args()
@@ -146,6 +158,9 @@ def main() -> int:
     rows += ["|---|---|---|---|---|---|---|---|"]
     for name, contract in contracts(options.out).items():
         rows += run(options.out, name, contract, options.words)
+    folder = options.out / "run-shipped"
+    command("up", "pr2_cup_swirl", "learner:=none", f"run_dir:={folder}", *options.words)  # ours, to compare with
+    rows += table(folder, "pr2_cup_swirl, shipped", 0.0)
     print("\n".join(rows))
     return 0
 
