@@ -22,6 +22,7 @@ from safe_transfer_ros.untrusted import printable
 
 MOST_NODES = 10_000
 MOST_TENSORS = 10_000
+MOST_FIELDS = 1_000_000
 _MOST_DIMENSIONS = 8
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml")  # others may reach outside the model
 FLOAT, _INT64 = 1, 7  # TensorProto.DataType
@@ -80,7 +81,7 @@ def read_graph(data: bytes) -> Graph:
     if len(data) > WEIGHTS_BYTES:
         raise OnnxError(f"expected an ONNX model of at most {WEIGHTS_BYTES} bytes, got {len(data)}")
     try:
-        graph = _model(memoryview(data))
+        graph = _model(_Wire(), memoryview(data))
     except OnnxError:
         raise
     except (ValueError, IndexError, struct.error, UnicodeDecodeError, OverflowError, MemoryError) as error:
@@ -92,42 +93,41 @@ def read_graph(data: bytes) -> Graph:
     return graph
 
 
-def _model(data: memoryview) -> Graph:
+def _model(wire: _Wire, data: memoryview) -> Graph:
     graphs = []
-    for number, value in _fields(data):
+    for number, value in wire.fields(data):
         if number == 7:
             graphs.append(_bytes(value))
         elif number == 25:
             raise OnnxError("the ONNX model brings functions of its own, which are not run here: export it without")
     if len(graphs) != 1:
         raise OnnxError(f"expected an ONNX model with one graph, got {len(graphs)}: is it another kind of file?")
-    return _graph(graphs[0])
+    return _graph(wire, graphs[0])
 
 
-def _graph(data: memoryview) -> Graph:
-    graph, total = Graph(), 0
-    for number, value in _fields(data):
+def _graph(wire: _Wire, data: memoryview) -> Graph:
+    graph = Graph()
+    for number, value in wire.fields(data):
         if number == 1:
-            graph.nodes.append(_node(_bytes(value)))
+            graph.nodes.append(_node(wire, _bytes(value)))
         elif number == 5:
-            name, array = _tensor(_bytes(value))
-            total += 0 if array is None else array.nbytes
+            name, array = _tensor(wire, _bytes(value))
             graph.weights[name] = array
         elif number == 15:
             raise OnnxError("the ONNX model has sparse weights, which are not run here: export it with dense ones")
         elif number in (11, 12):
-            name, shape = _value(_bytes(value))
+            name, shape = _value(wire, _bytes(value))
             (graph.inputs if number == 11 else graph.outputs)[name] = shape
-        if len(graph.nodes) > MOST_NODES or len(graph.weights) > MOST_TENSORS or total > WEIGHTS_BYTES:
-            raise OnnxError(f"the ONNX model is larger than {MOST_NODES} nodes, {MOST_TENSORS} weights or 64 MiB")
+        if len(graph.nodes) > MOST_NODES or len(graph.weights) > MOST_TENSORS:
+            raise OnnxError(f"the ONNX model has more than {MOST_NODES} nodes or {MOST_TENSORS} weights")
     return graph
 
 
-def _node(data: memoryview) -> Node:
+def _node(wire: _Wire, data: memoryview) -> Node:
     inputs: list[str] = []
     outputs: list[str] = []
     operation, domain, attributes = "", "", {}
-    for number, value in _fields(data):
+    for number, value in wire.fields(data):
         if number == 1:
             inputs.append(_text(value))
         elif number == 2:
@@ -137,7 +137,7 @@ def _node(data: memoryview) -> Node:
         elif number == 7:
             domain = _text(value)
         elif number == 5:
-            name, content = _attribute(_bytes(value))
+            name, content = _attribute(wire, _bytes(value))
             attributes[name] = content
     if domain not in _DOMAINS:
         raise OnnxError(
@@ -147,11 +147,11 @@ def _node(data: memoryview) -> Node:
     return Node(operation=operation, inputs=tuple(inputs), outputs=tuple(outputs), attributes=attributes)
 
 
-def _attribute(data: memoryview) -> tuple[str, Any]:
+def _attribute(wire: _Wire, data: memoryview) -> tuple[str, Any]:
     name = ""
     content: Any = None
     lists: list[Any] = []
-    for number, value in _fields(data):
+    for number, value in wire.fields(data):
         if number == 1:
             name = _text(value)
         elif number == 2:
@@ -161,35 +161,35 @@ def _attribute(data: memoryview) -> tuple[str, Any]:
         elif number == 4:
             content = bytes(_bytes(value))
         elif number == 5:
-            content = _tensor(_bytes(value))[1]
+            content = _tensor(wire, _bytes(value))[1]
         elif number in (6, 11):
             raise OnnxError(
                 f"the ONNX model branches or loops (attribute '{printable(name)[:40]}'), which is not run here: how "
                 "long it takes could not be told; export it without"
             )
         elif number == 10:
-            _tensor(_bytes(value))
+            _tensor(wire, _bytes(value))
         elif number in (22, 23):
             raise OnnxError("the ONNX model has sparse tensors, which are not run here: export it with dense ones")
         elif number == 8:
-            lists += _signed_list(value)
+            lists += wire.whole_numbers(value)
     return name, lists if lists else content
 
 
-def _tensor(data: memoryview) -> tuple[str, Array | None]:
+def _tensor(wire: _Wire, data: memoryview) -> tuple[str, Array | None]:
     dims: list[int] = []
     kind, name, raw = 0, "", None
-    floats: list[float] = []
+    floats: list[Array] = []
     whole: list[int] = []
-    for number, value in _fields(data):
+    for number, value in wire.fields(data):
         if number == 1:
-            dims += _signed_list(value)
+            dims += wire.whole_numbers(value)
         elif number == 2:
             kind = _whole(value)
         elif number == 4:
-            floats += _float_list(value)
+            floats.append(np.frombuffer(_bytes(value), dtype="<f4"))  # one number, or several packed
         elif number == 7:
-            whole += _signed_list(value)
+            whole += wire.whole_numbers(value)
         elif number == 8:
             name = _text(value)
         elif number == 9:
@@ -206,32 +206,32 @@ def _tensor(data: memoryview) -> tuple[str, Array | None]:
     if raw is not None:
         array = np.frombuffer(raw, dtype=_TYPES[kind])
     else:
-        array = np.array(floats if kind == FLOAT else whole, dtype=_TYPES[kind])
+        array = np.concatenate([*floats, np.empty(0, "<f4")]) if kind == FLOAT else np.array(whole, dtype=_TYPES[kind])
     return name, array.reshape(dims)
 
 
-def _value(data: memoryview) -> tuple[str, tuple[int | None, ...]]:
+def _value(wire: _Wire, data: memoryview) -> tuple[str, tuple[int | None, ...]]:
     name = ""
     shape: list[int | None] = []
-    for number, value in _fields(data):
+    for number, value in wire.fields(data):
         if number == 1:
             name = _text(value)
         elif number == 2:
-            shape = _shape(_bytes(value))
+            shape = _shape(wire, _bytes(value))
     return name, tuple(shape)
 
 
-def _shape(data: memoryview) -> list[int | None]:
+def _shape(wire: _Wire, data: memoryview) -> list[int | None]:
     """Dimensions of TypeProto.tensor_type.shape."""
     found: list[int | None] = []
-    for number, tensor in _fields(data):
+    for number, tensor in wire.fields(data):
         if number != 1:
             raise OnnxError("an input or output of the ONNX model is no tensor")
-        for inner, shape in _fields(_bytes(tensor)):
+        for inner, shape in wire.fields(_bytes(tensor)):
             if inner == 2:
-                for dim_number, dim in _fields(_bytes(shape)):
+                for dim_number, dim in wire.fields(_bytes(shape)):
                     if dim_number == 1:
-                        sizes = [_whole(value) for number, value in _fields(_bytes(dim)) if number == 1]
+                        sizes = [_whole(value) for number, value in wire.fields(_bytes(dim)) if number == 1]
                         found.append(sizes[0] if sizes and 0 < sizes[0] < 2**31 else None)
     return found
 
@@ -241,24 +241,47 @@ def _shape(data: memoryview) -> list[int | None]:
 _Value = int | memoryview
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, _Value]]:
-    """Number and value of every field: an int, or the bytes of what has a length or a fixed size."""
-    place, end = 0, len(data)
-    while place < end:
-        key, place = _varint(data, place)
-        number, wire = key >> 3, key & 7
-        if wire == 0:
-            value: _Value
-            value, place = _varint(data, place)
-        else:
-            size = {1: 8, 5: 4}.get(wire)
-            if wire == 2:
-                size, place = _varint(data, place)
-            if size is None or size > end - place:
-                raise ValueError(f"a field of wire type {wire} at byte {place} is cut off or unknown")
-            value = data[place : place + size]
-            place += size
-        yield number, value
+class _Wire:
+    """Reader of a model's messages, which gives up where there are more fields and numbers than any model has."""
+
+    def __init__(self) -> None:
+        self._left = MOST_FIELDS
+
+    def fields(self, data: memoryview) -> Iterator[tuple[int, _Value]]:
+        """Number and value of every field: an int, or the bytes of what has a length or a fixed size."""
+        place, end = 0, len(data)
+        while place < end:
+            self._count()
+            key, place = _varint(data, place)
+            number, kind = key >> 3, key & 7
+            if kind == 0:
+                value: _Value
+                value, place = _varint(data, place)
+            else:
+                size = {1: 8, 5: 4}.get(kind)
+                if kind == 2:
+                    size, place = _varint(data, place)
+                if size is None or size > end - place:
+                    raise ValueError(f"a field of wire type {kind} at byte {place} is cut off or unknown")
+                value = data[place : place + size]
+                place += size
+            yield number, value
+
+    def whole_numbers(self, value: _Value) -> list[int]:
+        """One number, or several packed into bytes."""
+        if isinstance(value, int):
+            return [_signed(value)]
+        found, place = [], 0
+        while place < len(value):
+            self._count()
+            number, place = _varint(value, place)
+            found.append(_signed(number))
+        return found
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise OnnxError(f"the ONNX model has more than {MOST_FIELDS} fields and whole numbers: no policy's has")
 
 
 def _varint(data: memoryview, place: int) -> tuple[int, int]:
@@ -293,22 +316,5 @@ def _signed(value: _Value) -> int:
     return whole - 2**64 if whole >= 2**63 else whole
 
 
-def _signed_list(value: _Value) -> list[int]:
-    """One number, or several packed into bytes."""
-    if isinstance(value, int):
-        return [_signed(value)]
-    found, place = [], 0
-    while place < len(value):
-        number, place = _varint(value, place)
-        found.append(_signed(number))
-    return found
-
-
 def _float(value: _Value) -> float:
     return float(struct.unpack("<f", _bytes(value))[0])
-
-
-def _float_list(value: _Value) -> list[float]:
-    """One number, or several packed into bytes."""
-    packed: list[float] = np.frombuffer(_bytes(value), dtype="<f4").tolist()
-    return packed

@@ -97,12 +97,18 @@ def test_what_is_not_run_here_is_refused_in_one_line(data: bytes, told: str) -> 
 
 def test_sizes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_graph, "MOST_NODES", 3)
-    with pytest.raises(OnnxError, match="larger than 3 nodes"):
+    with pytest.raises(OnnxError, match="more than 3 nodes"):
         read_graph(PLAIN)
     monkeypatch.undo()
     monkeypatch.setattr(onnx_graph, "MOST_TENSORS", 3)
-    with pytest.raises(OnnxError, match="larger than"):
+    with pytest.raises(OnnxError, match="or 3 weights"):
         read_graph(PLAIN)
+    monkeypatch.undo()
+    monkeypatch.setattr(onnx_graph, "MOST_FIELDS", 60)
+    for many in (message(*[(1, 1)] * 40, (2, 7)), message((1, varint(1) * 40), (2, 7))):
+        with pytest.raises(OnnxError, match="more than 60 fields and whole numbers"):
+            read_graph(with_tensor(many))
+    read_graph(with_tensor(tensor("w", W)))
     monkeypatch.undo()
     monkeypatch.setattr(onnx_graph, "WEIGHTS_BYTES", 100)
     with pytest.raises(OnnxError, match="of at most 100 bytes"):

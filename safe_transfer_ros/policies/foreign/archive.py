@@ -34,7 +34,7 @@ class Archive:
             raise WeightsError(f"expected {what} of at most {ARCHIVE_MEMBERS} members, got more")
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(data))
-        except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, ValueError, OSError, RuntimeError) as error:
             raise WeightsError(
                 f"expected {what} as a zip archive, got {len(data)} bytes that are none: {error}"
             ) from None
@@ -64,7 +64,7 @@ class Archive:
         try:
             with self._zip.open(member) as file:
                 content = file.read(most_bytes + 1)  # what it says of its own length is not believed
-        except (zipfile.BadZipFile, zlib.error, ValueError, OSError, NotImplementedError, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, ValueError, OSError, RuntimeError, EOFError) as error:
             raise WeightsError(f"'{shown}' in {self._what} is damaged: {error}") from None
         if len(content) > most_bytes:
             raise WeightsError(f"'{shown}' in {self._what} is longer than the {most_bytes} bytes that are read")

@@ -16,7 +16,7 @@ from safe_transfer_ros.policies.contracted import ContractedPolicy
 from safe_transfer_ros.policies.foreign.importing import Imported, import_policy
 from safe_transfer_ros.policies.foreign.layers import layers_of
 from safe_transfer_ros.policies.loading import any_policy_from_bytes, policy_from_bytes
-from safe_transfer_ros.policies.tensors import Tensors, WeightsError
+from safe_transfer_ros.policies.tensors import Tensors, WeightsError, read
 
 K, N = 5, 2
 RNG = np.random.default_rng(0)
@@ -176,6 +176,29 @@ def test_numbers_that_are_not_finite_are_refused() -> None:
     torch.nn.init.constant_(actor.log_std, 21.0)
     with pytest.raises(WeightsError, match="log standard deviations within"):
         imported(sb3_zip(actor), "sb3_ppo", "gaussian")
+
+
+def test_a_deviation_that_is_not_drawn_with_or_not_there_is_told() -> None:
+    content = imported(sb3_zip(Ppo(K, N)), "sb3_ppo", "gaussian").content
+    tensors, metadata = read(content)
+    quiet = {"kind": "contracted", "contract": read_contract(contract("sb3_ppo")).content}
+    with pytest.raises(ContractError, match="expected no standard deviation in the policy's file, got one"):
+        ContractedPolicy(tensors, quiet)
+    del tensors["log_std"]
+    with pytest.raises(ContractError, match="expected a standard deviation in the policy's file, got none"):
+        ContractedPolicy(tensors, metadata)
+
+
+def test_tensors_that_nobody_asks_for_are_refused() -> None:
+    tensors, _ = read(imported(sb3_zip(Ppo(K, N)), "sb3_ppo").content)
+    for metadata in (
+        {"contract": read_contract(contract("process")).content},
+        {"contract": read_contract(contract("onnx")).content, "onnx": ""},
+    ):
+        with pytest.raises(ContractError, match="expected no tensors beside"):
+            ContractedPolicy(tensors, metadata)
+    with pytest.raises(WeightsError, match="expected the ONNX model in base64"):
+        ContractedPolicy({}, {"contract": read_contract(contract("onnx")).content, "onnx": "!"})
 
 
 def test_a_file_with_a_contract_is_for_a_graph_alone() -> None:

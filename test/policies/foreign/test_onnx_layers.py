@@ -114,6 +114,11 @@ def test_a_flatten_that_reshapes_is_no_plain_mlp() -> None:
     assert mlp_of(read_graph(model(nodes, weights, [value("x", "n", K)], [value("y", "n", N)])), "y") is None
 
 
+def test_weights_of_another_type_are_no_plain_mlp() -> None:
+    weights = {name: array.astype(np.float64) for name, array in WEIGHTS.items()}
+    assert mlp_of(read_graph(mlp_model(weights)), "y") is None and mlp_of(read_graph(mlp_model(WEIGHTS)), "y")
+
+
 def test_a_circle_is_no_plain_mlp() -> None:
     nodes = [node("Tanh", ["a"], ["b"]), node("Tanh", ["b"], ["a"]), node("Identity", ["a"], ["y"])]
     assert mlp_of(read_graph(model(nodes, {}, [value("x", "n", K)], [value("y", "n", N)])), "y") is None

@@ -17,7 +17,7 @@ import torch
 from others_policies import archive, saved
 
 from safe_transfer_ros.policies.foreign import archive as archives
-from safe_transfer_ros.policies.foreign import torch_file
+from safe_transfer_ros.policies.foreign import pickled, torch_file
 from safe_transfer_ros.policies.foreign.archive import Archive
 from safe_transfer_ros.policies.foreign.torch_file import read_state_dict
 from safe_transfer_ros.policies.tensors import WeightsError
@@ -176,6 +176,13 @@ def test_sizes_and_counts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch_file, "WEIGHTS_BYTES", 100)
     two = with_pickle(tensor_pickle())
     read_state_dict(two, "it")
+    with pytest.raises(WeightsError, match="more than the 100 bytes|longer than the"):
+        read_state_dict(saved({"a": torch.zeros(0, 20), "b": torch.zeros(20)[:1], "c": torch.zeros(20)[:1]}), "it")
+    monkeypatch.setattr(pickled, "MOST_OPERATIONS", 10)
+    with pytest.raises(WeightsError, match="more than 10 operations"):
+        read_state_dict(two, "it")
+    monkeypatch.undo()
+    monkeypatch.setattr(torch_file, "WEIGHTS_BYTES", 100)
     with pytest.raises(WeightsError, match="is longer than the|more than the 100 bytes"):
         read_state_dict(saved({"a": torch.zeros(30)}), "it")
 
@@ -190,6 +197,11 @@ def test_members_that_are_no_plain_files_are_refused() -> None:
         Archive(file.getvalue(), "it")
     with pytest.raises(WeightsError, match="compressed otherwise than by deflate"):
         Archive(archive({"x": b"1"}, zipfile.ZIP_BZIP2), "it").read("x", most_bytes=10)
+    for encrypted in (
+        archive({"x": b"1"}).replace(b"PK\x01\x02\x14\x03\x14\x00\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01\x00"),
+    ):
+        with pytest.raises(WeightsError, match="'x' in it is encrypted"):
+            Archive(encrypted, "it").read("x", most_bytes=10)
     with pytest.raises(WeightsError, match="expected 'y' in it, got 'x'"):
         Archive(archive({"x": b"1"}), "it").read("y", most_bytes=10)
     broken = archive({"x": b"12345"}).replace(b"12345", b"12346")
