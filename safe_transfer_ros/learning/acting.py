@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from safe_transfer_ros.learning.contracted import ContractInTask, Sensed
 from safe_transfer_ros.policies.chunk import Chunk, ChunkFollower
+from safe_transfer_ros.policies.contract import MOST_FOLLOWED_S
 from safe_transfer_ros.policies.contract_fields import ContractError
 from safe_transfer_ros.policies.contracted import ContractedPolicy
 from safe_transfer_ros.policies.loading import AnyPolicy
@@ -185,6 +186,26 @@ class ProcessPolicy:
             return None
         self._pending = None
         return pending
+
+
+def check_stamp(stamp_ns: int, newest_ns: int, period_s: float) -> None:
+    """Check that a message of a process may answer a joint state of now.
+
+    Args:
+      stamp_ns: Its stamp, ns.
+      newest_ns: That of the newest joint state, ns; the process may have heard the next one already.
+      period_s: Time between decisions, s.
+
+    Raises:
+      ContractError: if it is stamped further ahead, or so far back that nothing can be due any more.
+    """
+    ahead_s = (stamp_ns - newest_ns) * 1e-9
+    if not -MOST_FOLLOWED_S <= ahead_s <= period_s + 1e-3:
+        where = f"{abs(ahead_s):.3g} s {'ahead of' if ahead_s > 0.0 else 'behind'}"
+        raise ContractError(
+            f"expected the stamp of the joint state that it answers, got one {where} the newest: copy header.stamp of "
+            "joint_states, not a clock"
+        )
 
 
 def acting(policy: AnyPolicy, graph: TaskInGraph, *, lockstep: bool) -> Acting:

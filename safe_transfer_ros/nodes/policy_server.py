@@ -21,7 +21,7 @@ from safe_transfer_msgs.action import Rollout
 from safe_transfer_msgs.msg import FilterStatus, PolicyAction, PolicyStatus, PolicyWeights, SafetyDecision
 from safe_transfer_msgs.srv import ResetEpisode
 
-from safe_transfer_ros.learning.acting import Acting, Answer, ProcessPolicy, acting
+from safe_transfer_ros.learning.acting import Acting, Answer, ProcessPolicy, acting, check_stamp
 from safe_transfer_ros.learning.contracted import Sensed
 from safe_transfer_ros.learning.policy_file import check_fits, load_policy
 from safe_transfer_ros.middleware import bounded, clock, object_pose, reset_refusal, topics
@@ -391,17 +391,20 @@ class PolicyServer(ManagedNode):
             stddev=proposal.stddev if drawn else None,
             bound=proposal.bound,
         )
-        self._hear_process(lambda process: process.offer(Answer(stamp_ns=proposal.stamp_ns, act=act)))
+        answer = Answer(stamp_ns=proposal.stamp_ns, act=act)
+        self._hear_process(answer.stamp_ns, lambda process: process.offer(answer))
 
     def _on_outside_chunk(self, chunk: ReadChunk) -> None:
         period_ns = round(chunk.period_s * 1e9)
         made = Chunk(stamp_ns=chunk.stamp_ns, period_ns=period_ns, rows=chunk.rows)
-        self._hear_process(lambda process: process.offer_chunk(made))
+        self._hear_process(made.stamp_ns, lambda process: process.offer_chunk(made))
 
-    def _hear_process(self, offer: Callable[[ProcessPolicy], None]) -> None:
+    def _hear_process(self, stamp_ns: int, offer: Callable[[ProcessPolicy], None]) -> None:
         if not isinstance(self._policy, ProcessPolicy):
             return
         try:
+            if self._latest is not None:
+                check_stamp(stamp_ns, self._latest.stamp_ns, self._task.control_period_s)
             offer(self._policy)
         except weights.WeightsError as error:
             self.get_logger().error(f"outside policy refused: {error}", throttle_duration_sec=1.0)

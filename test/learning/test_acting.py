@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from others_policies import Ppo, contract, sb3_zip
 
-from safe_transfer_ros.learning.acting import Answer, NetworkPolicy, OwnPolicy, ProcessPolicy, acting
+from safe_transfer_ros.learning.acting import Answer, NetworkPolicy, OwnPolicy, ProcessPolicy, acting, check_stamp
 from safe_transfer_ros.learning.contracted import ContractInTask, Sensed
 from safe_transfer_ros.policies.chunk import Chunk
 from safe_transfer_ros.policies.contract import read_contract
@@ -164,6 +164,17 @@ def test_a_chunk_of_another_kind_is_refused(offered: Chunk, told: str) -> None:
         process(chunk=CHUNK).offer_chunk(offered)
     with pytest.raises(ContractError, match="expected single actions"):
         process().offer_chunk(offered)
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "told"), [(0.06, "0.06 s ahead of"), (1e9, "1e\\+09 s ahead of"), (-2.1, "2.1 s behind")]
+)
+def test_a_message_that_is_stamped_by_a_clock_is_told(ahead_s: float, told: str) -> None:
+    newest_ns = 10**18
+    with pytest.raises(ContractError, match=f"got one {told} the newest: copy header.stamp of joint_states"):
+        check_stamp(newest_ns + round(ahead_s * 1e9), newest_ns, 0.05)
+    for fine_s in (-2.0, 0.0, 0.05):
+        check_stamp(newest_ns + round(fine_s * 1e9), newest_ns, 0.05)
 
 
 def test_what_does_not_fit_the_task_does_not_begin() -> None:

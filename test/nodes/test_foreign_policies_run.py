@@ -106,8 +106,6 @@ def test_an_onnx_model_that_onnxruntime_evaluates_acts_in_policy_server(tmp_path
 def test_chunks_of_a_process_are_judged_recorded_and_reported(tmp_path: Path) -> None:
     run, number = tmp_path / "run", str(free_domain())
     file = imported(tmp_path, contract("process", action=CHUNKS))
-    refused = graph_runs.up(tmp_path / "refused", f"policy:={file}", "iterations:=1")
-    assert refused.returncode == 2 and "learner:=none" in refused.stderr
     with example("outside_policy_chunks.py", number):
         finished = graph_runs.up(run, f"policy:={file}", *SHORT, report=True, ROS_DOMAIN_ID=number)
     assert finished.returncode == 0, finished.stderr
@@ -142,7 +140,7 @@ def test_a_process_that_dies_in_real_time_ends_in_stop_torque(tmp_path: Path) ->
             example("outside_policy.py", str(number)) as process,
             graph_runs.started(run, *words, ROS_DOMAIN_ID=str(number)) as graph,
         ):
-            graph_runs.wait_for(lambda: executor.spin_once(timeout_sec=0.01) or len(heard) >= 40, 90, "40 decisions")
+            graph_runs.wait_for(lambda: executor.spin_once(timeout_sec=0.01) or len(heard) >= 25, 90, "25 decisions")
             process.kill()
             assert graph.wait(timeout=60) != 0
     finally:
@@ -150,7 +148,7 @@ def test_a_process_that_dies_in_real_time_ends_in_stop_torque(tmp_path: Path) ->
         rclpy.shutdown(context=context)
     decisions = decisions_of(run)
     taken = [decision for decision in decisions if decision.verdict == SafetyDecision.VERDICT_ACCEPTED]
-    assert len(taken) >= 30 and decisions[-1].mode == SafetyDecision.MODE_TRIPPED
+    assert len(taken) >= 20 and decisions[-1].mode == SafetyDecision.MODE_TRIPPED
     proposals = [message for _, message, _ in messages(run / "bag", ["/policy_server/action"])]
     between = np.diff([to_ns(message.header.stamp) for message in proposals if not message.last]) / 1e6
     assert np.median(between) == pytest.approx(50.0, abs=5.0) and between.min() >= 25.0
@@ -160,7 +158,7 @@ def test_a_process_that_dies_in_real_time_ends_in_stop_torque(tmp_path: Path) ->
 
 @contextmanager
 def half_a_policy(number: int, whole: int) -> Iterator[None]:
-    """A process that sends chunks, of which only the first ones are whole."""
+    """A process that sends chunks, of which only the first ones are whole, and each beside one with a clock's stamp."""
     context = Context()
     rclpy.init(context=context, domain_id=number)
     process, executor = Node("outside_policy", context=context), SingleThreadedExecutor(context=context)
@@ -172,6 +170,8 @@ def half_a_policy(number: int, whole: int) -> Iterator[None]:
         sent += 1
         actions = list(state.position) * (8 if sent <= whole else 3)
         chunk = ActionChunk(action_names=state.name, length=8, period=0.05, actions=actions)
+        chunk.header.stamp.sec = 2_000_000_000  # by a clock: refused, so that it is not waited for
+        chunks.publish(chunk)
         chunk.header.stamp = state.header.stamp
         chunks.publish(chunk)
 
@@ -201,4 +201,5 @@ def test_chunks_that_are_not_whole_end_in_stop_torque(tmp_path: Path) -> None:
     commands = [message for _, message, _ in messages(run / "bag", ["/effort_controller/commands"])]
     assert not any(commands[-1].data)
     log = (run / "logs" / "policy_server.log").read_text()
+    assert "expected the stamp of the joint state that it answers" in log
     assert "outside_policy/chunk refused: it is not whole: expected 8 rows of 7 actions, got 21 numbers" in log
