@@ -51,6 +51,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--examples", type=Path, metavar="NPZ", help="its maker's observations and outputs, which it must reproduce"
     )
+    parser.add_argument(
+        "--learnable", action="store_true", help="write it as a policy of ours that pspt and csc can learn from"
+    )
     parser.set_defaults(run=run)
 
 
@@ -82,9 +85,30 @@ def run(options: argparse.Namespace) -> int:
         print(f"  {line}")
     if imported.policy.network is not None:
         _check(options, imported, fitted, graph)
-    write_atomically(options.out, imported.content)
-    print(f"{options.out}: run it with  safe_transfer up GRAPH policy:={options.out} learner:=none")
+    content = _learnable(imported, fitted, graph) if options.learnable else imported.content
+    write_atomically(options.out, content)
+    learner = "" if options.learnable else " learner:=none"
+    print(f"{options.out}: run it with  safe_transfer up GRAPH policy:={options.out}{learner}")
     return 0
+
+
+def _learnable(imported: Imported, fitted: ContractInTask, graph: TaskInGraph) -> bytes:
+    """The policy as one of ours, checked to give the same actions."""
+    import numpy as np
+
+    from safe_transfer_ros.learning.import_checks import check_same, sampled
+    from safe_transfer_ros.policies.foreign.learnable import gaussian_of
+    from safe_transfer_ros.policies.forward import GaussianPolicy
+    from safe_transfer_ros.policies.weights import from_bytes
+
+    content = gaussian_of(imported)
+    policy, still = GaussianPolicy(from_bytes(content)[0]), np.zeros(fitted.action_size)
+    for number, sensed in enumerate(sampled(graph, _SAMPLES)):
+        mean, stddev = fitted.evaluate(sensed, still)
+        act, _ = fitted.act(mean, stddev, still, sensed)
+        check_same(policy.mean(sensed.observation), act.mean, number)
+    print("  a policy that can learn: kind gaussian, the contract's scaling in its weights")
+    return content
 
 
 def _meaning(fitted: ContractInTask) -> Iterator[str]:

@@ -96,7 +96,7 @@ def check_outputs(
             raise ContractError(f"observation {number}: expected finite numbers, got {_first_bad(observation)}")
         mean, stddev = fitted.evaluate(sensed, last)
         if source is not None:
-            difference = _difference(mean.reshape(-1), source(observation), number)
+            difference = check_same(mean.reshape(-1), source(observation), number)
             largest = max(largest, difference)
         row, spread = (mean, stddev) if mean.ndim == 1 else (mean[0], None)
         act, last = fitted.act(row, spread, np.zeros(fitted.action_size), sensed)
@@ -141,7 +141,7 @@ def check_examples(fitted: ContractInTask, data: bytes) -> int:
     squashed = fitted.policy.contract.law == "tanh_gaussian"
     for number, (observation, output) in enumerate(zip(observations, outputs, strict=True)):
         mean = network(observation)[0]
-        _difference(np.tanh(mean) if squashed else mean, output, number)
+        check_same(np.tanh(mean) if squashed else mean, output, number)
     return len(observations)
 
 
@@ -164,7 +164,12 @@ def _array(archive: Archive, name: str) -> Array:
         raise ContractError(f"examples: expected {name} as an array of numbers: {error}") from None
 
 
-def _difference(ours: Array, theirs: Array, number: int) -> float:
+def check_same(ours: Array, theirs: Array, number: int) -> float:
+    """Largest difference of outputs from those of the source, both shape (outputs,).
+
+    Raises:
+      ContractError: if it is more than `TOLERANCE` allows, naming the observation's number.
+    """
     if ours.shape != theirs.shape:
         raise ContractError(f"observation {number}: expected {theirs.size} outputs as of the source, got {ours.size}")
     difference = float(np.max(np.abs(ours - theirs)))

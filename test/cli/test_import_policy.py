@@ -99,3 +99,13 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(
 def test_the_file_to_write_must_be_named_as_a_policy_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path, PPO, contract("sb3_ppo"), out="out.zip") == 2
     assert "expected --out as NAME.safetensors" in capsys.readouterr().err
+
+
+def test_a_policy_that_can_learn_is_one_of_ours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rules = {"action": {"kind": "torque", "scale": 3.0}}
+    assert run(tmp_path, PPO, contract("sb3_ppo", "gaussian", **rules), "--learnable") == 0
+    assert "kind gaussian" in capsys.readouterr().out
+    policy, _ = load_policy(make("pr2_cup_swirl"), str(tmp_path / "out.safetensors"))  # type: ignore[arg-type]
+    assert policy.kind == "gaussian"
+    assert run(tmp_path, PPO, contract("sb3_ppo"), "--learnable", out="no.safetensors") == 2
+    assert "leave --learnable out" in capsys.readouterr().err and not (tmp_path / "no.safetensors").exists()
