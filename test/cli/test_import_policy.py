@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from others_policies import Ppo, contract, mlp, mlp_model, sb3_zip
 
 from safe_transfer_ros.cli.main import main
@@ -16,6 +17,7 @@ from safe_transfer_ros.learning.policy_file import load_policy
 from safe_transfer_ros.policies.contracted import ContractedPolicy
 from safe_transfer_ros.tasks.task import make
 
+torch.manual_seed(0)
 PPO = sb3_zip(Ppo(18, 7))
 
 

@@ -20,6 +20,7 @@ from safe_transfer_ros.policies.foreign.importing import import_policy
 from safe_transfer_ros.tasks.deployment import in_graph
 
 GRAPH, PUSH = in_graph("pr2_cup_swirl"), in_graph("panda_push_topple")
+torch.manual_seed(0)
 ACTOR = Ppo(18, 7)
 
 

@@ -19,6 +19,7 @@ from safe_transfer_ros.policies.weights import from_bytes
 
 K, N = 5, 2
 RNG = np.random.default_rng(0)
+torch.manual_seed(0)
 ACTOR = Ppo(K, N)
 
 
