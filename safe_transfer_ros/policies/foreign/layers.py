@@ -24,6 +24,8 @@ def layers_of(tensors: Tensors, contract: Contract) -> Tensors:
     Raises:
       WeightsError: if they are not those of a plain MLP, naming what is missing or left over.
     """
+    if contract.source != "state_dict":
+        _no_features(tensors)
     if contract.source == "sb3_ppo":
         return _ppo(tensors, contract)
     if contract.source == "sb3_sac":
@@ -36,7 +38,6 @@ def layers_of(tensors: Tensors, contract: Contract) -> Tensors:
 
 
 def _ppo(tensors: Tensors, contract: Contract) -> Tensors:
-    _no_features(tensors)
     shared = [name for name in tensors if name.startswith("mlp_extractor.shared_net.")]
     if shared:
         raise WeightsError(
@@ -54,7 +55,6 @@ def _ppo(tensors: Tensors, contract: Contract) -> Tensors:
 
 
 def _sac(tensors: Tensors, contract: Contract) -> Tensors:
-    _no_features(tensors)
     body = {name: tensors[name] for name in tensors if name.startswith("actor.latent_pi.")}
     found = _chain(body | _layer(tensors, "actor.mu"), "the actor of SAC", tensors)
     if contract.law == DETERMINISTIC:

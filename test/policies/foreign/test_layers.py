@@ -133,6 +133,14 @@ PLAIN = {"0.weight": np.zeros((4, K)), "0.bias": np.zeros(4), "2.weight": np.zer
             "gaussian",
             "a features extractor with weights",
         ),
+        *(
+            (without(state, **{name: np.zeros((2, 2))}), source, "deterministic", "a features extractor with weights")
+            for state, source, name in (
+                (TD3, "sb3_td3", "actor.features_extractor.cnn.0.weight"),
+                (SAC, "sb3_sac", "actor.features_extractor.cnn.0.weight"),
+                (PPO, "sb3_ppo", "pi_features_extractor.cnn.0.weight"),
+            )
+        ),
         (without(PLAIN, **{"1.weight": np.zeros(4), "1.bias": np.zeros(4)}), "state_dict", "deterministic", "in '1'"),
         (without(PLAIN, "2.bias"), "state_dict", "deterministic", "linear layers with weight and bias alone"),
         (without(PLAIN, log_std=np.zeros(N)), "state_dict", "deterministic", "a log_std is named by network: log_std"),
@@ -149,6 +157,14 @@ PLAIN = {"0.weight": np.zeros((4, K)), "0.bias": np.zeros(4), "2.weight": np.zer
 def test_what_is_no_plain_mlp_is_refused_by_name(tensors: Tensors, source: str, distribution: str, told: str) -> None:
     with pytest.raises(WeightsError, match=told):
         layers_of(tensors, read_contract(contract(source, distribution)))
+
+
+def test_what_a_critic_looks_through_is_of_no_concern() -> None:
+    seen = without(TD3, **{"critic.features_extractor.cnn.0.weight": np.zeros((2, 2))})
+    assert (
+        layers_of(seen, read_contract(contract("sb3_td3"))).keys()
+        == layers_of(TD3, read_contract(contract("sb3_td3"))).keys()
+    )
 
 
 def test_names_in_the_contract_that_the_file_does_not_have_are_told() -> None:
