@@ -15,7 +15,8 @@ from safe_transfer_ros.policies.contract import MOST_FOLLOWED_S
 from safe_transfer_ros.policies.contract_fields import ContractError
 from safe_transfer_ros.policies.contracted import ContractedPolicy
 from safe_transfer_ros.policies.loading import AnyPolicy
-from safe_transfer_ros.policies.policy import Act, Policy
+from safe_transfer_ros.policies.policy import DETERMINISTIC, Act, Policy
+from safe_transfer_ros.safety.filter.proposal import Proposal
 from safe_transfer_ros.tasks.deployment import TaskInGraph
 
 Array = NDArray[np.float64]
@@ -87,7 +88,7 @@ class NetworkPolicy:
         self._fitted, contract = fitted, fitted.policy.contract
         if fitted.policy.network is not None:
             fitted.policy.network(np.zeros(fitted.observation_size))
-        self.noise_size = 0 if contract.law == "deterministic" else fitted.action_size
+        self.noise_size = 0 if contract.law == DETERMINISTIC else fitted.action_size
         chunk = contract.action.chunk
         self._follower = None if chunk is None else ChunkFollower(follow=chunk.follow, exact=True)
         self._period_ns = 0 if chunk is None else round(1e9 / chunk.rate_hz)
@@ -186,6 +187,19 @@ class ProcessPolicy:
             return None
         self._pending = None
         return pending
+
+
+def answer_of(proposal: Proposal) -> Answer:
+    """A proposal of a process, its arrays in the task's order, as an answer."""
+    law = proposal.distribution.value
+    act = Act(
+        action=proposal.effort,
+        distribution=law,
+        mean=proposal.mean,
+        stddev=None if law == DETERMINISTIC else proposal.stddev,
+        bound=proposal.bound,
+    )
+    return Answer(stamp_ns=proposal.stamp_ns, act=act)
 
 
 def check_stamp(stamp_ns: int, newest_ns: int, period_s: float) -> None:

@@ -21,7 +21,7 @@ from safe_transfer_msgs.action import Rollout
 from safe_transfer_msgs.msg import FilterStatus, PolicyAction, PolicyStatus, PolicyWeights, SafetyDecision
 from safe_transfer_msgs.srv import ResetEpisode
 
-from safe_transfer_ros.learning.acting import Acting, Answer, ProcessPolicy, acting, check_stamp
+from safe_transfer_ros.learning.acting import Acting, ProcessPolicy, acting, answer_of, check_stamp
 from safe_transfer_ros.learning.contracted import Sensed
 from safe_transfer_ros.learning.policy_file import check_fits, load_policy
 from safe_transfer_ros.middleware import bounded, clock, object_pose, reset_refusal, topics
@@ -43,7 +43,7 @@ from safe_transfer_ros.parameters.policy_server import PolicyServerParameters
 from safe_transfer_ros.policies import weights
 from safe_transfer_ros.policies.chunk import Chunk
 from safe_transfer_ros.policies.loading import any_policy_from_bytes
-from safe_transfer_ros.policies.policy import DETERMINISTIC, GAUSSIAN, TANH_GAUSSIAN, Act
+from safe_transfer_ros.policies.policy import DETERMINISTIC, GAUSSIAN, TANH_GAUSSIAN
 from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.safety.filter.proposal import Proposal
 from safe_transfer_ros.tasks.deployment import in_graph
@@ -382,16 +382,7 @@ class PolicyServer(ManagedNode):
     # A policy that is a process of its own ---------------------------------------------------------------------------
 
     def _on_outside_action(self, proposal: Proposal) -> None:
-        law = proposal.distribution.value
-        drawn = law != DETERMINISTIC
-        act = Act(
-            action=proposal.effort,
-            distribution=law,
-            mean=proposal.mean,
-            stddev=proposal.stddev if drawn else None,
-            bound=proposal.bound,
-        )
-        answer = Answer(stamp_ns=proposal.stamp_ns, act=act)
+        answer = answer_of(proposal)
         self._hear_process(answer.stamp_ns, lambda process: process.offer(answer))
 
     def _on_outside_chunk(self, chunk: ReadChunk) -> None:

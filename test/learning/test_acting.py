@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 from others_policies import Ppo, contract, sb3_zip
 
-from safe_transfer_ros.learning.acting import Answer, NetworkPolicy, OwnPolicy, ProcessPolicy, acting, check_stamp
+from safe_transfer_ros.learning.acting import (
+    Answer,
+    NetworkPolicy,
+    OwnPolicy,
+    ProcessPolicy,
+    acting,
+    answer_of,
+    check_stamp,
+)
 from safe_transfer_ros.learning.contracted import ContractInTask, Sensed
 from safe_transfer_ros.policies.chunk import Chunk
 from safe_transfer_ros.policies.contract import read_contract
@@ -21,6 +29,7 @@ from safe_transfer_ros.policies.gaussian import initial_parameters
 from safe_transfer_ros.policies.loading import policy_of
 from safe_transfer_ros.policies.policy import Act
 from safe_transfer_ros.policies.weights import Architecture
+from safe_transfer_ros.safety.filter.proposal import Distribution, Proposal
 from safe_transfer_ros.tasks.deployment import in_graph
 
 GRAPH, N, MS = in_graph("pr2_cup_swirl"), 7, 1_000_000
@@ -175,6 +184,30 @@ def test_a_message_that_is_stamped_by_a_clock_is_told(ahead_s: float, told: str)
         check_stamp(newest_ns + round(ahead_s * 1e9), newest_ns, 0.05)
     for fine_s in (-2.0, 0.0, 0.05):
         check_stamp(newest_ns + round(fine_s * 1e9), newest_ns, 0.05)
+
+
+@pytest.mark.parametrize("law", list(Distribution))
+def test_a_proposal_of_a_process_is_passed_on_as_it_is(law: Distribution) -> None:
+    mean, effort, bound = np.arange(7.0), np.arange(7.0) / 10.0, np.full(N, 2.0)
+    drawn, squashed = law is not Distribution.DETERMINISTIC, law is Distribution.TANH_GAUSSIAN
+    found = answer_of(
+        Proposal(
+            stamp_ns=5,
+            iteration=3,
+            episode=3,
+            step=3,
+            last=False,
+            policy_version=3,
+            mean=mean,
+            stddev=np.full(N, 0.5) if drawn else np.zeros(N),
+            effort=effort,
+            distribution=law,
+            bound=bound if squashed else None,
+        )
+    )
+    assert (found.stamp_ns, found.act.distribution) == (5, law.value)
+    np.testing.assert_array_equal([found.act.mean, found.act.action], [mean, effort])
+    assert (found.act.stddev is not None) == drawn and (found.act.bound is bound) == squashed
 
 
 def test_what_does_not_fit_the_task_does_not_begin() -> None:
