@@ -85,7 +85,18 @@ setup(
         "ray": ["ray>=2.9"],
         # `safe_transfer bag export-minari`.
         "minari": ["h5py>=3.8", "minari>=0.5.3"],
-        "test": ["h5py", "hypothesis", "mcap-ros2-support", "minari", "pytest", "pytest-timeout", "pytest-xdist"],
+        # ONNX models that are no plain MLP (`safe_transfer import-policy`).
+        "onnx": ["onnxruntime>=1.17"],
+        "test": [
+            "h5py",
+            "hypothesis",
+            "mcap-ros2-support",
+            "minari",
+            "onnxruntime",
+            "pytest",
+            "pytest-timeout",
+            "pytest-xdist",
+        ],
     },
     zip_safe=False,
     entry_points={

@@ -21,6 +21,15 @@ YAML_PLAIN_SCALAR = 4096
 WEIGHTS_BYTES = 64 * 2**20
 """A policy's or critic's file; those of today have less than one."""
 
+ARCHIVE_BYTES = 256 * 2**20
+"""A zip archive that a policy is imported from; stable-baselines3's hold the optimiser beside the policy, a few MB."""
+
+ARCHIVE_MEMBERS = 4096
+"""Files in such an archive: a tensor each."""
+
+PICKLE_BYTES = 4 * 2**20
+"""The part of torch's file that says where each tensor lies; of a hundred tensors it has 20 kB."""
+
 TABLE_BYTES = 64 * 2**20
 """A CSV table: the rows of 100,000 iterations have 30 MB."""
 

@@ -72,6 +72,7 @@ class Purpose(enum.IntEnum):
     SAFE_ACTOR_INITIALISATION = 25
     SAFE_CRITIC_INITIALISATION = 26
     MINIBATCHES = 27
+    IMPORT_CHECK = 28
 
 
 class FirstEpisode(enum.IntEnum):

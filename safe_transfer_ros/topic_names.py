@@ -9,6 +9,8 @@ from __future__ import annotations
 JOINT_STATES = "joint_states"
 OBJECT_POSE = "object_pose"
 PROPOSALS = "policy_server/action"
+OUTSIDE_ACTION = "outside_policy/action"
+OUTSIDE_CHUNK = "outside_policy/chunk"
 POLICY_STATUS = "policy_server/policy_status"
 DECISIONS = "safety_filter/decision"
 FILTER_STATUS = "safety_filter/status"

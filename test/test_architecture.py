@@ -87,7 +87,7 @@ BESIDE_THE_MOTORS = ["safety_filter", "policy_server", "unsafety_monitor", "bag_
 
 @pytest.mark.parametrize(
     ("module", "heavy"),
-    [(f"nodes.{node}", {"torch", "mujoco", "gymnasium", "matplotlib"}) for node in BESIDE_THE_MOTORS]
+    [(f"nodes.{node}", {"torch", "mujoco", "gymnasium", "matplotlib", "onnxruntime"}) for node in BESIDE_THE_MOTORS]
     + [("cli.run", {"torch", "gymnasium", "matplotlib"})],  # who starts a graph should not wait
 )
 def test_processes_without_a_need_for_it_are_light(module: str, heavy: set[str]) -> None:

@@ -65,6 +65,9 @@ FINE_TUNE = """
     float64 unsafety_max; uint32 steps; uint32 iterations; float64 d_safe
 """
 INTERFACES = {
+    "msg/ActionChunk.msg": """
+        std_msgs/Header header; string[] action_names; uint32 length; float64 period; float64[] actions
+    """,
     "msg/PolicyAction.msg": POLICY_ACTION,
     "msg/SafetyDecision.msg": SAFETY_DECISION,
     "msg/TorqueLimit.msg": """

@@ -30,6 +30,10 @@ COMMANDS = {
     "pretrain": ("pretrain", "train a policy on the unperturbed robot, in simulation"),
     "train": ("train", "train a task from scratch: CSC and its baselines, off-policy methods"),
     "correct": ("correct", "make a policy or a controller that works into one that is safe"),
+    "import-policy": (
+        "import_policy",
+        "make a policy of stable-baselines3, torch, ONNX or a process of its own fit for a graph",
+    ),
     "reproduce": ("reproduce", "reproduce the experiments behind PSPT's figures, in simulation"),
     "report": ("report", "write report.html of a run; given a bag, recompute every number first"),
     "bag": ("bag", "inspect a recording, repair it, convert it to transitions"),

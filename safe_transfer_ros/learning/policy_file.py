@@ -12,9 +12,11 @@ import numpy as np
 from safe_transfer_ros import resources
 from safe_transfer_ros.bounds import WEIGHTS_BYTES
 from safe_transfer_ros.configuration import nearest
-from safe_transfer_ros.policies.loading import policy_from_bytes
-from safe_transfer_ros.policies.policy import Policy
+from safe_transfer_ros.learning.contracted import ContractInTask
+from safe_transfer_ros.policies.contracted import ContractedPolicy
+from safe_transfer_ros.policies.loading import AnyPolicy, any_policy_from_bytes
 from safe_transfer_ros.policies.weights import Architecture, Parameters, WeightsError, from_bytes
+from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.tasks.robot_task import RobotTask
 from safe_transfer_ros.untrusted import UntrustedError, read_bytes
 
@@ -62,15 +64,15 @@ def load_for(task: RobotTask, name: str) -> tuple[Parameters, bytes]:
     return _read(name, made)
 
 
-def load_policy(task: RobotTask, name: str) -> tuple[Policy, bytes]:
-    """Load a policy of any kind and check that it fits the task; see `load_for`, which takes Gaussian ones.
+def load_policy(task: RobotTask, name: str) -> tuple[AnyPolicy, bytes]:
+    """Load a policy of any kind and check that it, or its contract, fits the task; `load_for` takes Gaussian ones.
 
     Returns:
       The policy and the bytes it came from.
     """
 
-    def made(data: bytes) -> Policy:
-        policy, _ = policy_from_bytes(data)
+    def made(data: bytes) -> AnyPolicy:
+        policy, _ = any_policy_from_bytes(data)
         check_fits(policy, task)
         return policy
 
@@ -102,12 +104,15 @@ def with_torque_scaled(parameters: Parameters, factor: float) -> Parameters:
     return {**parameters, **scaled}
 
 
-def check_fits(policy: Policy | Architecture, task: RobotTask) -> None:
-    """Check that a policy takes the task's observations and gives its actions.
+def check_fits(policy: AnyPolicy | Architecture, task: RobotTask) -> None:
+    """Check that a policy takes the task's observations and gives its actions, or that its contract fits the task.
 
     Raises:
-      WeightsError: naming both pairs of sizes.
+      WeightsError: naming both pairs of sizes, or what of the contract does not fit.
     """
+    if isinstance(policy, ContractedPolicy):
+        ContractInTask(policy, in_graph(task.name))
+        return
     has = (policy.observation_size, policy.action_size)
     wants = (task.observation_size, task.action_size)
     if has != wants:

@@ -20,6 +20,7 @@ from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from rclpy.subscription import Subscription
 from rosgraph_msgs.msg import Clock
 from safe_transfer_msgs.msg import (
+    ActionChunk,
     CriticWeights,
     FilterStatus,
     PolicyAction,
@@ -136,6 +137,26 @@ PROPOSALS = Topic(
     listeners=("safety_filter",),
     must_hear=("safety_filter", "bag_recorder"),
     rate="policy rate, 20 Hz; pushes 25 Hz",
+)
+OUTSIDE_ACTION = Topic(
+    name=names.OUTSIDE_ACTION,
+    kind=PolicyAction,
+    offered=qos.RECORD,
+    heard=qos.STREAM,
+    meaning="what a policy that is a process of its own proposes, for policy_server to pass on; see policies.md",
+    publisher="a process of its own",
+    listeners=("policy_server",),
+    rate="policy rate or above",
+)
+OUTSIDE_CHUNK = Topic(
+    name=names.OUTSIDE_CHUNK,
+    kind=ActionChunk,
+    offered=qos.RECORD,
+    heard=qos.STREAM,
+    meaning="its next actions, where it gives several at once",
+    publisher="a process of its own",
+    listeners=("policy_server",),
+    rate="before the one that is followed is over",
 )
 COMMANDS = Topic(
     name=names.commands("effort_controller"),

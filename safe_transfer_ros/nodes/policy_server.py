@@ -7,50 +7,53 @@ checked.
 
 from __future__ import annotations
 
-import time
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from geometry_msgs.msg import PoseStamped
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
-from rclpy.client import Client
 from rclpy.task import Future
 from safe_transfer_msgs.action import Rollout
 from safe_transfer_msgs.msg import FilterStatus, PolicyAction, PolicyStatus, PolicyWeights, SafetyDecision
 from safe_transfer_msgs.srv import ResetEpisode
-from std_srvs.srv import SetBool
 
+from safe_transfer_ros.learning.acting import Acting, ProcessPolicy, acting, answer_of, check_stamp
+from safe_transfer_ros.learning.contracted import Sensed
 from safe_transfer_ros.learning.policy_file import check_fits, load_policy
 from safe_transfer_ros.middleware import bounded, clock, object_pose, reset_refusal, topics
 from safe_transfer_ros.middleware.episode_pause import EpisodePause
+from safe_transfer_ros.middleware.episode_services import EpisodeServices, RolloutStopped
 from safe_transfer_ros.middleware.joint_state_reader import ReadState
 from safe_transfer_ros.middleware.joint_states_heard import JointStatesHeard
 from safe_transfer_ros.middleware.lifecycle import ManagedNode
 from safe_transfer_ros.middleware.listeners import Listeners
+from safe_transfer_ros.middleware.outside_policy import OutsidePolicy, ReadChunk
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.publishers import second_publisher
 from safe_transfer_ros.middleware.sole_state import SoleState
 from safe_transfer_ros.middleware.stamps import set_ns, to_ns
-from safe_transfer_ros.middleware.waiting import PeerTimeout, answer, sleep, until
+from safe_transfer_ros.middleware.waiting import PeerTimeout, until
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.parameters.policy_server import PolicyServerParameters
 from safe_transfer_ros.policies import weights
-from safe_transfer_ros.policies.loading import policy_from_bytes
-from safe_transfer_ros.policies.policy import DETERMINISTIC, GAUSSIAN, TANH_GAUSSIAN, Policy
+from safe_transfer_ros.policies.chunk import Chunk
+from safe_transfer_ros.policies.loading import any_policy_from_bytes
+from safe_transfer_ros.policies.policy import DETERMINISTIC, GAUSSIAN, TANH_GAUSSIAN
 from safe_transfer_ros.randomness import Purpose, generator
+from safe_transfer_ros.safety.filter.proposal import Proposal
 from safe_transfer_ros.tasks.deployment import in_graph
 
-RETRY_SECONDS = 3.0  # after which a service that has not answered is asked again
-ARMING_SECONDS = 2.0  # how long a refusal to arm may last before the rollout ends
 _DISTRIBUTIONS = {
     GAUSSIAN: PolicyAction.DISTRIBUTION_GAUSSIAN,
     TANH_GAUSSIAN: PolicyAction.DISTRIBUTION_TANH_GAUSSIAN,
     DETERMINISTIC: PolicyAction.DISTRIBUTION_DETERMINISTIC,
 }
+_JITTER_NS = 500_000  # of a real robot's stamps
 _STILL = (SafetyDecision.MODE_DISARMED, SafetyDecision.MODE_TRIPPED)
 
 
@@ -68,10 +71,6 @@ class RunningEpisode:
     ended_ns: int = 0  # stamp of the state it ended with
 
 
-class RolloutStopped(RuntimeError):
-    """Raised when a rollout ends early; the text says why."""
-
-
 class PolicyServer(ManagedNode):
     """Evaluates the policy on joint states while a rollout is under way."""
 
@@ -84,7 +83,7 @@ class PolicyServer(ManagedNode):
         self._view = self._graph.view(self._experiment.seed, lockstep=self._experiment.lockstep)
         self._period_ns = round(self._task.control_period_s * 1e9)
         self._states = JointStatesHeard(self, self._task.robot.joint_names)
-        self._policy: Policy | None = None
+        self._policy: Acting | None = None
         self._version = 0
         self._sha256 = ""
         self._taught = False  # by weights of a trainer, whose versions follow one another from then on
@@ -92,6 +91,8 @@ class PolicyServer(ManagedNode):
         self._episode: RunningEpisode | None = None
         self._busy = False
         self._latest: ReadState | None = None
+        self._pose: npt.NDArray[np.float64] | None = None  # newest of the task's object
+        self._slack_ns = _JITTER_NS  # how much earlier than due a joint state may be answered
 
     def configure(self) -> None:
         """Create topics, services and the rollout action; load the policy file if one is given."""
@@ -111,8 +112,16 @@ class PolicyServer(ManagedNode):
             max_bytes=weights.MAX_MESSAGE_BYTES,
             refused=self._on_unread_weights,
         )
-        self._reset = self.create_client(ResetEpisode, "reset_episode")
-        self._arm = self.create_client(SetBool, "safety_filter/arm")
+        self._outside = OutsidePolicy(
+            self,
+            self._graph.action_names,
+            hear_action=self._on_outside_action,
+            hear_chunk=self._on_outside_chunk,
+            stop=self._stop_episode,
+        )
+        self._at_robot = EpisodeServices(
+            self, peer_timeout_s=self._settings.peer_timeout, reset_timeout_s=self._settings.reset_timeout
+        )
         self._pause = EpisodePause(self, self._task.robot.name)
         self._server = ActionServer(
             self,
@@ -135,7 +144,7 @@ class PolicyServer(ManagedNode):
         """Stop the arm through the filter before leaving."""
         if self._episode is not None:
             self._stop_episode("policy_server is shutting down")
-            self._arm.call_async(SetBool.Request(data=False))
+            self._at_robot.disarm_now()
 
     # Weights ---------------------------------------------------------------------------------------------------------
 
@@ -166,9 +175,14 @@ class PolicyServer(ManagedNode):
         return second_publisher(self, topics.POLICY_WEIGHTS.name)
 
     def _install(self, version: int, data: bytes, sha256: str) -> None:
-        policy, _ = policy_from_bytes(data, sha256=sha256)
+        policy, _ = any_policy_from_bytes(data, sha256=sha256)
         check_fits(policy, self._task)
-        self._policy = policy
+        self._policy = acting(policy, self._graph, lockstep=self._experiment.lockstep)
+        chunks = self._policy.sends_chunks if isinstance(self._policy, ProcessPolicy) else None
+        self._outside.expect(chunks=chunks)
+        # A process proposes when it has thought, not when an action is due: in real time half a period earlier will do.
+        early = chunks is False and not self._experiment.lockstep
+        self._slack_ns = self._period_ns // 2 if early else _JITTER_NS
         self._version, self._sha256 = version, sha256
         self._action.policy_version = version
         self._report(accepted=True, message="")
@@ -214,7 +228,7 @@ class PolicyServer(ManagedNode):
         except (PeerTimeout, RolloutStopped) as error:
             result.message = str(error)
             self.get_logger().warning(f"rollout ended after {result.episodes} episodes: {error}")
-            await self._disarm()
+            await self._at_robot.disarm()
             if handle.is_cancel_requested:
                 handle.canceled()
             else:
@@ -234,6 +248,7 @@ class PolicyServer(ManagedNode):
             lambda: f"policy version {goal.policy_version} installed (have {self._version})",
         )
         await until(self, lambda: not self._listeners.missing(), seconds, self._listeners.missing)
+        await until(self, lambda: not self._outside.missing(), seconds, self._outside.missing)
         what = f"torque limit of iteration {goal.limit_iteration} in force at the filter"
         await until(
             self,
@@ -244,10 +259,10 @@ class PolicyServer(ManagedNode):
 
     async def _run_episode(self, goal: Rollout.Goal, index: int) -> int:
         reset = ResetEpisode.Request(seed=self._experiment.seed, episode=index)
-        response = await self._reset_to_start(reset)
+        response = await self._at_robot.reset(reset)
         if not response.success:
             raise RolloutStopped(f"reset_episode failed: {response.message}")
-        await self._arm_filter()
+        await self._at_robot.arm()
         self._action.iteration, self._action.episode = goal.iteration, index
         episode = RunningEpisode(
             index=index,
@@ -256,7 +271,7 @@ class PolicyServer(ManagedNode):
             done=Future(),
         )
         assert self._policy is not None
-        self._policy.begin()
+        self._policy.begin(episode.due_ns)
         self._view.begin(index, episode.due_ns)
         self._episode = episode
         if self._latest is not None:  # in lockstep the first state may have come before the service's answer
@@ -264,46 +279,6 @@ class PolicyServer(ManagedNode):
         await episode.done
         self._episode = None
         return episode.step
-
-    async def _reset_to_start(self, request: ResetEpisode.Request) -> ResetEpisode.Response:
-        """Reset. It is refused while the filter is armed; the service may overtake the word that it no longer is."""
-        deadline = time.monotonic() + ARMING_SECONDS
-        while True:
-            response = await self._call(self._reset, request, "service reset_episode", self._settings.reset_timeout)
-            waits = not response.success and response.message in (reset_refusal.ARMED, reset_refusal.UNHEARD)
-            if not waits or time.monotonic() > deadline:
-                return response
-            await sleep(self, 0.01)
-
-    async def _call(self, client: Client, request: Any, what: str, seconds: float = 0.0) -> Any:
-        """Call an idempotent service repeatedly: a request sent before both ends are connected is lost."""
-        retry = max(RETRY_SECONDS, seconds / 4.0)  # who takes long is not asked often
-        seconds = seconds or self._settings.peer_timeout
-        deadline = time.monotonic() + seconds
-        await until(self, client.service_is_ready, seconds, f"{what} being served")
-        while True:
-            try:
-                return await answer(self, client.call_async(request), min(retry, seconds), what)
-            except PeerTimeout:
-                if time.monotonic() > deadline:
-                    raise
-
-    async def _arm_filter(self) -> None:
-        """Arm the filter. It refuses while it is blind, and a service may overtake the first joint state: try again."""
-        deadline = time.monotonic() + ARMING_SECONDS
-        while True:
-            armed = await self._call(self._arm, SetBool.Request(data=True), "service safety_filter/arm")
-            if armed.success:
-                return
-            if time.monotonic() > deadline:
-                raise RolloutStopped(f"the filter refused to arm: {armed.message}")
-            await sleep(self, 0.01)
-
-    async def _disarm(self) -> None:
-        try:
-            await answer(self, self._arm.call_async(SetBool.Request(data=False)), 2.0, "safety_filter/arm")
-        except PeerTimeout as error:
-            self.get_logger().error(f"could not disarm the filter: {error}")
 
     def _stop_episode(self, why: str) -> None:
         if self._episode is not None and not self._episode.done.done():
@@ -325,6 +300,7 @@ class PolicyServer(ManagedNode):
         if not np.isfinite(pose).all():
             self._stop_episode("the pose of the object is not finite")
             return
+        self._pose = pose
         self._view.see(to_ns(message.header.stamp), pose)
         if self._latest is not None:  # it may be what the newest joint state was waiting for
             self._on_joint_state(self._latest)
@@ -344,22 +320,26 @@ class PolicyServer(ManagedNode):
             episode.done.set_result(None)
             return
         stamp_ns = state.stamp_ns
-        # Due at multiples of the control period after the reset, in the robot's own time; half a millisecond of slack
-        # absorbs the jitter of a real robot's stamps.
-        if stamp_ns < episode.due_ns - 500_000 or not self._view.ready(stamp_ns):
+        # Due at multiples of the control period after the reset, in the robot's own time.
+        # An episode's first action answers no state before it, and its end comes no earlier than it is due.
+        slack_ns = self._slack_ns if 0 < episode.step < self._task.horizon else _JITTER_NS
+        if stamp_ns < episode.due_ns - slack_ns or not self._view.ready(stamp_ns):
             return
         # In real time the end of an episode is said again each period until the filter has disarmed: a refused one
         # would otherwise leave the episode without an end.
-        self._propose(state, episode)
-        # After a stall, what it missed is not made up for in a burst.
-        episode.due_ns = max(episode.due_ns + self._period_ns, stamp_ns + self._period_ns // 2)
+        answered_ns = self._propose(state, episode, episode.due_ns - slack_ns)
+        if answered_ns is not None:
+            # After a stall, what it missed is not made up for in a burst: half a period lies between two at least.
+            soonest_ns = answered_ns + self._period_ns // 2 + self._slack_ns - _JITTER_NS
+            episode.due_ns = max(episode.due_ns + self._period_ns, soonest_ns)
 
-    def _propose(self, state: ReadState, episode: RunningEpisode) -> None:
+    def _propose(self, state: ReadState, episode: RunningEpisode, since_ns: int) -> int | None:
+        """Publish what the policy answers; stamp of the state that it answers, ns, or None where it does not yet."""
         assert self._policy is not None
         status = self._filter.newest
         if status is None:  # nobody knows what limit the arm is under, or whether the filter is armed
             self._stop_episode(self._filter.doubt or reset_refusal.UNHEARD)
-            return
+            return None
         action = self._action
         set_ns(action.header.stamp, state.stamp_ns)
         action.step = episode.step
@@ -370,9 +350,25 @@ class PolicyServer(ManagedNode):
             action.mean = action.stddev = action.bound = action.effort = array("d")
             self._actions.publish(action)
             episode.ended, episode.ended_ns = True, state.stamp_ns
-            return
-        observation = self._view.observe(state.position, state.velocity, status.torque_limit)
-        act = self._policy.act(observation, episode.noise.standard_normal(self._policy.noise_size))
+            return state.stamp_ns
+        sensed = Sensed(
+            stamp_ns=state.stamp_ns,
+            position=state.position,
+            velocity=state.velocity,
+            torque_limit=status.torque_limit,
+            observation=self._view.observe(state.position, state.velocity, status.torque_limit),
+            object_pose=self._pose,
+        )
+        try:
+            noise = episode.noise.standard_normal(self._policy.noise_size)
+            answer = self._policy.answer(sensed, noise, since_ns)
+        except weights.WeightsError as error:
+            self._stop_episode(f"the policy cannot be evaluated: {error}")
+            return None
+        if answer is None:
+            return None
+        act = answer.act
+        set_ns(action.header.stamp, answer.stamp_ns)
         action.last = action.terminated = False
         action.actor, action.distribution = act.actor, _DISTRIBUTIONS[act.distribution]
         action.mean = array("d", act.mean.tobytes())
@@ -381,6 +377,31 @@ class PolicyServer(ManagedNode):
         action.effort = array("d", act.action.tobytes())
         self._actions.publish(action)
         episode.step += 1
+        return answer.stamp_ns
+
+    # A policy that is a process of its own ---------------------------------------------------------------------------
+
+    def _on_outside_action(self, proposal: Proposal) -> None:
+        answer = answer_of(proposal)
+        self._hear_process(answer.stamp_ns, lambda process: process.offer(answer))
+
+    def _on_outside_chunk(self, chunk: ReadChunk) -> None:
+        period_ns = round(chunk.period_s * 1e9)
+        made = Chunk(stamp_ns=chunk.stamp_ns, period_ns=period_ns, rows=chunk.rows)
+        self._hear_process(made.stamp_ns, lambda process: process.offer_chunk(made))
+
+    def _hear_process(self, stamp_ns: int, offer: Callable[[ProcessPolicy], None]) -> None:
+        if not isinstance(self._policy, ProcessPolicy):
+            return
+        try:
+            if self._latest is not None:
+                check_stamp(stamp_ns, self._latest.stamp_ns, self._task.control_period_s)
+            offer(self._policy)
+        except weights.WeightsError as error:
+            self.get_logger().error(f"outside policy refused: {error}", throttle_duration_sec=1.0)
+            return
+        if self._latest is not None:  # it may be what the newest joint state was waiting for
+            self._on_joint_state(self._latest)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from safe_transfer_ros.configuration import nearest
+from safe_transfer_ros.policies.contracted import ContractedPolicy
 from safe_transfer_ros.policies.deterministic import DeterministicPolicy
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.pair import ACTORS, PairPolicy
@@ -21,6 +22,9 @@ from safe_transfer_ros.policies.tensors import Tensors, WeightsError, read, writ
 
 Make = Callable[[Tensors, Mapping[str, str]], Policy]
 """Makes a policy of tensors and metadata, or raises WeightsError."""
+
+AnyPolicy = Policy | ContractedPolicy
+"""A policy of ours, which takes a task's observation, or one that comes with a contract."""
 
 
 def kinds() -> dict[str, Make]:
@@ -62,6 +66,11 @@ def policy_of(tensors: Tensors, metadata: Mapping[str, str], *, within: str = ""
       WeightsError: if the kind is unknown or the tensors are not its own.
     """
     name, known = metadata.get("kind", "gaussian"), kinds()
+    if name == ContractedPolicy.kind:
+        raise WeightsError(
+            f"{within}expected a policy that takes the task's observation, got an imported one with a contract, which "
+            "only a graph runs: safe_transfer up ... learner:=none"
+        )
     if name not in known:
         raise WeightsError(f"{within}expected a known kind of policy, got '{name[:40]}'; {nearest(name[:40], known)}")
     try:
@@ -89,14 +98,26 @@ def policy_from_bytes(data: bytes, *, sha256: str | None = None) -> tuple[Policy
     return policy_of(tensors, metadata), metadata
 
 
+def any_policy_from_bytes(data: bytes, *, sha256: str | None = None) -> tuple[AnyPolicy, dict[str, str]]:
+    """Make the policy that a file or a message holds, with a contract or without; see `policy_from_bytes`."""
+    tensors, metadata = read(data, sha256=sha256)
+    return _any_policy_of(tensors, metadata), metadata
+
+
 def policy_to_bytes(tensors: Tensors, metadata: Mapping[str, str]) -> bytes:
-    """Serialise a policy of any kind; equal tensors and metadata give equal bytes.
+    """Serialise a policy of any kind, with a contract or without; equal tensors and metadata give equal bytes.
 
     Raises:
-      WeightsError: if `policy_from_bytes` would refuse it.
+      WeightsError: if `any_policy_from_bytes` would refuse it.
     """
-    policy_of(tensors, metadata)
+    _any_policy_of(tensors, metadata)
     return write(tensors, metadata, sorted(tensors))
+
+
+def _any_policy_of(tensors: Tensors, metadata: Mapping[str, str]) -> AnyPolicy:
+    if metadata.get("kind") == ContractedPolicy.kind:
+        return ContractedPolicy(tensors, metadata)
+    return policy_of(tensors, metadata)
 
 
 def _metadata(text: str, actor: str) -> dict[str, str]:

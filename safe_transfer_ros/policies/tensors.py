@@ -77,9 +77,11 @@ def read(data: bytes, *, sha256: str | None = None) -> tuple[Tensors, dict[str, 
 def _told(data: bytes) -> str:
     """Description of bytes that are no safetensors file."""
     if data[:4] == b"PK\x03\x04":
-        return "a zip archive, as stable-baselines3 and torch.save write: not read, put its arrays into such a file"
+        return (
+            "a zip archive, as stable-baselines3 and torch.save write: not read; `safe_transfer import-policy` takes it"
+        )
     if data[:1] == b"\x80":
-        return "a pickle: never read, put its arrays into such a file"
+        return "a pickle: never read; safe_transfer import-policy takes what torch.save writes of a state dict"
     return f"{len(data)} bytes that are none"
 
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Launch arguments and parameter files: applied where they belong, or refused before anything is written."""
 
+import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.launching import fine_tuning, panda_push, pr2_cup_swirl, resumed
 from safe_transfer_ros.launching.graph import apply_arguments, complete, read_parameters, write_parameters
 from safe_transfer_ros.parameters.sections import SECTIONS, SHARED
+from safe_transfer_ros.policies.tensors import WeightsError, write
 from safe_transfer_ros.policies.weights import Architecture
 from safe_transfer_ros.randomness import SCHEME
 from safe_transfer_ros.record.iteration import COLUMNS
@@ -146,6 +149,38 @@ def test_unknown_node_and_layout_are_named(tmp_path: Path) -> None:
     file.write_text("a: [1,\n")
     with pytest.raises(ConfigurationError, match="not YAML"):
         read_parameters(file)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {"task": "panda_push_topple"},
+            "expected a contract for the task pr2_cup_swirl, got one for panda_push_topple",
+        ),
+        ({"action": {"kind": "tool_motion"}}, "action: expected kind torque, joint_position or joint_velocity"),
+        ({"distribution": "gaussain"}, "contract: expected distribution as one of .*did you mean 'gaussian'"),
+    ],
+)
+def test_a_policy_whose_contract_is_wrong_is_refused_before_anything_starts(
+    tmp_path: Path, changes: dict[str, Any], told: str
+) -> None:
+    content = {
+        "task": "pr2_cup_swirl",
+        "source": "process",
+        "action": {"kind": "torque"},
+        "distribution": "deterministic",
+    }
+    metadata = {"kind": "contracted", "contract": json.dumps(content | changes)}
+    file = tmp_path / "policy.safetensors"
+    file.write_bytes(write({}, metadata, ()))
+    with pytest.raises(WeightsError, match=told):
+        plan(tmp_path, policy=str(file), learner="none")
+    assert not (tmp_path / "run").exists()
+    file.write_bytes(write({}, metadata | {"contract": json.dumps(content)}, ()))
+    with pytest.raises(ConfigurationError, match="is a 'contracted' one, and learner pspt takes Gaussian policies"):
+        plan(tmp_path, policy=str(file))
+    assert plan(tmp_path, policy=str(file), learner="none").parameters["trainer"]["policy"] == str(file)
 
 
 def test_a_corrupt_policy_is_refused(tmp_path: Path) -> None:

@@ -25,7 +25,11 @@ PACKAGE = Path(bounded.__file__).parents[1]
 LISTENERS = sorted(path for path in (PACKAGE / "nodes").glob("*.py") if path.stem not in ("mujoco_sim", "__init__"))
 
 
-@pytest.mark.parametrize("file", [*LISTENERS, PACKAGE / "middleware/sole_state.py"], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "file",
+    [*LISTENERS, *(PACKAGE / f"middleware/{name}.py" for name in ("sole_state", "outside_policy"))],
+    ids=lambda path: path.stem,
+)
 def test_no_node_makes_a_message_before_its_size_is_looked_at(file: Path) -> None:
     """Who acts on a topic takes it as bytes, or by `bounded.listen`."""
     for call in ast.walk(ast.parse(file.read_text())):

@@ -25,6 +25,8 @@ WIRE = {
     "episode_reset/action": "safe_transfer_msgs/msg/PolicyAction",
     "joint_states": "sensor_msgs/msg/JointState",
     "object_pose": "geometry_msgs/msg/PoseStamped",
+    "outside_policy/action": "safe_transfer_msgs/msg/PolicyAction",
+    "outside_policy/chunk": "safe_transfer_msgs/msg/ActionChunk",
     "policy_server/action": "safe_transfer_msgs/msg/PolicyAction",
     "policy_server/policy_status": "safe_transfer_msgs/msg/PolicyStatus",
     "robot_description": "std_msgs/msg/String",
@@ -59,7 +61,15 @@ def test_who_listens_as_the_table_says_hears_who_publishes_as_it_says(topic: top
 
 
 def test_nothing_that_moves_an_arm_is_latched() -> None:
-    for topic in (topics.JOINT_STATES, topics.OBJECT_POSE, topics.PROPOSALS, topics.RESET_PROPOSALS, topics.COMMANDS):
+    for topic in (
+        topics.JOINT_STATES,
+        topics.OBJECT_POSE,
+        topics.PROPOSALS,
+        topics.RESET_PROPOSALS,
+        topics.COMMANDS,
+        topics.OUTSIDE_ACTION,
+        topics.OUTSIDE_CHUNK,
+    ):
         for profile in (topic.offered, topic.heard):
             assert profile.durability == QoSDurabilityPolicy.VOLATILE, topic.name
     assert topics.PERMISSION.offered.reliability == QoSReliabilityPolicy.BEST_EFFORT, "a killed listener holds it up"

@@ -11,15 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from safe_transfer_ros.learning.policy_file import load_policy
-from safe_transfer_ros.policies.loading import kinds, policy_of
+from safe_transfer_ros.learning.policy_file import check_fits, load_policy
+from safe_transfer_ros.policies.contract import ACTION_KINDS, ACTIVATIONS, LAWS, PARTS, SOURCES, read_contract
+from safe_transfer_ros.policies.loading import any_policy_from_bytes, kinds, policy_to_bytes
 from safe_transfer_ros.policies.tensors import WeightsError
+from safe_transfer_ros.tasks.robot_task import RobotTask
 from safe_transfer_ros.tasks.task import make
+from safe_transfer_ros.untrusted import load_yaml
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "policies.md").read_text()
+CONTRACTS = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
@@ -32,41 +35,34 @@ def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert policy.kind == "gaussian"
 
 
-class Ppo(torch.nn.Module):
-    """An actor with the names and shapes of stable-baselines3's."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        layers = [torch.nn.Linear(5, 8), torch.nn.Tanh(), torch.nn.Linear(8, 6), torch.nn.Tanh()]
-        self.mlp_extractor = torch.nn.Module()
-        self.mlp_extractor.policy_net = torch.nn.Sequential(*layers)
-        self.mlp_extractor.value_net = torch.nn.Sequential(torch.nn.Linear(5, 8), torch.nn.Tanh())
-        self.action_net = torch.nn.Linear(6, 2)
-        self.log_std = torch.nn.Parameter(torch.tensor([-0.3, 0.2]))
-
-    def forward(self, observation: torch.Tensor) -> torch.Tensor:
-        return self.action_net(self.mlp_extractor.policy_net(observation))
-
-
-def test_a_policy_of_stable_baselines3_is_the_same_network_scaling_included() -> None:
-    torch.manual_seed(0)
-    actor, rng = Ppo(), np.random.default_rng(0)
-    mean, stddev = rng.normal(size=5), rng.uniform(0.5, 2.0, size=5)
-    names: dict[str, object] = {"np": np}
-    exec(BLOCKS[1], names)
-    tensors = names["gaussian_of"](actor.state_dict(), torque=3.0, mean=mean, stddev=stddev)  # type: ignore[operator]
-    policy = policy_of(tensors, {})
-    observations, noise = rng.normal(size=(20, 5)), rng.normal(size=(20, 2))
-    with torch.no_grad():
-        theirs = actor(torch.tensor((observations - mean) / stddev, dtype=torch.float32)).numpy()
-    ours = policy.act(observations, noise)
-    np.testing.assert_allclose(ours.mean, 3.0 * theirs, atol=1e-5)
-    np.testing.assert_allclose(ours.action, 3.0 * (theirs + np.exp([-0.3, 0.2]) * noise), atol=1e-5)
-
-
 def test_every_kind_is_on_the_page_and_no_other() -> None:
     listed = re.findall(r"^\| `(\w+)`", PAGE.split("## Format")[1].split("## ")[0], re.MULTILINE)
     assert sorted(listed[1:]) == sorted(kinds())  # the first is the heading
+
+
+def test_every_part_field_and_kind_of_a_contract_is_on_the_page() -> None:
+    importing = PAGE.split("## Importing a policy")[1].split("## A policy that is a process")[0]
+    for name in (*PARTS, *ACTION_KINDS, *LAWS, *SOURCES, *ACTIVATIONS):
+        assert f"`{name}`" in importing, name
+
+
+@pytest.mark.parametrize("text", CONTRACTS)
+def test_a_contract_on_the_page_fits_its_task(text: str) -> None:
+    contract = read_contract(load_yaml(text, "the page"))
+    content = {"kind": "contracted", "contract": contract.content}
+    inputs = sum(
+        {"joint_position": 7, "joint_velocity": 7, "tool_position": 3}.get(p.name, 1) for p in contract.observation
+    )
+    layers = {
+        "hidden.0.weight": (4, inputs),
+        "hidden.0.bias": (4,),
+        "mean.weight": (7, 4),
+        "mean.bias": (7,),
+        "log_std": (7,),
+    }
+    tensors = {} if contract.is_process else {n: np.zeros(shape, dtype=np.float32) for n, shape in layers.items()}
+    policy, _ = any_policy_from_bytes(policy_to_bytes(tensors, content))
+    check_fits(policy, make(contract.task, RobotTask))  # type: ignore[type-abstract]
 
 
 def zipped() -> bytes:
