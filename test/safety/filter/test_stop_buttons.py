@@ -272,3 +272,20 @@ def test_one_that_joins_makes_those_there_no_less_known() -> None:
     stop.see(ONE)
     stop.hear(2, False, 0)
     assert (stop.problem(0), stop.unheard(), len(stop._buttons)) == (None, None, 1)
+
+
+def test_an_overtaken_release_releases_nothing_and_the_same_message_twice_is_one_button() -> None:
+    stop = buttons(ONE)
+    stop.hear(5, True, 0)
+    stop.hear(3, False, 0)
+    stop.hear(5, False, 0)
+    assert stop.pressed and len(stop._buttons) == 1
+    stop.hear(6, False, 0)
+    assert (stop.problem(0), stop.unheard()) == (None, None)
+
+
+def test_of_several_a_number_below_all_of_theirs_is_anothers() -> None:
+    stop = buttons(TWO, 1.0)
+    for sequence in (5, 501, 3):
+        stop.hear(sequence, False, 0)
+    assert len(stop._buttons) == 3
