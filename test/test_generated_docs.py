@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/ says of parameters and topics what the code does: the pages are generated."""
+"""docs/ says of parameters, topics, commands, messages and reasons what the code does: the pages are generated."""
 
 from __future__ import annotations
 
@@ -43,4 +43,4 @@ def test_a_page_without_its_marks_is_refused() -> None:
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     with pytest.raises(ValueError, match="no '<!-- topics: generated"):
-        module.with_tables("# Interfaces\n")
+        module.with_parts("# Interfaces\n")
