@@ -9,7 +9,7 @@ import transcripts
 from safe_transfer_ros.cli import main
 
 # Whose commands are typed, and where: here, or where a run is at hand anyway.
-TYPED = {"first_run.md": "test/nodes/test_whole_run.py"}
+TYPED = {"critics.md": "test/critics/test_critics_page.py", "first_run.md": "test/nodes/test_whole_run.py"}
 
 SHOWN = """\
 run directory ...runs/first   (ROS_DOMAIN_ID=..., this machine only)
@@ -40,6 +40,15 @@ def test_the_same_is_the_same(printed: str) -> None:
 )
 def test_what_differs_is_found(printed: str, line: str) -> None:
     assert transcripts.difference(SHOWN, printed).startswith(line)
+
+
+def test_lines_and_numbers_may_be_left_open() -> None:
+    shown = "begin\n...\nBrier 0.1 (base rate 0.2)\n...\n"
+    printed = "begin\nupdate 1\nupdate 2\nBrier 0.7 (base rate 0.3)\nend"
+    assert transcripts.difference(shown, printed, numbers=False) == ""
+    assert transcripts.difference(shown, printed).startswith("line 3")
+    assert transcripts.difference(shown, printed.replace("base", "bass"), numbers=False).startswith("line 3")
+    assert transcripts.difference("begin\n...\nend", "begin\nend") == ""
 
 
 def test_every_page_with_outputs_is_typed_by_a_test() -> None:

@@ -39,32 +39,44 @@ def of(page: str) -> list[Shown]:
     return found
 
 
-def difference(shown: str, printed: str) -> str:
+def difference(shown: str, printed: str, *, numbers: bool = True) -> str:
     """The first line in which what a page shows is not what was printed; empty where there is none.
 
-    Widths of spaces do not count, and numbers that are no counts may differ by TOLERANCE.
+    Widths of spaces do not count, and numbers that are no counts may differ by TOLERANCE. A line of "..." alone stands
+    for any lines.
+
+    Args:
+      shown: Lines of the page.
+      printed: Lines of a command.
+      numbers: Whether numbers count at all.
     """
-    ours, theirs = ([line.split() for line in text.strip().splitlines()] for text in (shown, printed))
-    for number in range(max(len(ours), len(theirs))):
-        told, came = (" ".join(lines[number]) if number < len(lines) else "" for lines in (ours, theirs))
-        if not _same(told, came):
-            return f"line {number + 1}: the page shows '{told}', printed was '{came}'"
-    return ""
+    ours, theirs = ([" ".join(line.split()) for line in text.strip().splitlines()] for text in (shown, printed))
+    at = 0
+    for number, told in enumerate(ours):
+        if told == "...":
+            after = ours[number + 1] if number + 1 < len(ours) else None
+            while at < len(theirs) and (after is None or not _same(after, theirs[at], numbers)):
+                at += 1
+        elif at < len(theirs) and _same(told, theirs[at], numbers):
+            at += 1
+        else:
+            return f"line {number + 1}: the page shows '{told}', printed was '{(theirs[at:] or [''])[0]}'"
+    return "" if at == len(theirs) else f"line {len(ours) + 1}: the page ends, printed was '{theirs[at]}'"
 
 
-def _same(told: str, came: str) -> bool:
-    """Whether a line fits: its words as they stand, its numbers nearly."""
+def _same(told: str, came: str, numbers: bool) -> bool:
+    """Whether a line fits: its words as they stand, its numbers nearly, or whatever they are."""
     pattern, wanted, at = "", [], 0
     for match in re.finditer(rf"\.\.\.|{NUMBER.pattern}", told):
         pattern += re.escape(told[at : match.start()])
         if match[0] == "...":
             pattern += ".*?"
         else:
-            pattern += r"(-?\d[\d,]*(?:\.\d+)?)"
+            pattern += r"(-?\d[\d,]*(?:\.\d+)?)" if numbers else r"(nan|-?\d[\d,]*(?:\.\d+)?)"
             wanted.append(match[0])
         at = match.end()
     found = re.fullmatch(pattern + re.escape(told[at:]), came)
-    return found is not None and all(map(_near, wanted, found.groups()))
+    return found is not None and (not numbers or all(map(_near, wanted, found.groups())))
 
 
 def _near(told: str, came: str) -> bool:
