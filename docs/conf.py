@@ -18,6 +18,8 @@ myst_enable_extensions = ["colon_fence"]
 autodoc_typehints = "none"  # the docstrings say types with their units and shapes
 autodoc_member_order = "bysource"
 
+highlight_language = "none"  # a block without a language is a drawing or a shell's
+
 html_theme = "sphinx_rtd_theme"
 html_theme_options = {"navigation_depth": 3, "collapse_navigation": True}
 html_title = f"{project} {release}"

@@ -148,8 +148,11 @@ class AlwaysPushing:
     kind = "deterministic"
     observation_size, action_size, noise_size = TASK.observation_size, TASK.action_size, 0
 
+    def __init__(self) -> None:
+        self.begun = 0
+
     def begin(self) -> None:
-        """Nothing is remembered."""
+        self.begun += 1
 
     def act(self, observation: np.ndarray, noise: np.ndarray) -> st.Act:
         torque = np.full(self.action_size, 0.2)
@@ -157,8 +160,9 @@ class AlwaysPushing:
 
 
 def test_a_policy_of_ones_own_is_rolled_out(env: Any) -> None:
-    rollouts = st.rollout(AlwaysPushing(), env)
-    assert (rollouts.chosen == 0.2).all() and rollouts.steps == 200
+    controller = AlwaysPushing()
+    rollouts = st.rollout(controller, env, episodes=2)
+    assert (rollouts.chosen == 0.2).all() and rollouts.steps == 400 and controller.begun == 2
     with pytest.raises(ValueError, match="a deterministic policy has no other sample"):
         st.rollout(AlwaysPushing(), env, critic=critic(threshold=0.05))
 
