@@ -98,7 +98,8 @@ def rollout(
     """Run episodes: the policy proposes, a critic may choose another sample, the envelope bounds what is applied.
 
     Seed and number of an episode fix its start and all of its noise: states and torques are those of the graph's
-    episode of that number in lockstep, to the last bit.
+    episode of that number in lockstep, to the last bit. With a critic the candidates are drawn from other streams than
+    the graph's.
 
     Args:
       policy: Any kind; see `load_policy`.
@@ -277,7 +278,7 @@ def _episode(
     noise = generator(Purpose.ACTION_NOISE, seed, number)
     policy.begin()
     if gate is not None:
-        gate.refresh(0)
+        gate.refresh(number)  # its own stream of candidates, whichever episodes came before
     observation, info = env.reset(seed=seed, options={"episode": number})
     seen, steps, ended = [observation], [], False
     while not ended:

@@ -130,6 +130,9 @@ def test_a_critic_refuses_what_is_above_its_threshold(policy: Any, env: Any) -> 
     assert (free.applied[..., 0] > 0.05).any() and not free.gated.any()
     assert gated.gated.any() and not gated.gated.all()
     above = [float((rollouts.applied[..., 0] > 0.05).mean()) for rollouts in (gated, free)]
+    later = st.rollout(policy, env, seed=1, first_episode=1, critic=critic(threshold=0.05))
+    both = st.rollout(policy, env, episodes=2, seed=1, critic=critic(threshold=0.05))
+    np.testing.assert_array_equal(both.chosen, np.concatenate([gated.chosen, later.chosen]))
     assert above[0] < 0.8 * above[1], "what is left is the least risky of a hundred"
 
 
