@@ -15,6 +15,7 @@ exclude_patterns = ["_build"]
 myst_heading_anchors = 4  # [text](page.md#a-heading), as GitHub has it
 myst_enable_extensions = ["colon_fence"]
 
+add_module_names = False
 autodoc_typehints = "none"  # the docstrings say types with their units and shapes
 autodoc_member_order = "bysource"
 

@@ -111,7 +111,7 @@ def rollout(
       allow_uncertified: Whether a critic that its training did not certify may judge all the same.
 
     Returns:
-      E episodes of at most T steps, padded: `.reward`, `.cost` (E, T), `.applied` (E, T, n), `.returns` (E,) ...
+      E episodes of at most T steps, padded, with `.reward`, `.cost` (E, T), `.applied` (E, T, n), `.returns` (E,) ...
 
     Raises:
       ValueError: if sizes do not fit, the policy proposes something that is not finite, the critic is of another task
@@ -140,7 +140,7 @@ def evaluate(
     """Evaluate a policy in episodes that no run learns from; see `rollout` for the arguments.
 
     Returns:
-      Means over the episodes: `.mean_return`, `.mean_cost`, `.failures_per_episode`, `.success_rate`.
+      Means over the episodes, as `.mean_return`, `.mean_cost`, `.failures_per_episode` and `.success_rate`.
     """
     from safe_transfer_ros.learning.evaluation import Evaluation
     from safe_transfer_ros.randomness import FirstEpisode
@@ -194,7 +194,7 @@ def to_transitions(bags: Sequence[Bag | PathLike], *, out: PathLike, task: str =
       task: Task they were recorded with.
 
     Returns:
-      The transitions: `len(transitions)`, `transitions["cost"]`.
+      The transitions, a column by its name as `transitions["cost"]`.
 
     Raises:
       ValueError: if a bag cannot be read or holds no decision, or the folder holds something.

@@ -56,6 +56,13 @@ def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not told, "".join(told)
 
 
+def test_the_readmes_lines_run(capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 1
+    exec(compile(blocks[0], "README.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("Evaluation(episodes=5, mean_return=")
+
+
 def test_the_page_names_everything_and_nothing_else() -> None:
     table = PAGE[PAGE.index("| name |") : PAGE.index("## A policy")]
     assert sorted(re.findall(r"`(\w+)`", table)) == sorted(st.__all__) == st.__all__
