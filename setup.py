@@ -81,12 +81,12 @@ setup(
             "ros-jazzy-std-msgs",
             "ros-jazzy-std-srvs",
         ],
+        # `make docs`.
+        "docs": ["myst-parser>=4.0", "sphinx>=8.1,<10", "sphinx-rtd-theme>=3.0"],
         # `safe_transfer reproduce --ray ADDRESS`.
         "ray": ["ray>=2.9"],
         # `safe_transfer bag export-minari`.
         "minari": ["h5py>=3.8", "minari>=0.5.3"],
-        # `make docs`.
-        "docs": ["myst-parser>=4.0", "sphinx>=8.1,<10", "sphinx-rtd-theme>=3.0"],
         "test": ["h5py", "hypothesis", "mcap-ros2-support", "minari", "pytest", "pytest-timeout", "pytest-xdist"],
     },
     zip_safe=False,

@@ -16,10 +16,12 @@ import numpy as np
 
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.transition_store import Transitions
+from safe_transfer_ros.bounds import WEIGHTS_BYTES
 from safe_transfer_ros.critics.safety_critic import LoadedCritic, load_critic
 from safe_transfer_ros.policies.policy import Act, Policy
 from safe_transfer_ros.record.episode import Episode
 from safe_transfer_ros.tasks.rollouts import Rollouts
+from safe_transfer_ros.untrusted import read_bytes
 
 if TYPE_CHECKING:
     from gymnasium import Env
@@ -55,10 +57,19 @@ def load_policy(name: PathLike, *, task: str | None = None) -> Policy:
     Raises:
       ValueError: if there is none of that name, the file is not a policy, or it does not fit the task.
     """
-    from safe_transfer_ros.learning import policy_file
+    from safe_transfer_ros.learning.policy_file import check_fits, find
+    from safe_transfer_ros.policies.loading import policy_from_bytes
     from safe_transfer_ros.tasks.task import make
 
-    return policy_file.load_policy(None if task is None else make(task), os.fspath(name))[0]
+    wanted: Any = None if task is None else make(task)
+    path = find(os.fspath(name))
+    try:
+        policy, _ = policy_from_bytes(read_bytes(path, most_bytes=WEIGHTS_BYTES))
+        if wanted is not None:
+            check_fits(policy, wanted)
+    except ValueError as error:
+        raise ValueError(f"policy {path}: {error}") from error
+    return policy
 
 
 def make_env(task: str, *, perturbation: str = "nominal", **settings: Any) -> Env[Any, Any]:

@@ -184,6 +184,10 @@ def test_what_does_not_fit_is_refused_by_name(policy: Any, env: Any) -> None:
         st.load_policy("pr2_cup_swirl", task="panda_push_topple")
     with pytest.raises(ValueError, match="panda_push_topple has .* this policy is for 18 and 7"):
         st.rollout(policy, st.make_env("panda_push_topple"))
+    with pytest.raises(ValueError, match=r"policy .*README\.md: expected a policy as a safetensors file"):
+        st.load_policy(ROOT / "README.md")
+    with pytest.raises(ValueError, match="no policy file 'nowhere', and none is shipped under that name"):
+        st.load_policy("nowhere")
     with pytest.raises(ValueError, match="did you mean 'pr2_cup_swirl'"):
         st.make_env("pr2_cup_swirll")
     with pytest.raises(ValueError, match="did you mean 'light_sticky'"):

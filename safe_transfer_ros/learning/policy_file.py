@@ -16,7 +16,6 @@ from safe_transfer_ros.policies.loading import policy_from_bytes
 from safe_transfer_ros.policies.policy import Policy
 from safe_transfer_ros.policies.weights import Architecture, Parameters, WeightsError, from_bytes
 from safe_transfer_ros.tasks.robot_task import RobotTask
-from safe_transfer_ros.tasks.task import Task
 from safe_transfer_ros.untrusted import UntrustedError, read_bytes
 
 Made = TypeVar("Made")
@@ -63,12 +62,8 @@ def load_for(task: RobotTask, name: str) -> tuple[Parameters, bytes]:
     return _read(name, made)
 
 
-def load_policy(task: Task | None, name: str) -> tuple[Policy, bytes]:
+def load_policy(task: RobotTask, name: str) -> tuple[Policy, bytes]:
     """Load a policy of any kind and check that it fits the task; see `load_for`, which takes Gaussian ones.
-
-    Args:
-      task: The task it is to act in; None: any.
-      name: File, or name of a shipped policy.
 
     Returns:
       The policy and the bytes it came from.
@@ -76,8 +71,7 @@ def load_policy(task: Task | None, name: str) -> tuple[Policy, bytes]:
 
     def made(data: bytes) -> Policy:
         policy, _ = policy_from_bytes(data)
-        if task is not None:
-            check_fits(policy, task)
+        check_fits(policy, task)
         return policy
 
     return _read(name, made)
@@ -108,7 +102,7 @@ def with_torque_scaled(parameters: Parameters, factor: float) -> Parameters:
     return {**parameters, **scaled}
 
 
-def check_fits(policy: Policy | Architecture, task: Task) -> None:
+def check_fits(policy: Policy | Architecture, task: RobotTask) -> None:
     """Check that a policy takes the task's observations and gives its actions.
 
     Raises:
