@@ -211,7 +211,8 @@ def measure(what: str, rate: float, seconds: float, number: int) -> tuple[list[f
     """One round: latencies µs of states and of proposals, share of a core, states unanswered."""
     if what == FILTER:
         command = module_command("safe_transfer_ros.nodes.safety_filter", "--ros-args", "-p", "timing:=realtime")
-        for timeout in ("joint_state_timeout", "action_timeout", "trip_timeout"):  # a stall is to be timed, not to trip
+        # A stall is to be timed, not to trip.
+        for timeout in ("joint_state_timeout", "frozen_timeout", "action_timeout", "trip_timeout"):
             command += ["-p", f"{timeout}:=1.0"]
     else:
         command = [sys.executable, __file__, "--as-relay", what]
@@ -276,7 +277,7 @@ def main() -> None:
     busy = None
     if options.busy:
         program = "import torch; torch.set_num_threads(1); a = torch.randn(400, 400)\nwhile True: a = torch.tanh(a @ a)"
-        busy = subprocess.Popen(["nice", "-n", "5", *program_command(program)])
+        busy = subprocess.Popen(["chrt", "--other", "0", "nice", "-n", "5", *program_command(program)])
     results: dict[str, list[list[float]]] = defaultdict(lambda: [[], []])
     shares: dict[str, list[float]] = defaultdict(list)
     lost: dict[str, int] = defaultdict(int)

@@ -3,7 +3,8 @@
 
     python benchmarks/mutation.py                                # what no run has done yet; two workers, low priority
     python benchmarks/mutation.py safe_transfer_ros/safety/limit # only there
-    python benchmarks/mutation.py --again                        # survivors once more, after tests were added
+    python benchmarks/mutation.py --seconds 10                   # only the quickest tests, 10 s of them each
+    python benchmarks/mutation.py --again                        # survivors once more, by all tests
     python benchmarks/mutation.py --table                        # docs/results/mutation.md and .csv from what is done
 
 A change is noticed where a test in test/safety that runs the changed function fails or hangs. The tests are collected
@@ -24,14 +25,16 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import json
+import math
 import os
 import signal
 import sys
-import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 
@@ -137,8 +140,8 @@ def run(todo: list[Job], work: Callable[[Job], tuple[Callable[[], bool], float]]
 class Collected:
     """A pytest plug-in that runs the collected tests against one change after the other instead of once."""
 
-    def __init__(self, todo: list[Job], results: Path, workers: int) -> None:
-        self._todo, self._results, self._workers = todo, results, workers
+    def __init__(self, todo: list[Job], results: Path, workers: int, seconds: float) -> None:
+        self._todo, self._results, self._workers, self._seconds = todo, results, workers, seconds
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:
@@ -153,22 +156,43 @@ class Collected:
         return True
 
     def _work(self, job: Job) -> tuple[Callable[[], bool], float]:
-        tests = sorted(self._tests[job.file, job.change.function], key=lambda test: test[0])
+        own = _files_about(job.module)  # most likely to notice
+        ordered = sorted(
+            self._tests[job.file, job.change.function], key=lambda test: (test[1].path not in own, test[0])
+        )
+        until = accumulate(seconds for seconds, _ in ordered)
+        tests = [test for test, spent in zip(ordered, until, strict=True) if spent <= self._seconds]
 
         def passes() -> bool:
             put(job)
-            return all(_passes(item) for _, item in tests)
+            for seconds, item in tests:
+                signal.setitimer(signal.ITIMER_PROF, 10.0 + 6.0 * seconds)  # a loop without end is soon told from work
+                if not _passes(item):
+                    return False
+            return True
 
         return passes, 20.0 + 6.0 * sum(seconds for seconds, _ in tests)
 
     def _calls(self, items: list[pytest.Item]) -> dict[str, tuple[float, list[tuple[str, str]]]]:
-        """How long every test takes and which functions of ours it runs, found out in a fork."""
-        with tempfile.NamedTemporaryFile() as file:
-            child = forked(lambda: _record(items, Path(file.name)), 1800.0)
+        """How long every test takes and which functions of ours it runs, found out in a fork; kept for the next run."""
+        sources = b"".join(path.read_bytes() for folder in (SAFETY, TESTS) for path in sorted(folder.rglob("*.py")))
+        kept = self._results.parent / f"calls-{hashlib.sha256(sources).hexdigest()[:16]}.json"
+        if not kept.exists():
+            made = kept.with_suffix(".new")
+            child = forked(lambda: _record(items, made), 1800.0)
             if outcome(os.waitpid(child, 0)[1]) != "survived":
-                raise SystemExit(f"tests fail before anything was changed: {Path(file.name).read_text()}")
-            found = json.loads(Path(file.name).read_text())
+                raise SystemExit(f"tests fail before anything was changed: {made.read_text()}")
+            made.rename(kept)
+        found = json.loads(kept.read_text())
         return {name: (seconds, [tuple(each) for each in functions]) for name, (seconds, functions) in found.items()}
+
+
+@cache
+def _files_about(module: str) -> frozenset[Path]:
+    """Test files that name a module."""
+    stem = module.rpartition(".")[2]
+    files = (ROOT / TESTS).rglob("test_*.py")
+    return frozenset(file for file in files if stem in file.name or module in file.read_text())
 
 
 def _record(items: list[pytest.Item], path: Path) -> bool:
@@ -254,11 +278,13 @@ def from_the_start(job: Job) -> tuple[Callable[[], bool], float]:
     module = job.module.removeprefix("safe_transfer_ros.")
     everywhere = module in (TESTS / "conftest.py").read_text()
     named = [str(file) for file in sorted(TESTS.rglob("test_*.py")) if everywhere or module in file.read_text()]
-    files = named or [str(TESTS)]  # without any pytest would run the tests of the whole repository
+    own = [file for file in named if Path(file).name == f"test_{Path(job.file).name}"]  # most likely to notice
+    rest = [file for file in named if file not in own]
+    parts = [files for files in (own, rest, [str(TESTS)]) if files]  # at last all, as most go through other modules
 
     def passes() -> bool:
         sys.meta_path.insert(0, _Finder(job))
-        return pytest.main([*_OPTIONS, "-x", *files]) == 0
+        return all(pytest.main([*_OPTIONS, "-x", *files]) == 0 for files in parts)
 
     return passes, 300.0
 
@@ -346,6 +372,7 @@ def main() -> None:
     )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--again", action="store_true", help="try what survived once more")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="tests per change; the quickest go first")
     parser.add_argument("--table", action="store_true", help="only write the table")
     parser.add_argument("--out", type=Path, default=Path("runs/mutation"))
     options = parser.parse_args()
@@ -370,7 +397,7 @@ def main() -> None:
     run([job for job in todo if not job.change.function], from_the_start, results, options.workers)
     todo = [job for job in todo if job.change.function]
     if todo:
-        pytest.main([*_OPTIONS, str(TESTS)], plugins=[Collected(todo, results, options.workers)])
+        pytest.main([*_OPTIONS, str(TESTS)], plugins=[Collected(todo, results, options.workers, options.seconds)])
 
 
 if __name__ == "__main__":

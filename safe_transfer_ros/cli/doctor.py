@@ -8,6 +8,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import resource
 import shutil
 import subprocess
@@ -228,11 +229,31 @@ def _kernel(needed: str) -> Iterator[Finding]:
         what=f"kernel is {'' if preempt else 'not '}PREEMPT_RT",
         fix="" if preempt else "a real arm at 1 kHz needs one (linux-image-rt-amd64, or Ubuntu Pro's)",
     )
+    yield from _fair_server(platform.release())
     cores = os.cpu_count() or 1
     yield Finding(
         verdict=GOOD if cores >= 4 else needed if cores < 2 else WEAK,
         what=f"{cores} processor cores",
         fix="" if cores >= 4 else "a real arm needs four: control loop, filter, supervisor, the rest",
+    )
+
+
+def _fair_server(release: str, folder: Path = Path("/sys/kernel/debug/sched/fair_server")) -> Iterator[Finding]:
+    """Whether the kernel lets normal processes run before real-time ones (SCHED_FIFO), 50 ms in a second."""
+    if tuple(int(number) for number in re.findall(r"\d+", release)[:2]) < (6, 12):
+        return
+    try:
+        files = sorted(folder.glob("cpu*/runtime"))
+        on = not files or any(int(file.read_text()) for file in files)
+    except (OSError, ValueError):
+        on = True  # it is by default
+    if not on:
+        yield Finding(verdict=GOOD, what="the kernel's fair server is off")
+        return
+    yield Finding(
+        verdict=WEAK,
+        what="the kernel's fair server may hold up real-time processes for 50 ms, and so stop an arm",
+        fix=f"as root, for each processor and at each start: echo 0 > {folder}/cpuN/runtime",
     )
 
 

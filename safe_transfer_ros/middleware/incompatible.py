@@ -8,12 +8,14 @@ the quality of the subscription that does not fit all, tells which of them are r
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 
 from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.middleware.numbered import Marks, Numbered, nobody, silent_node, take
+from safe_transfer_ros.middleware.topics import Topic
 
 SETTLING_NS = 200_000_000  # till when a message has come by the other subscription as well, if it does
 
@@ -24,6 +26,17 @@ def has_incompatible_publisher(node: Node, topic: str, heard: QoSProfile) -> boo
         qos_check_compatible(publisher.qos_profile, heard)[0] == QoSCompatibility.ERROR
         for publisher in node.get_publishers_info_by_topic(topic)
     )
+
+
+def unheard(node: Node, topics: Iterable[Topic]) -> str:
+    """Publishers whom a node listens to and cannot hear, with the reason; empty where there is none."""
+    found = []
+    for topic in topics:
+        for publisher in node.get_publishers_info_by_topic(node.resolve_topic_name(topic.name)):
+            compatibility, why = qos_check_compatible(publisher.qos_profile, topic.heard)
+            if compatibility == QoSCompatibility.ERROR:
+                found.append(f"{topic.name} of {publisher.node_name} cannot be heard ({why.strip('; ')})")
+    return "; ".join(found)
 
 
 class IncompatibleMessages:

@@ -71,6 +71,7 @@ class OperatorLink:
 
         Raises:
           ValueError: if the namespace is not a ROS name.
+          OSError: if other machines reach this process, which nobody has asked for.
         """
         self._listener = listener
         self._context = Context()
@@ -87,6 +88,11 @@ class OperatorLink:
         except InvalidNamespaceException as error:
             rclpy.shutdown(context=self._context)
             raise ValueError(f"no ROS namespace: '{namespace}' (letters, digits, _ and /)") from error
+        reach = dds.unintended_reach()
+        if reach:
+            self._node.destroy_node()
+            rclpy.shutdown(context=self._context)
+            raise ConnectionRefusedError(reach)
         self._listen()
         self._clients: dict[str, Client] = {
             "trip": self._node.create_client(Trigger, "safety_filter/trip"),

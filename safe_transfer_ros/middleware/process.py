@@ -100,6 +100,9 @@ def run(name: str, create: Callable[[Lifetime], Closable], *, niceness: int = 0)
     lifetime._wake = executor.wake
     try:
         node = create(lifetime)
+        reach = dds.unintended_reach()
+        if reach:
+            lifetime.end(EXIT_BAD_INPUT, f"{name}: {reach}")
         executor.add_node(node)  # type: ignore[arg-type]
         background = getattr(node, "background", None)
         if background is not None:  # a coroutine beside the callbacks

@@ -36,6 +36,7 @@ from safe_transfer_ros.middleware.filter_health import FilterHealth
 from safe_transfer_ros.middleware.filter_messages import CRITIC_REFUSED, DecisionMessage, read_proposal
 from safe_transfer_ros.middleware.filter_rules import filter_rules
 from safe_transfer_ros.middleware.filter_status import FilterStatusPublisher
+from safe_transfer_ros.middleware.incompatible import unheard
 from safe_transfer_ros.middleware.joint_state_reader import JointStateError, JointStateReader, OtherJointStateError
 from safe_transfer_ros.middleware.lifecycle import ManagedNode
 from safe_transfer_ros.middleware.listeners import Listeners
@@ -137,7 +138,9 @@ class SafetyFilterNode(ManagedNode):
         listeners = [Listeners(self, self._commands, commands, self._nodes)]
         listeners.append(Listeners(self, self._decisions, topics.DECISIONS, self._nodes))
         own = (commands, topics.DECISIONS, topics.FILTER_STATUS, topics.FILTER_STATUS.history)
-        exclusive = [topic.name for topic in (*own, *self._listen())]
+        listened = self._listen()
+        self._inputs = (topics.JOINT_STATES, *listened)
+        exclusive = [topic.name for topic in (*own, *listened)]
         self._standing.watch(listeners, exclusive, self._task.robot.joint_names)
         self.keep(self._standing)
         self._diagnostics = topics.DIAGNOSTICS.advertise(self)
@@ -313,7 +316,9 @@ class SafetyFilterNode(ManagedNode):
                     problem = problem or self._critic.missing
             refusal = problem or self._loop.arm(clock.now_ns(), self._standing.reasons(), own_limit)
             others = f"{self._health.of_others} joint states name no joint of ours" if self._health.of_others else ""
-            refusal = refusal and "; ".join(filter(None, (refusal, self._unreadable, others, self._misplaced)))
+            if refusal:
+                beside = (self._unreadable, others, self._misplaced, unheard(self, self._inputs))
+                refusal = "; ".join(filter(None, (refusal, *beside)))
         else:
             refusal = None
             self._loop.disarm(clock.now_ns())

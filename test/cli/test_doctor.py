@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from safe_transfer_ros.cli.doctor import _ros
+from safe_transfer_ros.cli.doctor import GOOD, WEAK, _fair_server, _ros
 from safe_transfer_ros.launching import domain
 
 
@@ -82,3 +82,24 @@ def another_rclpy(tmp_path: Path) -> Path:
     (tmp_path / "rclpy").mkdir()
     (tmp_path / "rclpy" / "__init__.py").write_text("raise ImportError('of another Python')\n")
     return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("release", "runtimes", "verdict"),
+    [
+        ("6.8.0-rt8", None, None),
+        ("6.12.1", None, WEAK),
+        ("6.18.44-fc-v669", ["50000000", "50000000"], WEAK),
+        ("7.0.0", ["0", "50000000"], WEAK),
+        ("6.12.0+deb13-rt-amd64", ["0\n", "0\n"], GOOD),
+        ("6.12.1", ["?"], WEAK),
+    ],
+)
+def test_a_kernel_that_lets_others_run_before_real_time_is_told(
+    tmp_path: Path, release: str, runtimes: list[str] | None, verdict: str | None
+) -> None:
+    for number, text in enumerate(runtimes or []):
+        (tmp_path / f"cpu{number}").mkdir()
+        (tmp_path / f"cpu{number}" / "runtime").write_text(text)
+    found = [finding.verdict for finding in _fair_server(release, tmp_path)]
+    assert found == ([verdict] if verdict else [])

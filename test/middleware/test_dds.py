@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,7 @@ rclpy.create_node("probe").create_publisher(Bool, "a", 1)
 
 
 def complaints(profiles: Path) -> str:
-    environment = os.environ | {"FASTRTPS_DEFAULT_PROFILES_FILE": str(profiles), "ROS_DOMAIN_ID": "99"}
+    environment = os.environ | {dds.PROFILES: str(profiles), "ROS_DOMAIN_ID": "99"}
     done = subprocess.run([sys.executable, "-c", NODE], env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
@@ -34,8 +35,31 @@ def complaints(profiles: Path) -> str:
 def test_the_middleware_reads_our_profiles(name: str, tmp_path: Path) -> None:
     assert complaints(resources.path(f"config/{name}")) == ""
     wrong = tmp_path / name
-    wrong.write_text(resources.path(f"config/{name}").read_text().replace("heartbeatPeriod", "heartbeats"))
+    wrong.write_text(re.sub("heartbeat_?[Pp]eriod", "heartbeats", resources.path(f"config/{name}").read_text()))
     assert "heartbeats" in complaints(wrong), "a name that is not known would have been told"
+
+
+RENAMED = {
+    "http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles": "http://www.eprosima.com",
+    "heartbeatPeriod": "heartbeat_period",
+    "FASTRTPS_DEFAULT_PROFILES_FILE": "FASTDDS_DEFAULT_PROFILES_FILE",
+    "Fast DDS 2": "Fast DDS 3",
+    "fastdds_network.xml": "fastdds3_network.xml",
+}
+"""What Fast DDS 2 has, and what it is in Fast DDS 3."""
+
+
+@pytest.mark.parametrize(("two", "three"), [*zip(dds.FILES[2], dds.FILES[3], strict=True)])
+def test_both_generations_of_the_middleware_are_told_the_same(two: str, three: str) -> None:
+    told = resources.path(f"config/{two}").read_text()
+    for old, new in RENAMED.items():
+        told = told.replace(old, new)
+    assert told == resources.path(f"config/{three}").read_text()
+
+
+@pytest.mark.parametrize(("rclpy", "expected"), [("7.1.4", 2), ("9.1.2", 3), ("10.0.0", 3), ("3.3.15", 2)])
+def test_the_generation_goes_by_the_distribution(rclpy: str, expected: int) -> None:
+    assert dds.fast_dds(rclpy) == expected
 
 
 @pytest.fixture
@@ -91,7 +115,7 @@ rows = [line.split() for line in open("/proc/net/udp").readlines()[1:]]
 sockets = sorted({row[1].split(":")[0] for row in rows if f"socket:[{row[9]}]" in own})
 print("heard", *sorted(heard))
 print("sockets", *sockets)
-print("shared", *{line.split()[-1] for line in open("/proc/self/maps") if "/dev/shm/fastrtps" in line})
+print("shared", *{line.split()[-1] for line in open("/proc/self/maps") if "/dev/shm/fast" in line})
 """
 LOOPBACK = "0100007F"
 
@@ -184,3 +208,30 @@ def test_a_peer_on_the_network_that_sends_to_our_address_does_not_join(profile: 
         )
         us, them = said(ours, peer)
     assert ("peer" in us["heard"], "ours" in them["heard"]) == (hears, hears)
+
+
+# A node whose middleware did not read our profiles: what it reads says nothing, and we take it that ours are read
+
+NODE_OF_OURS = """
+import sys
+from rclpy.node import Node
+from safe_transfer_ros.middleware import dds, process
+dds.set_defaults = lambda: None
+class Probe(Node):
+    def close(self): pass
+def create(lifetime):
+    node = Probe("probe")
+    node.create_timer(0.05, lambda: lifetime.end())
+    return node
+dds.environment = lambda: {ours!r}
+sys.exit(process.run("probe", create))
+"""
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_a_node_whose_sockets_hear_other_machines_ends_and_says_why(nothing_set: None, read: bool) -> None:
+    ours = dds.environment()
+    environment = os.environ | {"ROS_DOMAIN_ID": "99"} | (ours if read else {})
+    program = [sys.executable, "-c", NODE_OF_OURS.format(ours=ours)]
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, "other machines reach" in done.stderr) == ((0, False) if read else (2, True)), done.stderr

@@ -127,3 +127,16 @@ def test_arming_says_that_only_other_joints_are_told(bench: Bench) -> None:
     """Of an arm whose driver names its joints otherwise, say."""
     speak(bench.states, ["left_finger"], 7)
     bench.until(lambda: "1 joint states name no joint of ours" in bench.armed().message, "the reason")
+
+
+def test_arming_says_who_is_there_and_cannot_be_heard(bench: Bench) -> None:
+    """Many drivers offer their states as sensor data are by custom, with best effort."""
+    bench.destroy_publisher(bench.states)
+    bench.states = bench.create_publisher(JointState, "joint_states", qos.COMMAND)
+
+    def refusal() -> str:
+        bench.state()
+        return bench.armed().message
+
+    bench.until(lambda: "joint_states of bench cannot be heard" in refusal(), "why")
+    assert refusal().startswith("no joint state has come")

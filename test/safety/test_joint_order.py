@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError
+from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError, OtherJointsError
 
 NAMES = ["shoulder", "elbow", "wrist"]
 
@@ -84,3 +84,46 @@ def test_matching_looks_at_each_name_a_few_times_whatever_its_place():
 
     JointOrder(NAMES).indices([*(Counted(f"joint{number}") for number in range(1000)), *NAMES])
     assert compared < 50
+
+
+@pytest.mark.parametrize(
+    ("names", "others"),
+    [
+        (["gripper", "torso"], True),
+        (["gripper", "wrist"], False),
+        (["wrist"], False),
+        ([], False),
+        (["gripper"] * 2, True),
+    ],
+)
+def test_a_message_of_other_joints_alone_is_told_from_one_that_lacks_some(names: list[str], others: bool) -> None:
+    with pytest.raises(JointOrderError, match="joint names do not fit: missing") as told:
+        JointOrder(NAMES).indices(names)
+    assert isinstance(told.value, OtherJointsError) is others
+
+
+def test_further_joints_are_told_beside_the_missing_and_a_missing_one_is_no_further_one() -> None:
+    strict = JointOrder(NAMES, extra_allowed=False)
+    with pytest.raises(JointOrderError, match=r"missing wrist; not expected gripper; expected"):
+        strict.indices(["shoulder", "elbow", "gripper"])
+    with pytest.raises(JointOrderError, match=r"fit: missing wrist; expected"):
+        strict.indices(["shoulder", "elbow"])
+
+
+@pytest.mark.parametrize(("count", "end"), [(7, "j6; expected"), (8, "j7; expected"), (9, "j7 and 1 more; expected")])
+def test_of_many_names_eight_are_told_each_by_its_first_letters(count: int, end: str) -> None:
+    with pytest.raises(JointOrderError) as told:
+        JointOrder(NAMES, extra_allowed=False).indices([*NAMES, *(f"j{number}" for number in range(count))])
+    assert end in str(told.value)
+    with pytest.raises(JointOrderError) as told:
+        JointOrder(NAMES, extra_allowed=False).indices([*NAMES, "x" * 99])
+    assert f"not expected {'x' * 64};" in str(told.value)
+
+
+def test_the_last_few_answers_are_kept() -> None:
+    order = JointOrder(NAMES)
+    for number in range(8):
+        order.indices([*NAMES, f"other{number}"])
+    assert len(order._known) == 8
+    order.indices([*NAMES, "one more"])
+    assert list(order._known) == [(*NAMES, "one more")]

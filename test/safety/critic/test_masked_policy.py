@@ -83,6 +83,9 @@ def test_an_action_without_others_of_its_law_is_taken_if_safe_and_else_refused()
         _, risk, verdict, reasons = judge.judge(OBSERVATION, proposed(np.ones(1), stddev, np.array([0.4]), law), 5.0)
         assert (risk, verdict, reasons) == (0.7, Verdict.REJECTED, Reason.CRITIC_RISK)
     assert len(critic.asked) == 4, "each action once, and no other"
+    for said, risk in ((0.9, 0.9), (1.0, 1.0), (1.1, 1.0)):
+        judge, _ = gate(lambda u, said=said: np.full(len(u), said), n=1)
+        assert judge.judge(OBSERVATION, proposed(np.ones(1), np.zeros(1), np.ones(1), law), 5.0)[1] == risk
     with pytest.raises(ValueError, match="no further samples"):
         judge.judge_batch(np.zeros((1, 3)), np.ones((1, 1)), np.zeros((1, 1)), np.ones((1, 1)), np.array([5.0]), law)
 

@@ -163,6 +163,23 @@ def test_in_real_time_every_proposal_has_its_decision(realtime, rounds):
     assert [one.proposal.step for one in loop.decisions if one.proposal] == list(range(loop.step))
 
 
+def test_one_that_waits_is_forgotten_when_the_operator_ends_the_motion(realtime):
+    loop = realtime().armed()
+    loop.propose(ahead_ms=40)
+    loop.loop.disarm(loop.now)
+    for _ in range(12):
+        loop.state()
+    assert not loop.decisions
+
+
+def test_a_pose_that_is_not_taken_is_answered_with_why(realtime):
+    loop = realtime(tracks_object=True)
+    loop.state()
+    pose = np.array([0.5, 0.0, 0.05, 0.0, 0.0, 0.0, 1.0])
+    assert loop.loop.object_pose(loop.stamp, pose, loop.now) is Reason.NONE
+    assert loop.loop.object_pose(loop.stamp, pose * np.nan, loop.now) is Reason.OBJECT_POSE_NOT_FINITE
+
+
 # A motion under its own limit
 
 
@@ -178,6 +195,7 @@ def test_a_policy_has_no_say_in_a_reset_move_and_no_critic_is_asked(rig):
     loop.state()
     assert not loop.out[-1][1].any() and not loop.decisions
     assert loop.filter.last_reasons & Reason.NOT_ARMED
+    loop.step = 0
     loop.loop.propose_motion(loop.proposal(effort=0.3), loop.now)
     loop.state()
     np.testing.assert_array_equal(loop.out[-1][1], 0.3)
@@ -276,6 +294,59 @@ def test_a_stop_waits_no_longer_than_the_rate_asks_for(realtime):
         pauses.append(pause)
         loop.now += round(pause * 1e9)
     assert loop.filter.stopped and pauses and max(pauses) <= 0.5e-3 + 1e-4 + 1e-12
+    loop.state(ms=1)
+    assert not loop.filter.last_reasons & Reason.CLOCK_WENT_BACK
+
+
+@pytest.mark.parametrize(("rate", "pause_s"), [(100.0, 3.1e-3), (50.0, 5e-3)])
+def test_a_stop_waits_for_the_largest_torque_whatever_its_sign_and_for_a_period_at_most(realtime, rate, pause_s):
+    loop = realtime(torque_rate_limit=rate, ceiling=0.5, t_min=0.5).armed()
+    for _ in range(5):
+        loop.propose(effort=[0.1, -0.35, 0.0])
+        loop.state()
+    loop.now += MS // 2
+    loop.filter.disarm(loop.now)
+    assert loop.loop.stop(loop.now, 0) == pytest.approx(min(pause_s, np.abs(loop.filter.applied).max() / rate + 1e-4))
+    assert 0.3 - 1e-9 <= np.abs(loop.filter.applied).max() < 0.35
+
+
+def test_a_stop_that_damps_goes_on_by_the_joint_states(realtime):
+    loop = realtime(stop_damping=0.01, torque_rate_limit=1e5).armed()
+    loop.propose(effort=0.5)
+    loop.state()
+    loop.now += MS
+    loop.filter.trip(Reason.OPERATOR_STOP, loop.now)
+    assert loop.loop.stop(loop.now, 0) is None
+    assert loop.filter.damping is True and not loop.filter.stopped
+
+
+@pytest.mark.parametrize(("ms", "answered"), [(10, False), (11, True)])
+def test_two_periods_without_a_state_are_silence(realtime, ms, answered):
+    loop = realtime().armed()
+    loop.propose()
+    loop.state()
+    before = len(loop.out)
+    loop.watch(ms)
+    assert (len(loop.out) > before) is answered
+
+
+def test_a_proposal_is_judged_as_soon_as_it_may_be_and_nothing_of_a_stop_is_on_record_when_it_is_disarmed(realtime):
+    loop = realtime().armed()
+    loop.propose()
+    assert loop.filter.proposal_age_s(loop.now) == 0.0
+    loop.state()
+    loop.loop.disarm(loop.now)
+    loop.state()
+    assert [decision.verdict for decision in loop.decisions] == [Verdict.ACCEPTED]
+
+
+def test_a_proposal_without_any_joint_state_is_refused_on_record(realtime):
+    loop = realtime()
+    loop.propose()
+    for _ in range(12):
+        loop.watch()
+    [refused] = loop.decisions
+    assert (refused.verdict, refused.stamp_ns) == (Verdict.REJECTED, 0)
 
 
 def test_a_stop_in_lockstep_does_not_wait_for_a_clock_that_stands_still(lockstep):
@@ -286,7 +357,11 @@ def test_a_stop_in_lockstep_does_not_wait_for_a_clock_that_stands_still(lockstep
         loop.state()
         loop.propose(effort=0.5)
     loop.filter.trip(Reason.OPERATOR_STOP, loop.stamp)
-    turn = 0
-    while loop.loop.stop(loop.now, turn) == 0.0:
-        turn += 1
-    assert 0 < turn < 20 and loop.filter.stopped
+    torques = [0.5]
+    while loop.loop.stop(loop.now, len(torques)) == 0.0:
+        torques.append(float(loop.out[-1][1].max()))
+        assert len(torques) < 20
+    assert loop.filter.stopped
+    np.testing.assert_allclose(
+        -np.diff(torques), 40.0 * 0.005, err_msg="each turn a control period, as if time went on"
+    )

@@ -184,3 +184,81 @@ def test_the_budget_and_what_counts_into_it_come_together(rig):
     for changes in ({"budget": budget}, {"damage": DamageWatch(budget, Tilt(), 15.0, 3)}):
         with pytest.raises(ValueError, match="come together"):
             rig(t_min=0.1, **changes)
+
+
+# The watch by itself
+
+
+class Told:
+    """Notes what it is asked in which order; each state is as unsafe as a test says."""
+
+    def __init__(self, unsafety: float) -> None:
+        self.unsafety, self.asked = unsafety, []
+
+    def states(self, stamps_ns, position):
+        self.asked.append(list(stamps_ns))
+        return [(stamp, self.unsafety) for stamp in stamps_ns]
+
+    def pose(self, stamp_ns, pose):
+        self.asked.append("pose")
+        return []
+
+    def decision(self, stamp_ns, episode):
+        return []
+
+
+def counting(unsafety: float = 20.0) -> tuple[DamageBudget, Told, DamageWatch]:
+    budget = DamageBudget(d_safe=0.5, periods=10, fallback=0.1, damage=lambda limit: limit)
+    told = Told(unsafety)
+    return budget, told, DamageWatch(budget, told, 15.0, 3)
+
+
+def test_a_pose_comes_after_the_states_that_came_before_it():
+    budget, told, watch = counting()
+    budget.decide(0, 2.0)
+    for stamp in (5, 10):
+        watch.state(stamp, np.zeros(3))
+    watch.pose(12, np.zeros(7))
+    assert told.asked == [[5, 10], "pose"] and budget.spent == 2.0
+
+
+def test_states_after_the_end_of_an_episode_cost_nothing():
+    budget, _, watch = counting()
+    budget.decide(0, 2.0)
+    watch.ended(5, 0)
+    watch.state(6, np.zeros(3))
+    watch.settle(1e9)
+    assert budget.spent == 0.0
+    watch.state(5, np.zeros(3))
+    watch.settle(1e9)
+    assert budget.spent == 2.0, "its last state is the episode's"
+
+
+def test_periods_whose_states_were_told_are_owed_for_no_longer():
+    budget, _, watch = counting(unsafety=0.0)
+    for number in range(8):
+        budget.decide(10 * number, 0.5)
+        watch.state(10 * number + 5, np.zeros(3))
+        watch.settle(1e9)
+    assert budget.spent == 0.0 and not budget.hangs_on_untold(2.0)
+
+
+def test_a_pose_that_is_not_taken_counts_nothing(rig):
+    budget, told, watch = counting()
+    arm = rig(t_min=0.1, start=2.0, budget=budget, damage=watch, tracks_object=True)
+    arm.filter.observe_object(1, np.full(7, math.nan), arm.now)
+    assert told.asked == []
+
+
+def test_a_spent_budget_is_told_beside_what_else_there_is_and_not_of_a_motion_under_its_own_limit(arm):
+    for _ in range(3):
+        step(arm, 20.0)
+    arm.propose([1.5, 0.0, 0.0])
+    arm.cycle()
+    assert arm.filter.last_reasons == Reason.DAMAGE_BUDGET_SPENT | Reason.CLAMPED_TORQUE_LIMIT
+    arm.filter.disarm(arm.now)
+    arm.wait(20)
+    assert arm.filter.arm(arm.now, own_limit=0.5) is None
+    arm.propose([0.4, 0.0, 0.0])
+    arm.cycle()
+    assert arm.filter.applied[0] == 0.4 and arm.filter.last_reasons is Reason.NONE

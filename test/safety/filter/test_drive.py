@@ -123,3 +123,32 @@ def test_gate_judges_the_action_and_motion_under_its_own_limit_is_proposed_in_to
     assert arm.propose([0.1, 0.2, 0.3]) is Reason.NONE
     np.testing.assert_allclose(arm.cycle(), [0.1, 0.2, 0.3])
     assert act(arm) is not Reason.NONE
+
+
+def test_what_was_chosen_is_an_action_of_the_drives_size_and_nothing_before_the_first(rig):
+    for arm, size in ((rig(), 3), (rig(drive=_Drive()), 2)):
+        np.testing.assert_array_equal(arm.filter.chosen, np.zeros(size))
+        assert not arm.filter.chosen.flags.writeable
+    act(arm.arm(), (0.5, -0.25))
+    arm.cycle()
+    np.testing.assert_array_equal(arm.filter.chosen, [0.5, -0.25])
+    arm = rig().run((0.3, 0.2, 0.1))
+    np.testing.assert_array_equal(arm.filter.chosen, [0.3, 0.2, 0.1])
+
+
+def test_the_time_since_an_action_is_never_negative(rig):
+    arm = rig(drive=_Drive()).arm()
+    proposal = arm.proposal((1.0, -2.0), mean=np.zeros(2), stddev=np.ones(2))
+    arm.filter.propose(proposal, arm.now, arm.now + 5 * MS)
+    np.testing.assert_array_equal(arm.cycle(), [1.0, -2.0, 0.0])
+
+
+def test_nothing_is_asked_of_the_drive_once_the_arm_is_stopped(rig):
+    asked = []
+    arm = rig(drive=_Drive(lambda: asked.append(1) or np.zeros(3))).arm()
+    act(arm)
+    arm.cycle()
+    arm.filter.disarm(arm.now)
+    before = len(asked)
+    arm.wait(20)
+    assert before and len(asked) == before

@@ -65,6 +65,20 @@ def test_the_effort_limit_is_told_apart_from_the_torque_limit():
     assert apply(Envelope(EFFORT), [0.0, 0.0, 2.0])[1] == (Reason.CLAMPED_TORQUE_LIMIT | Reason.CLAMPED_EFFORT_LIMIT)
 
 
+def test_a_torque_as_large_as_the_torque_limit_is_within_it():
+    envelope = Envelope(np.array([1.0]), settings=FREE)
+    assert envelope.apply(np.array([2.0]), 2.0, 0.005) is Reason.CLAMPED_EFFORT_LIMIT
+
+
+@pytest.mark.parametrize("period_s", [-1e-6, -1.0, math.nan])
+def test_time_that_went_back_changes_no_torque(period_s):
+    envelope = Envelope(EFFORT, settings=EnvelopeSettings(torque_rate_limit=1000.0))
+    envelope.apply(np.full(3, 0.4), 1.0, 0.005)
+    for wanted in (0.4, 1.0, -1.0):
+        envelope.apply(np.full(3, wanted), 1.0, period_s)
+        np.testing.assert_array_equal(envelope.previous, 0.4)
+
+
 def test_the_rate_limits_the_change_from_the_torque_before():
     envelope = Envelope(EFFORT, EnvelopeSettings(torque_rate_limit=100.0))
     out, reason = apply(envelope, [1.0, -1.0, 0.1], period_s=0.005)
@@ -320,3 +334,57 @@ def test_an_unknown_clamp_is_refused():
         EnvelopeSettings(clamp="joints")
     with pytest.raises(ValueError, match="clamp must be one of joint, scale, got 'joints'"):
         bound_torque(np.zeros(3), np.zeros(3), 1.0, EFFORT, 1.0, clamp="joints")
+
+
+@pytest.mark.parametrize("limit", [-0.005, -1.0, math.nan, 0.0])
+def test_a_limit_that_is_none_leaves_no_torque(limit):
+    out, _ = apply(Envelope(EFFORT, FREE), [1.0, -1.0, 0.1], torque_limit=limit)
+    np.testing.assert_array_equal(out, 0.0)
+    batch, _ = bound_torque(
+        np.array([[1.0, -1.0, 0.1]]), np.zeros((1, 3)), limit, effort_limit=EFFORT, max_change=math.inf
+    )
+    np.testing.assert_array_equal(batch, 0.0)
+
+
+def test_a_batch_may_have_any_shape_and_a_change_that_is_none_changes_nothing():
+    rng = np.random.default_rng(0)
+    torque, previous = rng.normal(size=(2, 4, 2, 3))
+    state = (rng.normal(size=(4, 2, 3)), rng.normal(size=(4, 2, 3)))
+    state[0][1, 1] = math.nan
+    for clamp in CLAMPS:
+        arguments = {"effort_limit": EFFORT, "max_change": 0.5, "clamp": clamp, "soft_limits": SOFT}
+        whole, reasons = bound_torque(torque, previous, 0.8, state=state, **arguments)
+        for row in range(4):
+            part = bound_torque(torque[row], previous[row], 0.8, state=(state[0][row], state[1][row]), **arguments)
+            np.testing.assert_array_equal(part[0], whole[row])
+            np.testing.assert_array_equal(part[1], reasons[row])
+        free, _ = bound_torque(torque, previous, 0.8, **arguments)
+        hard, _ = bound_torque(torque, previous, 0.8, **(arguments | {"soft_limits": None}))
+        np.testing.assert_array_equal(free, hard, err_msg="without a state no soft limit holds")
+    still, _ = bound_torque(torque, np.zeros_like(torque), 0.8, effort_limit=EFFORT, max_change=-0.005)
+    np.testing.assert_array_equal(still, 0.0)
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_each_part_of_a_state_must_fit(wrong):
+    state = [np.zeros(3), np.zeros(3)]
+    state[wrong] = np.zeros(2)
+    with pytest.raises(ValueError, match="state must be two of shape"):
+        Envelope(EFFORT, soft_limits=SOFT).apply(np.zeros(3), 1.0, 0.005, state=tuple(state))
+    batch = [np.zeros((1, 3)), np.zeros((1, 3))]
+    batch[wrong] = np.zeros((1, 2))
+    with pytest.raises(ValueError, match="state must be two of shape"):
+        bound_torque(
+            np.zeros((1, 3)),
+            np.zeros((1, 3)),
+            1.0,
+            effort_limit=EFFORT,
+            max_change=1.0,
+            soft_limits=SOFT,
+            state=tuple(batch),
+        )
+
+
+def test_a_batch_of_other_joints_is_refused():
+    with pytest.raises(ValueError, match="expected torque and previous"):
+        bound_torque(np.zeros((1, 2)), np.zeros((1, 2)), 1.0, effort_limit=EFFORT, max_change=1.0)

@@ -208,3 +208,16 @@ def test_rest_is_what_carries_the_arm(command: list[float], rests: bool) -> None
 @pytest.mark.parametrize(("command", "rests"), [([8.0, 8.0], True), ([9.0, 8.0], True), ([8.0, 8.6], False)])
 def test_rest_is_judged_by_each_joints_own_limit(command: list[float], rests: bool) -> None:
     assert at_rest(np.array(command), np.array([8.0, 8.0]), EFFORT) is rests
+
+
+def test_a_change_is_as_large_as_the_time_since_allows() -> None:
+    carrying = term(rate=100.0)
+    assert carrying.failed is False
+    carrying.move(np.zeros(2), 0, 0.005)
+    carrying.move(np.full(2, np.pi), 2 * MS, 0.005)
+    np.testing.assert_allclose(carrying.torque, 7.8)
+
+
+def test_rest_may_differ_by_the_tolerance_to_either_side() -> None:
+    for command, rests in ((7.5, True), (8.5, True), (7.49, False), (8.51, False), (-8.0, False)):
+        assert at_rest(np.array([command]), np.array([8.0]), np.array([10.0]), tolerance=0.05) is rests, command

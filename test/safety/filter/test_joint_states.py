@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from filter_runs import frozen_run
 
+from safe_transfer_ros.safety.filter.joint_state import JointStateWatch
+from safe_transfer_ros.safety.filter.plausibility import Plausibility
 from safe_transfer_ros.safety.reasons import Mode, Reason
 
 MS = 1_000_000
@@ -117,3 +119,42 @@ def test_bad_joint_states_without_torque_at_stake_are_told_and_trip_nothing(rig)
     arm.cycle()
     assert (arm.filter.mode, arm.filter.cause) == (Mode.DISARMED, Reason.NONE)
     assert arm.filter.last_reasons == Reason.JOINT_STATE_NOT_FINITE | Reason.CLOCK_WENT_BACK
+
+
+# The watch by itself
+
+
+@pytest.fixture
+def watch():
+    plausible = Plausibility(np.full(3, -9.0), np.full(3, 9.0), np.ones(3))
+    return JointStateWatch(3, 0.05, 0.2, plausible)
+
+
+def observe(watch, stamp_ns, value, now_ns, *, ordered=True):
+    return watch.observe(stamp_ns, np.full(3, value), np.zeros(3), now_ns, ordered=ordered)
+
+
+def test_the_first_state_may_be_anywhere_and_have_the_stamp_zero(watch):
+    assert (watch.age_ns(5), watch.stale(5)) == (math.inf, True)
+    assert observe(watch, 0, 5.0, 7) is Reason.NONE
+    assert (watch.age_ns(10), watch.stale(10)) == (3, False)
+    watch.forget_age(2)
+    assert (watch.age_ns(2), watch.stale(2)) == (math.inf, True)
+
+
+def test_what_can_be_reached_goes_by_the_longer_of_both_clocks(watch):
+    """Ten times 1 rad/s, and .1 rad of noise."""
+    observe(watch, 0, 0.0, 0)
+    assert observe(watch, 10 * MS, 0.6, 10 * MS) is Reason.JOINT_STATE_IMPLAUSIBLE
+    assert watch.problem(10 * MS) == "the newest joint state cannot be: too far from the one before"
+    assert observe(watch, 60 * MS, 0.6, 10 * MS) is Reason.NONE
+    assert watch.problem(10 * MS) is None
+    assert observe(watch, 61 * MS, 1.2, 70 * MS) is Reason.NONE
+
+
+def test_a_stamp_again_is_no_state_and_one_set_back_only_without_torque_at_stake(watch):
+    observe(watch, 5, 0.0, 0)
+    for ordered in (True, False):
+        assert observe(watch, 5, 0.01, 1, ordered=ordered) is Reason.JOINT_STATE_STALE
+    assert observe(watch, 4, 0.01, 1) is Reason.JOINT_STATE_STALE
+    assert observe(watch, 4, 0.01, 1, ordered=False) is Reason.NONE

@@ -104,6 +104,15 @@ def test_no_motion_has_a_limit_above_the_ceiling(rig, limit):
     assert arm.filter.own_limit is None
 
 
+@pytest.mark.parametrize("limit", [1e-3, 3.0])
+def test_a_motion_may_have_any_limit_up_to_the_ceiling(rig, limit):
+    arm = rig(t_min=0.1)
+    arm.state()
+    arm.cycle()
+    assert arm.filter.arm(arm.now, own_limit=limit) is None
+    assert (arm.filter.mode, arm.filter.own_limit) == (Mode.ARMED, limit)
+
+
 def test_a_motion_under_its_own_limit_is_bounded_by_that_and_the_limit_ends_with_it(rig):
     arm = rig(t_min=0.1)
     arm.state()

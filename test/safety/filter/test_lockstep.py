@@ -8,7 +8,7 @@ from control_loops import anew
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safe_transfer_ros.safety.reasons import Reason
+from safe_transfer_ros.safety.reasons import Reason, Verdict
 
 
 def test_a_joint_state_is_answered_when_its_own_proposal_is_here_whichever_came_first(lockstep):
@@ -91,3 +91,65 @@ def test_in_lockstep_no_proposal_is_judged_before_its_state_and_none_is_answered
             waiting = None
     steps = [decision.proposal.step for decision in loop.decisions]
     assert steps == sorted(set(steps)) and len(steps) == len(loop.out)
+
+
+def test_before_the_first_joint_state_there_is_no_time_and_nothing_arms(lockstep):
+    loop = lockstep()
+    assert loop.loop.time(loop.now) == 0
+    assert "no joint state" in loop.loop.arm(loop.now)
+    assert loop.watch(30_000) is Reason.NONE
+
+
+def test_a_proposal_is_a_sign_of_life_too(lockstep):
+    loop = lockstep().armed()
+    loop.watch(15_000)
+    loop.propose(ahead_ms=1000)
+    assert loop.watch(20_000) is Reason.NONE
+    assert loop.watch(1) == Reason.PROPOSAL_TIMEOUT | Reason.JOINT_STATE_STALE
+
+
+@pytest.mark.parametrize(("stamp_ms", "answered"), [(19.999999, True), (20, False)])
+def test_the_next_proposals_joint_state_is_a_control_period_after_the_one_before(lockstep, stamp_ms, answered):
+    loop = lockstep(control_period_s=0.02).armed()
+    loop.propose()
+    before = len(loop.out)
+    loop.state(stamp_ms=stamp_ms)
+    assert (len(loop.out) > before) is answered
+
+
+def test_a_proposal_before_the_first_joint_state_waits_for_it(lockstep):
+    loop = lockstep()
+    loop.propose(ahead_ms=5)
+    assert not loop.out
+    loop.state()
+    assert [decision.verdict for decision in loop.decisions] == [Verdict.REJECTED], "it was not armed"
+
+
+def test_the_same_joint_state_again_is_answered_no_second_time(lockstep):
+    loop = lockstep(control_period_s=0.02).armed()
+    loop.propose()
+    before = len(loop.out)
+    loop.state(stamp_ms=0)
+    assert len(loop.out) == before
+
+
+def test_between_two_proposals_it_is_joint_states_that_are_missed_and_no_sight(lockstep):
+    loop = lockstep(control_period_s=0.02).armed()
+    loop.propose()
+    loop.state()
+    loop.sight.blind = True
+    assert loop.watch(20_001) == Reason.PROPOSAL_TIMEOUT | Reason.JOINT_STATE_STALE
+
+
+def test_a_stop_in_lockstep_is_over_before_the_robots_next_state(lockstep):
+    loop = lockstep(torque_rate_limit=40.0, t_min=0.5, ceiling=0.5).armed()
+    for _ in range(3):
+        loop.propose(effort=0.5)
+        loop.state()
+    loop.filter.trip(Reason.OPERATOR_STOP, loop.stamp)
+    turn = 0
+    while loop.loop.stop(loop.now, turn) == 0.0:
+        turn += 1
+    loop.state(50)
+    loop.loop.stop(loop.now, 0)
+    assert turn and not loop.filter.last_reasons & Reason.CLOCK_WENT_BACK

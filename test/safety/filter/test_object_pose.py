@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from safe_transfer_ros.safety.filter.object_pose import ObjectPoseWatch
 from safe_transfer_ros.safety.reasons import Mode, Reason
 
 MS = 1_000_000
@@ -122,3 +123,49 @@ def test_a_task_without_an_object_takes_no_notice(rig):
     arm = rig().run()
     assert seen(arm, pose=np.full(7, np.nan)) is Reason.NONE
     assert arm.filter.mode is Mode.ARMED
+
+
+# The watch by itself
+
+
+def test_the_first_pose_may_have_the_stamp_zero():
+    watch = ObjectPoseWatch(0.2, 1.0)
+    assert watch.stamp_ns == -1
+    for stamp in (0, 1):
+        assert watch.observe(stamp, POSE + np.eye(7)[0] * stamp, 0) is Reason.NONE
+        assert watch.observe(stamp, POSE, 0) is Reason.OBJECT_POSE_STALE
+        watch = ObjectPoseWatch(0.2, 1.0)
+
+
+def test_its_age_counts_from_receipt_and_is_told_in_seconds():
+    watch = ObjectPoseWatch(0.2, 1.0)
+    assert watch.problem(0) == "no pose of the object has come"
+    assert watch.fault(0, None) is Reason.OBJECT_POSE_STALE
+    watch.observe(5, POSE, 500 * MS, 400 * MS)
+    assert watch.problem(600 * MS) is None
+    assert watch.problem(601 * MS) == "the newest pose of the object is 0.201 s old (at most 0.2 s)"
+    watch.forget_age(100 * MS)
+    assert watch.problem(100 * MS) == "no pose of the object has come"
+
+
+def test_frozen_counts_from_the_last_change_or_the_first_torque_whichever_is_later():
+    watch = ObjectPoseWatch(9.0, 1.0)
+    watch.observe(1, POSE, 0)
+    for torque_since_ns, frozen_ns in ((0, 1000 * MS), (500 * MS, 1500 * MS), (None, None)):
+        assert watch.fault(1000 * MS, torque_since_ns) is Reason.NONE
+        if frozen_ns is not None:
+            assert watch.fault(frozen_ns, torque_since_ns) is Reason.NONE
+            assert watch.fault(frozen_ns + 1, torque_since_ns) is Reason.OBJECT_POSE_FROZEN
+    watch.forget_age(3000 * MS)
+    watch.observe(2, POSE, 3000 * MS)
+    assert watch.fault(4000 * MS, 0) is Reason.NONE, "after a clock that went back it counts anew"
+    assert watch.fault(4000 * MS + 1, 0) is Reason.OBJECT_POSE_FROZEN
+
+
+@pytest.mark.parametrize(
+    "pose", [POSE[:6], POSE[None], np.append(POSE, 0.0), POSE * np.array([1, 1, 1, 1, 1, 1, 1.002])]
+)
+def test_a_pose_is_seven_numbers_and_a_rotation(pose):
+    watch = ObjectPoseWatch(0.2, 1.0)
+    assert watch.observe(1, pose, 0) is Reason.OBJECT_POSE_NOT_FINITE
+    assert watch.problem(0) == "the newest pose of the object is not finite, or no rotation"

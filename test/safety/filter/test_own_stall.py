@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import pytest
-from control_loops import MS, S
+from control_loops import MS, Loop, S
 
+from safe_transfer_ros.safety.filter.receipt import SETTLE_S
 from safe_transfer_ros.safety.reasons import Mode, Reason
 
 
@@ -76,10 +77,11 @@ def test_arming_waits_until_joint_states_have_an_age_again(realtime):
     assert loop.filter.mode is Mode.ARMED
 
 
-def test_a_short_stall_is_no_reason_not_to_arm(realtime):
+@pytest.mark.parametrize("stall_ms", [39, 40])
+def test_a_short_stall_is_no_reason_not_to_arm(realtime, stall_ms):
     loop = realtime()
     loop.state()
-    loop.now += 39 * MS
+    loop.now += stall_ms * MS
     assert loop.loop.arm(loop.now) is None
     for _ in range(10):
         loop.state(ms=1)
@@ -92,3 +94,42 @@ def test_in_lockstep_arming_waits_for_no_wall_clock(lockstep):
     loop.state()
     loop.now += 3 * S
     assert loop.loop.arm(loop.now) is None
+
+
+@pytest.mark.parametrize("timeout_s", [SETTLE_S / 2, SETTLE_S])
+def test_a_process_that_never_stood_still_arms_with_any_timeout(realtime, lockstep, timeout_s):
+    """What has to settle after a stall has not to without one."""
+    for made in (realtime, lockstep):
+        loop = made(joint_state_timeout_s=timeout_s)
+        loop.state()
+        assert loop.loop.arm(loop.now) is None
+
+
+@pytest.mark.parametrize(("stamp_ms", "mode"), [(5, Mode.ARMED), (50, Mode.TRIPPED)])
+def test_short_stalls_with_states_between_are_not_one_long_one(realtime, stamp_ms, mode):
+    """20 ms, a handful of states, and 20 ms again: stamps that run steadily tell that none waited through both."""
+    loop = realtime(joint_state_timeout_s=0.03, action_timeout_s=9.0, trip_timeout_s=9.0).armed()
+    for _ in range(20):
+        loop.state()
+    for _ in range(6):
+        loop.state(ms=20, stamp_ms=stamp_ms)
+        for _ in range(3):
+            loop.state(ms=0, stamp_ms=5)
+    assert loop.filter.mode is mode
+
+
+@pytest.mark.parametrize("what", ["unreadable state", "proposal in lockstep", "watch"])
+def test_whatever_is_taken_shows_that_the_process_runs(rig, what):
+    """Nothing else for 40 ms: a limit whose lease is 30 ms did not wait all that time."""
+    loop = Loop(rig, lockstep=what == "proposal in lockstep", t_min=0.1).armed()
+    loop.filter.guard.decide(0)
+    for _ in range(8):
+        loop.now += 5 * MS
+        if what == "unreadable state":
+            loop.loop.unusable_joint_state(loop.now)
+        elif what == "watch":
+            loop.watch(0)
+        else:
+            loop.propose(ahead_ms=1000)
+    loop.loop.disarm(loop.now)
+    assert loop.loop.offer_limit(1, 0.105, 0.03, loop.now) is None

@@ -35,7 +35,14 @@ def test_a_clock_that_went_back_counts_as_silence() -> None:
     assert "silent" in str(permission.problem(9 * MS))
 
 
-@pytest.mark.parametrize("lease", [-1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("lease", [-1.0, -0.005, float("nan"), float("inf")])
 def test_a_lease_that_makes_no_sense_is_refused(lease: float) -> None:
     with pytest.raises(ValueError, match="lease_s"):
         Permission(lease)
+
+
+def test_the_moment_it_is_heard_is_within_the_lease_and_the_one_before_is_not() -> None:
+    permission = Permission(0.1)
+    permission.hear(True, 10 * MS)
+    assert permission.problem(10 * MS) is None
+    assert "silent" in str(permission.problem(10 * MS - 1))

@@ -68,12 +68,44 @@ def test_an_arm_of_a_simulation_may_be_faster(value, possible):
         (np.full(3, math.nan), UPPER, SPEED),
         (LOWER, UPPER, np.full(3, math.nan)),
         (LOWER, UPPER, SPEED, 0.5),
+        (LOWER, UPPER, SPEED, 0.9),
+        (LOWER, UPPER, SPEED, math.inf),
+        (np.array([-2.0, 0.0, -math.inf]), UPPER, SPEED),
+        (np.array([-2.0, 0.5, -math.inf]), UPPER, SPEED),
+        (LOWER, UPPER, np.array([2.0, 0.0, 4.0])),
+        (LOWER, UPPER, np.array([2.0, -3.0, 4.0])),
+        (LOWER[None], UPPER[None], SPEED[None]),
         (LOWER, UPPER, SPEED, math.nan),
     ],
 )
 def test_limits_make_sense(limits):
     with pytest.raises(ValueError, match="limits must be|expected lower"):
         Plausibility(*limits)
+
+
+@pytest.mark.parametrize("changes", [{"speed_factor": 1.0}, {"speed_factor": 1.1}])
+def test_a_joint_may_be_slow_and_the_factor_may_be_none(changes):
+    slow = Plausibility(LOWER, UPPER, np.array([0.005, 3.0, 4.0]), **changes)
+    assert slow.possible(STILL, at(0, 0.005)) and not slow.possible(STILL, at(0, 0.006))
+
+
+def test_the_bounds_themselves_are_possible():
+    for joint, lower, upper, speed in ((0, -3.0, 3.0, 20.0), (1, -2.0, 1.0, 30.0)):
+        for value in (lower, upper):
+            assert bounds().possible(at(joint, value), STILL)
+        for value in (-speed, speed):
+            assert bounds().possible(STILL, at(joint, value))
+
+
+def test_a_joint_without_a_speed_limit_is_no_faster_than_the_largest_number():
+    free = Plausibility(LOWER, UPPER, np.full(3, math.inf))
+    assert free.possible(STILL, at(0, 1e4)) and not free.possible(STILL, at(0, 1.0001e4))
+
+
+def test_what_stays_where_it_is_is_reachable_and_noise_is_as_well():
+    far = np.array([1.5, -0.9, 2000.0])
+    assert bounds().reachable(far, far, 0.0) and bounds().reachable(-far, -far, 0.0)
+    assert bounds().reachable(STILL, at(0, 0.1), 0.0)
 
 
 # In the filter

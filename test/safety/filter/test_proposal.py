@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from safe_transfer_ros.safety.filter.proposal import Distribution, Proposal, fault_of
+from safe_transfer_ros.safety.filter.proposal import LAWS, Distribution, Proposal, fault_of, law_of
 from safe_transfer_ros.safety.reasons import Reason
 
 WHOLE: dict[Distribution, dict] = {
@@ -25,6 +25,10 @@ def made(law: Distribution, **changes: object) -> Proposal:
 @pytest.mark.parametrize("law", Distribution)
 def test_whole_ones_have_no_fault(law: Distribution) -> None:
     assert fault_of(made(law), 2) is Reason.NONE
+
+
+def test_an_episode_ends_by_its_horizon_unless_its_end_is_said() -> None:
+    assert made(Distribution.GAUSSIAN, last=True).terminated is False
 
 
 @pytest.mark.parametrize(
@@ -62,3 +66,26 @@ def test_what_a_proposal_does_not_say_ends_no_episode_and_is_no_fault() -> None:
         effort=np.zeros(1),
     )
     assert (made.terminated, made.fault, made.distribution) == (False, Reason.NONE, Distribution.GAUSSIAN)
+
+
+@pytest.mark.parametrize(
+    ("law", "changes"),
+    [
+        (Distribution.GAUSSIAN, {"stddev": np.array([1e-3, 1e-300])}),
+        (Distribution.TANH_GAUSSIAN, {"bound": np.array([0.5, 0.5])}),
+        (Distribution.TANH_GAUSSIAN, {"effort": np.array([1e-3, -1e-3]), "bound": np.array([2e-3, 1e-3])}),
+    ],
+)
+def test_numbers_at_the_edge_of_a_law_are_within_it(law: Distribution, changes: dict) -> None:
+    assert fault_of(made(law, **changes), 2) is Reason.NONE
+
+
+@pytest.mark.parametrize("bound", [0.0, -0.005, -1.0])
+def test_a_bound_that_leaves_nothing_bounds_nothing_even_where_nothing_is_asked_for(bound: float) -> None:
+    changes = {"effort": np.zeros(2), "bound": np.array([1.0, bound])}
+    assert fault_of(made(Distribution.TANH_GAUSSIAN, **changes), 2) is Reason.PROPOSAL_NOT_FINITE
+
+
+def test_a_messages_number_names_a_law_or_none() -> None:
+    assert [law_of(number) for number in range(-1, 4)] == [None, *LAWS, None]
+    assert LAWS == (Distribution.GAUSSIAN, Distribution.TANH_GAUSSIAN, Distribution.DETERMINISTIC)

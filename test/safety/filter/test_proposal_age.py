@@ -8,6 +8,8 @@ import math
 import numpy as np
 import pytest
 
+from safe_transfer_ros.safety.filter.proposal_watch import ProposalWatch
+from safe_transfer_ros.safety.filter.settings import FilterSettings
 from safe_transfer_ros.safety.reasons import Mode, Reason, Verdict
 
 MS = 1_000_000
@@ -150,3 +152,29 @@ def test_our_own_clock_going_back_trips(rig):
     assert "no joint state" in arm.filter.reset(arm.now)  # none whose age could be told
     arm.state()
     assert arm.filter.reset(arm.now) is None
+
+
+# The watch by itself
+
+
+def test_the_first_proposal_may_have_any_stamp_from_zero_on():
+    watch = ProposalWatch(FilterSettings())
+    assert watch.out_of_order(0, 0) is Reason.NONE
+    watch.begin(0, 7)
+    assert watch.out_of_order(0, 0) is Reason.NONE
+    assert (watch.in_force, watch.age_s(10)) == (False, math.inf)
+    watch.accept(0, 7)
+    assert watch.age_s(7 + S) == 1.0
+    assert watch.out_of_order(0, 0) is Reason.PROPOSAL_STALE
+
+
+def test_after_arming_the_newest_state_may_be_answered_and_nothing_older_that_was():
+    watch = ProposalWatch(FilterSettings())
+    watch.accept(100 * MS, 0)
+    watch.begin(150 * MS, 0)
+    assert watch.out_of_order(100 * MS + 1, 150 * MS) is Reason.NONE
+    assert watch.out_of_order(100 * MS, 150 * MS) is Reason.PROPOSAL_STALE
+    for newest_ns in (100 * MS, 50 * MS):  # the same state again, and stamps that were set back
+        watch.begin(newest_ns, 0)
+        assert watch.out_of_order(newest_ns, newest_ns) is Reason.NONE
+        assert watch.out_of_order(newest_ns - 1, newest_ns) is Reason.PROPOSAL_STALE

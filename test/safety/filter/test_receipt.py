@@ -158,3 +158,74 @@ def test_no_state_counts_as_younger_than_it_is(pauses, random):
             if age == 0.0:
                 least = min(least, now - sent)
             number += 1
+
+
+# By itself: what each number in it is for
+
+
+def test_the_first_look_is_now_whenever_it_is():
+    for now in (0, 1, 2):
+        assert ReceiptClock().look(now) == now
+
+
+def test_what_is_taken_in_the_last_moment_of_settling_may_have_waited_and_a_gap_then_is_a_second_one():
+    clock = ReceiptClock()
+    clock.look(100 * MS)
+    clock.look(200 * MS)
+    assert clock.look(210 * MS) == 100 * MS
+    assert clock.look(250 * MS) == 100 * MS
+
+
+def test_a_stamp_is_steady_up_to_a_period_and_a_half_after_the_one_before():
+    for step_ns, received_ns in ((1, MS), (7_500_000, MS), (7_500_001, 0), (0, 0), (-1, 0)):
+        states = StateReceipt(0.005)
+        assert states.take(5, MS, MS) == MS
+        assert states.take(5 + step_ns, 0, 20 * MS) == received_ns, step_ns
+
+
+@pytest.mark.parametrize(("later_ns", "received_ns"), [(1000 * MS, MS), (1000 * MS + 1, 0)])
+def test_what_was_seen_is_forgotten_after_a_second_without_a_delay(later_ns, received_ns):
+    states = StateReceipt(0.005)
+    states.take(0, MS, MS)
+    assert states.take(5 * MS, 0, MS + later_ns) == received_ns
+
+
+def test_a_state_came_no_earlier_than_the_one_before_it():
+    states = StateReceipt(0.005)
+    states.take(0, MS, MS)
+    assert states.take(5 * MS, 20 * MS, 20 * MS) == 20 * MS
+    assert states.take(10 * MS, 10 * MS, 40 * MS) == 20 * MS
+
+
+def test_a_robots_clock_that_runs_ahead_of_ours_puts_nothing_into_the_future():
+    states = StateReceipt(0.005)
+    states.take(0, MS, MS)
+    assert states.take(5 * MS, MS, 2 * MS) == MS
+    assert states.take(10 * MS, MS, 3 * MS) == 2 * MS
+
+
+def age_behind_a_gap(*delays_ms):
+    """How old the second of two states counts that come 30 ms late behind a gap, after states of these delays, ms."""
+    states, stamp = StateReceipt(0.005), 0
+    for number, delay_ms in enumerate((*delays_ms, 30, 30)):
+        stamp += 5 * MS
+        now = stamp + delay_ms * MS
+        received = states.take(stamp, now - (40 * MS if number >= len(delays_ms) else 0), now)
+    return (now - received) / MS
+
+
+@pytest.mark.parametrize(
+    ("delays_ms", "least_ms"),
+    [
+        ([1] * 101, 1),
+        ([1] * 101 + [3] * 10, 1),  # a second half has begun: the least of the one before counts too
+        ([1] * 101 + [3] * 101, 1),
+        ([1] * 101 + [3] * 102, 3),  # a third: what is older than both is forgotten
+        ([1] * 101 + [3] * 50 + [2] + [3] * 10, 1),
+        ([1] * 101 + [3] * 50 + [2] + [3] * 51, 2),
+        ([1] * 101 + [3] * 50 + [2] + [3] * 152, 3),
+    ],
+)
+def test_the_least_delay_of_the_last_half_to_whole_second_counts(delays_ms, least_ms):
+    """A state behind a gap came at its stamp and that delay, at the earliest; and the next no earlier than it."""
+    assert age_behind_a_gap(*delays_ms) == 30 + 5 - least_ms

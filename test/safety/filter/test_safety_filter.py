@@ -261,3 +261,34 @@ def test_timeouts_of_who_asks_for_none_are_the_documented_ones():
         stop_damping=0.0,
         stop_damping_time_s=0.5,
     )
+
+
+# Before anything was heard, and what is told together
+
+
+def test_a_filter_that_heard_nothing_says_so(rig):
+    fresh = rig(t_min=0.4).filter
+    assert (fresh.torque_limit, fresh.last_reasons, fresh.critic_error) == (0.4, Reason.NONE, "")
+    assert math.isnan(fresh.risk) and fresh.state_stamp_ns == -1
+    assert fresh.object_pose is None, "a task without an object"
+    tracking = rig(tracks_object=True)
+    assert tracking.filter.object_pose is None
+    pose = np.array([0.5, 0.0, 0.05, 0.0, 0.0, 0.0, 1.0])
+    assert tracking.filter.observe_object(0, pose, tracking.now) is Reason.NONE
+    np.testing.assert_array_equal(tracking.filter.object_pose, pose)
+
+
+def test_an_arm_whose_first_stamp_is_zero_is_carried(rig):
+    arm = rig(gravity=lambda position: np.full(3, 0.2))
+    arm.state(stamp_ns=0)
+    np.testing.assert_array_equal(arm.cycle(), 0.2)
+
+
+def test_the_lost_lease_is_told_beside_what_else_there_is(rig):
+    arm = rig(t_min=0.1)
+    arm.filter.guard.decide(0)
+    assert arm.filter.offer_limit(1, 0.105, 0.02, arm.now) is None
+    arm.arm().propose((1.0, 0.0, 0.0))
+    arm.now += 30 * MS
+    arm.cycle()
+    assert arm.filter.last_reasons == Reason.LIMIT_LEASE_LOST | Reason.CLAMPED_TORQUE_LIMIT

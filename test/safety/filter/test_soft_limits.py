@@ -109,3 +109,10 @@ def test_rows_are_the_fields_and_nobody_can_change_them():
 def test_senseless_limits_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         limits(**changes)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (0,), ()])
+def test_limits_that_are_no_vector_are_refused_though_all_are_alike(shape):
+    given = {name: np.ones(shape) for name in ("soft_upper", "velocity", "k_position", "k_velocity")}
+    with pytest.raises(ValueError, match="vectors of one length"):
+        SoftLimits(soft_lower=np.zeros(shape), **given)

@@ -63,3 +63,33 @@ def test_lost_messages_make_no_second_driver() -> None:
 def test_a_watch_takes_a_second():
     watch = beside(1, 9000, others=False)
     assert not watch.told_apart(999_999_999) and watch.told_apart(1_000_000_000)
+
+
+def two(watch: Speakers) -> Speakers:
+    """The arm's driver at 5 and a gripper at 9000, both known."""
+    watch.hear(5, True, 0)
+    watch.hear(9000, False, 0)
+    return watch
+
+
+def test_two_drivers_are_told_by_their_first_messages() -> None:
+    watch = Speakers(2, 0)
+    watch.hear(1, True, 0)
+    watch.hear(9000, True, 0)
+    assert watch.mixed
+
+
+@pytest.mark.parametrize(("sequence", "ours"), [(5, True), (4, True), (9000, False), (7, False)])
+def test_a_number_that_none_of_the_known_can_have_sent_is_anothers(sequence: int, ours: bool) -> None:
+    watch = two(Speakers(2, 0))
+    assert not watch.mixed
+    watch.hear(sequence, ours, 1)
+    assert watch.mixed
+
+
+def test_a_message_continues_the_publisher_whose_number_it_is_nearest_to() -> None:
+    watch = two(Speakers(3, 0))
+    watch.hear(10, False, 0)
+    for sequence in (9001, 9002, 11, 9003, 12):
+        watch.hear(sequence, False, 1)
+    assert not watch.mixed

@@ -43,6 +43,22 @@ def test_one_button_is_pressed_and_released_by_its_own_word() -> None:
     assert stop.problem(10**15) is None
 
 
+def test_a_message_of_the_only_button_that_was_overtaken_makes_no_second_one() -> None:
+    """After a stall of this process its messages come by two ways, not in their order; a second would be silent."""
+    stop = buttons(ONE, lease_s=1.0)
+    for sequence in (16, 18, 19, 17):
+        stop.hear(sequence, False, 0)
+    for sequence in range(20, 60):
+        stop.hear(sequence, False, sequence * 100 * MS)
+    assert stop.problem(59 * 100 * MS + 1) is None
+    stop.hear(40, True, 59 * 100 * MS)
+    assert stop.problem(59 * 100 * MS) == "the external stop is pressed", "what was pressed meanwhile counts"
+    stop.hear(60, False, 60 * 100 * MS)
+    assert stop.problem(60 * 100 * MS) is None
+    stop.hear(30, False, 65 * 100 * MS)
+    assert "is silent" in str(stop.problem(70 * 100 * MS + 1)), "and renews no lease"
+
+
 def test_another_button_does_not_release_it() -> None:
     stop = buttons(TWO)
     stop.hear(1, False, 0)
@@ -158,7 +174,7 @@ def test_a_flood_of_publishers_forbids_motion_and_takes_no_more_room() -> None:
     assert len(stop._buttons) == MAX_BUTTONS + 1
 
 
-@pytest.mark.parametrize("lease", [-1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("lease", [-1.0, -0.005, float("nan"), float("inf")])
 def test_a_lease_that_makes_no_sense_is_refused(lease: float) -> None:
     with pytest.raises(ValueError, match="lease_s"):
         StopButtons(lease)
@@ -216,3 +232,43 @@ def test_as_many_buttons_as_a_cell_may_have_are_let_pass() -> None:
         assert stop.problem(0) is None, f"{number} buttons"
         stop.hear(1000 * number + 1, False, 0)
     assert "more than 32 publishers" in str(stop.problem(0))
+
+
+def test_as_many_are_waited_for_as_there_are() -> None:
+    stop = buttons(TWO)
+    stop.see(frozenset({"c"}))
+    assert "1 of 1 publishers" in str(stop.unheard())
+    stop = buttons(TWO)
+    for sequence in (1, 501, 1):  # a number that neither of the two can have sent
+        stop.hear(sequence, False, 0)
+    assert stop.unheard() is None
+
+
+def test_the_only_one_there_is_waited_for_no_longer_once_somebody_has_spoken() -> None:
+    """Its number may follow that of the one before by chance: then its first word releases nobody."""
+    stop = buttons(ONE)
+    stop.hear(5, True, 0)
+    stop.see(frozenset())
+    stop.see(frozenset({"again"}))
+    stop.hear(6, False, 0)
+    assert stop.pressed and stop.unheard() is None
+    stop.hear(7, False, 0)
+    assert (stop.problem(0), stop.unheard()) == (None, None)
+
+
+def test_the_moment_it_is_heard_is_within_the_lease_and_the_one_before_is_not() -> None:
+    stop = buttons(ONE, 0.1)
+    stop.hear(1, False, 10 * MS)
+    assert stop.problem(10 * MS) is None
+    assert "silent" in str(stop.problem(10 * MS - 1))
+
+
+def test_one_that_joins_makes_those_there_no_less_known() -> None:
+    """Without a lease a release by a lost message is believed where only one can have sent it."""
+    stop = buttons(ONE)
+    stop.hear(1, False, 0)
+    stop.see(TWO)
+    stop.hear(900, False, 0)
+    stop.see(ONE)
+    stop.hear(2, False, 0)
+    assert (stop.problem(0), stop.unheard(), len(stop._buttons)) == (None, None, 1)

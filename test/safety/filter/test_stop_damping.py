@@ -6,6 +6,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from safe_transfer_ros.safety.filter.joint_state import JointStateWatch
+from safe_transfer_ros.safety.filter.settings import FilterSettings
+from safe_transfer_ros.safety.filter.stop_torque import StopTorque
+from safe_transfer_ros.safety.filter.torque_output import TorqueOutput
 from safe_transfer_ros.safety.reasons import Mode, Reason
 
 MS = 1_000_000
@@ -142,3 +146,52 @@ def test_a_clock_that_went_back_does_not_begin_it_anew(rig):
     arm.filter.trip(Reason.OPERATOR_STOP, arm.now)
     for _ in range(10):
         np.testing.assert_array_equal(moving(arm), 0.0)
+
+
+# The stop torque by itself
+
+
+def stopping(**changes):
+    torque = StopTorque(3, FilterSettings(stop_damping=0.1, stop_damping_time_s=0.5, **changes))
+    state = JointStateWatch(3, 9.0, 9.0)
+    state.observe(1, np.zeros(3), np.ones(3), 0, ordered=True)
+    return torque, lambda now: torque.torque(state, Mode.HOLDING, Reason.PROPOSAL_TIMEOUT, now)
+
+
+def test_it_damps_for_its_time_after_a_proposals_torque_and_not_before_the_first():
+    torque, at = stopping()
+    assert torque.damping is False and not at(0).any() and torque.damping is False
+    torque.passed(0)
+    for now, damps in ((0, True), (500 * MS, True), (500 * MS + 1, False)):
+        np.testing.assert_array_equal(at(now), -0.1 if damps else 0.0)
+        assert torque.damping is damps
+    at(500 * MS)
+    torque.passed(600 * MS)
+    assert torque.damping is False, "a proposal's torque is none"
+
+
+@pytest.mark.parametrize("now", [0, 700 * MS, 2000 * MS])
+def test_after_a_clock_that_went_back_it_does_not_damp_again(now):
+    torque, at = stopping()
+    torque.passed(1000 * MS)
+    torque.expire(now)
+    assert not at(now).any() and not at(now + 1).any()
+
+
+def test_little_damping_is_damping():
+    torque = StopTorque(3, FilterSettings(stop_damping=0.005))
+    state = JointStateWatch(3, 9.0, 9.0)
+    state.observe(1, np.zeros(3), np.ones(3), 0, ordered=True)
+    torque.passed(0)
+    np.testing.assert_array_equal(torque.torque(state, Mode.TRIPPED, Reason.OPERATOR_STOP, 1), -0.005)
+
+
+def test_stop_torque_is_no_torque_that_a_frozen_state_is_told_by():
+    output = TorqueOutput(np.ones(3), FilterSettings(), None)
+    state = (np.zeros(3), np.zeros(3))
+    output.apply(np.full(3, 0.1), 1.0, 0, state)
+    assert output.since_ns == 0
+    output.apply(np.full(3, 0.1), 1.0, MS, state)
+    assert output.since_ns == 0
+    output.apply(np.full(3, 0.1), 1.0, 2 * MS, None)
+    assert output.applied.any() and output.since_ns is None

@@ -237,3 +237,104 @@ def test_under_a_floor_at_d_safe_it_falls_back_lower_so_that_a_higher_limit_can_
     made = GovernorSettings(**rule).budget(1000)
     assert made is not None and GovernorSettings(**rule).floor == 1.3 and made.fallback == 0.65
     assert made.affords(1.8) and made.affords(3.0)
+
+
+# By itself: what each number in it is for
+
+
+def text(of: DamageBudget) -> str:
+    return str(of).partition(" in ")[0]
+
+
+def test_the_limit_it_falls_back_to_costs_something_from_nothing_to_all_of_d_safe():
+    for damage in (0.0, 0.25, 0.5, 0.5 * (1.0 + 5e-10)):
+        DamageBudget(d_safe=0.5, periods=1, fallback=0.1, damage=lambda limit, damage=damage: damage)
+    for damage in (-0.005, 0.51, math.nan):
+        with pytest.raises(ValueError, match="damage budget falls back"):
+            DamageBudget(d_safe=0.5, periods=1, fallback=0.1, damage=lambda limit, damage=damage: damage)
+
+
+@pytest.mark.parametrize(("d_safe", "periods"), [(0.1, 9), (0.05, 9), (0.03, 10), (0.2, 9)])
+def test_rounding_spends_nothing(d_safe, periods):
+    """So many times D_safe is more than their product, on the way there."""
+    of = budget(periods=periods, d_safe=d_safe, floor=d_safe)
+    assert run(of, d_safe, [True] * periods) == [d_safe] * periods and not of.exhausted
+
+
+def test_what_was_spent_is_told_as_a_share_of_the_iteration_as_it_is():
+    of = budget(periods=10)
+    assert text(of) == "0.0 % spent"
+    of.decide(0, 1.0)
+    assert text(of) == "0.0 to 20.0 % spent"
+    of.see(1, True)
+    assert str(of) == "20.0 % spent in 1 of 10 periods"
+    for step in range(1, 20):
+        of.decide(step, 0.0)
+    of.see(20, False)
+    of.told()
+    assert str(of) == "10.0 % spent in 20 of 10 periods"
+
+
+def test_a_second_decision_on_a_state_is_no_second_period_and_the_larger_limit_counts():
+    of = budget()
+    of.decide(0, 0.5)
+    of.see(1, False)
+    of.decide(5, 1.0)
+    for limit, most in ((2.0, 50), (0.5, 50), (2.5, 60)):
+        of.decide(5, limit)
+        assert of.periods == 2 and text(of) == f"0.0 to {most}.0 % spent"
+    of.see(6, True)
+    assert text(of) == "50.0 to 60.0 % spent"
+
+
+def test_a_decision_on_the_state_that_an_episode_ended_with_begins_a_period():
+    of = budget()
+    of.decide(0, 1.0)
+    of.end(5)
+    of.decide(5, 1.0)
+    assert of.periods == 2
+    of.end(5)
+    of.decide(5, 1.0)
+    assert of.periods == 3, "an episode of one state"
+    of.see(6, True)
+    of.see(3, True)
+    assert of.spent == 2.0
+
+
+@pytest.mark.parametrize("periods", [2, 3, 5])
+def test_of_what_was_told_the_last_two_periods_are_kept(periods):
+    of = budget(periods=100, d_safe=10.0)
+    for number in range(periods):
+        of.decide(10 * number, 1.0 + number)
+    of.told()
+    assert text(of) == f"0.0 to {(2 * periods - 1) / 10:.1f} % spent"
+    for number in (periods - 1, periods - 2):
+        before = of.spent
+        of.see(10 * number + 5, True)
+        assert of.spent - before == 1.0 + number
+    assert text(of) == f"{(2 * periods - 1) / 10:.1f} % spent"
+
+
+def test_a_late_state_of_a_forgotten_period_counts_to_the_oldest_that_is_kept():
+    of = budget(periods=100, d_safe=10.0)
+    for number in range(4):
+        of.decide(10 * number, 1.0 + number)
+    of.told()
+    of.told()
+    of.see(5, True)
+    assert of.spent == 3.0
+
+
+def test_a_state_from_before_the_iteration_costs_nothing():
+    of = budget(periods=100)
+    for number in range(1, 3):
+        of.decide(10 * number, 1.0)
+    of.told()
+    of.see(5, True)
+    assert of.spent == 0.0
+
+
+def test_it_falls_back_to_the_floor_or_to_half_of_d_safe_whichever_is_lower():
+    for floor, fallback in ((0.05, 0.05), (0.25, 0.25), (0.5, 0.25)):
+        of = GovernorSettings(torque_limit_floor=floor, initial_torque_limit=0.5, d_safe=0.5).budget(10)
+        assert of is not None and of.fallback == fallback

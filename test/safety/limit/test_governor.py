@@ -190,9 +190,9 @@ def test_the_ledgers_totals_are_the_evidence():
         limited=np.array([False, True]),
         observation=np.zeros((2, 0)),
     )
-    evidence = Evidence(unsafe=[np.zeros(5, dtype=bool)] * 2, returns=np.zeros(2))
+    evidence = Evidence(unsafe=[np.arange(5) < 4, np.arange(5) < 1], returns=np.zeros(2))
     shift = PolicyShift(mean=MEAN, stddev=STDDEV, mean_after=MEAN + 0.01, stddev_after=STDDEV)
-    for rule in ({}, {"standstill": "unsafe"}, {"kl": "per_state"}, {"rate": "betting"}):
+    for rule in ({}, {"standstill": "unsafe"}, {"kl": "per_state"}, {"rate": "betting"}, {"rate": "conformal"}):
         for limit_change in (None, 0.3):
             taken, updated = (TorqueLimitGovernor(GovernorSettings(**rule), torque_limit=0.6) for _ in range(2))
             expected = update(
@@ -442,6 +442,7 @@ def walk(settings, start, evidence, seen):
         ({"kl": math.nan}, "kl must be finite"),
         ({"kl": -0.1}, "kl must be finite and >= 0, got -0.1"),
         ({"kl_bound": math.inf}, "kl_bound must be finite"),
+        ({"kl": -0.005}, "kl must be finite and >= 0, got -0.005"),
         ({"kl": -1e-12}, None),
     ],
 )

@@ -10,6 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from safe_transfer_ros.safety.limit.damage_budget import DamageBudget
 from safe_transfer_ros.safety.limit.guard import TorqueLimitGuard
 
 S = 1_000_000_000
@@ -314,3 +315,12 @@ class AnyOffers(RuleBasedStateMachine):
 
 TestAnyOffers = AnyOffers.TestCase
 TestAnyOffers.settings = settings(max_examples=50, stateful_step_count=40, deadline=None, database=None)
+
+
+def test_a_spent_budget_lowers_a_limit_and_raises_none():
+    for start, in_force in ((0.05, 0.05), (0.1, 0.1), (2.0, 0.1)):
+        budget = DamageBudget(d_safe=0.5, periods=1, fallback=0.1, damage=lambda limit: limit)
+        made = TorqueLimitGuard(0.05, 3.0, torque_limit=start, budget=budget)
+        assert made.in_force == start and not made.exhausted
+        budget.affords(9.0)
+        assert (made.in_force, made.exhausted) == (in_force, True)

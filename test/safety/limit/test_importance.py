@@ -200,3 +200,11 @@ def test_series_that_do_not_fit_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=says):
             weighted_rates(unsafe, ratios, window)
+
+
+def test_small_numbers_are_numbers_and_arrays_of_other_shapes_are_none() -> None:
+    small = np.full((2, 1), 5e-3)
+    assert np.isfinite(log_likelihood_ratio(small, 5e-3, shift_of(small, small, small, small))).all()
+    flat = np.full(2, 0.1)
+    with pytest.raises(ValueError, match="of one shape"):
+        log_likelihood_ratio(flat, LIMIT, shift_of(flat, flat, flat, flat))

@@ -13,6 +13,7 @@ from safe_transfer_ros.safety.limit.rules import (
     Benefit,
     BettingRate,
     EffectiveSampleRate,
+    Evidence,
     limit_move_risk,
     policy_change_risk_per_state,
 )
@@ -248,3 +249,11 @@ def test_a_governor_with_benefit_goes_no_lower_than_its_floor_and_no_higher_than
         governor._benefit.cap = lambda limit, returns, cap=cap: cap  # type: ignore[method-assign, union-attr]
         step(governor, evidence(rng, rate=0.0))
         assert governor.torque_limit == pytest.approx(expected)
+
+
+def test_a_rate_that_drifts_leaves_the_evidence_as_it_was():
+    known = Evidence(unsafe=[np.zeros(3, dtype=bool)], returns=np.zeros(1), weighted_rates=np.array([0.2]))
+    rates = BettingRate()
+    rates.upper(0.0, known)
+    rates.drifted(0.3)
+    assert known.rates.tolist() == [0.2]

@@ -12,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor
-from safe_transfer_ros.safety.limit.standstill import ASKED_SHARE, MOVED_RAD, Travel, asked_joints, marked, stood_still
+from safe_transfer_ros.safety.limit.standstill import (
+    ASKED_SHARE,
+    MOVED_RAD,
+    Travel,
+    asked_joints,
+    marked,
+    stood_still,
+    warning,
+)
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
 
 LIMIT, JOINTS = 15.0, 3
@@ -255,3 +263,9 @@ def test_a_rate_that_cannot_be_is_refused_and_the_limit_stays(standstill_rate):
     with pytest.raises(ValueError, match="standstill_rate"):
         governed(governor, 0.2, standstill_rate)
     assert (governor.iteration, governor.torque_limit) == (0, 0.3)
+
+
+def test_the_warning_says_how_many_and_what_can_be_done() -> None:
+    says = warning(2, 5)
+    assert says.startswith("in 2 of 5 episodes") and "D_safe may be broken" in says
+    assert "unsafety_monitor.standstill: unsafe" in says

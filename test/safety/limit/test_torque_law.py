@@ -29,3 +29,11 @@ def test_a_deterministic_torque_is_outside_or_it_is_not() -> None:
 
 def test_a_gaussian_stands_for_itself() -> None:
     assert gaussian_stand_in(Distribution.GAUSSIAN, MEAN, STDDEV, np.empty(0), 0.5) == (MEAN, STDDEV)
+
+
+def test_a_tanh_gaussian_whose_bound_is_the_limit_is_never_outside() -> None:
+    for bound in (0.5, 0.4999, 0.1):
+        mean, stddev = gaussian_stand_in(
+            Distribution.TANH_GAUSSIAN, np.array([9.0]), np.array([9.0]), np.array([bound]), 0.5
+        )
+        assert (mean[0], stddev[0]) == (0.0, 1e-9)

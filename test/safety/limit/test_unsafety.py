@@ -380,8 +380,8 @@ def test_an_end_that_carries_values_is_no_step_all_the_same():
 
 
 def test_observations_are_kept_in_the_order_of_the_means_and_only_where_asked_for():
-    for keeps in (True, False):
-        ledger = UnsafetyLedger(1.0, observations=keeps)
+    for keeps in (True, False, None):
+        ledger = UnsafetyLedger(1.0) if keeps is None else UnsafetyLedger(1.0, observations=keeps)
         seen = np.zeros(3)
         for episode, stamp in ((1, 30), (0, 20), (0, 10)):
             seen[:] = stamp
@@ -390,3 +390,53 @@ def test_observations_are_kept_in_the_order_of_the_means_and_only_where_asked_fo
         totals = ledger.close(0)
         assert totals.mean[:, 0].tolist() == [10, 20, 30]
         assert totals.observation.tolist() == ([[10] * 3, [20] * 3, [30] * 3] if keeps else [[], [], []])
+
+
+def test_where_no_period_was_whole_the_largest_limit_is_what_may_have_been_done():
+    ledger = UnsafetyLedger(LIMIT)
+    for number, limit in enumerate((0.3, 0.7, 0.5)):
+        ledger.add_step(0, 0, 0, False, np.zeros(2), np.ones(2), limit, number)
+    totals = ledger.close(0)
+    assert totals.periods == 0 and totals.damage(lambda limit: limit) == 0.7
+
+
+@pytest.mark.parametrize(("limits", "damage"), [((0.7, 0.3), 0.7), ((0.3, 0.7), 0.7), ((0.005, 0.004), 0.005)])
+def test_of_two_decisions_on_one_state_the_larger_limit_was_in_force(limits, damage):
+    ledger = UnsafetyLedger(LIMIT)
+    for number, limit in enumerate(limits):
+        ledger.add_step(0, 0, 0, False, np.zeros(2), np.ones(2), limit, number)
+    step(ledger, 50 * MS, last=True)
+    for stamp, unsafety in ((0, 0.0), (50 * MS, 99.0)):
+        ledger.add_state(stamp, unsafety)
+    totals = ledger.close(0)
+    assert totals.periods == 1 and totals.damage(lambda limit: limit) == pytest.approx(damage)
+
+
+def test_a_period_that_a_refused_proposal_began_is_under_the_largest_limit():
+    ledger = UnsafetyLedger(LIMIT)
+    ledger.add_step(0, 0, 0, False, np.zeros(0), np.zeros(0), 0.0)
+    for number, limit in ((1, 0.3), (2, 0.7)):
+        step(ledger, number * 50 * MS, limit=limit)
+    step(ledger, 150 * MS, last=True)
+    for number in range(4):
+        ledger.add_state(number * 50 * MS, 99.0 if number == 1 else 0.0)
+    totals = ledger.close(0)
+    assert totals.unsafe_periods == {0.7: 1} and totals.damage(lambda limit: limit) == pytest.approx(0.7 / 3)
+
+
+def test_a_limit_that_is_lower_by_rounding_is_the_iterations():
+    ledger = UnsafetyLedger(LIMIT)
+    for number, limit in enumerate((1.0, 1.0 - 5e-10, 0.995, 0.9)):
+        ledger.add_state(number * 50 * MS, 0.0)
+        step(ledger, number * 50 * MS, limit=limit)
+    ledger.add_state(200 * MS, 0.0)
+    step(ledger, 200 * MS, last=True)
+    totals = ledger.close(0, 1.0)
+    assert totals.lowered == 2 and totals.torque_limit.tolist() == [1.0, 1.0 - 5e-10]
+
+
+def test_of_an_iteration_that_lost_evidence_standing_still_is_not_told_either():
+    ledger = UnsafetyLedger(LIMIT, capacity=8)
+    run_episode(ledger, [0.0] * 12)
+    totals = ledger.close(0)
+    assert totals.overflowed and (totals.unsafety_rate, totals.standstill_rate) == (1.0, 1.0)

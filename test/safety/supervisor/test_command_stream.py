@@ -134,3 +134,29 @@ def test_rhythm() -> None:
 def test_a_timeout_that_never_comes_is_refused(timeout: float) -> None:
     with pytest.raises(ValueError, match="timeout_s must be a positive number of seconds, got"):
         CommandStream(2, timeout)
+
+
+def test_a_command_that_could_not_be_read_was_heard_all_the_same() -> None:
+    stream = CommandStream(2, 0.05)
+    stream.refuse("of 24 MB", MS)
+    assert stream.problem(MS) == "of 24 MB"
+
+
+@pytest.mark.parametrize(
+    ("second_ns", "steady_ns"),
+    [(50 * MS, 50 * MS), (50 * MS + 1, 0), (0, 0), (-1, 0)],
+)
+def test_commands_are_steady_as_long_as_none_is_later_than_the_timeout(second_ns: int, steady_ns: int) -> None:
+    stream = CommandStream(2, 0.05)
+    start = 10 * MS
+    stream.hear(ZERO, start)
+    stream.hear(ZERO, start + second_ns)
+    assert stream.steady_s(start + second_ns) == pytest.approx(steady_ns * 1e-9)
+
+
+def test_two_commands_at_once_begin_nothing_anew_and_a_clock_that_went_back_does() -> None:
+    for third_ns, steady_ns in ((10 * MS, 10 * MS), (10 * MS - 1, 0)):
+        stream = CommandStream(2, 0.05)
+        for now_ns in (0, 10 * MS, third_ns):
+            stream.hear(ZERO, now_ns)
+        assert stream.steady_s(third_ns) == pytest.approx(steady_ns * 1e-9)

@@ -78,6 +78,7 @@ def test_a_holding_controller_has_to_be_asked_for() -> None:
         ([], "/safety_filter does not publish"),
         (["/safety_filter", "/stranger"], "/stranger publishes on /c/commands"),
         (["/stranger"], "/stranger publishes on /c/commands"),
+        ([f"/s{n}" for n in (7, 2, 5, 1, 9, 3)], "/s1, /s2, /s3, /s5, /s7, /s9 publishes on"),
         (["/other/safety_filter"], "/other/safety_filter publishes"),
         (["/safety_filter", "/safety_filter"], "there 2 times"),
     ],
@@ -89,7 +90,7 @@ def test_the_filter_alone_feeds_the_controller(publishers: list[str], says: str 
 
 def test_who_drives_a_joint() -> None:
     ours = replace(Listed(), state="active", claimed_interfaces=["a/effort", "b/effort"])
-    other = replace(Listed(), name="other", state="active", claimed_interfaces=["b/position"])
+    other = replace(Listed(), name="other", state="active", claimed_interfaces=["x/effort", "b/position"])
     elsewhere = replace(Listed(), name="elsewhere", state="active", claimed_interfaces=["c/effort"])
     inactive = replace(Listed(), name="inactive", claimed_interfaces=["a/effort"])
     assert drivers([ours, other, elsewhere, inactive], ["a", "b"]) == ("effort_controller", "other")

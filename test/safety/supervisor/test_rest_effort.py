@@ -100,3 +100,39 @@ def test_a_clock_that_went_back_gives_no_time_to_end(rest: RestEffort) -> None:
 def test_bounds_that_bound_nothing_are_refused(tolerance: float, timeout: float) -> None:
     with pytest.raises(ValueError, match="must be a positive number"):
         RestEffort(JOINTS, tolerance, timeout)
+
+
+def test_before_any_measurement_nothing_is_known(rest: RestEffort) -> None:
+    assert rest.verdict(1500 * MS) is Rest.PENDING
+    assert rest.verdict(1500 * MS + 1) is Rest.EFFORT_UNKNOWN
+    assert "EFFORT_UNKNOWN: joint_states tell no effort, so" in rest.describe(1501 * MS)
+
+
+def test_small_numbers_are_numbers() -> None:
+    rest = RestEffort(JOINTS, 0.005, 0.005)
+    rest.watch(0)
+    rest.hear(np.full(3, -0.004), 6 * MS)
+    assert rest.verdict(6 * MS) is Rest.AT_REST
+
+
+def test_a_measurement_is_as_old_as_it_may_be_at_the_timeout_and_no_older_nor_of_the_future(rest: RestEffort) -> None:
+    rest.hear(ZERO, 2000 * MS)
+    for now_ns, verdict in (
+        (2000 * MS, Rest.AT_REST),
+        (2500 * MS, Rest.AT_REST),
+        (2500 * MS + 1, Rest.EFFORT_UNKNOWN),
+        (2000 * MS - 1, Rest.EFFORT_UNKNOWN),
+    ):
+        assert rest.verdict(now_ns) is verdict, now_ns
+
+
+def test_the_time_to_end_begins_with_the_watch_and_not_before(rest: RestEffort) -> None:
+    rest.hear(np.full(3, 1.0), 1000 * MS - 1)
+    assert rest.verdict(1000 * MS) is Rest.PENDING
+    assert rest.verdict(1000 * MS - 1) is Rest.TORQUE_HELD, "a clock that went back waits for nothing"
+
+
+def test_it_has_settled_where_each_joint_is_at_rest_whatever_the_sign(rest: RestEffort) -> None:
+    for effort, settled in ((0.1, True), (-0.1, True), (0.2, False), (-0.2, False), (float("nan"), False)):
+        rest.hear(np.array([0.0, effort, 0.0]), 1200 * MS)
+        assert rest.settled(1100 * MS) is settled
