@@ -34,6 +34,7 @@ The types of package safe_transfer_msgs, as their definitions say it. Which topi
 [interfaces](interfaces.md). A field is never renamed or given another meaning without a new version
 ([what is promised](python_api.md#versions)).
 """
+PARTS_BEHIND = {"msg": (), "srv": ("Answer",), "action": ("Result", "Feedback")}
 DEFINITION = re.compile(r"(?P<type>\S+) +(?P<name>[^\s#]+) *(?:# *(?P<meaning>.*))?")
 
 
@@ -58,15 +59,16 @@ def messages() -> str:
     for kind in ("msg", "srv", "action"):
         for path in sorted((ROOT / "safe_transfer_msgs" / kind).glob(f"*.{kind}")):
             lines += [f"## {path.stem}\n", f"`safe_transfer_msgs/{kind}/{path.stem}`\n"]
-            lines += definition(path.read_text(encoding="utf-8"))
+            lines += definition(path.read_text(encoding="utf-8"), PARTS_BEHIND[kind])
     return "\n".join(lines)
 
 
-def definition(text: str) -> Iterator[str]:
-    """One definition: blocks between empty lines, with `---` between request and answer."""
+def definition(text: str, behind: tuple[str, ...]) -> Iterator[str]:
+    """One definition: blocks between empty lines, and a name for what comes behind each `---`."""
+    names = iter(behind)
     for block in re.split(r"\n\s*\n|\n(?=---)|(?<=---)\n", text.strip()):
         if block == "---":
-            yield "*answered with*\n"
+            yield f"{next(names)}:\n"
             continue
         lines = block.splitlines()
         comments = [line.lstrip("# ") for line in lines if line.startswith("#")]
