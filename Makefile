@@ -2,7 +2,7 @@
 # `make help` says what there is. The work of setting up is in scripts/setup.sh.
 .DEFAULT_GOAL := help
 SHELL := bash
-.PHONY: help run setup test test-kilted lint format clean
+.PHONY: help run setup test test-kilted docs lint format clean
 
 IN_VENV := scripts/in_venv.sh
 # PSPT's own simulated arm and D_safe, from a limit at which a newcomer sees it climb, fall back and climb again within
@@ -29,9 +29,14 @@ test:  ## style, types and all tests; options: make test ARGS="test/safety -x"
 	@echo '· tests'
 	@$(IN_VENV) python -m pytest -q -n 2 $(ARGS)
 
-test-kilted:  ## the tests on ROS 2 Kilted (not supported yet, see README), in ./.venv-kilted
+test-kilted:  ## the tests on ROS 2 Kilted (not supported yet: docs/installation.md), in ./.venv-kilted
 	@scripts/setup.sh kilted
 	@SAFE_TRANSFER_VENV=.venv-kilted $(IN_VENV) python -m pytest -q -n 2 --ignore=test/test_colcon_build.py $(ARGS)
+
+docs:  ## the manual as a site: docs/_build/index.html
+	@scripts/setup.sh docs
+	@$(IN_VENV) python -m sphinx -b html -W --keep-going -q docs docs/_build
+	@echo 'manual: docs/_build/index.html'
 
 lint:  ## style and types only
 	@scripts/setup.sh dev
@@ -46,5 +51,5 @@ format:  ## format the code and fix what ruff can fix
 	@$(IN_VENV) ruff check --quiet --fix . ; $(IN_VENV) ruff format --quiet .
 
 clean:  ## remove the environments, builds and caches; runs/ stays
-	rm -rf .venv .venv-colcon .venv-kilted .colcon build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-colcon .venv-kilted .colcon docs/_build build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

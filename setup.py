@@ -81,6 +81,8 @@ setup(
             "ros-jazzy-std-msgs",
             "ros-jazzy-std-srvs",
         ],
+        # `make docs`.
+        "docs": ["myst-parser>=4.0", "sphinx>=8.1,<10", "sphinx-rtd-theme>=3.0"],
         # `safe_transfer reproduce --ray ADDRESS`.
         "ray": ["ray>=2.9"],
         # `safe_transfer bag export-minari`.

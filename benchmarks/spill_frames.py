@@ -7,6 +7,7 @@ MUJOCO_GL=egl python benchmarks/spill_frames.py docs/figures/spill_frames.png
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib
@@ -24,13 +25,14 @@ from safe_transfer_ros.robots.almond_cup import LOST_BEYOND, AlmondCup, cup_pose
 from safe_transfer_ros.robots.simulation import ArmSimulation, build_model
 from safe_transfer_ros.studies.experiments import experiment
 from safe_transfer_ros.studies.spill import tool_path
+from safe_transfer_ros.tasks.rollouts import SimulatedRollouts
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import VectorTorqueEnv
 
 TIMES_S = (0.0, 0.3, 0.6, 1.0, 7.0)
 LIMITS = (("limited to 1.8 N·m", 1.8), ("limited to 3 N·m", 3.0), ("not limited", 1000.0))
-SEED, WIDTH, HEIGHT = 0, 400, 400
+SEED, SIZE = 0, 400  # pixels
 
 
 def coloured(cup: AlmondCup) -> None:
@@ -70,43 +72,74 @@ def out_of(cup: AlmondCup, centre: np.ndarray) -> int:
     return int(np.count_nonzero(np.linalg.norm(almonds - centre, axis=1) > LOST_BEYOND))
 
 
-def main() -> None:
-    out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("spill_frames.png")
+class Scene:
+    """One limit's episode, looked at later and later.
+
+    Attributes:
+      label: The limit in words.
+      count: Almonds in the cup at the start.
+    """
+
+    def __init__(self, label: str, batch: SimulatedRollouts, row: int, size: int) -> None:
+        """Fill the cup and put it where the episode begins; images are squares of `size` pixels."""
+        run = experiment("spill").methods[0].run
+        self._task, robot = make(run.task, TorqueTask), run.perturbation
+        self._positions, self._rotations = cup_poses(*tool_path(self._task, robot, batch, row))
+        self._joints, self.label, self.count = batch.position[row], label, run.almonds
+        self._arm = ArmSimulation(
+            build_model(self._task.robot, robot, self._task.timestep_s), self._task.robot.joint_names
+        )
+        self._cup = AlmondCup(run.almonds, seed=SEED)
+        coloured(self._cup)
+        self._cup.model.vis.headlight.ambient[:] = 0.45
+        self._cup.model.vis.global_.offwidth = self._cup.model.vis.global_.offheight = size
+        self._cup.place(self._positions[0], self._rotations[0])
+        self._renderer, self._done = mujoco.Renderer(self._cup.model, size, size), 0
+
+    def at(self, seconds: float) -> tuple[np.ndarray, int]:
+        """The image of a time not before the last one's, and how many almonds are out of the cup then."""
+        task, at = self._task, round(seconds / self._task.timestep_s)
+        if at > self._done:
+            path = slice(self._done, at + 1)
+            self._cup.follow(self._positions[path], self._rotations[path], task.timestep_s)
+            self._done = at
+        self._arm.reset(self._joints[round(seconds / task.control_period_s)])
+        mujoco.mj_forward(self._arm.model, self._arm.data)
+        where = self._positions[at]
+        return frame(self._renderer, self._cup, self._arm, where), out_of(self._cup, where)
+
+    def close(self) -> None:
+        self._renderer.close()
+
+
+def scenes(size: int) -> Iterator[Scene]:
+    """One scene per limit, each closed when the next is asked for."""
     almond_cup.LOST_BEYOND = 3.0  # they are to be seen falling; `out_of` counts as the test does
     run = experiment("spill").methods[0].run
-    task, robot = make(run.task, TorqueTask), run.perturbation
+    task = make(run.task, TorqueTask)
     parameters = with_stddev_scaled(load_for(task, run.policy)[0], run.stddev_factor)
     policy = GaussianPolicy(with_torque_scaled(parameters, run.torque_factor))
-    with VectorTorqueEnv(task, robot, threads=1) as environment:
+    with VectorTorqueEnv(task, run.perturbation, threads=1) as environment:
         batch = environment.rollout(policy, torque_limits=[limit for _, limit in LIMITS], seed=SEED)
-    arm = ArmSimulation(build_model(task.robot, robot, task.timestep_s), task.robot.joint_names)
+    for row, (label, _) in enumerate(LIMITS):
+        scene = Scene(label, batch, row, size)
+        yield scene
+        scene.close()
+
+
+def main() -> None:
+    out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("spill_frames.png")
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(len(LIMITS), len(TIMES_S), figsize=(12, 7.8), layout="constrained")
-        for row, (label, _) in enumerate(LIMITS):
-            position, rotation = cup_poses(*tool_path(task, robot, batch, row))
-            cup = AlmondCup(run.almonds, seed=SEED)
-            coloured(cup)
-            cup.model.vis.headlight.ambient[:] = 0.45
-            cup.model.vis.global_.offwidth, cup.model.vis.global_.offheight = WIDTH, HEIGHT
-            cup.place(position[0], rotation[0])
-            renderer = mujoco.Renderer(cup.model, HEIGHT, WIDTH)
-            done = 0
-            for column, seconds in enumerate(TIMES_S):
-                at = round(seconds / task.timestep_s)
-                if at > done:
-                    cup.follow(position[done : at + 1], rotation[done : at + 1], task.timestep_s)
-                    done = at
-                arm.reset(batch.position[row, round(seconds / task.control_period_s)])
-                mujoco.mj_forward(arm.model, arm.data)
-                panel = axes[row, column]
-                panel.imshow(frame(renderer, cup, arm, position[at]))
+        for panels, scene in zip(axes, scenes(SIZE), strict=True):
+            panels[0].set_ylabel(scene.label)
+            for panel, seconds in zip(panels, TIMES_S, strict=True):
+                image, lost = scene.at(seconds)
+                panel.imshow(image)
                 panel.set_xticks([])
                 panel.set_yticks([])
                 panel.grid(False)
-                panel.set_title(f"{seconds:g} s: {out_of(cup, position[at])} of {cup.count} lost")
-                if column == 0:
-                    panel.set_ylabel(label)
-            renderer.close()
+                panel.set_title(f"{seconds:g} s: {lost} of {scene.count} lost")
         figure.savefig(out, dpi=110)
 
 

@@ -28,7 +28,7 @@ clean_environment() {
   PATH=$(without_ros "$PATH")
   if [ -n "$sourced_ros" ] && [ -z "${SAFE_TRANSFER_QUIET:-}" ]; then
     echo "ROS $sourced_ros is sourced in this shell. ./.venv has a ROS 2 of its own and is used without yours, which stays"
-    echo "as it is. To use yours instead: colcon build (see README)."
+    echo "as it is. To use yours instead: colcon build (see docs/installation.md)."
   fi
   unset AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH ROS_DISTRO ROS_VERSION ROS_PYTHON_VERSION
   unset RMW_IMPLEMENTATION PYTHONPATH PYTHONHOME PYTHONSTARTUP PIP_USER PIP_TARGET PIP_PREFIX

@@ -6,6 +6,7 @@
 #   scripts/setup.sh run     ./.venv to run in: torch, the ROS 2 wheels, the messages, this package
 #   scripts/setup.sh dev     the same and the tools of `make lint`
 #   scripts/setup.sh test    the same, ros2_control's interfaces for the tests, and ./.venv-colcon, for `colcon build`
+#   scripts/setup.sh docs    run, and Sphinx for `make docs`; test has it too
 #   scripts/setup.sh colcon  only ./.venv-colcon
 #   scripts/setup.sh kilted  only ./.venv-kilted: the same as dev with the wheels of ROS 2 Kilted
 #
@@ -25,7 +26,7 @@ check_machine() {
   [ "$(uname -s)" = Linux ] || stop "ROS 2 comes as wheels for Linux only; this is $(uname -s). Use a Linux machine or container."
   case "$(uname -m)" in
     x86_64 | amd64) ;;
-    *) stop "the ROS 2 wheels are for x86-64 only; this is $(uname -m). Install ROS 2 Jazzy by apt and use colcon build (README)." ;;
+    *) stop "the ROS 2 wheels are for x86-64 only; this is $(uname -m). Install ROS 2 Jazzy by apt and use colcon build (docs/installation.md)." ;;
   esac
 }
 
@@ -171,6 +172,11 @@ set_up_dev() {
     pip_in .venv install -r requirements/dev.txt
 }
 
+set_up_docs() {
+  step .venv docs "$(digest requirements/docs.txt)-$(digest requirements/run.txt)" "installing Sphinx, for the manual" \
+    pip_in .venv install -r requirements/docs.txt -r requirements/run.txt
+}
+
 set_up_test() {
   step .venv test-interfaces "$(digest_folder test/interfaces/controller_manager_msgs)-$(digest requirements/ros.txt)" \
     "compiling the interfaces of ros2_control that the tests use" install_test_interfaces
@@ -198,7 +204,7 @@ set_up_kilted() {
 
 main() {
   local what=${1:-run}
-  case "$what" in run | dev | test | colcon | kilted) ;; *) stop "'$what' is not one of run, dev, test, colcon, kilted." ;; esac
+  case "$what" in run | dev | test | colcon | kilted | docs) ;; *) stop "'$what' is not one of run, dev, test, colcon, kilted, docs." ;; esac
   trap 'echo "Interrupted. The next make goes on where this one stopped." >&2; exit 130' INT TERM
   clean_environment
   check_machine
@@ -210,8 +216,9 @@ main() {
     echo "Another make is setting up here: waiting for it."
     flock 9
   fi
-  case "$what" in run | dev | test) set_up_run ;; kilted) set_up_kilted ;; esac
+  case "$what" in run | dev | test | docs) set_up_run ;; kilted) set_up_kilted ;; esac
   case "$what" in dev | test) set_up_dev ;; esac
+  case "$what" in docs | test) set_up_docs ;; esac
   case "$what" in test | colcon) set_up_colcon ;; esac
   if [ "$what" = test ]; then set_up_test; fi
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/ says of parameters and topics what the code does: the pages are generated."""
+"""docs/ says of parameters, topics, commands, messages and reasons what the code does: the pages are generated."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -37,10 +38,29 @@ def test_the_tables_have_every_topic() -> None:
     assert "| latched | reliable | transient local | 1 |" in topics.qos_table()
 
 
-def test_a_page_without_its_marks_is_refused() -> None:
+def test_the_page_of_messages_has_every_field_with_its_meaning() -> None:
+    page = script().messages().replace("\\", "")  # what keeps | and * from being Markdown
+    for path in (SCRIPT.parents[1] / "safe_transfer_msgs").glob("[msa]*/*.*"):
+        part = page.split(f"\n## {path.stem}\n")[1].split("\n## ")[0]
+        assert f"`safe_transfer_msgs/{path.parent.name}/{path.stem}`" in part
+        for line in path.read_text().splitlines():
+            words = line.split()
+            if words and not words[0].startswith(("#", "---")):
+                meaning = "".join(line.partition("#")[2].split()[:1])
+                assert f"| `{words[1]}` | {words[0]} | {meaning}".rstrip() in part, line
+        parts = {"msg": [], "srv": ["Answer:"], "action": ["Result:", "Feedback:"]}[path.parent.name]
+        assert [line for line in part.splitlines() if line in ("Answer:", "Result:", "Feedback:")] == parts
+
+
+def script() -> ModuleType:
     specification = importlib.util.spec_from_file_location("generate_docs", SCRIPT)
     assert specification and specification.loader
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
+    return module
+
+
+def test_a_page_without_its_marks_is_refused() -> None:
+    module = script()
     with pytest.raises(ValueError, match="no '<!-- topics: generated"):
-        module.with_tables("# Interfaces\n")
+        module.with_parts("# Interfaces\n")

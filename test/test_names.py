@@ -94,6 +94,8 @@ def is_there(path: Path, parts: tuple[str, ...], *, from_the_top: bool) -> bool:
         return True
     if from_the_top or parts[0] in ROOMS:
         return parts[0] in ENTRY_POINT_GROUPS if len(parts) == 1 else leads_somewhere(parts)
+    if parts[0] in SECTIONS and parts[1] in {field.name for field in dataclasses.fields(SECTIONS[parts[0]])}:
+        return True  # a parameter of a node
     if path.suffix != ".py":
         return True  # pages name parameters, messages and other packages, too
     modules = [found for found in MODULES if found[-1] == parts[0]]

@@ -35,7 +35,7 @@ ROSDEP_KEYS = {
     "torch": "python3-torch",
     "yaml": "python3-yaml",
 }
-# No rosdep key: apt brings markupsafe with jinja2, pip the others (README).
+# No rosdep key: apt brings markupsafe with jinja2, pip the others (docs/installation.md).
 PIP_ONLY = {"h5py", "lz4", "markupsafe", "mcap", "minari", "ray", "safetensors", "zstandard"}
 PIP_NAMES = {"yaml": "pyyaml"}
 OPTIONAL = {"h5py", "lz4", "minari", "ray"}  # for an export, a bag compressed with it, a cluster

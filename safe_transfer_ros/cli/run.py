@@ -278,28 +278,33 @@ def parse_arguments(arguments: list[str]) -> dict[str, str]:
 
 def arguments_text() -> str:
     """Table of the launch arguments with their defaults and values, for --help."""
-    lines = [
-        "launch arguments (key:=value; node.parameter:=value sets any other parameter), with their defaults:",
-        "  task                  panda_push: topple, boundary or obstacle [boundary]",
-    ]
+    lines = ["launch arguments (key:=value; node.parameter:=value sets any other parameter), with their defaults:"]
     width = max(len(argument.name) for argument in ARGUMENTS) + 2
-    configured = {name: read_parameters(pick_graph(name).configuration) for name in OURS}
-    for argument in ARGUMENTS:
-        choices = f" ({'|'.join(argument.choices)})" if argument.choices else ""
-        lines.append(f"  {argument.name:{width}}{argument.explained()}{choices}{_default(argument, configured)}")
+    lines += [
+        f"  {name:{width}}{meaning}{f' [{default}]' if default else ''}" for name, meaning, default in arguments_rows()
+    ]
     lines.append(f"policies that are shipped: {', '.join(shipped())}")
     lines.append(f"perturbations: {', '.join(PERTURBATIONS.names())}")
     return "\n".join(lines)
 
 
+def arguments_rows() -> list[tuple[str, str, str]]:
+    """Name, meaning with its values, and default of every launch argument."""
+    rows = [("task", "panda_push: topple, boundary or obstacle", "boundary")]
+    configured = {name: read_parameters(pick_graph(name).configuration) for name in OURS}
+    for argument in ARGUMENTS:
+        choices = f" ({'|'.join(argument.choices)})" if argument.choices else ""
+        rows.append((argument.name, f"{argument.explained()}{choices}", _default(argument, configured)))
+    return rows
+
+
 def _default(argument: Argument, configured: Mapping[str, Parameters]) -> str:
     """Value of an argument that is not given: one for all graphs, or that of each."""
     if not argument.parameter:
-        return f" [{argument.default}]" if argument.default else ""
+        return argument.default
     node, _, parameter = argument.parameter.rpartition(".")
     usual = default_of(node, parameter)
     values = {graph: str(found.get(node, {}).get(parameter, usual)).lower() for graph, found in configured.items()}
     if len(set(values.values())) > 1:
-        return f" [{', '.join(f'{graph}: {value}' for graph, value in values.items())}]"
-    value = next(iter(values.values()))
-    return f" [{value}]" if value else ""
+        return ", ".join(f"{graph}: {value}" for graph, value in values.items())
+    return next(iter(values.values()))

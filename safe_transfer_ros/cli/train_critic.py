@@ -34,7 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--support", default="density", choices=("density", "ensemble", "off"), help="rule of support (density)"
     )
     parser.add_argument("--updates", type=int, default=20_000, help="updates at most (20000)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers (0)")
     parser.add_argument("--task", default="pr2_cup_swirl", help="the task of the recordings (pr2_cup_swirl)")
     parser.set_defaults(run=run)
 

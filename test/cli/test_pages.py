@@ -20,7 +20,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 OF_THE_PAGE = {"fixed-penalty", "point", "two_joint_reach", "reach_forward"}  # what docs/adding_*.md add themselves
 
 # In a line of its own, as code; a comment, or where its output goes, is the shell's.
-COMMAND = re.compile(r"^(?: {4,})?safe_transfer (?P<words>[^#>\n]*)", re.MULTILINE)
+COMMAND = re.compile(r"^(?: {4,}|\$ )?safe_transfer (?P<words>[^#>\n]*)", re.MULTILINE)
 
 
 def shown() -> list[tuple[str, list[str]]]:

@@ -14,6 +14,7 @@ import graph_runs
 import numpy as np
 import pytest
 import rclpy
+import transcripts
 import yaml
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -22,6 +23,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from safe_transfer_ros import resources
 from safe_transfer_ros.bags.read import messages
+from safe_transfer_ros.cli.main import main
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.learning.policy_file import load_for, with_stddev_scaled
 from safe_transfer_ros.middleware import topics
@@ -54,12 +56,24 @@ pytestmark = pytest.mark.timeout(300)  # whole runs, on a machine that may be bu
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run_dir = tmp_path_factory.mktemp("runs") / "first"
-    finished = graph_runs.up(run_dir, f"seed:={SEED}", *graph_runs.SHORT, report=True)
+    """The run of docs/first_run.md, as typed there."""
+    run_dir = tmp_path_factory.mktemp("first") / "runs" / "first"
+    shown, *_ = transcripts.of("first_run.md")
+    words = [f"seed:={SEED}", *graph_runs.SHORT]
+    assert shown.words[1:] == ["up", "pr2_cup_swirl", *words, "run_dir:=runs/first"]
+    finished = graph_runs.up(run_dir, *words, report=True, SAFE_TRANSFER_COMMAND="safe_transfer")
     assert finished.returncode == 0, finished.stderr
-    assert f"report: {run_dir / 'report.html'}" in finished.stdout
-    assert "Expected damage " in finished.stdout, "the report's verdict is on the console"
+    assert not transcripts.difference(shown.output, finished.stdout)
     return run_dir
+
+
+@pytest.mark.parametrize("shown", transcripts.of("first_run.md")[1:], ids=lambda shown: " ".join(shown.words[1:]))
+def test_what_is_typed_after_the_first_run_prints_what_the_page_shows(
+    run: Path, shown: transcripts.Shown, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(run.parents[1])
+    assert main(shown.words[1:]) == 0
+    assert not transcripts.difference(shown.output, capsys.readouterr().out)
 
 
 @pytest.fixture(scope="module")
