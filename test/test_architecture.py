@@ -24,6 +24,7 @@ PLUMBING = {"middleware", "parameters"}
 # Room -> the rooms it may import from; the modules at the package's root serve all.
 MAY_IMPORT = {
     "safety": set(),
+    "franka": {"safety"},
     "robots": set(),
     "policies": set(),
     "algorithms": {"policies"},
@@ -35,9 +36,9 @@ MAY_IMPORT = {
     "transfer": METHODS,
     "studies": METHODS,
     "parameters": TASKS,
-    "middleware": PLUMBING | TASKS,
+    "middleware": PLUMBING | TASKS | {"franka"},
     "reporting": {"studies"} | METHODS,
-    "nodes": METHODS | PLUMBING,
+    "nodes": METHODS | PLUMBING | {"franka"},
     "commissioning": PLUMBING | TASKS,
     "launching": {"commissioning", "nodes"} | METHODS | PLUMBING,
     "faults": {"launching", "nodes", "bags"} | TASKS | PLUMBING,

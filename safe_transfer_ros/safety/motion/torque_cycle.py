@@ -130,6 +130,15 @@ class TorqueCycle:
         if self.cause is Cause.NONE:
             self.cause = cause
 
+    def abandon(self, cause: Cause) -> None:
+        """End the motion at once: the motors have been taken from us, and get nothing of this any more.
+
+        Args:
+          cause: Why; the first cause stands.
+        """
+        self.stop(cause)
+        self._torque[:] = 0.0
+
     def step(self, command: Command, state_time: int, position: Array, velocity: Array, now_ns: int) -> None:
         """Work out `torque` for this cycle.
 

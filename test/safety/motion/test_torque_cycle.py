@@ -230,6 +230,15 @@ def test_the_first_cause_stands() -> None:
     assert arm.cycle.cause is Cause.REFLEX
 
 
+def test_motors_that_were_taken_from_us_have_no_torque_of_ours() -> None:
+    arm = Arm()
+    arm.drive(5.0)
+    arm.cycle.abandon(Cause.REFLEX)
+    assert arm.cycle.ended and not arm.cycle.torque.any() and arm.cycle.cause is Cause.REFLEX
+    arm.cycle.abandon(Cause.COMMUNICATION_LOST)
+    assert arm.cycle.cause is Cause.REFLEX
+
+
 def test_the_torque_cannot_be_written_from_outside() -> None:
     with pytest.raises(ValueError, match="read-only"):
         Arm().cycle.torque[0] = 1.0
