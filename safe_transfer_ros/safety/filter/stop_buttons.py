@@ -74,7 +74,9 @@ class StopButtons:
           now_ns: Steady time of receipt.
         """
         button = self._continued(sequence)
-        if button is None:
+        if button is None and self._overtaken(sequence):
+            self._buttons[0].pressed |= pressed
+        elif button is None:
             came = len(self._buttons) >= len(self._present)
             self._buttons.append(_Button(sequence=sequence, pressed=pressed, heard_ns=now_ns, came=came))
             self._unheard = max(0, self._unheard - 1)
@@ -121,6 +123,13 @@ class StopButtons:
         # Messages were lost on the way: the button whose number is nearest.
         before = [button for button in self._buttons if button.sequence < sequence]
         return min(before, key=lambda button: (button.pressed, not button.spoke, -button.sequence), default=None)
+
+    def _overtaken(self, sequence: int) -> bool:
+        """Whether a message of the only button comes after newer ones, as when this process stood still and has it by
+        another way: it is no second button, which would be silent for ever.
+        """
+        alone = len(self._present) == len(self._buttons) == 1 and not self._unheard
+        return alone and sequence <= self._buttons[0].sequence
 
     def _forget_gone(self) -> None:
         """Drop those whose publishers have gone, once it is known which: the others have all spoken since.

@@ -43,6 +43,22 @@ def test_one_button_is_pressed_and_released_by_its_own_word() -> None:
     assert stop.problem(10**15) is None
 
 
+def test_a_message_of_the_only_button_that_was_overtaken_makes_no_second_one() -> None:
+    """After a stall of this process its messages come by two ways, not in their order; a second would be silent."""
+    stop = buttons(ONE, lease_s=1.0)
+    for sequence in (16, 18, 19, 17):
+        stop.hear(sequence, False, 0)
+    for sequence in range(20, 60):
+        stop.hear(sequence, False, sequence * 100 * MS)
+    assert stop.problem(59 * 100 * MS + 1) is None
+    stop.hear(40, True, 59 * 100 * MS)
+    assert stop.problem(59 * 100 * MS) == "the external stop is pressed", "what was pressed meanwhile counts"
+    stop.hear(60, False, 60 * 100 * MS)
+    assert stop.problem(60 * 100 * MS) is None
+    stop.hear(30, False, 65 * 100 * MS)
+    assert "is silent" in str(stop.problem(70 * 100 * MS + 1)), "and renews no lease"
+
+
 def test_another_button_does_not_release_it() -> None:
     stop = buttons(TWO)
     stop.hear(1, False, 0)
