@@ -5,7 +5,8 @@
 #
 #   scripts/setup.sh run     ./.venv to run in: torch, the ROS 2 wheels, the messages, this package
 #   scripts/setup.sh dev     the same and the tools of `make lint`
-#   scripts/setup.sh test    the same, ros2_control's interfaces for the tests, and ./.venv-colcon, for `colcon build`
+#   scripts/setup.sh test    the same, ros2_control's interfaces for the tests, ./.venv-colcon, for `colcon build`, and
+#                            ./.venv-franka, a simulated FR3 that speaks the arm's protocol, where it can be had
 #   scripts/setup.sh colcon  only ./.venv-colcon
 #   scripts/setup.sh kilted  only ./.venv-kilted: the same as dev with the wheels of ROS 2 Kilted
 #
@@ -176,6 +177,33 @@ set_up_test() {
     "compiling the interfaces of ros2_control that the tests use" install_test_interfaces
 }
 
+# What only the tests of robot:=franka need, so that its absence skips these and stops nothing. A python of 3.9 to 3.12
+# has Franka's wheel; the simulation wants older numpy and MuJoCo than ours, so it has an environment of its own.
+FRANKA_SKIPPED="The tests of robot:=franka are skipped"
+
+install_franka_simulation() {
+  rm -rf .venv-franka &&
+    "$PY" -m venv .venv-franka &&
+    pip_in .venv-franka install -r requirements/franka_sim.txt &&
+    pip_in .venv install --no-deps -r requirements/franka.txt &&
+    .venv/bin/python -c 'import pylibfranka'
+}
+
+set_up_franka() {
+  local wanted
+  if ! "$PY" -c 'import sys; sys.exit(not sys.version_info[:2] <= (3, 12))'; then
+    echo "· $FRANKA_SKIPPED: Franka's wheel is for Python 3.9 to 3.12, and this is $("$PY" --version)."
+    return
+  fi
+  wanted=$(digest requirements/franka.txt requirements/franka_sim.txt)-$(venv_digest .venv-franka)-$(cat .venv/.stamps/run)
+  if [ "$(cat .venv-franka/.stamps/franka 2>/dev/null)" = "$wanted" ]; then return; fi
+  if ! (step .venv-franka franka "$wanted" "installing a simulated Franka arm, for the tests (half a minute)" \
+    install_franka_simulation); then
+    echo "· $FRANKA_SKIPPED: the package registry did not give what they need (above)."
+    rm -rf .venv-franka
+  fi
+}
+
 set_up_colcon() {
   step .venv-colcon venv "$(venv_digest .venv-colcon)" "making ./.venv-colcon, for testing colcon build" make_venv .venv-colcon
   step .venv-colcon colcon "$(digest requirements/colcon.txt)" "installing colcon and the ROS 2 build tools" \
@@ -214,6 +242,7 @@ main() {
   case "$what" in dev | test) set_up_dev ;; esac
   case "$what" in test | colcon) set_up_colcon ;; esac
   if [ "$what" = test ]; then set_up_test; fi
+  if [ "$what" = test ]; then set_up_franka; fi
 }
 
 # The tests source this file for its functions.

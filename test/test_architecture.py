@@ -83,7 +83,14 @@ def test_the_core_knows_no_ros(room: str) -> None:
         assert not {name for name in imports(file) if name.split(".")[0] in ROS}, file
 
 
-BESIDE_THE_MOTORS = ["safety_filter", "policy_server", "unsafety_monitor", "bag_recorder"]
+BESIDE_THE_MOTORS = [
+    "safety_filter",
+    "controller_supervisor",
+    "franka_robot",
+    "policy_server",
+    "unsafety_monitor",
+    "bag_recorder",
+]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the arm's process needs of an arm, and of libfranka in particular."""
+"""The arm as its process needs it, and libfranka in particular."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ class LibfrankaArm:
             raise RefusedError(str(error)) from None
 
     def _failed(self, error: RuntimeError) -> RuntimeError:
-        """What an exception of the library means; a motion is over with any of them."""
+        """Meaning of an exception of the library; a motion is over with any of them."""
         moving, self._control = self._control is not None, None
         if moving and not isinstance(error, self._library.NetworkException):
             return MotionAbortedError(str(error))

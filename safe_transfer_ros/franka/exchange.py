@@ -23,7 +23,7 @@ _TRIES = 8
 
 
 class OrderKind(IntEnum):
-    """What an operator wants of the arm."""
+    """Wishes of an operator."""
 
     START = 1
     STOP = 2

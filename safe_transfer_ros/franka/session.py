@@ -164,7 +164,7 @@ class Session:
         return ""
 
     def _unready(self) -> str:
-        """Why a motion would not begin at zero torque, or end at once."""
+        """Reason why a motion would not begin at zero torque, or end at once; empty for none."""
         if self._ending:
             return CAUSE_TEXT[Cause.SHUTDOWN]
         if self._state["standing"] != Cause.NONE:

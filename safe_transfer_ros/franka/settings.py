@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArmSettings:
-    """What the arm's process is started with.
+    """Settings that the arm's process is started with.
 
     Attributes:
       robot_ip: Address of the arm's control.
@@ -46,5 +47,6 @@ class ArmSettings:
     @classmethod
     def from_text(cls, text: str) -> ArmSettings:
         """The other direction."""
-        values = json.loads(text)
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        values: dict[str, Any] = json.loads(text)
+        values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        return cls(**values)

@@ -24,6 +24,7 @@ from safe_transfer_msgs.msg import FilterStatus, SafetyDecision
 from std_msgs.msg import Bool, Float64MultiArray
 
 from safe_transfer_ros.middleware import bounded, clock, qos, topics
+from safe_transfer_ros.middleware.franka_status import FrankaManager
 from safe_transfer_ros.middleware.joint_state_publishers import JointStatePublishers
 from safe_transfer_ros.middleware.lifecycle import ManagedNode
 from safe_transfer_ros.middleware.measured_effort import MeasuredEffort
@@ -77,10 +78,7 @@ class ControllerSupervisor(ManagedNode):
     def configure(self) -> None:
         """Create topics, clients and the operator's service."""
         settings = self._settings
-        name = settings.controller_manager
-        # Brings controller_manager_msgs, which only a machine with a real arm has.
-        ros2_control = importlib.import_module("safe_transfer_ros.middleware.controller_manager")
-        self._manager: ControllerManager = ros2_control.ControllerManager(self, name, settings.service_timeout)
+        self._manager = self._reach()
         # Best effort: a reliable writer waits for a listener that was killed, and this loop must not wait.
         self._permission = topics.PERMISSION.advertise(self)
         self._report = SupervisorReport(
@@ -107,6 +105,19 @@ class ControllerSupervisor(ManagedNode):
         self._orders = self.keep(
             OperatorOrders(self, "controller_supervisor/activate", settings.activation_timeout, lambda: self._why)
         )
+
+    def _reach(self) -> ControllerManager | FrankaManager:
+        """Connect to what drives the arm."""
+        settings, experiment = self._settings, self._experiment
+        if settings.hardware == "franka":
+            broadcaster = settings.joint_state_broadcaster
+            return FrankaManager(self, experiment.controller, broadcaster, self._joints, settings.service_timeout)
+        # Brings controller_manager_msgs, which only a machine with ros2_control has.
+        ros2_control = importlib.import_module("safe_transfer_ros.middleware.controller_manager")
+        manager: ControllerManager = ros2_control.ControllerManager(
+            self, settings.controller_manager, settings.service_timeout
+        )
+        return manager
 
     def activate(self) -> None:
         """From now on an operator may activate the controller."""
@@ -213,8 +224,8 @@ class ControllerSupervisor(ManagedNode):
         problem = self._manager.problem(now)
         if problem is None or self._manager.reachable:
             return problem
-        domain = os.environ.get("ROS_DOMAIN_ID") or "0"
-        return f"{problem} (ROS_DOMAIN_ID={domain}): start ros2_control, or export the domain that the robot is in"
+        domain, missing = os.environ.get("ROS_DOMAIN_ID") or "0", self._settings.hardware
+        return f"{problem} (ROS_DOMAIN_ID={domain}): start {missing}, or export the domain that the robot is in"
 
     def _wrong_feeders(self) -> str | None:
         """Publishers of commands other than our filter, from the graph."""
@@ -321,7 +332,8 @@ class ControllerSupervisor(ManagedNode):
     def _while_active(self, now: int) -> None:
         problem = self._obstacle(now)
         if problem is None and not self._active():
-            problem = f"{self._experiment.controller} was deactivated by another program"
+            ended = self._manager.ended or "was deactivated by another program"
+            problem = f"{self._experiment.controller}: {ended}"
         if problem is None and self._orders.to_deactivate:
             problem = "an operator asked for it"
         self._orders.answer_activation(problem)

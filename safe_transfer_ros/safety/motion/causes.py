@@ -25,7 +25,7 @@ class ArmMode(IntEnum):
 
 
 class Cause(IntEnum):
-    """Why the motors get no torque. Numbers travel between two processes of one version only."""
+    """Cause for which the motors get no torque. Numbers travel between two processes of one version only."""
 
     NONE = 0
     ORDERED = 1
@@ -86,7 +86,7 @@ PRESSED: Final = RECOVERABLE | {Cause.USER_STOP, Cause.GUIDING, Cause.RECOVERING
 
 
 def standing_cause(mode: int, errors: frozenset[str], *, moving: bool) -> Cause:
-    """What the arm's newest state says against a motion.
+    """Cause that the arm's newest state gives against a motion; NONE for none.
 
     Args:
       mode: Of the arm; a number that is no mode of it is unknown.

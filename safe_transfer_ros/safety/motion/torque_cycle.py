@@ -22,7 +22,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class CycleSettings:
-    """What one cycle may do.
+    """Bounds of one cycle.
 
     Attributes:
       torque_step: Largest change of a joint's torque from one cycle to the next, N·m. An FR3 stops by a reflex above
