@@ -40,9 +40,9 @@ MAY_IMPORT = {
     "reporting": {"studies"} | METHODS,
     "nodes": METHODS | PLUMBING | {"franka"},
     "commissioning": PLUMBING | TASKS,
-    "launching": {"commissioning", "nodes"} | METHODS | PLUMBING,
+    "launching": {"commissioning", "franka", "nodes"} | METHODS | PLUMBING,
     "faults": {"launching", "nodes", "bags"} | TASKS | PLUMBING,
-    "cli": {"commissioning", "faults", "launching", "nodes", "reporting", "studies"} | METHODS | PLUMBING,
+    "cli": {"commissioning", "faults", "franka", "launching", "nodes", "reporting", "studies"} | METHODS | PLUMBING,
 }
 MAY_KNOW_ROS = {"nodes", "middleware", "commissioning", "launching", "faults"}
 NO_ROS = set(MAY_IMPORT) - MAY_KNOW_ROS

@@ -22,6 +22,7 @@ from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import SetBool, Trigger
 
 from safe_transfer_ros.configuration import ConfigurationError
+from safe_transfer_ros.franka import library
 from safe_transfer_ros.franka.exchange import JOINTS, OrderKind
 from safe_transfer_ros.franka.settings import ArmSettings
 from safe_transfer_ros.middleware import bounded, clock, qos, topics
@@ -34,8 +35,8 @@ from safe_transfer_ros.middleware.sole_state import SoleState
 from safe_transfer_ros.middleware.stamps import set_ns
 from safe_transfer_ros.middleware.state_publisher import StatePublisher
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
-from safe_transfer_ros.parameters.franka_robot import FrankaParameters
-from safe_transfer_ros.robots.description import RobotDescription, load
+from safe_transfer_ros.parameters.franka_robot import FrankaParameters, check_arm
+from safe_transfer_ros.robots.description import RobotDescription
 from safe_transfer_ros.safety.filter.permission import Permission
 from safe_transfer_ros.safety.joint_order import JointOrder
 from safe_transfer_ros.safety.motion.causes import PRESSED, Cause
@@ -43,41 +44,6 @@ from safe_transfer_ros.tasks.deployment import in_graph
 
 TICK_SECONDS = 0.01
 TELL_EVERY = 10  # ticks between two statuses that say the same
-
-
-def check_arm(robot: RobotDescription, experiment: ExperimentParameters) -> None:
-    """Refuse a robot, or a graph, that a Franka arm cannot be.
-
-    Raises:
-      ConfigurationError: what was expected, what came, and the fix.
-    """
-    expected = [f"joint{number}" for number in range(1, JOINTS + 1)]
-    found = [name[-len("joint1") :] for name in robot.joint_names]
-    if found != expected:
-        raise ConfigurationError(
-            f"robot:=franka drives joints 1 to {JOINTS} of a Franka arm, base to tool, got those of {robot.name} "
-            f"({', '.join(robot.joint_names)}): choose a task whose robot is one"
-        )
-    published = load("fr3").limits
-    laxer = (
-        (robot.limits.lower < published.lower)
-        | (robot.limits.upper > published.upper)
-        | (robot.limits.velocity > published.velocity)
-        | (robot.limits.effort > published.effort)
-    )
-    for joint in np.flatnonzero(laxer):
-        raise ConfigurationError(
-            f"robot:=franka: the limits of {robot.joint_names[joint]} of {robot.name} are laxer than an FR3's "
-            f"({published.lower[joint]:g} to {published.upper[joint]:g} rad, {published.velocity[joint]:g} rad/s, "
-            f"{published.effort[joint]:g} N·m): describe the arm that is there"
-        )
-    if not robot.gravity_compensated or experiment.adds_gravity(robot.gravity_compensated):
-        raise ConfigurationError(
-            "robot:=franka: the arm adds gravity itself, and g(q) would be added twice: leave out add_gravity: always, "
-            f"and have {robot.name} described as gravity_compensated"
-        )
-    if experiment.lockstep:
-        raise ConfigurationError("robot:=franka cannot wait for us: leave out timing:=lockstep")
 
 
 class FrankaRobot(Node):
@@ -90,6 +56,9 @@ class FrankaRobot(Node):
         experiment, self._settings = declare(self, ExperimentParameters, FrankaParameters)
         self._robot = in_graph(experiment.task).task.robot
         check_arm(self._robot, experiment)
+        missing = library.missing()
+        if missing:
+            raise ConfigurationError(f"robot:=franka: {missing}")
         self._arm = ArmProcess(arm_settings(self._settings, self._robot))
         self._command = self._arm.commands.record[0]
         self._order = JointOrder(experiment.command_joints(self._robot.joint_names)).indices(self._robot.joint_names)

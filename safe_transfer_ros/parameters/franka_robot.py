@@ -6,7 +6,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from safe_transfer_ros.configuration import ConfigurationError, setting, setting_of
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
+from safe_transfer_ros.robots.description import RobotDescription, load
 from safe_transfer_ros.safety.motion.torque_cycle import CycleSettings
 
 JOINTS = 7
@@ -80,3 +84,38 @@ class FrankaParameters:
         if len(values) != count or not all(map(math.isfinite, values)):
             raise ConfigurationError(f"{name} must be {count} numbers separated by commas, got '{text}'")
         return values
+
+
+def check_arm(robot: RobotDescription, experiment: ExperimentParameters) -> None:
+    """Refuse a robot, or a graph, that a Franka arm cannot be.
+
+    Raises:
+      ConfigurationError: what was expected, what came, and the fix.
+    """
+    expected = [f"joint{number}" for number in range(1, JOINTS + 1)]
+    found = [name[-len("joint1") :] for name in robot.joint_names]
+    if found != expected:
+        raise ConfigurationError(
+            f"robot:=franka drives joints 1 to {JOINTS} of a Franka arm, base to tool, got those of {robot.name} "
+            f"({', '.join(robot.joint_names)}): choose a task whose robot is one"
+        )
+    published = load("fr3").limits
+    laxer = (
+        (robot.limits.lower < published.lower)
+        | (robot.limits.upper > published.upper)
+        | (robot.limits.velocity > published.velocity)
+        | (robot.limits.effort > published.effort)
+    )
+    for joint in np.flatnonzero(laxer):
+        raise ConfigurationError(
+            f"robot:=franka: the limits of {robot.joint_names[joint]} of {robot.name} are laxer than an FR3's "
+            f"({published.lower[joint]:g} to {published.upper[joint]:g} rad, {published.velocity[joint]:g} rad/s, "
+            f"{published.effort[joint]:g} N·m): describe the arm that is there"
+        )
+    if not robot.gravity_compensated or experiment.adds_gravity(robot.gravity_compensated):
+        raise ConfigurationError(
+            "robot:=franka: the arm adds gravity itself, and g(q) would be added twice: leave out add_gravity: always, "
+            f"and have {robot.name} described as gravity_compensated"
+        )
+    if experiment.lockstep:
+        raise ConfigurationError("robot:=franka cannot wait for us: leave out timing:=lockstep")
