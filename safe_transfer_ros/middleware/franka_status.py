@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What franka_robot tells of its arm, and what controller_supervisor makes of it."""
+"""Status of franka_robot's arm, and the use that controller_supervisor makes of it."""
 
 from __future__ import annotations
 
