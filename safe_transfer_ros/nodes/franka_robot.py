@@ -30,6 +30,7 @@ from safe_transfer_ros.middleware.arm_process import ArmProcess
 from safe_transfer_ros.middleware.franka_status import ACTIVATE, RECOVER, standing_now, status_message
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
+from safe_transfer_ros.middleware.publishers import second_publisher
 from safe_transfer_ros.middleware.service_thread import ServiceThread
 from safe_transfer_ros.middleware.sole_state import SoleState
 from safe_transfer_ros.middleware.stamps import set_ns
@@ -68,6 +69,7 @@ class FrankaRobot(Node):
         self._permission = Permission(self._settings.permission_lease)
         self._told: tuple[object, ...] = ()
         self._ticks = 0
+        self._doubt = ""  # whose commands, or whose permission, these are
 
         self._states = topics.JOINT_STATES.advertise(self)
         self._message = JointState(name=list(self._robot.joint_names))
@@ -125,10 +127,7 @@ class FrankaRobot(Node):
 
     def _forbidden(self) -> str | None:
         """Reason why there may be no torque; None when there may."""
-        for topic in (self._commands.name, topics.PERMISSION.name):
-            if self.count_publishers(topic) > 1:
-                return f"{topic} has more than one publisher"
-        return self._permission.problem(clock.now_ns())
+        return self._doubt or self._permission.problem(clock.now_ns())
 
     def _on_activate(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         return self._carry_out(OrderKind.START if request.data else OrderKind.STOP, response)
@@ -166,6 +165,8 @@ class FrankaRobot(Node):
             self._lifetime.end(exit_code or 1, f"franka_robot: the process that owns the arm ended ({exit_code})")
             return
         self._reader.read()
+        several = (second_publisher(self, topic) for topic in (self._commands.name, topics.PERMISSION.name))
+        self._doubt = next(filter(None, several), "")
         self._hand_down()
         self._ticks += 1
         now_ns = clock.now_ns()
