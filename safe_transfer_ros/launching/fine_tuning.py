@@ -235,6 +235,8 @@ class FineTuningGraph:
         given = self._translate(given)
         parameters = complete(self._configured(given)[0])
         check_strictness(parameters)
+        if given["robot"] == "franka":
+            _check_franka(parameters)
         _fill_in_budget(parameters)
         return parameters
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from safe_transfer_ros.cli.main import main
+from safe_transfer_ros.commissioning.identity import difference, identity
 from safe_transfer_ros.configuration import ConfigurationError, build
 from safe_transfer_ros.franka import library
 from safe_transfer_ros.launching import fine_tuning, fr3_cup_swirl, panda_push, pr2_cup_swirl
@@ -104,3 +106,21 @@ def test_a_threshold_that_protects_from_nothing_is_refused(name: str, text: str)
 def test_an_fr3_is_what_it_says_it_is() -> None:
     experiment = fine_tuning.ExperimentParameters(task="fr3_cup_swirl", timing="realtime")
     check_arm(fine_tuning.in_graph("fr3_cup_swirl").task.robot, experiment)
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_report_is_about_thresholds_and_load_too() -> None:
+    def about(**given: str) -> dict[str, object]:
+        parameters = fr3_cup_swirl.GRAPH.hardware_parameters({**GIVEN, **given})
+        return identity(fine_tuning.in_graph("fr3_cup_swirl").task.robot, parameters, ros_domain=0)
+
+    assert difference(about(), about()) == ""
+    heavier = {"franka_robot.load_mass": "0.5"}
+    assert difference(about(), about(**heavier)) == "franka_robot.load_mass was 0, is 0.5"
+    other = fr3_cup_swirl.GRAPH.hardware_parameters({"robot": "hardware"})
+    assert "franka_robot" not in identity(fine_tuning.in_graph("fr3_cup_swirl").task.robot, other, ros_domain=0)
+
+
+def test_only_arms_are_commissioned(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["commission", "fr3_cup_swirl", "robot:=sim"]) == 2
+    assert "robot must be one of hardware, franka here, got 'sim'" in capsys.readouterr().err
