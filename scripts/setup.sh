@@ -184,21 +184,24 @@ FRANKA_SKIPPED="The tests of robot:=franka are skipped"
 install_franka_simulation() {
   rm -rf .venv-franka &&
     "$PY" -m venv .venv-franka &&
-    pip_in .venv-franka install -r requirements/franka_sim.txt &&
-    pip_in .venv install --no-deps -r requirements/franka.txt &&
+    pip_in .venv-franka install -r requirements/franka_sim.txt
+}
+
+install_franka_library() {
+  pip_in .venv install --no-deps -r requirements/franka.txt &&
     .venv/bin/python -c 'import pylibfranka'
 }
 
+steps_of_franka() {
+  step .venv franka "$(digest requirements/franka.txt)" "installing Franka's client library" install_franka_library
+  step .venv-franka franka "$(digest requirements/franka_sim.txt)-$(venv_digest .venv-franka)" \
+    "installing a simulated Franka arm, for the tests (half a minute)" install_franka_simulation
+}
+
 set_up_franka() {
-  local wanted
-  if ! "$PY" -c 'import sys; sys.exit(not sys.version_info[:2] <= (3, 12))'; then
+  if ! "$PY" -c 'import sys; sys.exit(sys.version_info[:2] > (3, 12))'; then
     echo "· $FRANKA_SKIPPED: Franka's wheel is for Python 3.9 to 3.12, and this is $("$PY" --version)."
-    return
-  fi
-  wanted=$(digest requirements/franka.txt requirements/franka_sim.txt)-$(venv_digest .venv-franka)-$(cat .venv/.stamps/run)
-  if [ "$(cat .venv-franka/.stamps/franka 2>/dev/null)" = "$wanted" ]; then return; fi
-  if ! (step .venv-franka franka "$wanted" "installing a simulated Franka arm, for the tests (half a minute)" \
-    install_franka_simulation); then
+  elif ! (steps_of_franka); then
     echo "· $FRANKA_SKIPPED: the package registry did not give what they need (above)."
     rm -rf .venv-franka
   fi
