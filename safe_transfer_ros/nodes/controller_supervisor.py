@@ -17,14 +17,13 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from rclpy.clock import Clock, ClockType
 from safe_transfer_msgs.msg import FilterStatus, SafetyDecision
 from std_msgs.msg import Bool, Float64MultiArray
 
 from safe_transfer_ros.middleware import bounded, clock, qos, topics
-from safe_transfer_ros.middleware.franka_status import FrankaManager
+from safe_transfer_ros.middleware.arm_manager import arm_manager
 from safe_transfer_ros.middleware.joint_state_publishers import JointStatePublishers
 from safe_transfer_ros.middleware.lifecycle import ManagedNode
 from safe_transfer_ros.middleware.measured_effort import MeasuredEffort
@@ -41,9 +40,6 @@ from safe_transfer_ros.safety.supervisor.command_stream import CommandStream
 from safe_transfer_ros.safety.supervisor.controller_check import drivers, find, unfit, wrong_feeders
 from safe_transfer_ros.safety.supervisor.rest_effort import Rest, RestEffort
 from safe_transfer_ros.tasks.deployment import in_graph
-
-if TYPE_CHECKING:
-    from safe_transfer_ros.middleware.controller_manager import ControllerManager
 
 TICK_SECONDS = 0.01
 ZERO_COMMANDS = 3  # in a row, before the controller may become active
@@ -78,7 +74,7 @@ class ControllerSupervisor(ManagedNode):
     def configure(self) -> None:
         """Create topics, clients and the operator's service."""
         settings = self._settings
-        self._manager = self._reach()
+        self._manager = arm_manager(self, settings, self._experiment.controller, self._joints)
         # Best effort: a reliable writer waits for a listener that was killed, and this loop must not wait.
         self._permission = topics.PERMISSION.advertise(self)
         self._report = SupervisorReport(
@@ -105,19 +101,6 @@ class ControllerSupervisor(ManagedNode):
         self._orders = self.keep(
             OperatorOrders(self, "controller_supervisor/activate", settings.activation_timeout, lambda: self._why)
         )
-
-    def _reach(self) -> ControllerManager | FrankaManager:
-        """Connect to what drives the arm."""
-        settings, experiment = self._settings, self._experiment
-        if settings.hardware == "franka":
-            broadcaster = settings.joint_state_broadcaster
-            return FrankaManager(self, experiment.controller, broadcaster, self._joints, settings.service_timeout)
-        # Brings controller_manager_msgs, which only a machine with ros2_control has.
-        ros2_control = importlib.import_module("safe_transfer_ros.middleware.controller_manager")
-        manager: ControllerManager = ros2_control.ControllerManager(
-            self, settings.controller_manager, settings.service_timeout
-        )
-        return manager
 
     def activate(self) -> None:
         """From now on an operator may activate the controller."""

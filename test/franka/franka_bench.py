@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import socket
@@ -143,7 +144,7 @@ class Bench(Node):
         self.nodes: dict[str, subprocess.Popen[str]] = {}
         self.driving, self.torque = False, 0.0
         self.filter, self.supervisor, self.arm = FilterStatus(), DiagnosticStatus(), DiagnosticStatus()
-        self.states = 0
+        self.states, self.position = 0, 0.0
         self.refusal = ""
         self.actions = self.create_publisher(PolicyAction, "policy_server/action", qos.STREAM)
         self.create_subscription(JointState, "joint_states", self._propose, qos.STREAM)
@@ -166,6 +167,7 @@ class Bench(Node):
 
     def _propose(self, state: JointState) -> None:
         self.states += 1
+        self.position = state.position[0]
         if self.driving:
             effort = [self.torque] + [0.0] * 6
             action = PolicyAction(action_names=JOINTS, mean=[0.0] * 7, stddev=[0.3] * 7, effort=effort)
@@ -238,21 +240,29 @@ class Bench(Node):
 
         self.until(ready, "the supervisor being ready")
 
-    def at(self, torque: float) -> None:
-        """From wherever it is to that torque at the arm, as an operator and a policy would.
+    def at(self, size: float) -> None:
+        """From wherever it is to a torque of that size at joint 1, as an operator and a policy would.
 
-        A machine that stands still for 50 ms ends a motion, as it should: then again.
+        It pushes towards the middle of the joint's range, whose end many pushes would come to. A machine that stands
+        still ends a motion, as it should: then again.
         """
         deadline = time.monotonic() + 40.0
-        while not (self.moving and self.server.newest and self.server.newest[0] == torque):
+        while not (self.moving and self.pushed and abs(self.torque) == size):
             assert time.monotonic() < deadline, f"no torque: {self.arm.message} / {self.supervisor.message}"
             if not self.moving:
                 self.torque, self.driving = 0.0, True
                 self.ready()
                 if self.activate().success:
                     self.call("safety_filter/arm", SetBool.Request(data=True))
-            self.torque = torque
+            if abs(self.torque) != size:
+                self.torque = -math.copysign(size, self.position)
             self.let(0.1)
+
+    @property
+    def pushed(self) -> bool:
+        """Whether the newest torque at the arm is the one that is proposed."""
+        newest = self.server.newest
+        return bool(newest) and newest[0] == self.torque
 
     def stopped(self) -> None:
         self.until(lambda: not self.moving, "the end of the motion", 10.0)
