@@ -50,7 +50,7 @@ def test_the_arm_takes_the_place_of_the_simulator_behind_the_supervisor(tmp_path
     [
         ({"robot_ip": ""}, "needs the address of the arm's control: robot_ip:="),
         ({"allow_uncommissioned": "false"}, "allow_uncommissioned:=true overrides, and is recorded"),
-        ({"timing": "lockstep"}, "leave out timing:=lockstep"),
+        ({"timing": "lockstep"}, "robot:=franka cannot wait for us: leave out timing:=lockstep"),
         ({"/**.add_gravity": "always"}, "g\\(q\\) would be added twice"),
         ({"franka_robot.collision_torque": "20, 20"}, "collision_torque must be 7 numbers separated by commas"),
     ],
