@@ -211,6 +211,14 @@ class Bench(Node):
     def start_robot(self, *, strict: bool = False) -> None:
         self.start("franka_robot", **(STRICT if strict else ROBOT), robot_ip=self.server.address)
 
+    def arm_process(self) -> int:
+        """Process id of the one that owns the arm, a child of franka_robot."""
+        node = self.nodes["franka_robot"].pid
+        children = Path(f"/proc/{node}/task/{node}/children").read_text().split()
+        return next(
+            int(child) for child in children if b"franka.process" in Path(f"/proc/{child}/cmdline").read_bytes()
+        )
+
     def end(self, name: str, number: int = signal.SIGKILL) -> None:
         process = self.nodes[name]
         process.send_signal(signal.SIGCONT)

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import franka_bench
 import pytest
@@ -129,6 +131,15 @@ def test_told_to_end_it_comes_to_zero_and_finishes_the_motion(arm: Bench) -> Non
     arm.start_robot()
 
 
+def test_without_its_process_the_node_ends_and_the_arm_is_let_go(arm: Bench) -> None:
+    arm.at(2.0)
+    os.kill(arm.arm_process(), signal.SIGKILL)
+    arm.until(lambda: not any(arm.server.newest), "the arm letting go of a client that is gone", 10.0)
+    assert arm.nodes["franka_robot"].wait(10.0) != 0
+    arm.until(lambda: arm.filter.mode == SafetyDecision.MODE_TRIPPED, "the filter tripping")
+    arm.start_robot()
+
+
 def test_an_arm_that_is_gone_is_told_and_does_not_move_when_it_comes_back(arm: Bench) -> None:
     arm.at(1.0)
     arm.server.kill()
@@ -147,3 +158,12 @@ def test_torque_ends_by_itself_when_the_filter_is_killed(arm: Bench) -> None:
     assert _zero_after(arm, "safety_filter", signal.SIGKILL)
     arm.stopped()
     arm.until(lambda: CAUSE_TEXT[Cause.COMMAND_STALE] in arm.supervisor.message, "the supervisor naming it")
+
+
+def test_torque_ends_and_the_arm_is_let_go_when_the_node_is_killed() -> None:
+    """Its process comes to zero, ends the motion and goes: nobody may own the arm without a ROS side."""
+    with franka_bench.bench("127.0.0.23") as arm:
+        arm.at(2.0)
+        process = arm.arm_process()
+        assert _zero_after(arm, "franka_robot", signal.SIGKILL)
+        arm.until(lambda: not Path(f"/proc/{process}").exists(), "the arm's process going", 10.0)
