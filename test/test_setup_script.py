@@ -135,3 +135,42 @@ def test_a_failed_step_says_what_to_do(tmp_path: Path, log: str, says: str) -> N
     done = step(tmp_path, "1", f"bash -c 'echo \"{log}\"; exit 1'")
     assert done.returncode == 1
     assert log in done.stderr and says in done.stderr
+
+
+FRANKA = """
+set -euo pipefail
+SAFE_TRANSFER_LIBRARY=1 . {root}/scripts/setup.sh
+cd {folder} && mkdir -p .venv-franka requirements
+PY={python}
+install_franka_library() {{ {library}; }}
+install_franka_simulation() {{ {simulation}; }}
+set_up_franka
+echo "went on"
+"""
+
+
+@pytest.mark.parametrize(
+    ("python", "library", "simulation", "says"),
+    [
+        ("./older", "true", "true", "installing Franka's client library"),
+        ("./older", "false", "true", "the package registry did not give what they need"),
+        ("./older", "true", "false", "the package registry did not give what they need"),
+        ("./newer", "true", "true", "Franka's wheel is for Python 3.9 to 3.12, and this is Python 3.13.1"),
+    ],
+)
+def test_without_a_simulated_franka_its_tests_are_skipped_and_nothing_else(
+    tmp_path: Path, python: str, library: str, simulation: str, says: str
+) -> None:
+    program(tmp_path, "older", "exit 0")
+    program(tmp_path, "newer", '[ "$1" = --version ] && echo Python 3.13.1 || exit 1')
+    (tmp_path / "requirements").mkdir()
+    for name in ("franka.txt", "franka_sim.txt", "pip.txt"):
+        (tmp_path / "requirements" / name).write_text("")
+    script = FRANKA.format(root=ROOT, folder=tmp_path, python=python, library=library, simulation=simulation)
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout.endswith("went on\n"), done.stderr
+    assert says in done.stdout
+    assert ("are skipped" in done.stdout) == ("installing" not in says)
+    again = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
+    if "installing" in says:
+        assert again.stdout == "went on\n", "done already"

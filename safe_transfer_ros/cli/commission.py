@@ -14,7 +14,7 @@ from safe_transfer_ros.commissioning import report
 from safe_transfer_ros.commissioning.identity import identity
 from safe_transfer_ros.commissioning.procedure import STEPS, commission
 from safe_transfer_ros.commissioning.step import Bench, StepResult, Timeouts
-from safe_transfer_ros.configuration import build, seconds
+from safe_transfer_ros.configuration import ConfigurationError, build, seconds
 from safe_transfer_ros.interrupted import EXIT_INTERRUPTED
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.embedded import Launcher, ProcessFailed
@@ -32,6 +32,7 @@ EXIT_FAILED = 1
 ANSWERS = {"yes": True, "y": True, "no": False, "n": False}
 # In the order they are to be stopped: the supervisor sees zero on the filter's commands, then deactivates.
 PROCESSES = (Process(node="controller_supervisor"), Process(node="safety_filter"))
+ARMS = ("hardware", "franka")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -83,7 +84,10 @@ class Terminal:
 def run(options: argparse.Namespace) -> int:
     """Walk through the procedure and write the report."""
     graph = pick_graph(options.graph)
-    given = parse_arguments(options.arguments) | {"robot": "hardware"}
+    given = {"robot": "hardware"} | parse_arguments(options.arguments)
+    if given["robot"] not in ARMS:
+        raise ConfigurationError(f"robot must be one of {', '.join(ARMS)} here, got '{given['robot']}'")
+    processes = PROCESSES + ((Process(node="franka_robot"),) if given["robot"] == "franka" else ())
     parameters: Parameters = graph.hardware_parameters(given)
     experiment = build(ExperimentParameters, parameters[SHARED], where="configuration")
     claimed = domain.claim(graph.default_domain(given), namespace=experiment.namespace)
@@ -100,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
         with (
             Interrupts() as interrupts,
             Launcher(
-                PROCESSES, folder / "config.yaml", claimed, folder / "logs", namespace=experiment.namespace
+                processes, folder / "config.yaml", claimed, folder / "logs", namespace=experiment.namespace
             ) as launcher,
         ):
             steps = options.step or tuple(STEPS)
@@ -114,9 +118,9 @@ def run(options: argparse.Namespace) -> int:
     verdict = "PASSED" if passed else "NOT PASSED"
     print(f"{verdict}{f' ({printable_lines(ended)})' if ended else ''}: {folder / report.NAME}")
     print(
-        f"robot:=hardware accepts it for {valid:g} days"
+        f"robot:={given['robot']} accepts it for {valid:g} days"
         if passed
-        else "robot:=hardware refuses this arm until it passes"
+        else f"robot:={given['robot']} refuses this arm until it passes"
     )
     return 0 if passed else EXIT_INTERRUPTED if ended.startswith("interrupted") else EXIT_FAILED
 

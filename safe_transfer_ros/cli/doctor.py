@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from safe_transfer_ros.franka import library
 from safe_transfer_ros.interpreter import program_command, safe_environment, shadowed
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.middleware import dds
@@ -65,6 +66,7 @@ def examine(*, hardware: bool) -> Iterator[Finding]:
     ):
         yield _module(module, BAD, fix)
     yield _module("controller_manager_msgs", needed, _controller_manager_fix())
+    yield _franka()
     yield from _middleware(needed)
     yield from _discovery()
     yield _limit("real-time priority", resource.RLIMIT_RTPRIO, 40, "rtprio", needed)
@@ -127,6 +129,14 @@ def _controller_manager_fix() -> str:
             "colcon build, source install/setup.bash, and sudo apt install ros-jazzy-controller-manager-msgs"
         )
     return "for a real arm: sudo apt install ros-jazzy-controller-manager-msgs"
+
+
+def _franka() -> Finding:
+    """Franka's library, which robot:=franka alone needs."""
+    absent = library.missing()
+    if absent:
+        return Finding(verdict=WEAK, what=f"robot:=franka is not possible: {absent}")
+    return Finding(verdict=GOOD, what=f"pylibfranka {importlib.metadata.version('pylibfranka')}, for robot:=franka")
 
 
 def _module(name: str, verdict: str, fix: str) -> Finding:

@@ -108,7 +108,7 @@ def comparison(run_dir: Path, given: Mapping[str, str]) -> dict[str, str] | None
       run_dir: Of the finished run.
       given: Its launch arguments.
     """
-    if given.get("robot") == "hardware":
+    if given.get("robot") in ("hardware", "franka"):
         print("No comparison with a fixed limit: an arm is not driven without protection for it.")
         return None
     session = max(sessions(run_dir) - 1, 0)
@@ -260,7 +260,7 @@ def _ours(name: str) -> Callable[[], FineTuningGraph]:
     return lambda: importlib.import_module(f"safe_transfer_ros.launching.{name}").GRAPH
 
 
-OURS = ("pr2_cup_swirl", "panda_push")
+OURS = ("pr2_cup_swirl", "panda_push", "fr3_cup_swirl")
 for _name in OURS:
     GRAPHS.add(_name, _ours(_name))
 

@@ -34,7 +34,9 @@ def identity(
       ros_domain: Domain in which the arm is.
     """
     experiment = build(ExperimentParameters, parameters[SHARED], where="configuration")
-    return {
+    franka = parameters["controller_supervisor"].get("hardware") == "franka"
+    driver = {"franka_robot": dict(parameters["franka_robot"])} if franka else {}  # its thresholds, load and timeouts
+    return driver | {
         "robot": robot.name,
         "ros_domain": ros_domain,
         "namespace": experiment.namespace,

@@ -97,6 +97,7 @@ class CommissioningLink:
         self._reset = node.create_client(Trigger, "safety_filter/reset")
         self._trip = node.create_client(Trigger, "safety_filter/trip")
         self._activate = node.create_client(SetBool, "controller_supervisor/activate")
+        self.enforcer = "the arm's process" if supervisor.hardware == "franka" else "controller_manager"
         self._parameters = node.create_client(GetParameters, f"{supervisor.controller_manager}/get_parameters")
         self._executor = EventsExecutor(context=self._context)
         self._executor.add_node(node)

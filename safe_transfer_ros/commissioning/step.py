@@ -54,6 +54,7 @@ class Arm(Protocol):
 
     Attributes:
       robot: What it is believed to be.
+      enforcer: Who enforces the limits behind the filter: controller_manager, if told so, or the arm's process, always.
       names: Joints as published, in that order; empty before the first joint state.
       position: Of the robot's joints in the robot's order, shape (n_joints,), rad; NaN where not published.
       stamps: Steady time of receipt of each joint state since `forget`, s.
@@ -67,6 +68,7 @@ class Arm(Protocol):
     """
 
     robot: RobotDescription
+    enforcer: str
     names: tuple[str, ...]
     position: Array
     stamps: list[float]

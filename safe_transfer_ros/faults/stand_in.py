@@ -15,8 +15,8 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.serialization import serialize_message
 
+from safe_transfer_ros import realtime
 from safe_transfer_ros.faults.ledger import Kind, Ledger
-from safe_transfer_ros.middleware import realtime
 from safe_transfer_ros.randomness import Purpose, stdlib_generator
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.torque_task import TorqueTask

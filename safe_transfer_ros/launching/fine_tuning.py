@@ -17,6 +17,7 @@ from safe_transfer_ros import resources
 from safe_transfer_ros.configuration import ConfigurationError, build
 from safe_transfer_ros.critics.gate import CriticGate
 from safe_transfer_ros.critics.safety_critic import read_critic_file
+from safe_transfer_ros.franka import library
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.graph import (
     Argument,
@@ -30,9 +31,10 @@ from safe_transfer_ros.launching.graph import (
     write_parameters,
 )
 from safe_transfer_ros.launching.hardware import check_commissioned, check_strictness
-from safe_transfer_ros.launching.resumed import check_streams, continued, kept_namespace
+from safe_transfer_ros.launching.resumed import check_streams, continued, kept_namespace, robot_of
 from safe_transfer_ros.learning.policy_file import load_policy
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
+from safe_transfer_ros.parameters.franka_robot import check_arm
 from safe_transfer_ros.parameters.safety_filter import FilterParameters
 from safe_transfer_ros.parameters.sections import SHARED
 from safe_transfer_ros.parameters.unsafety_monitor import MonitorParameters
@@ -44,9 +46,14 @@ from safe_transfer_ros.transfer.graph_learners import LEARNERS
 ARGUMENTS = (
     Argument(
         name="robot",
-        description="sim: MuJoCo; hardware: a ros2_control arm that is already up",
+        description="sim: MuJoCo; hardware: a ros2_control arm that is already up; franka: an FR3 by libfranka",
         default="sim",
-        choices=("sim", "hardware"),
+        choices=("sim", "hardware", "franka"),
+    ),
+    Argument(
+        name="robot_ip",
+        description="robot:=franka: address of the arm's control, such as 172.16.0.2",
+        parameter="franka_robot.robot_ip",
     ),
     Argument(
         name="timing",
@@ -179,7 +186,7 @@ class FineTuningGraph:
 
     def default_domain(self, given: Mapping[str, str]) -> int | None:
         """Domain of the robot, unless ROS_DOMAIN_ID is set; a simulation takes any free domain."""
-        return 0 if given.get("robot") == "hardware" else None
+        return 0 if given.get("robot") in ("hardware", "franka") else None
 
     def namespace(self, given: Mapping[str, str]) -> str:
         """Namespace of the graph of `plan(given)`, such as "/left"; empty: the root.
@@ -210,11 +217,13 @@ class FineTuningGraph:
         parameters.setdefault("bag_recorder", {})["bag"] = str(run_dir / "bag")
         parameters = _with_critic(complete(parameters))
         check_streams(parameters, "leave random_streams out of the configuration to run it with the present one")
-        simulated = own["robot"] == "sim"
-        evidence = {} if simulated else self._commissioned(parameters, given)
+        robot = own["robot"]
+        evidence = {} if robot == "sim" else self._commissioned(parameters, given)
+        if robot == "franka":
+            _check_franka(parameters)
         _check_inputs(parameters)
         _create(run_dir)
-        processes = _processes(simulated=simulated, record=own["record"] == "true")
+        processes = _processes(robot, record=own["record"] == "true")
         return _session(run_dir, parameters, evidence, processes, session=0)
 
     def hardware_parameters(self, given: Mapping[str, str]) -> Parameters:
@@ -226,6 +235,8 @@ class FineTuningGraph:
         given = self._translate(given)
         parameters = complete(self._configured(given)[0])
         check_strictness(parameters)
+        if given["robot"] == "franka":
+            _check_franka(parameters)
         _fill_in_budget(parameters)
         return parameters
 
@@ -249,9 +260,11 @@ class FineTuningGraph:
         """
         config = Path(given["config"]) if given.get("config") else self.configuration
         layers = read_parameters(config)
-        if given.get("robot") != "hardware":
+        if given.get("robot") not in ("hardware", "franka"):
             return layers
         layers = on_top(layers, read_parameters(resources.path("config/hardware.yaml")))
+        if given["robot"] == "franka":
+            layers = on_top(layers, read_parameters(resources.path("config/franka.yaml")))
         chosen = given.get("robot_config")
         return on_top(layers, read_parameters(Path(chosen))) if chosen else layers
 
@@ -268,11 +281,13 @@ class FineTuningGraph:
         parameters = continued(run_dir, given)
         self._check_robot(run_dir, parameters)
         nodes = build(ExperimentParameters, parameters[SHARED], where=self.name).nodes
-        simulated = "controller_supervisor" not in nodes
+        robot = robot_of(nodes)
         _check_inputs(parameters)
         _check_room(run_dir)
-        evidence = {} if simulated else self._commissioned(parameters, given)
-        processes = _processes(simulated=simulated, record="bag_recorder" in nodes)
+        evidence = {} if robot == "sim" else self._commissioned(parameters, given)
+        if robot == "franka":
+            _check_franka(parameters)
+        processes = _processes(robot, record="bag_recorder" in nodes)
         return _session(run_dir, parameters, evidence, processes, session=session)
 
     def _check_robot(self, run_dir: Path, parameters: Parameters) -> None:
@@ -328,14 +343,27 @@ def _session(
     )
 
 
-def _processes(*, simulated: bool, record: bool) -> tuple[Process, ...]:
+def _check_franka(parameters: Parameters) -> None:
+    """Check what robot:=franka needs, and tell the arm's process of the one limit that no message tells."""
+    absent = library.missing()
+    if absent:
+        raise ConfigurationError(f"robot:=franka: {absent}")
+    franka = parameters["franka_robot"]
+    if not franka["robot_ip"]:
+        raise ConfigurationError("robot:=franka needs the address of the arm's control: robot_ip:=172.16.0.2")
+    experiment = build(ExperimentParameters, parameters[SHARED], where="configuration")
+    check_arm(in_graph(experiment.task).task.robot, experiment)
+    franka["reset_torque_limit"] = parameters["safety_filter"]["reset_torque_limit"]
+
+
+def _processes(robot: str, *, record: bool) -> tuple[Process, ...]:
     # In the order they are to be stopped: who proposes first, who records last.
     processes = [Process(node="trainer", ends_run=True), Process(node="policy_server")]
-    if not simulated:  # the supervisor before the filter: it sees zero on the commands, then deactivates
+    if robot != "sim":  # the supervisor before the filter: it sees zero on the commands, then deactivates
         processes += [Process(node="episode_reset"), Process(node="controller_supervisor")]
     processes += [Process(node="safety_filter"), Process(node="unsafety_monitor")]
-    if simulated:
-        processes.append(Process(node="mujoco_sim"))
+    if robot != "hardware":
+        processes.append(Process(node="franka_robot" if robot == "franka" else "mujoco_sim"))
     if record:
         processes.append(Process(node="bag_recorder"))
     return tuple(processes)

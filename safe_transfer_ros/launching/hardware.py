@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks before robot:=hardware: nothing laxer than a real arm needs, and a commissioning that speaks for this one."""
+"""Checks before an arm is driven: nothing laxer than a real arm needs, and a commissioning that speaks for this one."""
 
 from __future__ import annotations
 
@@ -40,9 +40,16 @@ def check_commissioned(parameters: Parameters, given: Mapping[str, str], *, ros_
         supervisor[COMMISSIONED_DESCRIPTION] = report.description_fingerprint(path)
         return {"report": str(path), "overridden": False}
     if given.get("allow_uncommissioned") != "true":
-        raise ConfigurationError(f"robot:=hardware: {refusal} (allow_uncommissioned:=true overrides, and is recorded)")
+        raise ConfigurationError(
+            f"{_robot(parameters)}: {refusal} (allow_uncommissioned:=true overrides, and is recorded)"
+        )
     supervisor[COMMISSIONED_DESCRIPTION] = ANY_DESCRIPTION
     return {"report": str(path or ""), "overridden": True, "refusal": refusal}
+
+
+def _robot(parameters: Parameters) -> str:
+    """Launch argument that these parameters are of."""
+    return f"robot:={'franka' if parameters['controller_supervisor']['hardware'] == 'franka' else 'hardware'}"
 
 
 def check_strictness(parameters: Parameters) -> None:
@@ -52,18 +59,18 @@ def check_strictness(parameters: Parameters) -> None:
       ConfigurationError: names the setting, and the fix.
     """
     if parameters[SHARED]["timing"] == "lockstep":
-        raise ConfigurationError("robot:=hardware cannot wait for us: leave out timing:=lockstep")
+        raise ConfigurationError(f"{_robot(parameters)} cannot wait for us: leave out timing:=lockstep")
     robot = in_graph(parameters[SHARED]["task"]).task.robot
     if not robot.gravity_compensated and parameters[SHARED]["add_gravity"] == "never":
         raise ConfigurationError(
-            f"robot:=hardware: {robot.name} does not carry its own weight: at zero torque it would fall; leave "
+            f"{_robot(parameters)}: {robot.name} does not carry its own weight: at zero torque it would fall; leave "
             "out add_gravity: never"
         )
     filter_ = parameters["safety_filter"]
     if filter_["permission_lease"] == OFF:
         raise ConfigurationError(
-            "robot:=hardware needs safety_filter.permission_lease, s, so that the arm stops with its supervisor: it "
-            "must not be off"
+            f"{_robot(parameters)} needs safety_filter.permission_lease, s, so that the arm stops with its supervisor: "
+            "it must not be off"
         )
     if filter_["reset_torque_limit"] > parameters[SHARED]["torque_limit_max"]:
         raise ConfigurationError(

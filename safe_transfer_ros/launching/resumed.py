@@ -83,13 +83,19 @@ def _recorded(run_dir: Path) -> Parameters:
 
 
 def _check_robot(run_dir: Path, experiment: ExperimentParameters, given: Mapping[str, str]) -> None:
-    simulated = given.get("robot", "sim") == "sim"
-    if simulated != ("controller_supervisor" not in experiment.nodes):
-        there, here = ("hardware", "sim") if simulated else ("sim", "hardware")
+    here, there = given.get("robot", "sim"), robot_of(experiment.nodes)
+    if here != there:
         raise ConfigurationError(
             f"{run_dir} is a run of robot:={there}, got robot:={here}: what one arm has earned, its torque limit "
             f"too, is not for the other. Give robot:={there}"
         )
+
+
+def robot_of(nodes: tuple[str, ...]) -> str:
+    """Launch argument `robot` of a run, by the nodes of its graph."""
+    if "franka_robot" in nodes:
+        return "franka"
+    return "hardware" if "controller_supervisor" in nodes else "sim"
 
 
 def moved(parameters: Parameters, run_dir: Path) -> Parameters:

@@ -43,6 +43,8 @@ class ControllerManager:
       unanswered: The last switch got no answer in time.
     """
 
+    ended = ""  # why a controller ended is not told
+
     def __init__(self, node: Node, name: str, timeout_s: float) -> None:
         """Create clients; nothing is asked yet.
 

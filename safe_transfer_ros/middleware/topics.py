@@ -114,7 +114,7 @@ JOINT_STATES = Topic(
     publisher="robot",
     listeners=("policy_server", "safety_filter", "unsafety_monitor", "episode_reset", "controller_supervisor"),
     must_hear=("safety_filter", "policy_server", "unsafety_monitor", "bag_recorder"),
-    rate="lockstep: 20 Hz of simulated time; real time: 200 Hz; pushes: 500 Hz in both",
+    rate="lockstep: 20 Hz of simulated time; real time: 200 Hz; pushes, and robot:=franka: 500 Hz",
 )
 OBJECT_POSE = Topic(
     name=names.OBJECT_POSE,
@@ -166,7 +166,7 @@ COMMANDS = Topic(
     meaning="torques, N·m, in the controller's order; the name is that of parameter `controller`",
     publisher="safety_filter",
     listeners=("robot", "controller_supervisor"),
-    must_hear=("mujoco_sim", "bag_recorder"),
+    must_hear=("mujoco_sim", "franka_robot", "bag_recorder"),
     rate="one per joint state",
 )
 DECISIONS = Topic(
@@ -187,7 +187,7 @@ FILTER_STATUS = Topic(
     heard=qos.LATCHED,
     meaning="mode, cause and torque limit in force",
     publisher="safety_filter",
-    listeners=("policy_server", "trainer", "mujoco_sim", "episode_reset", "controller_supervisor"),
+    listeners=("policy_server", "trainer", "mujoco_sim", "episode_reset", "controller_supervisor", "franka_robot"),
     rate="on every change of mode or limit, and on refusal",
     has_history=True,
 )
@@ -197,7 +197,7 @@ EXTERNAL_STOP = Topic(
     offered=qos.STREAM,
     heard=qos.STREAM,
     meaning="true: pressed",
-    publisher="an external stop",
+    publisher="an external stop; franka_robot for its arm",
     listeners=("safety_filter",),
     rate="at least once per `e_stop_lease`, unless that is off",
     any_quality=True,
@@ -209,7 +209,7 @@ PERMISSION = Topic(
     heard=qos.COMMAND,
     meaning="hardware: the controller is active and fed; best effort, as a reliable writer waits for a killed listener",
     publisher="controller_supervisor",
-    listeners=("safety_filter",),
+    listeners=("safety_filter", "franka_robot"),
     rate="100 Hz",
     recorded=False,
 )
@@ -222,6 +222,17 @@ SUPERVISOR_STATUS = Topic(
     publisher="controller_supervisor",
     listeners=("episode_reset", "operator"),
     rate="on change",
+    has_history=True,
+)
+FRANKA_STATUS = Topic(
+    name=names.FRANKA_STATUS,
+    kind=DiagnosticStatus,
+    offered=qos.LATCHED,
+    heard=qos.LATCHED,
+    meaning="robot:=franka: whether the arm is in a motion, what stands against one, why the last one ended",
+    publisher="franka_robot",
+    listeners=("controller_supervisor", "operator"),
+    rate="on change, and 10 Hz",
     has_history=True,
 )
 RESET_PROPOSALS = Topic(
@@ -300,7 +311,7 @@ DIAGNOSTICS = Topic(
     offered=qos.RECORD,
     heard=qos.STREAM,
     meaning="state in words, for dashboards",
-    publisher="safety_filter, controller_supervisor, unsafety_monitor, policy_server",
+    publisher="safety_filter, controller_supervisor, unsafety_monitor, policy_server, franka_robot",
     listeners=("operator",),
     rate="1 Hz each",
 )
@@ -321,7 +332,7 @@ ROBOT_DESCRIPTION = Topic(
     offered=qos.LATCHED,
     heard=qos.LATCHED,
     meaning="URDF",
-    publisher="robot_state_publisher",
+    publisher="robot_state_publisher, or franka_robot",
     listeners=("controller_supervisor", "`safe_transfer commission`"),
     rate="once",
     recorded=False,

@@ -17,13 +17,13 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from rclpy.clock import Clock, ClockType
 from safe_transfer_msgs.msg import FilterStatus, SafetyDecision
 from std_msgs.msg import Bool, Float64MultiArray
 
 from safe_transfer_ros.middleware import bounded, clock, qos, topics
+from safe_transfer_ros.middleware.arm_manager import arm_manager
 from safe_transfer_ros.middleware.joint_state_publishers import JointStatePublishers
 from safe_transfer_ros.middleware.lifecycle import ManagedNode
 from safe_transfer_ros.middleware.measured_effort import MeasuredEffort
@@ -40,9 +40,6 @@ from safe_transfer_ros.safety.supervisor.command_stream import CommandStream
 from safe_transfer_ros.safety.supervisor.controller_check import drivers, find, unfit, wrong_feeders
 from safe_transfer_ros.safety.supervisor.rest_effort import Rest, RestEffort
 from safe_transfer_ros.tasks.deployment import in_graph
-
-if TYPE_CHECKING:
-    from safe_transfer_ros.middleware.controller_manager import ControllerManager
 
 TICK_SECONDS = 0.01
 ZERO_COMMANDS = 3  # in a row, before the controller may become active
@@ -77,10 +74,7 @@ class ControllerSupervisor(ManagedNode):
     def configure(self) -> None:
         """Create topics, clients and the operator's service."""
         settings = self._settings
-        name = settings.controller_manager
-        # Brings controller_manager_msgs, which only a machine with a real arm has.
-        ros2_control = importlib.import_module("safe_transfer_ros.middleware.controller_manager")
-        self._manager: ControllerManager = ros2_control.ControllerManager(self, name, settings.service_timeout)
+        self._manager = arm_manager(self, settings, self._experiment.controller, self._joints)
         # Best effort: a reliable writer waits for a listener that was killed, and this loop must not wait.
         self._permission = topics.PERMISSION.advertise(self)
         self._report = SupervisorReport(
@@ -213,8 +207,8 @@ class ControllerSupervisor(ManagedNode):
         problem = self._manager.problem(now)
         if problem is None or self._manager.reachable:
             return problem
-        domain = os.environ.get("ROS_DOMAIN_ID") or "0"
-        return f"{problem} (ROS_DOMAIN_ID={domain}): start ros2_control, or export the domain that the robot is in"
+        domain, missing = os.environ.get("ROS_DOMAIN_ID") or "0", self._settings.hardware
+        return f"{problem} (ROS_DOMAIN_ID={domain}): start {missing}, or export the domain that the robot is in"
 
     def _wrong_feeders(self) -> str | None:
         """Publishers of commands other than our filter, from the graph."""
@@ -321,7 +315,8 @@ class ControllerSupervisor(ManagedNode):
     def _while_active(self, now: int) -> None:
         problem = self._obstacle(now)
         if problem is None and not self._active():
-            problem = f"{self._experiment.controller} was deactivated by another program"
+            ended = self._manager.ended or "was deactivated by another program"
+            problem = f"{self._experiment.controller}: {ended}"
         if problem is None and self._orders.to_deactivate:
             problem = "an operator asked for it"
         self._orders.answer_activation(problem)

@@ -28,10 +28,11 @@ from safe_transfer_msgs.msg import CriticWeights, PolicyAction, TorqueLimit, Uns
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
+from safe_transfer_ros import realtime
 from safe_transfer_ros.configuration import ConfigurationError, build, seconds
 from safe_transfer_ros.critics.gate import CriticGate
 from safe_transfer_ros.critics.time_bound_gate import TimeBoundGate
-from safe_transfer_ros.middleware import bounded, clock, object_pose, realtime, topics
+from safe_transfer_ros.middleware import bounded, clock, object_pose, topics
 from safe_transfer_ros.middleware.filter_health import FilterHealth
 from safe_transfer_ros.middleware.filter_messages import CRITIC_REFUSED, DecisionMessage, read_proposal
 from safe_transfer_ros.middleware.filter_rules import filter_rules

@@ -16,6 +16,11 @@ COMMISSIONED_DESCRIPTION = "commissioned_description"
 class SupervisorParameters:
     """controller_supervisor, on hardware only."""
 
+    hardware: str = setting(
+        "ros2_control",
+        "What drives the arm: ros2_control, through controller_manager; franka: node franka_robot",
+        choices=("ros2_control", "franka"),
+    )
     controller_manager: str = setting("controller_manager", "Node name of ros2_control's controller_manager")
     joint_state_broadcaster: str = setting("joint_state_broadcaster", "Controller that publishes joint_states")
     robot_description: str = setting(

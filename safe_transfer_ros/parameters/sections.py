@@ -18,6 +18,7 @@ from safe_transfer_ros.parameters.controller_supervisor import SupervisorParamet
 from safe_transfer_ros.parameters.critic_shadow import CriticShadowParameters
 from safe_transfer_ros.parameters.critic_trainer import CriticTrainerParameters
 from safe_transfer_ros.parameters.episode_reset import ResetParameters
+from safe_transfer_ros.parameters.franka_robot import FrankaParameters
 from safe_transfer_ros.parameters.mujoco_sim import SimulatorParameters
 from safe_transfer_ros.parameters.policy_server import PolicyServerParameters
 from safe_transfer_ros.parameters.safety_filter import FilterParameters
@@ -38,6 +39,7 @@ NODES: Mapping[str, type] = {
     "critic_shadow": CriticShadowParameters,
     "controller_supervisor": SupervisorParameters,
     "episode_reset": ResetParameters,
+    "franka_robot": FrankaParameters,
 }
 """Node -> its own parameters."""
 

@@ -27,6 +27,8 @@ def arm(run: Run) -> str:
     """The arm that was driven, in words; empty where it is not known."""
     if on_hardware(run):
         name = "an arm" if run.task is None else run.task.robot.name
+        if "franka_robot" in str(run.parameter("trainer", "graph", "")).split(","):
+            return f"{name} by libfranka (robot:=franka)"
         return f"{name} by ros2_control (robot:=hardware)"
     perturbation = run.parameter("mujoco_sim", "perturbation")
     return f"simulated arm “{perturbation}”" if perturbation else ""

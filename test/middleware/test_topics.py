@@ -20,6 +20,7 @@ WIRE = {
     "clock": "rosgraph_msgs/msg/Clock",
     "controller_supervisor/permission": "std_msgs/msg/Bool",
     "controller_supervisor/status": "diagnostic_msgs/msg/DiagnosticStatus",
+    "franka_robot/status": "diagnostic_msgs/msg/DiagnosticStatus",
     "diagnostics": "diagnostic_msgs/msg/DiagnosticArray",
     "effort_controller/commands": "std_msgs/msg/Float64MultiArray",
     "episode_reset/action": "safe_transfer_msgs/msg/PolicyAction",

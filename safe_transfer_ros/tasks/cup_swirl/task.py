@@ -105,6 +105,27 @@ class CupSwirl(TorqueTask):
         return position, np.zeros_like(position)
 
 
+@register("fr3_cup_swirl")
+class Fr3CupSwirl(CupSwirl):
+    """The cup swirl of a Franka Research 3, which holds no cup: the flange follows a circle, pointing down.
+
+    Observation (18): as CupSwirl's, in the frame of the base.
+    """
+
+    robot_name = "fr3"
+
+    def __init__(
+        self,
+        *,
+        centre: tuple[float, float, float] = (0.36, 0.0, 0.58),
+        radius: float = 0.08,
+        lap_s: float = 4.0,
+        start_spread: float = 0.05,
+    ) -> None:
+        """See `CupSwirl`; the circle passes near the flange at home."""
+        super().__init__(centre=centre, radius=radius, lap_s=lap_s, start_spread=start_spread)
+
+
 @register("pr2_cup_swirl_no_limit")
 class CupSwirlWithoutLimit(CupSwirl):
     """Cup swirl without the torque limit in the observation, to study the value of knowing it (PSPT).

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from safe_transfer_ros.middleware import realtime
+from safe_transfer_ros import realtime
 
 
 def test_nothing_is_asked_for_by_default() -> None:
@@ -29,7 +29,7 @@ def test_a_refusal_says_how_to_permit_it(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_process_that_may_gets_what_it_asks_for_and_one_that_may_not_is_told() -> None:
     program = (
-        "import os, threading; from safe_transfer_ros.middleware import realtime\n"
+        "import os, threading; from safe_transfer_ros import realtime\n"
         "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
         "refused = list(realtime.request(1, True))\n"
         "policies = {os.sched_getscheduler(int(t)) for t in os.listdir('/proc/self/task')}\n"

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Franka's own client library, and where it cannot be had."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import sys
+
+NEWEST_PYTHON = (3, 12)
+
+
+def missing() -> str:
+    """Reason why the library cannot be imported, with the fix; empty where it is there."""
+    if importlib.util.find_spec("pylibfranka") is not None:
+        return ""
+    if sys.version_info[:2] > NEWEST_PYTHON:
+        running = platform.python_version()
+        return f"pylibfranka has no wheel for Python {running}: make the environment with a CPython 3.10 to 3.12"
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return f"pylibfranka has no wheel for {platform.machine()}: robot:=franka needs an x86-64 computer"
+    return "pylibfranka is not installed: pip install 'pylibfranka>=0.21.3,<0.22'"

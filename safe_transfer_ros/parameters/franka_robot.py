@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters of the node that drives a Franka arm."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from safe_transfer_ros.configuration import ConfigurationError, setting, setting_of
+from safe_transfer_ros.parameters.experiment import ExperimentParameters
+from safe_transfer_ros.robots.description import RobotDescription, load
+from safe_transfer_ros.safety.motion.torque_cycle import CycleSettings
+
+JOINTS = 7
+# What libfranka's examples set first (setDefaultBehavior): low, as an arm that learns will touch things.
+COLLISION_TORQUE = "20, 20, 18, 18, 16, 14, 12"
+COLLISION_FORCE = "20, 20, 20, 25, 25, 25"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrankaParameters:
+    """franka_robot, with robot:=franka only."""
+
+    robot_ip: str = setting("", "Address of the arm's control, such as 172.16.0.2")
+    realtime_kernel: str = setting(
+        "required",
+        "required: libfranka begins no motion on a kernel that is not PREEMPT_RT; not_required, OVERRIDE: it does, and "
+        "cycles will be lost",
+        choices=("required", "not_required"),
+    )
+    realtime_priority: int = setting(
+        80, "SCHED_FIFO priority of the process that owns the arm, where permitted; 0: none", minimum=0, maximum=98
+    )
+    joint_state_rate: float = setting(500.0, "Joint states per second; the arm has 1000", minimum=50.0, maximum=1000.0)
+    command_timeout: float = setting_of(CycleSettings, "command_timeout_s", minimum=0.005, maximum=0.5)
+    state_timeout: float = setting_of(CycleSettings, "state_timeout_s", minimum=0.002, maximum=0.5)
+    torque_step: float = setting_of(CycleSettings, "torque_step", minimum=0.001, maximum=1.0)
+    permission_lease: float = setting(
+        0.1, "Silence of controller_supervisor/permission after which it is withdrawn, s", minimum=0.01, maximum=10.0
+    )
+    reset_torque_limit: float = setting(
+        0.0,
+        "The filter's own limit of the slow moves to the start of an episode, N·m (the launcher fills it in): the "
+        "arm's bound is T_lim, but not below this, as no message says that such a move is under way",
+        minimum=0.0,
+        maximum=100.0,
+    )
+    collision_torque: str = setting(
+        COLLISION_TORQUE, "External torque at which the arm stops by a reflex, N·m, one value for each joint"
+    )
+    collision_force: str = setting(
+        COLLISION_FORCE, "External force and torque at the tool at which the arm stops by a reflex: 3 in N, 3 in N·m"
+    )
+    load_mass: float = setting(
+        0.0, "Load beyond the end effector that is set in Desk, kg: the arm carries it", minimum=0.0, maximum=3.0
+    )
+    load_center: str = setting("0, 0, 0", "Centre of mass of the load in the flange's frame, m")
+    load_inertia: str = setting("0, 0, 0, 0, 0, 0, 0, 0, 0", "Inertia of the load about it, kg·m², by columns")
+    service_timeout: float = setting(
+        3.0, "Longest wait for the arm to carry out an order, s", minimum=0.1, maximum=60.0
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse lists of another length, and thresholds that protect from nothing."""
+        for name, count in (("collision_torque", JOINTS), ("collision_force", 6)):
+            if not all(0.0 < value <= 100.0 for value in self.values(name, count)):
+                raise ConfigurationError(f"{name}: each value must be above 0 and at most 100: the arm stops by it")
+        self.values("load_center", 3)
+        self.values("load_inertia", 9)
+
+    def values(self, name: str, count: int) -> tuple[float, ...]:
+        """Numbers of a setting that is a list.
+
+        Raises:
+          ConfigurationError: it is not `count` finite numbers separated by commas.
+        """
+        text: str = getattr(self, name)
+        try:
+            values = tuple(float(word) for word in text.split(","))
+        except ValueError:
+            values = ()
+        if len(values) != count or not all(map(math.isfinite, values)):
+            raise ConfigurationError(f"{name} must be {count} numbers separated by commas, got '{text}'")
+        return values
+
+
+def check_arm(robot: RobotDescription, experiment: ExperimentParameters) -> None:
+    """Refuse a robot, or a graph, that a Franka arm cannot be.
+
+    Raises:
+      ConfigurationError: what was expected, what came, and the fix.
+    """
+    expected = [f"joint{number}" for number in range(1, JOINTS + 1)]
+    found = [name[-len("joint1") :] for name in robot.joint_names]
+    if found != expected:
+        raise ConfigurationError(
+            f"robot:=franka drives joints 1 to {JOINTS} of a Franka arm, base to tool, got those of {robot.name} "
+            f"({', '.join(robot.joint_names)}): choose a task whose robot is one"
+        )
+    published = load("fr3").limits
+    laxer = (
+        (robot.limits.lower < published.lower)
+        | (robot.limits.upper > published.upper)
+        | (robot.limits.velocity > published.velocity)
+        | (robot.limits.effort > published.effort)
+    )
+    for joint in np.flatnonzero(laxer):
+        raise ConfigurationError(
+            f"robot:=franka: the limits of {robot.joint_names[joint]} of {robot.name} are laxer than an FR3's "
+            f"({published.lower[joint]:g} to {published.upper[joint]:g} rad, {published.velocity[joint]:g} rad/s, "
+            f"{published.effort[joint]:g} N·m): describe the arm that is there"
+        )
+    if not robot.gravity_compensated or experiment.adds_gravity(robot.gravity_compensated):
+        raise ConfigurationError(
+            "robot:=franka: the arm adds gravity itself, and g(q) would be added twice: leave out add_gravity: always, "
+            f"and have {robot.name} described as gravity_compensated"
+        )
+    if experiment.lockstep:
+        raise ConfigurationError("robot:=franka cannot wait for us: leave out timing:=lockstep")

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A franka-sim server on one loopback address; runs in .venv-franka, not in ours (it needs an older numpy and MuJoCo).
+
+    server.py ADDRESS [strict]
+
+The command line of franka-sim binds every address of the machine; this binds one. The arm's limits are enforced; that
+it stops when 20 of its cycles in a row get no answer is enforced where `strict` says so. Lines on standard input:
+`trace` is answered by one line of JSON with [steady time, ns; torques, N·m] of every torque command since the last
+question, `newest` by the newest torques; `stop` and `release` are its user stop; `reflex N` ends a
+motion by the error of that number.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+
+from franka_sim import FrankaSimServer
+from franka_sim.franka_protocol import RobotMode
+from franka_sim.robot_state import RobotState
+
+
+def main() -> None:
+    server = FrankaSimServer(
+        host=sys.argv[1],
+        physics="mujoco",
+        enable_gripper=False,
+        enforce_comm_constraints="strict" in sys.argv[2:],  # 20 cycles without an answer end a motion
+        enforce_motion_limits=True,
+    )
+    trace: list[tuple[int, list[float]]] = []
+    apply = server.physics_sim.update_torques
+
+    def noted(torques: list[float]) -> None:
+        trace.append((time.clock_gettime_ns(time.CLOCK_BOOTTIME), [float(value) for value in torques]))
+        apply(torques)
+
+    server.physics_sim.update_torques = noted
+
+    stopped, pack = threading.Event(), RobotState.pack_state
+
+    def packed(state: RobotState) -> bytes:
+        if stopped.is_set():
+            state.state["robot_mode"] = RobotMode.kUserStopped.value
+        return bytes(pack(state))
+
+    RobotState.pack_state = packed
+
+    def obey() -> None:
+        for line in sys.stdin:
+            words = line.split()
+            if words[0] == "trace":  # whole lists of it would hold the simulation up
+                print(json.dumps(trace), flush=True)
+                trace[:-1] = []
+            elif words[0] == "newest":
+                print(json.dumps(trace[-1][1] if trace else []), flush=True)
+            elif words[0] == "stop":
+                stopped.set()
+                server._abort_with_error((), "the user stop")
+            elif words[0] == "release":
+                server.robot_state.state["robot_mode"] = RobotMode.kIdle.value
+                stopped.clear()
+            elif words[0] == "reflex":
+                server._abort_with_error(int(words[1]), "asked for by a test")
+        os._exit(0)  # the test is gone
+
+    threading.Thread(target=obey, daemon=True).start()
+    server.start()
+
+
+if __name__ == "__main__":
+    main()
