@@ -97,8 +97,16 @@ def test_a_pressed_stop_is_not_overwritten_by_another_button(bench: Bench) -> No
 
 
 def test_a_stop_that_was_pressed_while_nothing_was_armed_is_not_lost(bench: Bench) -> None:
-    bench.state()
     button = bench.button()
+
+    def heard() -> bool:
+        bench.state()
+        button.publish(Bool(data=False))
+        return bench.armed().success
+
+    # It keeps one message: a press that is followed by its release is gone where the filter does not know it yet.
+    bench.until(heard, "arming with a button that is heard")
+    assert bench.armed(False).success
     button.publish(Bool(data=True))
     button.publish(Bool(data=False))
     bench.until(lambda: bench.status.mode == SafetyDecision.MODE_TRIPPED, "a trip")
