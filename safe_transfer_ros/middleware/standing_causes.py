@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from rclpy.node import Node
 from std_msgs.msg import Bool
 
-from safe_transfer_ros.middleware import clock, topics
+from safe_transfer_ros.middleware import bounded, clock, topics
 from safe_transfer_ros.middleware.joint_state_publishers import JointStatePublishers
 from safe_transfer_ros.middleware.listeners import Listeners
 from safe_transfer_ros.middleware.publishers import second_publisher
@@ -57,7 +57,7 @@ class StandingCauses:
         self._listeners, self._exclusive = listeners, (*exclusive, topics.PERMISSION.name)
         self._external_stop = StopTopic(self._node, self._e_stop_lease_s, lambda: self._stop(Reason.OPERATOR_STOP))
         self._joint_states = JointStatePublishers(self._node, joints)
-        topics.PERMISSION.listen(self._node, self._on_permission)
+        bounded.listen(self._node, topics.PERMISSION, self._on_permission)
         self.unheard = self._missing()
 
     def close(self) -> None:

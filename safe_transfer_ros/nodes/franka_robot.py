@@ -81,7 +81,7 @@ class FrankaRobot(Node):
         self._description.publish(String(data=self._robot.urdf))
         self._commands = topics.commands(experiment.controller)
         bounded.listen(self, self._commands, self._on_command, refused=self._on_unread_command, profile=qos.COMMAND)
-        topics.PERMISSION.listen(self, self._on_permission)
+        bounded.listen(self, topics.PERMISSION, self._on_permission)
         self._filter: SoleState[FilterStatus] = SoleState(self, topics.FILTER_STATUS)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0 / self._settings.joint_state_rate, self._publish_state, clock=steady)

@@ -27,7 +27,7 @@ LISTENERS = sorted(path for path in (PACKAGE / "nodes").glob("*.py") if path.ste
 
 @pytest.mark.parametrize(
     "file",
-    [*LISTENERS, *(PACKAGE / f"middleware/{name}.py" for name in ("sole_state", "outside_policy"))],
+    [*LISTENERS, *(PACKAGE / f"middleware/{name}.py" for name in ("sole_state", "outside_policy", "standing_causes"))],
     ids=lambda path: path.stem,
 )
 def test_no_node_makes_a_message_before_its_size_is_looked_at(file: Path) -> None:

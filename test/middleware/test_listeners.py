@@ -27,9 +27,11 @@ from safe_transfer_ros.middleware.listeners import Listeners
 from safe_transfer_ros.middleware.stamps import to_ns
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 
-# In the graph of a task without an object.
+# In the graph of a simulated task without an object.
 LISTENING = {
-    topic.name: set(topic.must_hear) for topic in topics.TOPICS if topic.must_hear and topic is not topics.OBJECT_POSE
+    topic.name: set(topic.must_hear) - {"franka_robot"}
+    for topic in topics.TOPICS
+    if topic.must_hear and topic is not topics.OBJECT_POSE
 }
 COMMANDS = topics.commands("controller")
 
