@@ -20,23 +20,27 @@ from safe_transfer_ros.middleware.topics import Topic
 SETTLING_NS = 200_000_000  # till when a message has come by the other subscription as well, if it does
 
 
+def _incompatible(node: Node, topic: str, heard: QoSProfile) -> list[tuple[str, str]]:
+    """Name of each publisher of a topic whom a subscription in `heard` does not receive, and why."""
+    checked = [
+        (publisher.node_name, *qos_check_compatible(publisher.qos_profile, heard))
+        for publisher in node.get_publishers_info_by_topic(topic)
+    ]
+    return [(name, why.strip("; ")) for name, found, why in checked if found == QoSCompatibility.ERROR]
+
+
 def has_incompatible_publisher(node: Node, topic: str, heard: QoSProfile) -> bool:
     """Whether somebody publishes a topic, by its full name, whom a subscription in `heard` does not receive."""
-    return any(
-        qos_check_compatible(publisher.qos_profile, heard)[0] == QoSCompatibility.ERROR
-        for publisher in node.get_publishers_info_by_topic(topic)
-    )
+    return bool(_incompatible(node, topic, heard))
 
 
 def unheard(node: Node, topics: Iterable[Topic]) -> str:
     """Publishers whom a node listens to and cannot hear, with the reason; empty where there is none."""
-    found = []
-    for topic in topics:
-        for publisher in node.get_publishers_info_by_topic(node.resolve_topic_name(topic.name)):
-            compatibility, why = qos_check_compatible(publisher.qos_profile, topic.heard)
-            if compatibility == QoSCompatibility.ERROR:
-                found.append(f"{topic.name} of {publisher.node_name} cannot be heard ({why.strip('; ')})")
-    return "; ".join(found)
+    return "; ".join(
+        f"{topic.name} of {name} cannot be heard ({why})"
+        for topic in topics
+        for name, why in _incompatible(node, node.resolve_topic_name(topic.name), topic.heard)
+    )
 
 
 class IncompatibleMessages:

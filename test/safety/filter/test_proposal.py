@@ -27,10 +27,6 @@ def test_whole_ones_have_no_fault(law: Distribution) -> None:
     assert fault_of(made(law), 2) is Reason.NONE
 
 
-def test_an_episode_ends_by_its_horizon_unless_its_end_is_said() -> None:
-    assert made(Distribution.GAUSSIAN, last=True).terminated is False
-
-
 @pytest.mark.parametrize(
     ("law", "changes", "fault"),
     [
