@@ -26,6 +26,11 @@ PROCESSES = tuple(f"test/{folder}/" for folder in ("faults", "franka", "launchin
 STAND_BACK = 15  # niceness
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Name bytes by their parameter and a number: workers must agree on names, and a zip archive holds the time."""
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest first: tests of processes, together, and beside them the build by colcon."""
     items.sort(key=lambda item: (not item.nodeid.startswith(PROCESSES), "colcon" not in item.nodeid))
