@@ -18,6 +18,7 @@ from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.transition_store import Transitions
 from safe_transfer_ros.bounds import WEIGHTS_BYTES
 from safe_transfer_ros.critics.safety_critic import LoadedCritic, load_critic
+from safe_transfer_ros.policies.contracted import ContractedPolicy
 from safe_transfer_ros.policies.policy import Act, Policy
 from safe_transfer_ros.record.episode import Episode
 from safe_transfer_ros.tasks.rollouts import Rollouts
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from gymnasium import Env
 
     from safe_transfer_ros.critics.gate import CriticGate
+    from safe_transfer_ros.learning.acting import Acting
+    from safe_transfer_ros.learning.contracted import Sensed
     from safe_transfer_ros.learning.evaluation import Evaluation
 
 PathLike = str | os.PathLike[str]
@@ -44,7 +47,7 @@ __all__ = [
 ]
 
 
-def load_policy(name: PathLike, *, task: str | None = None) -> Policy:
+def load_policy(name: PathLike, *, task: str | None = None) -> Policy | ContractedPolicy:
     """Load a policy of any kind.
 
     Args:
@@ -52,19 +55,20 @@ def load_policy(name: PathLike, *, task: str | None = None) -> Policy:
       task: Task whose sizes it must have; None: not checked.
 
     Returns:
-      A policy; `policy.act(observation, noise)` gives an action and the law it was drawn from.
+      A policy; `policy.act(observation, noise)` gives an action and the law it was drawn from. One that
+      `safe_transfer import-policy` wrote comes with its contract instead; `rollout` and `evaluate` take either.
 
     Raises:
       ValueError: if there is none of that name, the file is not a policy, or it does not fit the task.
     """
     from safe_transfer_ros.learning.policy_file import check_fits, find
-    from safe_transfer_ros.policies.loading import policy_from_bytes
+    from safe_transfer_ros.policies.loading import any_policy_from_bytes
     from safe_transfer_ros.tasks.task import make
 
     wanted: Any = None if task is None else make(task)
     path = find(os.fspath(name))
     try:
-        policy, _ = policy_from_bytes(read_bytes(path, most_bytes=WEIGHTS_BYTES))
+        policy, _ = any_policy_from_bytes(read_bytes(path, most_bytes=WEIGHTS_BYTES))
         if wanted is not None:
             check_fits(policy, wanted)
     except ValueError as error:
@@ -97,7 +101,7 @@ def make_env(task: str, *, perturbation: str = "nominal", **settings: Any) -> En
 
 
 def rollout(
-    policy: Policy,
+    policy: Policy | ContractedPolicy,
     env: Env[Any, Any],
     *,
     episodes: int = 1,
@@ -113,7 +117,7 @@ def rollout(
     the graph's.
 
     Args:
-      policy: Any kind; see `load_policy`.
+      policy: Any kind but a process of its own; see `load_policy`.
       env: Made by `make_env`, or by gymnasium.make of one of our ids.
       episodes: How many.
       seed: Seed of the run.
@@ -125,8 +129,9 @@ def rollout(
       E episodes of at most T steps, padded, with `.reward`, `.cost` (E, T), `.applied` (E, T, n), `.returns` (E,) ...
 
     Raises:
-      ValueError: if sizes do not fit, the policy proposes something that is not finite, the critic is of another task
-        or not certified, or it refuses an action of a deterministic policy, which has no other sample.
+      ValueError: if sizes do not fit, the policy proposes something that is not finite or is a process of its own, the
+        critic is of another task or not certified, or it refuses an action of a deterministic policy, which has no
+        other sample.
     """
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1, got {episodes}")
@@ -135,12 +140,13 @@ def rollout(
 
     check_fits(policy, task)
     gate = None if critic is None else _gate(critic, task.name, seed, allow_uncertified=allow_uncertified)
+    agent = _agent(policy, task.name)
     numbers = range(first_episode, first_episode + episodes)
-    return _padded([_episode(policy, env, seed, number, gate) for number in numbers], has_goal=task.has_goal)
+    return _padded([_episode(agent, env, seed, number, gate) for number in numbers], has_goal=task.has_goal)
 
 
 def evaluate(
-    policy: Policy,
+    policy: Policy | ContractedPolicy,
     env: Env[Any, Any],
     *,
     episodes: int = 20,
@@ -280,21 +286,40 @@ def _gate(critic: LoadedCritic, task: str, seed: int, *, allow_uncertified: bool
     return gate
 
 
+def _agent(policy: Policy | ContractedPolicy, task: str) -> Acting:
+    """The policy at work, as policy_server has it."""
+    from safe_transfer_ros.learning.acting import NetworkPolicy, OwnPolicy
+    from safe_transfer_ros.learning.contracted import ContractInTask
+    from safe_transfer_ros.tasks.deployment import in_graph
+
+    if not isinstance(policy, ContractedPolicy):
+        return OwnPolicy(policy)
+    if policy.network is None:
+        raise ValueError(
+            "expected a policy that can be evaluated here, got the contract of a process of its own, which a graph "
+            f"waits for: safe_transfer up {task} policy:=FILE learner:=none"
+        )
+    return NetworkPolicy(ContractInTask(policy, in_graph(task)))
+
+
 def _episode(
-    policy: Policy, env: Env[Any, Any], seed: int, number: int, gate: CriticGate | None
+    agent: Acting, env: Env[Any, Any], seed: int, number: int, gate: CriticGate | None
 ) -> dict[str, np.ndarray[Any, Any]]:
     """One episode's columns."""
     from safe_transfer_ros.randomness import Purpose, generator
 
-    noise = generator(Purpose.ACTION_NOISE, seed, number)
-    policy.begin()
+    task, noise = _task_of(env), generator(Purpose.ACTION_NOISE, seed, number)
+    agent.begin(0)
     if gate is not None:
         gate.refresh(number)  # its own stream of candidates, whichever episodes came before
     observation, info = env.reset(seed=seed, options={"episode": number})
-    seen, steps, ended = [observation], [], False
+    seen, ended = [observation], False
+    steps: list[tuple[Any, ...]] = []
     while not ended:
-        act = policy.act(observation, noise.standard_normal(policy.noise_size))
-        chosen, gated = _judged(gate, observation, act, info["torque_limit"])
+        sensed = _sensed(task, len(steps), observation, info)
+        answer = agent.answer(sensed, noise.standard_normal(agent.noise_size), sensed.stamp_ns)
+        assert answer is not None, "only a process of its own may have no answer yet"
+        chosen, gated = _judged(gate, observation, answer.act, info["torque_limit"])
         observation, reward, terminated, truncated, info = env.step(chosen)
         seen.append(observation)
         steps.append((chosen, info["applied"], reward, info["cost"], terminated, gated))
@@ -302,6 +327,24 @@ def _episode(
     names = ("chosen", "applied", "reward", "cost", "terminated", "gated")
     columns = {name: np.array(values) for name, values in zip(names, zip(*steps, strict=True), strict=True)}
     return {**columns, "observation": np.array(seen), "succeeded": np.array(info["success"], dtype=np.float64)}
+
+
+def _sensed(task: Any, step: int, observation: np.ndarray[Any, Any], info: dict[str, Any]) -> Sensed:
+    """What policy_server would know at a step; of a task without a robot, the observation and the limit."""
+    from safe_transfer_ros.learning.contracted import Sensed
+    from safe_transfer_ros.tasks.robot_task import RobotTask
+
+    limit, period_s, nothing = info["torque_limit"], 0.0, np.empty(0)
+    if isinstance(task, RobotTask):
+        limit, period_s = min(limit, float(np.max(task.robot.limits.effort))), task.control_period_s
+    return Sensed(
+        stamp_ns=step * round(period_s * 1e9),
+        position=info.get("position", nothing),
+        velocity=info.get("velocity", nothing),
+        torque_limit=limit,
+        observation=observation,
+        object_pose=info.get("object_pose"),
+    )
 
 
 def _judged(

@@ -16,12 +16,16 @@ import gymnasium
 import hand_made_critic
 import numpy as np
 import pytest
+import torch
 from decision_bags import whole, write
+from others_policies import contract, mlp, saved
 from synthetic_run import Messages
 
 import safe_transfer_ros as st
 from safe_transfer_ros import api
 from safe_transfer_ros.critics.safety_critic import critic_from_bytes
+from safe_transfer_ros.policies.contract import read_contract
+from safe_transfer_ros.policies.foreign.importing import import_policy
 from safe_transfer_ros.robots.simulation import perturbation
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.torque_task import TorqueTask
@@ -118,6 +122,47 @@ def test_a_shorter_episode_is_padded() -> None:
     short = int(np.argmin(rollouts.lengths))
     assert not rollouts.reward[short, rollouts.lengths[short] :].any()
     assert rollouts.terminated.sum() == 4 and rollouts.succeeded.tolist() == [1.0] * 4
+
+
+CHUNK = {"length": 4, "rate_hz": 25, "follow": 2}  # a push decides 25 times a second
+
+
+def test_an_imported_policy_is_rolled_out_as_its_contract_says(tmp_path: Path) -> None:
+    """A network that gives chunks of tool motions for a push, from the block's place and what it gave last."""
+    weights = mlp((5, 4, 12), seed=1)
+    content = contract(
+        "state_dict",
+        task="panda_push_topple",
+        observation=[{"part": "object_position"}, {"part": "torque_limit"}, {"part": "constant", "value": 1}],
+        action={"kind": "tool_motion", "chunk": CHUNK},
+    )
+    names = {"w0": "0.weight", "b0": "0.bias", "w1": "2.weight", "b1": "2.bias"}
+    data = saved({names[name]: torch.tensor(array) for name, array in weights.items()})
+    path = tmp_path / "policy.safetensors"
+    path.write_bytes(import_policy(data, read_contract(content), origin="a test").content)
+    policy, env = st.load_policy(path, task="panda_push_topple"), st.make_env("panda_push_topple")
+    rollouts = st.rollout(policy, env, episodes=2, seed=3)
+
+    _, info = env.reset(seed=3, options={"episode": 1})
+    for step in range(6):
+        if step % 2 == 0:
+            largest = float(env.unwrapped.task.robot.limits.effort.max())
+            seen = np.array([*info["object_pose"][:3], largest, 1.0])
+            rows = weights["w1"] @ np.tanh(weights["w0"] @ seen + weights["b0"]) + weights["b1"]
+        expected = rows.reshape(4, 3)[step % 2]
+        np.testing.assert_allclose(rollouts.chosen[1, step], expected, rtol=1e-5, atol=1e-6)
+        info = env.step(rollouts.chosen[1, step])[4]
+    assert np.isfinite(st.evaluate(policy, env, episodes=1).mean_return)
+
+
+def test_a_process_of_its_own_is_for_a_graph(tmp_path: Path) -> None:
+    path = tmp_path / "policy.safetensors"
+    path.write_bytes(import_policy(None, read_contract(contract("process")), origin="a test").content)
+    policy = st.load_policy(path, task="pr2_cup_swirl")
+    with pytest.raises(ValueError, match="got the contract of a process of its own, which a graph waits for"):
+        st.rollout(policy, st.make_env("pr2_cup_swirl"))
+    with pytest.raises(ValueError, match="expected a contract for the task panda_push_topple, got one for pr2_cup"):
+        st.load_policy(path, task="panda_push_topple")
 
 
 def test_evaluation_takes_other_episodes_than_a_run(policy: Any, env: Any) -> None:

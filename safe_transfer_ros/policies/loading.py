@@ -69,7 +69,7 @@ def policy_of(tensors: Tensors, metadata: Mapping[str, str], *, within: str = ""
     if name == ContractedPolicy.kind:
         raise WeightsError(
             f"{within}expected a policy that takes the task's observation, got an imported one with a contract, which "
-            "only a graph runs: safe_transfer up ... learner:=none"
+            "a graph runs (safe_transfer up ... learner:=none) and safe_transfer_ros.rollout"
         )
     if name not in known:
         raise WeightsError(f"{within}expected a known kind of policy, got '{name[:40]}'; {nearest(name[:40], known)}")

@@ -23,6 +23,7 @@ from rclpy.node import Node
 from safe_transfer_msgs.msg import ActionChunk, SafetyDecision
 from sensor_msgs.msg import JointState
 
+import safe_transfer_ros as st
 from safe_transfer_ros.bags.read import messages
 from safe_transfer_ros.cli.main import main
 from safe_transfer_ros.launching import domain
@@ -34,6 +35,7 @@ from safe_transfer_ros.record.recompute import iteration_records
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SHORT = ("learner:=none", "iterations:=1", "trainer.episodes_per_iteration:=1")
+PERTURBATION = "literal"
 STIFFNESS, DAMPING = 2.0, 0.2
 CHUNKS = {
     "kind": "joint_position",
@@ -88,7 +90,7 @@ def test_an_onnx_model_that_onnxruntime_evaluates_acts_in_policy_server(tmp_path
     ]
     data = model(nodes, weights, [value("x", 1, 18)], [value("y", 1, 7)])
     file = imported(tmp_path, contract("onnx", "gaussian", stddev=0.05), data)
-    finished = graph_runs.up(tmp_path / "run", f"policy:={file}", *SHORT)
+    finished = graph_runs.up(tmp_path / "run", f"policy:={file}", *SHORT, f"perturbation:={PERTURBATION}", "seed:=0")
     assert finished.returncode == 0, finished.stderr
     steps = [decision for decision in decisions_of(tmp_path / "run") if not decision.last]
     assert len(steps) == 200
@@ -97,6 +99,11 @@ def test_an_onnx_model_that_onnxruntime_evaluates_acts_in_policy_server(tmp_path
         np.testing.assert_allclose(decision.proposed_mean, 0.2 * (weights["w1"] @ hidden + weights["b1"]), atol=1e-5)
         np.testing.assert_allclose(decision.proposed_stddev, 0.05)
         assert max(map(abs, decision.applied_effort)) <= decision.torque_limit
+    # From Python it is the same episode, to the last bit.
+    env = st.make_env("pr2_cup_swirl", perturbation=PERTURBATION, torque_limit=steps[0].torque_limit)
+    alone = st.rollout(st.load_policy(file, task="pr2_cup_swirl"), env)
+    np.testing.assert_array_equal(alone.chosen[0], [decision.proposed_effort for decision in steps])
+    np.testing.assert_array_equal(alone.applied[0], [decision.applied_effort for decision in steps])
     kept = sorted((tmp_path / "run" / "checkpoints").glob("policy_*.safetensors"))
     policies = [any_policy_from_bytes(path.read_bytes())[1] for path in kept]
     assert [about["from"] for about in policies] == ["policy.onnx"] * len(kept) and kept

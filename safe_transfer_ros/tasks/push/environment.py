@@ -19,7 +19,9 @@ from safe_transfer_ros.tasks.vector_environment import NumberedVectorEnv, Single
 class PushVectorEnv(NumberedVectorEnv):
     """Many pushes side by side; see NumberedVectorEnv.
 
-    Every info has besides, of shape (E,): "failure" of the state the step led to and "distance" (block to goal, m).
+    Every info has besides, of the state the step led to: "failure" (E,), "distance" (E,) from block to goal, m,
+    "position" and "velocity" (E, n_joints) of the joints, rad and rad/s, and "object_pose" (E, 7), the block's x y z
+    in m and quaternion x y z w, in the base frame.
 
     Attributes:
       task: The task.
@@ -87,6 +89,9 @@ class PushVectorEnv(NumberedVectorEnv):
             "success": self.task.succeeded(scene),
             "distance": self.task.distance_to_goal(scene),
             "torque_limit": self._limits,
+            "position": self.simulation.position,
+            "velocity": self.simulation.velocity,
+            "object_pose": self.simulation.object_pose,
         }
 
     def _terminal(self, info: dict[str, Any]) -> Flags:

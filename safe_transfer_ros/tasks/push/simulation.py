@@ -79,6 +79,12 @@ class PushSimulation(BatchSimulation):
         """Joint velocities, shape (E, n_joints), rad/s; a copy."""
         return self.state[:, self._v].copy()
 
+    @property
+    def object_pose(self) -> Array:
+        """Poses of the blocks in the base frame, x y z, m, and quaternion x y z w, shape (E, 7); a copy."""
+        w_x_y_z = self.state[:, self._orientation]
+        return np.concatenate([self.state[:, self._block], w_x_y_z[:, [1, 2, 3, 0]]], axis=1)
+
     def place(self, row: int, start: PushStart) -> None:
         """Put one scene at the start of an episode, everything at rest."""
         state = self.state[row]
