@@ -330,7 +330,7 @@ def _episode(
 
 
 def _sensed(task: Any, step: int, observation: np.ndarray[Any, Any], info: dict[str, Any]) -> Sensed:
-    """What policy_server would know at a step; of a task without a robot, the observation and the limit."""
+    """Knowledge of policy_server at a step; of a task without a robot, the observation and the limit."""
     from safe_transfer_ros.learning.contracted import Sensed
     from safe_transfer_ros.tasks.robot_task import RobotTask
 
