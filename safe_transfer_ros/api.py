@@ -299,7 +299,9 @@ def _agent(policy: Policy | ContractedPolicy, task: str) -> Acting:
             "expected a policy that can be evaluated here, got the contract of a process of its own, which a graph "
             f"waits for: safe_transfer up {task} policy:=FILE learner:=none"
         )
-    return NetworkPolicy(ContractInTask(policy, in_graph(task)))
+    if policy.contract.image is not None:
+        raise ValueError("expected a policy without a camera, got one that sees images, which only a graph has")
+    return NetworkPolicy(ContractInTask(policy, in_graph(task)), lockstep=True)
 
 
 def _episode(

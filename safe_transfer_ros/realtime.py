@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 
 # Pages are locked when first used: locking all that is mapped costs a gigabyte, mostly of thread stacks never touched.
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
@@ -25,7 +26,8 @@ def request(priority: int, lock_memory: bool) -> Iterator[str]:
     if priority:
         try:
             for thread in os.listdir("/proc/self/task"):
-                os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(priority))
+                with suppress(ProcessLookupError):  # it has ended since
+                    os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(priority))
         except OSError as error:
             yield (
                 f"real-time priority {priority} was refused ({error.strerror}); permit it with 'ulimit -r {priority}', "

@@ -27,6 +27,19 @@ def test_a_refusal_says_how_to_permit_it(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "ulimit -r 50" in refusal
 
 
+def test_a_thread_that_ends_meanwhile_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def schedule(thread: int, *_: object) -> None:
+        asked.append(thread)
+        if thread == 7:
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+
+    monkeypatch.setattr(os, "listdir", lambda _: ["6", "7", "8"])
+    monkeypatch.setattr(os, "sched_setscheduler", schedule)
+    assert list(realtime.request(50, False)) == [] and asked == [6, 7, 8]
+
+
 def test_a_process_that_may_gets_what_it_asks_for_and_one_that_may_not_is_told() -> None:
     program = (
         "import os, threading; from safe_transfer_ros import realtime\n"

@@ -13,6 +13,7 @@ import threading
 import time
 from array import array
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -107,7 +108,8 @@ class Observer:
         """
         for thread in os.listdir("/proc/self/task") if priority else ():
             if int(thread) != os.getpid():
-                os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(priority))
+                with suppress(ProcessLookupError):  # it has ended since
+                    os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(priority))
 
     # What is seen ---
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from safe_transfer_ros.learning.contracted import ContractInTask, Sensed
 from safe_transfer_ros.policies.chunk import Chunk, ChunkFollower
-from safe_transfer_ros.policies.contract import MOST_FOLLOWED_S
+from safe_transfer_ros.policies.contract import MOST_FOLLOWED_S, ImageRules
 from safe_transfer_ros.policies.contract_fields import ContractError
 from safe_transfer_ros.policies.contracted import ContractedPolicy
 from safe_transfer_ros.policies.loading import AnyPolicy
@@ -22,6 +22,7 @@ from safe_transfer_ros.tasks.deployment import TaskInGraph
 Array = NDArray[np.float64]
 
 _RATE_TOLERANCE = 0.01
+_JITTER_NS = 500_000  # of stamps
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,13 +80,18 @@ class OwnPolicy:
 class NetworkPolicy:
     """A network with a contract; of one that gives chunks a few actions are followed, then it is asked again."""
 
-    def __init__(self, fitted: ContractInTask) -> None:
+    def __init__(self, fitted: ContractInTask, *, lockstep: bool) -> None:
         """Wrap a contract that fits the task, and evaluate the network once: the first time may take long.
+
+        Args:
+          fitted: The contract.
+          lockstep: Whether an image must be of the very state that is answered.
 
         Raises:
           WeightsError: if it cannot be evaluated.
         """
         self._fitted, contract = fitted, fitted.policy.contract
+        self._image, self._lockstep = contract.image, lockstep
         if fitted.policy.network is not None:
             fitted.policy.network(np.zeros(fitted.observation_size))
         self.noise_size = 0 if contract.law == DETERMINISTIC else fitted.action_size
@@ -93,24 +99,47 @@ class NetworkPolicy:
         self._follower = None if chunk is None else ChunkFollower(follow=chunk.follow, exact=True)
         self._period_ns = 0 if chunk is None else round(1e9 / chunk.rate_hz)
         self._last = np.zeros(fitted.action_size)
+        self._began_ns = 0
 
     def begin(self, stamp_ns: int) -> None:
         """See `Acting.begin`."""
+        self._began_ns = stamp_ns - _JITTER_NS
         self._last = np.zeros(self._fitted.action_size)
         if self._follower is not None:
             self._follower.begin(stamp_ns)
 
-    def answer(self, sensed: Sensed, noise: Array, since_ns: int) -> Answer:
-        """See `Acting.answer`."""
-        mean, stddev = self._outputs(sensed)
+    @property
+    def image(self) -> ImageRules | None:
+        """Rules for the images that it sees; None: it sees none."""
+        return self._image
+
+    def answer(self, sensed: Sensed, noise: Array, since_ns: int) -> Answer | None:
+        """See `Acting.answer`. Of a policy that sees there is none while the newest image is too old."""
+        outputs = self._outputs(sensed)
+        if outputs is None:
+            return None
+        mean, stddev = outputs
         act, self._last = self._fitted.act(mean, stddev, noise, sensed)
         return Answer(stamp_ns=sensed.stamp_ns, act=act)
 
-    def _outputs(self, sensed: Sensed) -> tuple[Array, Array | None]:
+    def _sees(self, sensed: Sensed) -> bool:
+        """Whether there is an image that belongs to this state, or none is needed."""
+        if self._image is None:
+            return True
+        if sensed.image is None or sensed.image.stamp_ns < self._began_ns:  # of the episode before: another start
+            return False
+        older_ns = sensed.stamp_ns - sensed.image.stamp_ns
+        if self._lockstep:
+            return abs(older_ns) <= _JITTER_NS
+        return abs(older_ns) <= self._image.max_age_s * 1e9  # far ahead is another clock's
+
+    def _outputs(self, sensed: Sensed) -> tuple[Array, Array | None] | None:
         if self._follower is None:
-            return self._fitted.evaluate(sensed, self._last)
+            return self._fitted.evaluate(sensed, self._last) if self._sees(sensed) else None
         row = self._follower.row(sensed.stamp_ns)
         if row is None:
+            if not self._sees(sensed):
+                return None
             rows, _ = self._fitted.evaluate(sensed, self._last)
             self._follower.begin(sensed.stamp_ns)
             self._follower.offer(Chunk(stamp_ns=sensed.stamp_ns, period_ns=self._period_ns, rows=rows))
@@ -231,4 +260,5 @@ def acting(policy: AnyPolicy, graph: TaskInGraph, *, lockstep: bool) -> Acting:
     if not isinstance(policy, ContractedPolicy):
         return OwnPolicy(policy)
     fitted = ContractInTask(policy, graph)
-    return ProcessPolicy(fitted, lockstep=lockstep) if policy.network is None else NetworkPolicy(fitted)
+    kind = ProcessPolicy if policy.network is None else NetworkPolicy
+    return kind(fitted, lockstep=lockstep)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from safe_transfer_ros.configuration import nearest
-from safe_transfer_ros.policies.contract import POSITION_TARGET, TOOL, Part, size_of
+from safe_transfer_ros.policies.contract import POSITION_TARGET, TOOL, ImageRules, Part, size_of
 from safe_transfer_ros.policies.contract_fields import ContractError, Numbers
 from safe_transfer_ros.policies.contracted import ContractedPolicy
 from safe_transfer_ros.policies.policy import DETERMINISTIC, GAUSSIAN, TANH_GAUSSIAN, Act
@@ -19,6 +19,19 @@ from safe_transfer_ros.policies.squashed import LOG_STD_MAX, LOG_STD_MIN
 from safe_transfer_ros.tasks.deployment import TaskInGraph
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CameraImage:
+    """An image, as the policy's contract has it.
+
+    Attributes:
+      stamp_ns: Of its exposure, by the robot's clock, ns.
+      pixels: Shape (height, width, channels), in the contract's encoding.
+    """
+
+    stamp_ns: int
+    pixels: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,6 +45,7 @@ class Sensed:
       torque_limit: In force, N·m.
       observation: The task's own, shape (observation_size,).
       object_pose: Of the task's object, x y z, m, and quaternion x y z w, base frame, shape (7,); None without one.
+      image: Newest of the camera's, for a policy that sees; None before the first.
     """
 
     stamp_ns: int
@@ -40,6 +54,7 @@ class Sensed:
     torque_limit: float
     observation: Array
     object_pose: Array | None = None
+    image: CameraImage | None = None
 
 
 class ContractInTask:
@@ -126,8 +141,12 @@ class ContractInTask:
         where = f"observation part {number} ({part.name})"
         size, raw = self._raw(part, where)
         for values, what in ((part.mean, "mean"), (part.stddev, "stddev")):
-            size_of(values, size, f"{where}: {what}")
+            size_of(values, size if part.image is None else part.image.shape[2], f"{where}: {what}")
         mean, stddev, clip = np.array(part.mean), np.array(part.stddev), part.clip
+        if part.image is not None:
+            mean, stddev = (
+                _arranged(np.broadcast_to(values, part.image.shape), part.image) for values in (mean, stddev)
+            )
 
         def scaled(sensed: Sensed, last: Array) -> Array:
             values: Array = (raw(sensed, last) - mean) / stddev
@@ -151,6 +170,9 @@ class ContractInTask:
             if part.name == "object_position":
                 return 3, lambda sensed, _: _pose(sensed)[:3]
             return 4, lambda sensed, _: _upright(_pose(sensed)[3:])
+        if part.image is not None:
+            image = part.image
+            return int(np.prod(image.shape)), lambda sensed, _: _arranged(_pixels(sensed, image), image)
         value = np.array(part.value)
         return {
             "task": (task.observation_size, lambda sensed, _: sensed.observation),
@@ -260,6 +282,18 @@ def _check_known(where: str, given: tuple[str, ...], known: tuple[str, ...]) -> 
 
 def _pose(sensed: Sensed) -> Array:
     return np.full(7, np.nan) if sensed.object_pose is None else sensed.object_pose
+
+
+def _pixels(sensed: Sensed, rules: ImageRules) -> Array:
+    """Pixels as numbers from 0 to 255."""
+    if sensed.image is None:
+        return np.full(rules.shape, np.nan)
+    return sensed.image.pixels.astype(np.float64)
+
+
+def _arranged(values: Array, rules: ImageRules) -> Array:
+    """Values of pixels (height, width, channels) in the order in which the policy takes them, flat."""
+    return (values.transpose(2, 0, 1) if rules.layout == "chw" else values).reshape(-1)
 
 
 def _quaternion(rotation: Array) -> Array:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safe_transfer_ros.bounds import WEIGHTS_BYTES
-from safe_transfer_ros.learning.contracted import ContractInTask, Sensed
+from safe_transfer_ros.learning.contracted import CameraImage, ContractInTask, Sensed
 from safe_transfer_ros.policies.contract_fields import ContractError
 from safe_transfer_ros.policies.foreign.archive import Archive
 from safe_transfer_ros.randomness import Purpose, generator
@@ -90,7 +91,11 @@ def check_outputs(
       ContractError: if an observation or an action is not finite, or the outputs differ from the source's.
     """
     last, actions, largest = np.zeros(fitted.action_size), [], 0.0
+    image, pixels = fitted.policy.contract.image, generator(Purpose.IMPORT_CHECK, 1)
     for number, sensed in enumerate(states):
+        if image is not None:  # of noise: no state here comes with one
+            drawn = pixels.integers(0, 256, image.shape, dtype=np.uint8)
+            sensed = dataclasses.replace(sensed, image=CameraImage(stamp_ns=sensed.stamp_ns, pixels=drawn))
         observation = fitted.observe(sensed, last)
         if not np.isfinite(observation).all():
             raise ContractError(f"observation {number}: expected finite numbers, got {_first_bad(observation)}")

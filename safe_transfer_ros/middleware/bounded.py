@@ -43,7 +43,8 @@ def read(data: bytes, kind: type[Message], max_bytes: int = LARGEST_BYTES) -> Me
     """
     name = kind.__name__
     if len(data) > max_bytes:
-        problem = f"a {name} of {len(data)} bytes, expected at most {max_bytes}: is it another robot's topic?"
+        article = "an" if name[0] in "AEIOU" else "a"
+        problem = f"{article} {name} of {len(data)} bytes, expected at most {max_bytes}: is it another robot's topic?"
         raise MessageError(problem, oversized=True)
     try:
         message: Message = deserialize_message(data, kind)

@@ -14,6 +14,7 @@ at all is looked up in the kernel's list of sockets.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -77,7 +78,10 @@ def unintended_reach(process: Path = Path("/proc/self")) -> str:
     """
     if beyond_this_machine():
         return ""
-    own = {os.readlink(entry) for entry in (process / "fd").iterdir() if entry.is_symlink()}
+    own: set[str] = set()
+    for entry in os.listdir(process / "fd"):
+        with suppress(FileNotFoundError):  # closed since: by another thread, or the list's own
+            own.add(os.readlink(process / "fd" / entry))
     hearing = 0
     for family, loopback in (("udp", "7F"), ("udp6", "0" * 24 + "01000000")):
         table = process / "net" / family

@@ -48,7 +48,7 @@ CLASSES: dict[str, tuple[QoSProfile, str]] = {
     "proposals": (PROPOSALS, "proposals as the filter hears them: each gets its decision, also after a stall"),
     "record": (RECORD, "what must be seen whole, and whatever is published as a stream"),
     "best-effort record": (BEST_EFFORT_RECORD, "the recorder, of those who publish with best effort"),
-    "command": (COMMAND, "what is worth nothing late: commands as ros2_control hears them, permission"),
+    "command": (COMMAND, "what is worth nothing late: commands as ros2_control hears them, permission, images"),
     "latched": (LATCHED, "state and weights that a late joiner needs"),
     "latched record": (LATCHED_RECORD, "the same with what came before it, for the recorder"),
     "view": (VIEW, "`safe_transfer watch` on decisions and diagnostics: a slow viewer does not block the publisher"),

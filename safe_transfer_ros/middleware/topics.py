@@ -30,7 +30,7 @@ from safe_transfer_msgs.msg import (
     TorqueLimit,
     UnsafetyEstimate,
 )
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, Float64MultiArray, String
 
 from safe_transfer_ros import topic_names as names
@@ -157,6 +157,16 @@ OUTSIDE_CHUNK = Topic(
     publisher="a process of its own",
     listeners=("policy_server",),
     rate="before the one that is followed is over",
+)
+CAMERA_IMAGE = Topic(
+    name=names.CAMERA_IMAGE,
+    kind=Image,
+    offered=qos.RECORD,
+    heard=qos.COMMAND,
+    meaning="what a policy sees whose contract has an image, stamped by the robot's clock; see policies.md",
+    publisher="a camera",
+    listeners=("policy_server with such a policy",),
+    rate="policy rate or above",
 )
 COMMANDS = Topic(
     name=names.commands("effort_controller"),

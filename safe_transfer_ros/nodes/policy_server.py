@@ -21,10 +21,11 @@ from safe_transfer_msgs.action import Rollout
 from safe_transfer_msgs.msg import FilterStatus, PolicyAction, PolicyStatus, PolicyWeights, SafetyDecision
 from safe_transfer_msgs.srv import ResetEpisode
 
-from safe_transfer_ros.learning.acting import Acting, ProcessPolicy, acting, answer_of, check_stamp
-from safe_transfer_ros.learning.contracted import Sensed
+from safe_transfer_ros.learning.acting import Acting, NetworkPolicy, ProcessPolicy, acting, answer_of, check_stamp
+from safe_transfer_ros.learning.contracted import CameraImage, Sensed
 from safe_transfer_ros.learning.policy_file import check_fits, load_policy
 from safe_transfer_ros.middleware import bounded, clock, object_pose, reset_refusal, topics
+from safe_transfer_ros.middleware.camera import Camera, ImageFormat
 from safe_transfer_ros.middleware.episode_pause import EpisodePause
 from safe_transfer_ros.middleware.episode_services import EpisodeServices, RolloutStopped
 from safe_transfer_ros.middleware.joint_state_reader import ReadState
@@ -119,6 +120,7 @@ class PolicyServer(ManagedNode):
             hear_chunk=self._on_outside_chunk,
             stop=self._stop_episode,
         )
+        self._camera = Camera(self, seen=self._look_again, stop=self._stop_episode)
         self._at_robot = EpisodeServices(
             self, peer_timeout_s=self._settings.peer_timeout, reset_timeout_s=self._settings.reset_timeout
         )
@@ -180,6 +182,7 @@ class PolicyServer(ManagedNode):
         self._policy = acting(policy, self._graph, lockstep=self._experiment.lockstep)
         chunks = self._policy.sends_chunks if isinstance(self._policy, ProcessPolicy) else None
         self._outside.expect(chunks=chunks)
+        self._camera.expect(_format(self._policy))
         # A process proposes when it has thought, not when an action is due: in real time half a period earlier will do.
         early = chunks is False and not self._experiment.lockstep
         self._slack_ns = self._period_ns // 2 if early else _JITTER_NS
@@ -249,6 +252,7 @@ class PolicyServer(ManagedNode):
         )
         await until(self, lambda: not self._listeners.missing(), seconds, self._listeners.missing)
         await until(self, lambda: not self._outside.missing(), seconds, self._outside.missing)
+        await until(self, lambda: not self._camera.missing(), seconds, self._camera.missing)
         what = f"torque limit of iteration {goal.limit_iteration} in force at the filter"
         await until(
             self,
@@ -274,8 +278,7 @@ class PolicyServer(ManagedNode):
         self._policy.begin(episode.due_ns)
         self._view.begin(index, episode.due_ns)
         self._episode = episode
-        if self._latest is not None:  # in lockstep the first state may have come before the service's answer
-            self._on_joint_state(self._latest)
+        self._look_again()  # in lockstep the first state may have come before the service's answer
         await episode.done
         self._episode = None
         return episode.step
@@ -302,7 +305,11 @@ class PolicyServer(ManagedNode):
             return
         self._pose = pose
         self._view.see(to_ns(message.header.stamp), pose)
-        if self._latest is not None:  # it may be what the newest joint state was waiting for
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """Look at the newest joint state once more: what it was waiting for may have come."""
+        if self._latest is not None:
             self._on_joint_state(self._latest)
 
     def _on_joint_state(self, state: ReadState) -> None:
@@ -358,6 +365,7 @@ class PolicyServer(ManagedNode):
             torque_limit=status.torque_limit,
             observation=self._view.observe(state.position, state.velocity, status.torque_limit),
             object_pose=self._pose,
+            image=_image(self._camera),
         )
         try:
             noise = episode.noise.standard_normal(self._policy.noise_size)
@@ -400,8 +408,21 @@ class PolicyServer(ManagedNode):
         except weights.WeightsError as error:
             self.get_logger().error(f"outside policy refused: {error}", throttle_duration_sec=1.0)
             return
-        if self._latest is not None:  # it may be what the newest joint state was waiting for
-            self._on_joint_state(self._latest)
+        self._look_again()
+
+
+def _format(policy: Acting) -> ImageFormat | None:
+    """Format of the images that a policy sees; None: it sees none."""
+    rules = policy.image if isinstance(policy, NetworkPolicy) else None
+    if rules is None:
+        return None
+    height, width, channels = rules.shape
+    return ImageFormat(height=height, width=width, channels=channels, encoding=rules.encoding)
+
+
+def _image(camera: Camera) -> CameraImage | None:
+    newest = camera.newest
+    return None if newest is None else CameraImage(stamp_ns=newest.stamp_ns, pixels=newest.pixels)
 
 
 def main() -> None:

@@ -28,6 +28,7 @@ PARTS: Final = (
     "object_quaternion",
     "torque_limit",
     "last_action",
+    "image",
     "constant",
 )
 """Parts that an observation may be made of; see docs/policies.md."""
@@ -40,10 +41,40 @@ LAWS: Final = {"deterministic": DETERMINISTIC, "gaussian": GAUSSIAN, "squashed_g
 
 ACTIVATIONS: Final = ("tanh", "relu", "elu", "sigmoid")
 
+IMAGE = "image"
+ENCODINGS: Final = {"rgb8": 3, "bgr8": 3, "mono8": 1}
+"""Channels of an image by its encoding, as sensor_msgs/Image names it."""
+LAYOUTS: Final = ("chw", "hwc")
+
 MOST_PARTS = 64
+MOST_PIXELS = 1024  # along a side
 MOST_ROWS = 1000
 MOST_FOLLOWED_S = 2.0
 """Longest time a chunk may be followed without another look at the arm, s."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRules:
+    """Rules for a camera's images.
+
+    Attributes:
+      height: Pixels.
+      width: Pixels.
+      encoding: One of `ENCODINGS`: the order of the channels that the policy sees.
+      layout: One of `LAYOUTS`: which index of the policy's numbers runs slowest.
+      max_age_s: How much older an image may be than the joint state it is seen with, s; in lockstep not at all.
+    """
+
+    height: int
+    width: int
+    encoding: str
+    layout: str
+    max_age_s: float
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        return self.height, self.width, ENCODINGS[self.encoding]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,14 +85,16 @@ class Part:
       name: One of `PARTS`.
       joints: Which joints, in this order; None: all, in the robot's order.
       value: Of a constant.
-      mean: Subtracted.
-      stddev: Divided by, > 0.
+      image: Of an image.
+      mean: Subtracted; of an image one, or one for each channel.
+      stddev: Divided by, > 0; likewise.
       clip: Bounds of the result; None: none.
     """
 
     name: str
     joints: tuple[str, ...] | None = None
     value: Numbers = ()
+    image: ImageRules | None = None
     mean: Numbers = (0.0,)
     stddev: Numbers = (1.0,)
     clip: tuple[float, float] | None = None
@@ -155,6 +188,11 @@ class Contract:
         """Whether the policy is a process of its own."""
         return self.source == "process"
 
+    @property
+    def image(self) -> ImageRules | None:
+        """Rules for the images that it sees; None: it sees none."""
+        return next((part.image for part in self.observation if part.image is not None), None)
+
 
 def read_contract(content: Any, where: str = "contract") -> Contract:
     """Read a contract from plain data, as YAML or JSON gives it.
@@ -209,9 +247,12 @@ def _observation(fields: Fields) -> tuple[Part, ...]:
     parts = fields.take("observation")
     if not isinstance(parts, list) or not 0 < len(parts) <= MOST_PARTS:
         raise ContractError(f"{fields.where}: expected observation as a list of 1 to {MOST_PARTS} parts")
-    return tuple(
+    read = tuple(
         _part(Fields(part, f"{fields.where}: observation part {number}")) for number, part in enumerate(parts, 1)
     )
+    if sum(part.name == IMAGE for part in read) > 1:
+        raise ContractError(f"{fields.where}: expected one image in observation: more of them need a process")
+    return read
 
 
 def _part(fields: Fields) -> Part:
@@ -221,12 +262,23 @@ def _part(fields: Fields) -> Part:
         name=name,
         joints=fields.names("joints") if name in ("joint_position", "joint_velocity") else None,
         value=fields.numbers("value") if name == "constant" else (),
+        image=_image(fields) if name == IMAGE else None,
         mean=fields.numbers("mean", 0.0),
         stddev=fields.positive("stddev", 1.0),
         clip=fields.range("clip"),
     )
     fields.end()
     return part
+
+
+def _image(fields: Fields) -> ImageRules:
+    return ImageRules(
+        height=fields.whole("height", at_most=MOST_PIXELS),
+        width=fields.whole("width", at_most=MOST_PIXELS),
+        encoding=fields.choice("encoding", ENCODINGS),
+        layout=fields.choice("layout", LAYOUTS, "chw"),
+        max_age_s=fields.number("max_age", above=0.0, at_most=MOST_FOLLOWED_S),
+    )
 
 
 def _action(fields: Fields, law: str) -> ActionRules:

@@ -19,7 +19,7 @@ from safe_transfer_ros.learning.acting import (
     answer_of,
     check_stamp,
 )
-from safe_transfer_ros.learning.contracted import ContractInTask, Sensed
+from safe_transfer_ros.learning.contracted import CameraImage, ContractInTask, Sensed
 from safe_transfer_ros.policies.chunk import Chunk
 from safe_transfer_ros.policies.contract import read_contract
 from safe_transfer_ros.policies.contract_fields import ContractError
@@ -101,6 +101,50 @@ def test_a_network_with_chunks_is_asked_when_one_is_over() -> None:
     np.testing.assert_allclose(given, [2.0, 2.1, 3.0, 3.1, 4.0])
     working.begin(1050 * MS)
     assert working.answer(at(1050), np.empty(0), 0).act.action[0] == 5.0
+
+
+IMAGE = {"part": "image", "height": 1, "width": 2, "encoding": "mono8", "max_age": 0.1}
+
+
+def seen(stamp_ms: float, image_ms: float) -> Sensed:
+    pixels = np.array([[[3], [4]]], dtype=np.uint8)
+    return dataclasses.replace(at(stamp_ms), image=CameraImage(stamp_ns=round(image_ms * MS), pixels=pixels))
+
+
+@pytest.mark.parametrize(
+    ("lockstep", "answered"),
+    [
+        (True, {200: True, 199: False, 201: False, 150: False}),
+        (False, {200: True, 110: True, 90: False, 290: True, 310: False, 59: False}),
+    ],
+)
+def test_a_policy_that_sees_answers_with_an_image_of_now_or_not_at_all(
+    lockstep: bool, answered: dict[float, bool]
+) -> None:
+    network = Counting()
+    working = acting(policy(contract("onnx", observation=[IMAGE]), network), GRAPH, lockstep=lockstep)
+    working.begin(0)
+    assert working.answer(at(200), np.empty(0), 0) is None, "there is none"
+    for image_ms, expected in answered.items():
+        assert (working.answer(seen(200, image_ms), np.empty(0), 0) is not None) == expected, image_ms
+    assert len(network.seen) == 1 + sum(answered.values())
+    np.testing.assert_array_equal(network.seen[-1], [3.0, 4.0])
+
+
+def test_an_image_of_the_episode_before_is_not_this_ones() -> None:
+    working = acting(policy(contract("onnx", observation=[IMAGE]), Counting()), GRAPH, lockstep=False)
+    working.begin(200 * MS)
+    assert working.answer(seen(210, 190), np.empty(0), 0) is None
+    assert working.answer(seen(210, 200), np.empty(0), 0) is not None
+
+
+def test_a_chunk_is_followed_without_another_image_until_the_next_is_due() -> None:
+    rules = {"kind": "torque", "chunk": {"length": 4, "rate_hz": 20, "follow": 2}}
+    content = contract("onnx", observation=[IMAGE], action=rules)
+    working = acting(policy(content, Counting(length=4)), GRAPH, lockstep=True)
+    working.begin(0)
+    assert [working.answer(seen(stamp, 0), np.empty(0), 0) is not None for stamp in (0, 50, 100)] == [True, True, False]
+    assert working.answer(seen(100, 100), np.empty(0), 0) is not None
 
 
 def process(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from others_policies import contract
 from scipy.spatial.transform import Rotation
 
-from safe_transfer_ros.learning.contracted import ContractInTask, Sensed
+from safe_transfer_ros.learning.contracted import CameraImage, ContractInTask, Sensed
 from safe_transfer_ros.learning.policy_file import check_fits
 from safe_transfer_ros.policies.contract import read_contract
 from safe_transfer_ros.policies.contract_fields import ContractError
@@ -86,6 +87,22 @@ def test_scaling_is_mean_then_stddev_then_clip() -> None:
     np.testing.assert_allclose(observed(part), [4.0, -1.0, -1.0])
     part = {"part": "constant", "value": [10, 0, -10], "mean": 1, "stddev": [1, 2, 4]}
     np.testing.assert_allclose(observed(part), [9.0, -0.5, -2.75])
+
+
+def test_an_image_is_scaled_by_channel_and_laid_out_as_said() -> None:
+    pixels = RNG.integers(0, 256, (2, 3, 3), dtype=np.uint8)
+    seen = dataclasses.replace(STATE, image=CameraImage(stamp_ns=5, pixels=pixels))
+    part = {"part": "image", "height": 2, "width": 3, "encoding": "rgb8", "max_age": 1}
+    part |= {"mean": [10, 20, 30], "stddev": [1, 2, 4], "clip": [-50, 50]}
+    expected = np.clip((pixels.astype(float) - [10, 20, 30]) / [1, 2, 4], -50, 50)
+    for layout, wanted in (("hwc", expected), ("chw", np.moveaxis(expected, 2, 0))):
+        content = contract("onnx", observation=[{"part": "constant", "value": 7}, part | {"layout": layout}])
+        found = fitted(content)
+        assert found.observation_size == 19
+        np.testing.assert_allclose(found.observe(seen, LAST), [7, *wanted.reshape(-1)])
+    with pytest.raises(ContractError, match=r"part 1 \(image\): mean: expected 1 or 3 numbers, got 2"):
+        fitted(contract("onnx", observation=[part | {"mean": [1, 2]}]))
+    assert np.isnan(found.observe(STATE, LAST)[1:]).all(), "without one nothing is made up"
 
 
 def acted(content: dict[str, Any], network: Any, noise: Any = (), graph: Any = SWIRL) -> tuple[Any, np.ndarray]:

@@ -111,3 +111,20 @@ def test_its_makers_examples_must_come_out_the_same() -> None:
 def test_examples_that_are_none_are_refused(data: bytes, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         check_examples(fitted(), data)
+
+
+def test_a_policy_that_sees_is_checked_on_noise() -> None:
+    image = {"part": "image", "height": 2, "width": 3, "encoding": "rgb8", "max_age": 0.1, "stddev": 255}
+    seen: list[np.ndarray] = []
+
+    def network(observation: np.ndarray) -> tuple[np.ndarray, None]:
+        seen.append(observation)
+        return np.full(7, observation.mean()), None
+
+    network.input_size, network.output_size, network.has_log_std = 18, 7, False  # type: ignore[attr-defined]
+    policy = import_policy(None, read_contract(contract("process")), origin="x").policy
+    policy.contract, policy.network = read_contract(contract("onnx", observation=[image])), network
+    for _ in range(2):
+        checked = check_outputs(ContractInTask(policy, GRAPH), sampled(GRAPH, 20))
+        assert checked.observations == 20 and 0.0 < checked.lowest[0] < checked.highest[0] < 1.0
+    np.testing.assert_array_equal(seen[:20], seen[20:])

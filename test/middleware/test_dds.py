@@ -150,6 +150,17 @@ def said(*processes: subprocess.Popen[str]) -> list[dict[str, set[str]]]:
     return answers
 
 
+def test_a_file_that_is_closed_while_sockets_are_looked_for_is_none(tmp_path: Path, nothing_set: None) -> None:
+    """Threads of the middleware open and close files while a process begins."""
+    (tmp_path / "fd").mkdir()
+    (tmp_path / "net").mkdir()
+    (tmp_path / "fd" / "3").symlink_to("socket:[77]")
+    (tmp_path / "net" / "udp").write_text("header\n" + " ".join(["0:", "00000000:1CE8", *"2345678", "77"]) + "\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "listdir", lambda _: ["3", "4"])
+        assert dds.unintended_reach(tmp_path).startswith("other machines reach 1 sockets of this process")
+
+
 @pytest.mark.parametrize("default", [{}, {dds.RANGE: "LOCALHOST"}], ids=["nothing_set", "localhost"])
 def test_every_socket_of_ours_is_bound_to_the_loopback_and_a_default_participant_of_this_machine_is_reached(
     nothing_set: None, monkeypatch: pytest.MonkeyPatch, default: dict[str, str]

@@ -17,6 +17,7 @@ from safe_transfer_ros.parameters import sections
 PACKAGE = Path(safe_transfer_ros.__file__).parent
 # A rename breaks recorded bags and other people's nodes: it is a breaking change, see CHANGELOG.md.
 WIRE = {
+    "camera/image": "sensor_msgs/msg/Image",
     "clock": "rosgraph_msgs/msg/Clock",
     "controller_supervisor/permission": "std_msgs/msg/Bool",
     "controller_supervisor/status": "diagnostic_msgs/msg/DiagnosticStatus",
@@ -45,6 +46,7 @@ NO_TOPICS = {
     ("recording_map.py", "joint_states"),
     ("at_rest.py", "robot_description"),
     *((file, "object_pose") for file in ("decisions.py", "transitions.py", "episode.py")),  # a decision's field
+    *((file, "object_pose") for file in ("api.py", "environment.py")),  # of an environment's info
 }
 NOT_RECORDED = {"clock", "controller_supervisor/permission", "robot_description"}
 
@@ -70,6 +72,7 @@ def test_nothing_that_moves_an_arm_is_latched() -> None:
         topics.COMMANDS,
         topics.OUTSIDE_ACTION,
         topics.OUTSIDE_CHUNK,
+        topics.CAMERA_IMAGE,
     ):
         for profile in (topic.offered, topic.heard):
             assert profile.durability == QoSDurabilityPolicy.VOLATILE, topic.name

@@ -14,12 +14,14 @@ from safe_transfer_ros.policies.contract import (
     PARTS,
     SOURCES,
     ChunkRules,
+    ImageRules,
     contract_from_text,
     read_contract,
 )
 from safe_transfer_ros.policies.contract_fields import ContractError
 
 CHUNK = {"length": 8, "rate_hz": 20, "follow": 4}
+IMAGE = {"height": 4, "width": 6, "encoding": "rgb8", "max_age": 0.1}
 
 
 def test_what_is_written_is_what_is_read_and_what_a_file_keeps_is_the_same() -> None:
@@ -60,9 +62,17 @@ def test_what_a_source_leaves_out_is_its_usual() -> None:
     assert chunks == ChunkRules(length=8, rate_hz=20.0, follow=4)
 
 
+def test_an_image_is_told_by_its_contract() -> None:
+    assert read_contract(contract("onnx")).image is None
+    rules = read_contract(image(layout="hwc")).image
+    assert rules == ImageRules(height=4, width=6, encoding="rgb8", layout="hwc", max_age_s=0.1)
+    assert rules.shape == (4, 6, 3) and read_contract(image(encoding="mono8")).image.shape == (4, 6, 1)
+    assert read_contract(image()).image.layout == "chw"
+
+
 def test_every_part_and_kind_can_be_named() -> None:
     for part in PARTS:
-        more = {"value": 1} if part == "constant" else {}
+        more = {"value": 1} if part == "constant" else IMAGE if part == "image" else {}
         read_contract(contract("onnx", observation=[{"part": part, **more}]))
     for kind in ACTION_KINDS:
         gains = {"damping": 1} if kind.startswith("joint_") else {}
@@ -79,6 +89,10 @@ def part(**fields: Any) -> dict[str, Any]:
     return changed(observation=[{"part": "joint_position"} | fields])
 
 
+def image(**fields: Any) -> dict[str, Any]:
+    return changed(observation=[{"part": "image"} | IMAGE | fields])
+
+
 def action(source: str = "onnx", distribution: str = "deterministic", **fields: Any) -> dict[str, Any]:
     return changed(source, distribution, action={"kind": "torque"} | fields)
 
@@ -93,7 +107,17 @@ def action(source: str = "onnx", distribution: str = "deterministic", **fields: 
         (changed(distribution="gauss"), "expected distribution as one of .*did you mean 'gaussian'"),
         (changed(extra=1), "unknown field 'extra'"),
         (changed(observation=[]), "expected observation as a list of 1 to 64 parts"),
-        (changed(observation=[{"part": "image"}]), "expected part as one of .*, got 'image'"),
+        (changed(observation=[{"part": "images"}]), "expected part as one of .*, got 'images'; did you mean 'image'"),
+        (changed(observation=[{"part": "image"}]), r"part 1 \(image\): 'height' is missing"),
+        (image(height=1025), "expected height as a whole number from 1 to 1024"),
+        (image(width=0), "expected width as a whole number from 1 to 1024"),
+        (image(encoding="rgba8"), "expected encoding as one of bgr8, mono8, rgb8, got 'rgba8'"),
+        (image(layout="cwh"), "expected layout as one of chw, hwc, got 'cwh'"),
+        (image(max_age=0), "expected max_age above 0 and at most 2"),
+        (image(max_age=3), "expected max_age above 0 and at most 2"),
+        (image(joints=["a"]), r"\(image\): unknown field 'joints'"),
+        (part(height=4), r"\(joint_position\): unknown field 'height'"),
+        (changed(observation=[{"part": "image", **IMAGE}] * 2), "expected one image in observation"),
         (part(scale=2), r"observation part 1 \(joint_position\): unknown field 'scale'"),
         (part(mean="1e-3"), r"part 1 \(joint_position\): expected mean as a number, got '1e-3'; YAML reads"),
         (part(mean=True), "expected mean as a number, got 'True'"),

@@ -150,14 +150,29 @@ def test_a_model_of_one_observation_without_a_batch_and_of_chunks() -> None:
 
 
 @needs_runtime
+def test_an_observation_fills_the_inputs_of_a_model_in_their_order() -> None:
+    """An image (1, 3, 2, 2) and two numbers: y = mean of each channel, then the numbers."""
+    nodes = [
+        node("GlobalAveragePool", ["image"], ["pooled"]),
+        node("Flatten", ["pooled"], ["means"]),
+        node("Concat", ["means", "state"], ["y"], attribute("axis", 1)),
+    ]
+    network = OnnxNetwork(model(nodes, {}, [value("image", 1, 3, 2, 2), value("state", 1, 2)], [value("y", 1, 5)]))
+    assert (network.input_size, network.output_size) == (14, 5)
+    observation = np.arange(14.0)
+    np.testing.assert_allclose(network(observation)[0], [1.5, 5.5, 9.5, 12.0, 13.0])
+
+
+@needs_runtime
 @pytest.mark.parametrize(
     ("data", "output", "told"),
     [
-        (model([IDENTITY], {}, [*IN, value("z", 1)], OUT), "", "of one input, got x, z"),
+        (model([IDENTITY], {}, [*IN, value("z", "n", "k")], OUT), "", "whose inputs x, z have fixed sizes"),
         (model([IDENTITY], {}, IN, [*OUT, value("z", 1)]), "", "has the outputs y, z: say network: output"),
         (PLAIN, "actoin", "no output 'actoin'; known: y"),
-        (model([IDENTITY], {}, [value("x", 2, K)], OUT), "", r"of shape \(1, k\) or \(k,\), got \(2, 4\)"),
-        (model([IDENTITY], {}, [value("x", 1, 2, K)], OUT), "", r"of shape \(1, k\) or \(k,\)"),
+        (model([IDENTITY], {}, [value("x", 2, K)], OUT), "", r"input 'x' .* one observation, .* got \(2, 4\)"),
+        (model([IDENTITY], {}, [value("x", 2, 2, K)], OUT), "", r"with fixed sizes, got \(2, 2, 4\)"),
+        (model([IDENTITY], {}, [value("x", 1, "h", K)], OUT), "", r"with fixed sizes, got \(1, None, 4\)"),
     ],
 )
 def test_inputs_and_outputs_that_are_no_policys_are_named(data: bytes, output: str, told: str) -> None:

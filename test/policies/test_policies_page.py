@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from others_policies import attribute, model, node, value
 
 from safe_transfer_ros.learning.policy_file import check_fits, load_policy
 from safe_transfer_ros.policies.contract import ACTION_KINDS, ACTIVATIONS, LAWS, PARTS, SOURCES, read_contract
+from safe_transfer_ros.policies.foreign.importing import import_policy
 from safe_transfer_ros.policies.loading import any_policy_from_bytes, kinds, policy_to_bytes
 from safe_transfer_ros.policies.tensors import WeightsError
 from safe_transfer_ros.tasks.robot_task import RobotTask
@@ -46,7 +48,25 @@ def test_every_part_field_and_kind_of_a_contract_is_on_the_page() -> None:
         assert f"`{name}`" in importing, name
 
 
-@pytest.mark.parametrize("text", CONTRACTS)
+SEEING = [text for text in CONTRACTS if "part: image" in text]
+
+
+def test_the_model_of_two_inputs_that_the_page_tells_of_is_imported() -> None:
+    pytest.importorskip("onnxruntime")
+    nodes = [
+        node("GlobalAveragePool", ["image"], ["pooled"]),
+        node("Flatten", ["pooled"], ["means"]),
+        node("Concat", ["means", "joints"], ["both"], attribute("axis", 1)),
+        node("MatMul", ["both", "w"], ["y"]),
+    ]
+    inputs = [value("image", 1, 3, 84, 84), value("joints", 1, 7)]
+    data = model(nodes, {"w": np.ones((10, 7), dtype=np.float32)}, inputs, [value("y", 1, 7)])
+    (text,) = SEEING
+    contract = read_contract(load_yaml(text, "the page"))
+    check_fits(import_policy(data, contract, origin="the page").policy, make(contract.task, RobotTask))  # type: ignore[type-abstract]
+
+
+@pytest.mark.parametrize("text", [text for text in CONTRACTS if text not in SEEING])
 def test_a_contract_on_the_page_fits_its_task(text: str) -> None:
     contract = read_contract(load_yaml(text, "the page"))
     content = {"kind": "contracted", "contract": contract.content}

@@ -102,7 +102,8 @@ def _from_onnx(data: bytes, contract: Contract) -> tuple[Tensors, dict[str, str]
     def evaluated(observation: Array) -> Array:
         return model(observation)[0]
 
-    understood = [f"input {next(iter(graph.inputs))}, output {output}, {len(graph.nodes)} nodes"]
+    inputs = f"input{'s' if len(graph.inputs) > 1 else ''} {', '.join(graph.inputs)}"
+    understood = [f"{inputs}, output {output}, {len(graph.nodes)} nodes"]
     found = mlp_of(graph, output) if len(graph.inputs) == 1 else None
     if found is None:
         understood.append("no plain MLP: onnxruntime evaluates it in policy_server")
