@@ -14,6 +14,7 @@ from safe_transfer_msgs.msg import CriticWeights, FilterStatus
 from safe_transfer_ros.bounds import WEIGHTS_BYTES
 from safe_transfer_ros.middleware import topics
 from safe_transfer_ros.middleware.filter_messages import CRITIC_REFUSED
+from safe_transfer_ros.middleware.listeners import Listeners
 from safe_transfer_ros.untrusted import UntrustedError, read_bytes
 
 
@@ -30,6 +31,10 @@ class CriticSender:
         self._publisher = topics.CRITIC_WEIGHTS.advertise(node)
         self._stamp: tuple[int, int, int] | None = None
         self.version = ""
+
+    def listeners(self, graph: tuple[str, ...]) -> Listeners:
+        """Those who must hear every critic; see `Listeners`."""
+        return Listeners(self._node, self._publisher, topics.CRITIC_WEIGHTS, graph)
 
     def send(self, data: bytes, iteration: int) -> None:
         """Send a critic, unless it is the one sent last.

@@ -9,6 +9,7 @@ from rclpy.node import Node
 
 from safe_transfer_ros.middleware import topics
 from safe_transfer_ros.middleware.filter_messages import status_message
+from safe_transfer_ros.middleware.listeners import Listeners
 from safe_transfer_ros.middleware.state_publisher import StatePublisher
 from safe_transfer_ros.safety.filter.safety_filter import SafetyFilter
 from safe_transfer_ros.safety.reasons import Mode, Reason, describe
@@ -32,6 +33,10 @@ class FilterStatusPublisher:
         self._unheard, self._critic_version = unheard, critic_version
         self._publisher = StatePublisher(node, topics.FILTER_STATUS)
         self._told = (Mode.DISARMED, Reason.NONE, -1, 0.0)
+
+    def listeners(self, graph: tuple[str, ...]) -> Listeners:
+        """Those who must hear every status; see `Listeners`."""
+        return self._publisher.listeners(graph)
 
     def tell(self, *, accepted: bool, message: str = "") -> None:
         """Publish the status now.

@@ -14,7 +14,7 @@ from std_msgs.msg import Bool
 
 from safe_transfer_ros.middleware import bounded, clock, topics
 from safe_transfer_ros.middleware.joint_state_publishers import JointStatePublishers
-from safe_transfer_ros.middleware.listeners import Listeners
+from safe_transfer_ros.middleware.listeners import Listeners, all_missing
 from safe_transfer_ros.middleware.publishers import second_publisher
 from safe_transfer_ros.middleware.stop_topic import StopTopic
 from safe_transfer_ros.safety.filter.permission import Permission
@@ -73,7 +73,7 @@ class StandingCauses:
         return not self.unheard
 
     def _missing(self) -> str:
-        return "; ".join(filter(None, (listeners.missing() for listeners in self._listeners)))
+        return all_missing(self._listeners)
 
     def reasons(self, *, moving: bool = False) -> Reason:
         """Reasons that forbid motion.

@@ -12,6 +12,7 @@ from typing import Any
 
 from rclpy.node import Node
 
+from safe_transfer_ros.middleware.listeners import Listeners
 from safe_transfer_ros.middleware.topics import Topic
 
 
@@ -25,8 +26,13 @@ class StatePublisher:
           node: Whose state it is.
           topic: Of the newest state; one that has a history.
         """
+        self._node, self._topic = node, topic
         self._newest = topic.advertise(node)
         self._history = topic.history.advertise(node)
+
+    def listeners(self, graph: tuple[str, ...]) -> Listeners:
+        """Those who must hear its history; see `Listeners`."""
+        return Listeners(self._node, self._history, self._topic.history, graph)
 
     def publish(self, message: Any) -> None:
         """Send one state."""

@@ -50,7 +50,7 @@ class Topic:
       publisher: Node that publishes it, or who else does.
       listeners: Nodes that hear it, bag_recorder apart.
       must_hear: Nodes that are lost without the first message: nothing is published before they are there. Those that
-        look on, or belong to the hardware, are not waited for.
+        look on, or belong to the hardware, are not waited for. Of a topic with a history: who must hear that.
       rate: How often, in words.
       recorded: Whether bag_recorder takes it.
       any_quality: Whether each publisher is heard, whatever quality of service it offers.
@@ -198,6 +198,7 @@ FILTER_STATUS = Topic(
     meaning="mode, cause and torque limit in force",
     publisher="safety_filter",
     listeners=("policy_server", "trainer", "mujoco_sim", "episode_reset", "controller_supervisor", "franka_robot"),
+    must_hear=("bag_recorder",),
     rate="on every change of mode or limit, and on refusal",
     has_history=True,
 )
@@ -263,6 +264,7 @@ TORQUE_LIMIT = Topic(
     meaning="the torque limit of an iteration, with a lease",
     publisher="unsafety_monitor",
     listeners=("safety_filter",),
+    must_hear=("safety_filter", "bag_recorder"),
     rate="each iteration; renewed four times per lease",
 )
 UNSAFETY_ESTIMATE = Topic(
@@ -273,6 +275,7 @@ UNSAFETY_ESTIMATE = Topic(
     meaning="what was measured in an iteration, and the limit that follows",
     publisher="unsafety_monitor",
     listeners=("trainer", "safety_filter with `critic_schedule: csc`"),
+    must_hear=("trainer", "bag_recorder"),
     rate="each iteration",
 )
 POLICY_WEIGHTS = Topic(
@@ -283,6 +286,7 @@ POLICY_WEIGHTS = Topic(
     meaning="policy (safetensors and sha256)",
     publisher="trainer",
     listeners=("policy_server", "unsafety_monitor"),
+    must_hear=("policy_server", "unsafety_monitor", "bag_recorder"),
     rate="each iteration; version 0 is the pre-trained policy",
 )
 CRITIC_WEIGHTS = Topic(
@@ -293,6 +297,7 @@ CRITIC_WEIGHTS = Topic(
     meaning="safety critic with its model card (safetensors and sha256)",
     publisher="trainer",
     listeners=("safety_filter with `critic: required`",),
+    must_hear=("bag_recorder",),
     rate="at start; with a learner that has a critic, each iteration",
 )
 POLICY_STATUS = Topic(
@@ -303,6 +308,7 @@ POLICY_STATUS = Topic(
     meaning="the policy in use, or why an offer was refused",
     publisher="policy_server",
     listeners=("trainer",),
+    must_hear=("trainer", "bag_recorder"),
     rate="on every offer of weights",
 )
 RUN_CONFIG = Topic(
@@ -313,6 +319,7 @@ RUN_CONFIG = Topic(
     meaning="every node's parameters, as a YAML parameter file",
     publisher="trainer",
     listeners=(),
+    must_hear=("bag_recorder",),
     rate="once",
 )
 DIAGNOSTICS = Topic(

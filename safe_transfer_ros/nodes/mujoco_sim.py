@@ -19,7 +19,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
 from safe_transfer_ros.middleware import clock, object_pose, topics
-from safe_transfer_ros.middleware.listeners import Listeners
+from safe_transfer_ros.middleware.listeners import Listeners, all_missing
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
 from safe_transfer_ros.middleware.reset_refusal import ResetRefusal
@@ -85,7 +85,7 @@ class MujocoSim(Node):
 
     def _offer_resets(self) -> None:
         """Serve resets once all required subscribers are connected: the first joint state is sent only once."""
-        missing = "; ".join(filter(None, (listeners.missing() for listeners in self._listeners)))
+        missing = all_missing(self._listeners)
         if missing:
             self.get_logger().info(f"no episode yet: {missing}", throttle_duration_sec=5.0, skip_first=True)
             return

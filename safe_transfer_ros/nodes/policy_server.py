@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ from safe_transfer_ros.middleware.episode_services import EpisodeServices, Rollo
 from safe_transfer_ros.middleware.joint_state_reader import ReadState
 from safe_transfer_ros.middleware.joint_states_heard import JointStatesHeard
 from safe_transfer_ros.middleware.lifecycle import ManagedNode
-from safe_transfer_ros.middleware.listeners import Listeners
+from safe_transfer_ros.middleware.listeners import Listeners, all_missing
 from safe_transfer_ros.middleware.outside_policy import OutsidePolicy, ReadChunk
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
@@ -98,8 +99,9 @@ class PolicyServer(ManagedNode):
     def configure(self) -> None:
         """Create topics, services and the rollout action; load the policy file if one is given."""
         self._actions = topics.PROPOSALS.advertise(self)
-        self._listeners = Listeners(self, self._actions, topics.PROPOSALS, self._experiment.nodes)
         self._status = topics.POLICY_STATUS.advertise(self)
+        published = ((self._actions, topics.PROPOSALS), (self._status, topics.POLICY_STATUS))
+        self._listeners = [Listeners(self, each, topic, self._experiment.nodes) for each, topic in published]
         topics.JOINT_STATES.listen(self, self._on_raw_joint_state, raw=True)
         if self._graph.tracks_object:
             bounded.listen(self, topics.OBJECT_POSE, self._on_object_pose)
@@ -250,7 +252,8 @@ class PolicyServer(ManagedNode):
             seconds,
             lambda: f"policy version {goal.policy_version} installed (have {self._version})",
         )
-        await until(self, lambda: not self._listeners.missing(), seconds, self._listeners.missing)
+        unheard = partial(all_missing, self._listeners)
+        await until(self, lambda: not unheard(), seconds, unheard)
         await until(self, lambda: not self._outside.missing(), seconds, self._outside.missing)
         await until(self, lambda: not self._camera.missing(), seconds, self._camera.missing)
         what = f"torque limit of iteration {goal.limit_iteration} in force at the filter"

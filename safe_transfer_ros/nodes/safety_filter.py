@@ -138,6 +138,7 @@ class SafetyFilterNode(ManagedNode):
         )
         listeners = [Listeners(self, self._commands, commands, self._nodes)]
         listeners.append(Listeners(self, self._decisions, topics.DECISIONS, self._nodes))
+        listeners.append(self._status.listeners(self._nodes))
         own = (commands, topics.DECISIONS, topics.FILTER_STATUS, topics.FILTER_STATUS.history)
         listened = self._listen()
         self._inputs = (topics.JOINT_STATES, *listened)

@@ -12,6 +12,7 @@ import time
 import traceback
 from array import array
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -33,6 +34,7 @@ from safe_transfer_ros.files import write_atomically
 from safe_transfer_ros.learning.policy_file import load_policy
 from safe_transfer_ros.middleware import bounded, topics
 from safe_transfer_ros.middleware.critic_sender import CriticSender
+from safe_transfer_ros.middleware.listeners import Listeners, all_missing
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
 from safe_transfer_ros.middleware.publishers import second_publisher
@@ -82,6 +84,9 @@ class Trainer(Node):
         self._weights = topics.POLICY_WEIGHTS.advertise(self)
         self._critic = CriticSender(self)
         self._run_config = topics.RUN_CONFIG.advertise(self)
+        published = ((self._weights, topics.POLICY_WEIGHTS), (self._run_config, topics.RUN_CONFIG))
+        self._listeners = [Listeners(self, each, topic, self._experiment.nodes) for each, topic in published]
+        self._listeners.append(self._critic.listeners(self._experiment.nodes))
         bounded.listen(self, topics.DECISIONS, self._on_decision)
         bounded.listen(self, topics.POLICY_STATUS, self._on_status)
         self._filter: SoleState[FilterStatus] = SoleState(self, topics.FILTER_STATUS)
@@ -225,13 +230,14 @@ class Trainer(Node):
 
     async def _complete_graph(self) -> None:
         """Wait until every peer is there, and heard where it must be: the others see to that before they say so."""
+        unheard = partial(all_missing, self._listeners)
         await until(
             self,
-            lambda: self._rollouts.server_is_ready() and self._filter_status.connected,
+            lambda: self._rollouts.server_is_ready() and self._filter_status.connected and not unheard(),
             self._settings.peer_timeout,
             lambda: (
-                "policy_server's rollout action, and the filter heard by its graph "
-                f"({self._filter_status.message or 'no word from it'})"
+                "policy_server's rollout action, and trainer and filter heard by their graph "
+                f"({unheard() or self._filter_status.message or 'no word from the filter'})"
             ),
             period=0.05,
         )

@@ -19,6 +19,7 @@ from safe_transfer_msgs.msg import PolicyWeights, SafetyDecision, TorqueLimit, U
 
 from safe_transfer_ros.middleware import bounded, clock, object_pose, qos, topics
 from safe_transfer_ros.middleware.joint_states_heard import JointStatesHeard
+from safe_transfer_ros.middleware.listeners import Listeners, all_missing
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.publishers import second_publisher
@@ -40,7 +41,7 @@ class UnsafetyMonitor(Node):
     """Accounts for joint states and decisions, iteration by iteration."""
 
     def __init__(self) -> None:
-        """Publish the starting limit; from then on events drive it."""
+        """Publish the starting limit when those who must hear it do; from then on events drive it."""
         super().__init__("unsafety_monitor")
         experiment, settings = declare(self, ExperimentParameters, MonitorParameters)
         self._graph = in_graph(experiment.task)
@@ -71,6 +72,9 @@ class UnsafetyMonitor(Node):
         self._doubt = ""  # why some decision heard may not be the filter's; it stays: nobody can tell which
         self._limits = topics.TORQUE_LIMIT.advertise(self)
         self._estimates = topics.UNSAFETY_ESTIMATE.advertise(self)
+        published = ((self._limits, topics.TORQUE_LIMIT), (self._estimates, topics.UNSAFETY_ESTIMATE))
+        self._listeners = [Listeners(self, each, topic, experiment.nodes) for each, topic in published]
+        self._unheard = all_missing(self._listeners)
         self._diagnostics = topics.DIAGNOSTICS.advertise(self)
         topics.JOINT_STATES.listen(self, self._on_joint_state, qos.RECORD, raw=True)
         if self._graph.tracks_object:
@@ -79,9 +83,10 @@ class UnsafetyMonitor(Node):
         bounded.listen(self, topics.POLICY_WEIGHTS, self._on_weights, max_bytes=MAX_MESSAGE_BYTES)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(settings.lease / 4, self._publish_limit, clock=steady)
-        self.create_timer(0.02, self._close_if_complete, clock=steady)
+        self.create_timer(0.02, self._look, clock=steady)
         self.create_timer(1.0, self._diagnose, clock=steady)
-        self._publish_limit()
+        if not self._unheard:
+            self._publish_limit()
 
     def close(self) -> None:
         """Do nothing: without renewals the lease runs out and the filter falls back to its floor."""
@@ -130,6 +135,16 @@ class UnsafetyMonitor(Node):
     def _refuse(self, update: PolicyWeights, why: object) -> None:
         refused = f"weights version {update.version} refused, the limit stays: {why}"
         self.get_logger().error(refused, throttle_duration_sec=1.0)
+
+    def _look(self) -> None:
+        """Publish the starting limit as soon as it is heard, and close an iteration when its last data are here."""
+        if self._unheard:
+            self._unheard = all_missing(self._listeners)
+            if self._unheard:
+                self.get_logger().info(f"no limit yet: {self._unheard}", throttle_duration_sec=5.0, skip_first=True)
+                return
+            self._publish_limit()
+        self._close_if_complete()
 
     def _close_if_complete(self) -> None:
         update = self._closing
@@ -197,6 +212,8 @@ class UnsafetyMonitor(Node):
         self._diagnostics.publish(message)
 
     def _publish_limit(self) -> None:
+        if self._unheard:
+            return
         limit = TorqueLimit(
             iteration=self._governor.iteration,
             torque_limit=self._governor.torque_limit,

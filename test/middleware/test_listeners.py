@@ -29,7 +29,7 @@ from safe_transfer_ros.parameters.experiment import ExperimentParameters
 
 # In the graph of a simulated task without an object.
 LISTENING = {
-    topic.name: set(topic.must_hear) - {"franka_robot"}
+    (topic.history if topic.has_history else topic).name: set(topic.must_hear) - {"franka_robot"}
     for topic in topics.TOPICS
     if topic.must_hear and topic is not topics.OBJECT_POSE
 }
@@ -66,6 +66,13 @@ def says(listeners: Listeners, node: Node, expected: str, seconds: float = 20.0)
     executor = SingleThreadedExecutor(context=node.context)
     while listeners.missing() != expected:
         assert time.monotonic() < deadline, f"still: {listeners.missing()!r}"
+        rclpy.spin_once(node, executor=executor, timeout_sec=0.02)
+
+
+def spin_for(node: Node, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    executor = SingleThreadedExecutor(context=node.context)
+    while time.monotonic() < deadline:
         rclpy.spin_once(node, executor=executor, timeout_sec=0.02)
 
 
@@ -111,7 +118,8 @@ def test_a_run_begins_only_when_the_last_one_listens(tmp_path: Path, late: str) 
 
     context = Context()
     rclpy.init(context=context, domain_id=claimed.number)
-    observer = Node("observer", context=context)
+    observer, limits = Node("observer", context=context), []
+    topics.TORQUE_LIMIT.listen(observer, limits.append)
 
     def listening(topic: str) -> set[str]:
         return {endpoint.node_name for endpoint in observer.get_subscriptions_info_by_topic(f"/{topic}")}
@@ -121,13 +129,19 @@ def test_a_run_begins_only_when_the_last_one_listens(tmp_path: Path, late: str) 
             if process.node != late:
                 start(process.node)
         others = {topic: nodes - {late} for topic, nodes in LISTENING.items()}
+        others[topics.TORQUE_LIMIT.name] |= {"observer"}
         graph_runs.wait_for(
             lambda: all(listening(topic) == nodes for topic, nodes in others.items()), 60.0, f"all but {late}"
         )
         time.sleep(2.0)  # enough to have run the whole episode, had they not waited
+        spin_for(observer, 0.5)
+        assert not limits, "who is not there yet has no way to hear the first limit"
         start(late)
         assert started["trainer"].wait(timeout=60) == 0
+        spin_for(observer, 0.5)
+        assert limits
         stay = {topic: nodes - {"trainer"} for topic, nodes in LISTENING.items()}
+        stay[topics.TORQUE_LIMIT.name] |= {"observer"}
         graph_runs.wait_for(
             lambda: all(listening(topic) - {"trainer"} == nodes for topic, nodes in stay.items()), 20.0, "all seen"
         )

@@ -84,6 +84,14 @@ def test_who_must_hear_is_a_node_that_there_is() -> None:
         assert set(topic.must_hear) <= set(sections.NODES), topic.name
 
 
+def test_what_a_run_is_told_by_is_recorded_before_it_is_published() -> None:
+    """A publisher that leaves takes along what it latched for those it was not yet connected to."""
+    of_the_run = {"trainer", "policy_server", "unsafety_monitor", "safety_filter"}
+    for topic in topics.TOPICS:
+        if topic.recorded and topic.publisher in of_the_run:
+            assert "bag_recorder" in topic.must_hear, topic.name
+
+
 def test_the_commands_go_by_the_controllers_name() -> None:
     assert topics.commands("arm").name == "arm/commands" and topics.commands("arm").kind is topics.COMMANDS.kind
     named = {topic.name for topic in topics.of_controller("arm")}
