@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
     from safe_transfer_ros.bounds import ARCHIVE_BYTES
     from safe_transfer_ros.configuration import ConfigurationError
     from safe_transfer_ros.files import write_atomically
+    from safe_transfer_ros.interpreter import invocation
     from safe_transfer_ros.learning.contracted import ContractInTask
     from safe_transfer_ros.policies.contract import read_contract
     from safe_transfer_ros.policies.foreign.importing import import_policy
@@ -88,8 +90,15 @@ def run(options: argparse.Namespace) -> int:
     content = _learnable(imported, fitted, graph) if options.learnable else imported.content
     write_atomically(options.out, content)
     learner = "" if options.learnable else " learner:=none"
-    print(f"{options.out}: run it with  safe_transfer up GRAPH policy:={options.out}{learner}")
+    command = f"{invocation()} up {_graph(contract.task)} policy:={shlex.quote(str(options.out))}{learner}"
+    print(f"{options.out}: run it with\n  {command}")
     return 0
+
+
+def _graph(task: str) -> str:
+    """Graph of a task, and the argument that names the task there, as they are typed."""
+    pushes = "panda_push"
+    return f"{pushes} task:={task.removeprefix(f'{pushes}_')}" if task.startswith(f"{pushes}_") else task
 
 
 def _learnable(imported: Imported, fitted: ContractInTask, graph: TaskInGraph) -> bytes:

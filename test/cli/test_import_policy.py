@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import torch
 from others_policies import Ppo, contract, mlp, mlp_model, sb3_zip
 
 from safe_transfer_ros.cli.main import main
+from safe_transfer_ros.cli.run import parse_arguments, pick_graph
+from safe_transfer_ros.interpreter import invocation
 from safe_transfer_ros.learning.policy_file import load_policy
 from safe_transfer_ros.policies.contracted import ContractedPolicy
 from safe_transfer_ros.tasks.task import make
@@ -57,6 +60,23 @@ def test_a_process_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert run(tmp_path, None, contract("process", action=rules)) == 0
     assert "in chunks of 8 at 20 Hz, of which 4 are followed" in capsys.readouterr().out
     assert (tmp_path / "out.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "graph"),
+    [("pr2_cup_swirl", "torque", "pr2_cup_swirl"), ("panda_push_topple", "tool_motion", "panda_push task:=topple")],
+)
+def test_the_command_that_it_suggests_is_one_that_can_be_copied(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], task: str, kind: str, graph: str
+) -> None:
+    assert run(tmp_path, None, contract("process", task=task, action={"kind": kind}), out="out of it.safetensors") == 0
+    command = capsys.readouterr().out.splitlines()[-1].strip()
+    policy = shlex.quote(str(tmp_path / "out of it.safetensors"))
+    assert command == f"{invocation()} up {graph} policy:={policy} learner:=none"
+    name, *words = shlex.split(command.removeprefix(f"{invocation()} up "))
+    given = parse_arguments(words)
+    plan = pick_graph(name).plan({**given, "run_dir": str(tmp_path / "run")})
+    assert given["policy"] == str(tmp_path / "out of it.safetensors") and plan.processes
 
 
 def test_its_makers_examples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
