@@ -11,6 +11,7 @@ from safe_transfer_ros.cli.study import complete
 from safe_transfer_ros.files import write_rows
 from safe_transfer_ros.learning.workers import LocalWorkers, RayWorkers
 from safe_transfer_ros.reporting import evidence
+from safe_transfer_ros.reporting.judged import judged, judged_text
 from safe_transfer_ros.reporting.spill import almonds_lost, almonds_lost_text
 from safe_transfer_ros.studies.experiments import EXPERIMENTS, Experiment, experiment
 from safe_transfer_ros.studies.study import StudyCurves, StudyStore, compute
@@ -72,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def write(one: Experiment, curves: evidence.Curves, folder: Path) -> str:
-    """Write <figure>.csv, <figure>_violations.csv and <figure>.png; where almonds are carried, <figure>_almonds.csv.
+    """Write <figure>.csv, <figure>_violations.csv and <figure>.png; for what there is, <figure>_judged, _almonds.csv.
 
     Returns:
       The tables as text, and where the picture is.
@@ -81,6 +82,10 @@ def write(one: Experiment, curves: evidence.Curves, folder: Path) -> str:
     write_rows(folder / f"{one.name}_violations.csv", [dataclasses.asdict(line) for line in lines])
     write_rows(folder / f"{one.name}.csv", list(_rows(curves)))
     tables = [evidence.violations_text(lines)]
+    looked_at = judged(curves)
+    if looked_at:
+        write_rows(folder / f"{one.name}_judged.csv", [dataclasses.asdict(line) for line in looked_at])
+        tables.append(judged_text(looked_at))
     if "almonds_lost" in one.columns:
         almonds = almonds_lost(curves)
         write_rows(folder / f"{one.name}_almonds.csv", [dataclasses.asdict(line) for line in almonds])
