@@ -20,6 +20,7 @@ NODES = (
     "franka_robot",
     "critic_trainer",
     "critic_shadow",
+    "visualizer",
 )
 
 # colcon installs scripts in lib/ (setup.cfg) and puts bin/ on the PATH where there is one; pip's are in bin/ already.
@@ -69,7 +70,7 @@ setup(
         "torch>=2.2",
         "zstandard",
     ],
-    # With ROS from wheels; then `pip install ./safe_transfer_msgs` as well. An apt ROS brings its own.
+    # With ROS from wheels; then `pip install ./safe_transfer_msgs ./interfaces/tf2_msgs`. An apt ROS brings its own.
     extras_require={
         "ros": [
             "ros-jazzy-rclpy[fastrtps]>=7.1,<8",
@@ -81,6 +82,7 @@ setup(
             "ros-jazzy-sensor-msgs",
             "ros-jazzy-std-msgs",
             "ros-jazzy-std-srvs",
+            "ros-jazzy-visualization-msgs",
         ],
         # `make docs`.
         "docs": ["myst-parser>=4.0", "sphinx>=8.1,<10", "sphinx-rtd-theme>=3.0"],

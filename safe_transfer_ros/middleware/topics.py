@@ -32,6 +32,8 @@ from safe_transfer_msgs.msg import (
 )
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float64MultiArray, String
+from tf2_msgs.msg import TFMessage
+from visualization_msgs.msg import MarkerArray
 
 from safe_transfer_ros import topic_names as names
 from safe_transfer_ros.middleware import qos
@@ -332,10 +334,39 @@ ROBOT_DESCRIPTION = Topic(
     offered=qos.LATCHED,
     heard=qos.LATCHED,
     meaning="URDF",
-    publisher="robot_state_publisher, or franka_robot",
-    listeners=("controller_supervisor", "`safe_transfer commission`"),
+    publisher="mujoco_sim, robot_state_publisher, or franka_robot",
+    listeners=("controller_supervisor", "`safe_transfer commission`", "RViz, Foxglove"),
     rate="once",
-    recorded=False,
+)
+TF = Topic(
+    name=names.TF,
+    kind=TFMessage,
+    offered=qos.STREAM,
+    heard=qos.STREAM,
+    meaning="pose of each link that a joint moves, in the frame of its parent, stamped as the joint state is",
+    publisher="visualizer, or robot_state_publisher",
+    listeners=("RViz, Foxglove",),
+    rate="`visualizer.rate`",
+)
+TF_STATIC = Topic(
+    name=names.TF_STATIC,
+    kind=TFMessage,
+    offered=qos.LATCHED,
+    heard=qos.LATCHED,
+    meaning="pose of every other link",
+    publisher="visualizer, or robot_state_publisher",
+    listeners=("RViz, Foxglove",),
+    rate="once",
+)
+MARKERS = Topic(
+    name=names.MARKERS,
+    kind=MarkerArray,
+    offered=qos.STREAM,
+    heard=qos.STREAM,
+    meaning="what the safety stack knows, to look at: visualization.md",
+    publisher="visualizer",
+    listeners=("RViz, Foxglove",),
+    rate="`visualizer.rate`",
 )
 
 TOPICS: tuple[Topic, ...] = tuple(topic for topic in list(globals().values()) if isinstance(topic, Topic))

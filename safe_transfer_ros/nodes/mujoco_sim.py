@@ -16,7 +16,7 @@ from rclpy.node import Node
 from rosgraph_msgs.msg import Clock as ClockMsg
 from safe_transfer_msgs.srv import ResetEpisode
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import Float64MultiArray, String
 
 from safe_transfer_ros.middleware import clock, object_pose, topics
 from safe_transfer_ros.middleware.listeners import Listeners
@@ -35,7 +35,7 @@ from safe_transfer_ros.tasks.simulated import simulated
 
 
 class MujocoSim(Node):
-    """Simulated robot with /joint_states, /effort_controller/commands, /clock and the reset_episode service."""
+    """Simulated robot with joint states, commands, its description, /clock and the reset_episode service."""
 
     def __init__(self, lifetime: Lifetime) -> None:
         """Declare parameters, build the model, wait for the first reset."""
@@ -65,6 +65,8 @@ class MujocoSim(Node):
         self._poses = topics.OBJECT_POSE.advertise(self) if graph.tracks_object else None
         self._base_link = robot.base_link
         self._clock_publisher = topics.CLOCK.advertise(self)
+        self._description = topics.ROBOT_DESCRIPTION.advertise(self)
+        self._description.publish(String(data=robot.urdf))
         self._command_order = JointOrder(robot.joint_names).indices(experiment.command_joints(robot.joint_names))
         topics.commands(experiment.controller).listen(self, self._on_command)
         self._listeners = [Listeners(self, self._states, topics.JOINT_STATES, experiment.nodes)]
