@@ -23,6 +23,8 @@ NODES = (
     "visualizer",
 )
 
+FOLDERS = ("launch", "config", "urdf", "weights", "rviz", "foxglove", "plotjuggler")  # of data
+
 # colcon installs scripts in lib/ (setup.cfg) and puts bin/ on the PATH where there is one; pip's are in bin/ already.
 COMMAND = [("bin", ["scripts/safe_transfer"])] if {"install", "develop"} & set(sys.argv) else []
 
@@ -49,7 +51,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (SHARE, ["package.xml", "LICENSE", "NOTICE"]),
         *COMMAND,
-        *(data_files(folder) for folder in ("launch", "config", "urdf", "weights")),
+        *(data_files(folder) for folder in FOLDERS),
     ],
     python_requires=">=3.10",
     # Without ROS: training, figures and every test but those of the nodes. The tested versions are in requirements/.

@@ -192,6 +192,9 @@ def test_the_files_the_code_looks_up_are_installed(setup_arguments: dict) -> Non
         f"{share}/launch/pr2_cup_swirl.launch.py",
         f"{share}/config/pr2_cup_swirl.yaml",
         f"{share}/urdf/pr2_left_arm.urdf",
+        f"{share}/rviz/pr2_cup_swirl.rviz",
+        f"{share}/foxglove/safe_transfer.json",
+        f"{share}/plotjuggler/safe_transfer.xml",
         f"{share}/weights/pr2_cup_swirl.safetensors",
     ):
         assert needed in installed
