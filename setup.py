@@ -96,7 +96,10 @@ setup(
         "minari": ["h5py>=3.8", "minari>=0.5.3"],
         # ONNX models that are no plain MLP (`safe_transfer import-policy`).
         "onnx": ["onnxruntime>=1.17"],
+        # `safe_transfer watch --foxglove`.
+        "foxglove": ["foxglove-sdk>=0.30,<1"],
         "test": [
+            "foxglove-sdk",
             "h5py",
             "hypothesis",
             "mcap-ros2-support",
@@ -105,6 +108,7 @@ setup(
             "pytest",
             "pytest-timeout",
             "pytest-xdist",
+            "websockets",
         ],
     },
     zip_safe=False,
