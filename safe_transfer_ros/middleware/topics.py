@@ -312,8 +312,8 @@ DIAGNOSTICS = Topic(
     kind=DiagnosticArray,
     offered=qos.RECORD,
     heard=qos.STREAM,
-    meaning="state in words, for dashboards",
-    publisher="safety_filter, controller_supervisor, unsafety_monitor, policy_server, franka_robot",
+    meaning="state in words, for dashboards; each line bears its node's name",
+    publisher="every node of the graph but visualizer",
     listeners=("operator",),
     rate="1 Hz each",
 )

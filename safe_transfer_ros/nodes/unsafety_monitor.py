@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import time
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
@@ -18,6 +17,7 @@ from rclpy.node import Node
 from safe_transfer_msgs.msg import PolicyWeights, SafetyDecision, TorqueLimit, UnsafetyEstimate
 
 from safe_transfer_ros.middleware import bounded, clock, object_pose, qos, topics
+from safe_transfer_ros.middleware.diagnostics import Diagnostics, Health
 from safe_transfer_ros.middleware.joint_states_heard import JointStatesHeard
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
@@ -71,7 +71,7 @@ class UnsafetyMonitor(Node):
         self._doubt = ""  # why some decision heard may not be the filter's; it stays: nobody can tell which
         self._limits = topics.TORQUE_LIMIT.advertise(self)
         self._estimates = topics.UNSAFETY_ESTIMATE.advertise(self)
-        self._diagnostics = topics.DIAGNOSTICS.advertise(self)
+        Diagnostics(self, self._graph.task.robot.name, self._health)
         topics.JOINT_STATES.listen(self, self._on_joint_state, qos.RECORD, raw=True)
         if self._graph.tracks_object:
             bounded.listen(self, topics.OBJECT_POSE, self._on_object_pose, profile=qos.RECORD)
@@ -80,7 +80,6 @@ class UnsafetyMonitor(Node):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(settings.lease / 4, self._publish_limit, clock=steady)
         self.create_timer(0.02, self._close_if_complete, clock=steady)
-        self.create_timer(1.0, self._diagnose, clock=steady)
         self._publish_limit()
 
     def close(self) -> None:
@@ -183,18 +182,13 @@ class UnsafetyMonitor(Node):
         self._warnings.append(text)
         self.get_logger().warning(text)
 
-    def _diagnose(self) -> None:
-        """Publish the warnings that stand, once per second: a log is read by nobody while a run is up."""
-        status = DiagnosticStatus(
-            level=DiagnosticStatus.WARN if self._warnings else DiagnosticStatus.OK,
-            name="unsafety_monitor",
-            hardware_id=self._graph.task.robot.name,
+    def _health(self) -> Health:
+        """Warnings that stand: a log is read by nobody while a run is up."""
+        return Health(
             message="; ".join(self._warnings) or "no warning of the newest iteration",
-            values=[KeyValue(key="iteration", value=str(self._governor.iteration))],
+            attention=bool(self._warnings),
+            values={"iteration": str(self._governor.iteration)},
         )
-        message = DiagnosticArray(status=[status])
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(message)
 
     def _publish_limit(self) -> None:
         limit = TorqueLimit(
