@@ -20,7 +20,10 @@ NODES = (
     "franka_robot",
     "critic_trainer",
     "critic_shadow",
+    "visualizer",
 )
+
+FOLDERS = ("launch", "config", "urdf", "weights", "rviz", "foxglove", "plotjuggler")  # of data
 
 # colcon installs scripts in lib/ (setup.cfg) and puts bin/ on the PATH where there is one; pip's are in bin/ already.
 COMMAND = [("bin", ["scripts/safe_transfer"])] if {"install", "develop"} & set(sys.argv) else []
@@ -48,7 +51,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (SHARE, ["package.xml", "LICENSE", "NOTICE"]),
         *COMMAND,
-        *(data_files(folder) for folder in ("launch", "config", "urdf", "weights")),
+        *(data_files(folder) for folder in FOLDERS),
     ],
     python_requires=">=3.10",
     # Without ROS: training, figures and every test but those of the nodes. The tested versions are in requirements/.
@@ -69,7 +72,7 @@ setup(
         "torch>=2.2",
         "zstandard",
     ],
-    # With ROS from wheels; then `pip install ./safe_transfer_msgs` as well. An apt ROS brings its own.
+    # With ROS from wheels; then `pip install ./safe_transfer_msgs ./interfaces/tf2_msgs`. An apt ROS brings its own.
     extras_require={
         "ros": [
             "ros-jazzy-rclpy[fastrtps]>=7.1,<8",
@@ -81,6 +84,7 @@ setup(
             "ros-jazzy-sensor-msgs",
             "ros-jazzy-std-msgs",
             "ros-jazzy-std-srvs",
+            "ros-jazzy-visualization-msgs",
         ],
         # `make docs`.
         "docs": ["myst-parser>=4.0", "sphinx>=8.1,<10", "sphinx-rtd-theme>=3.0"],
@@ -92,7 +96,10 @@ setup(
         "minari": ["h5py>=3.8", "minari>=0.5.3"],
         # ONNX models that are no plain MLP (`safe_transfer import-policy`).
         "onnx": ["onnxruntime>=1.17"],
+        # `safe_transfer watch --foxglove`.
+        "foxglove": ["foxglove-sdk>=0.30,<1"],
         "test": [
+            "foxglove-sdk",
             "h5py",
             "hypothesis",
             "mcap-ros2-support",
@@ -101,6 +108,7 @@ setup(
             "pytest",
             "pytest-timeout",
             "pytest-xdist",
+            "websockets",
         ],
     },
     zip_safe=False,

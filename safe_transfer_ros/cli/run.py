@@ -121,7 +121,7 @@ def comparison(run_dir: Path, given: Mapping[str, str]) -> dict[str, str] | None
         return None if _rows(beside) >= planned else {"resume": str(beside), "iterations": str(planned)}
     if not given.get("resume"):
         return dict(given) | {"limit_rule": "fixed", "run_dir": str(beside)}
-    kept = {name: given[name] for name in ("namespace",) if given.get(name)}
+    kept = {name: given[name] for name in ("namespace", "visualize") if given.get(name)}
     record = "true" if "bag_recorder" in first[SHARED]["graph"].split(",") else "false"
     as_run = {"config": str(run_dir / CONFIG), "iterations": str(planned), "record": record}
     return kept | as_run | {"limit_rule": "fixed", "run_dir": str(beside)}
@@ -192,6 +192,8 @@ def _one_run(
                         progress.say(f"controller: {printable(line)}")
                     for line in monitor.lines():
                         progress.say(f"warning: {printable(line)}")
+                    for line in launcher.lost():
+                        progress.say(f"warning: {line}")
                     for line in trainer.lines()[-1:]:
                         progress.now(line)
                     time.sleep(POLL_SECONDS)

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from rich.live import Live
 from safe_transfer_ros.cli.filter_screen import FilterScreen, Listening, headline, one_line
 from safe_transfer_ros.cli.filter_view import Contact, FilterView
 from safe_transfer_ros.cli.keys import KeyReader, in_front
+from safe_transfer_ros.cli.run_choice import DISCOVERY_PERIOD_S, RunChoice, holder_of
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.middleware import clock
@@ -35,7 +35,6 @@ _STDIN, _STDOUT, _STDERR = 0, 1, 2
 KEY_PERIOD_S = 0.02  # how long a key may lie before it is seen
 FRAME_PERIOD_S = 0.25
 LINE_PERIOD_S = 1.0
-DISCOVERY_PERIOD_S = 1.0
 PARTING_SECONDS = 1.0  # on quitting, an answer under way is waited for this long
 
 _EPILOG = """\
@@ -65,6 +64,7 @@ examples:
   safe_transfer watch --domain 7
   safe_transfer watch --once; echo $?   0: a filter is there and has not tripped, 1: TRIPPED, 3: no filter heard
   safe_transfer watch | tee watch.log   one line per change
+  safe_transfer watch --foxglove        serve every topic to Foxglove, beside a view in another terminal
 
 This is NOT an emergency stop: it is software at the end of a network. When a trip is not confirmed within a second the
 view says so; use the hardware emergency stop then.
@@ -88,12 +88,22 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--timeout", type=float, default=5.0, metavar="S", help="with --once: wait this long for a filter (default 5)"
     )
+    parser.add_argument(
+        "--foxglove",
+        action="store_true",
+        help="instead of the view serve every topic to Foxglove, on this machine only, until Ctrl-C (extra foxglove)",
+    )
+    parser.add_argument("--port", type=int, metavar="N", help="with --foxglove: port of the server (default 8765)")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """`safe_transfer watch`."""
-    choice = _Choice(options)
+    _check_port(options)
+    choice = RunChoice(options)
+    if options.foxglove:
+        with _output_of_our_own(), _quit_on_signals() as quitting:
+            return _serve(choice, quitting, options.port)
     with _output_of_our_own(), _quit_on_signals() as quitting, _Watch(choice) as watch:
         try:
             if options.once:
@@ -104,84 +114,27 @@ def run(options: argparse.Namespace) -> int:
             return EXIT_FINE
 
 
-class _Choice:
-    """Choice of the domain to listen on."""
-
-    def __init__(self, options: argparse.Namespace) -> None:
-        self._namespace: str = options.namespace
-        if options.domain is not None and not 0 <= options.domain <= domain.HIGHEST:
-            raise ConfigurationError(f"--domain must be a number from 0 to {domain.HIGHEST}, got {options.domain}")
-        self._given: int | None = domain.from_environment() if options.domain is None else options.domain
-        self._runs = domain.running()
-        if options.run_dir is not None:
-            wanted = _run_in(Path(options.run_dir).absolute(), self._runs)
-            self._given, self._namespace = wanted.number, self._namespace or wanted.namespace
-        elif self._given is None and len(self._runs) > 1:
-            raise ConfigurationError(
-                f"several runs are up, on ROS domains {_listed(self._runs)}: choose by --run or --domain"
-            )
-        self._next_look = clock.now_s() + DISCOVERY_PERIOD_S
-
-    def look(self) -> bool:
-        """Look for runs, once per second; true when where to listen is another now."""
-        now, before = clock.now_s(), (self.number, self.namespace)
-        if now >= self._next_look:
-            self.look_now()
-        return (self.number, self.namespace) != before
-
-    def look_now(self) -> None:
-        """Look for runs."""
-        self._next_look = clock.now_s() + DISCOVERY_PERIOD_S
-        self._runs = domain.running()
-
-    @property
-    def number(self) -> int:
-        """The domain; ROS's default while no run, or more than one, is up."""
-        if self._given is not None:
-            return self._given
-        return self._runs[0].number if len(self._runs) == 1 else 0
-
-    @property
-    def namespace(self) -> str:
-        """The graph's namespace: as given, or that of the one run that is up."""
-        if self._given is not None or len(self._runs) != 1:
-            return self._namespace
-        return self._namespace or self._runs[0].namespace
-
-    @property
-    def holder(self) -> domain.Running | None:
-        """The run of this user that holds the domain and namespace listened on, as last looked up."""
-        return _holder(self.number, self.namespace, self._runs)
-
-    @property
-    def listening(self) -> Listening:
-        """In words."""
-        hint = ""
-        if self._given is None and not self._runs:
-            hint = "No run of this machine holds a ROS domain; one that starts is found. Another domain: --domain N."
-        elif self._given is None and len(self._runs) > 1:
-            hint = f"Several runs are up, on ROS domains {_listed(self._runs)}: quit, and choose by --run DIR."
-        run = printable(self.holder.run_dir) if self.holder else ""
-        return Listening(domain=self.number, namespace=self.namespace, hint=hint, run=run)
+def _check_port(options: argparse.Namespace) -> None:
+    if options.port is not None and not options.foxglove:
+        raise ConfigurationError("--port is of the server that --foxglove starts: add --foxglove, or leave it out")
+    if options.foxglove and options.once:
+        raise ConfigurationError("--foxglove serves until it is ended, --once prints one snapshot: choose one")
+    if options.port is not None and not 0 <= options.port <= 65535:
+        raise ConfigurationError(f"--port must be a number from 0 (any that is free) to 65535, got {options.port}")
 
 
-def _holder(number: int, namespace: str, runs: tuple[domain.Running, ...]) -> domain.Running | None:
-    found = (run for run in runs if (run.number, run.namespace.strip("/")) == (number, namespace.strip("/")))
-    return next(found, None)
-
-
-def _run_in(run_dir: Path, runs: tuple[domain.Running, ...]) -> domain.Running:
-    for run in runs:
-        if Path(run.run_dir).resolve() == run_dir.resolve():
-            return run
-    up = f"up are those on ROS domains {_listed(runs)}" if runs else "none is up on this machine"
-    raise ConfigurationError(f"--run {printable(run_dir)} is not the directory of a run that is up: {up}")
+def _serve(choice: RunChoice, quitting: list[int], port: int | None) -> int:
+    try:
+        from safe_transfer_ros.cli import foxglove_server  # brings ROS: only now
+    except ModuleNotFoundError as error:
+        raise _no_ros(error) from error
+    return foxglove_server.serve(choice, quitting, port=foxglove_server.PORT if port is None else port)
 
 
 class _Watch:
     """The link to the filter, the view of it, and what the operator asked; a context manager."""
 
-    def __init__(self, choice: _Choice) -> None:
+    def __init__(self, choice: RunChoice) -> None:
         self._choice = choice
         self.view = FilterView()
         self.request: Request | None = None
@@ -216,7 +169,7 @@ class _Watch:
     def _check_run(self) -> None:
         """Note the run whose filter was heard first, and then whether another one has taken its domain."""
         self._next_check = clock.now_s() + DISCOVERY_PERIOD_S
-        holder = _holder(self.listening.domain, self.listening.namespace, domain.running())
+        holder = holder_of(self.listening.domain, self.listening.namespace, domain.running())
         if not self._attached:
             self._attached, self._run = True, holder
             self.listening = replace(self.listening, run=printable(holder.run_dir) if holder else "")
@@ -359,14 +312,14 @@ def _join(view: FilterView, listening: Listening) -> OperatorLink:
     try:
         from safe_transfer_ros.middleware.operator_link import OperatorLink  # brings ROS: only now
     except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"watch needs ROS 2 and safe_transfer_msgs ({error}): `make setup`, or source a ROS 2 workspace"
-        ) from error
+        raise _no_ros(error) from error
     return OperatorLink(view, domain=listening.domain, namespace=listening.namespace)
 
 
-def _listed(runs: tuple[domain.Running, ...]) -> str:
-    return ", ".join(str(run) for run in runs)
+def _no_ros(error: ModuleNotFoundError) -> ConfigurationError:
+    return ConfigurationError(
+        f"watch needs ROS 2 and safe_transfer_msgs ({error}): `make setup`, or source a ROS 2 workspace"
+    )
 
 
 @contextlib.contextmanager

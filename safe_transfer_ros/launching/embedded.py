@@ -72,6 +72,7 @@ class Launcher:
         self._arguments += ["-r", f"__ns:={namespace}"] if namespace else []
         self._log_dir = log_dir
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._missed: set[str] = set()  # optional ones that have ended, and were told
         self.environment = child_environment(domain.number)
 
     def __enter__(self) -> Launcher:
@@ -100,12 +101,23 @@ class Launcher:
         for process in self._processes:
             child = self._children[process.node]
             exit_code = child.poll()
-            if exit_code is None:
+            if exit_code is None or process.optional:
                 continue
             if process.ends_run and exit_code == 0:
                 return False
             raise ProcessFailed(process.node, exit_code, self._last_line(process.node))
         return True
+
+    def lost(self) -> list[str]:
+        """Sentences on the optional processes that have ended since the last call; the run goes on."""
+        sentences = []
+        for process in self._processes:
+            exit_code = self._children[process.node].poll()
+            if process.optional and exit_code is not None and process.node not in self._missed:
+                self._missed.add(process.node)
+                ended = ProcessFailed(process.node, exit_code, self._last_line(process.node))
+                sentences.append(f"{ended}; the run goes on without it")
+        return sentences
 
     def stop(self) -> None:
         """Stop all processes in order, each by SIGINT and, if that does not help, SIGKILL."""

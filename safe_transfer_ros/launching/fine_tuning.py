@@ -128,9 +128,15 @@ ARGUMENTS = (
     Argument(name="run_dir", description="directory of this run; default: runs/<name>-<date>-<time>"),
     Argument(
         name="resume",
-        description="directory of a run to continue; with it only iterations:= and those of robot:=",
+        description="directory of a run to continue; with it only iterations:=, visualize:= and those of robot:=",
     ),
     Argument(name="record", description="record a rosbag2", default="true", choices=("true", "false")),
+    Argument(
+        name="visualize",
+        description="publish /tf and markers of what the safety stack knows, for RViz and Foxglove",
+        default="false",
+        choices=("true", "false"),
+    ),
     Argument(name="config", description="configuration file", default=""),
 )
 
@@ -223,7 +229,7 @@ class FineTuningGraph:
             _check_franka(parameters)
         _check_inputs(parameters)
         _create(run_dir)
-        processes = _processes(robot, record=own["record"] == "true")
+        processes = _processes(robot, record=own["record"] == "true", visualize=own["visualize"] == "true")
         return _session(run_dir, parameters, evidence, processes, session=0)
 
     def hardware_parameters(self, given: Mapping[str, str]) -> Parameters:
@@ -270,7 +276,7 @@ class FineTuningGraph:
 
     def _resumed(self, run_dir: Path, given: Mapping[str, str]) -> Plan:
         """The session that goes on where the run in `run_dir` left off, under that run's own configuration."""
-        allowed = ("resume", "iterations", "robot", "commission", "allow_uncommissioned", "namespace")
+        allowed = ("resume", "iterations", "robot", "commission", "allow_uncommissioned", "namespace", "visualize")
         defaults = {argument.name: argument.default for argument in self.arguments}  # `ros2 launch` gives them all
         others = sorted(
             name for name, text in given.items() if text not in ("", defaults.get(name)) and name not in allowed
@@ -287,7 +293,8 @@ class FineTuningGraph:
         evidence = {} if robot == "sim" else self._commissioned(parameters, given)
         if robot == "franka":
             _check_franka(parameters)
-        processes = _processes(robot, record="bag_recorder" in nodes)
+        visualize = given.get("visualize") == "true"
+        processes = _processes(robot, record="bag_recorder" in nodes, visualize=visualize)
         return _session(run_dir, parameters, evidence, processes, session=session)
 
     def _check_robot(self, run_dir: Path, parameters: Parameters) -> None:
@@ -356,7 +363,7 @@ def _check_franka(parameters: Parameters) -> None:
     franka["reset_torque_limit"] = parameters["safety_filter"]["reset_torque_limit"]
 
 
-def _processes(robot: str, *, record: bool) -> tuple[Process, ...]:
+def _processes(robot: str, *, record: bool, visualize: bool) -> tuple[Process, ...]:
     # In the order they are to be stopped: who proposes first, who records last.
     processes = [Process(node="trainer", ends_run=True), Process(node="policy_server")]
     if robot != "sim":  # the supervisor before the filter: it sees zero on the commands, then deactivates
@@ -366,6 +373,8 @@ def _processes(robot: str, *, record: bool) -> tuple[Process, ...]:
         processes.append(Process(node="franka_robot" if robot == "franka" else "mujoco_sim"))
     if record:
         processes.append(Process(node="bag_recorder"))
+    if visualize:  # the last to be stopped: were it to hang, nothing would wait for it
+        processes.append(Process(node="visualizer", optional=True))
     return tuple(processes)
 
 

@@ -42,6 +42,7 @@ class Process:
 
     node: str  # node name, executable name and module name under safe_transfer_ros.nodes
     ends_run: bool = False  # the run is over when this one exits
+    optional: bool = False  # the run goes on without it
 
 
 # ROS parameter-file layout: node name (or /**) -> parameter -> value.

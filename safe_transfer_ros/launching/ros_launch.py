@@ -96,6 +96,8 @@ def _actions(context: LaunchContext, graph: FineTuningGraph) -> list[Any]:
             return [EmitEvent(event=SignalProcess(signal_number=signal.SIGINT, process_matcher=matches))]
         if finished and process.node == "bag_recorder":
             return [report]
+        if process.optional:
+            return [LogInfo(msg=f"{process.node} has ended; the run goes on without it")]
         return [EmitEvent(event=Shutdown(reason=f"{process.node} has ended"))]
 
     for process in plan.processes:

@@ -5,12 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from std_srvs.srv import SetBool
 
-from safe_transfer_ros.middleware import topics
+from safe_transfer_ros.middleware.diagnostics import Diagnostics, Health
 from safe_transfer_ros.middleware.waiting import sleep
 
 SERVICE = "policy_server/pause"
@@ -31,18 +29,17 @@ class EpisodePause:
           node: That begins the episodes.
           robot: Its robot's name.
         """
-        self._node, self._robot = node, robot
+        self._node = node
         self._wanted = self._waiting = False
         node.create_service(SetBool, SERVICE, self._on_request)
-        self._diagnostics = topics.DIAGNOSTICS.advertise(node)
-        node.create_timer(1.0, self._tell, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._diagnostics = Diagnostics(node, robot, self._health)
 
     async def wait(self, given_up: Callable[[], bool]) -> None:
         """Return when the next episode may begin, or has been given up."""
         while self._wanted and not given_up():
             if not self._waiting:
                 self._waiting = True
-                self._tell()
+                self._diagnostics.tell()
             await sleep(self._node, _LOOK_SECONDS)
         self._waiting = False
 
@@ -50,7 +47,7 @@ class EpisodePause:
         self._wanted = bool(request.data)
         response.success, response.message = True, self._words()
         self._node.get_logger().info(response.message or "resumed by an operator")
-        self._tell()
+        self._diagnostics.tell()
         return response
 
     def _words(self) -> str:
@@ -60,12 +57,6 @@ class EpisodePause:
             return "paused by an operator: no episode begins"
         return "a pause is asked for: it begins where the next episode would"
 
-    def _tell(self) -> None:
+    def _health(self) -> Health:
         words = self._words()
-        level = DiagnosticStatus.WARN if words else DiagnosticStatus.OK
-        status = DiagnosticStatus(
-            level=level, name="policy_server", hardware_id=self._robot, message=words or "not paused"
-        )
-        message = DiagnosticArray(status=[status])
-        message.header.stamp = self._node.get_clock().now().to_msg()
-        self._diagnostics.publish(message)
+        return Health(message=words or "not paused", attention=bool(words))

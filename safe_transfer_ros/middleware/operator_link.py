@@ -7,30 +7,23 @@ that a viewer that is stopped or slow does not burden the filter. Everything run
 
 from __future__ import annotations
 
-import os
 from collections.abc import Hashable
 from typing import Any, Protocol
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.client import Client
-from rclpy.context import Context
-from rclpy.exceptions import InvalidNamespaceException
-from rclpy.experimental import EventsExecutor
-from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from safe_transfer_msgs.msg import FilterStatus, SafetyDecision, UnsafetyEstimate
 from std_srvs.srv import SetBool, Trigger
 
-from safe_transfer_ros.middleware import clock, dds, qos, topics
+from safe_transfer_ros.middleware import clock, qos, topics
+from safe_transfer_ros.middleware.guest import Guest
 from safe_transfer_ros.middleware.operator_request import Call, Request
 from safe_transfer_ros.middleware.publishers import identities, publisher_names
 
 GRAPH_PERIOD_S = 0.5
 _PARTICIPANT = 12  # bytes of a DDS identifier that are its participant's
 _REMEMBERED = 20  # calls kept while nothing answers
-_QUIET = ["--ros-args", "--disable-external-lib-logs", "--disable-stdout-logs", "--disable-rosout-logs"]
 
 
 class Listener(Protocol):
@@ -74,25 +67,8 @@ class OperatorLink:
           OSError: if other machines reach this process, which nobody has asked for.
         """
         self._listener = listener
-        self._context = Context()
-        dds.set_defaults()
-        rclpy.init(args=_QUIET, context=self._context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
-        try:
-            self._node = Node(
-                f"operator_{os.getpid()}",
-                context=self._context,
-                namespace=namespace,
-                enable_rosout=False,
-                start_parameter_services=False,
-            )
-        except InvalidNamespaceException as error:
-            rclpy.shutdown(context=self._context)
-            raise ValueError(f"no ROS namespace: '{namespace}' (letters, digits, _ and /)") from error
-        reach = dds.unintended_reach()
-        if reach:
-            self._node.destroy_node()
-            rclpy.shutdown(context=self._context)
-            raise ConnectionRefusedError(reach)
+        self._guest = Guest("operator", domain=domain, namespace=namespace)
+        self._node = self._guest.node
         self._listen()
         self._clients: dict[str, Client] = {
             "trip": self._node.create_client(Trigger, "safety_filter/trip"),
@@ -100,9 +76,6 @@ class OperatorLink:
             "pause": self._node.create_client(SetBool, "policy_server/pause"),
         }
         self._calls: dict[str, list[Future]] = {name: [] for name in self._clients}
-        self._executor = EventsExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        self._never = Future(executor=self._executor)
         self._next_look = 0.0
 
     def _listen(self) -> None:
@@ -121,14 +94,11 @@ class OperatorLink:
 
     def close(self) -> None:
         """Leave the graph."""
-        self._executor.shutdown()
-        self._node.destroy_node()
-        rclpy.try_shutdown(context=self._context)
+        self._guest.close()
 
     def spin(self, seconds: float) -> None:
         """Process messages for `seconds`."""
-        # Never without a timeout, and on a future that never comes: see middleware/process.py.
-        self._executor.spin_until_future_complete(self._never, timeout_sec=seconds)
+        self._guest.spin(seconds)
         now = clock.now_s()
         if now >= self._next_look:
             self._next_look = now + GRAPH_PERIOD_S

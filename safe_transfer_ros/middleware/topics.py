@@ -32,6 +32,8 @@ from safe_transfer_msgs.msg import (
 )
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, Float64MultiArray, String
+from tf2_msgs.msg import TFMessage
+from visualization_msgs.msg import MarkerArray
 
 from safe_transfer_ros import topic_names as names
 from safe_transfer_ros.middleware import qos
@@ -327,8 +329,8 @@ DIAGNOSTICS = Topic(
     kind=DiagnosticArray,
     offered=qos.RECORD,
     heard=qos.STREAM,
-    meaning="state in words, for dashboards",
-    publisher="safety_filter, controller_supervisor, unsafety_monitor, policy_server, franka_robot",
+    meaning="state in words, for dashboards; each line bears its node's name",
+    publisher="every node of the graph but visualizer",
     listeners=("operator",),
     rate="1 Hz each",
 )
@@ -349,10 +351,40 @@ ROBOT_DESCRIPTION = Topic(
     offered=qos.LATCHED,
     heard=qos.LATCHED,
     meaning="URDF",
-    publisher="robot_state_publisher, or franka_robot",
-    listeners=("controller_supervisor", "`safe_transfer commission`"),
+    publisher="mujoco_sim, robot_state_publisher, or franka_robot",
+    listeners=("controller_supervisor", "`safe_transfer commission`", "RViz, Foxglove"),
+    must_hear=("bag_recorder",),
     rate="once",
-    recorded=False,
+)
+TF = Topic(
+    name=names.TF,
+    kind=TFMessage,
+    offered=qos.STREAM,
+    heard=qos.STREAM,
+    meaning="pose of each link that a joint moves, in the frame of its parent, stamped as the joint state is",
+    publisher="visualizer, or robot_state_publisher",
+    listeners=("RViz, Foxglove",),
+    rate="`visualizer.rate`",
+)
+TF_STATIC = Topic(
+    name=names.TF_STATIC,
+    kind=TFMessage,
+    offered=qos.LATCHED,
+    heard=qos.LATCHED,
+    meaning="pose of every other link",
+    publisher="visualizer, or robot_state_publisher",
+    listeners=("RViz, Foxglove",),
+    rate="once",
+)
+MARKERS = Topic(
+    name=names.MARKERS,
+    kind=MarkerArray,
+    offered=qos.STREAM,
+    heard=qos.STREAM,
+    meaning="what the safety stack knows, to look at: visualization.md",
+    publisher="visualizer",
+    listeners=("RViz, Foxglove",),
+    rate="`visualizer.rate`",
 )
 
 TOPICS: tuple[Topic, ...] = tuple(topic for topic in list(globals().values()) if isinstance(topic, Topic))

@@ -18,6 +18,7 @@ from safe_transfer_ros.bags.qos import OfferedQos
 from safe_transfer_ros.bags.record import BagWriter
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.middleware import qos, topics
+from safe_transfer_ros.middleware.diagnostics import Diagnostics, Health
 from safe_transfer_ros.middleware.incompatible import IncompatibleMessages, has_incompatible_publisher
 from safe_transfer_ros.middleware.numbered import NumberedMessages
 from safe_transfer_ros.middleware.parameters import declare
@@ -57,6 +58,7 @@ class BagRecorder(Node):
         for topic in topics.of_controller(experiment.controller):
             if topic.recorded:
                 self._record(topic)
+        Diagnostics(self, "disk", self._health)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(0.25, self._flush, clock=steady)
         self.create_timer(LOOK_SECONDS, self._look, clock=steady)
@@ -117,6 +119,14 @@ class BagRecorder(Node):
         """Stop recording: what cannot be written now will not be written later."""
         self._failed = True
         self._lifetime.end(EXIT_BAD_INPUT, f"bag_recorder: {error}")
+
+    def _health(self) -> Health:
+        words = "recording has stopped: it could not be written" if self._failed else "recording"
+        lesser = ", ".join(
+            sorted(name for name, each in self._looked_for.items() if not self._recorded[name][0].any_quality)
+        )
+        values = {"messages": str(self._heard), "less_than_promised": lesser or "none"}
+        return Health(message=words, failed=self._failed, values=values)
 
     def leave(self) -> bool:
         """Whether everything received before the request to end is written: nothing more comes for a moment.

@@ -22,6 +22,7 @@ from safe_transfer_msgs.srv import ResetEpisode
 from std_srvs.srv import SetBool, Trigger
 
 from safe_transfer_ros.middleware import clock, topics
+from safe_transfer_ros.middleware.diagnostics import Diagnostics, Health
 from safe_transfer_ros.middleware.joint_states_heard import JointStatesHeard
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
@@ -72,6 +73,8 @@ class EpisodeReset(Node):
         self._confirmed = threading.Event()
         self._lock = threading.Lock()
         self._reset: Reset | None = None
+        self._waits_for = ""  # what an operator has to do before the move
+        self._failure = ""  # of the newest reset
         n = len(robot.joint_names)
         self._action = PolicyAction(action_names=list(robot.joint_names), stddev=[1e-3] * n)
         self._actions = topics.RESET_PROPOSALS.advertise(self)
@@ -82,6 +85,7 @@ class EpisodeReset(Node):
         self._arm = self.create_client(SetBool, "safety_filter/arm_reset")
         self.create_service(Trigger, "episode_reset/confirm", self._on_confirm)
         self.create_service(Trigger, "episode_reset/cancel", self._on_cancel)
+        Diagnostics(self, robot.name, self._health)
         self._requests = ServiceThread(self, {"reset_episode": (ResetEpisode, self._on_reset)})
 
     def close(self) -> None:
@@ -90,6 +94,13 @@ class EpisodeReset(Node):
         self._requests.close()
 
     # What arrives ----------------------------------------------------------------------------------------------------
+
+    def _health(self) -> Health:
+        reset, left_out = self._reset, {"joint_states_left_out": str(self._states.left_out)}
+        if reset is None:
+            return Health(message=self._failure or "no move", attention=bool(self._failure), values=left_out)
+        moving = f"moving to the start of episode {reset.episode}"
+        return Health(message=self._waits_for or moving, attention=bool(self._waits_for), values=left_out)
 
     def _on_filter(self, message: FilterStatus) -> None:
         if message.mode == SafetyDecision.MODE_TRIPPED:
@@ -170,7 +181,7 @@ class EpisodeReset(Node):
                 reset.failure = reset.failure or str(error)
             finally:
                 reset.done.set()
-                self._reset = None
+                self._reset, self._waits_for, self._failure = None, "", reset.failure
         response.success, response.message = not reset.failure, reset.failure
         if self._states.newest is not None:
             set_ns(response.stamp, self._states.newest[0].stamp_ns)
@@ -184,11 +195,14 @@ class EpisodeReset(Node):
     def _bring_to_start(self, reset: Reset) -> None:
         self._confirmed.clear()
         if not self._permitted():
-            self.get_logger().warning("waiting for an operator to activate the controller: see controller_supervisor")
+            self._waits_for = "waiting for an operator to activate the controller: see controller_supervisor"
+            self.get_logger().warning(self._waits_for)
         self._until(reset, self._permitted, "the controller was not activated")
         if self._settings.confirm_each_episode:
-            self.get_logger().warning(f"episode {reset.episode} waits for an operator: {CONFIRM}")
+            self._waits_for = f"episode {reset.episode} waits for an operator: {CONFIRM}"
+            self.get_logger().warning(self._waits_for)
             self._until(reset, self._confirmed.is_set, "no confirmation came")
+        self._waits_for = ""
         state = self._states.fresh(clock.now_ns(), FRESH_SECONDS)
         if isinstance(state, str):
             raise ResetFailed(state)

@@ -16,9 +16,10 @@ from rclpy.node import Node
 from rosgraph_msgs.msg import Clock as ClockMsg
 from safe_transfer_msgs.srv import ResetEpisode
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import Float64MultiArray, String
 
 from safe_transfer_ros.middleware import clock, object_pose, topics
+from safe_transfer_ros.middleware.diagnostics import Diagnostics, Health
 from safe_transfer_ros.middleware.listeners import Listeners, all_missing
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
@@ -35,7 +36,7 @@ from safe_transfer_ros.tasks.simulated import simulated
 
 
 class MujocoSim(Node):
-    """Simulated robot with /joint_states, /effort_controller/commands, /clock and the reset_episode service."""
+    """Simulated robot with joint states, commands, its description, /clock and the reset_episode service."""
 
     def __init__(self, lifetime: Lifetime) -> None:
         """Declare parameters, build the model, wait for the first reset."""
@@ -57,6 +58,7 @@ class MujocoSim(Node):
         self._time_ns = 0
         self._torque = np.zeros(len(robot.joint_names))
         self._command_time = -np.inf
+        self._refused = 0  # commands
 
         self._state = JointState(name=list(robot.joint_names))
         self._state.header.frame_id = "base_link"
@@ -65,12 +67,16 @@ class MujocoSim(Node):
         self._poses = topics.OBJECT_POSE.advertise(self) if graph.tracks_object else None
         self._base_link = robot.base_link
         self._clock_publisher = topics.CLOCK.advertise(self)
+        self._description = topics.ROBOT_DESCRIPTION.advertise(self)
+        self._description.publish(String(data=robot.urdf))
         self._command_order = JointOrder(robot.joint_names).indices(experiment.command_joints(robot.joint_names))
         topics.commands(experiment.controller).listen(self, self._on_command)
-        self._listeners = [Listeners(self, self._states, topics.JOINT_STATES, experiment.nodes)]
+        published = [(self._states, topics.JOINT_STATES), (self._description, topics.ROBOT_DESCRIPTION)]
         if self._poses is not None:
-            self._listeners.append(Listeners(self, self._poses, topics.OBJECT_POSE, experiment.nodes))
+            published.append((self._poses, topics.OBJECT_POSE))
+        self._listeners = [Listeners(self, each, topic, experiment.nodes) for each, topic in published]
         self._refusal = ResetRefusal(SoleState(self, topics.FILTER_STATUS), experiment.nodes)
+        Diagnostics(self, robot.name, self._health)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._offer = self.create_timer(0.02, self._offer_resets, clock=self._steady)
         self._simulated.place(generator(Purpose.INITIAL_STATE, experiment.seed, 0))
@@ -85,12 +91,25 @@ class MujocoSim(Node):
 
     def _offer_resets(self) -> None:
         """Serve resets once all required subscribers are connected: the first joint state is sent only once."""
-        missing = all_missing(self._listeners)
+        missing = self._missing()
         if missing:
             self.get_logger().info(f"no episode yet: {missing}", throttle_duration_sec=5.0, skip_first=True)
             return
         self.destroy_timer(self._offer)
         self.create_service(ResetEpisode, "reset_episode", self._on_reset)
+
+    def _missing(self) -> str:
+        """Listeners that no episode begins without; empty where all are there."""
+        return all_missing(self._listeners)
+
+    def _health(self) -> Health:
+        missing = self._missing()
+        refused = f"{self._refused} commands refused: not one finite torque per joint" if self._refused else ""
+        return Health(
+            message=refused or (f"no episode yet: {missing}" if missing else "simulating"),
+            attention=bool(missing or refused),
+            values={"simulated_time_s": f"{self._time_ns * 1e-9:.3f}", "commands_refused": str(self._refused)},
+        )
 
     def _on_reset(self, request: ResetEpisode.Request, response: ResetEpisode.Response) -> ResetEpisode.Response:
         response.message = self._refusal.why()
@@ -110,6 +129,7 @@ class MujocoSim(Node):
         torque = np.frombuffer(message.data)
         if torque.shape != self._torque.shape or not np.isfinite(torque).all():
             # As JointGroupEffortController does with a wrong length: zero effort, loudly.
+            self._refused += 1
             self.get_logger().error(
                 f"command refused ({len(torque)} values, expected {len(self._torque)} finite ones): zero torque",
                 throttle_duration_sec=1.0,

@@ -34,6 +34,7 @@ from safe_transfer_ros.files import write_atomically
 from safe_transfer_ros.learning.policy_file import load_policy
 from safe_transfer_ros.middleware import bounded, topics
 from safe_transfer_ros.middleware.critic_sender import CriticSender
+from safe_transfer_ros.middleware.diagnostics import Diagnostics, Health
 from safe_transfer_ros.middleware.listeners import Listeners, all_missing
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import EXIT_BAD_INPUT, Lifetime, run
@@ -91,6 +92,7 @@ class Trainer(Node):
         bounded.listen(self, topics.POLICY_STATUS, self._on_status)
         self._filter: SoleState[FilterStatus] = SoleState(self, topics.FILTER_STATUS)
         bounded.listen(self, topics.UNSAFETY_ESTIMATE, self._on_estimate)
+        Diagnostics(self, self._task.robot.name, self._health)
         self._rollouts = ActionClient(self, Rollout, "policy_server/rollout")
         self._server = ActionServer(
             self,
@@ -138,6 +140,16 @@ class Trainer(Node):
         """Log how far the rollouts are; an iteration of a real arm takes minutes."""
         text = f"iteration {iteration}: {self._episodes_seen} of {self._settings.episodes_per_iteration} episodes"
         self.get_logger().info(text, throttle_duration_sec=5.0)
+
+    def _health(self) -> Health:
+        count = self._settings.episodes_per_iteration
+        now = f"iteration {self._version}: {self._episodes_seen} of {count} episodes" if self._goal else "no rollout"
+        dropped = f"{self._dropped} decisions beyond {self._most_decisions}" if self._dropped else ""
+        return Health(
+            message="; ".join(filter(None, (self._doubt, dropped))) or now,
+            attention=bool(self._doubt or dropped),
+            values={"iteration": str(self._version), "episodes": str(self._episodes_seen)},
+        )
 
     def _on_status(self, message: PolicyStatus) -> None:
         self._policy_status = message

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import time
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
@@ -18,6 +17,7 @@ from rclpy.node import Node
 from safe_transfer_msgs.msg import PolicyWeights, SafetyDecision, TorqueLimit, UnsafetyEstimate
 
 from safe_transfer_ros.middleware import bounded, clock, object_pose, qos, topics
+from safe_transfer_ros.middleware.diagnostics import Diagnostics, Health
 from safe_transfer_ros.middleware.joint_states_heard import JointStatesHeard
 from safe_transfer_ros.middleware.listeners import Listeners, all_missing
 from safe_transfer_ros.middleware.parameters import declare
@@ -75,7 +75,7 @@ class UnsafetyMonitor(Node):
         published = ((self._limits, topics.TORQUE_LIMIT), (self._estimates, topics.UNSAFETY_ESTIMATE))
         self._listeners = [Listeners(self, each, topic, experiment.nodes) for each, topic in published]
         self._unheard = all_missing(self._listeners)
-        self._diagnostics = topics.DIAGNOSTICS.advertise(self)
+        Diagnostics(self, self._graph.task.robot.name, self._health)
         topics.JOINT_STATES.listen(self, self._on_joint_state, qos.RECORD, raw=True)
         if self._graph.tracks_object:
             bounded.listen(self, topics.OBJECT_POSE, self._on_object_pose, profile=qos.RECORD)
@@ -84,7 +84,6 @@ class UnsafetyMonitor(Node):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(settings.lease / 4, self._publish_limit, clock=steady)
         self.create_timer(0.02, self._look, clock=steady)
-        self.create_timer(1.0, self._diagnose, clock=steady)
         if not self._unheard:
             self._publish_limit()
 
@@ -198,18 +197,14 @@ class UnsafetyMonitor(Node):
         self._warnings.append(text)
         self.get_logger().warning(text)
 
-    def _diagnose(self) -> None:
-        """Publish the warnings that stand, once per second: a log is read by nobody while a run is up."""
-        status = DiagnosticStatus(
-            level=DiagnosticStatus.WARN if self._warnings else DiagnosticStatus.OK,
-            name="unsafety_monitor",
-            hardware_id=self._graph.task.robot.name,
-            message="; ".join(self._warnings) or "no warning of the newest iteration",
-            values=[KeyValue(key="iteration", value=str(self._governor.iteration))],
+    def _health(self) -> Health:
+        """Warnings that stand: a log is read by nobody while a run is up."""
+        waiting = [f"no limit yet: {self._unheard}"] if self._unheard else []
+        return Health(
+            message="; ".join([*waiting, *self._warnings]) or "no warning of the newest iteration",
+            attention=bool(waiting or self._warnings),
+            values={"iteration": str(self._governor.iteration)},
         )
-        message = DiagnosticArray(status=[status])
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(message)
 
     def _publish_limit(self) -> None:
         if self._unheard:

@@ -24,6 +24,7 @@ from safe_transfer_ros.parameters.policy_server import PolicyServerParameters
 from safe_transfer_ros.parameters.safety_filter import FilterParameters
 from safe_transfer_ros.parameters.trainer import TrainerParameters
 from safe_transfer_ros.parameters.unsafety_monitor import MonitorParameters
+from safe_transfer_ros.parameters.visualizer import VisualizerParameters
 
 SHARED = "/**"
 """The section that every node is given."""
@@ -40,6 +41,7 @@ NODES: Mapping[str, type] = {
     "controller_supervisor": SupervisorParameters,
     "episode_reset": ResetParameters,
     "franka_robot": FrankaParameters,
+    "visualizer": VisualizerParameters,
 }
 """Node -> its own parameters."""
 

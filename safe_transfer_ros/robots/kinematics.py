@@ -218,7 +218,7 @@ def _chain(description: RobotDescription) -> tuple[tuple[_Joint, ...], Vector, t
     names: list[str | None] = []
     rotation, offset = np.eye(3), np.zeros(3)
     for element in path:
-        turn, shift = _origin(element)
+        turn, shift = joint_origin(element)
         rotation, offset = rotation @ turn, offset + rotation @ shift
         if element.get("type") == "fixed":
             continue
@@ -246,7 +246,7 @@ def _rows(matrix: Array) -> tuple[tuple[float, float, float], ...]:
     return tuple(_row(row) for row in matrix)
 
 
-def _origin(joint: ElementTree.Element) -> tuple[Array, Array]:
+def joint_origin(joint: ElementTree.Element) -> tuple[Array, Array]:
     """Rotation and offset of a joint's <origin>: fixed-axis roll, pitch, yaw."""
     origin = joint.find("origin")
     if origin is None:

@@ -55,7 +55,7 @@ def watching(*words: str) -> watch._Watch:
     watch.add_parser(parser.add_subparsers())
     options = parser.parse_args(["watch", *words])
     assert options.run is watch.run, "an option has taken the command's place"
-    return watch._Watch(watch._Choice(options))
+    return watch._Watch(watch.RunChoice(options))
 
 
 def test_a_run_is_chosen_by_its_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,11 +35,14 @@ WIRE = {
     "safety_filter/decision": "safe_transfer_msgs/msg/SafetyDecision",
     "safety_filter/e_stop": "std_msgs/msg/Bool",
     "safety_filter/status": "safe_transfer_msgs/msg/FilterStatus",
+    "tf": "tf2_msgs/msg/TFMessage",
+    "tf_static": "tf2_msgs/msg/TFMessage",
     "trainer/critic_weights": "safe_transfer_msgs/msg/CriticWeights",
     "trainer/policy_weights": "safe_transfer_msgs/msg/PolicyWeights",
     "trainer/run_config": "std_msgs/msg/String",
     "unsafety_monitor/estimate": "safe_transfer_msgs/msg/UnsafetyEstimate",
     "unsafety_monitor/torque_limit": "safe_transfer_msgs/msg/TorqueLimit",
+    "visualizer/markers": "visualization_msgs/msg/MarkerArray",
 }
 # Words that are no topics: a key of a mapping file, what a step calls the description.
 NO_TOPICS = {
@@ -48,7 +51,7 @@ NO_TOPICS = {
     *((file, "object_pose") for file in ("decisions.py", "transitions.py", "episode.py")),  # a decision's field
     *((file, "object_pose") for file in ("api.py", "environment.py")),  # of an environment's info
 }
-NOT_RECORDED = {"clock", "controller_supervisor/permission", "robot_description"}
+NOT_RECORDED = {"clock", "controller_supervisor/permission"}
 
 
 def test_names_and_types_are_what_others_rely_on() -> None:

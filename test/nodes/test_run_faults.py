@@ -29,11 +29,16 @@ def rolling(run_dir: Path) -> bool:
 
 def test_ctrl_c_ends_the_run_cleanly_and_keeps_the_record(tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    with graph_runs.started(run_dir, *LONG, report=True) as process:
+    with graph_runs.started(run_dir, *LONG, "visualize:=true", report=True) as process:
         graph_runs.wait_for(lambda: rolling(run_dir), 120, "a first iteration")
+        # Who only looks on may die: the run does not.
+        os.kill(graph_runs.nodes_of(run_dir)["visualizer"], signal.SIGKILL)
+        finished = len(read(run_dir / "iterations.csv"))
+        graph_runs.wait_for(lambda: len(read(run_dir / "iterations.csv")) > finished + 1, 120, "further iterations")
         graph_runs.interrupt(process)
         out, err = process.communicate(timeout=120)
     assert process.returncode == 130
+    assert "visualizer ended (killed by SIGKILL)" in out and "the run goes on without it" in out
     assert "interrupted after" in err and "Traceback" not in err
     assert (run_dir / "report.html").exists()
     assert graph_runs.nodes_of(run_dir) == {}

@@ -22,11 +22,11 @@ from safe_transfer_msgs.msg import SafetyDecision
 from std_srvs.srv import SetBool, Trigger
 
 from safe_transfer_ros import resources
-from safe_transfer_ros.bags.read import messages
+from safe_transfer_ros.bags.read import Bag, messages
 from safe_transfer_ros.cli.main import main
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.learning.policy_file import load_for, with_stddev_scaled
-from safe_transfer_ros.middleware import topics
+from safe_transfer_ros.middleware import diagnostics, topics
 from safe_transfer_ros.policies import weights
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.randomness import Purpose, generator
@@ -231,9 +231,16 @@ def test_a_conformal_rate_is_the_same_in_the_graph_in_one_process_and_from_the_b
             assert step.record.as_dict() | {"wall_time_s": 0.0} == record.as_dict() | {"wall_time_s": 0.0}
 
 
-def test_same_seed_same_numbers(run: Path, tmp_path: Path) -> None:
-    finished = graph_runs.up(tmp_path / "again", f"seed:={SEED}", *graph_runs.SHORT)
+def test_same_seed_same_numbers_with_somebody_who_looks_on(run: Path, tmp_path: Path) -> None:
+    finished = graph_runs.up(tmp_path / "again", f"seed:={SEED}", *graph_runs.SHORT, "visualize:=true")
     assert finished.returncode == 0, finished.stderr
+    lines = {
+        line.name for _, message, _ in messages(tmp_path / "again/bag", ["/diagnostics"]) for line in message.status
+    }
+    assert lines == set(diagnostics.NAMES) - {"controller_supervisor", "episode_reset", "franka_robot"}
+    counts = {summary.topic: summary.count for summary in Bag(tmp_path / "again" / "bag").summary()}
+    assert counts["/robot_description"] == counts["/tf_static"] == 1
+    assert counts["/tf"] > 5 and counts["/visualizer/markers"] > 5
     first, second = read(run / "iterations.csv"), read(tmp_path / "again" / "iterations.csv")
     for one, other in zip(first, second, strict=True):
         assert one.as_dict() | {"wall_time_s": 0.0} == other.as_dict() | {"wall_time_s": 0.0}

@@ -18,7 +18,7 @@ from safe_transfer_msgs.msg import SafetyDecision
 from std_srvs.srv import SetBool
 
 from safe_transfer_ros.bags.read import messages
-from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.middleware import diagnostics, qos
 from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.record.episode import episodes_from_decisions
 from safe_transfer_ros.record.iteration import read
@@ -86,6 +86,8 @@ def test_an_iteration_on_hardware(tmp_path: Path) -> None:
     np.testing.assert_allclose((episode.proposed - episode.mean) / episode.stddev, drawn, atol=1e-9)
     first = recorded[0]
     assert np.abs(np.asarray(first.position) - start).max() < 0.1, "it began at the start of the episode"
+    lines = {line.name for _, message, _ in messages(run_dir / "bag", ["/diagnostics"]) for line in message.status}
+    assert lines == set(diagnostics.NAMES) - {"franka_robot", "mujoco_sim"}
     limits = [message.torque_limit for _, message, _ in messages(run_dir / "bag", ["/safety_filter/status"])]
     assert limits and max(limits) < 1.0, "the limit of the move is no limit of the policy's"
     efforts = [max(map(abs, m.data)) for _, m, _ in messages(run_dir / "bag", ["/effort_controller/commands"])]
