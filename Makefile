@@ -5,6 +5,9 @@ SHELL := bash
 .PHONY: help run setup test test-kilted docs lint format clean
 
 IN_VENV := scripts/in_venv.sh
+# Containers often keep Python from writing bytecode; then each of the tests' hundreds of processes would compile all of
+# the package again.
+WITH_BYTECODE := PYTHONDONTWRITEBYTECODE=
 # PSPT's own simulated arm and D_safe, from a limit at which a newcomer sees it climb, fall back and climb again within
 # five minutes. The configuration file is stricter (D_safe .2): it is also what a real arm begins with.
 STORY := perturbation:=literal d_safe:=0.5 initial_torque_limit:=0.3
@@ -27,11 +30,11 @@ test:  ## style, types and all tests; options: make test ARGS="test/safety -x"
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint
 	@echo '· tests'
-	@$(IN_VENV) python -m pytest -q -n 2 $(ARGS)
+	@$(WITH_BYTECODE) $(IN_VENV) python -m pytest -q -n 2 $(ARGS)
 
 test-kilted:  ## the tests on ROS 2 Kilted (not supported yet: docs/installation.md), in ./.venv-kilted
 	@scripts/setup.sh kilted
-	@SAFE_TRANSFER_VENV=.venv-kilted $(IN_VENV) python -m pytest -q -n 2 --ignore=test/test_colcon_build.py $(ARGS)
+	@$(WITH_BYTECODE) SAFE_TRANSFER_VENV=.venv-kilted $(IN_VENV) python -m pytest -q -n 2 --ignore=test/test_colcon_build.py $(ARGS)
 
 docs:  ## the manual as a site: docs/_build/index.html
 	@scripts/setup.sh docs

@@ -18,6 +18,7 @@ import pytest
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = ("adding_a_task", "adding_a_method", "adding_a_robot")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+MARK = "=" * 8
 NAME = re.compile(r"(?:#|<!--) ([\w/]+\.\w+)(?: -->)?\n")
 
 
@@ -50,6 +51,14 @@ class Outside:
     def type(self, *words: str, status: int = 0) -> str:
         """What `safe_transfer` prints."""
         return self.run("-m", "safe_transfer_ros.cli.main", *words, status=status)
+
+    def together(self, *steps: str) -> list[str]:
+        """What each of some lines prints, in one process: what they all import is imported once."""
+        begin = "import runpy, sys\nfrom safe_transfer_ros.cli.main import main\n"
+        end = f"\nprint({MARK!r}); sys.stdout.flush()\n"
+        *printed, rest = self.run("-c", begin + end.join((*steps, ""))).split(f"{MARK}\n")
+        assert not rest and len(printed) == len(steps), rest
+        return printed
 
 
 @pytest.fixture(scope="module")
@@ -94,27 +103,31 @@ def rows(file: Path) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def trained(outside: Outside) -> list[str]:
-    """What the commands of the task's page print."""
+def printed(outside: Outside) -> list[str]:
+    """What the commands of the task's page print, and then its programs."""
     commands = outside.commands["adding_a_task"]
     assert all(command[0] == "safe_transfer" for command in commands)
-    return [outside.type(*command[1:]) for command in commands]
+    steps = [f"assert main({command[1:]!r}) == 0" for command in commands]
+    programs = ("evaluate_point.py", "make_point.py")
+    return outside.together(*steps, *(f"runpy.run_path({name!r}, run_name='__main__')" for name in programs))
 
 
-def test_a_task_without_a_robot_is_trained_evaluated_and_reported(outside: Outside, trained: list[str]) -> None:
+def test_a_task_without_a_robot_is_trained_evaluated_and_reported(outside: Outside, printed: list[str]) -> None:
+    *trained, evaluated, made = printed
     folder = outside.folder / "runs" / "point"
     epochs = rows(folder / "point.csv")
     assert [row["method"] for row in epochs] == ["trpo"] * 3
     assert np.isfinite([float(epochs[-1][name]) for name in ("evaluation_return", "evaluation_success")]).all()
     assert (folder / "point.png").read_bytes().startswith(b"\x89PNG")
     assert "3 iterations" in trained[0] and "3 iterations" not in trained[1]
-    for printed in trained:
-        assert re.search(r"^\| method +\| TRPO +\|$", printed, re.MULTILINE) and "point.png\n\n--quick shows" in printed
-    assert outside.run("evaluate_point.py").startswith("Evaluation(episodes=20, mean_return=")
-    assert outside.run("make_point.py") == "0.0 False\n"
+    for told in trained:
+        assert re.search(r"^\| method +\| TRPO +\|$", told, re.MULTILINE) and "point.png\n\n--quick shows" in told
+    assert evaluated.startswith("Evaluation(episodes=20, mean_return=")
+    assert made == "0.0 False\n"
 
 
-def test_a_method_is_trained_and_what_its_changed_code_made_is_told_apart(outside: Outside, trained: list[str]) -> None:
+@pytest.mark.usefixtures("printed")
+def test_a_method_is_trained_and_what_its_changed_code_made_is_told_apart(outside: Outside) -> None:
     (command,) = outside.commands["adding_a_method"][:1]
     assert re.search(r"^\| method +\| Fixed penalty +\|$", outside.type(*command[1:]), re.MULTILINE)
     folder = outside.folder / "runs"
@@ -132,18 +145,9 @@ def test_a_method_is_trained_and_what_its_changed_code_made_is_told_apart(outsid
 
 
 def test_help_and_errors_name_what_came_from_outside(outside: Outside) -> None:
-    program = """
-import sys
-from safe_transfer_ros.cli.main import main
-for words in (["train", "--help"], ["pretrain", "--help"], ["up", "--help"], ["train", "fixed-penalti", "point"]):
-    try:
-        main(words)
-    except SystemExit:
-        pass
-    print("=" * 8)
-    sys.stdout.flush()
-"""
-    train, pretrain, up, mistake, _ = outside.run("-c", program).split("========\n")
+    wanted = (["train", "--help"], ["pretrain", "--help"], ["up", "--help"], ["train", "fixed-penalti", "point"])
+    steps = (f"try: main({words!r})\nexcept SystemExit: pass" for words in wanted)
+    train, pretrain, up, mistake = outside.together(*steps)
     assert "fixed-penalty    TRPO on the reward less a fixed penalty per failure" in train
     assert re.search(r"^TASK: .*\bpoint, .*\breach_forward$", train, re.MULTILINE)
     assert "reach_forward" in pretrain and "point" not in pretrain.split("task", 1)[1].split("options")[0]
@@ -167,9 +171,8 @@ gymnasium.make("safe_transfer_ros/Point-v0").reset(seed=0)
 
 def test_a_robot_is_pretrained_and_its_graph_planned(outside: Outside) -> None:
     pretrain, up = outside.commands["adding_a_robot"]
-    assert "policy: " in outside.type(*pretrain[1:])
     assert up[:3] == ["safe_transfer", "up", "two_joint_reach"]
-    program = f"""
+    planned = f"""
 from safe_transfer_ros.cli.run import parse_arguments, pick_graph
 graph = pick_graph({up[2]!r})
 plan = graph.plan(parse_arguments({up[3:]!r}) | {{"run_dir": "runs/up"}})
@@ -178,7 +181,9 @@ print(plan.parameters["/**"]["task"], plan.parameters["trainer"]["iterations"], 
 plan = graph.plan(parse_arguments({up[3:]!r}) | {{"run_dir": "runs/annealing", "learner": "annealing"}})
 print(plan.parameters["trainer"]["learner"])
 """
-    nodes, parameters, learner = outside.run("-c", program).splitlines()
+    told, plans = outside.together(f"assert main({pretrain[1:]!r}) == 0", planned)
+    assert "policy: " in told
+    nodes, parameters, learner = plans.splitlines()
     assert nodes == "trainer policy_server safety_filter unsafety_monitor mujoco_sim bag_recorder"
     assert (parameters, learner) == ("reach_forward 3 0.2", "annealing")
 

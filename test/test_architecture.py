@@ -92,12 +92,18 @@ BESIDE_THE_MOTORS = [
     "unsafety_monitor",
     "bag_recorder",
 ]
+# Parts of scipy, each slower to import than numpy; what needs scipy.special loads it where it begins to.
+SLOW = {"scipy.special", "scipy.spatial", "scipy.stats", "scipy.linalg", "scipy.optimize"}
 
 
 @pytest.mark.parametrize(
     ("module", "heavy"),
-    [(f"nodes.{node}", {"torch", "mujoco", "gymnasium", "matplotlib", "onnxruntime"}) for node in BESIDE_THE_MOTORS]
-    + [("cli.run", {"torch", "gymnasium", "matplotlib"})],  # who starts a graph should not wait
+    [
+        (f"nodes.{node}", {"torch", "mujoco", "gymnasium", "matplotlib", "onnxruntime"} | SLOW)
+        for node in BESIDE_THE_MOTORS
+    ]
+    + [("nodes.trainer", SLOW), ("nodes.mujoco_sim", SLOW)]
+    + [("cli.run", {"torch", "gymnasium", "matplotlib"} | SLOW)],  # who starts a graph should not wait
 )
 def test_processes_without_a_need_for_it_are_light(module: str, heavy: set[str]) -> None:
     program = (

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from safe_transfer_ros.cli.main import main
+
 SMALL = ("fig7", "--seeds", "2", "--iterations", "2", "--jobs", "1")
 
 
@@ -53,11 +55,12 @@ def test_a_figure_is_a_table_a_picture_and_its_violations(done: Path) -> None:
     assert float(lines["fixed at 3 N·m"]["worst_excess"]) == pytest.approx(max(damage) - 0.5, abs=1e-4)
 
 
-def test_what_is_there_is_not_computed_again_and_is_shared_between_figures(done: Path) -> None:
+def test_what_is_there_is_not_computed_again_and_is_shared_between_figures(
+    done: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = {path: path.stat().st_mtime_ns for path in (done / "cache").iterdir()}
-    again = reproduce(done, "fig6", *SMALL[1:])
-    assert again.returncode == 0, again.stderr
-    assert "finished" not in again.stdout and (done / "fig6.png").exists()
+    assert main(["reproduce", "fig6", *SMALL[1:], "--out", str(done)]) == 0
+    assert "finished" not in capsys.readouterr().out and (done / "fig6.png").exists()
     assert {path: path.stat().st_mtime_ns for path in (done / "cache").iterdir()} == before
 
 
@@ -84,7 +87,9 @@ def test_a_killed_study_goes_on_where_it_was_with_the_same_numbers(done: Path, t
         (("fig7", "--quick", "--ray", "auto"), "ray"),
     ],
 )
-def test_mistakes_are_one_line(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
-    finished = reproduce(tmp_path, *arguments)
-    assert finished.returncode == 2 and says.lower() in finished.stderr.lower()
-    assert len(finished.stderr.strip().splitlines()) == 1
+def test_mistakes_are_one_line(
+    tmp_path: Path, arguments: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["reproduce", *arguments, "--out", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert says.lower() in told.lower() and len(told.strip().splitlines()) == 1

@@ -77,6 +77,17 @@ def test_parts_are_what_they_say_in_their_order() -> None:
     np.testing.assert_array_equal(observed({"part": "constant", "value": [3, 4]}), [3, 4])
 
 
+def test_a_tools_quaternion_is_exact_about_every_axis_half_turns_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    halves = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0.6, 0, -0.8, 1e-9], [-1e-9, 1, 0, 0], [0, 0, 0, 1]]
+    for given in np.concatenate([rng.standard_normal((50, 4)), halves]):
+        rotation = Rotation.from_quat(given).as_matrix()
+        monkeypatch.setattr(SWIRL.task.chain, "tool_pose", lambda position, to=rotation: (np.zeros(3), to))
+        quaternion = observed({"part": "tool_quaternion"})
+        np.testing.assert_allclose(Rotation.from_quat(quaternion).as_matrix(), rotation, atol=1e-14)
+        assert quaternion[3] >= 0.0 and np.linalg.norm(quaternion) == pytest.approx(1.0, abs=1e-14)
+
+
 def test_an_objects_pose_is_seen_as_one_rotation() -> None:
     seen = observed({"part": "object_position"}, {"part": "object_quaternion"}, **PUSHING)
     np.testing.assert_allclose(seen, [0.1, 0.2, 0.3, 0.0, 0.0, 0.6, 0.8])

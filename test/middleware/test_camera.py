@@ -3,21 +3,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-import rclpy
+from listener_bench import ListenerBench, started
 from rclpy.context import Context
-from rclpy.experimental import EventsExecutor
-from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.task import Future
 from sensor_msgs.msg import Image
 
-from safe_transfer_ros.launching import domain
 from safe_transfer_ros.middleware import qos, topics
 from safe_transfer_ros.middleware.camera import Camera, ImageFormat, read_image
 
@@ -66,46 +61,25 @@ def test_what_is_not_as_expected_is_refused(message: Image, told: str) -> None:
         read_image(message, RGB)
 
 
-class Bench:
+class Bench(ListenerBench):
     """A node that sees, and others that show."""
 
     def __init__(self, context: Context) -> None:
-        self.context, self.nodes = context, [Node("viewer", context=context)]
-        self.executor = EventsExecutor(context=context)  # as the nodes have
-        self.executor.add_node(self.nodes[0])
-        self._never = Future(executor=self.executor)
+        super().__init__(context)
         self.seen: list[Any] = []
         self.stopped: list[str] = []
         self.camera = Camera(self.nodes[0], seen=lambda: self.seen.append(self.camera.newest), stop=self.stopped.append)
 
     def publisher(self, **given: Any) -> Publisher:
-        node = Node(f"camera_{len(self.nodes)}", context=self.context)
-        self.nodes.append(node)
         topic = topics.CAMERA_IMAGE
+        node = self.node(f"camera_{len(self.nodes)}")
         return node.create_publisher(topic.kind, topic.name, given.get("profile", topic.offered))
-
-    def spin(self) -> None:
-        self.executor.spin_until_future_complete(self._never, timeout_sec=0.01)
-
-    def until(self, condition: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + 20.0
-        while not condition():
-            assert time.monotonic() < deadline, f"not so: {what}; seen {self.seen}, stopped {self.stopped}"
-            self.spin()
 
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    claimed = domain.claim()
-    context = Context()
-    rclpy.init(context=context, domain_id=claimed.number)
-    bench = Bench(context)
-    yield bench
-    bench.executor.shutdown()
-    for node in bench.nodes:
-        node.destroy_node()
-    context.try_shutdown()
-    claimed.release()
+    with started(Bench) as bench:
+        yield bench
 
 
 @pytest.mark.parametrize("profile", [qos.RECORD, qos.VIEW], ids=["reliable", "best effort"])
@@ -120,7 +94,7 @@ def test_only_what_is_expected_is_seen(bench: Bench, profile: Any) -> None:
         shown.publish(image(height=3))
         shown.publish(image(np.zeros((2, 40_000, 3), dtype=np.uint8)))
         shown.publish(image(encoding="bgr8"))
-        bench.spin()
+        bench.turn()
         return bool(bench.seen)
 
     bench.until(show, "an image")
@@ -144,7 +118,7 @@ def test_of_two_cameras_none_is_believed(bench: Bench) -> None:
     def show() -> bool:
         first.publish(image())
         second.publish(image())
-        bench.spin()
+        bench.turn()
         return bool(bench.stopped)
 
     bench.until(show, "the end of the episode")

@@ -3,21 +3,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-import rclpy
+from listener_bench import ListenerBench, started
 from rclpy.context import Context
-from rclpy.experimental import EventsExecutor
-from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.task import Future
 from safe_transfer_msgs.msg import ActionChunk, PolicyAction
 
-from safe_transfer_ros.launching import domain
 from safe_transfer_ros.middleware import topics
 from safe_transfer_ros.middleware.outside_policy import CHUNK_BYTES, OutsidePolicy, read_chunk
 from safe_transfer_ros.safety.joint_order import JointOrder
@@ -57,14 +52,11 @@ def test_what_is_not_whole_is_refused(message: ActionChunk, told: str) -> None:
         read_chunk(message, ORDER)
 
 
-class Bench:
+class Bench(ListenerBench):
     """A node that hears a process, and others that are one."""
 
     def __init__(self, context: Context) -> None:
-        self.context, self.nodes = context, [Node("listener", context=context)]
-        self.executor = EventsExecutor(context=context)  # as the nodes have
-        self.executor.add_node(self.nodes[0])
-        self._never = Future(executor=self.executor)
+        super().__init__(context)
         self.heard: list[Any] = []
         self.stopped: list[str] = []
         self.link = OutsidePolicy(
@@ -76,29 +68,13 @@ class Bench:
         )
 
     def publisher(self, topic: topics.Topic) -> Publisher:
-        node = Node(f"process_{len(self.nodes)}", context=self.context)
-        self.nodes.append(node)
-        return topic.advertise(node)
-
-    def until(self, condition: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + 20.0
-        while not condition():
-            assert time.monotonic() < deadline, f"not so: {what}; heard {self.heard}, stopped {self.stopped}"
-            self.executor.spin_until_future_complete(self._never, timeout_sec=0.01)
+        return topic.advertise(self.node(f"process_{len(self.nodes)}"))
 
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    claimed = domain.claim()
-    context = Context()
-    rclpy.init(context=context, domain_id=claimed.number)
-    bench = Bench(context)
-    yield bench
-    bench.executor.shutdown()
-    for node in bench.nodes:
-        node.destroy_node()
-    context.try_shutdown()
-    claimed.release()
+    with started(Bench) as bench:
+        yield bench
 
 
 def action(**fields: Any) -> PolicyAction:

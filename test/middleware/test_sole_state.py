@@ -3,32 +3,24 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-import rclpy
+from listener_bench import ListenerBench, started
 from rclpy.context import Context
-from rclpy.experimental import EventsExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.task import Future
 from safe_transfer_msgs.msg import FilterStatus
 
-from safe_transfer_ros.launching import domain
 from safe_transfer_ros.middleware import qos, topics
 from safe_transfer_ros.middleware.sole_state import SoleState
 
 
-class Bench:
+class Bench(ListenerBench):
     """A node that acts on the filter's status, and others that publish it."""
 
     def __init__(self, context: Context) -> None:
-        self.context = context
-        self.nodes = [Node("listener", context=context)]
-        self.executor = EventsExecutor(context=context)  # as the nodes have
-        self.executor.add_node(self.nodes[0])
-        self._never = Future(executor=self.executor)
+        super().__init__(context)
         self.heard: list[int] = []
         self.doubts: list[str] = []
         self.state: SoleState[FilterStatus] = SoleState(
@@ -39,32 +31,14 @@ class Bench:
         )
 
     def publisher(self, name: str) -> tuple[Node, Publisher]:
-        node = Node(name, context=self.context)
-        self.nodes.append(node)
+        node = self.node(name)
         return node, topics.FILTER_STATUS.advertise(node)
-
-    def until(self, condition: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + 20.0
-        while not condition():
-            assert time.monotonic() < deadline, f"not so: {what}; heard {self.heard}, doubts {self.doubts}"
-            self.turn(0.01)
-
-    def turn(self, seconds: float) -> None:
-        self.executor.spin_until_future_complete(self._never, timeout_sec=seconds)
 
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    claimed = domain.claim()
-    context = Context()
-    rclpy.init(context=context, domain_id=claimed.number)
-    bench = Bench(context)
-    yield bench
-    bench.executor.shutdown()
-    for node in bench.nodes:
-        node.destroy_node()
-    context.try_shutdown()
-    claimed.release()
+    with started(Bench) as bench:
+        yield bench
 
 
 def test_a_second_publisher_ends_belief_until_it_has_gone(bench: Bench) -> None:
@@ -96,8 +70,7 @@ def test_whoever_publishes_is_counted_whatever_it_offers(bench: Bench) -> None:
     _, own = bench.publisher("safety_filter")
     own.publish(FilterStatus(iteration=1))
     bench.until(lambda: bench.heard == [1], "the latched state")
-    volatile = Node("stranger", context=bench.context)
-    bench.nodes.append(volatile)
+    volatile = bench.node("stranger")
     volatile.create_publisher(FilterStatus, topics.FILTER_STATUS.name, qos.VIEW)
     bench.until(lambda: bench.state.doubt != "", "the doubt")
 

@@ -10,6 +10,7 @@ import threading
 import time
 
 import rclpy
+from arm_bench import ArmBench
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -21,6 +22,7 @@ from safe_transfer_ros.middleware import qos, topics
 from safe_transfer_ros.middleware.state_publisher import StatePublisher
 
 ZERO = [0.0] * len(JOINTS)
+TORQUE = [0.5] * len(JOINTS)
 PERIOD = 0.01
 
 
@@ -89,3 +91,12 @@ class StandInFilter:
             due = max(due + PERIOD, time.monotonic() - PERIOD)
             while (left := due - time.monotonic()) > 0.0:
                 self._executor.spin_once(timeout_sec=left)
+
+
+def drive(arm: ArmBench, stand_in: StandInFilter) -> None:
+    """Active, armed, with torque at the arm."""
+    assert arm.activate().success
+    arm.until(lambda: arm.phase == "active", "activation")  # a commanded torque must not overtake it
+    stand_in.tell(SafetyDecision.MODE_ARMED)
+    stand_in.command = TORQUE
+    arm.until(lambda: arm.arm.torque() == TORQUE[0], "torque at the arm")

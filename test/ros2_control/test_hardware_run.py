@@ -99,7 +99,9 @@ def test_a_missing_controller_manager_is_said_on_the_screen(tmp_path: Path) -> N
     said: list[str] = []
     with (
         to_share() as number,
-        graph_runs.started(tmp_path / "run", *SHORT, ROS_DOMAIN_ID=str(number), PYTHONUNBUFFERED="1") as process,
+        graph_runs.started(
+            tmp_path / "run", *SHORT, "learner:=none", ROS_DOMAIN_ID=str(number), PYTHONUNBUFFERED="1"
+        ) as process,
     ):
         assert process.stdout
         for line in process.stdout:

@@ -3,40 +3,33 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 
-import graph_runs
 import numpy as np
 import pytest
 
 pytest.importorskip("controller_manager_msgs")
 
-from arm_bench import SUPERVISOR, ArmBench, bench
+from arm_bench import ArmBench, bench
 from client import LATCHED
-from descriptions import with_blocks, with_safety_controllers
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from safe_transfer_msgs.msg import FilterStatus, SafetyDecision
 from sensor_msgs.msg import JointState
-from stand_in import JOINTS, configuration
-from stand_in_filter import ZERO, StandInFilter
+from stand_in import JOINTS
+from stand_in_filter import TORQUE, ZERO, StandInFilter, drive
 from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import SetBool
 
-from safe_transfer_ros.launching import domain
 from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.robots.description import load
-from safe_transfer_ros.robots.manager_description import fingerprint
 from safe_transfer_ros.safety.reasons import Reason
 
 pytestmark = pytest.mark.timeout(300)
 
 ARMED, TRIPPED = SafetyDecision.MODE_ARMED, SafetyDecision.MODE_TRIPPED
-TORQUE = [0.5] * len(JOINTS)
 SLOW = {"zero_timeout": 3.0}  # so that what ends a wait is what the test names
 
 
@@ -60,15 +53,6 @@ def arm(running: tuple[ArmBench, StandInFilter]) -> ArmBench:
 @pytest.fixture
 def stand_in(running: tuple[ArmBench, StandInFilter], arm: ArmBench) -> StandInFilter:
     return running[1]
-
-
-def drive(arm: ArmBench, stand_in: StandInFilter) -> None:
-    """Active, armed, with torque at the arm."""
-    assert arm.activate().success
-    arm.until(lambda: arm.phase == "active", "activation")  # a commanded torque must not overtake it
-    stand_in.tell(ARMED)
-    stand_in.command = TORQUE
-    arm.until(lambda: arm.arm.torque() == TORQUE[0], "torque at the arm")
 
 
 def inactive_at(arm: ArmBench) -> int:
@@ -186,19 +170,6 @@ def test_ready_is_not_said_while_the_graph_still_connects(arm: ArmBench, stand_i
     arm.ready()
 
 
-def test_ready_is_not_said_before_commands_have_come_without_a_pause() -> None:
-    with bench(own_filter=False, steady_time=1.5, command_timeout=0.3) as arm, StandInFilter(arm.domain) as stand_in:
-        arm.ready()
-        stand_in.command = None
-        arm.until(lambda: "commands have stopped" in arm.supervisor.message, "the pause")
-        stand_in.command = ZERO
-        arm.until(lambda: "without a pause for 1.5 s first" in arm.supervisor.message, "being told so")
-        began = time.monotonic()
-        assert "without a pause" in arm.activate().message
-        arm.ready()
-        assert time.monotonic() - began > 1.2
-
-
 # How it runs ---------------------------------------------------------------------------------------------------------
 
 
@@ -247,12 +218,6 @@ def test_a_stranger_on_the_command_topic_ends_the_motion(arm: ArmBench, stand_in
     finally:
         arm.destroy_publisher(stranger)
     arm.until(lambda: arm.arm.torque() == 0.0, "zero torque")
-
-
-def test_commands_of_another_node_than_the_filter_are_refused() -> None:
-    with bench(own_filter=False) as arm, StandInFilter(arm.domain, "somebody"):
-        arm.until(lambda: "/somebody publishes on" in arm.supervisor.message, "being told so")
-        assert not arm.activate().success
 
 
 # Who tells what the filter does --------------------------------------------------------------------------------------
@@ -324,25 +289,6 @@ def test_an_activation_during_a_deactivation_is_refused(arm: ArmBench, stand_in:
     assert deactivation.result().success and arm.state_of("effort_controller") == "inactive"
 
 
-def test_what_was_told_to_be_refused_does_not_happen_afterwards() -> None:
-    with (
-        bench(own_filter=False, activation_timeout=0.7, service_timeout=5.0) as arm,
-        StandInFilter(arm.domain) as stand_in,
-    ):
-        arm.ready()
-        drive(arm, stand_in)
-        arm.arm.wrong("stuck")
-        stand_in.obeys_after = 0.0
-        arm.until(lambda: arm.activate(False).success, "deactivation")
-        stand_in.begin()
-        arm.until(lambda: "ready" in arm.supervisor.message, "commands of zero")
-        refused = arm.activate()
-        assert not refused.success and "not done within 0.7 s" in refused.message
-        arm.arm.wrong("none")  # now it could be done
-        arm.until(lambda: arm.phase == "inactive", "the end of the activation", 4.0)
-        assert "it was not done in time" in arm.told("last_stop")
-
-
 # What a stop leaves --------------------------------------------------------------------------------------------------
 
 
@@ -366,44 +312,6 @@ def test_a_torque_that_outlives_its_controller_is_told(arm: ArmBench, stand_in: 
         arm.arm.wrong("none")
     arm.until(lambda: arm.told("torque") == "AT_REST", "the end of it")
     assert arm.supervisor.level == DiagnosticStatus.WARN
-
-
-@pytest.mark.parametrize(
-    ("stand_in_section", "says"),
-    [
-        ({"urdf": with_safety_controllers(load("pr2_left_arm"))}, "has <safety_controller> for l_shoulder_pan_joint"),
-        ({"urdf": "<robot>"}, "robot_description is not readable XML"),
-        ({"describe": False}, "robot_description has no publisher"),
-    ],
-)
-def test_a_description_under_which_a_stop_may_hold_a_torque_is_refused(
-    stand_in_section: dict[str, object], says: str
-) -> None:
-    config = configuration(
-        controller_manager={"update_rate": 100, "enforce_command_limits": True}, stand_in=stand_in_section
-    )
-    with bench(config, own_filter=False) as arm, StandInFilter(arm.domain):
-        arm.until(lambda: says in arm.supervisor.message, "being told so")
-        refused = arm.activate()
-        assert not refused.success and says in refused.message
-
-
-def test_an_arm_with_another_description_than_the_commissioned_one_is_not_activated() -> None:
-    """Of the same name, with the same joints, and fit: it is still not the arm that was commissioned."""
-    published = with_blocks(load("pr2_left_arm"))
-    config = configuration(controller_manager={"update_rate": 100, "enforce_command_limits": True})
-    with (
-        bench(config, own_filter=False, commissioned_description=fingerprint(published + "\n")) as arm,
-        StandInFilter(arm.domain),
-    ):
-        arm.until(lambda: "not the one that the arm was commissioned with" in arm.supervisor.message, "being told so")
-        refused = arm.activate()
-        assert not refused.success and fingerprint(published)[:19] in refused.message
-        arm.nodes["controller_supervisor"].kill()
-        arm.nodes["controller_supervisor"].wait()
-        arm.start("controller_supervisor", **(SUPERVISOR | {"commissioned_description": fingerprint(published)}))
-        arm.ready()
-        assert arm.activate().success
 
 
 def test_two_descriptions_are_refused_until_there_is_one(arm: ArmBench, stand_in: StandInFilter) -> None:
@@ -440,20 +348,6 @@ def test_a_second_driver_of_the_arm_cannot_hide_a_torque_behind_its_zeros(
         arm.arm.wrong("none")
 
 
-def test_an_arm_that_tells_no_effort_is_refused_unless_that_is_said() -> None:
-    config = configuration(controller_manager={"update_rate": 100}, joint_state_broadcaster={"tells_effort": False})
-    with bench(config, own_filter=False) as arm, StandInFilter(arm.domain):
-        arm.until(lambda: arm.told("torque") == "EFFORT_UNKNOWN", "being told so")
-        refused = arm.activate()
-        assert not refused.success and "rest_effort:=untold" in refused.message
-        arm.nodes["controller_supervisor"].kill()
-        arm.nodes["controller_supervisor"].wait()
-        arm.start("controller_supervisor", **(SUPERVISOR | {"rest_effort": "untold"}))
-        arm.until(lambda: "ready" in arm.supervisor.message, "ready")
-        assert arm.told("torque") == "UNTOLD"
-        assert arm.activate().success
-
-
 # What is told --------------------------------------------------------------------------------------------------------
 
 
@@ -469,32 +363,3 @@ def test_the_cause_of_a_stop_is_not_replaced_by_what_the_stop_did(arm: ArmBench,
     stand_in.tell(TRIPPED, cause=int(Reason.NO_PERMISSION | Reason.OPERATOR_STOP), message="an operator stop")
     arm.until(lambda: "an operator stop" in arm.supervisor.message, "a cause of the filter's own")
     assert "stopped before: a command had 6 values" in arm.supervisor.message
-
-
-def test_a_controller_manager_that_is_missing_is_named() -> None:
-    with bench(own_filter=False) as arm:
-        arm.arm.kill("manager")
-        arm.nodes["controller_supervisor"].kill()
-        arm.nodes["controller_supervisor"].wait()
-        arm.start("controller_supervisor", **SUPERVISOR)
-        says = f"controller_manager is not there (ROS_DOMAIN_ID={arm.domain}): start ros2_control"
-        arm.until(lambda: says in arm.supervisor.message, "being told so")
-        assert arm.supervisor.level == DiagnosticStatus.ERROR
-
-
-def test_without_controller_manager_msgs_one_line_says_so() -> None:
-    program = (
-        "import sys; sys.modules['controller_manager_msgs'] = None\n"
-        "from safe_transfer_ros.nodes.controller_supervisor import main; main()"
-    )
-    claimed = domain.claim()
-    ended = subprocess.run(
-        [sys.executable, "-c", program],
-        env=graph_runs.environment(ROS_DOMAIN_ID=str(claimed.number)),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    claimed.release()
-    assert ended.returncode == 2 and "Traceback" not in ended.stderr + ended.stdout
-    assert "sudo apt install ros-jazzy-controller-manager-msgs" in ended.stderr.splitlines()[-1]
