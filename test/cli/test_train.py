@@ -5,42 +5,17 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from in_this_process import here
 
 from safe_transfer_ros.cli.main import main
-from safe_transfer_ros.learning import workers
 from safe_transfer_ros.transfer.methods import METHODS
 
+__all__ = ["here"]
 SMALL = ("pr2_cup_swirl", "--epochs", "2", "--episodes", "2", "--seeds", "2", "--jobs", "1")
-
-
-class Here:
-    """Workers that are none: the runs are done in this process, which has imported everything already."""
-
-    count, same_machine = 1, True
-
-    def __init__(self, count: int | None = None) -> None:
-        assert count == 1
-
-    def __enter__(self) -> Here:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def map(self, function: Callable[[Any], Any], items: Sequence[Any], on_result: Callable[[int, Any], None]) -> None:
-        for position, item in enumerate(items):
-            on_result(position, function(item))
-
-
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "LocalWorkers", Here)
 
 
 @pytest.fixture(scope="module")
