@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import in_this_process
 import numpy as np
 import pytest
 
@@ -19,7 +20,8 @@ SMALL = ("--quick", "--epochs", "2", "--episodes", "2", "--jobs", "1")
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("correct")
-    assert main(["correct", "--baseline", EXAMPLE, "--task", "panda_push_obstacle", *SMALL, "--out", str(out)]) == 0
+    with in_this_process.instead():
+        assert main(["correct", "--baseline", EXAMPLE, "--task", "panda_push_obstacle", *SMALL, "--out", str(out)]) == 0
     return out
 
 

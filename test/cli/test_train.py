@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from in_this_process import here
 
 from safe_transfer_ros.cli.main import main
 from safe_transfer_ros.transfer.methods import METHODS
 
+__all__ = ["here"]
 SMALL = ("pr2_cup_swirl", "--epochs", "2", "--episodes", "2", "--seeds", "2", "--jobs", "1")
 
 
@@ -56,6 +58,7 @@ def test_a_table_of_what_is_finished_learns_nothing(
     assert planned in capsys.readouterr().err and not (tmp_path / "none").exists()
 
 
+@pytest.mark.usefixtures("here")
 def test_a_task_whose_costs_add_up_is_counted_by_steps_against_its_own_limit(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -75,6 +78,7 @@ def test_a_task_whose_costs_add_up_is_counted_by_steps_against_its_own_limit(
     assert {row["chi"] for row in csv.DictReader((tmp_path / "ant_avenue.csv").open())} == {"10.0"}
 
 
+@pytest.mark.usefixtures("here")
 def test_an_off_policy_method_is_judged_without_its_noise_after_each_epoch(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,6 +126,7 @@ def test_mistakes_are_one_line(
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.usefixtures("here")
 def test_what_a_constraint_is_varied_over_is_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = ("pr2_cup_swirl", "--quick", "--epochs", "1", "--episodes", "2", "--jobs", "1", "--out", str(tmp_path))
     assert main(["train", "trpo-lagrangian", *small, "--chi", "0.05", "0.2", "--eta", "1"]) == 0

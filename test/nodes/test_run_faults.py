@@ -14,6 +14,7 @@ import graph_runs
 import pytest
 
 from safe_transfer_ros.bags.read import Bag, messages
+from safe_transfer_ros.cli.main import main
 from safe_transfer_ros.record.continuity import gaps
 from safe_transfer_ros.record.iteration import read
 
@@ -124,9 +125,10 @@ def test_two_runs_at_once_do_not_hear_each_other(tmp_path: Path) -> None:
         (("nonsense",), "key:=value"),
     ],
 )
-def test_bad_input_is_one_clear_line(tmp_path: Path, arguments: tuple[str, ...], expected: str) -> None:
-    finished = graph_runs.up(tmp_path / "run", *arguments)
-    assert finished.returncode == 2
-    assert expected in finished.stderr
-    assert finished.stderr.count("\n") == 1
+def test_bad_input_is_one_clear_line(
+    tmp_path: Path, arguments: tuple[str, ...], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["up", "pr2_cup_swirl", f"run_dir:={tmp_path / 'run'}", *arguments]) == 2
+    told = capsys.readouterr().err
+    assert expected in told and told.count("\n") == 1
     assert not (tmp_path / "run").exists()

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Iterable
@@ -333,12 +332,12 @@ def test_a_pause_holds_the_next_episode_back_and_changes_no_number(run: Path, tm
         assert (run / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
 
 
-def test_only_a_run_with_something_left_to_do_can_go_on(run: Path, tmp_path: Path) -> None:
+def test_only_a_run_with_something_left_to_do_can_go_on(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def refusal(*arguments: str) -> str:
-        command = graph_runs.command("up", "pr2_cup_swirl", *arguments)
-        finished = subprocess.run(command, env=graph_runs.environment(), capture_output=True, text=True, timeout=60)
-        assert finished.returncode == 2
-        return finished.stderr
+        assert main(["up", "pr2_cup_swirl", *arguments]) == 2
+        return capsys.readouterr().err
 
     assert "has all its 2 iterations: add iterations:=N" in refusal(f"resume:={run}")
     assert "leave out d_safe" in refusal(f"resume:={run}", "d_safe:=0.5", "iterations:=9")
