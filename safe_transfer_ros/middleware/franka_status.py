@@ -15,7 +15,7 @@ from std_srvs.srv import SetBool
 from safe_transfer_ros.middleware import clock, topics
 from safe_transfer_ros.middleware.sole_state import SoleState
 from safe_transfer_ros.safety.motion.causes import CAUSE_TEXT, ArmMode, Cause
-from safe_transfer_ros.safety.supervisor.controller_check import EFFORT_CONTROLLER
+from safe_transfer_ros.safety.supervisor.torque_end import EFFORT_CONTROLLER
 from safe_transfer_ros.untrusted import printable
 
 ACTIVATE = "franka_robot/activate"
@@ -92,6 +92,7 @@ class FrankaManager:
     """
 
     busy = False  # there is nothing to load or to configure
+    fallbacks: Sequence[str] = ()  # a motion that ends leaves the arm to itself
 
     def __init__(self, node: Node, controller: str, broadcaster: str, joints: Sequence[str], timeout_s: float) -> None:
         """Listen; nothing is asked yet.
