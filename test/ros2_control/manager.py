@@ -329,11 +329,12 @@ class Manager(Node):
         if above:
             controller.held = None
             adds = controller.parameters.get("adds", 0.0)  # torque of its own, beyond its references, N·m
-            self._write({joint: value + adds for joint, value in zip(above[0].joints, above[0].command, strict=False)})
+            references = dict.fromkeys(self._joints, 0.0) | dict(zip(above[0].joints, above[0].command, strict=False))
+            self._write({joint: value + adds for joint, value in references.items()})
             return
         if controller.held is None:
             controller.held = position.copy()
-        efforts = STIFFNESS * (controller.held - position) - DAMPING * velocity
+        efforts = STIFFNESS * (controller.held - position) - DAMPING * velocity + controller.parameters.get("adds", 0.0)
         self._write(dict(zip(self._joints, efforts, strict=True)))
 
     def _write(self, efforts: dict[str, float]) -> None:

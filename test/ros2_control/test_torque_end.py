@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(300)
 FORWARD = {"type": "forward_command_controller/ForwardCommandController", "fallback_controllers": ["hold_controller"]}
 TORQUE = [0.5] * len(JOINTS)
 HARDWARE_TIMEOUT = 0.3
-ADDED = 0.25  # N·m, by the controller below ours in a chain
+ADDED = 0.2  # N·m, by the controller below ours in a chain
 
 
 def lyrical(*, through: str = "") -> dict[str, Any]:
@@ -64,7 +64,7 @@ def supervised(running: tuple[ArmBench, StandInFilter], **parameters: object) ->
 
 def drive(arm: ArmBench, stand_in: StandInFilter, *, added: float = 0.0) -> None:
     stand_in.begin()
-    arm.until(lambda: arm.activate().success, "activation")
+    arm.until(lambda: arm.activate().success, "activation", 20.0)
     stand_in.tell(SafetyDecision.MODE_ARMED)
     stand_in.command = TORQUE
     arm.until(lambda: arm.arm.torque() == TORQUE[0] + added, "torque at the arm")
