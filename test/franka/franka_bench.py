@@ -125,6 +125,31 @@ class Server:
             self.process.wait()
 
 
+class Wire:
+    """The cable to it: a process that loses or delays packets when told; see wire.py."""
+
+    def __init__(self, address: str, server: Server) -> None:
+        self.address = address
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "wire.py"), address, server.address],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=_realtime,
+        )
+
+    def tell(self, line: str) -> int:
+        """Steady time, ns, from which it holds."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
 def _realtime() -> None:
     """As the arm's own computer is; without the permission the tests are only less sure."""
     try:
@@ -136,9 +161,9 @@ def _realtime() -> None:
 class Bench(Node):
     """Policy and operator: answers every joint state with a proposal of `torque` while `driving`."""
 
-    def __init__(self, context: Context, server: Server, environment: dict[str, str]) -> None:
+    def __init__(self, context: Context, server: Server, environment: dict[str, str], robot_ip: str) -> None:
         super().__init__("client", context=context)
-        self.server, self._environment = server, environment
+        self.server, self._environment, self._robot_ip = server, environment, robot_ip
         self.executor_ = SingleThreadedExecutor(context=context)
         self.executor_.add_node(self)
         self.nodes: dict[str, subprocess.Popen[str]] = {}
@@ -209,7 +234,7 @@ class Bench(Node):
         self.start("controller_supervisor", **SUPERVISOR)
 
     def start_robot(self, *, strict: bool = False) -> None:
-        self.start("franka_robot", **(STRICT if strict else ROBOT), robot_ip=self.server.address)
+        self.start("franka_robot", **(STRICT if strict else ROBOT), robot_ip=self._robot_ip)
 
     def arm_process(self) -> int:
         """Process id of the one that owns the arm, a child of franka_robot."""
@@ -236,11 +261,13 @@ class Bench(Node):
         return self.call("controller_supervisor/activate", SetBool.Request(data=True))
 
     def ready(self) -> None:
-        """Until an operator may activate; with a reset of the filter where nothing stands against it."""
+        """Until an operator may activate; with what he does himself: a recovery, a reset of the filter."""
 
         def ready() -> bool:
             if self.filter.mode == FilterStatus().mode and "ready" in self.supervisor.message:
                 return True
+            if self.told(self.arm, "standing") == "COMMUNICATION_CONSTRAINTS":  # a machine that stood still, say
+                self.call("franka_robot/recover", Trigger.Request())
             if self.filter.mode == TRIPPED:
                 self.refusal = self.call("safety_filter/reset", Trigger.Request()).message
                 self.let(0.1)
@@ -298,8 +325,8 @@ def largest_step(trace: list[tuple[int, list[float]]]) -> float:
 
 
 @contextmanager
-def bench(address: str, *, strict: bool = False) -> Iterator[Bench]:
-    """Server and nodes, until the arm has been heard."""
+def bench(address: str, *, strict: bool = False, wire: Wire | None = None) -> Iterator[Bench]:
+    """Server and nodes; with a wire the nodes reach the server through it."""
     reason = missing()
     if reason:
         pytest.skip(reason)
@@ -307,7 +334,8 @@ def bench(address: str, *, strict: bool = False) -> Iterator[Bench]:
     server = Server(address, strict=strict)
     context = Context()
     rclpy.init(context=context, domain_id=claimed.number)
-    made = Bench(context, server, graph_runs.environment(ROS_DOMAIN_ID=str(claimed.number)))
+    environment = graph_runs.environment(ROS_DOMAIN_ID=str(claimed.number))
+    made = Bench(context, server, environment, wire.address if wire is not None else address)
     try:
         server.start()
         made.start_nodes(strict=strict)

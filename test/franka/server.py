@@ -7,7 +7,7 @@ The command line of franka-sim binds every address of the machine; this binds on
 it stops when 20 of its cycles in a row get no answer is enforced where `strict` says so. Lines on standard input:
 `trace` is answered by one line of JSON with [steady time, ns; torques, N·m] of every torque command since the last
 question, `newest` by the newest torques; `stop` and `release` are its user stop; `reflex N` ends a
-motion by the error of that number.
+motion by the error of that number; `strict` and `lenient` change what is enforced.
 """
 
 from __future__ import annotations
@@ -63,6 +63,8 @@ def main() -> None:
             elif words[0] == "release":
                 server.robot_state.state["robot_mode"] = RobotMode.kIdle.value
                 stopped.clear()
+            elif words[0] in ("strict", "lenient"):
+                server.comm.enforce = words[0] == "strict"
             elif words[0] == "reflex":
                 server._abort_with_error(int(words[1]), "asked for by a test")
         os._exit(0)  # the test is gone
