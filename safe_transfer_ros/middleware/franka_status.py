@@ -10,6 +10,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from rclpy.node import Node
 from rclpy.task import Future
+from safe_transfer_msgs.msg import FrankaState
 from std_srvs.srv import SetBool
 
 from safe_transfer_ros.middleware import clock, topics
@@ -18,6 +19,7 @@ from safe_transfer_ros.safety.motion.causes import CAUSE_TEXT, ArmMode, Cause
 from safe_transfer_ros.safety.supervisor.torque_end import EFFORT_CONTROLLER
 from safe_transfer_ros.untrusted import printable
 
+_MODES = frozenset(int(mode) for mode in ArmMode)
 ACTIVATE = "franka_robot/activate"
 RECOVER = "franka_robot/recover"
 SILENT_SECONDS = 0.5
@@ -69,6 +71,28 @@ def status_message(state: Any, now_ns: int, *, hardware: str) -> DiagnosticStatu
         message=told,
         values=[KeyValue(key=key, value=value) for key, value in values.items()],
     )
+
+
+def fill_state(message: FrankaState, state: Any) -> None:
+    """Fill in a message, but for its stamp and the names of joints.
+
+    Args:
+      message: Used again for the next.
+      state: Record of `franka.exchange.STATE`.
+    """
+    message.cycle, message.arm_time = int(state["cycle"]), int(state["arm_ms"])
+    message.position[:] = state["position"]
+    message.velocity[:] = state["velocity"]
+    message.effort[:] = state["effort"]
+    message.external_effort[:] = state["external"]
+    message.commanded_effort[:] = state["sent"]
+    mode = int(state["mode"])
+    message.robot_mode = mode if mode in _MODES else FrankaState.MODE_OTHER
+    message.moving = bool(state["moving"])
+    message.standing, message.ended = Cause(int(state["standing"])).name, Cause(int(state["ended"])).name
+    message.success_rate = float(state["success_rate"])
+    message.lost_cycles = int(state["lost"])
+    message.read_to_write = int(state["read_to_write_ns"]) * 1e-9
 
 
 @dataclass(kw_only=True)

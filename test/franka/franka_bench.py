@@ -24,13 +24,14 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from safe_transfer_msgs.msg import FilterStatus, PolicyAction
+from safe_transfer_msgs.msg import FilterStatus, PolicyAction, SafetyDecision
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.robots.description import load
+from safe_transfer_ros.safety.motion.causes import CAUSE_TEXT, Cause
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -322,6 +323,14 @@ def zero_since(trace: list[tuple[int, list[float]]]) -> int:
 def largest_step(trace: list[tuple[int, list[float]]]) -> float:
     """Largest change of a torque from one command to the next, N·m."""
     return float(np.abs(np.diff([torque for _, torque in trace], axis=0)).max(initial=0.0))
+
+
+def assert_named(arm: Bench, cause: Cause) -> None:
+    """By the filter itself, in its reasons and in the arm's own words; and no reset helps while it stands."""
+    arm.until(lambda: bool(arm.filter.cause & SafetyDecision.REASON_ARM_STOPPED), "the filter's own reason")
+    arm.until(lambda: CAUSE_TEXT[cause] in arm.filter.message, "the arm's words in the filter's status")
+    answer = arm.call("safety_filter/reset", Trigger.Request())
+    assert not answer.success and "ARM_STOPPED" in answer.message
 
 
 @contextmanager
