@@ -5,7 +5,8 @@
 
 franka-sim enforces the arm's limits, and stops when 20 of its cycles in a row get no answer; the timeouts are those of
 an arm (--patient: .3 to 1 s, for a machine that others use; 20 cycles are not enforced then). An operator is simulated:
-he activates, and recovers after a reflex. A motion that ends by itself is counted with its cause, and the run resumed.
+he activates, resets, and recovers after a reflex. A motion that ends by itself is counted with its cause; where it has
+ended the run, another is begun.
 
 What was measured is kept in DIR/measured.json every few seconds: called again with the same --out it goes on, until the
 minutes are full, and prints the table of docs/hardware.md. Needs .venv-franka and pylibfranka.
@@ -22,7 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import rclpy
@@ -46,6 +47,7 @@ from safe_transfer_ros.middleware import qos  # noqa: E402
 ADDRESS = "127.0.0.28"
 LOOK_SECONDS = 5.0
 START_SECONDS = 90.0
+ATTEMPTS = 3
 WORDS = {
     "robot": "franka",
     "robot_ip": ADDRESS,
@@ -145,6 +147,7 @@ class Operator(Node):
         self.create_subscription(DiagnosticStatus, "controller_supervisor/status", self._on_supervisor, qos.LATCHED)
         self._activate = self.create_client(SetBool, "controller_supervisor/activate")
         self._recover = self.create_client(Trigger, "franka_robot/recover")
+        self._reset = self.create_client(Trigger, "safety_filter/reset")
 
     def _on_supervisor(self, message: DiagnosticStatus) -> None:
         self.supervisor = message.message
@@ -178,22 +181,23 @@ class Operator(Node):
         return True
 
     def begin(self) -> None:
-        """Recover where the arm asks for it, and activate."""
+        """Recover where the arm asks for it, reset where the filter does, and activate."""
         if self.state is not None and self.state.standing not in ("NONE", "COMMUNICATION_LOST"):
             self.until(self._recover.call_async(Trigger.Request()).done, 5.0)
+        if "the filter has tripped" in self.supervisor:
+            self.until(self._reset.call_async(Trigger.Request()).done, 5.0)
         if self.supervisor.startswith("ready"):
             self.until(self._activate.call_async(SetBool.Request(data=True)).done, 10.0)
 
 
 @contextmanager
 def graph(run_dir: Path, number: int, *, patient: bool) -> Iterator[subprocess.Popen[str]]:
-    """`safe_transfer up`, begun or resumed."""
-    begun = (run_dir / "config.yaml").exists()
-    words = WORDS | (PATIENT if patient else {})
-    place = [f"resume:={run_dir}", "robot:=franka"] if begun else [f"run_dir:={run_dir}"]
-    given = [f"{name}:={value}" for name, value in words.items() if not begun or name != "robot"]
+    """`safe_transfer up`."""
+    words = WORDS | (PATIENT if patient else {}) | {"run_dir": str(run_dir)}
     process = subprocess.Popen(
-        graph_runs.command("up", "--no-report", "fr3_cup_swirl", *place, *([] if begun else given)),
+        graph_runs.command(
+            "up", "--no-report", "fr3_cup_swirl", *(f"{name}:={value}" for name, value in words.items())
+        ),
         env=graph_runs.environment(ROS_DOMAIN_ID=str(number)),
         text=True,
     )
@@ -223,7 +227,7 @@ def watch(operator: Operator, process: subprocess.Popen[str], server: Server, wa
             return
         trace = server.trace()
         measured.largest_step = max(measured.largest_step, largest_step(trace))
-        write_atomically(path, json.dumps(asdict(measured)))
+        write_atomically(path, json.dumps(vars(measured)))
         print(f"{measured.seconds:.0f} s in motion, ended {dict(measured.ended)}, lost {measured.lost}", flush=True)
 
 
@@ -247,14 +251,14 @@ def main() -> int:
     context = Context()
     rclpy.init(context=context, domain_id=number)
     operator = Operator(context, measured)
-    attempts = 0
+    attempts = 0  # of a machine on which nothing begins
     try:
         server.start()
-        while measured.seconds < 60.0 * options.minutes and attempts < 100:
-            attempts += 1
-            operator.state = None
-            with graph(options.out / "run", number, patient=options.patient) as process:
+        while measured.seconds < 60.0 * options.minutes and attempts < ATTEMPTS:
+            before, operator.state = measured.motions, None
+            with graph(options.out / f"run_{time.strftime('%H%M%S')}", number, patient=options.patient) as process:
                 watch(operator, process, server, 60.0 * options.minutes, path)
+            attempts = attempts + 1 if measured.motions == before else 0
     finally:
         server.kill()
         operator.destroy_node()

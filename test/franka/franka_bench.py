@@ -24,7 +24,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from safe_transfer_msgs.msg import FilterStatus, PolicyAction, SafetyDecision
+from safe_transfer_msgs.msg import FilterStatus, FrankaState, PolicyAction, SafetyDecision
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
@@ -171,9 +171,11 @@ class Bench(Node):
         self.driving, self.torque = False, 0.0
         self.filter, self.supervisor, self.arm = FilterStatus(), DiagnosticStatus(), DiagnosticStatus()
         self.states, self.position = 0, 0.0
+        self.whole: list[FrankaState] = []
         self.refusal = ""
         self.actions = self.create_publisher(PolicyAction, "policy_server/action", qos.STREAM)
         self.create_subscription(JointState, "joint_states", self._propose, qos.STREAM)
+        self.create_subscription(FrankaState, "franka_joint_states", self.whole.append, qos.STREAM)
         for topic, kind, name in (
             ("safety_filter/status", FilterStatus, "filter"),
             ("controller_supervisor/status", DiagnosticStatus, "supervisor"),

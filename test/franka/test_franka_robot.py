@@ -54,6 +54,8 @@ def test_a_step_of_5_newton_metres_arrives_as_at_most_1_a_cycle(arm: Bench) -> N
     assert 0.9 < largest_step(trace) <= 1.0 + 1e-6
     assert max(max(map(abs, torque)) for _, torque in trace) == 5.0
     assert len(trace) > 100 and arm.states > 100
+    assert len(arm.whole) > 100 and arm.whole[-1].name == list(franka_bench.JOINTS)
+    assert arm.whole[-1].moving and max(abs(state.commanded_effort[0]) for state in arm.whole) == 5.0
 
 
 @pytest.mark.parametrize("victim", ["safety_filter", "franka_robot"])
