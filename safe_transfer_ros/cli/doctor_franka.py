@@ -52,7 +52,7 @@ def examine(robot_ip: str) -> Iterator[Finding]:
 
 
 def ping(robot_ip: str) -> Finding:
-    """How long the arm's control takes to answer, and whether anything is lost."""
+    """Time that the arm's control takes to answer, and whether anything is lost."""
     if shutil.which("ping") is None:
         what = "ping is not installed, so the cable was not tried"
         return Finding(verdict=WEAK, what=what, fix="sudo apt install iputils-ping")
