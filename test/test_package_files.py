@@ -77,6 +77,11 @@ INTERFACES = {
         std_msgs/Header header; uint8 mode; uint32 cause; uint32 iteration; float64 torque_limit;
         bool accepted; bool lease_lost; string critic_version; bool connected; string message
     """,
+    "msg/FrankaState.msg": """
+        std_msgs/Header header; uint64 cycle; uint64 arm_time; string[] name; float64[7] position; float64[7] velocity;
+        float64[7] effort; float64[7] external_effort; float64[7] commanded_effort; uint8 robot_mode; bool moving;
+        string standing; string ended; float64 success_rate; uint32 lost_cycles; float64 read_to_write
+    """,
     "msg/UnsafetyEstimate.msg": """
         std_msgs/Header header; uint32 iteration; uint64 policy_version; uint32 steps; uint32 missing;
         float64 unsafety_rate; float64 limit_change_risk; float64 policy_change_risk;

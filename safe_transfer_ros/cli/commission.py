@@ -162,6 +162,9 @@ def _walk(
             joint_state=filter_.joint_state_timeout,
             permission=seconds(filter_.permission_lease),
             command=supervisor.command_timeout,
+            rest_tolerance=supervisor.rest_tolerance,
+            hardware=seconds(supervisor.hardware_timeout),
+            fallback=supervisor.fallback_controller,
         ),
     )
     try:

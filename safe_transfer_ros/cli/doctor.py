@@ -14,28 +14,13 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from safe_transfer_ros.franka import library
+from safe_transfer_ros.cli import doctor_franka
+from safe_transfer_ros.cli.finding import BAD, GOOD, WEAK, Finding
 from safe_transfer_ros.interpreter import program_command, safe_environment, shadowed
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.middleware import dds
-from safe_transfer_ros.untrusted import printable
-
-GOOD, WEAK, BAD = "ok", "warn", "FAIL"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One line of the examination."""
-
-    verdict: str
-    what: str
-    fix: str = ""
-
-    def __str__(self) -> str:
-        return printable(f"{self.verdict:5}{self.what}" + (f": {self.fix}" if self.fix else ""))
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -43,18 +28,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     text = "check this machine for simulation and for a real arm; status 1 if something must be fixed"
     parser = subparsers.add_parser("doctor", help=text, description=text)
     parser.add_argument("--hardware", action="store_true", help="also require what a real arm needs")
+    parser.add_argument("--robot-ip", default="", metavar="ADDRESS", help="also ask the Franka arm at this address")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print every finding; 1 if any must be fixed."""
-    findings = list(examine(hardware=options.hardware))
+    findings = list(examine(hardware=options.hardware, robot_ip=options.robot_ip))
     for finding in findings:
         print(finding)
     return int(any(finding.verdict == BAD for finding in findings))
 
 
-def examine(*, hardware: bool) -> Iterator[Finding]:
+def examine(*, hardware: bool, robot_ip: str = "") -> Iterator[Finding]:
     """Every finding; what only a real arm needs is weak, not bad, without one."""
     needed = BAD if hardware else WEAK
     yield Finding(verdict=GOOD, what=f"Python {platform.python_version()} on {platform.system()} {platform.release()}")
@@ -66,7 +52,7 @@ def examine(*, hardware: bool) -> Iterator[Finding]:
     ):
         yield _module(module, BAD, fix)
     yield _module("controller_manager_msgs", needed, _controller_manager_fix())
-    yield _franka()
+    yield from doctor_franka.examine(robot_ip)
     yield from _middleware(needed)
     yield from _discovery()
     yield _limit("real-time priority", resource.RLIMIT_RTPRIO, 40, "rtprio", needed)
@@ -129,14 +115,6 @@ def _controller_manager_fix() -> str:
             "colcon build, source install/setup.bash, and sudo apt install ros-jazzy-controller-manager-msgs"
         )
     return "for a real arm: sudo apt install ros-jazzy-controller-manager-msgs"
-
-
-def _franka() -> Finding:
-    """Franka's library, which robot:=franka alone needs."""
-    absent = library.missing()
-    if absent:
-        return Finding(verdict=WEAK, what=f"robot:=franka is not possible: {absent}")
-    return Finding(verdict=GOOD, what=f"pylibfranka {importlib.metadata.version('pylibfranka')}, for robot:=franka")
 
 
 def _module(name: str, verdict: str, fix: str) -> Finding:

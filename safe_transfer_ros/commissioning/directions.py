@@ -48,7 +48,7 @@ def directions(bench: Bench) -> Result:
     mobility = ArmDynamics(arm.robot).mobility(bench.position())
     measured: dict[str, object] = {}
     for joint, name in enumerate(arm.robot.joint_names):
-        direction = _room(bench, joint)
+        direction = roomier_direction(bench, joint)
         # The torque may reach any joint: begin with what moves the most mobile one by a little.
         amplitude = pushing_torque(settings.push_motion, settings.push_time, float(mobility.max()))
         bench.confirmed(
@@ -68,16 +68,21 @@ def directions(bench: Bench) -> Result:
     return f"each of {len(mobility)} joints answers its own torque, in its own direction", measured
 
 
-def _room(bench: Bench, joint: int) -> float:
-    """The direction in which the joint has more room, +1 or -1."""
+def roomier_direction(bench: Bench, joint: int) -> float:
+    """The direction in which the joint has more room, +1 or -1.
+
+    Raises:
+      Failed: a joint is too near the end of its travel for a push, or not published.
+    """
     arm, limits, margin = bench.arm, bench.arm.robot.limits, bench.settings.push_stop
+    position = bench.position()
     lower = np.maximum(limits.lower, limits.soft_lower) + margin
     upper = np.minimum(limits.upper, limits.soft_upper) - margin
-    inside = (arm.position >= lower) & (arm.position <= upper)  # false for NaN
+    inside = (position >= lower) & (position <= upper)
     if not inside.all():
         which = int(np.argmin(inside))
         raise Failed(f"{arm.robot.joint_names[which]} is too near the end of its travel: move it inwards by hand")
-    return 1.0 if upper[joint] - arm.position[joint] >= arm.position[joint] - lower[joint] else -1.0
+    return 1.0 if upper[joint] - position[joint] >= position[joint] - lower[joint] else -1.0
 
 
 def _push(bench: Bench, joint: int, direction: float, amplitude: float) -> tuple[Array, float]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,7 @@ from safe_transfer_ros.tasks.deployment import in_graph
 Array = npt.NDArray[np.float64]
 
 ANSWER_SECONDS = 5.0
+LOOK_SECONDS = 0.1
 ASK_AGAIN_SECONDS = 1.0  # what is sent before two processes have found each other is lost
 _SPIN_SECONDS = 0.005
 _KEPT = 100_000
@@ -73,11 +74,13 @@ class CommissioningLink:
         n = self.robot.joint_count
         self.names: tuple[str, ...] = ()
         self.position: Array = np.full(n, np.nan)
+        self.effort: Array = np.full(n, np.nan)
         self.stamps: list[float] = []
         self.delays: list[float] = []
         self.phase, self.says, self.urdf, self._rest = "", "", "", ""
         self._unended = self._doubt = ""
         self._process_ids, self._alive = process_ids, alive
+        self._fallback = supervisor.fallback_controller
         self._torque: Callable[[float], Array] | None = None
         self._since = 0.0
         self._unanswered: float | None = None  # when the newest joint state came, if no command has followed yet
@@ -120,7 +123,7 @@ class CommissioningLink:
         if len(self.stamps) < _KEPT:
             self.stamps.append(now)
         self.names = tuple(message.name)
-        self.position = np.array([message.position[p] if 0 <= p < len(message.position) else np.nan for p in places])
+        self.position, self.effort = _picked(message.position, places), _picked(message.effort, places)
         self._unanswered = now
         if self._torque is None:
             return
@@ -170,6 +173,11 @@ class CommissioningLink:
         """Cause for doubt that the torque ended with the controller at the last `rest`; empty where it did."""
         held = self.says if self._rest in (Rest.TORQUE_HELD.value, Rest.EFFORT_UNKNOWN.value) else ""
         return self._doubt or held or self._unended
+
+    @property
+    def taken_over(self) -> bool:
+        """Whether our controller is inactive and another drives the arm."""
+        return self.phase == "inactive" and self._rest == Rest.UNWATCHED.value
 
     @property
     def tripped(self) -> bool:
@@ -261,7 +269,10 @@ class CommissioningLink:
         """Stop torque, the controller deactivated, and the torque at the arm seen to have ended, or not."""
         self.ease()
         self._set(self._activate, False)
-        pending = (Rest.PENDING.value, Rest.UNWATCHED.value)
+        pending = {Rest.PENDING.value, Rest.UNWATCHED.value}
+        if self._fallback and self.until(lambda: self.phase == "inactive", ANSWER_SECONDS):
+            self.wait(LOOK_SECONDS)  # it is told whether the fallback drives
+            pending = {Rest.PENDING.value}
         self.until(lambda: self.phase == "inactive" and self._rest not in pending, ANSWER_SECONDS)
         ended = self.phase == "inactive" and self._rest != Rest.PENDING.value  # UNWATCHED: a fallback controller drives
         self._unended = "" if ended else f"the controller is not known to be inactive and without torque: {self.says}"
@@ -303,3 +314,8 @@ class CommissioningLink:
                 if future.done():
                     return future.result()
         return None
+
+
+def _picked(values: Sequence[float], places: Sequence[int]) -> Array:
+    """Values of our joints; NaN where a message has none."""
+    return np.array([values[place] if 0 <= place < len(values) else np.nan for place in places])

@@ -11,6 +11,7 @@ from safe_transfer_ros.commissioning.gravity import gravity
 from safe_transfer_ros.commissioning.latency import latency
 from safe_transfer_ros.commissioning.step import Bench, Failed, Step, StepResult
 from safe_transfer_ros.commissioning.stops import e_stop, watchdog
+from safe_transfer_ros.commissioning.torque_end import torque_end
 
 # Before anything is pushed it is known that the arm can be stopped.
 STEPS: Mapping[str, Step] = {
@@ -21,6 +22,7 @@ STEPS: Mapping[str, Step] = {
     "watchdog": watchdog,
     "latency": latency,
     "directions": directions,
+    "torque_end": torque_end,  # last: it may leave a torque, and pushes a joint that is known to be the right one
 }
 
 

@@ -57,12 +57,14 @@ class Arm(Protocol):
       enforcer: Who enforces the limits behind the filter: controller_manager, if told so, or the arm's process, always.
       names: Joints as published, in that order; empty before the first joint state.
       position: Of the robot's joints in the robot's order, shape (n_joints,), rad; NaN where not published.
+      effort: Measured torque of the same joints, N·m; NaN where it is not told.
       stamps: Steady time of receipt of each joint state since `forget`, s.
       delays: Time from the receipt of a joint state to that of the command that followed, since `forget`, s.
       tripped: Whether the filter is; `holding`: whether it stops for lack of proposals.
       cause: The filter's reasons for it, a combination of `Reason`.
       phase: The supervisor's: inactive, activating, active or stopping.
       says: The supervisor's reason.
+      taken_over: Whether ours is inactive and another controller drives the arm.
       urdf: What is published as robot_description; empty: nothing.
       held: Why the torque is not known to have ended with the controller, after `rest`; empty when it has.
     """
@@ -71,6 +73,7 @@ class Arm(Protocol):
     enforcer: str
     names: tuple[str, ...]
     position: Array
+    effort: Array
     stamps: list[float]
     delays: list[float]
     tripped: bool
@@ -78,6 +81,7 @@ class Arm(Protocol):
     cause: int
     phase: str
     says: str
+    taken_over: bool
     urdf: str
     held: str
 
@@ -120,7 +124,11 @@ class Arm(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Timeouts:
-    """The limits in force in the graph that is being commissioned; s, but `torque_limit`, N·m."""
+    """The limits in force in the graph that is being commissioned; s, but `torque_limit` and `rest_tolerance`, N·m.
+
+    What ends a torque that the controller leaves: the hardware within `hardware` (0: it is not said to), or the
+    controller `fallback` (empty: none).
+    """
 
     torque_limit: float
     action: float
@@ -128,6 +136,9 @@ class Timeouts:
     joint_state: float
     permission: float
     command: float
+    rest_tolerance: float
+    hardware: float
+    fallback: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,6 +45,7 @@ class Measured:
       position: Shape (7,), rad.
       velocity: rad/s.
       effort: Measured torque, N·m, with what carries the arm.
+      accepted: Torque that the arm has from us, N·m.
       external: The arm's estimate of external torque, N·m.
       mode: ArmMode.
       errors: Names of present errors.
@@ -56,6 +57,7 @@ class Measured:
     position: Array = field(default_factory=_zeros)
     velocity: Array = field(default_factory=_zeros)
     effort: Array = field(default_factory=_zeros)
+    accepted: Array = field(default_factory=_zeros)
     external: Array = field(default_factory=_zeros)
     mode: int = 0
     errors: frozenset[str] = NO_ERRORS
@@ -150,6 +152,7 @@ class LibfrankaArm:
         measured.position[:] = state.q
         measured.velocity[:] = state.dq
         measured.effort[:] = state.tau_J
+        measured.accepted[:] = state.tau_J_d
         measured.external[:] = state.tau_ext_hat_filtered
         measured.mode = state.robot_mode.value
         errors = state.current_errors

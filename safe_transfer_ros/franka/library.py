@@ -8,6 +8,7 @@ import platform
 import sys
 
 NEWEST_PYTHON = (3, 12)
+OLDEST_GLIBC = (2, 34)
 
 
 def missing() -> str:
@@ -19,4 +20,11 @@ def missing() -> str:
         return f"pylibfranka has no wheel for Python {running}: make the environment with a CPython 3.10 to 3.12"
     if platform.machine() not in ("x86_64", "AMD64"):
         return f"pylibfranka has no wheel for {platform.machine()}: robot:=franka needs an x86-64 computer"
+    name, version = platform.libc_ver()
+    numbers = tuple(int(number) for number in version.split(".")[:2] if number.isdigit())
+    if name != "glibc" or numbers < OLDEST_GLIBC:
+        found = f"{name or 'another C library'} {version}".strip()
+        return (
+            f"pylibfranka has no wheel for {found}: robot:=franka needs glibc 2.34 or newer (Ubuntu 22.04, Debian 12)"
+        )
     return "pylibfranka is not installed: pip install 'pylibfranka>=0.21.3,<0.22'"

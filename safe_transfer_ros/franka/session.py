@@ -105,7 +105,14 @@ class Session:
             self._cycle.stop(standing)
         self._obey(measured)
         self._take_command()
-        self._cycle.step(self._command, measured.arm_ms, measured.position, measured.velocity, self._clock())
+        self._cycle.step(
+            self._command,
+            measured.arm_ms,
+            measured.position,
+            measured.velocity,
+            measured.accepted,
+            now_ns=self._clock(),
+        )
         over = self._cycle.ended
         self._arm.write(self._cycle.torque, last=over)
         self._state["sent"] = self._cycle.torque

@@ -35,6 +35,6 @@ def arm_manager(
     # Brings controller_manager_msgs, which only a machine with ros2_control has.
     ros2_control = importlib.import_module("safe_transfer_ros.middleware.controller_manager")
     manager: ControllerManager = ros2_control.ControllerManager(
-        node, settings.controller_manager, settings.service_timeout
+        node, settings.controller_manager, controller, settings.service_timeout
     )
     return manager

@@ -2,7 +2,8 @@
 """A client of controller_manager that never waits: `poll` is called every few milliseconds.
 
 What controllers and hardware are doing comes from `~/activity` the moment it changes, where that topic exists; claims
-and joints from `list_controllers`, asked for after every change and once a second besides.
+and joints from `list_controllers`, what takes over when ours fails from its parameters: asked for after every change,
+and once a second besides.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
 from rclpy.task import Future
 
@@ -41,16 +43,18 @@ class ControllerManager:
       controllers: As listed last, their states kept up to date by `~/activity`.
       trouble: What went wrong with the last request; empty if nothing.
       unanswered: The last switch got no answer in time.
+      fallbacks: Controllers that it activates when ours fails in its update; None: it has not told yet.
     """
 
     ended = ""  # why a controller ended is not told
 
-    def __init__(self, node: Node, name: str, timeout_s: float) -> None:
+    def __init__(self, node: Node, name: str, controller: str, timeout_s: float) -> None:
         """Create clients; nothing is asked yet.
 
         Args:
           node: Whose clients they are.
           name: Node name of the controller_manager.
+          controller: The effort controller.
           timeout_s: How long an answer may take, s.
         """
         self._name, self._timeout_s = name, timeout_s
@@ -62,10 +66,17 @@ class ControllerManager:
                 (LoadController, "load_controller"),
                 (ConfigureController, "configure_controller"),
                 (SwitchController, "switch_controller"),
+                (GetParameters, "get_parameters"),
             )
+        }
+        self._questions: dict[type, Any] = {
+            ListControllers: ListControllers.Request(),
+            ListHardwareComponents: ListHardwareComponents.Request(),
+            GetParameters: GetParameters.Request(names=[f"{controller}.fallback_controllers"]),
         }
         self._pending: dict[type, tuple[Future, int, Callable[[Any], None]]] = {}
         self.controllers: list[Any] = []
+        self.fallbacks: tuple[str, ...] | None = None
         self._components: list[Any] = []
         self._listed_ns: dict[type, int] = {}  # when the newest answer came
         self._asked_ns: dict[type, int] = {}
@@ -160,11 +171,11 @@ class ControllerManager:
                 if kind is SwitchController:
                     self.unanswered = True
                     self._switched = self.trouble = f"no answer of switch_controller within {self._timeout_s:g} s"
-        for kind in (ListControllers, ListHardwareComponents):
+        for kind, question in self._questions.items():
             old = (now_ns - self._asked_ns.get(kind, 0)) * 1e-9 > RELIST_SECONDS
             if (old or kind not in self._listed_ns) and kind not in self._pending:
                 self._asked_ns[kind] = now_ns
-                self._ask(kind, kind.Request(), self._take_list)
+                self._ask(kind, question, self._take_list)
 
     def _on_activity(self, message: ControllerManagerActivity) -> None:
         """Process a change of state; claimed interfaces have to be requested."""
@@ -181,8 +192,11 @@ class ControllerManager:
         now_ns = clock.now_ns()
         if hasattr(answer, "controller"):
             self.controllers, kind = list(answer.controller), ListControllers
-        else:
+        elif hasattr(answer, "component"):
             self._components, kind = list(answer.component), ListHardwareComponents
+        else:  # empty where there is no such parameter
+            self.fallbacks = tuple(name for value in answer.values for name in value.string_array_value)
+            kind = GetParameters
         self._listed_ns[kind] = now_ns
 
     def _change(self, kind: type, request: Any, words: str) -> None:

@@ -19,7 +19,13 @@ class FilterStatusPublisher:
     """Publishes and remembers what was told last; a trip is logged once."""
 
     def __init__(
-        self, node: Node, rules: SafetyFilter, *, unheard: Callable[[], str], critic_version: Callable[[], str]
+        self,
+        node: Node,
+        rules: SafetyFilter,
+        *,
+        unheard: Callable[[], str],
+        arm: Callable[[], str],
+        critic_version: Callable[[], str],
     ) -> None:
         """Advertise; nothing is told yet.
 
@@ -27,10 +33,11 @@ class FilterStatusPublisher:
           node: The filter's.
           rules: The filter itself.
           unheard: Gives the nodes of the graph that do not receive the filter yet; empty if all do that must.
+          arm: Gives the arm's own word why it takes no torque; empty where it has none.
           critic_version: Gives the version of the newest critic accepted; empty without one.
         """
         self._node, self._rules = node, rules
-        self._unheard, self._critic_version = unheard, critic_version
+        self._unheard, self._arm, self._critic_version = unheard, arm, critic_version
         self._publisher = StatePublisher(node, topics.FILTER_STATUS)
         self._told = (Mode.DISARMED, Reason.NONE, -1, 0.0)
 
@@ -64,7 +71,8 @@ class FilterStatusPublisher:
         """Publish the status if the mode, its cause or the limit has changed since it was last published."""
         if self._told != self._now():
             spent = Reason.DAMAGE_BUDGET_SPENT if self._rules.guard.exhausted else Reason.NONE
-            self.tell(accepted=True, message=describe(self._rules.cause | spent))
+            arm = self._arm() if self._rules.cause & Reason.ARM_STOPPED else ""
+            self.tell(accepted=True, message="; ".join(filter(None, (describe(self._rules.cause | spent), arm))))
 
     def _now(self) -> tuple[Mode, Reason, int, float]:
         guard = self._rules.guard

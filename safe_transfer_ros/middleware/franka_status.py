@@ -10,14 +10,16 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from rclpy.node import Node
 from rclpy.task import Future
+from safe_transfer_msgs.msg import FrankaState
 from std_srvs.srv import SetBool
 
 from safe_transfer_ros.middleware import clock, topics
 from safe_transfer_ros.middleware.sole_state import SoleState
 from safe_transfer_ros.safety.motion.causes import CAUSE_TEXT, ArmMode, Cause
-from safe_transfer_ros.safety.supervisor.controller_check import EFFORT_CONTROLLER
+from safe_transfer_ros.safety.supervisor.torque_end import EFFORT_CONTROLLER
 from safe_transfer_ros.untrusted import printable
 
+_MODES = frozenset(int(mode) for mode in ArmMode)
 ACTIVATE = "franka_robot/activate"
 RECOVER = "franka_robot/recover"
 SILENT_SECONDS = 0.5
@@ -71,6 +73,28 @@ def status_message(state: Any, now_ns: int, *, hardware: str) -> DiagnosticStatu
     )
 
 
+def fill_state(message: FrankaState, state: Any) -> None:
+    """Fill in a message, but for its stamp and the names of joints.
+
+    Args:
+      message: Used again for the next.
+      state: Record of `franka.exchange.STATE`.
+    """
+    message.cycle, message.arm_time = int(state["cycle"]), int(state["arm_ms"])
+    message.position[:] = state["position"]
+    message.velocity[:] = state["velocity"]
+    message.effort[:] = state["effort"]
+    message.external_effort[:] = state["external"]
+    message.commanded_effort[:] = state["sent"]
+    mode = int(state["mode"])
+    message.robot_mode = mode if mode in _MODES else FrankaState.MODE_OTHER
+    message.moving = bool(state["moving"])
+    message.standing, message.ended = Cause(int(state["standing"])).name, Cause(int(state["ended"])).name
+    message.success_rate = float(state["success_rate"])
+    message.lost_cycles = int(state["lost"])
+    message.read_to_write = int(state["read_to_write_ns"]) * 1e-9
+
+
 @dataclass(kw_only=True)
 class _Controller:
     """The arm's torque control, as ros2_control would list a controller."""
@@ -92,6 +116,7 @@ class FrankaManager:
     """
 
     busy = False  # there is nothing to load or to configure
+    fallbacks: Sequence[str] = ()  # a motion that ends leaves the arm to itself
 
     def __init__(self, node: Node, controller: str, broadcaster: str, joints: Sequence[str], timeout_s: float) -> None:
         """Listen; nothing is asked yet.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 from std_msgs.msg import Bool
 
@@ -18,13 +19,16 @@ from safe_transfer_ros.middleware.listeners import Listeners, all_missing
 from safe_transfer_ros.middleware.publishers import second_publisher
 from safe_transfer_ros.middleware.stop_topic import StopTopic
 from safe_transfer_ros.safety.filter.permission import Permission
+from safe_transfer_ros.safety.motion.causes import Cause
 from safe_transfer_ros.safety.reasons import Reason
+from safe_transfer_ros.untrusted import printable
 
 
 class StandingCauses:
-    """A pressed stop, a missing permission, a second publisher, or a required subscriber that is not yet connected.
+    """A pressed stop, an arm that takes no torque, no permission, a second publisher, or a required subscriber missing.
 
     Attributes:
+      arm: What the arm says that takes no torque, in words; empty while it takes torque, or is not a Franka.
       unheard: Nodes of the graph that do not receive the filter yet, as a sentence; empty if all do that must.
     """
 
@@ -45,6 +49,7 @@ class StandingCauses:
         self._listeners: Sequence[Listeners] = ()
         self._exclusive: Sequence[str] = ()
         self.unheard = ""
+        self.arm = ""
 
     def watch(self, listeners: Sequence[Listeners], exclusive: Sequence[str], joints: Sequence[str]) -> None:
         """Begin to listen.
@@ -54,10 +59,11 @@ class StandingCauses:
           exclusive: Topics that one node at most may publish, besides the permission.
           joints: Ours: one node at most may publish states of any of them.
         """
-        self._listeners, self._exclusive = listeners, (*exclusive, topics.PERMISSION.name)
+        self._listeners, self._exclusive = listeners, (*exclusive, topics.PERMISSION.name, topics.FRANKA_STATUS.name)
         self._external_stop = StopTopic(self._node, self._e_stop_lease_s, lambda: self._stop(Reason.OPERATOR_STOP))
         self._joint_states = JointStatePublishers(self._node, joints)
         bounded.listen(self._node, topics.PERMISSION, self._on_permission)
+        bounded.listen(self._node, topics.FRANKA_STATUS, self._on_arm)
         self.unheard = self._missing()
 
     def close(self) -> None:
@@ -92,6 +98,8 @@ class StandingCauses:
             reasons |= Reason.NO_PERMISSION
         if self._external_stop.problem(now):
             reasons |= Reason.OPERATOR_STOP
+        if self.arm:
+            reasons |= Reason.ARM_STOPPED
         return reasons
 
     def refusal(self) -> str | None:
@@ -100,6 +108,7 @@ class StandingCauses:
         return (
             self.unheard
             or self._permission.problem(now)
+            or self.arm
             or self._external_stop.problem(now)
             or self._external_stop.unheard()
             or self._joint_states.doubt(now)
@@ -116,7 +125,7 @@ class StandingCauses:
         return {
             "permission": self._permission.problem(now) or "given or not needed",
             "external_stop": self._external_stop.problem(now) or self._external_stop.unheard() or "clear",
-        }
+        } | ({"arm": self.arm} if self.arm else {})
 
     def _look(self) -> int:
         now = clock.now_ns()
@@ -128,3 +137,10 @@ class StandingCauses:
         self._permission.hear(bool(message.data), clock.now_ns())
         if not message.data:
             self._stop(Reason.NO_PERMISSION)
+
+    def _on_arm(self, message: DiagnosticStatus) -> None:
+        """Process the arm's own word; whatever it is but that nothing stands against a motion is against it."""
+        standing = next((entry.value for entry in message.values if entry.key == "standing"), "")
+        self.arm = "" if standing == Cause.NONE.name else f"the arm: {printable(message.message)}"
+        if self.arm:
+            self._stop(Reason.ARM_STOPPED)

@@ -23,6 +23,7 @@ from safe_transfer_msgs.msg import (
     ActionChunk,
     CriticWeights,
     FilterStatus,
+    FrankaState,
     PolicyAction,
     PolicyStatus,
     PolicyWeights,
@@ -244,9 +245,19 @@ FRANKA_STATUS = Topic(
     heard=qos.LATCHED,
     meaning="robot:=franka: whether the arm is in a motion, what stands against one, why the last one ended",
     publisher="franka_robot",
-    listeners=("controller_supervisor", "operator"),
+    listeners=("safety_filter", "controller_supervisor", "operator"),
     rate="on change, and 10 Hz",
     has_history=True,
+)
+FRANKA_JOINT_STATES = Topic(
+    name=names.FRANKA_JOINT_STATES,
+    kind=FrankaState,
+    offered=qos.RECORD,
+    heard=qos.STREAM,
+    meaning="robot:=franka: external and sent torques, mode, causes, lost cycles, success rate with each joint state",
+    publisher="franka_robot",
+    listeners=("operator",),
+    rate="that of `joint_states`",
 )
 RESET_PROPOSALS = Topic(
     name=names.RESET_PROPOSALS,

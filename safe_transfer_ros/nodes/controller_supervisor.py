@@ -37,8 +37,9 @@ from safe_transfer_ros.parameters.controller_supervisor import SupervisorParamet
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.safety.supervisor.command_stream import CommandStream
-from safe_transfer_ros.safety.supervisor.controller_check import drivers, find, unfit, wrong_feeders
+from safe_transfer_ros.safety.supervisor.controller_check import drivers, unfit, wrong_feeders
 from safe_transfer_ros.safety.supervisor.rest_effort import Rest, RestEffort
+from safe_transfer_ros.safety.supervisor.torque_end import find, giving_way, stands_below, taking_over
 from safe_transfer_ros.tasks.deployment import in_graph
 
 TICK_SECONDS = 0.01
@@ -187,7 +188,8 @@ class ControllerSupervisor(ManagedNode):
                 self._experiment.controller,
                 self._joints,
                 settings.joint_state_broadcaster,
-                holds=settings.allow_holding_controller,
+                end=settings.torque_end,
+                manager_fallbacks=manager.fallbacks,
             )
             or self._stream.problem(now)
             or self._wrong_feeders()
@@ -262,7 +264,9 @@ class ControllerSupervisor(ManagedNode):
             order.answer(obstacle)
         else:
             self._activating = order
-            self._manager.switch(activate=[self._experiment.controller])
+            name = self._experiment.controller
+            aside = giving_way(self._manager.controllers, name, self._settings.fallback_controller)
+            self._manager.switch(activate=[name], deactivate=aside)
             self._enter(Phase.ACTIVATING, "switching")
 
     def _explain(self, obstacle: str | None) -> str:
@@ -309,7 +313,9 @@ class ControllerSupervisor(ManagedNode):
 
     def _begins_at_rest(self) -> bool:
         """Whether the arm measures what is commanded, which is rest. Where we carry the arm, that is not zero."""
-        carried = self._rests is not None or self._settings.rest_effort == "untold"
+        settings = self._settings
+        carried = self._rests is not None or settings.rest_effort == "untold"
+        carried |= stands_below(self._manager.controllers, self._experiment.controller, settings.fallback_controller)
         return carried or self._rest.settled(self._since_ns)
 
     def _while_active(self, now: int) -> None:
@@ -345,7 +351,8 @@ class ControllerSupervisor(ManagedNode):
         if manager.known and not manager.switching and (not self._asked or manager.listed or manager.unanswered):
             self._asked = True
             # All or none: a fallback that cannot be activated must not keep ours active, so it is tried once only.
-            manager.switch(activate=[self._fallback] * bool(self._fallback), deactivate=[self._experiment.controller])
+            instead = taking_over(manager.controllers, self._fallback)
+            manager.switch(activate=instead, deactivate=[self._experiment.controller])
             self._fallback = ""
 
     def _age(self, now: int) -> float:

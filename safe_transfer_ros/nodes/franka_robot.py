@@ -16,7 +16,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from safe_transfer_msgs.msg import FilterStatus
+from safe_transfer_msgs.msg import FilterStatus, FrankaState
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import SetBool, Trigger
@@ -27,7 +27,7 @@ from safe_transfer_ros.franka.exchange import JOINTS, OrderKind
 from safe_transfer_ros.franka.settings import ArmSettings
 from safe_transfer_ros.middleware import bounded, clock, qos, topics
 from safe_transfer_ros.middleware.arm_process import ArmProcess
-from safe_transfer_ros.middleware.franka_status import ACTIVATE, RECOVER, standing_now, status_message
+from safe_transfer_ros.middleware.franka_status import ACTIVATE, RECOVER, fill_state, standing_now, status_message
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.publishers import second_publisher
@@ -74,6 +74,9 @@ class FrankaRobot(Node):
         self._states = topics.JOINT_STATES.advertise(self)
         self._message = JointState(name=list(self._robot.joint_names))
         self._message.header.frame_id = self._robot.base_link
+        self._whole_states = topics.FRANKA_JOINT_STATES.advertise(self)
+        self._whole = FrankaState(name=list(self._robot.joint_names))
+        self._whole.header.frame_id = self._robot.base_link
         self._button = topics.EXTERNAL_STOP.advertise(self)
         self._status = StatePublisher(self, topics.FRANKA_STATUS)
         self._diagnostics = topics.DIAGNOSTICS.advertise(self)
@@ -152,12 +155,16 @@ class FrankaRobot(Node):
             return
         self._seen = True
         age_ns = now_ns - int(state["stamp_ns"])
-        message = self._message
-        set_ns(message.header.stamp, self.get_clock().now().nanoseconds - age_ns)
+        message, whole = self._message, self._whole
+        stamp_ns = self.get_clock().now().nanoseconds - age_ns
+        set_ns(message.header.stamp, stamp_ns)
         message.position = array("d", state["position"].tobytes())
         message.velocity = array("d", state["velocity"].tobytes())
         message.effort = array("d", state["effort"].tobytes())
-        self._states.publish(message)
+        self._states.publish(message)  # first: the filter waits for it
+        set_ns(whole.header.stamp, stamp_ns)
+        fill_state(whole, state)
+        self._whole_states.publish(whole)
 
     def _tick(self) -> None:
         exit_code = self._arm.process.poll()

@@ -134,6 +134,7 @@ class SafetyFilterNode(ManagedNode):
             self,
             self._filter,
             unheard=lambda: self._standing.unheard,
+            arm=lambda: self._standing.arm,
             critic_version=lambda: self._critic.offered_version if self._critic else "",
         )
         listeners = [Listeners(self, self._commands, commands, self._nodes)]
@@ -340,9 +341,9 @@ class SafetyFilterNode(ManagedNode):
         return _answer(response, None)
 
     def _on_forbidden(self, reason: Reason) -> None:
-        """Process a pressed stop, which is latched in any mode, or a withdrawn permission, which concerns motion."""
-        moving = self._filter.moving
-        if self._active and (moving if reason is Reason.NO_PERMISSION else not self._filter.cause & reason):
+        """Process a pressed stop, which is latched in any mode, or what concerns motion only."""
+        matters = self._filter.moving or reason is Reason.OPERATOR_STOP
+        if self._active and matters and not self._filter.cause & reason:
             self._trip(reason)
 
     # What goes out ---------------------------------------------------------------------------------------------------

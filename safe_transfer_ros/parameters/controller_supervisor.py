@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from safe_transfer_ros.configuration import setting
+from safe_transfer_ros.configuration import OFF, ConfigurationError, Lease, seconds, setting
+from safe_transfer_ros.safety.supervisor.torque_end import TorqueEnd
 from safe_transfer_ros.topic_names import ROBOT_DESCRIPTION
 
 ANY_DESCRIPTION = "any"
@@ -32,10 +33,20 @@ class SupervisorParameters:
         "controller is not activated (the launcher fills it in from the report); any, OVERRIDE: it is not compared",
     )
     fallback_controller: str = setting(
-        "", "Controller to activate in the place of ours when that is stopped, where the arm has one; empty: none"
+        "",
+        "Controller that takes over from ours when that is stopped, where the arm has one: activated in its place, or "
+        "active below it in a chain; empty: none",
+    )
+    hardware_timeout: Lease = setting(
+        OFF,
+        "The arm's own hardware ends a torque that a deactivated controller has left within this, which commissioning "
+        "measures: for a controller that holds its last torque (ForwardCommandController), s; off: it is not known to",
+        minimum=0.001,
+        maximum=60.0,
     )
     allow_holding_controller: bool = setting(
-        False, "Override: accept a ForwardCommandController, which holds its last torque even when deactivated"
+        False,
+        "OVERRIDE: accept a controller that holds its last torque even when deactivated, with nothing that ends it",
     )
     command_timeout: float = setting(
         0.05, "No command of the filter for this long: deactivate the controller, s", minimum=0.005, maximum=1.0
@@ -78,3 +89,27 @@ class SupervisorParameters:
     activation_timeout: float = setting(
         5.0, "An operator's request to activate is refused when not done within this, s", minimum=0.1, maximum=60.0
     )
+
+    def __post_init__(self) -> None:
+        """Refuse a timeout of the hardware that nobody could see, or that would be told as a held torque."""
+        if self.hardware_timeout == OFF:
+            return
+        if self.rest_effort == "untold":
+            raise ConfigurationError(
+                "hardware_timeout: with rest_effort:=untold nobody sees whether the hardware ends a torque; tell what "
+                "the arm measures at rest, or leave it off"
+            )
+        if seconds(self.hardware_timeout) > self.rest_timeout:
+            raise ConfigurationError(
+                f"hardware_timeout: expected at most rest_timeout ({self.rest_timeout:g} s), after which a torque is "
+                f"told as held, got {self.hardware_timeout}: raise rest_timeout"
+            )
+
+    @property
+    def torque_end(self) -> TorqueEnd:
+        """Configured end of a torque that our controller does not end itself."""
+        return TorqueEnd(
+            fallback=self.fallback_controller,
+            hardware=self.hardware_timeout != OFF,
+            nothing=self.allow_holding_controller,
+        )

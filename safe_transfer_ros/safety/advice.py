@@ -214,6 +214,14 @@ ADVICE: Final = MappingProxyType(
             fix="None. Where it happens often: a smaller policy step (`trainer.max_kl`) or less noise "
             "(`trainer.stddev_factor`).",
         ),
+        Reason.ARM_STOPPED: Advice(
+            effect=_STOPPED,
+            cause="With `robot:=franka`: a reflex (a collision, too many of its cycles without an answer), the "
+            "user stop, guiding by hand, another program's motion, or a cable. The filter's status, "
+            "`franka_robot/status` and `/diagnostics` name which (`standing`).",
+            fix="Remove the cause. After a reflex: `ros2 service call /franka_robot/recover std_srvs/srv/Trigger`. "
+            "Then reset and activate; refused as long as the cause stands.",
+        ),
     }
 )
 """Advice for every reason."""

@@ -47,6 +47,7 @@ class Reason(IntFlag):
     GRAVITY_FAILED = 1 << 28
     JOINT_STATE_IMPLAUSIBLE = 1 << 29
     DAMAGE_BUDGET_SPENT = 1 << 30
+    ARM_STOPPED = 1 << 31
 
 
 class Mode(IntEnum):
@@ -109,6 +110,7 @@ REASON_TEXT: Final = MappingProxyType(
         Reason.GRAVITY_FAILED: "the torque that carries the arm, g(q), could not be computed; the last one stands",
         Reason.JOINT_STATE_IMPLAUSIBLE: "a joint was far outside its range, or faster than any arm of its kind can be",
         Reason.DAMAGE_BUDGET_SPENT: "the iteration's damage budget was spent; the lowest limit is in force now",
+        Reason.ARM_STOPPED: "the arm takes no torque: it stopped itself, its user stop, guided, or out of reach",
     }
 )
 """One line per reason, for people."""

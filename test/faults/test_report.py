@@ -55,6 +55,7 @@ TRIPS_ELSEWHERE = {
     Reason.OBJECT_POSE_NOT_FINITE: "safety/filter/test_object_pose.py",
     Reason.GRAVITY_FAILED: "safety/filter/test_gravity_term.py",
     Reason.SHUTDOWN: "safety/filter/test_stop_damping.py",
+    Reason.ARM_STOPPED: "nodes/test_stop_topic.py",
 }
 
 

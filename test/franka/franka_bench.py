@@ -24,13 +24,14 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from safe_transfer_msgs.msg import FilterStatus, PolicyAction
+from safe_transfer_msgs.msg import FilterStatus, FrankaState, PolicyAction, SafetyDecision
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.robots.description import load
+from safe_transfer_ros.safety.motion.causes import CAUSE_TEXT, Cause
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -125,6 +126,31 @@ class Server:
             self.process.wait()
 
 
+class Wire:
+    """The cable to it: a process that loses or delays packets when told; see wire.py."""
+
+    def __init__(self, address: str, server: Server) -> None:
+        self.address = address
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "wire.py"), address, server.address],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=_realtime,
+        )
+
+    def tell(self, line: str) -> int:
+        """Steady time, ns, from which it holds."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
 def _realtime() -> None:
     """As the arm's own computer is; without the permission the tests are only less sure."""
     try:
@@ -136,18 +162,20 @@ def _realtime() -> None:
 class Bench(Node):
     """Policy and operator: answers every joint state with a proposal of `torque` while `driving`."""
 
-    def __init__(self, context: Context, server: Server, environment: dict[str, str]) -> None:
+    def __init__(self, context: Context, server: Server, environment: dict[str, str], robot_ip: str) -> None:
         super().__init__("client", context=context)
-        self.server, self._environment = server, environment
+        self.server, self._environment, self._robot_ip = server, environment, robot_ip
         self.executor_ = SingleThreadedExecutor(context=context)
         self.executor_.add_node(self)
         self.nodes: dict[str, subprocess.Popen[str]] = {}
         self.driving, self.torque = False, 0.0
         self.filter, self.supervisor, self.arm = FilterStatus(), DiagnosticStatus(), DiagnosticStatus()
         self.states, self.position = 0, 0.0
+        self.whole: list[FrankaState] = []
         self.refusal = ""
         self.actions = self.create_publisher(PolicyAction, "policy_server/action", qos.STREAM)
         self.create_subscription(JointState, "joint_states", self._propose, qos.STREAM)
+        self.create_subscription(FrankaState, "franka_joint_states", self.whole.append, qos.STREAM)
         for topic, kind, name in (
             ("safety_filter/status", FilterStatus, "filter"),
             ("controller_supervisor/status", DiagnosticStatus, "supervisor"),
@@ -209,7 +237,7 @@ class Bench(Node):
         self.start("controller_supervisor", **SUPERVISOR)
 
     def start_robot(self, *, strict: bool = False) -> None:
-        self.start("franka_robot", **(STRICT if strict else ROBOT), robot_ip=self.server.address)
+        self.start("franka_robot", **(STRICT if strict else ROBOT), robot_ip=self._robot_ip)
 
     def arm_process(self) -> int:
         """Process id of the one that owns the arm, a child of franka_robot."""
@@ -236,11 +264,13 @@ class Bench(Node):
         return self.call("controller_supervisor/activate", SetBool.Request(data=True))
 
     def ready(self) -> None:
-        """Until an operator may activate; with a reset of the filter where nothing stands against it."""
+        """Until an operator may activate; with what he does himself: a recovery, a reset of the filter."""
 
         def ready() -> bool:
             if self.filter.mode == FilterStatus().mode and "ready" in self.supervisor.message:
                 return True
+            if self.told(self.arm, "standing") == "COMMUNICATION_CONSTRAINTS":  # a machine that stood still, say
+                self.call("franka_robot/recover", Trigger.Request())
             if self.filter.mode == TRIPPED:
                 self.refusal = self.call("safety_filter/reset", Trigger.Request()).message
                 self.let(0.1)
@@ -297,9 +327,17 @@ def largest_step(trace: list[tuple[int, list[float]]]) -> float:
     return float(np.abs(np.diff([torque for _, torque in trace], axis=0)).max(initial=0.0))
 
 
+def assert_named(arm: Bench, cause: Cause) -> None:
+    """By the filter itself, in its reasons and in the arm's own words; and no reset helps while it stands."""
+    arm.until(lambda: bool(arm.filter.cause & SafetyDecision.REASON_ARM_STOPPED), "the filter's own reason")
+    arm.until(lambda: CAUSE_TEXT[cause] in arm.filter.message, "the arm's words in the filter's status")
+    answer = arm.call("safety_filter/reset", Trigger.Request())
+    assert not answer.success and "ARM_STOPPED" in answer.message
+
+
 @contextmanager
-def bench(address: str, *, strict: bool = False) -> Iterator[Bench]:
-    """Server and nodes, until the arm has been heard."""
+def bench(address: str, *, strict: bool = False, wire: Wire | None = None) -> Iterator[Bench]:
+    """Server and nodes; with a wire the nodes reach the server through it."""
     reason = missing()
     if reason:
         pytest.skip(reason)
@@ -307,7 +345,8 @@ def bench(address: str, *, strict: bool = False) -> Iterator[Bench]:
     server = Server(address, strict=strict)
     context = Context()
     rclpy.init(context=context, domain_id=claimed.number)
-    made = Bench(context, server, graph_runs.environment(ROS_DOMAIN_ID=str(claimed.number)))
+    environment = graph_runs.environment(ROS_DOMAIN_ID=str(claimed.number))
+    made = Bench(context, server, environment, wire.address if wire is not None else address)
     try:
         server.start()
         made.start_nodes(strict=strict)

@@ -6,8 +6,8 @@
 The command line of franka-sim binds every address of the machine; this binds one. The arm's limits are enforced; that
 it stops when 20 of its cycles in a row get no answer is enforced where `strict` says so. Lines on standard input:
 `trace` is answered by one line of JSON with [steady time, ns; torques, N·m] of every torque command since the last
-question, `newest` by the newest torques; `stop` and `release` are its user stop; `reflex N` ends a
-motion by the error of that number.
+question, `newest` by the newest torques; `stop` is its user stop, `guide` a hand that guides it, until `release`;
+`reflex N` ends a motion by the error of that number; `strict` and `lenient` change what is enforced.
 """
 
 from __future__ import annotations
@@ -40,11 +40,12 @@ def main() -> None:
 
     server.physics_sim.update_torques = noted
 
-    stopped, pack = threading.Event(), RobotState.pack_state
+    held: list[RobotMode] = []  # mode in which somebody holds it
+    pack = RobotState.pack_state
 
     def packed(state: RobotState) -> bytes:
-        if stopped.is_set():
-            state.state["robot_mode"] = RobotMode.kUserStopped.value
+        if held:
+            state.state["robot_mode"] = held[-1].value
         return bytes(pack(state))
 
     RobotState.pack_state = packed
@@ -57,12 +58,14 @@ def main() -> None:
                 trace[:-1] = []
             elif words[0] == "newest":
                 print(json.dumps(trace[-1][1] if trace else []), flush=True)
-            elif words[0] == "stop":
-                stopped.set()
-                server._abort_with_error((), "the user stop")
+            elif words[0] in ("stop", "guide"):
+                held.append(RobotMode.kUserStopped if words[0] == "stop" else RobotMode.kGuiding)
+                server._abort_with_error((), f"asked for by a test: {words[0]}")
             elif words[0] == "release":
                 server.robot_state.state["robot_mode"] = RobotMode.kIdle.value
-                stopped.clear()
+                held.clear()
+            elif words[0] in ("strict", "lenient"):
+                server.comm.enforce = words[0] == "strict"
             elif words[0] == "reflex":
                 server._abort_with_error(int(words[1]), "asked for by a test")
         os._exit(0)  # the test is gone

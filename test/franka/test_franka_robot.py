@@ -13,10 +13,11 @@ from pathlib import Path
 
 import franka_bench
 import pytest
-from franka_bench import MS, Bench, largest_step, zero_since
+from franka_bench import MS, Bench, assert_named, largest_step, zero_since
 from safe_transfer_msgs.msg import SafetyDecision
 from std_srvs.srv import Trigger
 
+from safe_transfer_ros.cli import doctor_franka
 from safe_transfer_ros.safety.motion.causes import CAUSE_TEXT, Cause
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.skipif(bool(franka_bench.missing()), reason=franka_bench.missing())]
@@ -53,6 +54,8 @@ def test_a_step_of_5_newton_metres_arrives_as_at_most_1_a_cycle(arm: Bench) -> N
     assert 0.9 < largest_step(trace) <= 1.0 + 1e-6
     assert max(max(map(abs, torque)) for _, torque in trace) == 5.0
     assert len(trace) > 100 and arm.states > 100
+    assert len(arm.whole) > 100 and arm.whole[-1].name == list(franka_bench.JOINTS)
+    assert arm.whole[-1].moving and max(abs(state.commanded_effort[0]) for state in arm.whole) == 5.0
 
 
 @pytest.mark.parametrize("victim", ["safety_filter", "franka_robot"])
@@ -83,16 +86,20 @@ def _zero_after(arm: Bench, victim: str, number: int) -> bool:
     return (zero_since(trace) - began) / MS < 1e3 * franka_bench.ROBOT["command_timeout"] + 10.0 + SLACK_MS
 
 
-def test_the_user_stop_trips_the_filter_and_no_reset_helps_while_it_is_pressed(arm: Bench) -> None:
+@pytest.mark.parametrize(("line", "cause"), [("stop", Cause.USER_STOP), ("guide", Cause.GUIDING)])
+def test_whoever_holds_the_arm_trips_the_filter_and_no_reset_helps_until_he_lets_go(
+    arm: Bench, line: str, cause: Cause
+) -> None:
     arm.at(1.0)
-    arm.server.tell("stop")
-    arm.until(lambda: arm.told(arm.arm, "ended") == Cause.USER_STOP.name, "the user stop being told")
+    arm.server.tell(line)
+    arm.until(lambda: arm.told(arm.arm, "ended") == cause.name, "its being told")
     arm.until(lambda: arm.filter.mode == SafetyDecision.MODE_TRIPPED, "the filter tripping")
-    # The supervisor may withdraw its permission first: the cause that it reports then is followed by this one.
-    arm.until(lambda: bool(arm.filter.cause & SafetyDecision.REASON_OPERATOR_STOP), "the stop among the causes")
-    assert not arm.call("safety_filter/reset", Trigger.Request()).success
+    # The supervisor may withdraw its permission first: the cause that it reports then is followed by these.
+    both = SafetyDecision.REASON_OPERATOR_STOP | SafetyDecision.REASON_ARM_STOPPED
+    arm.until(lambda: arm.filter.cause & both == both, "the arm's word, and its button")
+    assert_named(arm, cause)
     answer = arm.activate()
-    assert not answer.success and CAUSE_TEXT[Cause.USER_STOP] in answer.message
+    assert not answer.success and CAUSE_TEXT[cause] in answer.message
     answer = arm.call("franka_robot/recover", Trigger.Request())
     assert not answer.success and "nothing to recover from" in answer.message
     arm.server.tell("release")
@@ -107,9 +114,20 @@ def test_a_reflex_is_named_and_recovered_from_on_a_word_only(arm: Bench) -> None
     arm.until(lambda: arm.filter.mode == SafetyDecision.MODE_TRIPPED, "the filter tripping")
     arm.let(0.3)
     assert arm.told(arm.arm, "standing") == Cause.COLLISION.name, "it recovered by itself"
-    assert not arm.call("safety_filter/reset", Trigger.Request()).success
+    assert_named(arm, Cause.COLLISION)
     assert arm.call("franka_robot/recover", Trigger.Request()).success
     arm.at(1.0)
+
+
+def test_the_doctor_tells_how_an_arm_stands_that_answers() -> None:
+    server = franka_bench.Server("127.0.0.27")
+    server.start()
+    try:
+        answers, stands = doctor_franka.connect(server.address)
+    finally:
+        server.kill()
+    assert answers.verdict == "ok" and f"FCI) at {server.address} answers, in this library's version" in answers.what
+    assert stands.verdict == "ok" and "mode Idle, no errors" in stands.what
 
 
 def test_a_second_client_does_not_disturb_the_motion(arm: Bench) -> None:

@@ -49,6 +49,7 @@ class FakeArm:
         assert self.moving, "a torque was written outside of a motion"
         self._maybe_fail("write")
         self.written.append((torque.copy(), last))
+        self.measured.accepted[:] = torque
         if last:
             self.moving, self.measured.mode = False, ArmMode.IDLE
 

@@ -84,6 +84,10 @@ def test_without_the_wheel_it_is_said_before_anything_starts(tmp_path: Path, mon
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     assert library.missing() == "pylibfranka has no wheel for aarch64: robot:=franka needs an x86-64 computer"
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    for libc, found in ((("glibc", "2.31"), "glibc 2.31"), (("", ""), "another C library")):
+        monkeypatch.setattr(platform, "libc_ver", lambda libc=libc: libc)
+        assert library.missing().startswith(f"pylibfranka has no wheel for {found}: ")
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.34"))
     assert "pip install" in library.missing()
 
 

@@ -14,7 +14,7 @@ from safe_transfer_ros.launching import fine_tuning, hardware, pr2_cup_swirl
 from safe_transfer_ros.parameters.controller_supervisor import SupervisorParameters
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.robots.description import load
-from safe_transfer_ros.safety.supervisor.controller_check import EFFORT_CONTROLLER
+from safe_transfer_ros.safety.supervisor.torque_end import EFFORT_CONTROLLER
 
 FR3 = tuple(f"fr3_joint{number}" for number in range(1, 8))
 

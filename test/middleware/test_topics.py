@@ -21,6 +21,7 @@ WIRE = {
     "clock": "rosgraph_msgs/msg/Clock",
     "controller_supervisor/permission": "std_msgs/msg/Bool",
     "controller_supervisor/status": "diagnostic_msgs/msg/DiagnosticStatus",
+    "franka_joint_states": "safe_transfer_msgs/msg/FrankaState",
     "franka_robot/status": "diagnostic_msgs/msg/DiagnosticStatus",
     "diagnostics": "diagnostic_msgs/msg/DiagnosticArray",
     "effort_controller/commands": "std_msgs/msg/Float64MultiArray",

@@ -9,6 +9,7 @@ import sys
 import graph_runs
 import pytest
 import rclpy
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from filter_bench import Bench, with_parameters
 from rclpy.context import Context
 from safe_transfer_msgs.msg import SafetyDecision
@@ -17,6 +18,7 @@ from std_srvs.srv import Trigger
 
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.middleware import qos
+from safe_transfer_ros.safety.reasons import Reason
 
 
 def test_a_pressed_stop_trips_until_it_is_released(bench: Bench) -> None:
@@ -32,6 +34,26 @@ def test_a_pressed_stop_trips_until_it_is_released(bench: Bench) -> None:
     assert not bench.call(bench.reset, Trigger.Request()).success
     button.publish(Bool(data=False))
     bench.until(lambda: bench.call(bench.reset, Trigger.Request()).success, "a reset once it is released")
+
+
+def test_an_arm_that_says_that_it_takes_no_torque_trips_by_a_reason_of_its_own(bench: Bench) -> None:
+    """As franka_robot tells it, by whatever name."""
+    arm = bench.create_publisher(DiagnosticStatus, "franka_robot/status", qos.LATCHED)
+
+    def says(standing: str, words: str = "") -> None:
+        arm.publish(DiagnosticStatus(message=words, values=[KeyValue(key="standing", value=standing)]))
+
+    bench.state()
+    says("NONE")
+    bench.until(lambda: bench.armed().success, "arming")
+    says("A_CAUSE_OF_A_LATER_VERSION", "something else")
+    bench.until(lambda: bench.status.mode == SafetyDecision.MODE_TRIPPED, "a trip")
+    assert bench.status.cause == SafetyDecision.REASON_ARM_STOPPED == Reason.ARM_STOPPED
+    assert "the arm: something else" in bench.status.message
+    answer = bench.call(bench.reset, Trigger.Request())
+    assert not answer.success and "ARM_STOPPED" in answer.message
+    says("NONE")
+    bench.until(lambda: bench.call(bench.reset, Trigger.Request()).success, "a reset once nothing stands against it")
 
 
 @pytest.mark.parametrize("reliable", [True, False])

@@ -13,6 +13,7 @@ import dataclasses
 import math
 import socket
 import sys
+import time
 from array import array
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,8 @@ LATCHED = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE, durabil
 COMMANDS = QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 BROADCASTER = "joint_state_broadcaster/JointStateBroadcaster"
 EFFORT_CONTROLLER = "effort_controllers/JointGroupEffortController"
+HOLD_CONTROLLER = "stand_in/HoldController"  # a controller of somebody's own: holds the arm where it takes it over
+STIFFNESS, DAMPING = 20.0, 2.0  # N·m/rad, N·m·s/rad
 STATES = {"unconfigured": 1, "inactive": 2, "active": 3, "finalized": 4}
 HARDWARE = "arm"
 
@@ -70,10 +73,13 @@ class Controller:
         self.state = "unconfigured"
         self.command = array("d")  # empty: none since activation
         self.failing = False
+        self.below: str = parameters.get("through", "")  # the next in a chain, whose references it writes
+        self.held: np.ndarray | None = None  # where it holds the arm; None: it does not yet
 
     @property
     def interfaces(self) -> list[str]:
-        return [] if self.kind == BROADCASTER else [f"{joint}/effort" for joint in self.joints]
+        through = f"{self.below}/" if self.below else ""
+        return [] if self.kind == BROADCASTER else [f"{through}{joint}/effort" for joint in self.joints]
 
     def configure(self) -> None:
         self.state = "inactive"
@@ -141,6 +147,8 @@ class Manager(Node):
         self._hardware = "active"
         self._effort = dict.fromkeys(self._joints, math.nan)  # what the hardware is sent
         self._state = np.concatenate([np.asarray(self._robot.home), np.zeros(2 * len(self._joints))])
+        self._hardware_timeout = self._sections.get("stand_in", {}).get("hardware_timeout", math.inf)
+        self._driven = time.monotonic()  # when a controller had the arm last
         self._paused = False
         self._link = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         (folder / "manager").unlink(missing_ok=True)  # of one that was killed
@@ -182,6 +190,8 @@ class Manager(Node):
 
     def _add(self, name: str) -> None:
         self._controllers[name] = Controller(name, self._sections.get(name, {}), self._types[name])
+        if "fallback_controllers" in self._own[name]:
+            self.declare_parameter(f"{name}.fallback_controllers", self._own[name]["fallback_controllers"])
         self.executor_.add_node(self._controllers[name].node)
 
     def _list(self, request: Any, response: ListControllers.Response) -> ListControllers.Response:
@@ -275,7 +285,10 @@ class Manager(Node):
             pass  # the plant is silent: the last state stands, and nobody notices
         for controller in list(self._controllers.values()):
             if controller.state == "active" and controller.kind != BROADCASTER:
+                self._driven = time.monotonic()
                 self._run(controller)
+        if time.monotonic() - self._driven > self._hardware_timeout:
+            self._effort = dict.fromkeys(self._joints, 0.0)
         if self._hardware != "unconfigured":
             sent = [self._effort[joint] for joint in self._joints]
             try:
@@ -304,7 +317,25 @@ class Manager(Node):
                 self._controllers[name].state = "active"
             self._tell()
             return
-        self._write(dict(zip(controller.joints, controller.command, strict=False)))
+        if controller.kind == HOLD_CONTROLLER:
+            self._hold(controller)
+        elif not controller.below:
+            self._write(dict(zip(controller.joints, controller.command, strict=False)))
+
+    def _hold(self, controller: Controller) -> None:
+        """Whoever is above it in a chain drives the arm through it; without, it holds the arm where it is then."""
+        position, velocity, _ = self._state.reshape(3, len(self._joints))
+        above = [c for c in self._controllers.values() if c.below == controller.name and c.state == "active"]
+        if above:
+            controller.held = None
+            adds = controller.parameters.get("adds", 0.0)  # torque of its own, beyond its references, N·m
+            references = dict.fromkeys(self._joints, 0.0) | dict(zip(above[0].joints, above[0].command, strict=False))
+            self._write({joint: value + adds for joint, value in references.items()})
+            return
+        if controller.held is None:
+            controller.held = position.copy()
+        efforts = STIFFNESS * (controller.held - position) - DAMPING * velocity + controller.parameters.get("adds", 0.0)
+        self._write(dict(zip(self._joints, efforts, strict=True)))
 
     def _write(self, efforts: dict[str, float]) -> None:
         """`set_value` of command interfaces: limits are applied here, once, to what is written; to nothing later."""
@@ -312,7 +343,7 @@ class Manager(Node):
         self._effort.update(limited)
 
     def _deactivate(self, controller: Controller) -> None:
-        controller.state, controller.command = "inactive", array("d")
+        controller.state, controller.command, controller.held = "inactive", array("d"), None
         if controller.kind == EFFORT_CONTROLLER:  # a ForwardCommandController leaves the last effort
             self._write(dict.fromkeys(controller.joints, 0.0))  # which the limits may change, and nobody writes again
 
@@ -333,6 +364,8 @@ class Manager(Node):
             self._tell()
         elif fault == "controller_error":
             self._controllers[name].failing = True
+        elif fault == "no_timeout":
+            self._hardware_timeout = math.inf
         elif fault == "hardware_error":
             self._hardware = "unconfigured"
             for controller in self._controllers.values():

@@ -68,6 +68,9 @@ TIMEOUTS = Timeouts(
     joint_state=FILTER["joint_state_timeout"],
     permission=FILTER["permission_lease"],
     command=SUPERVISOR["command_timeout"],
+    rest_tolerance=0.1,
+    hardware=0.0,
+    fallback="",
 )
 
 

@@ -19,6 +19,11 @@ from safe_transfer_ros.safety.motion.causes import Cause
 
 Array = npt.NDArray[np.float64]
 
+LOST_CYCLES = 20
+"""An arm that gets no command for so many of its cycles stops by itself."""
+
+_ROUNDING = 1.0 + 1e-9
+
 
 @dataclass(frozen=True, kw_only=True)
 class CycleSettings:
@@ -73,6 +78,10 @@ class TorqueCycle:
     torque beyond the new limit comes down by a step per cycle. Once a motion ends for any cause, torque goes to zero in
     steps, and no command counts until the next `begin`.
 
+    A torque may be lost on its way, and the arm then goes on with the one before. So the step counts from what the arm
+    says it has accepted as well as from what was sent, as in libfranka's own `limitRate`. That never moves a torque, it
+    only keeps it where it is: within its bound, for at most LOST_CYCLES in a row, and not once the motion ends.
+
     Attributes:
       torque: What the motors get now, shape (n_joints,), N·m; a read-only view.
       cause: Why the motion ends or has ended; NONE while it goes on.
@@ -98,11 +107,13 @@ class TorqueCycle:
         self._torque: Array = np.zeros_like(self._effort_limit)
         self._target: Array = np.zeros_like(self._effort_limit)
         self._bound: Array = np.zeros_like(self._effort_limit)
+        self._wanted: Array = np.zeros_like(self._effort_limit)
         self._lower: Array = np.zeros_like(self._effort_limit)
         self._upper: Array = np.zeros_like(self._effort_limit)
         self.torque = read_only(self._torque)
         self.cause = Cause.ORDERED
         self._permitted = False  # at least once in this motion
+        self._kept = 0  # cycles in a row in which the arm was waited for
         self._began_ns = self._now_ns = self._changed_ns = 0
         self._state_time = -1
 
@@ -122,7 +133,7 @@ class TorqueCycle:
         """
         if not self.ended:
             raise RuntimeError("a motion was begun before the last one had come to zero torque")
-        self.cause, self._permitted, self._state_time = Cause.NONE, False, -1
+        self.cause, self._permitted, self._state_time, self._kept = Cause.NONE, False, -1, 0
         self._began_ns = self._now_ns = self._changed_ns = now_ns
 
     def stop(self, cause: Cause) -> None:
@@ -139,7 +150,9 @@ class TorqueCycle:
         self.stop(cause)
         self._torque[:] = 0.0
 
-    def step(self, command: Command, state_time: int, position: Array, velocity: Array, now_ns: int) -> None:
+    def step(
+        self, command: Command, state_time: int, position: Array, velocity: Array, accepted: Array, now_ns: int
+    ) -> None:
         """Work out `torque` for this cycle.
 
         Args:
@@ -147,6 +160,7 @@ class TorqueCycle:
           state_time: The arm's own time of its newest state, any unit; it rises from state to state.
           position: Of that state, shape (n_joints,), rad.
           velocity: The same, rad/s.
+          accepted: Torque that the arm has from us now, by its own word, shape (n_joints,), N·m; any floats whatever.
           now_ns: Steady time, taken after command and state were read.
         """
         if self.cause is Cause.NONE:
@@ -160,13 +174,27 @@ class TorqueCycle:
                 or self._refused(command, now_ns)
                 or self._forbidden(command, now_ns)
             )
-        self._target[:] = 0.0
+        self._target[:] = self._bound[:] = 0.0
         if self.cause is Cause.NONE and command.permitted:
             np.minimum(self._effort_limit, command.torque_limit, out=self._bound)
             np.clip(command.torque, -self._bound, self._bound, out=self._target)
         np.subtract(self._torque, self._step, out=self._lower)
         np.add(self._torque, self._step, out=self._upper)
-        np.clip(self._target, self._lower, self._upper, out=self._torque)
+        np.clip(self._target, self._lower, self._upper, out=self._wanted)
+        if self.cause is Cause.NONE and self._kept < LOST_CYCLES:
+            self._keep_near(accepted)
+        self._torque[:] = self._wanted
+
+    def _keep_near(self, accepted: Array) -> None:
+        """Have `_wanted` within a step of what the arm has accepted, where what was sent last is."""
+        near = np.abs(accepted - self._torque) <= self._step * _ROUNDING  # false for NaN
+        near &= np.abs(self._torque) <= self._bound
+        np.maximum(self._wanted, accepted - self._step, out=self._lower, where=near)
+        np.copyto(self._lower, self._wanted, where=~near)
+        np.minimum(self._lower, accepted + self._step, out=self._upper, where=near)
+        np.copyto(self._upper, self._wanted, where=~near)
+        self._kept = 0 if np.array_equal(self._upper, self._wanted) else self._kept + 1
+        self._wanted[:] = self._upper
 
     def _late(self, state_time: int, now_ns: int) -> Cause:
         """The clock, and the age of the state before this one: a late cycle is seen even if it brings a new state."""

@@ -7,40 +7,36 @@ Judged from what controller_manager lists; any object with the fields of its mes
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
-EFFORT_CONTROLLER = "effort_controllers/JointGroupEffortController"
-FORWARD_CONTROLLER = "forward_command_controller/ForwardCommandController"
-
-
-class Listed(Protocol):
-    """A controller as listed by `list_controllers` (controller_manager_msgs/ControllerState)."""
-
-    name: str
-    state: str
-    type: str
-    claimed_interfaces: Sequence[str]
-    required_command_interfaces: Sequence[str]
+from safe_transfer_ros.safety.supervisor.torque_end import (
+    Listed,
+    TorqueEnd,
+    find,
+    is_chained,
+    unended_torque,
+)
 
 
-def find(controllers: Sequence[Listed], name: str) -> Listed | None:
-    """The controller of that name, if it is loaded."""
-    return next((controller for controller in controllers if controller.name == name), None)
+def joints_of(interfaces: Sequence[str], through: str = "") -> tuple[str, ...]:
+    """Joints of interfaces written `<joint>/effort`, in their order; others are kept whole, so that they match none.
+
+    Args:
+      interfaces: As listed.
+      through: Prefix of the reference interfaces of the next controller in a chain, with its slash.
+    """
+    return tuple(interface.removeprefix(through).removesuffix("/effort") for interface in interfaces)
 
 
-def joints_of(interfaces: Sequence[str]) -> tuple[str, ...]:
-    """Joints of interfaces written `<joint>/effort`, in their order; others are kept whole, so that they match none."""
-    return tuple(interface.removesuffix("/effort") for interface in interfaces)
-
-
-def wrong_joints(controller: Listed, joints: Sequence[str]) -> str | None:
+def wrong_joints(controller: Listed, joints: Sequence[str], below: str = "") -> str | None:
     """Reason why its commands would reach other joints, or ours in another order; None when they would not.
 
     Args:
       controller: Configured, so that it says which interfaces it needs.
       joints: Our joints in the order in which commands are sent.
+      below: Controller through which it may drive the arm.
     """
-    theirs, ours = joints_of(controller.required_command_interfaces), tuple(joints)
+    through = f"{below}/" if is_chained(controller, below) else ""
+    theirs, ours = joints_of(controller.required_command_interfaces, through), tuple(joints)
     if controller.state == "active" and set(controller.claimed_interfaces) != set(
         controller.required_command_interfaces
     ):
@@ -56,7 +52,13 @@ def wrong_joints(controller: Listed, joints: Sequence[str]) -> str | None:
 
 
 def unfit(
-    controllers: Sequence[Listed], name: str, joints: Sequence[str], broadcaster: str, *, holds: bool
+    controllers: Sequence[Listed],
+    name: str,
+    joints: Sequence[str],
+    broadcaster: str,
+    *,
+    end: TorqueEnd,
+    manager_fallbacks: Sequence[str] | None = None,
 ) -> str | None:
     """Reason why a controller must not be given torques; None when it may.
 
@@ -65,22 +67,21 @@ def unfit(
       name: Our effort controller.
       joints: Our joints in the order of its commands.
       broadcaster: The controller that publishes joint states.
-      holds: Accept a controller that holds its last torque after deactivation.
+      end: What ends a torque that it does not end itself.
+      manager_fallbacks: See `unended_torque`.
     """
     controller = find(controllers, name)
     if controller is None:
         return f"{name} is not loaded"
-    if controller.type == FORWARD_CONTROLLER and not holds:
-        return (
-            f"{name} is a {FORWARD_CONTROLLER}, which holds its last torque even when deactivated: use "
-            f"{EFFORT_CONTROLLER}, or set allow_holding_controller"
-        )
     if controller.state not in ("inactive", "active"):
         return f"{name} is {controller.state}"
+    unended = unended_torque(controller, controllers, joints, end, manager_fallbacks)
+    if unended:
+        return unended
     states = find(controllers, broadcaster)
     if states is None or states.state != "active":
         return f"{broadcaster} is {'not loaded' if states is None else states.state}: joint states are not published"
-    return wrong_joints(controller, joints)
+    return wrong_joints(controller, joints, end.fallback)
 
 
 def wrong_feeders(topic: str, publishers: Sequence[str], ours: str) -> str | None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safe_transfer_ros.safety.motion.causes import Cause
-from safe_transfer_ros.safety.motion.torque_cycle import Command, CycleSettings, TorqueCycle
+from safe_transfer_ros.safety.motion.torque_cycle import LOST_CYCLES, Command, CycleSettings, TorqueCycle
 
 EFFORT = np.array([87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0])
 MS = 1_000_000
@@ -34,7 +34,7 @@ class Arm:
         self.now += round(period_ms * MS)
         if fresh:
             self.command.received_ns = self.now
-        measured = {"position": REST, "velocity": REST} | state
+        measured = {"position": REST, "velocity": REST, "accepted": self.cycle.torque.copy()} | state
         self.cycle.step(self.command, self.now // MS if state_ms is None else state_ms, now_ns=self.now, **measured)
         return self.cycle.torque.copy()
 
@@ -197,7 +197,7 @@ def test_a_permission_once_given_counts_from_then_on() -> None:
 def test_a_motion_begins_on_a_word_only_and_at_zero() -> None:
     cycle = TorqueCycle(EFFORT, CycleSettings())
     command = Command(torque=np.full(7, 5.0), torque_limit=20.0, received_ns=MS, permitted=True)
-    cycle.step(command, 1, REST, REST, MS)
+    cycle.step(command, 1, REST, REST, REST, MS)
     assert cycle.ended and not cycle.torque.any()
     arm = Arm()
     arm.drive(5.0)
@@ -267,6 +267,7 @@ def test_an_effort_limit_that_bounds_nothing_is_refused(effort: list) -> None:
             st.integers(-(10**8), 10**8) | st.integers(0, 2 * 10**6),
             st.integers(-100 * MS, 100 * MS) | st.just(MS),
             st.lists(ANYTHING, min_size=7, max_size=7) | st.just([0.0] * 7),
+            st.lists(ANYTHING | st.floats(-3.0, 3.0), min_size=7, max_size=7),
         ),
         max_size=40,
     )
@@ -275,11 +276,11 @@ def test_whatever_comes_in_the_torque_is_finite_bounded_and_slewed(cycles) -> No
     cycle = TorqueCycle(EFFORT, CycleSettings())
     now = 10**12
     cycle.begin(now)
-    for torque, limit, permitted, age, period, position in cycles:
+    for torque, limit, permitted, age, period, position, accepted in cycles:
         before, was = cycle.torque.copy(), cycle.cause
         now += period
         command = Command(torque=np.array(torque), torque_limit=limit, received_ns=now - age, permitted=permitted)
-        cycle.step(command, now // MS, np.array(position), REST, now)
+        cycle.step(command, now // MS, np.array(position), REST, np.array(accepted), now)
         after = cycle.torque
         assert np.isfinite(after).all()
         assert (np.abs(after - before) <= 1.0 + 1e-12).all()
@@ -288,3 +289,47 @@ def test_whatever_comes_in_the_torque_is_finite_bounded_and_slewed(cycles) -> No
         assert (np.abs(after) <= np.maximum(bound, np.abs(before) - 1.0 + 1e-12)).all()
         if was is not Cause.NONE:
             assert cycle.cause is was
+
+
+def test_a_command_that_was_lost_on_its_way_is_waited_for() -> None:
+    """The arm goes on with the one before, and would stop by a reflex at two steps in one."""
+    arm = Arm()
+    arm.drive(0.0)
+    arm.command.torque[:] = 5.0
+    accepted = np.zeros(7)
+    assert arm.step(accepted=accepted)[0] == 1.0
+    assert arm.step(accepted=accepted)[0] == 1.0, "lost: the arm still has nothing"
+    assert arm.step(accepted=np.ones(7))[0] == 2.0
+    arm.command.torque[:] = -5.0
+    assert arm.step(accepted=np.full(7, 2.0))[0] == 1.0
+    assert arm.step(accepted=np.full(7, 2.0))[0] == 1.0
+
+
+@pytest.mark.parametrize("accepted", [np.full(7, np.nan), np.full(7, -30.0), np.full(7, np.inf), np.full(7, 5.5)])
+def test_what_an_arm_says_that_it_has_moves_no_torque(accepted: np.ndarray) -> None:
+    arm = Arm()
+    arm.drive(5.0)
+    assert (arm.step(accepted=accepted) == 5.0).all()
+
+
+def test_a_limit_that_falls_waits_for_no_word_of_the_arm() -> None:
+    arm = Arm()
+    arm.drive(5.0)
+    arm.command.torque_limit = 2.5
+    assert [arm.step(accepted=np.full(7, 5.0))[0] for _ in range(4)] == [4.0, 3.0, 2.5, 2.5]
+
+
+def test_an_arm_that_never_takes_a_torque_is_waited_for_no_longer_than_it_would_go_on() -> None:
+    arm = Arm()
+    arm.drive(5.0)
+    arm.command.torque[:] = 0.0
+    torques = [arm.step(accepted=np.full(7, 5.0))[0] for _ in range(LOST_CYCLES + 10)]
+    assert torques[: LOST_CYCLES + 1] == [4.0] * (LOST_CYCLES + 1) and torques[-1] == 0.0
+
+
+def test_the_end_of_a_motion_waits_for_no_word_of_the_arm() -> None:
+    arm = Arm()
+    arm.drive(5.0)
+    arm.cycle.stop(Cause.ORDERED)
+    stuck = np.full(7, 5.0)
+    assert [arm.step(accepted=stuck)[0] for _ in range(5)] == [4.0, 3.0, 2.0, 1.0, 0.0]

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from safe_transfer_ros.safety.supervisor.controller_check import FORWARD_CONTROLLER, drivers, unfit, wrong_feeders
+from safe_transfer_ros.safety.supervisor.controller_check import drivers, unfit, wrong_feeders
+from safe_transfer_ros.safety.supervisor.torque_end import FORWARD_CONTROLLER, TorqueEnd
 
 
 @dataclass
@@ -22,8 +23,11 @@ STATES = Listed(name="joint_state_broadcaster", state="active", required_command
 ACTIVE = replace(OURS, state="active", claimed_interfaces=["b/effort", "a/effort"])
 
 
-def judge(*controllers: Listed, joints: tuple[str, ...] = ("a", "b"), holds: bool = False) -> str | None:
-    return unfit(controllers, "effort_controller", joints, "joint_state_broadcaster", holds=holds)
+NOTHING = TorqueEnd()
+
+
+def judge(*controllers: Listed, joints: tuple[str, ...] = ("a", "b"), end: TorqueEnd = NOTHING) -> str | None:
+    return unfit(controllers, "effort_controller", joints, "joint_state_broadcaster", end=end)
 
 
 @pytest.mark.parametrize("ours", [OURS, ACTIVE])
@@ -68,7 +72,16 @@ def test_another_order_will_do_when_commands_are_sent_in_it() -> None:
 
 
 def test_a_holding_controller_has_to_be_asked_for() -> None:
-    assert judge(replace(OURS, type=FORWARD_CONTROLLER), STATES, holds=True) is None
+    assert judge(replace(OURS, type=FORWARD_CONTROLLER), STATES, end=TorqueEnd(nothing=True)) is None
+
+
+def test_the_joints_of_a_chain_are_those_of_its_references_in_their_order() -> None:
+    end, below = TorqueEnd(fallback="hold"), replace(ACTIVE, name="hold", type="mine/Hold")
+    chained = replace(OURS, type=FORWARD_CONTROLLER, required_command_interfaces=["hold/a/effort", "hold/b/effort"])
+    assert judge(chained, below, STATES, end=end) is None
+    assert "another order" in str(judge(chained, below, STATES, end=end, joints=("b", "a")))
+    short = replace(chained, required_command_interfaces=["hold/a/effort"])
+    assert "lacks b" in str(judge(short, below, STATES, end=end))
 
 
 @pytest.mark.parametrize(
