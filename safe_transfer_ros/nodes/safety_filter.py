@@ -341,8 +341,13 @@ class SafetyFilterNode(ManagedNode):
         return _answer(response, None)
 
     def _on_forbidden(self, reason: Reason) -> None:
-        """Process a pressed stop, which is latched in any mode, or what concerns motion only."""
-        matters = self._filter.moving or reason is Reason.OPERATOR_STOP
+        """Process a pressed stop, which is latched in any mode, or what concerns motion only.
+
+        An arm that stopped itself is named in a trip that it brought about by way of the supervisor's permission, too:
+        which of the two comes first is chance.
+        """
+        named = reason is Reason.ARM_STOPPED and self._filter.mode is Mode.TRIPPED
+        matters = self._filter.moving or reason is Reason.OPERATOR_STOP or named
         if self._active and matters and not self._filter.cause & reason:
             self._trip(reason)
 

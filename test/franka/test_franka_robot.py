@@ -86,6 +86,14 @@ def _zero_after(arm: Bench, victim: str, number: int) -> bool:
     return (zero_since(trace) - began) / MS < 1e3 * franka_bench.ROBOT["command_timeout"] + 10.0 + SLACK_MS
 
 
+@pytest.fixture
+def released(arm: Bench) -> Iterator[None]:
+    """Let go of the arm afterwards: the tests that follow move it."""
+    yield
+    arm.server.tell("release")
+
+
+@pytest.mark.usefixtures("released")
 @pytest.mark.parametrize(("line", "cause"), [("stop", Cause.USER_STOP), ("guide", Cause.GUIDING)])
 def test_whoever_holds_the_arm_trips_the_filter_and_no_reset_helps_until_he_lets_go(
     arm: Bench, line: str, cause: Cause

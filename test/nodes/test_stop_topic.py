@@ -54,6 +54,17 @@ def test_an_arm_that_says_that_it_takes_no_torque_trips_by_a_reason_of_its_own(b
     assert not answer.success and "ARM_STOPPED" in answer.message
     says("NONE")
     bench.until(lambda: bench.call(bench.reset, Trigger.Request()).success, "a reset once nothing stands against it")
+    # What it says of a filter that has tripped for what came first is named as well; disarmed it trips nothing.
+    trip = bench.create_client(Trigger, "safety_filter/trip")
+    assert trip.wait_for_service(timeout_sec=10.0) and bench.call(trip, Trigger.Request()).success
+    bench.until(lambda: bench.status.cause == SafetyDecision.REASON_OPERATOR_STOP, "a trip")
+    says("REFLEX")
+    bench.until(lambda: bool(bench.status.cause & SafetyDecision.REASON_ARM_STOPPED), "the arm's word beside it")
+    says("NONE")
+    bench.until(lambda: bench.call(bench.reset, Trigger.Request()).success, "a reset")
+    says("GUIDING")
+    bench.until(lambda: not bench.armed().success, "arming refused")
+    assert bench.status.mode == SafetyDecision.MODE_DISARMED
 
 
 @pytest.mark.parametrize("reliable", [True, False])
