@@ -41,7 +41,6 @@ import graph_runs  # noqa: E402
 from franka_bench import FILTER, ROBOT, SUPERVISOR, Server, largest_step, missing  # noqa: E402
 
 from safe_transfer_ros.files import write_atomically  # noqa: E402
-from safe_transfer_ros.launching import domain  # noqa: E402
 from safe_transfer_ros.middleware import qos  # noqa: E402
 
 ADDRESS = "127.0.0.28"
@@ -244,25 +243,23 @@ def main() -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "measured.json"
     measured = Measured.load(path)
-    server = Server(ADDRESS, strict=not options.patient)
-    claimed = domain.claim()
-    number = claimed.number
-    claimed.release()  # the graph claims it
-    context = Context()
-    rclpy.init(context=context, domain_id=number)
-    operator = Operator(context, measured)
-    attempts = 0  # of a machine on which nothing begins
-    try:
-        server.start()
-        while measured.seconds < 60.0 * options.minutes and attempts < ATTEMPTS:
-            before, operator.state = measured.motions, None
-            with graph(options.out / f"run_{time.strftime('%H%M%S')}", number, patient=options.patient) as process:
-                watch(operator, process, server, 60.0 * options.minutes, path)
-            attempts = attempts + 1 if measured.motions == before else 0
-    finally:
-        server.kill()
-        operator.destroy_node()
-        rclpy.shutdown(context=context)
+    with graph_runs.to_share() as number:
+        server = Server(ADDRESS, strict=not options.patient)
+        context = Context()
+        rclpy.init(context=context, domain_id=number)
+        operator = Operator(context, measured)
+        attempts = 0  # of a machine on which nothing begins
+        try:
+            server.start()
+            while measured.seconds < 60.0 * options.minutes and attempts < ATTEMPTS:
+                before, operator.state = measured.motions, None
+                with graph(options.out / f"run_{time.strftime('%H%M%S')}", number, patient=options.patient) as process:
+                    watch(operator, process, server, 60.0 * options.minutes, path)
+                attempts = attempts + 1 if measured.motions == before else 0
+        finally:
+            server.kill()
+            operator.destroy_node()
+            rclpy.shutdown(context=context)
     print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores{', patient' if options.patient else ''}\n")
     print(measured.table())
     return 0 if measured.seconds >= 60.0 * options.minutes else 1

@@ -16,7 +16,7 @@ from safe_transfer_ros import resources
 from safe_transfer_ros.bags.definitions import MessageDefinitions
 from safe_transfer_ros.cli.filter_screen import Listening
 from safe_transfer_ros.configuration import ConfigurationError
-from safe_transfer_ros.middleware.topic_relay import RELAYED, TopicRelay, is_latched
+from safe_transfer_ros.middleware.topic_relay import RELAYED, TopicRelay
 from safe_transfer_ros.middleware.topics import Topic
 
 PORT = 8765
@@ -133,7 +133,7 @@ class FoxgloveServer:
         """Pass one serialised message on."""
         self.count += 1
         channel, message = self._channels[topic.name], bytes(data)
-        if is_latched(topic):
+        if topic.latched:
             self._latched[channel.id()] = (channel, message)
         channel.log(message)
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safe_transfer_ros.learning.contracted import ContractInTask, Sensed
-from safe_transfer_ros.policies.chunk import Chunk, ChunkFollower
-from safe_transfer_ros.policies.contract import MOST_FOLLOWED_S, ImageRules
+from safe_transfer_ros.policies.chunk import JITTER_NS, Chunk, ChunkFollower
+from safe_transfer_ros.policies.contract import MOST_FOLLOWED_S
 from safe_transfer_ros.policies.contract_fields import ContractError
 from safe_transfer_ros.policies.contracted import ContractedPolicy
 from safe_transfer_ros.policies.loading import AnyPolicy
@@ -22,7 +22,6 @@ from safe_transfer_ros.tasks.deployment import TaskInGraph
 Array = NDArray[np.float64]
 
 _RATE_TOLERANCE = 0.01
-_JITTER_NS = 500_000  # of stamps
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,7 +77,11 @@ class OwnPolicy:
 
 
 class NetworkPolicy:
-    """A network with a contract; of one that gives chunks a few actions are followed, then it is asked again."""
+    """A network with a contract; of one that gives chunks a few actions are followed, then it is asked again.
+
+    Attributes:
+      image: Rules for the images that it sees; None: it sees none.
+    """
 
     def __init__(self, fitted: ContractInTask, *, lockstep: bool) -> None:
         """Wrap a contract that fits the task, and evaluate the network once: the first time may take long.
@@ -91,7 +94,7 @@ class NetworkPolicy:
           WeightsError: if it cannot be evaluated.
         """
         self._fitted, contract = fitted, fitted.policy.contract
-        self._image, self._lockstep = contract.image, lockstep
+        self.image, self._lockstep = contract.image, lockstep
         if fitted.policy.network is not None:
             fitted.policy.network(np.zeros(fitted.observation_size))
         self.noise_size = 0 if contract.law == DETERMINISTIC else fitted.action_size
@@ -103,15 +106,10 @@ class NetworkPolicy:
 
     def begin(self, stamp_ns: int) -> None:
         """See `Acting.begin`."""
-        self._began_ns = stamp_ns - _JITTER_NS
+        self._began_ns = stamp_ns - JITTER_NS
         self._last = np.zeros(self._fitted.action_size)
         if self._follower is not None:
             self._follower.begin(stamp_ns)
-
-    @property
-    def image(self) -> ImageRules | None:
-        """Rules for the images that it sees; None: it sees none."""
-        return self._image
 
     def answer(self, sensed: Sensed, noise: Array, since_ns: int) -> Answer | None:
         """See `Acting.answer`. Of a policy that sees there is none while the newest image is too old."""
@@ -124,14 +122,14 @@ class NetworkPolicy:
 
     def _sees(self, sensed: Sensed) -> bool:
         """Whether there is an image that belongs to this state, or none is needed."""
-        if self._image is None:
+        if self.image is None:
             return True
         if sensed.image is None or sensed.image.stamp_ns < self._began_ns:  # of the episode before: another start
             return False
         older_ns = sensed.stamp_ns - sensed.image.stamp_ns
         if self._lockstep:
-            return abs(older_ns) <= _JITTER_NS
-        return abs(older_ns) <= self._image.max_age_s * 1e9  # far ahead is another clock's
+            return abs(older_ns) <= JITTER_NS
+        return abs(older_ns) <= self.image.max_age_s * 1e9  # far ahead is another clock's
 
     def _outputs(self, sensed: Sensed) -> tuple[Array, Array | None] | None:
         if self._follower is None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rclpy.qos import QoSDurabilityPolicy
-
 from safe_transfer_ros.middleware import qos, topics
 from safe_transfer_ros.middleware.guest import Guest
 
@@ -20,11 +18,6 @@ RELAYED = tuple(
     if topic.recorded and topic not in (topics.POLICY_WEIGHTS, topics.CRITIC_WEIGHTS)  # large, and nothing to look at
 )
 """Topics that are passed on."""
-
-
-def is_latched(topic: topics.Topic) -> bool:
-    """Whether a late listener is given its newest message."""
-    return bool(topic.offered.durability == QoSDurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class TopicRelay:
@@ -47,7 +40,7 @@ class TopicRelay:
             def hear(data: bytes, topic: topics.Topic = topic) -> None:
                 take(topic, data)
 
-            profile = qos.LATCHED if is_latched(topic) else qos.VIEW
+            profile = qos.LATCHED if topic.latched else qos.VIEW
             topic.listen(self._guest.node, hear, profile, raw=True)
 
     def spin(self, seconds: float) -> None:

@@ -85,10 +85,14 @@ class Topic:
         return dataclasses.replace(self, name=f"{self.name}_history", offered=qos.LATCHED_RECORD, has_history=False)
 
     @property
+    def latched(self) -> bool:
+        """Whether a late listener is given its newest message."""
+        return bool(self.offered.durability == QoSDurabilityPolicy.TRANSIENT_LOCAL)
+
+    @property
     def recording(self) -> QoSProfile:
         """QoS that bag_recorder requests."""
-        latched = self.offered.durability == QoSDurabilityPolicy.TRANSIENT_LOCAL
-        return qos.LATCHED_RECORD if latched else qos.RECORD
+        return qos.LATCHED_RECORD if self.latched else qos.RECORD
 
     def advertise(self, node: Node) -> Publisher:
         """A publisher of it."""

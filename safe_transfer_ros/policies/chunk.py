@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-_JITTER_NS = 500_000  # of stamps
+JITTER_NS = 500_000
+"""How far stamps of a real robot may be from where they should be, ns."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,7 +50,7 @@ class ChunkFollower:
 
     def begin(self, stamp_ns: int) -> None:
         """Begin an episode with the state of that stamp: chunks that answer one before it are not followed."""
-        self._current, self._began_ns = None, stamp_ns - _JITTER_NS
+        self._current, self._began_ns = None, stamp_ns - JITTER_NS
         if self._offered is not None and self._offered.stamp_ns < self._began_ns:
             self._offered = None
 
@@ -66,7 +67,7 @@ class ChunkFollower:
             if found is not None:
                 return found
         offered = self._offered
-        if offered is None or (self._exact and abs(stamp_ns - offered.stamp_ns) > _JITTER_NS):
+        if offered is None or (self._exact and abs(stamp_ns - offered.stamp_ns) > JITTER_NS):
             return None
         found = self._row_of(offered, stamp_ns)
         if found is not None:
@@ -74,6 +75,6 @@ class ChunkFollower:
         return found
 
     def _row_of(self, chunk: Chunk, stamp_ns: int) -> Array | None:
-        since_ns = stamp_ns - chunk.stamp_ns + _JITTER_NS
+        since_ns = stamp_ns - chunk.stamp_ns + JITTER_NS
         index = since_ns // chunk.period_ns
         return chunk.rows[index] if since_ns >= 0 and index < min(self._follow, len(chunk.rows)) else None

@@ -58,6 +58,11 @@ def ended(arm: Bench, wire: Wire, fault: str) -> float:
     return (zero_since(trace) - began) / MS
 
 
+def wait_until_told(arm: Bench, cause: Cause) -> None:
+    arm.until(lambda: arm.told(arm.arm, "standing") == arm.told(arm.arm, "ended") == cause.name, "the cause being told")
+    arm.until(lambda: arm.filter.mode == SafetyDecision.MODE_TRIPPED, "the filter tripping")
+
+
 def assert_it_does_not_go_on_by_itself(arm: Bench, wire: Wire) -> None:
     """When the cable is whole again: an operator's word is needed."""
     arm.server.trace()
@@ -86,9 +91,7 @@ def test_packets_lost_now_and_then_end_no_motion_and_make_no_step_at_the_arm(
 @pytest.mark.parametrize("fault", ["lose commands 1 1", "delay 3"])
 def test_answers_that_do_not_come_in_time_are_a_reflex_of_the_arm(arm: Bench, wire: Wire, fault: str) -> None:
     assert ended(arm, wire, fault) < PROMISED_MS + SLACK_MS
-    name = Cause.COMMUNICATION_CONSTRAINTS.name
-    arm.until(lambda: arm.told(arm.arm, "standing") == arm.told(arm.arm, "ended") == name, "the cause being told")
-    arm.until(lambda: arm.filter.mode == SafetyDecision.MODE_TRIPPED, "the filter tripping")
+    wait_until_told(arm, Cause.COMMUNICATION_CONSTRAINTS)
     wire.tell("pass")
     assert_named(arm, Cause.COMMUNICATION_CONSTRAINTS)
     assert_it_does_not_go_on_by_itself(arm, wire)
@@ -97,9 +100,7 @@ def test_answers_that_do_not_come_in_time_are_a_reflex_of_the_arm(arm: Bench, wi
 @pytest.mark.parametrize("fault", ["lose states 1 1", "cut"])
 def test_an_arm_that_is_not_heard_stops_by_itself_and_its_silence_is_told(arm: Bench, wire: Wire, fault: str) -> None:
     assert ended(arm, wire, fault) < PROMISED_MS + SLACK_MS
-    name = Cause.COMMUNICATION_LOST.name
-    arm.until(lambda: arm.told(arm.arm, "standing") == arm.told(arm.arm, "ended") == name, "the cause being told")
-    arm.until(lambda: arm.filter.mode == SafetyDecision.MODE_TRIPPED, "the filter tripping")
+    wait_until_told(arm, Cause.COMMUNICATION_LOST)
     assert_named(arm, Cause.COMMUNICATION_LOST)
     answer = arm.activate()
     assert not answer.success and CAUSE_TEXT[Cause.COMMUNICATION_LOST] in answer.message

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node that listens and others that it hears, in the hands of one test."""
+"""Nodes in the hands of one test, in a ROS domain of their own: one alone, or one that listens and others it hears."""
 
 from __future__ import annotations
 
@@ -15,6 +15,26 @@ from rclpy.node import Node
 from rclpy.task import Future
 
 from safe_transfer_ros.launching import domain
+
+
+@contextmanager
+def own_domain() -> Iterator[Context]:
+    """A domain that is held for as long as the nodes in it are there."""
+    claimed = domain.claim()
+    context = Context()
+    rclpy.init(context=context, domain_id=claimed.number)
+    yield context
+    context.try_shutdown()
+    claimed.release()
+
+
+@contextmanager
+def alone(name: str, namespace: str = "") -> Iterator[Node]:
+    """A node in a domain of its own."""
+    with own_domain() as context:
+        node = Node(name, context=context, namespace=namespace)
+        yield node
+        node.destroy_node()
 
 
 class ListenerBench:
@@ -48,13 +68,9 @@ B = TypeVar("B", bound=ListenerBench)
 @contextmanager
 def started(kind: Callable[[Context], B]) -> Iterator[B]:
     """A bench in a domain of its own."""
-    claimed = domain.claim()
-    context = Context()
-    rclpy.init(context=context, domain_id=claimed.number)
-    bench = kind(context)
-    yield bench
-    bench.executor.shutdown()
-    for node in bench.nodes:
-        node.destroy_node()
-    context.try_shutdown()
-    claimed.release()
+    with own_domain() as context:
+        bench = kind(context)
+        yield bench
+        bench.executor.shutdown()
+        for node in bench.nodes:
+            node.destroy_node()

@@ -10,14 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import rclpy
-from rclpy.context import Context
+from listener_bench import alone
 from rclpy.experimental import EventsExecutor
 from rclpy.node import Node
 from rclpy.serialization import serialize_message
 from safe_transfer_msgs.msg import PolicyAction, TorqueLimit
 
-from safe_transfer_ros.launching import domain
 from safe_transfer_ros.middleware import bounded, topics
 
 PACKAGE = Path(bounded.__file__).parents[1]
@@ -60,14 +58,8 @@ def test_bytes_that_are_no_message_are_refused_as_that(data: bytes) -> None:
 
 @pytest.fixture
 def node() -> Iterator[Node]:
-    claimed = domain.claim()  # held for as long as the node is there
-    context = Context()
-    rclpy.init(context=context, domain_id=claimed.number)
-    made = Node("bounded", context=context)
-    yield made
-    made.destroy_node()
-    rclpy.shutdown(context=context)
-    claimed.release()
+    with alone("bounded") as node:
+        yield node
 
 
 def test_a_subscription_takes_the_good_and_tells_of_the_rest(node: Node) -> None:

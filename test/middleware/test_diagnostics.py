@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import rclpy
 import yaml
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.context import Context
+from listener_bench import alone
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
-from safe_transfer_ros.launching import domain, fine_tuning
+from safe_transfer_ros.launching import fine_tuning
 from safe_transfer_ros.middleware import topics
 from safe_transfer_ros.middleware.diagnostics import NAMES, Diagnostics, Health
 from safe_transfer_ros.parameters import sections
@@ -59,14 +58,8 @@ def test_every_node_whose_end_stops_a_run_has_a_line(robot: str) -> None:
 
 @pytest.fixture
 def node() -> Iterator[Node]:
-    claimed = domain.claim()
-    context = Context()
-    rclpy.init(context=context, domain_id=claimed.number)
-    made = Node("trainer", context=context)
-    yield made
-    made.destroy_node()
-    rclpy.shutdown(context=context)
-    claimed.release()
+    with alone("trainer") as node:
+        yield node
 
 
 def test_a_node_tells_its_state_each_second_and_when_it_is_asked(node: Node) -> None:

@@ -6,13 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-import rclpy
-from rclpy.context import Context
+from listener_bench import alone
 from rclpy.node import Node
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
 
-from safe_transfer_ros.launching import domain
 from safe_transfer_ros.middleware.joint_states_heard import JointStatesHeard
 
 MS = 1_000_000
@@ -24,14 +22,8 @@ def said(*names: str) -> bytes:
 
 @pytest.fixture
 def node() -> Iterator[Node]:
-    claimed = domain.claim()  # held for as long as the node is there
-    context = Context()
-    rclpy.init(context=context, domain_id=claimed.number)
-    node = Node("listener", context=context)
-    yield node
-    node.destroy_node()
-    context.try_shutdown()
-    claimed.release()
+    with alone("listener") as node:
+        yield node
 
 
 def test_a_grippers_state_is_left_out_and_counted_by_itself(node: Node) -> None:

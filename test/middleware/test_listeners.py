@@ -12,6 +12,7 @@ from pathlib import Path
 import graph_runs
 import pytest
 import rclpy
+from listener_bench import own_domain
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -38,11 +39,8 @@ COMMANDS = topics.commands("controller")
 
 @pytest.fixture
 def context() -> Iterator[Context]:
-    claimed = domain.claim()
-    context = Context()
-    rclpy.init(context=context, domain_id=claimed.number)
-    yield context
-    context.try_shutdown()
+    with own_domain() as context:
+        yield context
 
 
 @pytest.fixture

@@ -7,13 +7,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-import rclpy
-from rclpy.context import Context
+from listener_bench import alone
 from rclpy.node import Node
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
 
-from safe_transfer_ros.launching import domain
 from safe_transfer_ros.middleware.bounded import LARGEST_BYTES
 from safe_transfer_ros.middleware.measured_effort import MeasuredEffort
 from safe_transfer_ros.robots.description import load
@@ -28,14 +26,8 @@ EFFORT = np.linspace(-1.0, 2.0, N)
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[Node]:
-    claimed = domain.claim()
-    context = Context()
-    rclpy.init(context=context, domain_id=claimed.number)
-    made = Node("measuring", context=context)
-    yield made
-    made.destroy_node()
-    rclpy.shutdown(context=context)
-    claimed.release()
+    with alone("measuring") as node:
+        yield node
 
 
 def told(measured: MeasuredEffort, **fields: object) -> np.ndarray:

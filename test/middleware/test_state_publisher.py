@@ -10,14 +10,12 @@ from pathlib import Path
 
 import graph_runs
 import pytest
-import rclpy
-from rclpy.context import Context
+from listener_bench import alone
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from std_msgs.msg import String
 
-from safe_transfer_ros.launching import domain
 from safe_transfer_ros.middleware import topics
 from safe_transfer_ros.middleware.state_publisher import StatePublisher
 
@@ -27,14 +25,8 @@ NODES = Path(__file__).parents[2] / "safe_transfer_ros"
 
 @pytest.fixture
 def node() -> Iterator[Node]:
-    claimed = domain.claim()
-    context = Context()
-    rclpy.init(context=context, domain_id=claimed.number)
-    made = Node("state", context=context)
-    yield made
-    made.destroy_node()
-    rclpy.shutdown(context=context)
-    claimed.release()
+    with alone("state") as node:
+        yield node
 
 
 STATE = dataclasses.replace(topics.FILTER_STATUS, name="status", kind=String)

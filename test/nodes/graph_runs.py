@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +24,20 @@ def command(*arguments: str) -> list[str]:
 def environment(**extra: str) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if name != "ROS_DOMAIN_ID"}
     return clean | extra
+
+
+@contextmanager
+def to_share() -> Iterator[int]:
+    """A domain that the program under test is free to claim, and nobody else: all others take the lowest there is."""
+    for number in range(101, 60, -1):
+        with open(Path(tempfile.gettempdir()) / f"safe_transfer_test_domain_{number}.lock", "a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            yield number
+            return
+    raise RuntimeError("no domain is free for a graph of a test")
 
 
 def up(

@@ -26,7 +26,6 @@ from sensor_msgs.msg import Image, JointState
 import safe_transfer_ros as st
 from safe_transfer_ros.bags.read import messages
 from safe_transfer_ros.cli.main import main
-from safe_transfer_ros.launching import domain
 from safe_transfer_ros.middleware import qos, topics
 from safe_transfer_ros.middleware.stamps import to_ns
 from safe_transfer_ros.policies.loading import any_policy_from_bytes
@@ -60,16 +59,10 @@ def decisions_of(run: Path) -> list[SafetyDecision]:
     return [message for _, message, _ in messages(run / "bag", ["/safety_filter/decision"])]
 
 
-def free_domain() -> int:
-    """One from the far end: other tests take the lowest that is free, and would take this before its graph does."""
-    taken = {run.number for run in domain.running()}
-    return next(number for number in range(101, 0, -1) if number not in taken)
-
-
 @contextmanager
-def example(name: str, number: str) -> Iterator[subprocess.Popen[bytes]]:
+def example(name: str, number: int) -> Iterator[subprocess.Popen[bytes]]:
     """An example, running; killed at the end."""
-    environment = graph_runs.environment(ROS_DOMAIN_ID=number, ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
+    environment = graph_runs.environment(ROS_DOMAIN_ID=str(number), ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
     process = subprocess.Popen([sys.executable, EXAMPLES / name], env=environment, stderr=subprocess.DEVNULL)
     try:
         yield process
@@ -112,10 +105,10 @@ def test_an_onnx_model_that_onnxruntime_evaluates_acts_in_policy_server(tmp_path
 class Pictures(threading.Thread):
     """A camera: the newest joint state as an image with its stamp, the first joint's angle in its brightness."""
 
-    def __init__(self, number: str) -> None:
+    def __init__(self, number: int) -> None:
         super().__init__()
         self._context, self._over = Context(), threading.Event()
-        rclpy.init(context=self._context, domain_id=int(number))
+        rclpy.init(context=self._context, domain_id=number)
         self._node = Node("pictures", context=self._context)
         self._shown = topics.CAMERA_IMAGE.advertise(self._node)
         self._image = Image(height=8, width=12, encoding="bgr8", step=36)
@@ -157,9 +150,9 @@ def names_of(state: Any) -> Any:
 
 
 @pytest.mark.timeout(240)  # a whole run, on a machine that may be busy
-def test_a_policy_sees_the_image_of_the_state_it_answers(tmp_path: Path) -> None:
+def test_a_policy_sees_the_image_of_the_state_it_answers(tmp_path: Path, number: int) -> None:
     pytest.importorskip("onnxruntime")
-    run, number = tmp_path / "run", str(free_domain())
+    run = tmp_path / "run"
     weights = {"w": np.ones((3, 7), dtype=np.float32) * [[0.0], [0.0], [0.1]]}
     nodes = [
         node("GlobalAveragePool", ["image"], ["pooled"]),
@@ -170,7 +163,7 @@ def test_a_policy_sees_the_image_of_the_state_it_answers(tmp_path: Path) -> None
     image = {"part": "image", "height": 8, "width": 12, "encoding": "rgb8", "max_age": 0.1, "mean": 128, "stddev": 127}
     file = imported(tmp_path, contract("onnx", observation=[image]), data)
     with Pictures(number):
-        finished = graph_runs.up(run, f"policy:={file}", *SHORT, ROS_DOMAIN_ID=number)
+        finished = graph_runs.up(run, f"policy:={file}", *SHORT, ROS_DOMAIN_ID=str(number))
     assert finished.returncode == 0, finished.stderr
     steps = [decision for decision in decisions_of(run) if not decision.last]
     assert len(steps) == 200
@@ -182,11 +175,11 @@ def test_a_policy_sees_the_image_of_the_state_it_answers(tmp_path: Path) -> None
 
 
 @pytest.mark.timeout(240)  # a whole run, on a machine that may be busy
-def test_chunks_of_a_process_are_judged_recorded_and_reported(tmp_path: Path) -> None:
-    run, number = tmp_path / "run", str(free_domain())
+def test_chunks_of_a_process_are_judged_recorded_and_reported(tmp_path: Path, number: int) -> None:
+    run = tmp_path / "run"
     file = imported(tmp_path, contract("process", action=CHUNKS))
     with example("outside_policy_chunks.py", number):
-        finished = graph_runs.up(run, f"policy:={file}", *SHORT, report=True, ROS_DOMAIN_ID=number)
+        finished = graph_runs.up(run, f"policy:={file}", *SHORT, report=True, ROS_DOMAIN_ID=str(number))
     assert finished.returncode == 0, finished.stderr
     steps = [decision for decision in decisions_of(run) if not decision.last]
     assert len(steps) == 200 and (run / "report.html").exists()
@@ -202,8 +195,8 @@ def test_chunks_of_a_process_are_judged_recorded_and_reported(tmp_path: Path) ->
 
 
 @pytest.mark.timeout(240)  # a whole run, on a machine that may be busy
-def test_a_process_that_dies_in_real_time_ends_in_stop_torque(tmp_path: Path) -> None:
-    run, number = tmp_path / "run", free_domain()
+def test_a_process_that_dies_in_real_time_ends_in_stop_torque(tmp_path: Path, number: int) -> None:
+    run = tmp_path / "run"
     file = imported(tmp_path, contract("process"))
     patient = (f"safety_filter.{name}:=3.0" for name in ("joint_state_timeout", "frozen_timeout"))
     late = ("safety_filter.action_timeout:=1.0", "safety_filter.trip_timeout:=2.0")
@@ -216,7 +209,7 @@ def test_a_process_that_dies_in_real_time_ends_in_stop_torque(tmp_path: Path) ->
     words = (f"policy:={file}", "timing:=realtime", *SHORT, *patient, *late)
     try:
         with (
-            example("outside_policy.py", str(number)) as process,
+            example("outside_policy.py", number) as process,
             graph_runs.started(run, *words, ROS_DOMAIN_ID=str(number)) as graph,
         ):
             graph_runs.wait_for(lambda: executor.spin_once(timeout_sec=0.01) or len(heard) >= 25, 90, "25 decisions")
@@ -267,8 +260,8 @@ def half_a_policy(number: int, whole: int) -> Iterator[None]:
 
 
 @pytest.mark.timeout(240)  # a whole run, on a machine that may be busy
-def test_chunks_that_are_not_whole_end_in_stop_torque(tmp_path: Path) -> None:
-    run, number = tmp_path / "run", free_domain()
+def test_chunks_that_are_not_whole_end_in_stop_torque(tmp_path: Path, number: int) -> None:
+    run = tmp_path / "run"
     file = imported(tmp_path, contract("process", action=CHUNKS))
     words = (f"policy:={file}", *SHORT, "safety_filter.lockstep_timeout:=2.0")
     with half_a_policy(number, whole=30):

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import graph_runs
 import pytest
-import rclpy
-from rclpy.context import Context
+from listener_bench import alone
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from safe_transfer_msgs.msg import SafetyDecision
@@ -26,7 +25,6 @@ from std_msgs.msg import String
 from safe_transfer_ros.bags.definitions import MessageDefinitions
 from safe_transfer_ros.cli import foxglove_server
 from safe_transfer_ros.configuration import ConfigurationError
-from safe_transfer_ros.launching import domain
 from safe_transfer_ros.middleware import topics
 
 pytest.importorskip("foxglove", reason="the extra foxglove is not installed")
@@ -36,19 +34,12 @@ client = pytest.importorskip("websockets.sync.client")
 @pytest.fixture
 def node() -> Iterator[Node]:
     """A stand-in for a graph in namespace /left."""
-    claimed = domain.claim()
-    context = Context()
-    rclpy.init(context=context, domain_id=claimed.number)
-    node = Node("graph", context=context, namespace="/left")
-    node.domain = claimed.number  # type: ignore[attr-defined]
-    yield node
-    node.destroy_node()
-    rclpy.shutdown(context=context)
-    claimed.release()
+    with alone("graph", namespace="/left") as node:
+        yield node
 
 
 def serving(node: Node, *words: str) -> subprocess.Popen[str]:
-    where = ("--domain", str(node.domain), "--namespace", "left")  # type: ignore[attr-defined]
+    where = ("--domain", str(node.context.get_domain_id()), "--namespace", "left")
     command = graph_runs.command("watch", "--foxglove", *where, *words)
     return subprocess.Popen(
         command, env=graph_runs.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

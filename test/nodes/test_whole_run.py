@@ -25,7 +25,6 @@ from std_srvs.srv import SetBool, Trigger
 from safe_transfer_ros import resources
 from safe_transfer_ros.bags.read import Bag, messages
 from safe_transfer_ros.cli.main import main
-from safe_transfer_ros.launching import domain
 from safe_transfer_ros.learning.policy_file import load_for, with_stddev_scaled
 from safe_transfer_ros.middleware import diagnostics, topics
 from safe_transfer_ros.policies import weights
@@ -230,24 +229,6 @@ def test_a_run_that_was_cut_goes_on_with_the_limit_that_follows_from_its_last_ro
     assert start.policy == tmp_path / "checkpoints" / "policy_00001.safetensors"
 
 
-def test_same_seed_same_numbers_with_somebody_who_looks_on(run: Path, tmp_path: Path) -> None:
-    finished = graph_runs.up(tmp_path / "again", f"seed:={SEED}", *graph_runs.SHORT, "visualize:=true")
-    assert finished.returncode == 0, finished.stderr
-    lines = {
-        line.name for _, message, _ in messages(tmp_path / "again/bag", ["/diagnostics"]) for line in message.status
-    }
-    assert lines == set(diagnostics.NAMES) - {"controller_supervisor", "episode_reset", "franka_robot"}
-    counts = {summary.topic: summary.count for summary in Bag(tmp_path / "again" / "bag").summary()}
-    assert counts["/robot_description"] == counts["/tf_static"] == 1
-    assert counts["/tf"] > 5 and counts["/visualizer/markers"] > 5
-    first, second = read(run / "iterations.csv"), read(tmp_path / "again" / "iterations.csv")
-    for one, other in zip(first, second, strict=True):
-        assert one.as_dict() | {"wall_time_s": 0.0} == other.as_dict() | {"wall_time_s": 0.0}
-    for version in range(3):
-        name = f"checkpoints/policy_{version:05d}.safetensors"
-        assert (run / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
-
-
 def test_a_damage_budget_holds_within_an_iteration(tmp_path: Path) -> None:
     """An initial limit that the bound cannot bear: the filter gives it up in mid-iteration, and the bag tells it."""
     run_dir = tmp_path / "run"
@@ -279,12 +260,10 @@ def test_real_time_runs_the_same_nodes(tmp_path: Path) -> None:
     assert recomputed.unsafety_rate == pytest.approx(record.unsafety_rate, abs=1e-9)
 
 
-def test_a_pause_holds_the_next_episode_back_and_changes_no_number(run: Path, tmp_path: Path) -> None:
-    """Nor does a trip, with its reset: equal seeds give equal runs, to the last bit of every checkpoint."""
-    claimed = domain.claim()
-    claimed.release()
+def test_a_pause_holds_the_next_episode_back_and_changes_no_number(run: Path, tmp_path: Path, number: int) -> None:
+    """Nor do a trip, with its reset, and who looks on: equal seeds give equal runs, to the last bit of a checkpoint."""
     context = Context()
-    rclpy.init(context=context, domain_id=claimed.number)
+    rclpy.init(context=context, domain_id=number)
     node = rclpy.create_node("operator", context=context)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
@@ -301,8 +280,8 @@ def test_a_pause_holds_the_next_episode_back_and_changes_no_number(run: Path, tm
     turning = threading.Thread(target=executor.spin)
     turning.start()
     try:
-        arguments = (f"seed:={SEED}", *graph_runs.SHORT)
-        with graph_runs.started(tmp_path / "run", *arguments, ROS_DOMAIN_ID=str(claimed.number)) as process:
+        arguments = (f"seed:={SEED}", *graph_runs.SHORT, "visualize:=true")
+        with graph_runs.started(tmp_path / "run", *arguments, ROS_DOMAIN_ID=str(number)) as process:
             graph_runs.wait_for(lambda: pause.service_is_ready() and bool(heard), 90, "the first decision")
             answer = pause.call_async(SetBool.Request(data=True))
             graph_runs.wait_for(answer.done, 30, "an answer")
@@ -330,6 +309,12 @@ def test_a_pause_holds_the_next_episode_back_and_changes_no_number(run: Path, tm
     for version in range(3):
         name = f"checkpoints/policy_{version:05d}.safetensors"
         assert (run / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
+    bag = tmp_path / "run" / "bag"
+    lines = {line.name for _, message, _ in messages(bag, ["/diagnostics"]) for line in message.status}
+    assert lines == set(diagnostics.NAMES) - {"controller_supervisor", "episode_reset", "franka_robot"}
+    counts = {summary.topic: summary.count for summary in Bag(bag).summary()}
+    assert counts["/robot_description"] == counts["/tf_static"] == 1
+    assert counts["/tf"] > 5 and counts["/visualizer/markers"] > 5
 
 
 def test_only_a_run_with_something_left_to_do_can_go_on(

@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
+import graph_runs
 import rclpy
 from controller_manager_msgs.msg import ControllerManagerActivity
 from controller_manager_msgs.srv import ListControllers, SetHardwareComponentState, SwitchController
@@ -121,20 +119,6 @@ class Client(Node):
 
 
 @contextmanager
-def to_share() -> Iterator[int]:
-    """A domain that the program under test is free to claim, and nobody else: all others take the lowest there is."""
-    for number in range(101, 60, -1):
-        with open(Path(tempfile.gettempdir()) / f"safe_transfer_test_domain_{number}.lock", "a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                continue
-            yield number
-            return
-    raise RuntimeError("no domain is free for a graph of a test")
-
-
-@contextmanager
 def _claimed() -> Iterator[int]:
     claimed = domain.claim()
     yield claimed.number
@@ -146,7 +130,7 @@ def started(*, shared: bool = False, robot: str = "pr2_left_arm", **changes: Any
     """A stand-in and its client; `shared`: its domain is free to be claimed, by a graph that the test starts."""
     start = ("joint_state_broadcaster", "effort_controller", "forward_controller")
     with (
-        to_share() if shared else _claimed() as number,
+        graph_runs.to_share() if shared else _claimed() as number,
         StandIn(number, configuration(start=start, **changes), robot=robot) as arm,
     ):
         context = Context()

@@ -8,7 +8,6 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ pytest.importorskip("controller_manager_msgs")
 import graph_runs
 from arm_bench import FILTER, SUPERVISOR, ArmBench, bench
 from client import Client, started
+from commissioning_bench import TIMEOUTS, Person
 from descriptions import with_blocks, with_safety_controllers
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
@@ -29,7 +29,7 @@ from std_msgs.msg import Bool
 from safe_transfer_ros import resources
 from safe_transfer_ros.commissioning.link import CommissioningLink
 from safe_transfer_ros.commissioning.procedure import STEPS, commission
-from safe_transfer_ros.commissioning.step import Bench, StepResult, Timeouts
+from safe_transfer_ros.commissioning.step import Bench, StepResult
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.launching import pr2_cup_swirl
 from safe_transfer_ros.middleware import qos
@@ -61,32 +61,6 @@ ARGUMENTS = {
     if name != "timing"
 }
 SETTINGS = CommissionParameters(e_stop_wait=0.5, **QUICK)
-TIMEOUTS = Timeouts(
-    torque_limit=FILTER["reset_torque_limit"],
-    action=FILTER["action_timeout"],
-    trip=FILTER["trip_timeout"],
-    joint_state=FILTER["joint_state_timeout"],
-    permission=FILTER["permission_lease"],
-    command=SUPERVISOR["command_timeout"],
-    rest_tolerance=0.1,
-    hardware=0.0,
-    fallback="",
-)
-
-
-@dataclass
-class Person:
-    """Says yes, and does nothing else."""
-
-    says_yes: bool = True
-    asked: list[str] = field(default_factory=list)
-
-    def confirm(self, text: str) -> bool:
-        self.asked.append(text)
-        return self.says_yes
-
-    def tell(self, text: str) -> None:
-        self.asked.append(text)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("controller_manager_msgs")
 
 import graph_runs
-from client import Client, started, to_share
+from client import Client, started
 from safe_transfer_msgs.msg import SafetyDecision
 from std_srvs.srv import SetBool
 
@@ -98,7 +98,7 @@ def test_a_missing_controller_manager_is_said_on_the_screen(tmp_path: Path) -> N
     """Who started a run and sees nothing move must not have to guess."""
     said: list[str] = []
     with (
-        to_share() as number,
+        graph_runs.to_share() as number,
         graph_runs.started(
             tmp_path / "run", *SHORT, "learner:=none", ROS_DOMAIN_ID=str(number), PYTHONUNBUFFERED="1"
         ) as process,

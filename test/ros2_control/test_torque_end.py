@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 pytest.importorskip("controller_manager_msgs")
 
-from arm_bench import FILTER, SUPERVISOR, ArmBench, bench
+from arm_bench import SUPERVISOR, ArmBench, bench
+from commissioning_bench import TIMEOUTS, Person
 from manager import HOLD_CONTROLLER
 from safe_transfer_msgs.msg import SafetyDecision
 from stand_in import JOINTS, configuration
@@ -18,7 +20,7 @@ from stand_in_filter import ZERO, StandInFilter
 
 from safe_transfer_ros.commissioning.link import CommissioningLink
 from safe_transfer_ros.commissioning.procedure import commission
-from safe_transfer_ros.commissioning.step import Bench, StepResult, Timeouts
+from safe_transfer_ros.commissioning.step import Bench, StepResult
 from safe_transfer_ros.parameters.commission import CommissionParameters
 from safe_transfer_ros.parameters.controller_supervisor import SupervisorParameters
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
@@ -123,16 +125,6 @@ def test_the_controller_below_ours_in_a_chain_takes_over() -> None:
         arm.until(lambda: arm.arm.torque() != TORQUE[0] + ADDED, "another torque than the last of ours")
 
 
-class Person:
-    """Says yes."""
-
-    def confirm(self, text: str) -> bool:
-        return True
-
-    def tell(self, text: str) -> None:
-        """Nothing."""
-
-
 def commissioned(arm: ArmBench, *, hardware: float = 0.0, fallback: str = "") -> StepResult:
     """The step, alone."""
     ids = {name: process.pid for name, process in arm.nodes.items()}
@@ -141,17 +133,7 @@ def commissioned(arm: ArmBench, *, hardware: float = 0.0, fallback: str = "") ->
     )
     try:
         assert link.until(lambda: link.up, 30.0)
-        timeouts = Timeouts(
-            torque_limit=FILTER["reset_torque_limit"],
-            action=FILTER["action_timeout"],
-            trip=FILTER["trip_timeout"],
-            joint_state=FILTER["joint_state_timeout"],
-            permission=FILTER["permission_lease"],
-            command=SUPERVISOR["command_timeout"],
-            rest_tolerance=0.1,
-            hardware=hardware,
-            fallback=fallback,
-        )
+        timeouts = replace(TIMEOUTS, hardware=hardware, fallback=fallback)
         settings = CommissionParameters(gravity_time=0.5, watchdog_slack=1.0)
         [made] = commission(Bench(arm=link, operator=Person(), settings=settings, timeouts=timeouts), ["torque_end"])
         return made
