@@ -236,7 +236,7 @@ _BENEFIT = Experiment(
             **_RULES[label],
         )
         for arm, changed, length in _BENEFIT_ARMS
-        for label in ("paper", "paper, half D_safe", "paper + benefit")
+        for label in ("paper", "paper, half D_safe", "any joint", "paper + benefit")
     ),
     columns=_RULE_COLUMNS,
     seeds=6,
