@@ -36,6 +36,8 @@ class Task(abc.ABC):
       observation_size: Length of an observation.
       has_goal: Whether an episode can reach a goal.
       learning_settings: Of the vector environment that learners who are to fail seldom learn in.
+      source_settings: In place of some of these, where a policy is pre-trained that is transferred to the task later.
+      safety_gamma: gamma_safe, discount of a critic of failures that is pre-trained there; decides how far it sees.
       failure_cost: Taken off the reward of a step that fails there.
       cost_limit: Accepted sum of an episode's costs, where they add up: learners let such an episode go on. None: a
         cost is a failure, which ends an episode for them, and what is accepted is a share of the episodes.
@@ -47,6 +49,8 @@ class Task(abc.ABC):
     observation_size: ClassVar[int]
     has_goal: ClassVar[bool] = False
     learning_settings: ClassVar[Mapping[str, Any]] = {}
+    source_settings: ClassVar[Mapping[str, Any]] = {}
+    safety_gamma: ClassVar[float] = 0.7
     failure_cost: ClassVar[float] = 0.0
     cost_limit: ClassVar[float | None] = None
 
