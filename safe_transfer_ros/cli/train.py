@@ -38,7 +38,7 @@ Off-policy methods (td3, sac) act with noise while they learn, so their curves a
 after each epoch. Their first epoch is a warm-up with uniform actions.
 Failures are counted during training: cumulative failures are the cost of learning. Where a task's costs add up
 (ant_avenue, panda_push_obstacle_movable), every step with a cost is counted and --chi is the accepted sum per episode.
-Where a task has goals (panda_push_obstacle_movable), off-policy methods take what was reached for what was wanted (HER).
+Where a task has goals (panda_push_obstacle_movable), off-policy methods take what was reached for the goal (HER).
 """
 
 
