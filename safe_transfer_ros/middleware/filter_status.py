@@ -75,7 +75,7 @@ class FilterStatusPublisher:
             self.tell(accepted=True)
 
     def _cause(self) -> str:
-        """What stands in the way, in words; an arm that was let go meanwhile is told with its last word."""
+        """Cause that stands in the way, in words; an arm that was let go meanwhile is told with its last word."""
         cause = self._rules.cause
         self._arm_said = (self._arm() or self._arm_said) if cause & Reason.ARM_STOPPED else ""
         spent = Reason.DAMAGE_BUDGET_SPENT if self._rules.guard.exhausted else Reason.NONE
