@@ -2,6 +2,7 @@
 """A hand-written controller that pushes the Panda's cube straight to its goal, whatever stands in the way.
 
 safe_transfer correct --baseline examples/straight_push.py:push --task panda_push_obstacle
+safe_transfer correct --baseline examples/straight_push.py:push_from_above --task panda_push_obstacle_movable
 """
 
 from __future__ import annotations
@@ -11,16 +12,21 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from safe_transfer_ros.tasks.push.scripted import past_obstacle
-from safe_transfer_ros.tasks.push.tasks import PushObstacle
+from safe_transfer_ros.tasks.push.scripted import from_above, past_obstacle
+from safe_transfer_ros.tasks.push.tasks import PushObstacle, PushObstacleMovable
 
 Array = NDArray[np.float64]
 
-TASK = PushObstacle()
+TASK, MOVABLE = PushObstacle(), PushObstacleMovable()
 
 
 def push(observation: Array) -> Array:
     """Actions (b, 3), fractions of 5 cm, for observations (b, 21)."""
     scene = TASK.scene_of(observation)
     # The rule goes around an obstacle until it is passed: far behind, it is no longer heeded.
-    return past_obstacle(TASK, dataclasses.replace(scene, obstacle=scene.obstacle - (10.0, 0.0)))
+    return past_obstacle(TASK, dataclasses.replace(scene, obstacle=scene.obstacle - (10.0, 0.0, 0.0)))
+
+
+def push_from_above(observation: Array) -> Array:
+    """The same where cube and goal are anywhere: over them to behind the cube, down, and straight to the goal."""
+    return from_above(MOVABLE, MOVABLE.scene_of(observation), around=False)

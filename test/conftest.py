@@ -2,7 +2,8 @@
 """Which tests run side by side: `make test` runs two workers.
 
 Tests of real processes look at time, so they run one after the other on one worker, from the beginning; other files go
-to whoever is free, and stand back while a test of processes wants the processor.
+to whoever is free, and stand back while a test of processes wants the processor. So do those in test/graphs: a graph in
+lockstep gives the same numbers however late its processes are.
 (pytest-xdist's own groups rename tests in a way that pytest 9.2 has no place for.)
 """
 
@@ -23,6 +24,7 @@ settings.register_profile("shared", suppress_health_check=[HealthCheck.too_slow]
 settings.load_profile("shared")
 
 PROCESSES = tuple(f"test/{folder}/" for folder in ("faults", "franka", "launching", "nodes", "ros2_control"))
+COLCON, GRAPHS = "test/test_colcon_build.py", "test/graphs/"
 STAND_BACK = 15  # niceness
 
 
@@ -32,8 +34,9 @@ def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest first: tests of processes, together, and beside them the build by colcon."""
-    items.sort(key=lambda item: (not item.nodeid.startswith(PROCESSES), "colcon" not in item.nodeid))
+    """What takes longest first: tests of processes, together, and beside them the build by colcon and whole graphs."""
+    first = PROCESSES, COLCON, GRAPHS
+    items.sort(key=lambda item: [not item.nodeid.startswith(name) for name in first])
 
 
 @pytest.hookimpl(optionalhook=True)

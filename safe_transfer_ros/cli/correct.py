@@ -25,6 +25,7 @@ BASELINE is one of:
 _EPILOG = """\
 examples:
   safe_transfer correct --baseline examples/straight_push.py:push --task panda_push_obstacle
+  safe_transfer correct --baseline examples/straight_push.py:push_from_above --task panda_push_obstacle_movable
   safe_transfer correct --baseline runs/train/ant_avenue_td3_seed0.safetensors --task ant_avenue --seeds 1
 
 Files written to --out:

@@ -37,7 +37,8 @@ def add_options(parser: argparse.ArgumentParser, out: Path) -> None:
         type=float,
         nargs="+",
         metavar="X",
-        help="accepted failures per episode (0.05; sum of costs where the task has a limit of it: ant_avenue 25); "
+        help="accepted failures per episode (0.05; sum of costs where the task has a limit of it: ant_avenue 25, "
+        "panda_push_obstacle_movable 2.5); "
         "several values: each is run",
     )
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (all cores); does not change the numbers")

@@ -15,22 +15,30 @@ LEGEND = """\
   p_u            share of decision periods in which the arm was unsafe
   T_lim          limit on every joint's torque, N·m
   damage         p_u times T_lim, N·m; meant to stay within D_safe = {d_safe:g}
-  interventions  decisions changed by the filter: nearly all while T_lim is low
-iteration    return     p_u    T_lim   damage  interventions"""
+  interventions  decisions changed by the filter: nearly all while T_lim is low"""
+HEADER = "iteration    return     p_u    T_lim   damage  interventions"
 
 
 class RunProgress(BarDisplay):
     """A line per iteration, with a bar below on a terminal; a context manager."""
 
-    def __init__(self, csv: Path, iterations: int, d_safe: float, *, done: int = 0) -> None:
-        """Prepare; nothing is shown until the context is entered. `done` iterations of an earlier session count."""
+    def __init__(self, csv: Path, iterations: int, d_safe: float, *, done: int = 0, explained: bool = False) -> None:
+        """Prepare; nothing is shown until the context is entered.
+
+        Args:
+          csv: The run's table.
+          iterations: It is to have.
+          d_safe: Bound on the damage, N·m.
+          done: Iterations of an earlier session.
+          explained: Whether what the columns mean was said before.
+        """
         self._csv, self._iterations, self._d_safe = csv, iterations, d_safe
         console = Console()
         super().__init__(console, progress_bar(console, "", memory_s=600.0))  # an iteration may take minutes
         self._task = self._progress.add_task("starting the graph", total=iterations, completed=done)
         self.done = done
         self._size = 0
-        self._headed = False
+        self._headed, self._explained = False, explained
 
     def update(self) -> None:
         """Show the iterations finished since the last call."""
@@ -41,7 +49,9 @@ class RunProgress(BarDisplay):
         records = read(self._csv)
         for record in records[self.done :]:
             if not self._headed:
-                self._print(LEGEND.format(d_safe=self._d_safe))
+                if not self._explained:
+                    self._print(LEGEND.format(d_safe=self._d_safe))
+                self._print(HEADER)
                 self._headed = True
             self._print(_row(record, self._d_safe))
             self._progress.update(self._task, completed=record.iteration + 1)

@@ -86,14 +86,14 @@ def run_and_compare(options: argparse.Namespace) -> int:
         return exit_code
     resumed = Path(given["resume"]).absolute() if given.get("resume") else None
     if resumed is not None and not given.get("iterations") and _finished(resumed) and not _finished(_fixed(resumed)):
-        exit_code, run_dir = 0, resumed  # it was the second of the two that was interrupted
+        exit_code, run_dir, explained = 0, resumed, False  # it was the second of the two that was interrupted
     else:
-        exit_code, run_dir = _one_run(graph, given, command="run")
+        (exit_code, run_dir), explained = _one_run(graph, given, command="run"), True
     compared: Path | None = None
     arguments = comparison(run_dir, given) if exit_code == 0 else None
     if arguments is not None:
         print("\nThe same again with the limit fixed at T_max, the unprotected baseline:")
-        exit_code, compared = _one_run(graph, arguments, command="run", continues=run_dir)
+        exit_code, compared = _one_run(graph, arguments, command="run", continues=run_dir, explained=explained)
         _finish(compared, None, quiet=True)
     elif _fixed(run_dir).is_dir():
         compared = _fixed(run_dir)
@@ -148,7 +148,12 @@ def _finished(run_dir: Path) -> bool:
 
 
 def _one_run(
-    graph: FineTuningGraph, given: dict[str, str], *, command: str = "up", continues: Path | None = None
+    graph: FineTuningGraph,
+    given: dict[str, str],
+    *,
+    command: str = "up",
+    continues: Path | None = None,
+    explained: bool = False,
 ) -> tuple[int, Path]:
     """One graph from start to end.
 
@@ -157,6 +162,7 @@ def _one_run(
       given: Launch arguments.
       command: Subcommand that goes on with it when it is interrupted.
       continues: Run directory that this subcommand is to be given; None: its own.
+      explained: Whether what the columns of its progress mean was said before.
 
     Returns:
       The exit status and the run directory.
@@ -178,7 +184,8 @@ def _one_run(
     # Each kind of warning once: a joint that stands still does so in iteration after iteration.
     monitor = LogFollower(plan.log_dir / "unsafety_monitor.log", "unsafety_monitor", repeats=False)
     trainer = LogFollower(plan.log_dir / "trainer.log", "trainer")
-    with RunProgress(plan.run_dir / ROWS, iterations, float(shared["d_safe"]), done=first) as progress:
+    table = plan.run_dir / ROWS
+    with RunProgress(table, iterations, float(shared["d_safe"]), done=first, explained=explained) as progress:
         try:
             with (
                 interrupt_on_sigterm(),

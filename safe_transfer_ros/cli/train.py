@@ -37,7 +37,8 @@ go on from their last checkpoint, at most a minute and an epoch before, and give
 Off-policy methods (td3, sac) act with noise while they learn, so their curves are those of evaluations without it,
 after each epoch. Their first epoch is a warm-up with uniform actions.
 Failures are counted during training: cumulative failures are the cost of learning. Where a task's costs add up
-(ant_avenue), every step with a cost is counted and --chi is the accepted sum per episode.
+(ant_avenue, panda_push_obstacle_movable), every step with a cost is counted and --chi is the accepted sum per episode.
+Where a task has goals (panda_push_obstacle_movable), off-policy methods take what was reached for the goal (HER).
 """
 
 
@@ -80,7 +81,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="labelled transitions given to the critic before training (0)",
     )
     parser.add_argument(
-        "--warm-start", action="store_true", help="start from a policy that imitates a rule (panda_push_obstacle)"
+        "--warm-start",
+        action="store_true",
+        help="start from a policy that imitates a rule (panda_push_obstacle, panda_push_obstacle_movable)",
     )
     parser.add_argument(
         "--baseline",

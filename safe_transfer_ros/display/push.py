@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from safe_transfer_ros.display import shape
 from safe_transfer_ros.display.shape import Kind, Point, Shape
 from safe_transfer_ros.display.situation import AMBER, GREEN, GREY, RED, Situation, faint
@@ -57,8 +55,7 @@ class PushScenery:
 
     def _block(self, position: shape.Array, pose: shape.Array) -> Iterator[Shape]:
         task, start = self._task, self._start
-        obstacle = np.zeros(2) if start.obstacle is None else start.obstacle
-        u = float(task.unsafety(task.scene_at(position, pose, start.goal, obstacle)))
+        u = float(task.unsafety(task.scene_at(position, pose, start.goal, task.obstacle_at(start))))
         colour = AMBER if u <= task.unsafety_limit else RED  # not a number is unsafe
         x, y, z, w = (float(value) for value in pose[3:])
         yield Shape(

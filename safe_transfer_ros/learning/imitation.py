@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +21,16 @@ from safe_transfer_ros.policies.gaussian import distribution, from_tensors, init
 from safe_transfer_ros.policies.weights import Architecture, Parameters
 from safe_transfer_ros.randomness import FirstEpisode, Purpose, generator
 from safe_transfer_ros.tasks.push.environment import PushVectorEnv
-from safe_transfer_ros.tasks.push.scripted import past_obstacle
+from safe_transfer_ros.tasks.push.scripted import from_above, past_obstacle
 from safe_transfer_ros.tasks.push.task import PushScene, PushTask
 from safe_transfer_ros.tasks.task import make
 
 Array = NDArray[np.float64]
 
-RULES: dict[str, Callable[[PushTask, PushScene], Array]] = {"panda_push_obstacle": past_obstacle}
+RULES: dict[str, Callable[[PushTask, PushScene], Array]] = {
+    "panda_push_obstacle": past_obstacle,
+    "panda_push_obstacle_movable": partial(from_above, around=True),
+}
 """Tasks for which there is a rule that a policy can imitate: it looks at the scene alone."""
 
 

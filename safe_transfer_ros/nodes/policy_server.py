@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -19,7 +18,7 @@ from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.task import Future
 from safe_transfer_msgs.action import Rollout
-from safe_transfer_msgs.msg import FilterStatus, PolicyAction, PolicyStatus, PolicyWeights, SafetyDecision
+from safe_transfer_msgs.msg import FilterStatus, PolicyAction, SafetyDecision
 from safe_transfer_msgs.srv import ResetEpisode
 
 from safe_transfer_ros.learning.acting import Acting, NetworkPolicy, ProcessPolicy, acting, answer_of, check_stamp
@@ -36,10 +35,11 @@ from safe_transfer_ros.middleware.listeners import Listeners, all_missing
 from safe_transfer_ros.middleware.outside_policy import OutsidePolicy, ReadChunk
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
-from safe_transfer_ros.middleware.publishers import second_publisher
+from safe_transfer_ros.middleware.running_episode import JITTER_NS, RunningEpisode
 from safe_transfer_ros.middleware.sole_state import SoleState
 from safe_transfer_ros.middleware.stamps import set_ns, to_ns
 from safe_transfer_ros.middleware.waiting import PeerTimeout, until
+from safe_transfer_ros.middleware.weights_intake import WeightsIntake
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.parameters.policy_server import PolicyServerParameters
 from safe_transfer_ros.policies import weights
@@ -55,22 +55,7 @@ _DISTRIBUTIONS = {
     TANH_GAUSSIAN: PolicyAction.DISTRIBUTION_TANH_GAUSSIAN,
     DETERMINISTIC: PolicyAction.DISTRIBUTION_DETERMINISTIC,
 }
-_JITTER_NS = 500_000  # of a real robot's stamps
 _STILL = (SafetyDecision.MODE_DISARMED, SafetyDecision.MODE_TRIPPED)
-
-
-@dataclass(kw_only=True)
-class RunningEpisode:
-    """The episode under way."""
-
-    index: int
-    noise: np.random.Generator
-    due_ns: int  # stamp of the joint state that the next proposal is to answer
-    done: Future
-    step: int = 0
-    over: bool = False  # by the task's own rule
-    ended: bool = False
-    ended_ns: int = 0  # stamp of the state it ended with
 
 
 class PolicyServer(ManagedNode):
@@ -86,35 +71,30 @@ class PolicyServer(ManagedNode):
         self._period_ns = round(self._task.control_period_s * 1e9)
         self._states = JointStatesHeard(self, self._task.robot.joint_names)
         self._policy: Acting | None = None
-        self._version = 0
-        self._sha256 = ""
-        self._taught = False  # by weights of a trainer, whose versions follow one another from then on
-        self._offered: PolicyWeights | None = None  # arrived during an episode: taken up when it ends
         self._episode: RunningEpisode | None = None
         self._busy = False
         self._latest: ReadState | None = None
         self._pose: npt.NDArray[np.float64] | None = None  # newest of the task's object
-        self._slack_ns = _JITTER_NS  # how much earlier than due a joint state may be answered
+        self._early_ns = JITTER_NS  # how much earlier than due a joint state may be answered
 
     def configure(self) -> None:
         """Create topics, services and the rollout action; load the policy file if one is given."""
         self._actions = topics.PROPOSALS.advertise(self)
-        self._status = topics.POLICY_STATUS.advertise(self)
-        published = ((self._actions, topics.PROPOSALS), (self._status, topics.POLICY_STATUS))
-        self._listeners = [Listeners(self, each, topic, self._experiment.nodes) for each, topic in published]
         topics.JOINT_STATES.listen(self, self._on_raw_joint_state, raw=True)
         if self._graph.tracks_object:
             bounded.listen(self, topics.OBJECT_POSE, self._on_object_pose)
         self._filter: SoleState[FilterStatus] = SoleState(
             self, topics.FILTER_STATUS, self._on_filter_status, self._stop_episode
         )
-        bounded.listen(
+        self._weights = WeightsIntake(
             self,
-            topics.POLICY_WEIGHTS,
-            self._on_weights,
+            self._experiment.nodes,
             max_bytes=weights.MAX_MESSAGE_BYTES,
-            refused=self._on_unread_weights,
+            install=self._install,
+            running=lambda: self._episode is not None,
         )
+        proposals = Listeners(self, self._actions, topics.PROPOSALS, self._experiment.nodes)
+        self._listeners = [proposals, self._weights.listeners]
         self._outside = OutsidePolicy(
             self,
             self._graph.action_names,
@@ -138,7 +118,7 @@ class PolicyServer(ManagedNode):
         self._action = PolicyAction(action_names=list(self._graph.action_names))
         if self._settings.policy:
             _, data = load_policy(self._task, self._settings.policy)
-            self._install(0, data, weights.sha256_of(data))
+            self._weights.begin_with(data, weights.sha256_of(data))
 
     def deactivate(self) -> None:
         """End the episode under way and tell the filter to stop the arm at once."""
@@ -150,35 +130,12 @@ class PolicyServer(ManagedNode):
             self._stop_episode("policy_server is shutting down")
             self._at_robot.disarm_now()
 
-    # Weights ---------------------------------------------------------------------------------------------------------
+    def _install(self, data: bytes, sha256: str) -> None:
+        """Let the policy that weights hold act from now on.
 
-    def _on_weights(self, message: PolicyWeights) -> None:
-        refusal = self._unwanted(message)
-        if refusal:
-            self._report(accepted=False, message=f"version {message.version} refused, {self._version} stays: {refusal}")
-            return
-        if self._episode is not None:
-            self._offered = message
-            return
-        self._offered = None
-        try:
-            self._install(int(message.version), bytes(message.data), message.sha256)
-            self._taught = True
-        except weights.WeightsError as error:
-            self._report(accepted=False, message=f"version {message.version} refused, {self._version} stays: {error}")
-
-    def _on_unread_weights(self, error: bounded.MessageError) -> None:
-        self._report(accepted=False, message=f"weights refused, version {self._version} stays: {error}")
-
-    def _unwanted(self, message: PolicyWeights) -> str | None:
-        """Reason to ignore weights; None where they may be the next ones, or the present ones again."""
-        if self._taught and message.version != self._version + 1:
-            again = message.version == self._version and message.sha256 == self._sha256
-            if not again:
-                return f"expected version {self._version + 1}, one iteration follows the other"
-        return second_publisher(self, topics.POLICY_WEIGHTS.name)
-
-    def _install(self, version: int, data: bytes, sha256: str) -> None:
+        Raises:
+          WeightsError: if they hold none that fits the task; the present one stays.
+        """
         policy, _ = any_policy_from_bytes(data, sha256=sha256)
         check_fits(policy, self._task)
         self._policy = acting(policy, self._graph, lockstep=self._experiment.lockstep)
@@ -187,17 +144,7 @@ class PolicyServer(ManagedNode):
         self._camera.expect(_format(self._policy))
         # A process proposes when it has thought, not when an action is due: in real time half a period earlier will do.
         early = chunks is False and not self._experiment.lockstep
-        self._slack_ns = self._period_ns // 2 if early else _JITTER_NS
-        self._version, self._sha256 = version, sha256
-        self._action.policy_version = version
-        self._report(accepted=True, message="")
-
-    def _report(self, *, accepted: bool, message: str) -> None:
-        status = PolicyStatus(version=self._version, sha256=self._sha256, accepted=accepted, message=message)
-        status.header.stamp = self.get_clock().now().to_msg()
-        self._status.publish(status)
-        if not accepted:
-            self.get_logger().error(message, throttle_duration_sec=1.0)
+        self._early_ns = self._period_ns // 2 if early else JITTER_NS
 
     def _on_filter_status(self, message: FilterStatus) -> None:
         if message.mode == SafetyDecision.MODE_TRIPPED:
@@ -226,8 +173,7 @@ class PolicyServer(ManagedNode):
                 result.steps += await self._run_episode(goal, index)
                 result.episodes += 1
                 handle.publish_feedback(Rollout.Feedback(episode=index, step=self._task.horizon))
-                if self._offered is not None:
-                    self._on_weights(self._offered)
+                self._weights.take_offered()
             result.success = True
             handle.succeed()
         except (PeerTimeout, RolloutStopped) as error:
@@ -248,9 +194,9 @@ class PolicyServer(ManagedNode):
         seconds = self._settings.peer_timeout
         await until(
             self,
-            lambda: self._policy is not None and self._version == goal.policy_version,
+            lambda: self._policy is not None and self._weights.version == goal.policy_version,
             seconds,
-            lambda: f"policy version {goal.policy_version} installed (have {self._version})",
+            lambda: f"policy version {goal.policy_version} installed (have {self._weights.version})",
         )
         unheard = partial(all_missing, self._listeners)
         await until(self, lambda: not unheard(), seconds, unheard)
@@ -271,6 +217,7 @@ class PolicyServer(ManagedNode):
             raise RolloutStopped(f"reset_episode failed: {response.message}")
         await self._at_robot.arm()
         self._action.iteration, self._action.episode = goal.iteration, index
+        self._action.policy_version = self._weights.version
         episode = RunningEpisode(
             index=index,
             noise=generator(Purpose.ACTION_NOISE, self._experiment.seed, index),
@@ -329,19 +276,14 @@ class PolicyServer(ManagedNode):
         if episode.ended and status is not None and status.mode in _STILL:
             episode.done.set_result(None)
             return
-        stamp_ns = state.stamp_ns
-        # Due at multiples of the control period after the reset, in the robot's own time.
-        # An episode's first action answers no state before it, and its end comes no earlier than it is due.
-        slack_ns = self._slack_ns if 0 < episode.step < self._task.horizon else _JITTER_NS
-        if stamp_ns < episode.due_ns - slack_ns or not self._view.ready(stamp_ns):
+        oldest_ns = episode.oldest_ns(self._task.horizon, self._early_ns)
+        if state.stamp_ns < oldest_ns or not self._view.ready(state.stamp_ns):
             return
         # In real time the end of an episode is said again each period until the filter has disarmed: a refused one
         # would otherwise leave the episode without an end.
-        answered_ns = self._propose(state, episode, episode.due_ns - slack_ns)
+        answered_ns = self._propose(state, episode, oldest_ns)
         if answered_ns is not None:
-            # After a stall, what it missed is not made up for in a burst: half a period lies between two at least.
-            soonest_ns = answered_ns + self._period_ns // 2 + self._slack_ns - _JITTER_NS
-            episode.due_ns = max(episode.due_ns + self._period_ns, soonest_ns)
+            episode.answered(answered_ns, period_ns=self._period_ns, early_ns=self._early_ns)
 
     def _propose(self, state: ReadState, episode: RunningEpisode, since_ns: int) -> int | None:
         """Publish what the policy answers; stamp of the state that it answers, ns, or None where it does not yet."""

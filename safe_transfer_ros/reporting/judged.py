@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Table of a study judged by further episodes: true damage, and how much more than the first a method earns."""
+"""Table of a study judged by further episodes: true damage, and how much more a method earns than the first."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safe_transfer_ros.reporting.bootstrap import Interval, stratified_interval
 from safe_transfer_ros.reporting.evidence import Curves, stacked
 from safe_transfer_ros.reporting.tables import markdown
+from safe_transfer_ros.robots.simulation import Perturbation
 from safe_transfer_ros.studies.study import StudyCurves
 
 Array = NDArray[np.float64]
@@ -31,7 +32,8 @@ class Judged:
       last_limit: Mean limit of the last iteration, N·m.
       run_return: Mean return over whole runs.
       run_return_stddev: Its standard deviation over seeds; 0 of one.
-      more: Mean over seeds of how much more that is than the first method's with the same seed; 0 for the first.
+      more: Mean over seeds of how much more that is than the first method's on the same arm with the same seed; 0 for
+        that one itself.
       more_low: Lower end of its interval.
       more_high: Upper end.
       more_at_looks: The same of the further episodes' return, at each look, as text: mean (low, high), ...
@@ -53,16 +55,18 @@ class Judged:
 
 
 def judged(curves: Curves) -> list[Judged]:
-    """Lines of all methods, compared with the first by seed; none where nothing was judged."""
-    first = next(iter(curves.values()))
-    if not np.isfinite(stacked(first, "true_damage")).any():
+    """Lines of all methods, compared by seed with the first on the same arm; none where nothing was judged."""
+    if not np.isfinite(stacked(next(iter(curves.values())), "true_damage")).any():
         return []
-    return [_line(label, runs, first) for label, runs in curves.items()]
+    first: dict[Perturbation, Sequence[StudyCurves]] = {}
+    for runs in curves.values():
+        first.setdefault(runs[0].run.perturbation, runs)
+    return [_line(label, runs, first[runs[0].run.perturbation]) for label, runs in curves.items()]
 
 
 def _line(label: str, runs: Sequence[StudyCurves], first: Sequence[StudyCurves]) -> Judged:
     if [run.run.seed for run in runs] != [run.run.seed for run in first]:
-        raise ValueError(f"expected the same seeds of {label} as of the first method")
+        raise ValueError(f"expected the same seeds of {label} as of the first method on its arm")
     true, returns = stacked(runs, "true_damage"), stacked(runs, "mean_return").mean(axis=1)
     at = np.flatnonzero(np.isfinite(true).all(axis=0))
     more = stratified_interval([returns - stacked(first, "mean_return").mean(axis=1)])
@@ -97,7 +101,7 @@ def judged_text(lines: Sequence[Judged]) -> str:
         "largest damage measured, true",
         "T_lim at the end",
         "return over the run",
-        "more than the first, by seed (95 %)",
+        "more than the first on that arm, by seed (95 %)",
     )
     rows = [
         (
@@ -106,8 +110,8 @@ def judged_text(lines: Sequence[Judged]) -> str:
             f"{line.largest:.2f}, {line.largest_true:.2f}",
             f"{line.last_limit:.2f}",
             f"{line.run_return:.0f} +- {line.run_return_stddev:.0f}",
-            f"{line.more:.0f} ({line.more_low:.0f}, {line.more_high:.0f})" if number else "",
+            f"{line.more:.0f} ({line.more_low:.0f}, {line.more_high:.0f})",
         )
-        for number, line in enumerate(lines)
+        for line in lines
     ]
     return markdown([list(row) for row in (head, *rows)])

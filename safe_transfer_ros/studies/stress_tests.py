@@ -10,6 +10,7 @@ import numpy as np
 from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.robots.simulation import PERTURBATIONS, Perturbation
 from safe_transfer_ros.studies.experiment import FIXED, PRE_TRAINED, PSPT, Experiment, Method, governed
+from safe_transfer_ros.studies.paper_figures import STICKY_UNDAMPED
 from safe_transfer_ros.studies.study import PAPER, StudyRun
 from safe_transfer_ros.transfer.pspt.fine_tuning import PsptSettings
 
@@ -217,6 +218,32 @@ def _rules(base: StudyRun) -> tuple[Method, ...]:
 _JUDGED = StudyRun(iterations=200, evaluate_every=20, evaluation_episodes=100)
 _RULE_COLUMNS = ("true_damage", "torque_limit", "true_return")
 
+# Whether the rule that pays on the literal arm does so elsewhere, and for longer.
+_BENEFIT_ARMS = (
+    ("literal", PERTURBATIONS["literal"], 400),
+    ("mass × 1", PERTURBATIONS["nominal"], 200),
+    ("0.8 N·m friction", _sticky(0.8), 200),
+    ("1.5 N·m friction", _sticky(1.5), 200),
+    ("right mass, damping / 10, .6 N·m friction", STICKY_UNDAMPED, 200),
+)
+_BENEFIT = Experiment(
+    name="benefit",
+    title="A limit that rises only while it pays, on five arms",
+    methods=tuple(
+        governed(
+            f"{arm}: {label}",
+            StudyRun(perturbation=changed, iterations=length, evaluate_every=length // 10, evaluation_episodes=100),
+            **_RULES[label],
+        )
+        for arm, changed, length in _BENEFIT_ARMS
+        for label in ("paper", "paper, half D_safe", "any joint", "paper + benefit")
+    ),
+    columns=_RULE_COLUMNS,
+    seeds=6,
+    policies=PRE_TRAINED,
+    of_the_paper=False,
+)
+
 _OF_A_BOUND = ("paper", "paper, half D_safe", "conformal", "step + conformal", *_WEIGHTED)
 
 
@@ -245,4 +272,4 @@ _OTHER_RULES = tuple(
     )
 )
 
-STRESS_TESTS: tuple[Experiment, ...] = (*_OTHER_ARMS, *_OTHER_POLICIES, *_BUDGET, *_OTHER_RULES)
+STRESS_TESTS: tuple[Experiment, ...] = (*_OTHER_ARMS, *_OTHER_POLICIES, *_BUDGET, *_OTHER_RULES, _BENEFIT)

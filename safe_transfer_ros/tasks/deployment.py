@@ -171,5 +171,11 @@ def in_graph(name: str) -> TaskInGraph:
     """
     for kind, wrap in _KINDS:
         if issubclass(TASKS[name], kind):
-            return wrap(make(name, kind))
+            task = make(name, kind)
+            if isinstance(task, PushTask) and task.obstacle_mass is not None:
+                raise ValueError(
+                    f"the task '{name}' cannot be done by a graph: nothing measures where an obstacle is that can be "
+                    "pushed away; 'panda_push_obstacle' has one that stands fast"
+                )
+            return wrap(task)
     raise ValueError(f"the task '{name}' cannot be done by a graph: it is neither of torques nor a push")

@@ -8,6 +8,7 @@ tool motions a `PushTask` (tasks/push/task.py).
 from __future__ import annotations
 
 import abc
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
@@ -26,6 +27,23 @@ _Class = TypeVar("_Class", bound="type[Task]")
 _Kind = TypeVar("_Kind", bound="Task")
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Goal:
+    """Parts of an observation that name a goal: what is reached can be taken for what was wanted (HER).
+
+    The reward is then 0 where the goal is reached and -1 elsewhere, and to reach it ends no episode.
+
+    Attributes:
+      reached: Part that says where the task is.
+      wanted: Part that says where it is to be, of the same length.
+      tolerance: Largest distance between the two at which the goal is reached, in the observation's unit.
+    """
+
+    reached: slice
+    wanted: slice
+    tolerance: float
+
+
 class Task(abc.ABC):
     """Base of all tasks.
 
@@ -35,7 +53,10 @@ class Task(abc.ABC):
       gamma: Discount factor of the return.
       observation_size: Length of an observation.
       has_goal: Whether an episode can reach a goal.
+      goal: Where observations name it, with the reward that follows from it alone; None: learners cannot change it.
       learning_settings: Of the vector environment that learners who are to fail seldom learn in.
+      source_settings: In place of some of these, where a policy is pre-trained that is transferred to the task later.
+      safety_gamma: gamma_safe, discount of a critic of failures that is pre-trained there; decides how far it sees.
       failure_cost: Taken off the reward of a step that fails there.
       cost_limit: Accepted sum of an episode's costs, where they add up: learners let such an episode go on. None: a
         cost is a failure, which ends an episode for them, and what is accepted is a share of the episodes.
@@ -46,7 +67,10 @@ class Task(abc.ABC):
     gamma: ClassVar[float] = 0.95
     observation_size: ClassVar[int]
     has_goal: ClassVar[bool] = False
+    goal: ClassVar[Goal | None] = None
     learning_settings: ClassVar[Mapping[str, Any]] = {}
+    source_settings: ClassVar[Mapping[str, Any]] = {}
+    safety_gamma: ClassVar[float] = 0.7
     failure_cost: ClassVar[float] = 0.0
     cost_limit: ClassVar[float | None] = None
 

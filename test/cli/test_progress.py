@@ -67,9 +67,10 @@ def test_elsewhere_there_are_the_same_lines_and_no_bar(tmp_path: Path, capsys: p
     synthetic.write_run(tmp_path / "bag", iterations=2, steps=4)
     for record in recompute(tmp_path / "bag").records:
         append(tmp_path / "iterations.csv", record)
-    with RunProgress(tmp_path / "iterations.csv", 60, 0.5, done=1) as progress:
+    with RunProgress(tmp_path / "iterations.csv", 60, 0.5, done=1, explained=True) as progress:
         progress.now("anything")
         progress.update()
     out = capsys.readouterr().out
     assert re.search(r"^ +1 .* of 8", out, re.MULTILINE) and not re.search(r"^ +0 .* of 8", out, re.MULTILINE)
     assert "elapsed" not in out and "anything" not in out
+    assert out.startswith("iteration ") and "share of decision periods" not in out, "what columns mean is said once"

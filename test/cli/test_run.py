@@ -88,10 +88,10 @@ def test_what_was_interrupted_goes_on_be_it_the_first_or_the_second(
 ) -> None:
     folder = begun("run", done)
     begun("run-fixed", 1 if done == 3 else 0, limit_rule="fixed")
-    started: list[tuple[str, str]] = []
+    started: list[tuple[str, str, bool]] = []
 
-    def one_run(graph, given, *, command, continues=None):
-        started.append((Path(given.get("resume") or given["run_dir"]).name, command))
+    def one_run(graph, given, *, command, continues=None, explained=False):
+        started.append((Path(given.get("resume") or given["run_dir"]).name, command, explained))
         return 0, Path(given.get("resume") or given["run_dir"])
 
     finished: list[tuple[Path, Path | None]] = []
@@ -99,7 +99,7 @@ def test_what_was_interrupted_goes_on_be_it_the_first_or_the_second(
     monkeypatch.setattr(run, "_finish", lambda page, other, quiet=False: finished.append((page, other)))
     options = argparse.Namespace(graph="pr2_cup_swirl", arguments=[f"resume:={folder}"], no_compare=False)
     assert run.run_and_compare(options) == 0
-    assert started == [(name, "run") for name in runs]
+    assert started == [(name, "run", place > 0) for place, name in enumerate(runs)], "columns are explained once"
     assert finished[-1] == (folder, Path(f"{folder}-fixed"))
 
 

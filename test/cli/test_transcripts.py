@@ -9,7 +9,7 @@ import transcripts
 from safe_transfer_ros.cli import main
 
 # Whose commands are typed, and where: here, or where a run is at hand anyway.
-TYPED = {"critics.md": "test/critics/test_critics_page.py", "first_run.md": "test/nodes/test_whole_run.py"}
+TYPED = {"critics.md": "test/critics/test_critics_page.py", "first_run.md": "test/graphs/test_whole_run.py"}
 
 SHOWN = """\
 run directory ...runs/first   (ROS_DOMAIN_ID=..., this machine only)

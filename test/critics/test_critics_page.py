@@ -2,7 +2,7 @@
 """The commands of docs/critics.md, typed in their order on small recordings made by hand, print what the page shows.
 
 Numbers are those of the page's own runs, which take minutes: words, lines and statuses are compared. The runs between
-are the graph's: test/nodes/test_gated_run.py, test/nodes/test_critic_nodes.py.
+are the graph's: test/graphs/test_gated_run.py, test/nodes/test_critic_nodes.py.
 """
 
 from __future__ import annotations

@@ -49,6 +49,8 @@ def test_a_point_learns_what_our_tasks_learn(point: str) -> None:
 
 
 def test_where_a_robot_is_needed_it_is_refused(point: str) -> None:
+    with pytest.raises(ValueError, match="nothing measures where an obstacle is that can be pushed away"):
+        in_graph("panda_push_obstacle_movable")
     with pytest.raises(ValueError, match="cannot be done by a graph"):
         in_graph(point)
     with pytest.raises(ValueError, match="'point' is not a TorqueTask"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pushing task in MuJoCo: the arm, a table's plane, the block, the obstacle.
+"""A pushing task in MuJoCo: the arm, a table's plane, the block, the obstacle, which stands fast or can be pushed.
 
 Of the arm only the ball of its pushing rod touches anything, and not the table. The table is a plane: a block whose
 centre passes its edge would fall, and counts as failed before it could.
@@ -13,10 +13,13 @@ from safe_transfer_ros.robots.simulation import NOMINAL, Perturbation, add_motor
 from safe_transfer_ros.robots.task_space_motors import add_task_space_motors
 from safe_transfer_ros.tasks.push.task import PushTask
 
-BLOCK, OBSTACLE, TOUCH = "block", "obstacle", "obstacle_touch"
+BLOCK, OBSTACLE, BALL, TOUCH = "block", "obstacle", "ball", "obstacle_touch"
 
 # Bits of who touches whom: the block the table, the ball and the obstacle; the ball the obstacle.
 _TABLE, _PUSHED = 1, 2
+
+# Of a contact sensor: what it tells, which contacts it tells of where they are many.
+_FOUND, _UNREDUCED = 1 << int(mujoco.mjtConDataField.mjCONDATA_FOUND), 0
 
 
 def push_model(
@@ -80,15 +83,42 @@ def push_model(
     _surface(shape, task.friction, _TABLE | _PUSHED, _TABLE | _PUSHED)
     if task.obstacle_size is not None:
         half = 0.5 * task.obstacle_size
-        obstacle = spec.worldbody.add_body(name=OBSTACLE, pos=(x, y, z + half), mocap=True)
+        moves = task.obstacle_mass is not None
+        obstacle = spec.worldbody.add_body(name=OBSTACLE, pos=(x, y, z + half), mocap=not moves)
         cube = obstacle.add_geom(
             name=OBSTACLE, type=mujoco.mjtGeom.mjGEOM_BOX, size=(half, half, half), rgba=(0.7, 0.1, 0.1, 1.0)
         )
-        _surface(cube, task.friction, _PUSHED, _PUSHED)
-        felt = 1.1 * half
-        obstacle.add_site(name=TOUCH, type=mujoco.mjtGeom.mjGEOM_BOX, size=(felt, felt, felt), rgba=(0, 0, 0, 0))
-        spec.add_sensor(name=TOUCH, type=mujoco.mjtSensor.mjSENS_TOUCH, objtype=mujoco.mjtObj.mjOBJ_SITE, objname=TOUCH)
+        if moves:
+            obstacle.add_freejoint()
+            cube.mass = task.obstacle_mass
+            ball.name = BALL
+            _surface(cube, task.friction, _TABLE | _PUSHED, _TABLE | _PUSHED)
+            _add_contacts(spec)
+        else:
+            _surface(cube, task.friction, _PUSHED, _PUSHED)
+            _add_touch(spec, obstacle, half)
     return spec.compile()
+
+
+def _add_touch(spec: mujoco.MjSpec, obstacle: mujoco.MjsBody, half: float) -> None:
+    """Sense the load on an obstacle that nothing else bears on."""
+    felt = 1.1 * half
+    obstacle.add_site(name=TOUCH, type=mujoco.mjtGeom.mjGEOM_BOX, size=(felt, felt, felt), rgba=(0, 0, 0, 0))
+    spec.add_sensor(name=TOUCH, type=mujoco.mjtSensor.mjSENS_TOUCH, objtype=mujoco.mjtObj.mjOBJ_SITE, objname=TOUCH)
+
+
+def _add_contacts(spec: mujoco.MjSpec) -> None:
+    """Count the contacts of the obstacle with the block and the ball: a touch sensor would feel the table, too."""
+    for other in (BLOCK, BALL):
+        sensor = spec.add_sensor(
+            name=f"{TOUCH}_{other}",
+            type=mujoco.mjtSensor.mjSENS_CONTACT,
+            objtype=mujoco.mjtObj.mjOBJ_GEOM,
+            objname=OBSTACLE,
+            reftype=mujoco.mjtObj.mjOBJ_GEOM,
+            refname=other,
+        )
+        sensor.intprm[:3] = (_FOUND, _UNREDUCED, 1)
 
 
 def _surface(geom: mujoco.MjsGeom, friction: float, contype: int, conaffinity: int) -> None:

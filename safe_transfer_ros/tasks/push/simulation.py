@@ -11,14 +11,14 @@ from safe_transfer_ros.robots.inverse_kinematics import joint_position_at
 from safe_transfer_ros.robots.simulation import NOMINAL, Perturbation
 from safe_transfer_ros.robots.task_space import TaskSpaceController
 from safe_transfer_ros.robots.task_space_motors import MOTORS, motor_controls
-from safe_transfer_ros.tasks.push.scene import BLOCK, push_model
+from safe_transfer_ros.tasks.push.scene import BLOCK, OBSTACLE, push_model
 from safe_transfer_ros.tasks.push.task import Array, Flags, PushScene, PushStart, PushTask, motion_between
 
 
 class PushSimulation(BatchSimulation):
     """E independent scenes of one task, each a function of its start and its actions alone; see BatchSimulation.
 
-    `control` is made of the motors, then the obstacle.
+    `control` is made of the motors, then the obstacle where nothing moves it.
 
     Attributes:
       task: The task.
@@ -57,17 +57,16 @@ class PushSimulation(BatchSimulation):
             TaskSpaceController(task.robot), task.robot, np.add(task.tool_start, task.table_centre)
         )
         n, substeps = task.robot.joint_count, task.substeps
-        block = model.body(BLOCK)
-        at = int(model.jnt_qposadr[block.jntadr[0]])
         # The arm's joints come first in the model; the state is time, positions, velocities.
         self._q, self._v = slice(1, 1 + n), slice(1 + model.nq, 1 + model.nq + n)
-        self._block, self._orientation = slice(1 + at, 4 + at), slice(4 + at, 8 + at)
+        self._block, self._orientation = _pose_in_state(model, BLOCK)
+        self._moved = _pose_in_state(model, OBSTACLE) if task.obstacle_mass is not None else None
         # Where in its way through the period the set-point is at each physics step: half-way through the step.
         self._way = ((np.arange(substeps) + 0.5) / substeps)[None, :, None]
         self._set_point = np.zeros((count, 3))
         self._before = (np.zeros((count, 3)), np.zeros((count, 4)))
         self._touched: Flags = np.zeros(count, dtype=np.bool_)
-        self.goal, self._obstacle = np.zeros((count, 2)), np.zeros((count, 2))
+        self.goal, self._obstacle = np.zeros((count, 2)), np.zeros((count, 3))
 
     @property
     def position(self) -> Array:
@@ -97,10 +96,12 @@ class PushSimulation(BatchSimulation):
             array[row] = state[part]
         self._touched[row] = False
         self.goal[row] = start.goal
-        if start.obstacle is not None:
-            assert self.task.obstacle_size is not None
-            self._obstacle[row] = start.obstacle
-            self.control[row, :, len(MOTORS) :] = self._centre + (*start.obstacle, 0.5 * self.task.obstacle_size)
+        self._obstacle[row] = self.task.obstacle_at(start)
+        if self._moved is not None:
+            place, orientation = self._moved
+            state[place], state[orientation] = self._centre + self._obstacle[row], (1.0, 0.0, 0.0, 0.0)
+        elif start.obstacle is not None:
+            self.control[row, :, len(MOTORS) :] = self._centre + self._obstacle[row]
 
     def step(self, actions: Array, moving: Flags | None = None) -> None:
         """Act for one control period.
@@ -140,7 +141,7 @@ class PushSimulation(BatchSimulation):
             block_velocity=velocity,
             block_spin=spin,
             goal=self.goal.copy(),
-            obstacle=self._obstacle.copy(),
+            obstacle=self._obstacle.copy() if self._moved is None else state[:, self._moved[0]] - self._centre,
             touched=self._touched.copy(),
         )
 
@@ -149,3 +150,9 @@ class PushSimulation(BatchSimulation):
         mujoco.mj_setState(model, data, self.state[row], mujoco.mjtState.mjSTATE_FULLPHYSICS)
         mujoco.mj_setState(model, data, self.control[row, -1], self.inputs)
         mujoco.mj_forward(model, data)
+
+
+def _pose_in_state(model: mujoco.MjModel, body: str) -> tuple[slice, slice]:
+    """Place of a free body's position and quaternion in the full physics state, behind the time."""
+    at = 1 + int(model.jnt_qposadr[model.body(body).jntadr[0]])
+    return slice(at, at + 3), slice(at + 3, at + 7)

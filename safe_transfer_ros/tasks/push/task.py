@@ -58,7 +58,7 @@ class PushScene:
       block_velocity: Mean over the last control period, shape (..., 3), m/s: what two poses tell.
       block_spin: Mean angular velocity, the same way, shape (..., 3), rad/s.
       goal: Shape (..., 2), m.
-      obstacle: Shape (..., 2), m; zero where there is none.
+      obstacle: Position of the obstacle's centre, shape (..., 3), m; zero where there is none.
       touched: Whether anything touched the obstacle within the last control period, shape (...).
     """
 
@@ -104,6 +104,7 @@ class PushTask(RobotTask):
       block_mass: kg.
       friction: Sliding, block on table and ball on block.
       obstacle_size: Edge length of the obstacle's cube, m; None where there is none.
+      obstacle_mass: kg; None where nothing moves it.
       ball_radius: Of the pushing ball, as in the URDF, m.
       tool_start: Where the ball is when an episode starts, m.
       greatest_speed: m/s per unit of action.
@@ -130,6 +131,7 @@ class PushTask(RobotTask):
     block_mass: ClassVar[float] = 0.3
     friction: ClassVar[float] = 0.3
     obstacle_size: ClassVar[float | None] = None
+    obstacle_mass: ClassVar[float | None] = None
     ball_radius: ClassVar[float] = 0.011
     tool_start: ClassVar[tuple[float, float, float]]
     greatest_speed: ClassVar[float] = 0.15
@@ -196,6 +198,12 @@ class PushTask(RobotTask):
     def start(self, rng: np.random.Generator) -> PushStart:
         """Draw an episode."""
 
+    def obstacle_at(self, start: PushStart) -> Array:
+        """Centre of the obstacle at the start of an episode, shape (3,), m; zero where there is none."""
+        if start.obstacle is None or self.obstacle_size is None:
+            return np.zeros(3)
+        return np.array([*start.obstacle, 0.5 * self.obstacle_size])
+
     @abc.abstractmethod
     def unsafety(self, scene: PushScene) -> Array:
         """U of the scene, shape (...); beyond `unsafety_limit`, or not a number, it is a failure."""
@@ -211,15 +219,14 @@ class PushTask(RobotTask):
           tool: The ball's centre, shape (..., 3), m.
           block: The block's centre, shape (..., 3), m.
           orientation: The block's, a unit quaternion w, x, y, z, shape (..., 4).
-          obstacle: Shape (..., 2), m.
+          obstacle: The obstacle's centre, shape (..., 3), m; it is taken for upright.
         """
         if self.obstacle_size is None:
             return np.zeros(block.shape[:-1], dtype=np.bool_)
         half = np.full(3, 0.5 * self.obstacle_size)
-        centre = np.concatenate([obstacle, np.full((*obstacle.shape[:-1], 1), half[2])], axis=-1)
         near = np.minimum(
-            ball_gap(tool, self.ball_radius, centre, half),
-            box_gap(block, orientation, 0.5 * np.array(self.block_size), centre, half),
+            ball_gap(tool, self.ball_radius, obstacle, half),
+            box_gap(block, orientation, 0.5 * np.array(self.block_size), obstacle, half),
         )
         return np.asarray(~(near > TOUCH_MARGIN))
 
@@ -230,7 +237,15 @@ class PushTask(RobotTask):
 
     def succeeded(self, scene: PushScene) -> Flags:
         """Whether the block is at the goal and nothing has failed, shape (...)."""
-        return np.asarray((self.distance_to_goal(scene) < self.goal_distance) & ~self.failed(scene))
+        return np.asarray(self.at_goal(scene) & ~self.failed(scene))
+
+    def at_goal(self, scene: PushScene) -> Flags:
+        """Whether the block is at the goal, shape (...)."""
+        return np.asarray(self.distance_to_goal(scene) < self.goal_distance)
+
+    def earns(self, scene: PushScene) -> Flags:
+        """Whether the scene has the reward of the goal, shape (...): as long as nothing has failed."""
+        return self.succeeded(scene)
 
     def distance_to_goal(self, scene: PushScene) -> Array:
         """Horizontal distance of the block's centre from the goal, shape (...), m."""
@@ -242,7 +257,7 @@ class PushTask(RobotTask):
 
     @abc.abstractmethod
     def told(self, observation: Array) -> tuple[Array, Array]:
-        """Goal and obstacle, shape (..., 2) each, m, that observations (..., observation_size) name."""
+        """Goal, shape (..., 2), and obstacle, shape (..., 3), m, that observations (..., observation_size) name."""
 
     @abc.abstractmethod
     def scene_of(self, observation: Array) -> PushScene:
@@ -258,7 +273,7 @@ class PushTask(RobotTask):
           position: Joint positions, shape (..., n_joints), rad.
           pose: The block's, shape (..., 7), as ROS has it, in the base frame.
           goal: Shape (..., 2), m.
-          obstacle: Shape (..., 2), m.
+          obstacle: Shape (..., 3), m.
         """
         tool = self.chain.tool_position(position) - self.table_centre
         block, orientation = block_pose(self, pose)
@@ -295,7 +310,7 @@ class PushTask(RobotTask):
         ends only, so neither to go to and fro nor to fail early pays. Sparse: 1 when the block is at the goal where
         that ends the episode; otherwise 0 at the goal and -1 elsewhere.
         """
-        reached = self.succeeded(after)
+        reached = self.earns(after)
         if self.reward_kind == "sparse":
             return np.asarray(reached * 1.0 if self.ends_on_success else reached - 1.0)
         nearer = self.distance_to_goal(before) - self.distance_to_goal(after)

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from safe_transfer_ros.tasks.push.rotations import quaternion_of, rotation_vector, tilt_deg, upright
-from safe_transfer_ros.tasks.push.task import Array, PushScene, PushStart, PushTask
-from safe_transfer_ros.tasks.task import register
+from safe_transfer_ros.tasks.push.task import Array, Flags, PushScene, PushStart, PushTask
+from safe_transfer_ros.tasks.task import Goal, register
 
 
 class _UprightBlock(PushTask):
@@ -44,7 +44,7 @@ class _UprightBlock(PushTask):
 
     def told(self, observation: Array) -> tuple[Array, Array]:
         """See `PushTask.told`; there is no obstacle."""
-        return 0.1 * observation[..., 19:21], np.zeros((*observation.shape[:-1], 2))
+        return 0.1 * observation[..., 19:21], np.zeros((*observation.shape[:-1], 3))
 
     def scene_of(self, observation: Array) -> PushScene:
         """See `PushTask.scene_of`."""
@@ -174,7 +174,6 @@ class PushObstacle(PushTask):
                 rotation_vector(scene.orientation),
                 scene.block_velocity,
                 10.0 * scene.obstacle,
-                10.0 * height,
                 10.0 * scene.goal,
                 10.0 * height,
             ],
@@ -183,7 +182,7 @@ class PushObstacle(PushTask):
 
     def told(self, observation: Array) -> tuple[Array, Array]:
         """See `PushTask.told`."""
-        return 0.1 * observation[..., 18:20], 0.1 * observation[..., 15:17]
+        return 0.1 * observation[..., 18:20], 0.1 * observation[..., 15:18]
 
     def scene_of(self, observation: Array) -> PushScene:
         """See `PushTask.scene_of`; whether anything touches the obstacle is what the poses tell."""
@@ -200,3 +199,50 @@ class PushObstacle(PushTask):
             obstacle=obstacle,
             touched=self.touching(tool, block, orientation, obstacle),
         )
+
+
+@register("panda_push_obstacle_movable")
+class PushObstacleMovable(PushObstacle):
+    """Push a cube to any goal past another that stands in the way and gives way (DARL).
+
+    Action and observation are those of `PushObstacle`. Cube and goal are drawn anywhere in a square of 30 cm, the
+    obstacle between them; both cubes weigh 1 kg, as panda-gym's do, and the ball starts above them. To touch the
+    obstacle costs, at every step, and ends nothing: the cube may be pushed through it, as one does that ignores safety.
+    Reward (sparse): 0 at the goal, -1 elsewhere, however the cube got there, so that a learner can change the goal.
+
+    Attributes:
+      half_side: Of the square, m.
+      shortest_way: Least distance between the cube's start and its goal, m.
+      beside: Greatest distance of the obstacle from the middle of that way, m.
+    """
+
+    gamma = 0.95
+    block_mass = 1.0
+    friction = 0.5
+    obstacle_mass = 1.0
+    table_size = (0.42, 0.42)
+    tool_start = (0.0, 0.0, 0.12)
+    tool_box = ((-0.21, -0.21, 0.02), (0.21, 0.21, 0.15))
+    learning_settings = {}
+    failure_cost = 0.0
+    cost_limit = 2.5
+    goal = Goal(reached=slice(6, 8), wanted=slice(18, 20), tolerance=10.0 * PushObstacle.goal_distance)
+
+    half_side: ClassVar[float] = 0.15
+    shortest_way: ClassVar[float] = 0.16
+    beside: ClassVar[float] = 0.02
+
+    def start(self, rng: np.random.Generator) -> PushStart:
+        """Cube and goal anywhere in the square but not near each other, the obstacle between them."""
+        side = self.half_side
+        block, goal = rng.uniform(-side, side, (2, 2))
+        while np.hypot(*(goal - block)) < self.shortest_way:
+            block, goal = rng.uniform(-side, side, (2, 2))
+        way = (goal - block) / np.hypot(*(goal - block))
+        across = np.array([-way[1], way[0]])
+        obstacle = 0.5 * (block + goal) + rng.uniform(-self.beside, self.beside) * across
+        return PushStart(block=block, goal=goal, obstacle=obstacle)
+
+    def earns(self, scene: PushScene) -> Flags:
+        """See `PushTask.earns`: the cube at the goal, whatever was touched."""
+        return self.at_goal(scene)

@@ -37,7 +37,7 @@ class PushView:
         self._centre = np.array(task.table_centre)
         self._period_ns = round(task.control_period_s * 1e9)
         self._episode, self._began_ns = -1, -1
-        self._goal, self._obstacle = np.zeros(2), np.zeros(2)
+        self._goal, self._obstacle = np.zeros(2), np.zeros(3)
         self._poses: deque[tuple[int, Array]] = deque(maxlen=500)
 
     def begin(self, episode: int, stamp_ns: int) -> None:
@@ -46,8 +46,7 @@ class PushView:
             return
         self._episode, self._began_ns = episode, stamp_ns
         start = self._task.start(generator(Purpose.INITIAL_STATE, self._seed, episode))
-        self._goal = start.goal
-        self._obstacle = np.zeros(2) if start.obstacle is None else start.obstacle
+        self._goal, self._obstacle = start.goal, self._task.obstacle_at(start)
 
     def see(self, stamp_ns: int, pose: Array) -> None:
         """See `View.see`."""
@@ -153,11 +152,11 @@ class PushUnsafetyReader(UnsafetyReader):
     def _seen(self, position: Array, pose: Array, episode: int) -> npt.NDArray[np.float64]:
         """U of joint states (m, n_joints) that saw the same pose."""
         task, many = self._task, len(position)
-        obstacle, nowhere = np.broadcast_to(self._obstacle(episode), (many, 2)), np.zeros((many, 2))
+        obstacle, nowhere = np.broadcast_to(self._obstacle(episode), (many, 3)), np.zeros((many, 2))
         return task.unsafety(task.scene_at(position, np.broadcast_to(pose, (many, 7)), nowhere, obstacle))
 
     def _obstacle(self, episode: int) -> Array:
         if episode not in self._obstacles:
             start = self._task.start(generator(Purpose.INITIAL_STATE, self._seed, episode))
-            self._obstacles = {episode: np.zeros(2) if start.obstacle is None else start.obstacle}
+            self._obstacles = {episode: self._task.obstacle_at(start)}
         return self._obstacles[episode]

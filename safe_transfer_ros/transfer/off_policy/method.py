@@ -52,6 +52,7 @@ class OffPolicyMethod:
       baseline: Whether the agent corrects a baseline that a plan may name.
       explores: True: it learns from actions with noise.
       loop: Of the off-policy loop; the plan decides the length of an epoch and of the warm-up.
+      goals: Goals that were reached later, replayed beside each transition's own where a task has goals: HER's k.
     """
 
     label: str
@@ -60,6 +61,7 @@ class OffPolicyMethod:
     varied: frozenset[str] = frozenset()
     baseline: BaselineUse = BaselineUse.NONE
     explores: ClassVar[bool] = True
+    goals: int = 4
     loop: OffPolicySettings = field(default_factory=lambda: OffPolicySettings(epoch_steps=1))
 
     def begin(self, plan: TrainingPlan) -> TrainingRun:

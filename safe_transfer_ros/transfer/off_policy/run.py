@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from safe_transfer_ros.algorithms.hindsight import GoalRelabel, SparseReward, relabelled_share
 from safe_transfer_ros.learning.environment import TaskEnvironment
 from safe_transfer_ros.learning.evaluation import Evaluation
 from safe_transfer_ros.learning.off_policy import OffPolicyLoop
+from safe_transfer_ros.learning.replay_buffer import Hindsight
 from safe_transfer_ros.learning.transitions import Columns
-from safe_transfer_ros.tasks.task import TASKS
+from safe_transfer_ros.tasks.task import TASKS, Goal
 from safe_transfer_ros.transfer.off_policy.method import AgentTask, OffPolicyMethod
 from safe_transfer_ros.transfer.training import EpochRecord, TrainingPlan, check_baseline
 
@@ -60,7 +62,8 @@ class OffPolicyRun:
             uniform_warmup=not plan.baseline,
             failure_cost=task.failure_cost,
         )
-        self._loop = OffPolicyLoop(self._rows, agent, settings, seed=plan.seed)
+        found = None if task.goal is None else hindsight(task.goal, goals=method.goals)
+        self._loop = OffPolicyLoop(self._rows, agent, settings, seed=plan.seed, hindsight=found)
         self._episodes, self._failures, self._wall_time_s = 0, 0, 0.0
 
     def epoch(self) -> EpochRecord:
@@ -117,6 +120,17 @@ class OffPolicyRun:
     ) -> None:
         self._rows.close()
         self._judge.__exit__(kind, error, trace)
+
+
+def hindsight(goal: Goal, *, goals: int) -> Hindsight:
+    """Relabelling for a task with this goal.
+
+    Args:
+      goal: Where observations name it.
+      goals: Other goals for each transition, HER's k.
+    """
+    relabel = GoalRelabel(reached=goal.reached, wanted=goal.wanted, reward=SparseReward(tolerance=goal.tolerance))
+    return Hindsight(relabel=relabel, share=relabelled_share(goals))
 
 
 def failures(columns: Columns, *, adds_up: bool) -> int:

@@ -17,7 +17,7 @@ from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
 from safe_transfer_ros.tasks.push.environment import PushEnv, PushVectorEnv
 from safe_transfer_ros.tasks.push.simulation import PushSimulation
-from safe_transfer_ros.tasks.push.tasks import PushBoundary, PushObstacle, PushTopple
+from safe_transfer_ros.tasks.push.tasks import PushBoundary, PushObstacle, PushObstacleMovable, PushTopple
 
 
 def _actions(steps: int, rows: int, size: int, seed: int = 0) -> np.ndarray:
@@ -28,7 +28,7 @@ def _actions(steps: int, rows: int, size: int, seed: int = 0) -> np.ndarray:
     return np.repeat(actions[::5], 5, axis=0)[:steps]
 
 
-@pytest.mark.parametrize("name", ["Topple", "Boundary", "Obstacle"])
+@pytest.mark.parametrize("name", ["Topple", "Boundary", "Obstacle", "ObstacleMovable"])
 def test_gymnasium_accepts_it(name: str) -> None:
     name = f"safe_transfer_ros/PandaPush{name}-v0"
     env = gymnasium.make(name, disable_env_checker=True).unwrapped
@@ -47,7 +47,9 @@ def test_gymnasium_accepts_it(name: str) -> None:
     many.close()
 
 
-@pytest.mark.parametrize("task", [PushTopple(), PushObstacle()], ids=["topple", "obstacle"])
+@pytest.mark.parametrize(
+    "task", [PushTopple(), PushObstacle(), PushObstacleMovable()], ids=["topple", "obstacle", "movable"]
+)
 def test_rows_are_bit_for_bit_the_single_environments_episodes(task: PushTopple) -> None:
     """Whatever the other rows do, however many threads there are, and across the reset in between."""
     steps, rows = 90, 3

@@ -15,13 +15,13 @@ from safe_transfer_ros.robots.inverse_kinematics import joint_position_at
 from safe_transfer_ros.robots.task_space import TaskSpaceController
 from safe_transfer_ros.tasks.push.environment import PushVectorEnv
 from safe_transfer_ros.tasks.push.rotations import rotation_vector, tilt_deg, turned_by, upright
-from safe_transfer_ros.tasks.push.scripted import ScriptedPush, past_obstacle
+from safe_transfer_ros.tasks.push.scripted import ScriptedPush, from_above, past_obstacle
 from safe_transfer_ros.tasks.push.task import PushScene, PushTask, motion_between
-from safe_transfer_ros.tasks.push.tasks import PushBoundary, PushObstacle, PushTopple
+from safe_transfer_ros.tasks.push.tasks import PushBoundary, PushObstacle, PushObstacleMovable, PushTopple
 from safe_transfer_ros.tasks.task import available, make
 from safe_transfer_ros.tasks.torque_task import TorqueTask
 
-TOPPLE, BOUNDARY, OBSTACLE = PushTopple(), PushBoundary(), PushObstacle()
+TOPPLE, BOUNDARY, OBSTACLE, MOVABLE = PushTopple(), PushBoundary(), PushObstacle(), PushObstacleMovable()
 
 
 def _scene(**fields: Any) -> PushScene:
@@ -33,7 +33,7 @@ def _scene(**fields: Any) -> PushScene:
         "block_velocity": np.zeros(3),
         "block_spin": np.zeros(3),
         "goal": np.array([0.12, 0.0]),
-        "obstacle": np.zeros(2),
+        "obstacle": np.zeros(3),
         "touched": np.array(False),
     }
     return PushScene(**{**values, **{key: np.asarray(value) for key, value in fields.items()}})
@@ -101,13 +101,63 @@ def test_straight_push_hits_the_obstacle_and_one_around_it_does_not() -> None:
 def test_ball_alone_counts_as_touching_the_obstacle() -> None:
     env = PushVectorEnv(OBSTACLE, 1, threads=1, autoreset=False)
     env.reset(seed=0)
-    obstacle = env.simulation.scenes().obstacle[0]
+    obstacle = env.simulation.scenes().obstacle[0, :2]
     for waypoint in ((-0.18, 0.15), (0.0, 0.15), obstacle):
         for _ in range(15):
             error = waypoint - env.simulation.scenes().tool[0, :2]
             *_, info = env.step(np.r_[np.clip(error * 8.0 / OBSTACLE.greatest_speed, -0.3, 0.3), 0.0][None])
     assert info["failure"].all()
     env.close()
+
+
+def test_a_movable_obstacle_gives_way_to_a_straight_push_and_one_around_it_leaves_it_where_it_is() -> None:
+    count, found = 12, {}
+    for around in (False, True):
+        env = PushVectorEnv(MOVABLE, count, threads=1, autoreset=False)
+        env.reset(seed=0)
+        stood, costs = env.simulation.scenes().obstacle, []
+        for _ in range(MOVABLE.horizon):
+            *_, info = env.step(from_above(MOVABLE, env.simulation.scenes(), around=around))
+            costs.append(info["cost"])
+        scene = env.simulation.scenes()
+        moved = np.linalg.norm((scene.obstacle - stood)[:, :2], axis=1)
+        found[around] = (np.any(costs, axis=0), moved, MOVABLE.at_goal(scene))
+        # The table bears it at every step: felt is what else touches it, and that alone moves it.
+        assert (moved[~found[around][0]] < 1e-4).all()
+        env.close()
+    touched, moved, arrived = found[False]
+    assert touched.mean() > 0.8 and (moved[touched] > 0.005).mean() > 0.8 and arrived.mean() > 0.8
+    touched, _, arrived = found[True]
+    assert touched.mean() < 0.4 and arrived.mean() > 0.8
+
+
+def test_in_a_movable_obstacles_way_cube_and_goal_are_anywhere_and_it_is_between_them() -> None:
+    starts = [MOVABLE.start(np.random.default_rng(seed)) for seed in range(300)]
+    block, goal, obstacle = (
+        np.array([getattr(start, name) for start in starts]) for name in ("block", "goal", "obstacle")
+    )
+    for drawn in (block, goal):
+        assert (np.abs(drawn) <= 0.15).all() and (drawn.min(axis=0) < -0.14).all() and (drawn.max(axis=0) > 0.14).all()
+    assert (np.linalg.norm(goal - block, axis=1) >= 0.16).all()
+    off = np.linalg.norm(obstacle - 0.5 * (block + goal), axis=1)
+    assert off.max() <= 0.02 + 1e-12 and off.max() > 0.015
+    for start in starts:
+        turned = _scene(tool=MOVABLE.tool_start, block=[*start.block, 0.02], obstacle=MOVABLE.obstacle_at(start))
+        assert not MOVABLE.touching(turned.tool, turned.block, turned.orientation, turned.obstacle)
+
+
+def test_the_movable_obstacles_reward_is_of_the_goal_alone_and_follows_from_the_observation() -> None:
+    before, there = _scene(), _scene(block=[0.10, 0.0, 0.02])
+    pushed = dataclasses.replace(there, touched=np.array(True))
+    assert (MOVABLE.reward(before, pushed), OBSTACLE.reward(before, pushed)) == (0.0, -1.0)
+    assert not MOVABLE.succeeded(pushed) and MOVABLE.reward(before, before) == -1.0
+    assert MOVABLE.goal is not None and OBSTACLE.goal is None
+    rng = np.random.default_rng(0)
+    for place in rng.uniform(-0.15, 0.15, (50, 2)):
+        scene = _scene(block=[*place, 0.02], goal=[0.05, 0.03])
+        seen = MOVABLE.observe(scene)
+        away = np.linalg.norm(seen[MOVABLE.goal.reached] - seen[MOVABLE.goal.wanted])
+        assert (away <= MOVABLE.goal.tolerance) == (MOVABLE.reward(scene, scene) == 0.0)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +214,7 @@ def test_observation_is_all_the_scene_in_order_of_one() -> None:
         block_velocity=[0.03, 0.0, 0.0],
         block_spin=[0.1, 0.2, 0.3],
         goal=[0.12, -0.05],
-        obstacle=[0.01, 0.02],
+        obstacle=[0.01, 0.02, 0.02],
     )
     seen = TOPPLE.observe(scene)
     np.testing.assert_allclose(
@@ -178,7 +228,7 @@ def test_observation_is_all_the_scene_in_order_of_one() -> None:
         [-1.0, 0.2, 0.3, 0.15, 0.0, -0.15, 0.0, 0.0, 0.5, *around, 0.03, 0.0, 0.0, 0.1, 0.2, 0.2, 1.2, -0.5, 0.2],
     )
     many = PushScene(**{f.name: np.stack([getattr(scene, f.name)] * 3) for f in dataclasses.fields(scene)})
-    for task in (TOPPLE, BOUNDARY, OBSTACLE):
+    for task in (TOPPLE, BOUNDARY, OBSTACLE, MOVABLE):
         np.testing.assert_array_equal(task.observe(many)[1], task.observe(scene))
 
 
@@ -189,7 +239,7 @@ def test_actions_are_fractions_of_the_greatest_speed_and_boundary_keeps_its_heig
     np.testing.assert_allclose(OBSTACLE.increment(np.array([1.0, 0.0, -9.0]), at), [0.05, 0.0, -0.05])
 
 
-@pytest.mark.parametrize("task", [TOPPLE, BOUNDARY, OBSTACLE])
+@pytest.mark.parametrize("task", [TOPPLE, BOUNDARY, OBSTACLE, MOVABLE])
 def test_arm_reaches_every_corner_of_the_tools_box_within_its_soft_limits(task: PushTask) -> None:
     controller = TaskSpaceController(task.robot)
     limits = task.robot.limits
@@ -214,7 +264,7 @@ def test_poses_tell_how_a_body_moved() -> None:
 
 
 def test_tasks_are_known_by_name_and_not_mistaken_for_torque_tasks() -> None:
-    names = ("panda_push_boundary", "panda_push_obstacle", "panda_push_topple")
+    names = ("panda_push_boundary", "panda_push_obstacle", "panda_push_obstacle_movable", "panda_push_topple")
     assert (
         available(PushTask) == names and not set(names) & set(available(TorqueTask)) and set(names) < set(available())
     )

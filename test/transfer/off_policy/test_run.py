@@ -12,10 +12,14 @@ import numpy as np
 import pytest
 from point_task import Point
 
+from safe_transfer_ros.algorithms.td3 import Td3, Td3Settings
 from safe_transfer_ros.learning.imitation import ImitationSettings, cloned
+from safe_transfer_ros.learning.transitions import Columns
 from safe_transfer_ros.tasks import task
+from safe_transfer_ros.tasks.task import Goal
 from safe_transfer_ros.transfer.constrained import run as constrained_run
 from safe_transfer_ros.transfer.methods import METHODS
+from safe_transfer_ros.transfer.off_policy.method import AgentTask, OffPolicyMethod
 from safe_transfer_ros.transfer.off_policy.run import failures
 from safe_transfer_ros.transfer.training import EpochRecord, TrainingPlan
 
@@ -26,9 +30,15 @@ class Adding(Point):
     cost_limit, has_goal = 3.0, False
 
 
+class Anywhere(Adding):
+    """Any place may be the goal, and the place itself is the whole observation: each is at its own."""
+
+    goal = Goal(reached=slice(0, 2), wanted=slice(0, 2), tolerance=0.01)
+
+
 @pytest.fixture(autouse=True)
 def points() -> Iterator[None]:
-    known = {"point": Point, "adding": Adding}
+    known = {"point": Point, "adding": Adding, "anywhere": Anywhere}
     for name, kind in known.items():
         task.register(name)(kind)
     yield
@@ -73,6 +83,33 @@ def test_the_first_epoch_is_the_warm_up() -> None:
         assert run.policy_file({}) == before
         run.epoch()
         assert run.policy_file({}) != before
+
+
+def rewards_learned_from(name: str, **changes: int) -> np.ndarray:
+    """Rewards of what a run's first updates are given."""
+    given: list[np.ndarray] = []
+
+    class Watching(Td3):
+        def update(self, columns: Columns, rng: np.random.Generator) -> dict[str, float]:
+            given.append(columns["reward"])
+            return {}
+
+    def agent(task: AgentTask) -> Td3:
+        return Watching(task.observation_size, task.bound, Td3Settings(hidden=(8,)), seed=0)
+
+    method = OffPolicyMethod(label="watching", agent=agent, **changes)
+    with method.begin(TrainingPlan(task=name, episodes=4)) as run:
+        run.epoch(), run.epoch()
+    return np.concatenate(given)
+
+
+def test_where_a_task_has_goals_four_of_five_transitions_are_replayed_with_a_later_one() -> None:
+    # Under another goal a reward is -1 or 0; the point's own is how much nearer it came to the origin.
+    def relabelled(rewards: np.ndarray) -> float:
+        return float(np.isin(rewards, (-1.0, 0.0)).mean())
+
+    assert relabelled(rewards_learned_from("anywhere")) == pytest.approx(0.8, abs=0.02)
+    assert relabelled(rewards_learned_from("anywhere", goals=0)) == relabelled(rewards_learned_from("adding")) == 0.0
 
 
 def test_a_warm_start_is_refused() -> None:

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 SHORT = ("trainer.episodes_per_iteration:=2", "iterations:=2")
 
 
@@ -38,6 +40,13 @@ def to_share() -> Iterator[int]:
             yield number
             return
     raise RuntimeError("no domain is free for a graph of a test")
+
+
+@pytest.fixture
+def number() -> Iterator[int]:
+    """A domain that a graph claims, for the test's own nodes beside it."""
+    with to_share() as number:
+        yield number
 
 
 def up(
