@@ -14,6 +14,7 @@ from safe_transfer_ros.configuration import nearest
 from safe_transfer_ros.policies.contracted import ContractedPolicy
 from safe_transfer_ros.policies.deterministic import DeterministicPolicy
 from safe_transfer_ros.policies.forward import GaussianPolicy
+from safe_transfer_ros.policies.masked import MaskedPolicy
 from safe_transfer_ros.policies.pair import ACTORS, PairPolicy
 from safe_transfer_ros.policies.policy import Policy
 from safe_transfer_ros.policies.recurrent import RecurrentPolicy
@@ -29,7 +30,7 @@ AnyPolicy = Policy | ContractedPolicy
 
 def kinds() -> dict[str, Make]:
     """Every kind of policy by name."""
-    made = (GaussianPolicy, SquashedPolicy, DeterministicPolicy, RecurrentPolicy)
+    made = (GaussianPolicy, SquashedPolicy, DeterministicPolicy, RecurrentPolicy, MaskedPolicy)
     return {policy.kind: policy for policy in made} | {PairPolicy.kind: pair_of}
 
 

@@ -45,11 +45,17 @@ TENSORS: dict[str, Tensors] = {
 }
 TENSORS["pair"] = {f"baseline.{name}": array for name, array in TENSORS["deterministic"].items()}
 TENSORS["pair"] |= {f"safe.{name}": array for name, array in TENSORS["squashed"].items()}
+TENSORS["masked"] = {f"policy.{name}": array for name, array in TENSORS["squashed"].items()}
+TENSORS["masked"] |= {"critic.layer.0.weight": _array(2, H, K + N), "critic.layer.0.bias": _array(2, H)}
+TENSORS["masked"] |= {"critic.layer.1.weight": _array(2, 1, H), "critic.layer.1.bias": _array(2, 1)}
+MASK = {"epsilon": "0.4", "candidates": "3"}
 AGENTS = {"baseline": json.dumps({"kind": "deterministic"}), "safe": json.dumps({"kind": "squashed"})}
+
+ABOUT = {"pair": AGENTS, "masked": MASK}
 
 
 def made(kind: str, **metadata: str) -> Policy:
-    about = {"kind": kind} | (AGENTS if kind == "pair" else {}) | metadata
+    about = {"kind": kind} | ABOUT.get(kind, {}) | metadata
     return policy_from_bytes(policy_to_bytes(TENSORS[kind], about))[0]
 
 
@@ -156,7 +162,7 @@ def test_a_pair_says_who_acted_and_how_often() -> None:
 
 @pytest.mark.parametrize("kind", sorted(TENSORS))
 def test_a_tensor_too_few_or_too_many_is_refused(kind: str) -> None:
-    about = {"kind": kind} | (AGENTS if kind == "pair" else {})
+    about = {"kind": kind} | ABOUT.get(kind, {})
     for name in TENSORS[kind]:
         if name.endswith("bound") and kind == "recurrent":
             continue  # without one it is a Gaussian
@@ -197,7 +203,7 @@ def test_a_file_without_a_kind_is_gaussian() -> None:
     assert policy.kind == "gaussian" and metadata == {}
 
 
-@pytest.mark.parametrize("kind", sorted(set(TENSORS) - {"pair"}))
+@pytest.mark.parametrize("kind", sorted(set(TENSORS) - set(ABOUT)))
 @pytest.mark.parametrize("outputs", [0, 1])
 def test_a_policy_without_outputs_is_refused(kind: str, outputs: int) -> None:
     def cut(name: str, array: np.ndarray) -> np.ndarray:
@@ -222,7 +228,7 @@ def test_a_memory_of_no_units_is_refused() -> None:
 
 
 @pytest.mark.parametrize("number", ["01", "\u0661", "9" * 5000])
-@pytest.mark.parametrize("kind", sorted(set(TENSORS) - {"pair"}))
+@pytest.mark.parametrize("kind", sorted(set(TENSORS) - set(ABOUT)))
 def test_a_layer_numbered_as_we_never_write_it_is_refused(kind: str, number: str) -> None:
     tensors = dict(TENSORS[kind])
     for part in ("weight", "bias"):
