@@ -12,6 +12,7 @@ from safe_transfer_ros.transfer.off_policy.agents import (
     sac_lagrangian,
     safety_layer,
     td3,
+    wcpg,
 )
 from safe_transfer_ros.transfer.off_policy.method import OffPolicyMethod
 from safe_transfer_ros.transfer.sqrl.method import SqrlMethod, risk_sensitive, sqrl
@@ -37,6 +38,12 @@ _OURS: dict[str, TrainingMethod] = {
         agent=ensemble_sac,
         description="off-policy, no constraint: SAC with ten critics, of which the 30th percentile counts",
         varied=frozenset({"max_entropy"}),
+        continues=True,
+    ),
+    "wcpg": OffPolicyMethod(
+        label="WCPG",
+        agent=wcpg,
+        description="off-policy: mean and variance of the return are learned, the mean of its worst cases is maximised",
         continues=True,
     ),
     "sqrl": SqrlMethod(

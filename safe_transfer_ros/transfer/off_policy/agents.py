@@ -9,6 +9,7 @@ from safe_transfer_ros.algorithms.cost_critic import CostCriticSettings, discoun
 from safe_transfer_ros.algorithms.sac.agent import Sac, SacSettings
 from safe_transfer_ros.algorithms.sac.cost_constraint import CostConstraintSettings
 from safe_transfer_ros.algorithms.td3 import Td3, Td3Settings
+from safe_transfer_ros.algorithms.wcpg import Wcpg, WcpgSettings
 from safe_transfer_ros.transfer.dual_agent.agent import DualAgent, DualAgentSettings
 from safe_transfer_ros.transfer.dual_agent.baseline import Baseline, GivenBaseline, LearnedBaseline, controller_of
 from safe_transfer_ros.transfer.off_policy.layered import LayeredAgent, SafetyLayerSettings
@@ -40,6 +41,16 @@ def _sac(task: AgentTask, settings: SacSettings) -> Sac:
     if plan.start:
         start = start_of(plan.start)
         agent.start_from(start.policy, start.temperature)
+    return agent
+
+
+def wcpg(task: AgentTask) -> Wcpg:
+    """WCPG, which maximises CVaR of the return, from scratch or from a policy file of its own (SQRL's rival)."""
+    plan = task.plan
+    settings = WcpgSettings(gamma=task.gamma, critics_first=CRITICS_FIRST if plan.start else 0)
+    agent = Wcpg(task.observation_size, task.bound, settings, seed=plan.seed)
+    if plan.start:
+        agent.start_from(start_of(plan.start, deterministic=True).policy)
     return agent
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Policy file that fine-tuning begins with: a squashed Gaussian policy, with a safety critic beside it or without."""
+"""Policy file that fine-tuning begins with: a policy of its own kind, with a safety critic beside it or without."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from safe_transfer_ros.bounds import WEIGHTS_BYTES
 from safe_transfer_ros.learning.policy_file import find
+from safe_transfer_ros.policies.deterministic import DeterministicPolicy
 from safe_transfer_ros.policies.loading import policy_of
 from safe_transfer_ros.policies.masked import CRITIC, POLICY, MaskedPolicy, part
 from safe_transfer_ros.policies.squashed import SquashedPolicy
@@ -22,7 +23,7 @@ class Start:
     """Content of such a file.
 
     Attributes:
-      policy: Tensors of the squashed Gaussian policy.
+      policy: Tensors of the policy.
       critic: Tensors of the safety critic; empty: there is none.
       temperature: alpha at the end of its training; None where the file does not tell.
       card: Its metadata.
@@ -34,8 +35,12 @@ class Start:
     card: dict[str, str]
 
 
-def start_of(name: str) -> Start:
+def start_of(name: str, *, deterministic: bool = False) -> Start:
     """Read a file, or the policy that is shipped under a name.
+
+    Args:
+      name: Of either.
+      deterministic: Whether it must be a deterministic policy, and no squashed Gaussian one.
 
     Raises:
       WeightsError: if there is none, it is damaged or of another kind.
@@ -48,9 +53,12 @@ def start_of(name: str) -> Start:
         raise WeightsError(str(error)) from None
     except WeightsError as error:
         raise WeightsError(f"policy {path}: {error}") from error
+    if deterministic != isinstance(policy, DeterministicPolicy):
+        wanted = DeterministicPolicy.kind if deterministic else f"{SquashedPolicy.kind}, {MaskedPolicy.kind}"
+        raise WeightsError(f"policy {path}: expected one of kind {wanted}, got a '{policy.kind}' one")
     if isinstance(policy, MaskedPolicy):
         found = part(tensors, POLICY), part(tensors, CRITIC)
-    elif isinstance(policy, SquashedPolicy):
+    elif isinstance(policy, SquashedPolicy | DeterministicPolicy):
         found = tensors, {}
     else:
         raise WeightsError(
