@@ -31,13 +31,12 @@ TABLE = """<geom name="table" type="box" pos="0.55 0.1 0.46" size="0.2 0.3 0.03"
   <geom type="box" size="0.025 0.025 0.05" mass="0.3" friction="0.3" contype="3" conaffinity="3"/>
 </body>
 </worldbody>"""
-STIFFNESS = np.array(
-    [20.0, 20.0, 20.0, 20.0, 5.0, 5.0, 5.0]
-)  # N·m/rad: a machine that is late makes more of it unstable
+STIFFNESS = np.array([20.0, 20.0, 20.0, 20.0, 5.0, 5.0, 5.0])  # N·m/rad
 DAMPING = np.array([6.0, 6.0, 6.0, 5.0, 0.5, 0.5, 0.5])  # N·m·s/rad, beside the 1 of the arm
 SECONDS = 2.0  # of each motion
 SWIRL, SWEEP = 0.15, 0.3  # rad
 # A machine that stood still ends a motion, as it should.
+LATE = 0.025  # s without a state to answer: torques that old are no impedance, and may swing the wrist about
 STOOD_STILL = ("COMMUNICATION_CONSTRAINTS", "COMMAND_STALE", "STATE_STALE", "COMMUNICATION_LOST", "NO_PERMISSION")
 
 
@@ -49,16 +48,20 @@ class Impedance:
         self.position = np.zeros(7)
         self.path: Callable[[float], np.ndarray] = lambda _: np.zeros(7)
         self._since = 0.0
+        self._answered = math.inf
+        self.latest = 0.0  # longest time between two answers, s
 
     def follow(self, path: Callable[[float], np.ndarray]) -> None:
         """From the first state on, path(s) rad beyond the start."""
-        self.path, self._since = path, time.monotonic()
+        self.path, self._since, self._answered = path, time.monotonic(), math.inf
 
     def __call__(self, state: JointState) -> list[float]:
+        now = time.monotonic()
+        self.latest, self._answered = max(self.latest, now - self._answered), now
         self.position = np.array(state.position)
         if self.start is None:
             self.start = self.position
-        wanted = self.start + self.path(min(time.monotonic() - self._since, SECONDS))
+        wanted = self.start + self.path(min(now - self._since, SECONDS))
         torque = STIFFNESS * (wanted - self.position) - DAMPING * np.array(state.velocity)
         return [float(value) for value in torque]
 
@@ -93,6 +96,7 @@ def moved(arm: Bench) -> bool:
     before = arm.server.block
     activated(arm)
     arm.server.trace()
+    policy.latest = 0.0
     reached = []
     for path in (lambda _: np.zeros(7), swirl, sweep):
         policy.follow(path)
@@ -102,6 +106,8 @@ def moved(arm: Bench) -> bool:
             arm.let(0.02)
             swept.append(policy.position - policy.start)
         reached.append(np.array(swept))
+    if policy.latest > LATE:
+        return False
     ended = arm.told(arm.arm, "ended")
     assert arm.moving or ended in STOOD_STILL, arm.arm.message
     if not arm.moving:
