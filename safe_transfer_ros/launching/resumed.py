@@ -84,7 +84,7 @@ def _recorded(run_dir: Path) -> Parameters:
 
 
 def _memory_before(run_dir: Path) -> str:
-    """What the limit's rule remembered when the run began."""
+    """Memory of the limit's rule when the run began."""
     first = read_parameters(session_path(run_dir, CONFIG, 0))
     return str(first.get("unsafety_monitor", {}).get("benefit_memory", ""))
 

@@ -88,7 +88,7 @@ def by_iteration(rows: Sequence[EpisodeReturn], records: Sequence[IterationRecor
 
     Args:
       rows: Of returns.csv.
-      records: Of iterations.csv, which says how many steps an iteration had.
+      records: Of iterations.csv, which tells the number of steps of each.
     """
     newest = {(row.iteration, row.episode): row for row in rows}
     found: dict[int, list[EpisodeReturn]] = defaultdict(list)
@@ -150,6 +150,8 @@ class ReturnsHeard:
         if not len(returns):
             what = f"whole episodes with {heard} steps were heard, {steps} were learned from"
             self.problem = f"{what} ({self._error})" if self._error else what
+        elif not np.isfinite(returns).all():
+            self.problem = "a reward is not finite"
         for old in [known for known in self._rows if known <= iteration]:
             del self._rows[old]
         self._held, self._error = 0, ""

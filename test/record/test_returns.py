@@ -105,6 +105,13 @@ def test_a_decision_that_cannot_be_understood_ends_nothing(decisions) -> None:
     assert len(ears.close(1, 60)) == 3
 
 
+def test_a_reward_that_is_no_number_is_told(decisions) -> None:
+    told, _ = decisions
+    broken = [dataclasses.replace(one, chosen=np.full(7, np.nan)) if one is told[3] else one for one in told]
+    ears = heard(broken)
+    assert np.isnan(ears.close(0, 60)[0]) and ears.problem == "a reward is not finite"
+
+
 def test_a_flood_is_not_kept(decisions, monkeypatch: pytest.MonkeyPatch) -> None:
     told, _ = decisions
     monkeypatch.setattr(returns, "_CAPACITY", 10)

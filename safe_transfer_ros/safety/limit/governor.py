@@ -246,7 +246,7 @@ class TorqueLimitGovernor:
 
     @property
     def memory(self) -> str:
-        """What the benefit rule remembers, as text that another governor goes on from to the last bit; may be empty."""
+        """Memory of the benefit rule, as text that another governor goes on from to the last bit; may be empty."""
         return "" if self._benefit is None else self._benefit.memory
 
     def take(
