@@ -117,6 +117,13 @@ def test_a_flood_is_not_kept(decisions, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(returns, "_CAPACITY", 10)
     ears = heard(told)
     assert not len(ears.close(0, 60)) and "more than 10 decisions" in ears.problem
+    monkeypatch.setattr(returns, "_CAPACITY", 80)  # room for one iteration
+    ears = heard([one for one in told if one.iteration == 0])
+    assert len(ears.close(0, 60)) == 3
+    for one in told:
+        if one.iteration == 1:
+            ears.add(one)
+    assert len(ears.close(1, 60)) == 3
 
 
 # What follows from them ----------------------------------------------------------------------------------------------
@@ -126,9 +133,9 @@ RULE = GovernorSettings(benefit=True, use_limit_change=False, use_policy_change=
 
 def test_a_run_that_is_cut_anywhere_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     """From iterations.csv and returns.csv alone: a bag may have lost its end."""
-    rng, governor, held = np.random.default_rng(8), TorqueLimitGovernor(RULE), 0
+    begun = benefit_after(0.0, 3)
+    rng, governor, held = np.random.default_rng(8), TorqueLimitGovernor(RULE, memory=begun), 0
     (tmp_path / "checkpoints").mkdir()
-    begun = ""
     for number in range(40):
         values = rng.normal(size=2) - 300.0 * max(0.0, np.log(governor.torque_limit / 0.16))
         if number == 12:  # an iteration whose episodes were not all heard

@@ -84,7 +84,7 @@ class Benefit:
 
     @property
     def why(self) -> str:
-        """Why the limit that comes next is not as high as is safe; empty where it may be."""
+        """Reason why the limit that comes next is not as high as is safe; empty where it may be."""
         if self._unknown:
             return "not raised: the returns of the newest iteration are not known"
         if math.isinf(self._cap):
