@@ -9,8 +9,9 @@ IN_VENV := scripts/in_venv.sh
 # the package again.
 WITH_BYTECODE := PYTHONDONTWRITEBYTECODE=
 # PSPT's own simulated arm and D_safe, from a limit at which a newcomer sees it climb, fall back and climb again within
-# five minutes. The configuration file is stricter (D_safe .2): it is also what a real arm begins with.
-STORY := perturbation:=literal d_safe:=0.5 initial_torque_limit:=0.3
+# five minutes. The rule is PSPT's own, as the picture in README.md shows it: the configuration file's stops the climb
+# where returns fall (benefit). That file is stricter in D_safe, too (.2): it is also what a real arm begins with.
+STORY := perturbation:=literal d_safe:=0.5 initial_torque_limit:=0.3 unsafety_monitor.benefit:=false
 
 help:  ## this list
 	@echo 'safe_transfer_ros'

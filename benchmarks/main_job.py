@@ -25,7 +25,7 @@ from safe_transfer_ros.files import write_rows
 from safe_transfer_ros.interpreter import module_command
 from safe_transfer_ros.record.iteration import IterationRecord, read
 
-STORY = ["initial_torque_limit:=0.3", "perturbation:=literal"]  # of `make run`, see Makefile
+STORY = ["initial_torque_limit:=0.3", "perturbation:=literal", "unsafety_monitor.benefit:=false"]  # see Makefile
 TICKS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1, 2, 3)  # of the torque limit, N·m
 ENDS = 5  # iterations averaged at the start and at the end
 

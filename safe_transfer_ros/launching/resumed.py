@@ -33,7 +33,7 @@ def continued(run_dir: Path, given: Mapping[str, str]) -> Parameters:
     experiment = build(ExperimentParameters, parameters[SHARED], where=str(run_dir))
     monitor = build(MonitorParameters, parameters["unsafety_monitor"], where="unsafety_monitor")
     _check_robot(run_dir, experiment, given)
-    start = left_off(run_dir, experiment.governor(monitor))
+    start = left_off(run_dir, experiment.governor(monitor), memory=_memory_before(run_dir))
     trainer = parameters["trainer"]
     planned = experiment.first_iteration + trainer["iterations"]
     wanted = parse(given.get("iterations") or planned, int, "iterations")
@@ -42,6 +42,7 @@ def continued(run_dir: Path, given: Mapping[str, str]) -> Parameters:
             f"{run_dir} has all its {start.iteration} iterations: add iterations:=N with N > {start.iteration}"
         )
     parameters[SHARED].update(first_iteration=start.iteration, first_torque_limit=start.torque_limit)
+    parameters["unsafety_monitor"]["benefit_memory"] = start.memory
     trainer.update(policy=str(start.policy), iterations=wanted - start.iteration)
     parameters["bag_recorder"]["bag"] = str(session_path(run_dir, "bag", sessions(run_dir)))
     return complete(parameters)
@@ -80,6 +81,12 @@ def _recorded(run_dir: Path) -> Parameters:
         "random_streams", 1
     )  # what does not say so is from before they had names
     return parameters
+
+
+def _memory_before(run_dir: Path) -> str:
+    """Memory of the limit's rule when the run began."""
+    first = read_parameters(session_path(run_dir, CONFIG, 0))
+    return str(first.get("unsafety_monitor", {}).get("benefit_memory", ""))
 
 
 def _check_robot(run_dir: Path, experiment: ExperimentParameters, given: Mapping[str, str]) -> None:

@@ -49,6 +49,8 @@ from safe_transfer_ros.policies import weights
 from safe_transfer_ros.record.episode import Episode, EpisodeError, count_interventions, episodes_from_decisions
 from safe_transfer_ros.record.iteration import ROWS, IterationRecord, append, iteration_record, read
 from safe_transfer_ros.record.resume import CHECKPOINTS
+from safe_transfer_ros.record.returns import RETURNS, returns_of
+from safe_transfer_ros.record.returns import append as append_returns
 from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.transfer.graph_learners import LEARNERS, Beginning, PolicyUpdates
 
@@ -376,6 +378,8 @@ class Trainer(Node):
             wall_time_s=time.monotonic() - self._started,
         )
         if self._run_dir is not None:
+            # The row last: an iteration that has one is not done again.
+            append_returns(self._run_dir / RETURNS, returns_of(episodes, self._task))
             append(self._run_dir / ROWS, record)
         return record
 

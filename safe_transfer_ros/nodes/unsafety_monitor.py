@@ -31,6 +31,7 @@ from safe_transfer_ros.policies.weights import MAX_MESSAGE_BYTES, WeightsError
 from safe_transfer_ros.record.iteration import iteration_estimate
 from safe_transfer_ros.record.policy_shift import policy_shift, updated_policy
 from safe_transfer_ros.record.recompute import account
+from safe_transfer_ros.record.returns import ReturnsHeard
 from safe_transfer_ros.safety.limit import standstill
 from safe_transfer_ros.safety.limit.governor import TorqueLimitGovernor, unfit_update
 from safe_transfer_ros.safety.limit.unsafety import LedgerTotals, UnsafetyLedger
@@ -58,13 +59,18 @@ class UnsafetyMonitor(Node):
             self._rule,
             iteration=experiment.first_iteration,
             torque_limit=experiment.starting_limit,
+            memory=settings.benefit_memory,
         )
+        # Nobody's word is needed for the returns: they follow from the filter's record, as everybody could tell.
+        self._returns = ReturnsHeard(self._graph.task, self._graph.action_names) if self._rule.benefit else None
         self._warnings: list[str] = []  # of the newest closed iteration, or of the start
         if self._rule.start_is_unsafe and experiment.first_iteration == 0:
             self._warn(
                 f"allow_unsafe_start: begins with {experiment.initial_torque_limit:g} N·m, above D_safe "
                 f"{experiment.d_safe:g}; if every step is unsafe, the first iteration exceeds the damage bound"
             )
+        if self._rule.benefit and experiment.first_iteration > 0 and not settings.benefit_memory:
+            self._warn("benefit: nothing is known of the iterations before this session; the rule starts anew")
         self._settings = settings
         self._closing: PolicyWeights | None = None  # the update whose iteration waits for its last data
         self._updated: GaussianPolicy | None = None  # its policy, where the rule looks at it
@@ -112,6 +118,8 @@ class UnsafetyMonitor(Node):
         if not self._doubt:
             self._doubt = second_publisher(self, topics.DECISIONS.name) or ""
         account(self._ledger, message)
+        if self._returns is not None:
+            self._returns.add(message)
         self._account(self._unsafety.decision(to_ns(message.header.stamp), int(message.episode)))
 
     def _on_weights(self, message: PolicyWeights) -> None:
@@ -162,6 +170,7 @@ class UnsafetyMonitor(Node):
                 totals,
                 kl=float(update.kl),
                 kl_bound=float(update.kl_bound),
+                returns=None if self._returns is None else self._returns.close(iteration, int(update.steps)),
                 shift=None if self._updated is None else policy_shift(totals, self._updated),
                 limit_change=self._graph.limit_change(totals.limited),
             )
@@ -189,6 +198,8 @@ class UnsafetyMonitor(Node):
                 f"iteration {iteration}: {totals.lowered} steps were not under {torque_limit:g} N·m but a lower "
                 "limit: the lease was lost, or the damage budget spent"
             )
+        if self._returns is not None and self._returns.problem:
+            self._warn(f"iteration {iteration}: returns not known, the limit does not rise: {self._returns.problem}")
         if self._governor.may_break_loose(totals.standstill_rate):
             still = standstill.warning(sum(totals.stood_still), len(totals.stood_still))
             self._warn(f"iteration {iteration}: {still}")
@@ -198,10 +209,11 @@ class UnsafetyMonitor(Node):
         self.get_logger().warning(text)
 
     def _health(self) -> Health:
-        """Warnings that stand: a log is read by nobody while a run is up."""
+        """Warnings that stand, and why the limit does not rise: a log is read by nobody while a run is up."""
         waiting = [f"no limit yet: {self._unheard}"] if self._unheard else []
+        held = [f"torque limit {self._governor.held}"] if self._governor.held else []
         return Health(
-            message="; ".join([*waiting, *self._warnings]) or "no warning of the newest iteration",
+            message="; ".join([*waiting, *self._warnings, *held]) or "no warning of the newest iteration",
             attention=bool(waiting or self._warnings),
             values={"iteration": str(self._governor.iteration)},
         )

@@ -23,6 +23,7 @@ from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.record.episode import Episode, EpisodeAssembler, EpisodeError, stamp_ns
 from safe_transfer_ros.record.iteration import IterationRecord, iteration_estimate, iteration_record
 from safe_transfer_ros.record.policy_shift import policy_shift, updated_policy
+from safe_transfer_ros.record.returns import ReturnsHeard
 from safe_transfer_ros.safety.filter.proposal import Distribution, law_of
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError, OtherJointsError
 from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor, unfit_update
@@ -86,6 +87,7 @@ class Recomputed:
       config: The run's parameters by node, ROS parameter-file layout.
       next_iteration: The iteration after the last one in `records`.
       next_torque_limit: Its limit, N·m.
+      memory: What the limit's rule then remembers, see `TorqueLimitGovernor.memory`.
       notes: What a reader should know: damage of the bag, missing data, iterations left out.
     """
 
@@ -94,6 +96,7 @@ class Recomputed:
     config: Mapping[str, Any]
     next_iteration: int
     next_torque_limit: float
+    memory: str
     notes: tuple[str, ...]
 
 
@@ -145,6 +148,7 @@ def recompute(bag: Bag | Path | str) -> Recomputed:
         config=config,
         next_iteration=replay.governor.iteration,
         next_torque_limit=replay.governor.torque_limit,
+        memory=replay.governor.memory,
         notes=tuple(bag.losses() + replay.notes),
     )
 
@@ -172,6 +176,7 @@ def governor(config: Mapping[str, Any]) -> TorqueLimitGovernor:
         GovernorSettings.of(own),
         iteration=int(own.get("first_iteration", 0)),
         torque_limit=own.get("first_torque_limit") or None,  # 0 means: where the settings say
+        memory=str(own.get("benefit_memory", "")),
     )
 
 
@@ -211,6 +216,10 @@ class _Replay:
             torque_actions=self._graph.torques,
             observations=self.governor.settings.needs_shift,
         )
+        self._returns: ReturnsHeard | None = None
+        if self.governor.settings.benefit:
+            self._returns = ReturnsHeard(self._task, self._graph.action_names)
+        self._held = ""  # why the limit did not rise after the iteration before
         self._assembler = EpisodeAssembler(self._task.robot.joint_names, action_names=self._graph.action_names)
         self._episodes: dict[int, list[Episode]] = defaultdict(list)
         self._reasons: dict[int, Counter[int]] = defaultdict(Counter)  # by combination of bits
@@ -262,6 +271,8 @@ class _Replay:
         if judge and not np.isnan(getattr(message, "risk", np.nan)):
             self._critics[iteration][judge] += 1
         account(self._ledger, message)
+        if self._returns is not None:
+            self._returns.add(message)
         self._account(self._reader.decision(stamp_ns(message), int(message.episode)))
         try:
             episode = self._assembler.add(message)
@@ -358,6 +369,7 @@ class _Replay:
                 totals,
                 kl=float(update.kl),
                 kl_bound=float(update.kl_bound),
+                returns=None if self._returns is None else self._returns.close(iteration, int(update.steps)),
                 shift=None if updated is None else policy_shift(totals, updated),
                 limit_change=self._graph.limit_change(totals.limited),
             )
@@ -378,6 +390,7 @@ class _Replay:
         except ValueError as error:
             self.notes.append(f"iteration {iteration} left out: {error}")
             return
+        self._note_hold(iteration)
         if self.governor.may_break_loose(totals.standstill_rate):
             self._stood_still[iteration] = sum(totals.stood_still)
         if totals.missing:
@@ -394,6 +407,12 @@ class _Replay:
                 f"{step.torque_limit:.4g} N·m"
             )
         self.records.append(record)
+
+    def _note_hold(self, iteration: int) -> None:
+        """Note where a limit begins to be held below what the bound allows."""
+        held, self._held = self._held, self.governor.held
+        if self._held and not held:
+            self.notes.append(f"from iteration {iteration + 1} on the torque limit was {self._held}")
 
 
 def _by_reason(combinations: Counter[int]) -> dict[Reason, int]:

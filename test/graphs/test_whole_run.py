@@ -32,10 +32,12 @@ from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.record.episode import Episode, episodes_from_decisions
 from safe_transfer_ros.record.iteration import COLUMNS, read
-from safe_transfer_ros.record.recompute import governor, iteration_records, parameters
+from safe_transfer_ros.record.recompute import governor, iteration_records, parameters, recompute
 from safe_transfer_ros.record.resume import left_off
 from safe_transfer_ros.robots.simulation import perturbation
+from safe_transfer_ros.safety.limit.benefit import Benefit
 from safe_transfer_ros.safety.limit.damage import DAMAGE_MODELS
+from safe_transfer_ros.safety.limit.governor import TorqueLimitGovernor
 from safe_transfer_ros.safety.limit.torque_limit import next_torque_limit, policy_change_risk
 from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.tasks.environment import TorqueEnv
@@ -76,7 +78,7 @@ def episodes(run: Path) -> list[Episode]:
 
 
 def test_the_run_directory_holds_what_it_promises(run: Path) -> None:
-    for name in ("config.yaml", "iterations.csv", "report.html", "bag/metadata.yaml", "bag/bag_0.mcap"):
+    for name in ("config.yaml", "iterations.csv", "returns.csv", "report.html", "bag/metadata.yaml", "bag/bag_0.mcap"):
         assert (run / name).stat().st_size > 0, name
     assert [path.name for path in sorted((run / "checkpoints").iterdir())] == [
         f"policy_{version:05d}.safetensors" for version in range(3)
@@ -163,15 +165,21 @@ def test_algorithm_1_in_one_process_gives_the_same_run(run: Path) -> None:
 
 def test_rules_beyond_the_papers_are_the_same_in_the_graph_in_one_process_and_from_the_bags(tmp_path: Path) -> None:
     """The monitor hears the updated weights and the filter's observations: dp_u2 per state, and joints "moved"; and
-    of two episodes its conformal p_u counts as a third and more.
+    of two episodes its conformal p_u counts as a third and more. Of the benefit rule it remembers the returns.
 
     The run is cut and goes on, as if it had not been: with "moved" its limit follows from the bag, and not from the
-    last row alone.
+    last row alone. It begins with the memory of a run that returned far more, so that two iterations are enough for the
+    limit to be held: the second session, which knows of the first what the launcher told it, gives the third the limit
+    that the one process gives it.
     """
+    before = Benefit()
+    for _ in range(5):
+        before.cap(0.4, np.full(2, 1e4))
     place, rule = tmp_path / "run", tmp_path / "rule.yaml"
     shipped = yaml.safe_load(resources.path("config/pr2_cup_swirl.yaml").read_text())
     shipped["/**"]["ros__parameters"] |= {"d_safe": 0.34, "initial_torque_limit": 0.5, "allow_unsafe_start": True}
     shipped["/**/unsafety_monitor"]["ros__parameters"] |= {"kl": "per_state", "joints": "moved", "rate": "conformal"}
+    shipped["/**/unsafety_monitor"]["ros__parameters"] |= {"benefit": True, "benefit_memory": before.memory}
     rule.write_text(yaml.safe_dump(shipped))
     first = graph_runs.up(place, f"config:={rule}", f"seed:={SEED}", *graph_runs.SHORT, "iterations:=1")
     assert first.returncode == 0, first.stderr
@@ -204,15 +212,27 @@ def test_rules_beyond_the_papers_are_the_same_in_the_graph_in_one_process_and_fr
     policy = with_stddev_scaled(load_for(task, trainer["policy"])[0], trainer["stddev_factor"])
     with VectorTorqueEnv(task, perturbation(parameters(config, "mujoco_sim")["perturbation"])) as environment:
         update = PsptSettings(max_kl=trainer["max_kl"], leave_one_out=trainer["leave_one_out"])
-        steps = fine_tune(environment, policy, settings=update, governor=settings, seed=SEED, episodes=2)
+        limits = TorqueLimitGovernor(settings, memory=before.memory)
+        steps = fine_tune(environment, policy, settings=update, governor=settings, seed=SEED, episodes=2, limits=limits)
         same_run(place, islice(steps, len(records)))
+    *_, estimate = [message for _, message, _ in messages(Bag(place / "bag_1"), ["/unsafety_monitor/estimate"])]
+    again, start = recompute(place / "bag_1"), left_off(place, settings, memory=before.memory)
+    assert limits.held.startswith("held at 0.4 N·m at most")
+    given = {limits.torque_limit, estimate.next_torque_limit, again.next_torque_limit, start.torque_limit}
+    assert given == {limits.torque_limit} and limits.torque_limit < records[1].torque_limit, "live, too, it was held"
+    assert limits.memory == again.memory == start.memory
+    resumed = yaml.safe_load((place / "config_1.yaml").read_text())
+    told = parameters(resumed, "unsafety_monitor")["benefit_memory"]
+    assert told == recompute(place / "bag").memory != before.memory, "what the launcher told the second session"
     assert records[1].wall_time_s > records[0].wall_time_s
     page = (place / "report.html").read_text()
+    assert "held at 0.4 N·m at most" in page
     assert "the run was resumed" in page and "recomputed from the bag alone" in page
 
 
 def test_a_run_that_was_cut_goes_on_with_the_limit_that_follows_from_its_last_row(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run / "checkpoints", tmp_path / "checkpoints")
+    shutil.copy(run / "returns.csv", tmp_path)  # of both: of the second there is no row in iterations.csv
     lines = (run / "iterations.csv").read_text().splitlines(keepends=True)
     (tmp_path / "iterations.csv").write_text("".join(lines[:2]))
     first, second = read(run / "iterations.csv")

@@ -20,7 +20,9 @@ from safe_transfer_ros.parameters.sections import SECTIONS, SHARED
 from safe_transfer_ros.policies.tensors import WeightsError, write
 from safe_transfer_ros.policies.weights import Architecture
 from safe_transfer_ros.randomness import SCHEME
+from safe_transfer_ros.record import returns
 from safe_transfer_ros.record.iteration import COLUMNS
+from safe_transfer_ros.record.returns import EpisodeReturn
 
 SHIPPED = "config/pr2_cup_swirl.yaml"
 
@@ -301,6 +303,22 @@ def finished_run(folder: Path, **given: str) -> fine_tuning.Plan:
     (folder / "checkpoints").mkdir()
     shutil.copy(resources.path("weights/pr2_cup_swirl.safetensors"), folder / "checkpoints/policy_00001.safetensors")
     return run
+
+
+def test_a_resumed_run_is_told_what_its_rule_remembers(tmp_path: Path) -> None:
+    finished_run(tmp_path / "a")
+    rows = tmp_path / "a" / "iterations.csv"
+    rows.write_text(rows.read_text().replace("0,0,0,0,0,0,0.1", "0,0,0,0,0,0.4,0.1"))
+    unknown = pr2_cup_swirl.GRAPH.plan({"resume": str(tmp_path / "a"), "iterations": "2"}).parameters
+    assert unknown["/**"]["first_torque_limit"] == 0.1 and unknown["unsafety_monitor"]["benefit_memory"] == ""
+    (tmp_path / "a" / "config_1.yaml").unlink()
+    told = rows.read_text().splitlines()
+    rows.write_text(f"{told[0]}\n{told[1][: -len('0')]}20\n")
+    row = EpisodeReturn(iteration=0, episode=0, steps=20, total_return=1.5, task_return=2.0)
+    returns.append(tmp_path / "a" / "returns.csv", [row])
+    known = pr2_cup_swirl.GRAPH.plan({"resume": str(tmp_path / "a"), "iterations": "2"}).parameters
+    assert known["/**"]["first_torque_limit"] == pytest.approx(0.105)
+    assert json.loads(known["unsafety_monitor"]["benefit_memory"])["recent"] == [[0.1, [1.5]]]
 
 
 def test_a_copied_run_goes_on_in_the_copy(tmp_path: Path) -> None:

@@ -56,6 +56,13 @@ def test_a_start_above_d_safe_is_refused_unless_overridden_and_then_told() -> No
     assert "allow_unsafe_start" not in said_at_the_start(*unsafe, "allow_unsafe_start:=true", *resumed)
 
 
+def test_a_resumed_session_without_the_rules_memory_says_so_and_a_wrong_one_is_refused() -> None:
+    resumed = ("benefit:=true", "first_iteration:=3", "first_torque_limit:=0.11")
+    assert "benefit: nothing is known of the iterations before this session" in said_at_the_start(*resumed)
+    said = said_at_the_start(*resumed, "benefit_memory:='{}'")
+    assert "benefit_memory: expected what a benefit rule remembered" in said and "Traceback" not in said
+
+
 def test_moved_is_refused_where_actions_are_not_torques() -> None:
     said = said_at_the_start("task:=panda_push_topple", "joints:=moved")
     assert "unsafety_monitor.joints: 'moved' follows from the distribution of the joints' torques" in said

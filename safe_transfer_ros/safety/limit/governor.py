@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from safe_transfer_ros.safety.limit.benefit import Benefit
 from safe_transfer_ros.safety.limit.damage import DAMAGE_MODELS
 from safe_transfer_ros.safety.limit.damage_budget import DamageBudget
 from safe_transfer_ros.safety.limit.limit_step import LimitStep
 from safe_transfer_ros.safety.limit.rules import (
     RATES,
-    Benefit,
     Evidence,
     PolicyShift,
     limit_move_risk,
@@ -87,7 +87,8 @@ class GovernorSettings:
         as unsafe, so that the limit passes the T with d(T) = d_safe only as far as episodes show the arm in motion.
         Assumes that a joint which moved by `MOVED_RAD` shows what it does when loose, and that one hardly asked for
         torque stays as it is. An arm whose friction is above that T stays there.
-      benefit: Raise the limit only while returns do not fall, see `rules.Benefit`.
+      benefit: Raise the limit only while returns do not fall, see `benefit.Benefit`; it can only lower the limit that
+        the bound allows.
       damage: Name in `damage.DAMAGE_MODELS`.
       damage_budget: Whether the filter gives the limit up for a low one, at once and for the rest of the iteration,
         when the damage done leaves no room for more within D_safe, see `damage_budget`; False: the limit follows from
@@ -205,13 +206,28 @@ class TorqueLimitGovernor:
       settings: As given.
       iteration: Iteration whose limit is in force.
       torque_limit: That limit, N·m.
+      held: Why that limit is below what the bound allows, in words; empty where it is not.
     """
 
-    def __init__(self, settings: GovernorSettings, *, iteration: int = 0, torque_limit: float | None = None) -> None:
+    def __init__(
+        self,
+        settings: GovernorSettings,
+        *,
+        iteration: int = 0,
+        torque_limit: float | None = None,
+        memory: str = "",
+    ) -> None:
         """Start at the initial limit (rule fixed: t_max), or where a run to be resumed left off.
 
+        Args:
+          settings: Of the rule.
+          iteration: Iteration whose limit is in force.
+          torque_limit: That limit, N·m; None: the settings'.
+          memory: What the rule remembers of the iterations before, see `memory`; empty: nothing.
+
         Raises:
-          ValueError: if the starting limit is not within [floor, t_max], or the iteration is negative.
+          ValueError: if the starting limit is not within [floor, t_max], the iteration is negative, or the memory is
+            not a rule's.
         """
         self.settings = settings
         start = settings.t_max if settings.rule == "fixed" else settings.initial_torque_limit
@@ -225,7 +241,13 @@ class TorqueLimitGovernor:
         self.iteration = iteration
         self.torque_limit = start
         self._rate = RATES[settings.rate]()
-        self._benefit = Benefit() if settings.benefit else None
+        self._benefit = Benefit(memory) if settings.benefit else None
+        self.held = "" if self._benefit is None else self._benefit.why
+
+    @property
+    def memory(self) -> str:
+        """Memory of the benefit rule, as text that another governor goes on from to the last bit; may be empty."""
+        return "" if self._benefit is None else self._benefit.memory
 
     def take(
         self,
@@ -234,12 +256,25 @@ class TorqueLimitGovernor:
         kl: float,
         kl_bound: float,
         evidence: Evidence | None = None,
+        returns: Array | None = None,
         shift: PolicyShift | None = None,
         limit_change: float | None = None,
     ) -> LimitStep:
-        """Call `update` with the ledger's totals of an iteration."""
-        if evidence is None and not self.settings.needs_evidence:
-            evidence = Evidence(unsafe=totals.shown(self.settings.standstill), returns=np.empty(0))
+        """Call `update` with the ledger's totals of an iteration.
+
+        Args:
+          totals: Of the iteration.
+          kl: See `update`.
+          kl_bound: See `update`.
+          evidence: See `update`; by default made of the totals and `returns`.
+          returns: Return of each episode, shape (episodes,); needed where the settings' `benefit`. Empty: not known.
+          shift: See `update`.
+          limit_change: See `update`.
+        """
+        told = self.settings.prediction == "measured" and (returns is not None or not self.settings.benefit)
+        if evidence is None and told:
+            known = np.empty(0) if returns is None else returns
+            evidence = Evidence(unsafe=totals.shown(self.settings.standstill), returns=known)
         return self.update(
             iteration=totals.iteration,
             unsafety_rate=totals.unsafety_rate,
@@ -319,7 +354,9 @@ class TorqueLimitGovernor:
         if s.rule == "fixed":
             following = self.torque_limit
         elif self._benefit is not None and evidence is not None:
-            following = max(s.floor, min(following, self._benefit.cap(self.torque_limit, evidence.returns)))
+            cap = self._benefit.cap(self.torque_limit, evidence.returns)
+            self.held = self._benefit.why if cap < following else ""
+            following = max(s.floor, min(following, cap))
         predicted = predicted_unsafety_rate(rate, limit_change if s.use_limit_change else 0.0, counted)
         self._rate.drifted(min(1.0, limit_change + drift))
         step = LimitStep(

@@ -29,7 +29,7 @@ class Evidence:
 
     Attributes:
       unsafe: Whether each state was unsafe, one series per episode.
-      returns: Return of each episode, shape (episodes,).
+      returns: Return of each episode, shape (episodes,); empty: not known, see `benefit.Benefit.cap`.
       weighted_rates: Unsafety rate of each held-out episode under the updated policy, see `importance`; None: unknown.
     """
 
@@ -215,60 +215,3 @@ def limit_move_risk(mean: Array, stddev: Array, torque_limit: float, next_limit:
     step = abs(next_limit - torque_limit)
     distance = step * np.sqrt((np.minimum(outside, 1.0) / np.square(stddev)).sum(axis=1))
     return float(np.mean(scipy.special.erf(distance / (2.0 * math.sqrt(2.0)))))
-
-
-# Benefit --------------------------------------------------------------------------------------------------------------
-
-
-class Benefit:
-    """Raises the limit only while it pays: holds, then steps back, once returns have fallen below the best seen.
-
-    Returns are smoothed over the last `window` iterations. While their mean is not significantly below the best
-    window so far, the limit may rise. Once it is, the limit goes back to the mean limit of that best window and
-    stays for `patience` iterations; each time it happens again the patience doubles. Assumes that learning at a
-    given limit does not by itself make returns fall; where it does, the limit is lower than it need be, which
-    costs return and not safety: this rule can only lower the limit that the bound allows.
-    """
-
-    def __init__(self, window: int = 5, patience: int = 10, z: float = 2.0) -> None:
-        """Start without history."""
-        self._window, self._patience, self._z = window, patience, z
-        self._recent: deque[tuple[float, Array]] = deque(maxlen=window)
-        self._best: tuple[float, float, float] | None = None  # mean return, its variance, limit
-        self._cap = math.inf
-        self._left = 0
-
-    def cap(self, torque_limit: float, returns: Array) -> float:
-        """Highest limit that is wanted next, N·m; infinity: as high as is safe.
-
-        Args:
-          torque_limit: Limit in force, N·m.
-          returns: Return of each episode under it, shape (episodes,).
-        """
-        self._recent.append((torque_limit, np.asarray(returns, dtype=np.float64)))
-        if self._left > 0:
-            self._left -= 1
-            self._remember()
-            return self._cap
-        self._cap = math.inf
-        if len(self._recent) == self._window:
-            mean, variance, _ = now = self._summary()
-            if self._best is None or mean >= self._best[0]:
-                self._best = now
-            elif self._best[0] - mean > self._z * math.sqrt(variance + self._best[1]):
-                self._cap, self._left = self._best[2], self._patience
-                self._patience *= 2
-                self._best = None  # what is reached there from now on is what later raises are held against
-                self._recent.clear()
-        return self._cap
-
-    def _remember(self) -> None:
-        if len(self._recent) == self._window:
-            now = self._summary()
-            if self._best is None or now[0] >= self._best[0]:
-                self._best = now
-
-    def _summary(self) -> tuple[float, float, float]:
-        returns = np.concatenate([values for _, values in self._recent])
-        limit = float(np.mean([torque_limit for torque_limit, _ in self._recent]))
-        return float(returns.mean()), float(returns.var(ddof=1) / len(returns)), limit

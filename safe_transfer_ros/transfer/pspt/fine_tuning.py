@@ -27,6 +27,7 @@ from safe_transfer_ros.randomness import Purpose, integer_seed
 from safe_transfer_ros.record.episode import Episode
 from safe_transfer_ros.record.iteration import IterationRecord, iteration_estimate, iteration_record
 from safe_transfer_ros.record.policy_shift import policy_shift
+from safe_transfer_ros.record.returns import returns_of
 from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor
 from safe_transfer_ros.safety.limit.importance import log_likelihood_ratio, weighted_rates
 from safe_transfer_ros.safety.limit.rules import Evidence, PolicyShift
@@ -235,7 +236,8 @@ def fine_tune(
         totals = ledger.close(iteration, limits.torque_limit)
         updated, evidence = GaussianPolicy(update.parameters), None
         if governor.needs_evidence:
-            evidence = Evidence(unsafe=totals.shown(governor.standstill), returns=batch.reward.sum(axis=1))
+            returns = np.array([row.total_return for row in returns_of(recorded, task)])
+            evidence = Evidence(unsafe=totals.shown(governor.standstill), returns=returns)
         if evidence is not None and governor.prediction == "weighted":
             weighted = _weighted_rates(batch, evidence, updated, limits.torque_limit, settings.held_out)
             evidence = dataclasses.replace(evidence, weighted_rates=weighted)

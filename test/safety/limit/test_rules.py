@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from rule_evidence import evidence, shift_of, step
+from rule_evidence import evidence, shift_of
 from scipy import integrate, stats
 
-from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor
 from safe_transfer_ros.safety.limit.rules import (
-    Benefit,
     BettingRate,
     EffectiveSampleRate,
     Evidence,
@@ -153,107 +151,13 @@ def test_pooled_iterations_help_only_as_far_as_they_may_have_drifted() -> None:
     assert second_bound(1.0) == alone
 
 
-# Benefit --------------------------------------------------------------------------------------------------------------
-
-
-def walk(returns, iterations: int) -> list[float]:
-    """Limits of a run whose return is a function of the limit, raised 5 % wherever the benefit lets it."""
-    rng = np.random.default_rng(5)
-    benefit, limit, limits = Benefit(), 0.1, []
-    for _ in range(iterations):
-        limits.append(limit)
-        cap = benefit.cap(limit, returns(limit) + rng.normal(size=5))
-        limit = min(1.05 * limit, cap)
-    return limits
-
-
-def test_the_limit_rises_while_returns_do() -> None:
-    np.testing.assert_allclose(walk(lambda limit: 100.0 * np.log(limit), 60), 0.1 * 1.05 ** np.arange(60))
-
-
-def test_the_limit_steps_back_to_where_returns_were_best_and_stays_near() -> None:
-    limits = np.array(walk(lambda limit: -200.0 * np.log(limit / 0.3) ** 2, 300))
-    assert limits.max() < 0.6
-    assert 0.2 < np.median(limits[50:]) < 0.42
-    assert (np.diff(limits) < -0.05).any() and np.mean(np.diff(limits[50:]) == 0.0) > 0.5
-
-
-def test_benefit_steps_back_to_the_best_window_once_a_fall_is_significant_and_twice_as_long_each_time() -> None:
-    benefit = Benefit(window=5, patience=3, z=2.0)
-
-    def caps(returns: list[float], first: float = 1.0) -> list[float]:
-        return [benefit.cap(first + step, np.array([value, value])) for step, value in enumerate(returns)]
-
-    # Best window: limits 1 to 5, mean 3. One low iteration is no proof (8 against 10, two standard errors are 2.7),
-    # two are (6 against 10, 3.3).
-    assert caps([10.0] * 5 + [0.0]) == [np.inf] * 6
-    assert caps([0.0]) == [3.0]
-    assert caps([4.0] * 3) == [3.0] * 3, "held for the patience"
-    # What is reached from there on, and no mixture with what was before, is what later raises are held against: 4, at
-    # limits 1, 2, 3, 1 and 2.
-    assert caps([4.0, 4.0]) == [np.inf] * 2
-    assert caps([-100.0] * 4) == [np.inf] + [pytest.approx(1.8)] * 3
-    assert caps([4.0] * 5) == [pytest.approx(1.8)] * 4 + [np.inf], "six iterations, twice as many as before"
-
-
-@pytest.mark.parametrize(
-    ("held", "best"),
-    [([7.0, 7.0, 3.0], 1.5), ([7.0, 7.0, 7.0], 2.5), ([5.0, 5.0, 9.0], 2.5), ([9.0, 5.0, 5.0], 1.5)],
-)
-def test_what_is_reached_while_the_limit_is_held_counts_the_newest_of_equals(held, best) -> None:
-    benefit = Benefit(window=2, patience=3)
-    for limit, value in ((10.0, 10.0), (11.0, 10.0), (12.0, 10.0), (13.0, 0.0)):
-        assert benefit.cap(limit, np.array([value, value])) == np.inf
-    assert benefit.cap(14.0, np.zeros(2)) == 11.5, "the newest window of 10"
-    for limit, value in enumerate(held, start=1):
-        assert benefit.cap(float(limit), np.array([value, value])) == 11.5
-    benefit.cap(4.0, np.full(2, -50.0))
-    assert benefit.cap(5.0, np.full(2, -50.0)) == best
-
-
-def test_two_standard_errors_are_no_fall_and_a_little_more_is() -> None:
-    # Of 9 and 7 the mean is 8, its standard error 1.
-    for lower, cap in ((0.0, np.inf), (0.1, 1.0)):
-        benefit = Benefit(window=1, patience=1)
-        benefit.cap(1.0, np.array([10.0, 10.0]))
-        assert benefit.cap(2.0, np.array([9.0, 7.0]) - lower) == cap
-
-
-def test_a_fall_that_is_small_beside_the_scatter_is_none_and_z_says_what_small_is() -> None:
-    rng = np.random.default_rng(17)
-    scatter = rng.normal(size=(5, 4))
-    for drop, z, steps_back in ((0.4, 2.0, False), (1.6, 2.0, True), (1.6, 8.0, False)):
-        benefit = Benefit(window=5, patience=1, z=z)
-        for row in scatter:
-            assert benefit.cap(1.0, row) == np.inf
-        caps = [benefit.cap(2.0, row - drop) for row in scatter]
-        assert (min(caps) < np.inf) == steps_back
-
-
-def test_what_is_built_in_is_what_is_documented() -> None:
-    benefit = Benefit()
-    assert (benefit._window, benefit._patience, benefit._z) == (5, 10, 2.0)
-    assert BettingRate()._batches.maxlen == 2
-
-
-def test_benefit_does_not_hold_back_what_returns_as_much_as_the_best() -> None:
-    benefit = Benefit(window=2, patience=1)
-    for limit in range(20):
-        assert benefit.cap(float(limit), np.array([1.0, 1.0])) == np.inf
-
-
-def test_a_governor_with_benefit_goes_no_lower_than_its_floor_and_no_higher_than_the_bound() -> None:
-    rng = np.random.default_rng(16)
-    for cap, expected in ((0.0, 0.1), (0.3, 0.3), (np.inf, 0.42)):
-        governor = TorqueLimitGovernor(GovernorSettings(joints="moved", benefit=True), torque_limit=0.4)
-        governor._benefit.cap = lambda limit, returns, cap=cap: cap  # type: ignore[method-assign, union-attr]
-        step(governor, evidence(rng, rate=0.0))
-        assert governor.torque_limit == pytest.approx(expected)
-
-
 def test_a_rate_that_drifts_leaves_the_evidence_as_it_was():
     known = Evidence(unsafe=[np.zeros(3, dtype=bool)], returns=np.zeros(1), weighted_rates=np.array([0.2]))
     rates = BettingRate()
     rates.upper(0.0, known)
     rates.drifted(0.3)
     assert known.rates.tolist() == [0.2]
+
+
+def test_two_iterations_are_pooled() -> None:
+    assert BettingRate()._batches.maxlen == 2
