@@ -4,9 +4,9 @@
   python benchmarks/franka_run.py [--minutes 10] [--out runs/franka_run] [--patient]
 
 franka-sim enforces the arm's limits, and stops when 20 of its cycles in a row get no answer; the timeouts are those of
-an arm (--patient: .3 to 1 s, for a machine that others use; 20 cycles are not enforced then). An operator is simulated:
-he activates, resets, and recovers after a reflex. A motion that ends by itself is counted with its cause; where it has
-ended the run, another is begun.
+an arm, and the filter and the arm's process have real-time priority (--patient: .3 to 1 s, for a machine that others
+use; 20 cycles are not enforced then). An operator is simulated: he activates, resets, and recovers after a reflex. A
+motion that ends by itself is counted with its cause; where it has ended the run, another is begun.
 
 What was measured is kept in DIR/measured.json every few seconds: called again with the same --out it goes on, until the
 minutes are full, and prints the table of docs/hardware.md. Needs .venv-franka and pylibfranka.
@@ -57,7 +57,7 @@ WORDS = {
     "trainer.episodes_per_iteration": "2",
     "franka_robot.realtime_kernel": "not_required",
     "franka_robot.realtime_priority": "20",
-    "franka_robot.joint_state_rate": "1000",
+    "safety_filter.realtime_priority": "10",
     "controller_supervisor.rest_effort": "zero",  # franka-sim tells torque without what carries the arm
 }
 PATIENT = {

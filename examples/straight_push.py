@@ -2,6 +2,7 @@
 """A hand-written controller that pushes the Panda's cube straight to its goal, whatever stands in the way.
 
 safe_transfer correct --baseline examples/straight_push.py:push --task panda_push_obstacle
+safe_transfer up panda_push task:=obstacle learner:=dual_agent limit_rule:=fixed policy:=examples/straight_push.py:push
 safe_transfer correct --baseline examples/straight_push.py:push_from_above --task panda_push_obstacle_movable
 """
 

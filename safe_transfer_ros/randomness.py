@@ -87,6 +87,7 @@ class FirstEpisode(enum.IntEnum):
     CRITIC_SOURCE = 200_000_000
     CRITIC_LABELLED = 300_000_000
     IMITATION = 400_000_000
+    SAFETY_CRITIC = 500_000_000
 
 
 def generator(purpose: Purpose, seed: int, *keys: int) -> np.random.Generator:

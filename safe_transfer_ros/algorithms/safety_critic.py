@@ -175,6 +175,10 @@ class CriticLearner:
         self.updates += 1
         return {"bellman": bellman.item() / settings.members, "conservative": gap.item() / settings.members}
 
+    def probability(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Q of the members on the average, shape (b,), for inputs (b, d); with a graph through the inputs."""
+        return failure_probability(self._online, inputs).mean(dim=0)
+
     def parameters(self) -> dict[str, Array]:
         """Copies of the critic's parameters."""
         return {name: tensor.detach().numpy().copy() for name, tensor in self._online.items()}

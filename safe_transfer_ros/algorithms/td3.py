@@ -12,13 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from safe_transfer_ros.algorithms.actor_critic import ActorCritic
 from safe_transfer_ros.algorithms.double_q import TransitionBatch, bellman_target, critic_loss
 from safe_transfer_ros.algorithms.single_thread import one_thread, single_thread
-from safe_transfer_ros.algorithms.trained_network import TrainedNetwork
 from safe_transfer_ros.policies.deterministic import DeterministicPolicy
-from safe_transfer_ros.policies.networks.actor_file import actor_to_bytes
-from safe_transfer_ros.policies.networks.actors import DeterministicActor
-from safe_transfer_ros.policies.networks.twin_critic import TwinCritic
 from safe_transfer_ros.randomness import Purpose, generator
 
 Array = NDArray[np.float64]
@@ -88,11 +85,16 @@ class Td3:
           ValueError: if a size, a bound or a rate is not positive.
         """
         self._settings, self.noise_size, self.updates = settings, len(bound), 0
-        rates = {"learning_rate": settings.learning_rate, "target_rate": settings.target_rate}
-        drawn = generator(Purpose.POLICY_INITIALISATION, seed)
-        self._actor = TrainedNetwork(DeterministicActor(observation_size, bound, settings.hidden, drawn), **rates)
-        drawn = generator(Purpose.CRITIC_INITIALISATION, seed)
-        self._critic = TrainedNetwork(TwinCritic(observation_size, len(bound), settings.hidden, drawn), **rates)
+        self._networks = ActorCritic(
+            observation_size,
+            bound,
+            hidden=settings.hidden,
+            learning_rate=settings.learning_rate,
+            target_rate=settings.target_rate,
+            actor_rng=generator(Purpose.POLICY_INITIALISATION, seed),
+            critic_rng=generator(Purpose.CRITIC_INITIALISATION, seed),
+        )
+        self._actor, self._critic = self._networks.actor, self._networks.critic
 
     def act(self, observation: Array, noise: Array) -> Array:
         """Actions to explore with, shape (b, n), in their unit.
@@ -128,8 +130,7 @@ class Td3:
                 return {"critic_loss": error.item()}
             loss = -critic.first(batch.observation, actor(batch.observation)).mean()
             self._actor.descend(loss)
-            self._critic.follow()
-            self._actor.follow()
+            self._networks.follow()
         return {"critic_loss": error.item(), "actor_loss": loss.item()}
 
     def _target(self, batch: TransitionBatch, noise: Tensor) -> Tensor:
@@ -142,18 +143,17 @@ class Td3:
 
     def policy(self) -> DeterministicPolicy:
         """Make the policy that acts on the robot side, without the noise."""
-        return self._actor.network.policy()
+        return self._networks.policy()
 
     def policy_file(self, metadata: Mapping[str, str]) -> bytes:
         """Serialise that policy, with metadata of the run."""
-        return actor_to_bytes(self._actor.network, metadata)
+        return self._networks.policy_file(metadata)
 
     def state(self) -> dict[str, Any]:
         """Complete state, for `restore`."""
-        return {"updates": self.updates, "actor": self._actor.state(), "critic": self._critic.state()}
+        return {"updates": self.updates, **self._networks.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Resume exactly from `state`."""
         self.updates = int(state["updates"])
-        self._actor.restore(state["actor"])
-        self._critic.restore(state["critic"])
+        self._networks.restore(state)

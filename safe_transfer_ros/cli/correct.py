@@ -17,7 +17,8 @@ Train a safe agent beside a baseline that works and ignores safety. The baseline
 it as far as the accepted failures allow. Both act in turn, by a coin at each step.
 
 BASELINE is one of:
-  a policy file of this package (kinds gaussian, squashed, deterministic), or the name of a shipped one
+  a policy file of this package (kinds gaussian, squashed, deterministic), or the name of a shipped one; an imported
+  one (ONNX) that sees the task's observation alone
   module:function, or path:function for a Python file: takes observations (b, k), gives actions (b, n) in the task's
   unit. It is asked about past observations too: no memory, no clock.
 """

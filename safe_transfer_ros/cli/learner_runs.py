@@ -117,7 +117,7 @@ def complete(runs: Sequence[LearnerRun], options: argparse.Namespace, *, heading
         finished = [done[one] for one in runs]
     for one, name in zip(runs, learners.names(runs), strict=True):
         if store.policy(one).exists():
-            shutil.copyfile(store.policy(one), options.out / f"{one.task}_{name}_seed{one.seed}.safetensors")
+            shutil.copyfile(store.policy(one), options.out / f"{learners.stem(one)}_{name}_seed{one.seed}.safetensors")
     if heading:
         print(heading)
     print(learners.write(finished, options.out))

@@ -13,7 +13,7 @@ from safe_transfer_ros.cli import learner_runs
 from safe_transfer_ros.tasks.task import TASKS, available
 from safe_transfer_ros.transfer.constrained.settings import LearnerSettings
 from safe_transfer_ros.transfer.methods import METHODS, method
-from safe_transfer_ros.transfer.training import BaselineUse, TrainingMethod, check_baseline
+from safe_transfer_ros.transfer.training import PHASES, BaselineUse, TrainingMethod, check_baseline
 
 _EPILOG = """\
 examples:
@@ -21,8 +21,10 @@ examples:
   safe_transfer train td3 ant_avenue --quick                      the same for an off-policy method
   safe_transfer train csc,cpo,trpo panda_push_boundary --seeds 3  several methods, table and plot; all: every one
   safe_transfer train csc panda_push_topple --chi 0.02 0.05 0.2   several accepted failure rates in one plot
+  safe_transfer train sqrl drunk_spider --phase pretrain --out runs/spider
+  safe_transfer train sqrl drunk_spider --phase finetune --out runs/spider --from FILE
 
-Files written to --out:
+Files written to --out; with --phase <task>_<phase> in place of <task>:
   <task>.csv          every epoch of every run: return, failures per episode, cumulative failures, success, time;
                       evaluation_* where the epoch was followed by one
   <task>_summary.csv  one line per method: means over seeds with 95 % bootstrap intervals
@@ -91,6 +93,46 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="BASELINE",
         help="controller that cloned-cpo starts from and dual-agent corrects; see `safe_transfer correct --help`",
     )
+    parser.add_argument(
+        "--phase",
+        choices=PHASES,
+        default="",
+        help="pretrain: in the task as it is at the source (drunk_spider: no noise); finetune: in the task itself, "
+        "from the file of a pre-training (--from)",
+    )
+    parser.add_argument(
+        "--from",
+        dest="start",
+        default="",
+        metavar="FILE",
+        help="policy file to begin with; {method} and {seed} in it stand for those of the run",
+    )
+    parser.add_argument(
+        "--epsilon",
+        type=float,
+        nargs="+",
+        metavar="X",
+        help="risk that SQRL's mask lets pass (0.1); several values: each is run",
+    )
+    parser.add_argument(
+        "--safety-gamma",
+        type=float,
+        nargs="+",
+        metavar="X",
+        help="discount of SQRL's safety critic (drunk_spider 0.65, other tasks 0.7); several values: each is run",
+    )
+    parser.add_argument(
+        "--online-critic", action="store_true", help="SQRL's safety critic goes on learning in fine-tuning"
+    )
+    parser.add_argument("--no-entropy", action="store_true", help="SAC and SQRL without maximum entropy")
+    parser.add_argument(
+        "--environment",
+        type=_setting,
+        nargs="+",
+        default=(),
+        metavar="NAME=X",
+        help="settings of the task's environment, for example noise=0.2; see docs/environments.md",
+    )
     parser.set_defaults(run=run)
 
 
@@ -114,6 +156,9 @@ def run(options: argparse.Namespace) -> int:
             seed=seed,
             warm_start=options.warm_start,
             baseline=options.baseline,
+            phase=options.phase,
+            start=options.start.replace("{method}", name).replace("{seed}", str(seed)),
+            environment=tuple(sorted(options.environment)),
             settings=settings,
             **learner_runs.size(options, explores=METHODS[name].explores),
         )
@@ -123,6 +168,16 @@ def run(options: argparse.Namespace) -> int:
     ]
     learner_runs.complete(runs, options)
     return 0
+
+
+def _setting(text: str) -> tuple[str, float | str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise argparse.ArgumentTypeError(f"expected NAME=X, got '{text}'")
+    try:
+        return name, float(value)
+    except ValueError:
+        return name, value
 
 
 def _methods(options: argparse.Namespace) -> list[str]:
@@ -155,11 +210,22 @@ def _description() -> str:
 def _settings(method: TrainingMethod, options: argparse.Namespace) -> list[LearnerSettings]:
     """Every combination of what was asked for, as far as it concerns the method."""
     conservative = "alpha" in method.varied
-    usual = LearnerSettings(seed_tuples=options.seed_tuples, own_target=options.own_target and conservative)
+    usual = LearnerSettings(
+        seed_tuples=options.seed_tuples,
+        own_target=options.own_target and conservative,
+        online_critic=options.online_critic and "online_critic" in method.varied,
+        max_entropy=not (options.no_entropy and "max_entropy" in method.varied),
+    )
     limit = TASKS[options.task].cost_limit
     if limit is not None:
         usual = dataclasses.replace(usual, chi=limit)
-    asked = {"chi": options.chi, "multiplier_rate": options.eta, "alpha": options.alpha}
+    asked = {
+        "chi": options.chi,
+        "multiplier_rate": options.eta,
+        "alpha": options.alpha,
+        "epsilon": options.epsilon,
+        "safety_gamma": options.safety_gamma,
+    }
     varied = {name: values for name, values in asked.items() if values and name in method.varied}
     return [
         dataclasses.replace(usual, **dict(zip(varied, values, strict=True)))

@@ -15,8 +15,6 @@ import yaml
 
 from safe_transfer_ros import resources
 from safe_transfer_ros.configuration import ConfigurationError, build
-from safe_transfer_ros.critics.gate import CriticGate
-from safe_transfer_ros.critics.safety_critic import read_critic_file
 from safe_transfer_ros.franka import library
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.launching.graph import (
@@ -31,15 +29,12 @@ from safe_transfer_ros.launching.graph import (
     write_parameters,
 )
 from safe_transfer_ros.launching.hardware import check_commissioned, check_strictness
+from safe_transfer_ros.launching.inputs import check_inputs, told_of_each_other
 from safe_transfer_ros.launching.resumed import check_streams, continued, kept_namespace, robot_of
-from safe_transfer_ros.learning.policy_file import load_policy
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.parameters.franka_robot import check_arm
-from safe_transfer_ros.parameters.safety_filter import FilterParameters
 from safe_transfer_ros.parameters.sections import SHARED
-from safe_transfer_ros.parameters.unsafety_monitor import MonitorParameters
 from safe_transfer_ros.record.resume import CONFIG, session_path, sessions
-from safe_transfer_ros.robots.simulation import perturbation
 from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.transfer.graph_learners import LEARNERS
 
@@ -86,7 +81,9 @@ ARGUMENTS = (
         parameter=f"{SHARED}.torque_limit_floor",
     ),
     Argument(name="t_max", description="T_max, N·m", parameter=f"{SHARED}.torque_limit_max"),
-    Argument(name="policy", description="policy file, or the name of a shipped one", parameter="trainer.policy"),
+    Argument(
+        name="policy", description="policy file, name of a shipped one, or path:function", parameter="trainer.policy"
+    ),
     Argument(
         name="critic",
         description="safety critic (safetensors) that may refuse proposals; empty: none",
@@ -221,13 +218,13 @@ class FineTuningGraph:
         run_dir = Path(own["run_dir"] or f"runs/{self.name}-{time.strftime('%Y%m%d-%H%M%S')}").absolute()
         parameters.setdefault("trainer", {})["run_dir"] = str(run_dir)
         parameters.setdefault("bag_recorder", {})["bag"] = str(run_dir / "bag")
-        parameters = _with_critic(complete(parameters))
+        parameters = told_of_each_other(complete(parameters))
         check_streams(parameters, "leave random_streams out of the configuration to run it with the present one")
         robot = own["robot"]
         evidence = {} if robot == "sim" else self._commissioned(parameters, given)
         if robot == "franka":
             _check_franka(parameters)
-        _check_inputs(parameters)
+        check_inputs(parameters)
         _create(run_dir)
         processes = _processes(robot, record=own["record"] == "true", visualize=own["visualize"] == "true")
         return _session(run_dir, parameters, evidence, processes, session=0)
@@ -288,7 +285,7 @@ class FineTuningGraph:
         self._check_robot(run_dir, parameters)
         nodes = build(ExperimentParameters, parameters[SHARED], where=self.name).nodes
         robot = robot_of(nodes)
-        _check_inputs(parameters)
+        check_inputs(parameters)
         _check_room(run_dir)
         evidence = {} if robot == "sim" else self._commissioned(parameters, given)
         if robot == "franka":
@@ -307,15 +304,6 @@ class FineTuningGraph:
                 f"{run_dir} is a run of {parameters[SHARED]['task']} on {recorded}, got graph {self.name}, whose "
                 f"robot is {own}: name the graph that it was started with"
             )
-
-
-def _with_critic(parameters: Parameters) -> Parameters:
-    """The filter has to ask a critic where the trainer sends one; a learner's own no training could have certified."""
-    if LEARNERS[parameters["trainer"]["learner"]].learns_critic:
-        parameters["safety_filter"].update(critic="required", critic_uncertified=True)
-    elif parameters["trainer"]["critic"]:
-        parameters["safety_filter"]["critic"] = "required"
-    return parameters
 
 
 def _fill_in_budget(parameters: Parameters) -> None:
@@ -376,32 +364,6 @@ def _processes(robot: str, *, record: bool, visualize: bool) -> tuple[Process, .
     if visualize:  # the last to be stopped: were it to hang, nothing would wait for it
         processes.append(Process(node="visualizer", optional=True))
     return tuple(processes)
-
-
-def _check_inputs(parameters: Parameters) -> None:
-    graph = in_graph(parameters[SHARED]["task"])
-    name, learner = parameters["trainer"]["policy"], LEARNERS[parameters["trainer"]["learner"]]
-    policy, _ = load_policy(graph.task, name)
-    if policy.kind != "gaussian" and not learner.any_kind:
-        raise ConfigurationError(
-            f"policy {name} is a '{policy.kind}' one, and learner {parameters['trainer']['learner']} takes Gaussian "
-            "policies: learner:=none runs it as it is"
-        )
-    monitor = build(MonitorParameters, parameters["unsafety_monitor"], where="unsafety_monitor")
-    monitor.check_actions(graph.torques)
-    build(ExperimentParameters, parameters[SHARED], where="configuration").governor(monitor)  # what goes together
-    if monitor.kl == "per_state" and policy.kind != "gaussian":
-        raise ConfigurationError(
-            f"unsafety_monitor.kl: 'per_state' compares Gaussian policies, and policy {name} is a '{policy.kind}' one: "
-            "choose bound or measured"
-        )
-    perturbation(parameters["mujoco_sim"]["perturbation"])
-    settings = build(FilterParameters, parameters["safety_filter"], where="safety_filter")
-    gate = CriticGate(graph, settings, seed=0) if settings.critic == "required" else None
-    if gate is not None and not learner.learns_critic:
-        refusal = gate.offer(read_critic_file(parameters["trainer"]["critic"]), name=parameters["trainer"]["critic"])
-        if refusal:
-            raise ConfigurationError(f"trainer.critic: {refusal}")
 
 
 def _create(run_dir: Path) -> None:

@@ -69,33 +69,46 @@ class Agent(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OffPolicySettings:
-    """Settings of the loop.
+class ReplaySettings:
+    """Settings of learning from a buffer.
 
     Attributes:
-      epoch_steps: Steps of an epoch in every row. A multiple of the task's horizon cuts no episode off.
       warmup: Transitions before the agent learns.
-      uniform_warmup: Whether these are taken by uniform actions; if not, the agent acts from the beginning.
       updates_per_transition: Updates for each transition after these.
       batch: Transitions an update.
       capacity: Transitions kept at most.
+    """
+
+    warmup: int = 1_000
+    updates_per_transition: float = 1.0
+    batch: int = 256
+    capacity: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        if min(self.warmup, self.batch, self.capacity) < 1 or not self.updates_per_transition > 0.0:
+            raise ValueError(
+                f"expected warmup, batch and capacity of at least 1 and updates_per_transition above 0, got {self}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OffPolicySettings(ReplaySettings):
+    """Settings of the loop; those of its learning are `ReplaySettings`.
+
+    Attributes:
+      epoch_steps: Steps of an epoch in every row. A multiple of the task's horizon cuts no episode off.
+      uniform_warmup: Whether the warm-up is of uniform actions; if not, the agent acts from the beginning.
       failure_cost: Taken off the reward of a step that fails; see `Task.failure_cost`.
     """
 
     epoch_steps: int
-    warmup: int = 1_000
     uniform_warmup: bool = True
-    updates_per_transition: float = 1.0
-    batch: int = 256
-    capacity: int = 1_000_000
     failure_cost: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(self.epoch_steps, self.warmup, self.batch, self.capacity) < 1 or not self.updates_per_transition > 0.0:
-            raise ValueError(
-                "expected epoch_steps, warmup, batch and capacity of at least 1 and updates_per_transition above 0, "
-                f"got {self}"
-            )
+        super().__post_init__()
+        if self.epoch_steps < 1:
+            raise ValueError(f"expected epoch_steps of at least 1, got {self.epoch_steps}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,14 +151,85 @@ class Greedy:
         return action, np.zeros_like(action)
 
 
+class ReplayLearner:
+    """An agent that learns from a buffer as often as there are new transitions, whoever collects them.
+
+    Attributes:
+      agent: The one that learns.
+      buffer: Transitions seen.
+      updates: Updates of the agent.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        columns: np.dtype[Any],
+        settings: ReplaySettings,
+        *,
+        seed: int,
+        hindsight: Hindsight | None = None,
+    ) -> None:
+        """Start with an empty buffer.
+
+        Args:
+          agent: Learns.
+          columns: Of the buffer; see `transitions.schema`.
+          settings: See `ReplaySettings`.
+          seed: With the numbers of transitions and updates it fixes everything random.
+          hindsight: Gives other goals to some of the transitions that are learned from.
+        """
+        self.agent, self.buffer, self.updates = agent, ReplayBuffer(settings.capacity, columns), 0
+        self._settings, self._seed, self._hindsight = settings, seed, hindsight
+        self._given = 0  # transitions that no update is due for
+
+    def give(self, transitions: Columns) -> None:
+        """Add what was recorded earlier. It is learned from, but only new transitions ask for updates."""
+        self.buffer.add(transitions)
+        self._given = self.buffer.added
+
+    def learn(self) -> dict[str, list[float]]:
+        """Do the updates that are due; gives what each watched, by name."""
+        settings, watched = self._settings, dict[str, list[float]]()
+        fresh = self.buffer.added - max(settings.warmup, self._given)
+        due = int(fresh * settings.updates_per_transition)
+        while self.updates < due:
+            rng = generator(Purpose.OFF_POLICY_UPDATE, self._seed, self.updates)
+            columns = self.buffer.sample(settings.batch, rng, hindsight=self._hindsight)
+            for name, value in self.agent.update(columns, rng).items():
+                watched.setdefault(name, []).append(value)
+            self.updates += 1
+        return watched
+
+    def state(self) -> dict[str, Any]:
+        """Complete state, for `restore`: the transitions are part of it."""
+        return {
+            "updates": self.updates,
+            "given": self._given,
+            "agent": self.agent.state(),
+            "buffer": self.buffer.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Resume exactly: what follows gives the same numbers.
+
+        Args:
+          state: Of `state`; without a buffer the transitions are those that have been added here.
+
+        Raises:
+          ValueError: if the state is of a run with another buffer.
+        """
+        if "buffer" in state:
+            self.buffer.restore(state["buffer"])
+        self.agent.restore(state["agent"])
+        self.updates, self._given = int(state["updates"]), int(state["given"])
+
+
 class OffPolicyLoop:
     """One run of an agent in an environment.
 
     Attributes:
       agent: The one that learns.
-      buffer: Transitions seen.
       epochs: Epochs done.
-      updates: Updates of the agent.
     """
 
     def __init__(
@@ -176,12 +260,22 @@ class OffPolicyLoop:
         assert isinstance(observations, Box) and isinstance(actions, Box), f"{observations}, {actions}"
         if not np.isfinite(actions.high).all() or (actions.low != -actions.high).any():
             raise ValueError(f"expected actions within a finite +-bound, got {actions}")
-        self.agent, self.epochs, self.updates = agent, 0, 0
-        self._environment, self._settings, self._seed, self._hindsight = environment, settings, seed, hindsight
+        self.agent, self.epochs = agent, 0
+        self._environment, self._settings, self._seed = environment, settings, seed
         self._bound = np.asarray(actions.high, dtype=np.float64)
         columns = schema(len(self._bound), observations.shape[0], columns=COLUMNS)
-        self.buffer = ReplayBuffer(settings.capacity, columns)
+        self._learner = ReplayLearner(agent, columns, settings, seed=seed, hindsight=hindsight)
         self._next_episode = 0
+
+    @property
+    def buffer(self) -> ReplayBuffer:
+        """Transitions seen."""
+        return self._learner.buffer
+
+    @property
+    def updates(self) -> int:
+        """Updates of the agent."""
+        return self._learner.updates
 
     def epoch(self) -> OffPolicyEpoch:
         """Act and learn for an epoch."""
@@ -213,7 +307,8 @@ class OffPolicyLoop:
             ended.take(running, over)
             self._next_episode = max(self._next_episode, int(info["episode_number"].max()) + 1)
             observation = following
-            self._learn(watched)
+            for name, values in self._learner.learn().items():
+                watched.setdefault(name, []).extend(values)
         self.epochs += 1
         return self._report(ended, watched)
 
@@ -228,13 +323,7 @@ class OffPolicyLoop:
 
     def state(self) -> dict[str, Any]:
         """Complete state between two epochs, for `restore`: the transitions are part of it."""
-        return {
-            "epochs": self.epochs,
-            "updates": self.updates,
-            "next_episode": self._next_episode,
-            "agent": self.agent.state(),
-            "buffer": self.buffer.state(),
-        }
+        return {"epochs": self.epochs, "next_episode": self._next_episode, **self._learner.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Resume exactly: what follows gives the same numbers.
@@ -242,10 +331,8 @@ class OffPolicyLoop:
         Raises:
           ValueError: if the state is of a run with another buffer.
         """
-        self.buffer.restore(state["buffer"])
-        self.agent.restore(state["agent"])
-        self.epochs, self.updates = int(state["epochs"]), int(state["updates"])
-        self._next_episode = int(state["next_episode"])
+        self._learner.restore(state)
+        self.epochs, self._next_episode = int(state["epochs"]), int(state["next_episode"])
 
     def _explore(self, observation: Array) -> Array:
         """Uniform actions during the warm-up, then the agent's."""
@@ -253,17 +340,6 @@ class OffPolicyLoop:
         if self._settings.uniform_warmup and self.buffer.added < self._settings.warmup:
             return rng.uniform(-self._bound, self._bound, (rows, len(self._bound)))
         return self.agent.act(observation, rng.standard_normal((rows, self.agent.noise_size)))
-
-    def _learn(self, watched: dict[str, list[float]]) -> None:
-        """Do the updates that are due."""
-        settings = self._settings
-        due = int((self.buffer.added - settings.warmup) * settings.updates_per_transition)
-        while self.updates < due:
-            rng = generator(Purpose.OFF_POLICY_UPDATE, self._seed, self.updates)
-            columns = self.buffer.sample(settings.batch, rng, hindsight=self._hindsight)
-            for name, value in self.agent.update(columns, rng).items():
-                watched.setdefault(name, []).append(value)
-            self.updates += 1
 
     def _report(self, ended: _Episodes, watched: Mapping[str, list[float]]) -> OffPolicyEpoch:
         count = len(ended.returns)

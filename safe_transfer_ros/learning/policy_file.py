@@ -12,6 +12,7 @@ import numpy as np
 from safe_transfer_ros import resources
 from safe_transfer_ros.bounds import WEIGHTS_BYTES
 from safe_transfer_ros.configuration import nearest
+from safe_transfer_ros.learning import controllers
 from safe_transfer_ros.learning.contracted import ContractInTask
 from safe_transfer_ros.policies.contracted import ContractedPolicy
 from safe_transfer_ros.policies.loading import AnyPolicy, any_policy_from_bytes
@@ -67,6 +68,10 @@ def load_for(task: RobotTask, name: str) -> tuple[Parameters, bytes]:
 def load_policy(task: RobotTask, name: str) -> tuple[AnyPolicy, bytes]:
     """Load a policy of any kind and check that it, or its contract, fits the task; `load_for` takes Gaussian ones.
 
+    Args:
+      task: The task it is to act in.
+      name: File, name of a shipped policy, or a function (`learning.controllers`), of which this process is then told.
+
     Returns:
       The policy and the bytes it came from.
     """
@@ -76,6 +81,11 @@ def load_policy(task: RobotTask, name: str) -> tuple[AnyPolicy, bytes]:
         check_fits(policy, task)
         return policy
 
+    if controllers.is_function(name):
+        data = controllers.policy_of_function(
+            name, observation_size=task.observation_size, action_size=task.action_size
+        )
+        return made(data), data
     return _read(name, made)
 
 

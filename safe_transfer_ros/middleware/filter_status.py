@@ -40,18 +40,20 @@ class FilterStatusPublisher:
         self._unheard, self._arm, self._critic_version = unheard, arm, critic_version
         self._publisher = StatePublisher(node, topics.FILTER_STATUS)
         self._told = (Mode.DISARMED, Reason.NONE, -1, 0.0)
+        self._arm_said = ""
 
     def listeners(self, graph: tuple[str, ...]) -> Listeners:
         """Those who must hear every status; see `Listeners`."""
         return self._publisher.listeners(graph)
 
     def tell(self, *, accepted: bool, message: str = "") -> None:
-        """Publish the status now.
+        """Publish the status now; what holds or stopped the arm is in it, whatever it was published for.
 
         Args:
           accepted: Whether the limit, or critic, offered last was taken.
-          message: Why not, or why the arm was stopped.
+          message: Why not.
         """
+        message = "; ".join(filter(None, (message, self._cause())))
         status = status_message(
             self._rules,
             accepted=accepted,
@@ -70,9 +72,14 @@ class FilterStatusPublisher:
     def tell_changes(self) -> None:
         """Publish the status if the mode, its cause or the limit has changed since it was last published."""
         if self._told != self._now():
-            spent = Reason.DAMAGE_BUDGET_SPENT if self._rules.guard.exhausted else Reason.NONE
-            arm = self._arm() if self._rules.cause & Reason.ARM_STOPPED else ""
-            self.tell(accepted=True, message="; ".join(filter(None, (describe(self._rules.cause | spent), arm))))
+            self.tell(accepted=True)
+
+    def _cause(self) -> str:
+        """Cause that stands in the way, in words; an arm that was let go meanwhile is told with its last word."""
+        cause = self._rules.cause
+        self._arm_said = (self._arm() or self._arm_said) if cause & Reason.ARM_STOPPED else ""
+        spent = Reason.DAMAGE_BUDGET_SPENT if self._rules.guard.exhausted else Reason.NONE
+        return "; ".join(filter(None, (describe(cause | spent), self._arm_said)))
 
     def _now(self) -> tuple[Mode, Reason, int, float]:
         guard = self._rules.guard

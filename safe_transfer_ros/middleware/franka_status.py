@@ -34,10 +34,14 @@ def text_of(cause: int) -> str:
     return CAUSE_TEXT[Cause(cause)]
 
 
+def silent(state: Any, now_ns: int) -> bool:
+    """Whether the newest state is too old to tell anything, as before the first."""
+    return not 0 <= now_ns - int(state["stamp_ns"]) <= ARM_SILENT_SECONDS * 1e9
+
+
 def standing_now(state: Any, now_ns: int) -> Cause:
     """Cause that stands against a motion: what the arm says, or that it says nothing any more."""
-    silent = not 0 <= now_ns - int(state["stamp_ns"]) <= ARM_SILENT_SECONDS * 1e9
-    return Cause.COMMUNICATION_LOST if silent else Cause(int(state["standing"]))
+    return Cause.COMMUNICATION_LOST if silent(state, now_ns) else Cause(int(state["standing"]))
 
 
 def status_message(state: Any, now_ns: int, *, hardware: str) -> DiagnosticStatus:
@@ -55,6 +59,8 @@ def status_message(state: Any, now_ns: int, *, hardware: str) -> DiagnosticStatu
     told = text_of(standing) if standing is not Cause.NONE else "in motion" if moving else "no motion"
     if not moving and ended is not Cause.NONE:
         told += f"; the last motion ended: {text_of(ended)}"
+    if silent(state, now_ns):
+        told += f": no state of it is newer than {ARM_SILENT_SECONDS:g} s"
     if words and standing is not Cause.NONE:
         told += f" ({printable(words)})"
     values = {

@@ -65,7 +65,6 @@ class FrankaRobot(Node):
         self._order = JointOrder(experiment.command_joints(self._robot.joint_names)).indices(self._robot.joint_names)
         self._reader = self._arm.states()
         self._state = self._reader.record[0]
-        self._seen = False  # a state of the arm, ever
         self._permission = Permission(self._settings.permission_lease)
         self._told: tuple[object, ...] = ()
         self._ticks = 0
@@ -153,7 +152,6 @@ class FrankaRobot(Node):
         state, now_ns = self._state, clock.now_ns()
         if standing_now(state, now_ns) is Cause.COMMUNICATION_LOST:
             return
-        self._seen = True
         age_ns = now_ns - int(state["stamp_ns"])
         message, whole = self._message, self._whole
         stamp_ns = self.get_clock().now().nanoseconds - age_ns
@@ -178,13 +176,12 @@ class FrankaRobot(Node):
         self._ticks += 1
         now_ns = clock.now_ns()
         standing = standing_now(self._state, now_ns)
-        lost = standing is Cause.COMMUNICATION_LOST
         new = (standing, bool(self._state["moving"]), int(self._state["ended"]), int(self._state["answered"]))
         if new != self._told or self._ticks % TELL_EVERY == 0:
             message = status_message(self._state, now_ns, hardware=self._robot.name)
             self._status.publish(message)
-            if self._seen:  # before, silence says as much, and trips nothing
-                self._button.publish(Bool(data=lost or standing in PRESSED))
+            if standing is not Cause.COMMUNICATION_LOST:  # then nobody knows how its button stands: it is silent, too
+                self._button.publish(Bool(data=standing in PRESSED))
             if new[:3] != self._told[:3]:
                 if message.level == DiagnosticStatus.OK:  # two calls: a logger's line keeps its severity
                     self.get_logger().info(message.message)

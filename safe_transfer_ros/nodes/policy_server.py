@@ -21,6 +21,7 @@ from safe_transfer_msgs.action import Rollout
 from safe_transfer_msgs.msg import FilterStatus, PolicyAction, SafetyDecision
 from safe_transfer_msgs.srv import ResetEpisode
 
+from safe_transfer_ros.learning import controllers
 from safe_transfer_ros.learning.acting import Acting, NetworkPolicy, ProcessPolicy, acting, answer_of, check_stamp
 from safe_transfer_ros.learning.contracted import CameraImage, Sensed
 from safe_transfer_ros.learning.policy_file import check_fits, load_policy
@@ -116,6 +117,8 @@ class PolicyServer(ManagedNode):
             cancel_callback=self._on_cancel,
         )
         self._action = PolicyAction(action_names=list(self._graph.action_names))
+        if self._settings.policy_function:
+            controllers.tell(self._settings.policy_function)
         if self._settings.policy:
             _, data = load_policy(self._task, self._settings.policy)
             self._weights.begin_with(data, weights.sha256_of(data))

@@ -50,7 +50,7 @@ from safe_transfer_ros.parameters.safety_filter import FilterParameters
 from safe_transfer_ros.safety.critic.gate import Gate
 from safe_transfer_ros.safety.filter.control_loop import ControlLoop, Decision
 from safe_transfer_ros.safety.joint_order import JointOrder
-from safe_transfer_ros.safety.reasons import Mode, Reason, describe
+from safe_transfer_ros.safety.reasons import Mode, Reason
 from safe_transfer_ros.tasks.deployment import in_graph
 
 Array = npt.NDArray[np.float64]
@@ -284,11 +284,9 @@ class SafetyFilterNode(ManagedNode):
             bytes(message.data), message.sha256
         )
         if refusal:
-            text = f"{CRITIC_REFUSED}, {self._critic.offered_version or 'none'} stays: {refusal}"
-            self.get_logger().error(text, throttle_duration_sec=1.0)
-        else:
-            text = describe(self._filter.cause)
-        self._status.tell(accepted=not refusal, message=text)
+            refusal = f"{CRITIC_REFUSED}, {self._critic.offered_version or 'none'} stays: {refusal}"
+            self.get_logger().error(refusal, throttle_duration_sec=1.0)
+        self._status.tell(accepted=not refusal, message=refusal or "")
 
     def _on_estimate(self, message: UnsafetyEstimate) -> None:
         assert self._critic is not None  # who else would listen

@@ -31,6 +31,7 @@ from safe_transfer_msgs.msg import (
 from std_msgs.msg import String
 
 from safe_transfer_ros.files import write_atomically
+from safe_transfer_ros.learning import controllers
 from safe_transfer_ros.learning.policy_file import load_policy
 from safe_transfer_ros.middleware import bounded, topics
 from safe_transfer_ros.middleware.critic_sender import CriticSender
@@ -107,6 +108,8 @@ class Trainer(Node):
 
     def _start_learning(self) -> PolicyUpdates:
         settings, seed = self._settings, self._experiment.seed
+        if settings.policy_function:
+            controllers.tell(settings.policy_function)
         _, policy = load_policy(self._task, settings.policy)
         return LEARNERS[settings.learner].begin(
             Beginning(
@@ -118,6 +121,7 @@ class Trainer(Node):
                 seed=seed,
                 checkpoints=Path(settings.run_dir) / CHECKPOINTS if settings.run_dir else None,
                 first_iteration=self._experiment.first_iteration,
+                experience=tuple(Path(path.strip()) for path in settings.experience.split(",") if path.strip()),
             )
         )
 

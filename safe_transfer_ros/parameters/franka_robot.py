@@ -11,9 +11,12 @@ import numpy as np
 from safe_transfer_ros.configuration import ConfigurationError, setting, setting_of
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.robots.description import RobotDescription, load
+from safe_transfer_ros.robots.fr3_speed import speed_bounds
+from safe_transfer_ros.safety.filter.soft_limits import SoftLimits, soft_velocity_bounds
 from safe_transfer_ros.safety.motion.torque_cycle import CycleSettings
 
 JOINTS = 7
+_POSITIONS = 1001  # of a joint's range, at which its soft limits are looked at
 # What libfranka's examples set first (setDefaultBehavior): low, as an arm that learns will touch things.
 COLLISION_TORQUE = "20, 20, 18, 18, 16, 14, 12"
 COLLISION_FORCE = "20, 20, 20, 25, 25, 25"
@@ -112,6 +115,7 @@ def check_arm(robot: RobotDescription, experiment: ExperimentParameters) -> None
             f"({published.lower[joint]:g} to {published.upper[joint]:g} rad, {published.velocity[joint]:g} rad/s, "
             f"{published.effort[joint]:g} N·m): describe the arm that is there"
         )
+    _check_soft_limits(robot)
     if not robot.gravity_compensated or experiment.adds_gravity(robot.gravity_compensated):
         raise ConfigurationError(
             "robot:=franka: the arm adds gravity itself, and g(q) would be added twice: leave out add_gravity: always, "
@@ -119,3 +123,29 @@ def check_arm(robot: RobotDescription, experiment: ExperimentParameters) -> None
         )
     if experiment.lockstep:
         raise ConfigurationError("robot:=franka cannot wait for us: leave out timing:=lockstep")
+
+
+def _check_soft_limits(robot: RobotDescription) -> None:
+    """Refuse soft limits that let a joint go faster, somewhere, than an FR3 bears: it stops by a reflex there.
+
+    Raises:
+      ConfigurationError: see `check_arm`.
+    """
+    limits = robot.limits
+    soft = SoftLimits(
+        soft_lower=limits.soft_lower,
+        soft_upper=limits.soft_upper,
+        velocity=limits.velocity,
+        k_position=limits.k_position,
+        k_velocity=limits.k_velocity,
+    )
+    positions = np.linspace(limits.lower, limits.upper, _POSITIONS)
+    (slowest, fastest), (least, most) = soft_velocity_bounds(soft, positions), speed_bounds(positions)
+    beyond = (slowest < least) | (fastest > most)
+    for joint in np.flatnonzero(beyond.any(axis=0)):
+        at = int(beyond[:, joint].argmax())
+        raise ConfigurationError(
+            f"robot:=franka: at {positions[at, joint]:.2f} rad the soft limits of {robot.joint_names[joint]} of "
+            f"{robot.name} allow {slowest[at, joint]:.2f} to {fastest[at, joint]:.2f} rad/s, where an FR3 stops by a "
+            f"reflex outside {least[at, joint]:.2f} to {most[at, joint]:.2f}: a lower k_position, as in robots/fr3.py"
+        )

@@ -13,6 +13,7 @@ class PolicyServerParameters:
     """policy_server."""
 
     policy: str = setting("", "Policy weights (safetensors) loaded at start; empty: wait for the trainer's")
+    policy_function: str = setting("", "Python function that a policy may name as its controller; set by policy:=")
     peer_timeout: float = setting(
         60.0, "Wait this long for another node's answer (reset, arm, weights, limit), s", minimum=0.1, maximum=600.0
     )

@@ -12,11 +12,16 @@ from safe_transfer_ros.configuration import setting
 class TrainerParameters:
     """trainer."""
 
-    policy: str = setting("pr2_cup_swirl", "Pre-trained policy: a file, or the name of a shipped one")
+    policy: str = setting(
+        "pr2_cup_swirl",
+        "Pre-trained policy: a file, the name of a shipped one, or a Python function (module:function, path:function)",
+    )
+    policy_function: str = setting("", "Python function that a policy may name as its controller; set by policy:=")
     learner: str = setting(
         "pspt",
         "How the policy learns from an iteration: pspt, TRPO on the rewards; csc, a conservative critic beside it, "
-        "which the filter takes between episodes, and a step constrained by failures; none, the policy acts as it is; "
+        "which the filter takes between episodes, and a step constrained by failures; dual_agent, a safe agent beside "
+        "the policy, which is its baseline; none, the policy acts as it is; "
         "or one of another package",
     )
     critic: str = setting(
@@ -36,6 +41,11 @@ class TrainerParameters:
     )
     leave_one_out: bool = setting(
         False, "Fit each episode's value function to the other episodes only; needs more than a few of them"
+    )
+    experience: str = setting(
+        "",
+        "Bags, or folders of `safe_transfer bag to-transitions`, that the replay buffer of learner dual_agent begins "
+        "with; commas between",
     )
     run_dir: str = setting("", "Directory of this run: CSV and checkpoints go there; empty: keep nothing")
     config_file: str = setting("", "File with every node's parameters, copied into the bag; empty: the trainer's own")

@@ -10,10 +10,14 @@ import json
 import math
 from collections.abc import Callable, Mapping
 
+import numpy as np
+
 from safe_transfer_ros.configuration import nearest
 from safe_transfer_ros.policies.contracted import ContractedPolicy
+from safe_transfer_ros.policies.controller import ControllerPolicy
 from safe_transfer_ros.policies.deterministic import DeterministicPolicy
 from safe_transfer_ros.policies.forward import GaussianPolicy
+from safe_transfer_ros.policies.masked import MaskedPolicy
 from safe_transfer_ros.policies.pair import ACTORS, PairPolicy
 from safe_transfer_ros.policies.policy import Policy
 from safe_transfer_ros.policies.recurrent import RecurrentPolicy
@@ -29,7 +33,14 @@ AnyPolicy = Policy | ContractedPolicy
 
 def kinds() -> dict[str, Make]:
     """Every kind of policy by name."""
-    made = (GaussianPolicy, SquashedPolicy, DeterministicPolicy, RecurrentPolicy)
+    made: tuple[type[Policy], ...] = (
+        GaussianPolicy,
+        SquashedPolicy,
+        DeterministicPolicy,
+        RecurrentPolicy,
+        MaskedPolicy,
+        ControllerPolicy,
+    )
     return {policy.kind: policy for policy in made} | {PairPolicy.kind: pair_of}
 
 
@@ -38,20 +49,51 @@ def pair_of(tensors: Tensors, metadata: Mapping[str, str]) -> PairPolicy:
 
     Args:
       tensors: Those of the agents, their names behind "baseline." and "safe.".
-      metadata: baseline_share, in [0, 1]; baseline and safe: each agent's own metadata, with its kind, as JSON.
+      metadata: baseline_share, in [0, 1]; baseline and safe: each agent's own metadata, with its kind, as JSON;
+        exploration, at least 0, where actions are drawn around either's own, in fractions of the safe one's `bound`.
 
     Raises:
       WeightsError: if they are not those of a pair.
     """
-    agents: dict[str, Policy] = {}
+    agents = {
+        actor: policy_of(own, about, within=f"{actor}: ") for actor, (own, about) in parts_of(tensors, metadata).items()
+    }
+    exploration = _exploration(metadata.get("exploration", "0"))
+    bound = tensors.get("safe.bound")
+    if exploration and bound is None:
+        raise WeightsError(
+            "expected a safe agent with a `bound` in a pair that explores: its noise is a fraction of it"
+        )
+    spread = None if not exploration or bound is None else exploration * bound.astype(np.float64)
+    return PairPolicy(agents, _share(metadata.get("baseline_share", "0")), spread=spread)
+
+
+def parts_of(tensors: Tensors, metadata: Mapping[str, str]) -> dict[str, tuple[Tensors, dict[str, str]]]:
+    """Tensors and metadata of each agent of a pair, by its name; see `pair_of`.
+
+    Raises:
+      WeightsError: if there are others, or an agent's metadata cannot be read.
+    """
+    parts: dict[str, tuple[Tensors, dict[str, str]]] = {}
     for actor in ACTORS:
         within = f"{actor}."
         own = {name.removeprefix(within): array for name, array in tensors.items() if name.startswith(within)}
-        agents[actor] = policy_of(own, _metadata(metadata.get(actor, "{}"), actor), within=f"{actor}: ")
+        parts[actor] = own, _metadata(metadata.get(actor, "{}"), actor)
     strangers = [name for name in tensors if name.split(".")[0] not in ACTORS]
     if strangers:
         raise WeightsError(f"expected tensors of {' and '.join(ACTORS)} only, got {strangers[:4]}")
-    return PairPolicy(agents, _share(metadata.get("baseline_share", "0")))
+    return parts
+
+
+def pair_to_bytes(parts: Mapping[str, tuple[Tensors, Mapping[str, str]]], metadata: Mapping[str, str]) -> bytes:
+    """Serialise a pair of agents: what `parts_of` gives, and metadata of the pair.
+
+    Raises:
+      WeightsError: if `any_policy_from_bytes` would refuse it.
+    """
+    tensors = {f"{actor}.{name}": array for actor, (own, _) in parts.items() for name, array in own.items()}
+    about = {actor: json.dumps(dict(own), sort_keys=True) for actor, (_, own) in parts.items()}
+    return policy_to_bytes(tensors, {**metadata, "kind": PairPolicy.kind, **about})
 
 
 def policy_of(tensors: Tensors, metadata: Mapping[str, str], *, within: str = "") -> Policy:
@@ -140,3 +182,13 @@ def _share(text: str) -> float:
     if not 0.0 <= share <= 1.0:
         raise WeightsError(f"expected baseline_share in [0, 1], got {text[:60]!r}")
     return share
+
+
+def _exploration(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0.0 <= found < math.inf:
+        raise WeightsError(f"expected exploration of at least 0, got {text[:60]!r}")
+    return found

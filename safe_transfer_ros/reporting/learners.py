@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,7 +22,15 @@ Array = NDArray[np.float64]
 _PANELS = ("mean_return", "failures_per_episode", "cumulative_failures", "success_rate")
 _EVALUATED = ("evaluation_return", "evaluation_failures", "cumulative_failures", "evaluation_success")
 # Settings a study may vary: what they are called in names of files and columns, and in labels.
-_VARIED = {"chi": ("chi", "χ"), "multiplier_rate": ("eta", "η"), "alpha": ("alpha", "α")}
+_VARIED = {
+    "chi": ("chi", "χ"),
+    "multiplier_rate": ("eta", "η"),
+    "alpha": ("alpha", "α"),
+    "epsilon": ("epsilon", "ε"),
+    "safety_gamma": ("gamma", "γ_safe"),
+    "online_critic": ("online", "online critic"),
+    "max_entropy": ("entropy", "maximum entropy"),
+}
 _LAST = 5  # epochs that "last" is the mean of, or half of them where there are fewer than ten
 
 
@@ -31,26 +40,31 @@ def write(runs: Sequence[LearnerCurves], folder: Path) -> str:
     Returns:
       The summary as text, and where the picture is.
     """
-    task, chis = runs[0].run.task, sorted({one.run.settings.chi for one in runs})
+    name, chis = stem(runs[0].run), sorted({one.run.settings.chi for one in runs})
     groups: dict[str, list[LearnerCurves]] = {}
     for one, label in zip(runs, _labels([one.run for one in runs]), strict=True):
         groups.setdefault(label, []).append(one)
-    write_rows(folder / f"{task}.csv", [row for one in runs for row in _rows(one)])
-    text = _summary(groups, folder / f"{task}_summary.csv")
+    write_rows(folder / f"{name}.csv", [row for one in runs for row in _rows(one)])
+    text = _summary(groups, folder / f"{name}_summary.csv")
     # Methods that explore are held against the others by evaluations, along the steps that each had.
     evaluated = any(np.isfinite(one.columns["evaluation_return"][:-1]).any() for one in runs)
     wanted = _EVALUATED if evaluated else _PANELS
-    panels = [name for name in wanted if np.isfinite(runs[0].columns[name]).any()]
+    panels = [panel for panel in wanted if np.isfinite(runs[0].columns[panel]).any()]
     axis = "steps" if evaluated else "episodes"
     counts = sorted({len(of) for of in groups.values()})
     seeds = f"{counts[0]} to {counts[-1]} seeds" if len(counts) > 1 else f"{counts[0]} seed" + "s" * (counts[0] > 1)
-    title = f"{task}: {seeds} per learner"
+    title = f"{name}: {seeds} per learner"
     bounds = {}
     if len(chis) == 1:
         title += f", accepted failures χ = {chis[0]:g}"
         bounds = dict.fromkeys(("failures_per_episode", "evaluation_failures"), (chis[0], "χ"))
-    picture = evidence.draw(title, groups, panels, folder / f"{task}.png", along=(axis, axis), bounds=bounds)
+    picture = evidence.draw(title, groups, panels, folder / f"{name}.png", along=(axis, axis), bounds=bounds)
     return f"{text}\n\n{picture}"
+
+
+def stem(run: LearnerRun) -> str:
+    """Beginning of the names of a run's files: its task, and the phase if it has one."""
+    return f"{run.task}_{run.phase}" if run.phase else run.task
 
 
 def names(runs: Sequence[LearnerRun]) -> list[str]:
@@ -70,12 +84,17 @@ def _labels(runs: Sequence[LearnerRun]) -> list[str]:
 
 def _varied(runs: Sequence[LearnerRun]) -> list[list[tuple[str, float]]]:
     """Settings of each run in which the runs of its method differ."""
-    values: dict[tuple[str, str], set[float]] = {}
+    values: dict[tuple[str, str], set[float | None]] = {}
     for run in runs:
         for name in _VARIED:
             values.setdefault((run.method, name), set()).add(getattr(run.settings, name))
     return [
-        [(name, getattr(run.settings, name)) for name in _VARIED if len(values[run.method, name]) > 1] for run in runs
+        [
+            (name, math.nan if (value := getattr(run.settings, name)) is None else float(value))
+            for name in _VARIED
+            if len(values[run.method, name]) > 1
+        ]
+        for run in runs
     ]
 
 

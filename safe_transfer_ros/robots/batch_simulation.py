@@ -77,7 +77,7 @@ class BatchSimulation:
             return rows, self._sensors[:0]
         # A rollout starts the constraint solver cold: what it leads to hangs on state and controls alone.
         self._pool.rollout(
-            self._models[:count],
+            self._models if isinstance(rows, slice) else [self._models[row] for row in rows],
             self._data,
             started,
             self.control[rows],

@@ -4,7 +4,8 @@
 The arm's controller adds gravity and joint friction to every torque it is sent, so it floats under zero torque. The
 armature is that of MuJoCo Menagerie's model of the Panda, whose motors are of the same kind. Home is the pose that
 Franka's own examples begin in. The soft limits and their gains are this project's: those that are published belong to
-ros2_control's limiter, which must not have them (docs/hardware.md).
+ros2_control's limiter, which must not have them (docs/hardware.md). By them the speed shrinks towards an end of travel
+sooner than the arm demands (fr3_speed.py), since the torque that slows a joint down may be small.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ import math
 
 from safe_transfer_ros.robots.facts import RobotFacts, SoftJointLimits
 
-# Position and gain of each joint's soft limits, rad and N·m·s/rad, .1 rad inside the hard ones.
+# Positions and gains of each joint's soft limits, rad, 1/s and N·m·s/rad, .1 rad inside the hard ones.
 _SOFT = (
-    (-2.6437, 2.6437, 40.0),
-    (-1.6837, 1.6837, 40.0),
-    (-2.8007, 2.8007, 40.0),
-    (-2.9421, -0.2518, 40.0),
-    (-2.7065, 2.7065, 10.0),
-    (0.6445, 4.4169, 10.0),
-    (-2.9159, 2.9159, 10.0),
+    (-2.6437, 2.6437, 2.2, 40.0),
+    (-1.6837, 1.6837, 1.0, 40.0),
+    (-2.8007, 2.8007, 1.3, 40.0),
+    (-2.9421, -0.2518, 1.4, 40.0),
+    (-2.7065, 2.7065, 3.4, 10.0),
+    (0.6445, 4.4169, 1.3, 10.0),
+    (-2.9159, 2.9159, 3.4, 10.0),
 )
 
 FR3 = RobotFacts(
@@ -34,7 +35,7 @@ FR3 = RobotFacts(
     armature=(0.1,) * 7,
     home=(0.0, -math.pi / 4, 0.0, -3 * math.pi / 4, 0.0, math.pi / 2, math.pi / 4),
     soft_limits={
-        f"fr3_joint{number}": SoftJointLimits(lower=lower, upper=upper, k_position=20.0, k_velocity=k_velocity)
-        for number, (lower, upper, k_velocity) in enumerate(_SOFT, start=1)
+        f"fr3_joint{number}": SoftJointLimits(lower=lower, upper=upper, k_position=k_position, k_velocity=k_velocity)
+        for number, (lower, upper, k_position, k_velocity) in enumerate(_SOFT, start=1)
     },
 )

@@ -126,8 +126,9 @@ def _modules(run: LearnerRun) -> tuple[str, ...]:
 
 
 def key(run: LearnerRun) -> str:
-    """Hash of everything that decides a run's numbers but the code; a given baseline counts by its content."""
-    return run_store.hashed(differences(run), *([fingerprint(run.baseline)] if run.baseline else []))
+    """Hash of everything that decides a run's numbers but the code; given policies count by their content."""
+    given = [fingerprint(name) for name in (run.baseline, run.start) if name]
+    return run_store.hashed(differences(run), *given)
 
 
 def differences(run: LearnerRun) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class Beginning:
       seed: Seed of the run.
       checkpoints: Folder for what a resumed run needs; None keeps nothing.
       first_iteration: Above 0: go on behind so many iterations, kept in `checkpoints`.
+      experience: Recordings that a learner with a replay buffer begins with: bags, or folders of transitions.
     """
 
     graph: TaskInGraph
@@ -38,6 +39,7 @@ class Beginning:
     stddev_factor: float = 1.0
     checkpoints: Path | None = None
     first_iteration: int = 0
+    experience: tuple[Path, ...] = ()
 
     def gaussian(self) -> Parameters:
         """The policy as a learner of Gaussian policies begins with it.
@@ -82,12 +84,16 @@ class GraphLearner:
       factory: "module:name" of a callable that makes `PolicyUpdates` of a `Beginning`.
       description: One line for --help.
       any_kind: Whether it takes policies of any kind, and not only Gaussian ones.
+      torques: Whether it takes tasks whose actions are torques.
+      serves: Kind of the policy that acts; empty: that of the policy it begins with.
       learns_critic: Whether it sends the filter a critic of its own, which no training could have certified.
     """
 
     factory: str
     description: str
     any_kind: bool = False
+    torques: bool = True
+    serves: str = ""
     learns_critic: bool = False
 
     def begin(self, beginning: Beginning) -> PolicyUpdates:
@@ -128,5 +134,15 @@ LEARNERS.add(
         factory="safe_transfer_ros.transfer.policy_updates:NoUpdates",
         description="the policy, of any kind, acts as it is and learns nothing",
         any_kind=True,
+    ),
+)
+LEARNERS.add(
+    "dual_agent",
+    GraphLearner(
+        factory="safe_transfer_ros.transfer.dual_agent.graph:DualAgentUpdates",
+        description="the policy, or a hand-written controller, is the baseline beside which a safe agent learns (DARL)",
+        any_kind=True,
+        torques=False,
+        serves="pair",
     ),
 )

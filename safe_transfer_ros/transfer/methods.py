@@ -5,8 +5,17 @@ from __future__ import annotations
 
 from safe_transfer_ros.registry import Registry
 from safe_transfer_ros.transfer.constrained.method import CONSTRAINED
-from safe_transfer_ros.transfer.off_policy.agents import dual_agent, sac, sac_lagrangian, safety_layer, td3
+from safe_transfer_ros.transfer.off_policy.agents import (
+    dual_agent,
+    ensemble_sac,
+    sac,
+    sac_lagrangian,
+    safety_layer,
+    td3,
+    wcpg,
+)
 from safe_transfer_ros.transfer.off_policy.method import OffPolicyMethod
+from safe_transfer_ros.transfer.sqrl.method import SqrlMethod, risk_sensitive, sqrl
 from safe_transfer_ros.transfer.training import BaselineUse, TrainingMethod
 
 
@@ -21,7 +30,36 @@ METHODS: Registry[TrainingMethod] = Registry("method", group="safe_transfer_ros.
 _OURS: dict[str, TrainingMethod] = {
     **CONSTRAINED,
     "td3": OffPolicyMethod(label="TD3", agent=td3, description="off-policy, no constraint: deterministic actor"),
-    "sac": OffPolicyMethod(label="SAC", agent=sac, description="off-policy, no constraint: stochastic actor"),
+    "sac": OffPolicyMethod(
+        label="SAC", agent=sac, description="off-policy, no constraint: stochastic actor", continues=True
+    ),
+    "ensemble-sac": OffPolicyMethod(
+        label="Ensemble SAC (10)",
+        agent=ensemble_sac,
+        description="off-policy, no constraint: SAC with ten critics, of which the 30th percentile counts",
+        varied=frozenset({"max_entropy"}),
+        continues=True,
+    ),
+    "wcpg": OffPolicyMethod(
+        label="WCPG",
+        agent=wcpg,
+        description="off-policy: mean and variance of the return are learned, the mean of its worst cases is maximised",
+        continues=True,
+    ),
+    "sqrl": SqrlMethod(
+        label="SQRL",
+        agent=sqrl,
+        description="off-policy: SAC and a safety critic, pre-trained together, then fine-tuned behind its mask",
+        varied=frozenset({"epsilon", "safety_gamma", "online_critic", "max_entropy"}),
+        continues=True,
+    ),
+    "risk-sensitive": SqrlMethod(
+        label="Risk-sensitive",
+        agent=risk_sensitive,
+        description="off-policy: SAC less a weight times SQRL's safety critic, without a mask",
+        varied=frozenset({"epsilon", "safety_gamma"}),
+        continues=True,
+    ),
     "sac-lagrangian": OffPolicyMethod(
         label="SAC-Lagrangian",
         agent=sac_lagrangian,

@@ -15,7 +15,12 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from safe_transfer_ros.learning.evaluation import Evaluation
+from safe_transfer_ros.tasks.task import TASKS
 from safe_transfer_ros.transfer.constrained.settings import LearnerSettings
+
+PRE_TRAINING, FINE_TUNING = "pretrain", "finetune"
+PHASES = (PRE_TRAINING, FINE_TUNING)
+"""Of a transfer: in the task as it is at the source, then in the task itself."""
 
 
 class BaselineUse(enum.Enum):
@@ -37,6 +42,9 @@ class TrainingPlan:
       warm_start: Begin with the imitation of the task's rule, not with a new policy.
       baseline: Controller that is corrected or cloned, see `controller_of`; empty: none, a dual agent learns its own.
       settings: The same for every method; each uses what it has a use for.
+      phase: One of `PHASES`; empty: the task is learned from scratch where it is to be done.
+      start: Policy file that the run begins with, of the other phase most often; empty: it begins with nothing.
+      environment: Settings of the task's environment in place of its own, by name.
     """
 
     task: str = "panda_push_topple"
@@ -45,6 +53,19 @@ class TrainingPlan:
     warm_start: bool = False
     baseline: str = ""
     settings: LearnerSettings = field(default_factory=LearnerSettings)
+    phase: str = ""
+    start: str = ""
+    environment: tuple[tuple[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.phase not in ("", *PHASES):
+            raise ValueError(f"expected a phase of {', '.join(PHASES)} or none, got {self.phase!r}")
+
+    def environment_settings(self) -> dict[str, Any]:
+        """Settings of the vector environment that is learned in."""
+        task = TASKS[self.task]
+        source = task.source_settings if self.phase == PRE_TRAINING else {}
+        return {**task.learning_settings, **source, **dict(self.environment)}
 
 
 @dataclass(frozen=True, kw_only=True)

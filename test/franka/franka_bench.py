@@ -82,14 +82,14 @@ def missing() -> str:
 class Server:
     """One franka-sim server."""
 
-    def __init__(self, address: str, *, strict: bool = False) -> None:
-        self.address, self._strict = address, strict
+    def __init__(self, address: str, *, strict: bool = False, model: Path = ROOT / "urdf" / "fr3.xml") -> None:
+        self.address, self._strict, self._model = address, strict, model
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         self.process = subprocess.Popen(
             [str(SIMULATOR), str(HERE / "server.py"), self.address, *["strict"] * self._strict],
-            env=graph_runs.environment(FR3_MJCF=str(ROOT / "urdf" / "fr3.xml"), OMP_NUM_THREADS="1"),
+            env=graph_runs.environment(FR3_MJCF=str(self._model), OMP_NUM_THREADS="1"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -117,6 +117,13 @@ class Server:
         """Torques of the newest command, N·m; empty before the first."""
         assert self.process is not None and self.process.stdout is not None
         self.tell("newest")
+        return list(json.loads(self.process.stdout.readline()))
+
+    @property
+    def block(self) -> list[float]:
+        """Position of the model's block, m; empty where it has none."""
+        assert self.process is not None and self.process.stdout is not None
+        self.tell("block")
         return list(json.loads(self.process.stdout.readline()))
 
     def kill(self) -> None:
@@ -160,7 +167,10 @@ def _realtime() -> None:
 
 
 class Bench(Node):
-    """Policy and operator: answers every joint state with a proposal of `torque` while `driving`."""
+    """Policy and operator: answers every joint state with a proposal while `driving`.
+
+    It is `torque` at joint 1, or what `policy` makes of the state.
+    """
 
     def __init__(self, context: Context, server: Server, environment: dict[str, str], robot_ip: str) -> None:
         super().__init__("client", context=context)
@@ -169,6 +179,7 @@ class Bench(Node):
         self.executor_.add_node(self)
         self.nodes: dict[str, subprocess.Popen[str]] = {}
         self.driving, self.torque = False, 0.0
+        self.policy: Callable[[JointState], list[float]] | None = None
         self.filter, self.supervisor, self.arm = FilterStatus(), DiagnosticStatus(), DiagnosticStatus()
         self.states, self.position = 0, 0.0
         self.whole: list[FrankaState] = []
@@ -197,7 +208,7 @@ class Bench(Node):
         self.states += 1
         self.position = state.position[0]
         if self.driving:
-            effort = [self.torque] + [0.0] * 6
+            effort = [self.torque] + [0.0] * 6 if self.policy is None else self.policy(state)
             action = PolicyAction(action_names=JOINTS, mean=[0.0] * 7, stddev=[0.3] * 7, effort=effort)
             action.header.stamp = state.header.stamp
             self.actions.publish(action)
@@ -231,13 +242,13 @@ class Bench(Node):
             text=True,
         )
 
-    def start_nodes(self, *, strict: bool) -> None:
-        self.start_robot(strict=strict)
+    def start_nodes(self, robot: dict[str, object]) -> None:
+        self.start("franka_robot", **robot, robot_ip=self._robot_ip)
         self.start("safety_filter", **FILTER)
         self.start("controller_supervisor", **SUPERVISOR)
 
-    def start_robot(self, *, strict: bool = False) -> None:
-        self.start("franka_robot", **(STRICT if strict else ROBOT), robot_ip=self._robot_ip)
+    def start_robot(self) -> None:
+        self.start("franka_robot", **ROBOT, robot_ip=self._robot_ip)
 
     def arm_process(self) -> int:
         """Process id of the one that owns the arm, a child of franka_robot."""
@@ -336,20 +347,27 @@ def assert_named(arm: Bench, cause: Cause) -> None:
 
 
 @contextmanager
-def bench(address: str, *, strict: bool = False, wire: Wire | None = None) -> Iterator[Bench]:
-    """Server and nodes; with a wire the nodes reach the server through it."""
+def bench(
+    address: str,
+    *,
+    strict: bool = False,
+    wire: Wire | None = None,
+    robot: dict[str, object] | None = None,
+    server: Server | None = None,
+) -> Iterator[Bench]:
+    """Server and nodes; with a wire the nodes reach the server through it; `robot`: franka_robot's parameters."""
     reason = missing()
     if reason:
         pytest.skip(reason)
     claimed = domain.claim()
-    server = Server(address, strict=strict)
+    server = server or Server(address, strict=strict)
     context = Context()
     rclpy.init(context=context, domain_id=claimed.number)
     environment = graph_runs.environment(ROS_DOMAIN_ID=str(claimed.number))
     made = Bench(context, server, environment, wire.address if wire is not None else address)
     try:
         server.start()
-        made.start_nodes(strict=strict)
+        made.start_nodes(robot or (STRICT if strict else ROBOT))
         yield made
     finally:
         made.close()

@@ -6,8 +6,9 @@
 The command line of franka-sim binds every address of the machine; this binds one. The arm's limits are enforced; that
 it stops when 20 of its cycles in a row get no answer is enforced where `strict` says so. Lines on standard input:
 `trace` is answered by one line of JSON with [steady time, ns; torques, N·m] of every torque command since the last
-question, `newest` by the newest torques; `stop` is its user stop, `guide` a hand that guides it, until `release`;
-`reflex N` ends a motion by the error of that number; `strict` and `lenient` change what is enforced.
+question, `newest` by the newest torques, `block` by the position of the model's block, if any; `stop` is its user stop,
+`guide` a hand that guides it, until `release`; `reflex N` ends a motion by the error of that number; `strict` and
+`lenient` change what is enforced.
 """
 
 from __future__ import annotations
@@ -40,6 +41,19 @@ def main() -> None:
 
     server.physics_sim.update_torques = noted
 
+    initialize = server.physics_sim.initialize_simulation
+
+    def initialized() -> None:
+        initialize()
+        for number in blocks():  # franka-sim carries all there is
+            server.physics_sim.model.body_gravcomp[number] = 0.0
+
+    def blocks() -> list[int]:
+        model = server.physics_sim.model
+        return [number for number in range(model.nbody) if model.body(number).name == "block"]
+
+    server.physics_sim.initialize_simulation = initialized
+
     held: list[RobotMode] = []  # mode in which somebody holds it
     pack = RobotState.pack_state
 
@@ -58,6 +72,9 @@ def main() -> None:
                 trace[:-1] = []
             elif words[0] == "newest":
                 print(json.dumps(trace[-1][1] if trace else []), flush=True)
+            elif words[0] == "block":
+                places = [server.physics_sim.data.xpos[number].tolist() for number in blocks()]
+                print(json.dumps(places[0] if places else []), flush=True)
             elif words[0] in ("stop", "guide"):
                 held.append(RobotMode.kUserStopped if words[0] == "stop" else RobotMode.kGuiding)
                 server._abort_with_error((), f"asked for by a test: {words[0]}")

@@ -15,7 +15,7 @@ import franka_bench
 import pytest
 from franka_bench import MS, Bench, assert_named, largest_step, zero_since
 from safe_transfer_msgs.msg import SafetyDecision
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
 from safe_transfer_ros.cli import doctor_franka
 from safe_transfer_ros.safety.motion.causes import CAUSE_TEXT, Cause
@@ -177,6 +177,25 @@ def test_an_arm_that_is_gone_is_told_and_does_not_move_when_it_comes_back(arm: B
     arm.until(lambda: arm.told(arm.arm, "standing") == Cause.NONE.name, "the arm being back", 20.0)
     arm.let(0.3)
     assert not arm.moving and not any(any(torque) for _, torque in arm.server.trace())
+
+
+def test_an_arm_that_falls_silent_at_rest_trips_nothing_and_forbids_arming_until_it_speaks(arm: Bench) -> None:
+    """As on a machine that is busy while a graph starts: how its button stands nobody knows, so it is not pressed."""
+    arm.ready()
+    arm.until(lambda: not arm.moving and arm.filter.mode == SafetyDecision.MODE_DISARMED, "an arm at rest")
+    process = arm.arm_process()
+    os.kill(process, signal.SIGSTOP)
+    try:
+        arm.until(lambda: arm.told(arm.arm, "standing") == Cause.COMMUNICATION_LOST.name, "the silence being told")
+        arm.let(0.5)
+        assert arm.filter.mode == SafetyDecision.MODE_DISARMED, arm.filter
+        answer = arm.call("safety_filter/arm", SetBool.Request(data=True))
+        assert not answer.success
+        assert "no state of it is newer than 0.1 s" in arm.arm.message
+    finally:
+        os.kill(process, signal.SIGCONT)
+    arm.until(lambda: arm.told(arm.arm, "standing") == Cause.NONE.name, "its speaking again")
+    assert arm.filter.mode == SafetyDecision.MODE_DISARMED
 
 
 def test_torque_ends_by_itself_when_the_filter_is_killed(arm: Bench) -> None:

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from safe_transfer_ros.cli.main import main
@@ -110,6 +112,18 @@ def test_a_threshold_that_protects_from_nothing_is_refused(name: str, text: str)
 def test_an_fr3_is_what_it_says_it_is() -> None:
     experiment = fine_tuning.ExperimentParameters(task="fr3_cup_swirl", timing="realtime")
     check_arm(fine_tuning.in_graph("fr3_cup_swirl").task.robot, experiment)
+
+
+def test_soft_limits_that_let_the_arm_run_into_its_own_speed_limit_are_refused() -> None:
+    """Two seconds at 2 N·m were a reflex: towards an end an FR3 bears less than the speed its description names."""
+    experiment = fine_tuning.ExperimentParameters(task="fr3_cup_swirl", timing="realtime")
+    robot = fine_tuning.in_graph("fr3_cup_swirl").task.robot
+    for name, value in (("k_position", 20.0), ("k_velocity", np.inf), ("soft_upper", robot.limits.upper[2] + 1.0)):
+        values = np.array(getattr(robot.limits, name))
+        values[2] = value
+        limits = dataclasses.replace(robot.limits, **{name: values})
+        with pytest.raises(ConfigurationError, match="the soft limits of fr3_joint3 of fr3 allow"):
+            check_arm(dataclasses.replace(robot, limits=limits), experiment)
 
 
 @pytest.mark.usefixtures("installed")

@@ -40,6 +40,7 @@ def test_a_state_that_is_old_is_an_arm_that_cannot_be_reached(age_ms: int) -> No
     old = state(stamp_ns=NOW - age_ms * MS)
     assert standing_now(old, NOW) is Cause.COMMUNICATION_LOST
     assert (told(old)["motion"], told(old)["standing"]) == ("inactive", "COMMUNICATION_LOST")
+    assert told(old)["message"] == "the arm cannot be reached: no state of it is newer than 0.1 s"
     assert standing_now(state(stamp_ns=NOW - 100 * MS), NOW) is Cause.NONE
 
 

@@ -45,11 +45,17 @@ TENSORS: dict[str, Tensors] = {
 }
 TENSORS["pair"] = {f"baseline.{name}": array for name, array in TENSORS["deterministic"].items()}
 TENSORS["pair"] |= {f"safe.{name}": array for name, array in TENSORS["squashed"].items()}
+TENSORS["masked"] = {f"policy.{name}": array for name, array in TENSORS["squashed"].items()}
+TENSORS["masked"] |= {"critic.layer.0.weight": _array(2, H, K + N), "critic.layer.0.bias": _array(2, H)}
+TENSORS["masked"] |= {"critic.layer.1.weight": _array(2, 1, H), "critic.layer.1.bias": _array(2, 1)}
+MASK = {"epsilon": "0.4", "candidates": "3"}
 AGENTS = {"baseline": json.dumps({"kind": "deterministic"}), "safe": json.dumps({"kind": "squashed"})}
+
+ABOUT = {"pair": AGENTS, "masked": MASK}
 
 
 def made(kind: str, **metadata: str) -> Policy:
-    about = {"kind": kind} | (AGENTS if kind == "pair" else {}) | metadata
+    about = {"kind": kind} | ABOUT.get(kind, {}) | metadata
     return policy_from_bytes(policy_to_bytes(TENSORS[kind], about))[0]
 
 
@@ -154,9 +160,27 @@ def test_a_pair_says_who_acted_and_how_often() -> None:
         pair.act(np.zeros((2, K)), np.zeros((2, 1 + N)))
 
 
+def test_a_pair_that_explores_draws_around_either_agents_own_action_by_one_law() -> None:
+    observation, rng = RNG.standard_normal(K), np.random.default_rng(1)
+    pair = made("pair", baseline_share="0.5", exploration="0.1")
+    assert pair.noise_size == 1 + N
+    alone = {"safe": made("squashed"), "baseline": made("deterministic")}
+    seen = set()
+    for _ in range(20):
+        noise = rng.standard_normal(1 + N)
+        act = pair.act(observation, noise)
+        own = alone[act.actor].act(observation, np.zeros(N)).action
+        np.testing.assert_array_equal(act.mean, own)
+        np.testing.assert_allclose(act.stddev, [0.05, 0.2], rtol=1e-6)  # a tenth of the bounds .5 and 2
+        np.testing.assert_array_equal(act.action, own + act.stddev * noise[1:])
+        assert act.distribution == "gaussian" and act.bound is None
+        seen.add(act.actor)
+    assert seen == {"safe", "baseline"}
+
+
 @pytest.mark.parametrize("kind", sorted(TENSORS))
 def test_a_tensor_too_few_or_too_many_is_refused(kind: str) -> None:
-    about = {"kind": kind} | (AGENTS if kind == "pair" else {})
+    about = {"kind": kind} | ABOUT.get(kind, {})
     for name in TENSORS[kind]:
         if name.endswith("bound") and kind == "recurrent":
             continue  # without one it is a Gaussian
@@ -175,6 +199,8 @@ def test_a_tensor_too_few_or_too_many_is_refused(kind: str) -> None:
         ({"kind": "squasched"}, "did you mean 'squashed'"),
         ({"kind": "pair"}, "baseline: expected"),
         ({"kind": "pair", **AGENTS, "baseline_share": "1.5"}, r"baseline_share in \[0, 1\]"),
+        ({"kind": "pair", **AGENTS, "exploration": "-1"}, "exploration of at least 0, got '-1'"),
+        ({"kind": "pair", **AGENTS, "exploration": "nan"}, "exploration of at least 0, got 'nan'"),
         ({"kind": "pair", **AGENTS, "safe": json.dumps({"kind": "pair"})}, "safe: a pair of pairs"),
         ({"kind": "pair", **AGENTS, "safe": "{"}, "safe: expected its metadata as JSON"),
     ],
@@ -185,6 +211,15 @@ def test_metadata_that_says_something_else_is_one_line(metadata: dict[str, str],
     assert "\n" not in str(raised.value)
 
 
+def test_a_pair_explores_by_a_fraction_of_the_safe_agents_bound_which_must_be_there() -> None:
+    tensors = {f"baseline.{name}": array for name, array in TENSORS["deterministic"].items()}
+    tensors |= {f"safe.{name}": array for name, array in TENSORS["gaussian"].items()}
+    agents = AGENTS | {"safe": json.dumps({"kind": "gaussian"})}
+    policy_to_bytes(tensors, {"kind": "pair", **agents})
+    with pytest.raises(WeightsError, match="expected a safe agent with a `bound` in a pair that explores"):
+        policy_to_bytes(tensors, {"kind": "pair", **agents, "exploration": "0.1"})
+
+
 def test_a_bound_of_zero_is_refused() -> None:
     for kind in ("squashed", "deterministic", "recurrent"):
         with pytest.raises(WeightsError, match="'bound' above 0"):
@@ -192,12 +227,12 @@ def test_a_bound_of_zero_is_refused() -> None:
 
 
 def test_a_file_without_a_kind_is_gaussian() -> None:
-    assert set(kinds()) == set(TENSORS)
+    assert set(kinds()) == {*TENSORS, "controller"}
     policy, metadata = policy_from_bytes(policy_to_bytes(TENSORS["gaussian"], {}))
     assert policy.kind == "gaussian" and metadata == {}
 
 
-@pytest.mark.parametrize("kind", sorted(set(TENSORS) - {"pair"}))
+@pytest.mark.parametrize("kind", sorted(set(TENSORS) - set(ABOUT)))
 @pytest.mark.parametrize("outputs", [0, 1])
 def test_a_policy_without_outputs_is_refused(kind: str, outputs: int) -> None:
     def cut(name: str, array: np.ndarray) -> np.ndarray:
@@ -222,7 +257,7 @@ def test_a_memory_of_no_units_is_refused() -> None:
 
 
 @pytest.mark.parametrize("number", ["01", "\u0661", "9" * 5000])
-@pytest.mark.parametrize("kind", sorted(set(TENSORS) - {"pair"}))
+@pytest.mark.parametrize("kind", sorted(set(TENSORS) - set(ABOUT)))
 def test_a_layer_numbered_as_we_never_write_it_is_refused(kind: str, number: str) -> None:
     tensors = dict(TENSORS[kind])
     for part in ("weight", "bias"):

@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
+import copy
+
 import mujoco
 import numpy as np
+import pytest
 
 from safe_transfer_ros import resources
 from safe_transfer_ros.robots.description import load
+from safe_transfer_ros.robots.fr3_speed import speed_bounds
 from safe_transfer_ros.robots.kinematics import SerialChain
 from safe_transfer_ros.robots.simulation import build_model
+from safe_transfer_ros.safety.filter.envelope import Envelope, EnvelopeSettings
+from safe_transfer_ros.tasks.deployment import in_graph
 
 ROBOT = load("fr3")
 FOR_FRANKA_SIM = mujoco.MjModel.from_xml_path(str(resources.path("urdf/fr3.xml")))
@@ -34,6 +40,45 @@ def test_limits_equal_the_published_numbers() -> None:
     np.testing.assert_allclose(limits.soft_lower - limits.lower, 0.1, atol=1e-12)
     np.testing.assert_allclose(limits.upper - limits.soft_upper, 0.1, atol=1e-12)
     assert (limits.soft_lower < ROBOT.home).all() and (ROBOT.home < limits.soft_upper).all()
+
+
+def test_the_speed_that_the_arm_bears_is_the_published_one() -> None:
+    """Far from the ends the description's; .1 rad before the end of joint 1: -0.3 + sqrt(12 * 0.1064) = 0.83."""
+    slowest, fastest = speed_bounds(np.array([0.0, 0.0, 0.0, -1.6, 0.0, 2.5, 0.0]))
+    np.testing.assert_array_equal(fastest, ROBOT.limits.velocity)
+    np.testing.assert_array_equal(slowest, -ROBOT.limits.velocity)
+    near = np.array([2.6437, -1.6837, 0.0, -0.1518, 0.0, 0.5445, 3.5])
+    slowest, fastest = speed_bounds(near)
+    assert fastest[0] == pytest.approx(-0.3 + np.sqrt(12.0 * 0.1064))
+    assert slowest[1] == pytest.approx(0.2 - np.sqrt(2.0 * 2.585 * 0.1081))
+    assert fastest[3] == slowest[5] == fastest[6] == 0.0
+
+
+@pytest.mark.parametrize("torque_limit", [1.0, 2.0, 10.0])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_no_constant_torque_drives_a_joint_into_the_arms_speed_limit(torque_limit: float, sign: float) -> None:
+    """The filter's envelope every other cycle, two cycles late, on the arm as franka-sim has it; joint after joint."""
+    model = copy.copy(FOR_FRANKA_SIM)
+    model.opt.gravity[:] = 0.0  # the arm's own part
+    data = mujoco.MjData(model)
+    soft = in_graph("fr3_cup_swirl").task.soft_limits
+    for joint in range(7):
+        mujoco.mj_resetData(model, data)
+        data.qpos[:] = ROBOT.home
+        envelope = Envelope(ROBOT.limits.effort, EnvelopeSettings(), soft)
+        wanted, late = np.zeros(7), [np.zeros(7)] * 3
+        wanted[joint] = sign * torque_limit
+        fastest = 0.0
+        for cycle in range(3000):
+            if cycle % 2 == 0:
+                envelope.apply(wanted, torque_limit, 0.002, state=(data.qpos.copy(), data.qvel.copy()))
+            late = [*late[1:], envelope.previous]
+            data.qfrc_applied[:] = late[0]
+            mujoco.mj_step(model, data)
+            least, most = speed_bounds(data.qpos)
+            assert (least <= data.qvel).all() and (data.qvel <= most).all(), (joint, cycle, data.qpos, data.qvel)
+            fastest = max(fastest, abs(data.qvel[joint]))
+        assert fastest > 0.2, "it moved"
 
 
 def test_nothing_in_the_description_can_hold_a_torque() -> None:

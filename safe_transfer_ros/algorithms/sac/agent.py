@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from safe_transfer_ros.algorithms.single_thread import one_thread, single_thread
 from safe_transfer_ros.algorithms.trained_network import TrainedNetwork
 from safe_transfer_ros.policies.networks.actor_file import actor_to_bytes
 from safe_transfer_ros.policies.networks.actors import SquashedActor
+from safe_transfer_ros.policies.networks.layers import load
 from safe_transfer_ros.policies.networks.twin_critic import TwinCritic
 from safe_transfer_ros.policies.squashed import SquashedPolicy
 from safe_transfer_ros.randomness import Purpose, generator
@@ -40,6 +41,11 @@ class SacSettings:
       target_rate: How far the critics' targets move at each update.
       initial_temperature: alpha to begin with.
       target_entropy: Of actions as fractions of their bound; None: minus the length of an action.
+      members: Critics.
+      quantile: Of the critics' values, that actor and targets go by; 0: the least, as the twins have it.
+      max_entropy: Whether there is a temperature; False: alpha is 0.
+      critics_first: Updates of the critics alone, before actor and temperature begin to learn: an actor that comes with
+        experience is not to follow critics that have none.
     """
 
     gamma: float = 0.99
@@ -48,10 +54,29 @@ class SacSettings:
     target_rate: float = 0.005
     initial_temperature: float = 1.0
     target_entropy: float | None = None
+    members: int = 2
+    quantile: float = 0.0
+    max_entropy: bool = True
+    critics_first: int = 0
 
     def __post_init__(self) -> None:
+        if self.members < 1 or not 0.0 <= self.quantile <= 1.0 or self.critics_first < 0:
+            raise ValueError(f"expected members of at least 1, quantile in [0, 1] and critics_first >= 0, got {self}")
         if not 0.0 <= self.gamma < 1.0 or not 0.0 < self.target_rate <= 1.0:
             raise ValueError(f"expected gamma in [0, 1) and target_rate in (0, 1], got {self}")
+
+
+class ActorPenalty(Protocol):
+    """Term of the actor's loss beside the reward, for example a multiplier times a critic's risk."""
+
+    def __call__(self, observation: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """Penalty, a scalar with a graph through the action: the gradient has to reach the policy.
+
+        Args:
+          observation: Shape (b, k).
+          action: Drawn differentiably from the policy, as a fraction of its bound, shape (b, n).
+        """
+        ...
 
 
 class Sac:
@@ -70,6 +95,7 @@ class Sac:
         *,
         seed: int,
         constraint: CostConstraintSettings | None = None,
+        penalty: ActorPenalty | None = None,
     ) -> None:
         """Draw networks.
 
@@ -79,6 +105,7 @@ class Sac:
           settings: See `SacSettings`.
           seed: Equal seeds give equal networks.
           constraint: On the costs of transitions, which makes it SAC-Lagrangian; None: costs are ignored.
+          penalty: Added to the actor's loss; whose state it is, keeps it.
 
         Raises:
           ValueError: if a size, a bound or a rate is not positive.
@@ -92,8 +119,9 @@ class Sac:
         both = nn.ModuleDict({"actor": self._actor, "temperature": self._temperature})
         self._acting = TrainedNetwork(both, learning_rate=rate)
         drawn = generator(Purpose.CRITIC_INITIALISATION, seed)
-        critic = TwinCritic(observation_size, len(bound), hidden, drawn)
+        critic = TwinCritic(observation_size, len(bound), hidden, drawn, members=settings.members)
         self._critic = TrainedNetwork(critic, learning_rate=rate, target_rate=settings.target_rate)
+        self._penalty = penalty
         self._constraint: CostConstraint | None = None
         if constraint is not None:
             about = CostCriticSettings(
@@ -134,18 +162,21 @@ class Sac:
             drawn = rng.standard_normal((2, *batch.action.shape), dtype=np.float32)
             noise, next_noise = torch.from_numpy(drawn)
             temperature = self._temperature()
-            alpha = temperature.detach()
+            alpha = temperature.detach() * float(self._settings.max_entropy)
             with torch.no_grad():
                 next_action, next_density = actor.sample(batch.next_observation, next_noise)
             watched = {"critic_loss": self._critic_step(batch, next_action, next_density, alpha)}
             action, log_density = actor.sample(batch.observation, noise)
-            loss = actor_loss(critic(batch.observation, action), log_density, alpha)
+            loss = actor_loss(self._pessimistic(critic(batch.observation, action)), log_density, alpha)
             if self._constraint is not None:
                 cost = torch.from_numpy(np.asarray(columns["cost"], dtype=np.float32))
                 watched["cost_critic_loss"] = self._constraint.critic.learn(batch, cost, next_action)
                 loss = loss + self._constraint.penalty(batch.observation, action)
                 watched["multiplier"] = self._constraint.multiplier
-            self._acting.descend(loss + temperature_loss(temperature, log_density, self._target_entropy))
+            if self._penalty is not None:
+                loss = loss + self._penalty(batch.observation, action)
+            if self.updates >= self._settings.critics_first:
+                self._acting.descend(loss + temperature_loss(temperature, log_density, self._target_entropy))
             self._critic.follow()
         self.updates += 1
         return watched | {
@@ -158,19 +189,49 @@ class Sac:
         self, batch: TransitionBatch, action: torch.Tensor, log_density: torch.Tensor, alpha: torch.Tensor
     ) -> float:
         with torch.no_grad():
-            following = soft_value(self._critic.target(batch.next_observation, action), log_density, alpha)
+            values = self._pessimistic(self._critic.target(batch.next_observation, action))
+            following = soft_value(values, log_density, alpha)
             target = bellman_target(batch.reward, batch.terminated, following, self._settings.gamma)
         loss = critic_loss(self._critic.network(batch.observation, batch.action), target)
         self._critic.descend(loss)
         return loss.item()
+
+    def _pessimistic(self, values: torch.Tensor) -> torch.Tensor:
+        """The members' values (members, b), or their quantile (1, b), of which the least is itself."""
+        quantile = self._settings.quantile
+        return values.quantile(quantile, dim=0, keepdim=True) if quantile else values
+
+    def start_from(self, parameters: Mapping[str, NDArray[np.float32]], temperature: float | None = None) -> None:
+        """Begin with an actor that has learned elsewhere; before the first update.
+
+        Args:
+          parameters: Of an actor of these sizes, as its policy file has them.
+          temperature: alpha to begin with; None: that of the settings.
+
+        Raises:
+          ValueError: if it is an actor of other sizes.
+        """
+        load(self._actor, dict(parameters))
+        if temperature is not None:
+            self._temperature.load_state_dict(Temperature(temperature).state_dict())
+
+    @property
+    def temperature(self) -> float:
+        """Alpha."""
+        return self._temperature().item()
+
+    @property
+    def actor(self) -> SquashedActor:
+        """The actor as it learns."""
+        return self._actor
 
     def policy(self) -> SquashedPolicy:
         """Make the policy that acts on the robot side."""
         return self._actor.policy()
 
     def policy_file(self, metadata: Mapping[str, str]) -> bytes:
-        """Serialise that policy, with metadata of the run."""
-        return actor_to_bytes(self._actor, metadata)
+        """Serialise that policy, with metadata of the run and the temperature, for who goes on from it."""
+        return actor_to_bytes(self._actor, {**metadata, "temperature": repr(self.temperature)})
 
     def state(self) -> dict[str, Any]:
         """Complete state, for `restore`."""

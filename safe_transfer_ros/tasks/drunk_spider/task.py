@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
 
 from safe_transfer_ros.registry import load
 from safe_transfer_ros.tasks.drunk_spider.map import SIZE, Array, Flags, distance_to_goal
@@ -20,6 +20,8 @@ from safe_transfer_ros.tasks.task import Task, register
 if TYPE_CHECKING:
     from gymnasium import Env
     from gymnasium.vector import VectorEnv
+
+Counts = npt.NDArray[np.int64]
 
 
 @register("drunk_spider")
@@ -71,9 +73,7 @@ class DrunkSpider(Task):
         """Position, shape (..., 2), of an observation."""
         return np.asarray((np.asarray(observation) + 1.0) * SIZE / 2.0)
 
-    def reward(
-        self, position: Array, steps: NDArray[np.int64], *, success: Flags, off_map: Flags, fallen: Flags
-    ) -> Array:
+    def reward(self, position: Array, steps: Counts, *, success: Flags, off_map: Flags, fallen: Flags) -> Array:
         """Reward of a step, shape (E,).
 
         Minus the distance to the goal as a share of the map's diagonal, and `goal_reward` at the goal. The end of an

@@ -8,14 +8,17 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
+from safe_transfer_ros.bounds import WEIGHTS_BYTES
 from safe_transfer_ros.learning.environment import TaskEnvironment
 from safe_transfer_ros.learning.evaluation import Evaluation
 from safe_transfer_ros.learning.imitation import cloned, imitated
-from safe_transfer_ros.policies.weights import Parameters, to_bytes
+from safe_transfer_ros.learning.policy_file import find
+from safe_transfer_ros.policies.weights import Parameters, WeightsError, from_bytes, to_bytes
 from safe_transfer_ros.transfer.constrained.learner import Learner, LearnerProgress
 from safe_transfer_ros.transfer.constrained.method import Method
 from safe_transfer_ros.transfer.dual_agent.baseline import GivenBaseline, controller_of
 from safe_transfer_ros.transfer.training import EpochRecord, TrainingPlan, check_baseline
+from safe_transfer_ros.untrusted import UntrustedError, read_bytes
 
 
 class OnPolicyRun:
@@ -31,7 +34,9 @@ class OnPolicyRun:
         check_baseline(method, plan.baseline)
         if plan.warm_start and plan.baseline:
             raise ValueError(f"{method.label} starts from the clone of a baseline: leave out --warm-start")
-        self._environment = TaskEnvironment(plan.task)
+        if plan.start and (plan.warm_start or plan.baseline):
+            raise ValueError("one policy to start from, please: leave out --warm-start and --baseline with --from")
+        self._environment = TaskEnvironment(plan.task, **plan.environment_settings())
         start = self._start(plan)
         self._learner = Learner(
             self._environment, method, plan.settings, episodes=plan.episodes, seed=plan.seed, parameters=start
@@ -39,6 +44,8 @@ class OnPolicyRun:
 
     def _start(self, plan: TrainingPlan) -> Parameters | None:
         """Policy to start from; None: a new one."""
+        if plan.start:
+            return _gaussian(plan.start)
         if plan.warm_start:
             return imitated(plan.task, plan.seed, hidden=plan.settings.hidden)
         if not plan.baseline:
@@ -88,3 +95,12 @@ class OnPolicyRun:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._environment.__exit__(kind, error, trace)
+
+
+def _gaussian(name: str) -> Parameters:
+    """Parameters of a Gaussian policy's file."""
+    path = find(name)
+    try:
+        return from_bytes(read_bytes(path, most_bytes=WEIGHTS_BYTES))[0]
+    except (UntrustedError, WeightsError) as error:
+        raise WeightsError(f"policy {path}: {error}") from error

@@ -45,6 +45,10 @@ class LearnerSettings:
       seed_tuples: Labelled transitions the critic has learned from before the first epoch (CSC: 1,000); 0: none.
       hidden: Hidden layers of the policy.
       log_std: Its first log standard deviation.
+      epsilon: SQRL's threshold of rejection.
+      safety_gamma: gamma_safe, discount of SQRL's critic; None: the task's.
+      online_critic: Whether SQRL's critic goes on learning in fine-tuning.
+      max_entropy: Whether SQRL and its rivals keep the entropy near a target; False: they have no temperature.
     """
 
     chi: float = 0.05
@@ -68,6 +72,10 @@ class LearnerSettings:
     seed_tuples: int = 0
     hidden: tuple[int, ...] = (64, 64)
     log_std: float = -0.5
+    epsilon: float = 0.1
+    safety_gamma: float | None = None
+    online_critic: bool = False
+    max_entropy: bool = True
 
     def __post_init__(self) -> None:
         checks = {
@@ -76,6 +84,8 @@ class LearnerSettings:
             "multiplier_rate > 0": self.multiplier_rate > 0.0,
             "0 < epsilon_floor < 1": 0.0 < self.epsilon_floor < 1.0,
             "seed_tuples >= 0": self.seed_tuples >= 0,
+            "0 < epsilon < 1": 0.0 < self.epsilon < 1.0,
+            "0 <= safety_gamma < 1": self.safety_gamma is None or 0.0 <= self.safety_gamma < 1.0,
             "alpha >= 0": self.alpha is None or self.alpha >= 0.0,
         }
         broken = [rule for rule, holds in checks.items() if not holds]

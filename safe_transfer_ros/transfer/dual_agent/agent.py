@@ -12,16 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from safe_transfer_ros.algorithms.actor_critic import ActorCritic
 from safe_transfer_ros.algorithms.double_q import TransitionBatch, critic_loss
 from safe_transfer_ros.algorithms.lagrange import next_multiplier, required_safety
 from safe_transfer_ros.algorithms.safe_correction import correction_loss, safety_target
 from safe_transfer_ros.algorithms.single_thread import one_thread, single_thread
-from safe_transfer_ros.algorithms.trained_network import TrainedNetwork
 from safe_transfer_ros.learning.transitions import Columns
 from safe_transfer_ros.policies.deterministic import DeterministicPolicy
-from safe_transfer_ros.policies.networks.actor_file import actor_to_bytes
-from safe_transfer_ros.policies.networks.actors import DeterministicActor
-from safe_transfer_ros.policies.networks.twin_critic import TwinCritic
+from safe_transfer_ros.policies.networks.layers import load
 from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.transfer.dual_agent.baseline import Baseline
 
@@ -97,11 +95,28 @@ class DualAgent:
         self._settings, self._baseline, self._bound = settings, baseline, np.asarray(bound, dtype=np.float64)
         self.noise_size, self.updates, self.multiplier = 1 + len(bound), 0, 0.0
         self._required = settings.required_safety()
-        rates = {"learning_rate": settings.learning_rate, "target_rate": settings.target_rate}
-        drawn = generator(Purpose.SAFE_ACTOR_INITIALISATION, seed)
-        self._actor = TrainedNetwork(DeterministicActor(observation_size, bound, settings.hidden, drawn), **rates)
-        drawn = generator(Purpose.SAFE_CRITIC_INITIALISATION, seed)
-        self._critic = TrainedNetwork(TwinCritic(observation_size, len(bound), settings.hidden, drawn), **rates)
+        self._networks = ActorCritic(
+            observation_size,
+            bound,
+            hidden=settings.hidden,
+            learning_rate=settings.learning_rate,
+            target_rate=settings.target_rate,
+            actor_rng=generator(Purpose.SAFE_ACTOR_INITIALISATION, seed),
+            critic_rng=generator(Purpose.SAFE_CRITIC_INITIALISATION, seed),
+        )
+        self._actor, self._critic = self._networks.actor, self._networks.critic
+
+    def begin_with(self, actor: Mapping[str, NDArray[np.float32]]) -> None:
+        """Let the safe agent begin as another has become, its target too; the critics know nothing yet.
+
+        Args:
+          actor: Parameters of a `deterministic` policy of these sizes.
+
+        Raises:
+          ValueError: if they are of another network.
+        """
+        for network in (self._actor.network, self._actor.target):
+            load(network, dict(actor))
 
     def act(self, observation: Array, noise: Array) -> Array:
         """Actions to explore with, shape (b, n), in their unit.
@@ -161,8 +176,7 @@ class DualAgent:
         distance = loss.item() + self.multiplier * safety
         self._actor.descend(loss)
         self.multiplier = next_multiplier(self.multiplier, self._required - safety, self._settings.multiplier_rate)
-        self._critic.follow()
-        self._actor.follow()
+        self._networks.follow()
         return {"distance": distance, "safety": safety, "multiplier": self.multiplier}
 
     def _safe_action(self, observation: Array) -> Array:
@@ -173,25 +187,23 @@ class DualAgent:
 
     def policy(self) -> DeterministicPolicy:
         """Make the safe agent's policy that acts on the robot side, without the noise."""
-        return self._actor.network.policy()
+        return self._networks.policy()
 
     def policy_file(self, metadata: Mapping[str, str]) -> bytes:
         """Serialise that policy, with metadata of the run."""
-        return actor_to_bytes(self._actor.network, metadata)
+        return self._networks.policy_file(metadata)
 
     def state(self) -> dict[str, Any]:
         """Complete state, for `restore`."""
         return {
             "updates": self.updates,
             "multiplier": self.multiplier,
-            "actor": self._actor.state(),
-            "critic": self._critic.state(),
+            **self._networks.state(),
             "baseline": self._baseline.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Resume exactly from `state`."""
         self.updates, self.multiplier = int(state["updates"]), float(state["multiplier"])
-        self._actor.restore(state["actor"])
-        self._critic.restore(state["critic"])
+        self._networks.restore(state)
         self._baseline.restore(state["baseline"])

@@ -1,42 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
 """Baselines of a dual agent: one that learns beside it, or one that is given and stays as it is.
 
-A given one is a policy file of this package or a Python function, for example a classical controller. It is asked about
-past observations too, so its action must follow from the observation alone: no memory, no clock.
+A given one is a policy file of this package, an imported one (ONNX) too, or a Python function, for example a classical
+controller. It is asked about past observations too, so its action must follow from the observation alone: no memory, no
+clock.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from safe_transfer_ros.algorithms.td3 import Td3
 from safe_transfer_ros.bounds import WEIGHTS_BYTES
+from safe_transfer_ros.learning import controllers
+from safe_transfer_ros.learning.contracted import ContractInTask, Sensed
 from safe_transfer_ros.learning.policy_file import find
 from safe_transfer_ros.learning.transitions import Columns
+from safe_transfer_ros.policies.contracted import ContractedPolicy
+from safe_transfer_ros.policies.controller import Controller, ControllerPolicy, evaluated
 from safe_transfer_ros.policies.deterministic import DeterministicPolicy
 from safe_transfer_ros.policies.forward import GaussianPolicy
-from safe_transfer_ros.policies.loading import policy_from_bytes
+from safe_transfer_ros.policies.loading import any_policy_from_bytes
 from safe_transfer_ros.policies.policy import Policy
 from safe_transfer_ros.policies.squashed import SquashedPolicy
 from safe_transfer_ros.policies.tensors import WeightsError
-from safe_transfer_ros.registry import load
+from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.untrusted import UntrustedError, read_bytes
 
 Array = NDArray[np.float64]
 
-Controller: TypeAlias = Callable[[Array], Array]
-"""Actions (b, n) in the task's unit for observations (b, k)."""
-
-_WITHOUT_MEMORY = (GaussianPolicy, SquashedPolicy, DeterministicPolicy)
+_WITHOUT_MEMORY = (GaussianPolicy, SquashedPolicy, DeterministicPolicy, ControllerPolicy)
+_UNSEEN = np.empty(0)
 
 
 class Baseline(Protocol):
@@ -101,11 +101,7 @@ class GivenBaseline:
         Raises:
           ValueError: if the controller gives actions of another shape, or one that is not finite.
         """
-        action = np.asarray(self._controller(np.asarray(observation, dtype=np.float64)), dtype=np.float64)
-        wanted = (len(observation), len(self._bound))
-        if action.shape != wanted or not np.isfinite(action).all():
-            got = f"shape {action.shape}" if action.shape != wanted else "some that are not finite"
-            raise ValueError(f"expected finite actions of shape {wanted} from the baseline, got {got}")
+        action = evaluated(self._controller, observation, len(self._bound), what="baseline")
         return np.clip(action, -self._bound, self._bound)
 
     def update(self, columns: Columns, rng: np.random.Generator) -> Mapping[str, float]:
@@ -131,19 +127,28 @@ def controller_of(name: str, *, observation_size: int, action_size: int) -> Cont
     Raises:
       ValueError: if there is none, or a policy is of other sizes or has a memory.
     """
-    if _is_function(name):
-        return _function(name)
+    if controllers.is_function(name):
+        return controllers.function(name)
     path = find(name)
-    policy, _ = policy_from_bytes(_content(path))
+    policy, _ = any_policy_from_bytes(_content(path))
+    try:
+        if isinstance(policy, ContractedPolicy):
+            return _of_contract(policy, observation_size=observation_size)
+        return controller_of_policy(policy, observation_size=observation_size, action_size=action_size)
+    except WeightsError as error:
+        raise WeightsError(f"policy {path}: {error}") from None
+
+
+def controller_of_policy(policy: Policy, *, observation_size: int, action_size: int) -> Controller:
+    """A policy of ours as a controller, without its noise; see `controller_of`."""
     has, wants = (policy.observation_size, policy.action_size), (observation_size, action_size)
     if has != wants:
         raise WeightsError(
-            f"policy {path}: the task has {wants[0]} observations and {wants[1]} actions, this is for {has[0]} and "
-            f"{has[1]}"
+            f"the task has {wants[0]} observations and {wants[1]} actions, this is for {has[0]} and {has[1]}"
         )
     if not isinstance(policy, _WITHOUT_MEMORY):
         raise WeightsError(
-            f"policy {path}: expected one whose action follows from the observation alone "
+            f"expected one whose action follows from the observation alone "
             f"({', '.join(kind.kind for kind in _WITHOUT_MEMORY)}), got a '{policy.kind}' one"
         )
     return lambda observation: without_noise(policy, observation)
@@ -154,17 +159,45 @@ def without_noise(policy: Policy, observation: Array) -> Array:
     return policy.act(observation, np.zeros((len(observation), policy.noise_size))).action
 
 
+def _of_contract(policy: ContractedPolicy, *, observation_size: int) -> Controller:
+    """An imported policy (ONNX) as a controller; it is asked about past observations, so it may see nothing else."""
+    contract = policy.contract
+    seen = {part.name for part in contract.observation}
+    if policy.network is None or contract.action.chunk is not None or not seen <= {"task", "constant"}:
+        raise WeightsError(
+            "expected an imported policy that gives one action for the observation part `task` alone, got "
+            + ("a process of its own" if policy.network is None else f"one of {', '.join(sorted(seen))}")
+            + ("" if contract.action.chunk is None else " that gives chunks")
+        )
+    if contract.action.damping:
+        raise WeightsError("expected an imported policy of torques or tool motions, got one of joint targets")
+    fitted = ContractInTask(policy, in_graph(contract.task))
+    if fitted.observation_size and in_graph(contract.task).task.observation_size != observation_size:
+        raise WeightsError(f"it is for {contract.task}, which has other observations than this task")
+    nothing = np.zeros(fitted.action_size)
+
+    def act(observation: Array) -> Array:
+        rows = []
+        for row in observation:
+            sensed = Sensed(stamp_ns=0, position=_UNSEEN, velocity=_UNSEEN, torque_limit=np.nan, observation=row)
+            mean, stddev = fitted.evaluate(sensed, nothing)
+            rows.append(fitted.act(mean, stddev, nothing, sensed)[0].action)
+        return np.array(rows)
+
+    return act
+
+
 def fingerprint(name: str) -> str:
-    """Hash of what decides a given baseline's actions: the policy's file, or the source of the function's module.
+    """Hash of what decides a given baseline's actions: the policy's file, or a function and its module's source.
 
     Raises:
       ValueError: if there is no such baseline.
     """
-    if not _is_function(name):
-        return hashlib.sha256(_content(find(name))).hexdigest()
-    found = inspect.unwrap(_function(name))
-    source = inspect.getsourcefile(found if inspect.isroutine(found) else type(found))
-    return hashlib.sha256(Path(source).read_bytes() if source else name.encode()).hexdigest()
+    return (
+        controllers.fingerprint(name)
+        if controllers.is_function(name)
+        else hashlib.sha256(_content(find(name))).hexdigest()
+    )
 
 
 def _content(path: Path) -> bytes:
@@ -172,30 +205,3 @@ def _content(path: Path) -> bytes:
         return read_bytes(path, most_bytes=WEIGHTS_BYTES)
     except UntrustedError as error:
         raise WeightsError(str(error)) from None
-
-
-def _is_function(name: str) -> bool:
-    return ":" in name and not Path(name).is_file()
-
-
-def _function(name: str) -> Controller:
-    where, _, attribute = name.rpartition(":")
-    try:
-        found = getattr(_module(Path(where)), attribute) if where.endswith(".py") else load(name)
-    except (ImportError, AttributeError, OSError) as error:
-        raise ValueError(
-            f"expected module:function, or path:function for a Python file, got '{name}': {error}"
-        ) from error
-    if not callable(found):
-        raise ValueError(f"expected a function of observations, got {found!r} for '{name}'")
-    controller: Controller = found
-    return controller
-
-
-def _module(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

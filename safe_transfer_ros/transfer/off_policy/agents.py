@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from safe_transfer_ros.algorithms.cost_critic import CostCriticSettings, discounted_limit
 from safe_transfer_ros.algorithms.sac.agent import Sac, SacSettings
 from safe_transfer_ros.algorithms.sac.cost_constraint import CostConstraintSettings
 from safe_transfer_ros.algorithms.td3 import Td3, Td3Settings
+from safe_transfer_ros.algorithms.wcpg import Wcpg, WcpgSettings
 from safe_transfer_ros.transfer.dual_agent.agent import DualAgent, DualAgentSettings
 from safe_transfer_ros.transfer.dual_agent.baseline import Baseline, GivenBaseline, LearnedBaseline, controller_of
 from safe_transfer_ros.transfer.off_policy.layered import LayeredAgent, SafetyLayerSettings
 from safe_transfer_ros.transfer.off_policy.method import AgentTask
+from safe_transfer_ros.transfer.off_policy.start import CRITICS_FIRST, start_of
 
 
 def td3(task: AgentTask) -> Td3:
@@ -19,8 +23,35 @@ def td3(task: AgentTask) -> Td3:
 
 
 def sac(task: AgentTask) -> Sac:
-    """SAC with the settings of its paper and the task's discount."""
-    return Sac(task.observation_size, task.bound, SacSettings(gamma=task.gamma), seed=task.plan.seed)
+    """SAC with the settings of its paper and the task's discount, from scratch or from a policy file."""
+    return _sac(task, SacSettings(gamma=task.gamma))
+
+
+def ensemble_sac(task: AgentTask) -> Sac:
+    """SAC with ten critics, of which the 30th percentile counts (SQRL's rival; the numbers are its authors' code's)."""
+    return _sac(task, SacSettings(gamma=task.gamma, members=10, quantile=0.3))
+
+
+def _sac(task: AgentTask, settings: SacSettings) -> Sac:
+    plan = task.plan
+    settings = dataclasses.replace(
+        settings, max_entropy=plan.settings.max_entropy, critics_first=CRITICS_FIRST if plan.start else 0
+    )
+    agent = Sac(task.observation_size, task.bound, settings, seed=plan.seed)
+    if plan.start:
+        start = start_of(plan.start)
+        agent.start_from(start.policy, start.temperature)
+    return agent
+
+
+def wcpg(task: AgentTask) -> Wcpg:
+    """WCPG, which maximises CVaR of the return, from scratch or from a policy file of its own (SQRL's rival)."""
+    plan = task.plan
+    settings = WcpgSettings(gamma=task.gamma, critics_first=CRITICS_FIRST if plan.start else 0)
+    agent = Wcpg(task.observation_size, task.bound, settings, seed=plan.seed)
+    if plan.start:
+        agent.start_from(start_of(plan.start, deterministic=True).policy)
+    return agent
 
 
 def sac_lagrangian(task: AgentTask) -> Sac:

@@ -50,6 +50,7 @@ class OffPolicyMethod:
       description: One line for --help.
       varied: Names of the `LearnerSettings` that the agent has a use for, among those that the command varies.
       baseline: Whether the agent corrects a baseline that a plan may name.
+      continues: Whether it can begin with a policy that was learned before; see `TrainingPlan.start`.
       explores: True: it learns from actions with noise.
       loop: Of the off-policy loop; the plan decides the length of an epoch and of the warm-up.
       goals: Goals that were reached later, replayed beside each transition's own where a task has goals: HER's k.
@@ -60,6 +61,7 @@ class OffPolicyMethod:
     description: str = ""
     varied: frozenset[str] = frozenset()
     baseline: BaselineUse = BaselineUse.NONE
+    continues: bool = False
     explores: ClassVar[bool] = True
     goals: int = 4
     loop: OffPolicySettings = field(default_factory=lambda: OffPolicySettings(epoch_steps=1))

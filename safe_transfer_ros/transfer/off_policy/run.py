@@ -26,7 +26,7 @@ class OffPolicyRun:
     """An agent in one row of a task's environment, where an update follows each step.
 
     The first epoch is the warm-up, which gives the next ones something to learn from: its actions are uniform, unless a
-    baseline is given that knows better.
+    baseline or a policy to start from is given that knows better.
     """
 
     def __init__(self, method: OffPolicyMethod, plan: TrainingPlan) -> None:
@@ -39,11 +39,14 @@ class OffPolicyRun:
         if plan.warm_start:
             raise ValueError(f"{method.label} has no warm start: leave out --warm-start")
         check_baseline(method, plan.baseline)
+        if plan.start and not method.continues:
+            raise ValueError(f"{method.label} begins with nothing: leave out --from")
         task = TASKS[plan.task]
         self._adds_up, self._has_goal = task.cost_limit is not None, task.has_goal
-        self._judge = TaskEnvironment(plan.task)
+        where = plan.environment_settings()
+        self._judge = TaskEnvironment(plan.task, **where)
         # One thread: studies run side by side, a process to a core.
-        self._rows = task.vector_environment(1, threads=1, autoreset=True, **task.learning_settings)
+        self._rows = task.vector_environment(1, threads=1, autoreset=True, **where)
         agent = method.agent(
             AgentTask(
                 observation_size=self._judge.observation_size,
@@ -59,7 +62,7 @@ class OffPolicyRun:
             method.loop,
             epoch_steps=steps,
             warmup=steps,
-            uniform_warmup=not plan.baseline,
+            uniform_warmup=not (plan.baseline or plan.start),
             failure_cost=task.failure_cost,
         )
         found = None if task.goal is None else hindsight(task.goal, goals=method.goals)

@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from others_policies import contract, mlp, mlp_model
 
 from safe_transfer_ros.algorithms.sac.agent import Sac, SacSettings
+from safe_transfer_ros.policies.contract import read_contract
+from safe_transfer_ros.policies.contracted import CONTRACT, ONNX
+from safe_transfer_ros.policies.loading import policy_to_bytes
 from safe_transfer_ros.transfer.dual_agent.baseline import GivenBaseline, controller_of, fingerprint
 
 CONTROLLERS = Path(__file__).with_name("controllers.py")
@@ -29,6 +35,31 @@ def test_a_policy_file_acts_without_its_noise(tmp_path: Path) -> None:
     np.testing.assert_allclose(controller(SEEN), agent.act(SEEN, np.zeros((5, 2))), atol=1e-6)
     with pytest.raises(ValueError, match="3 observations and 2 actions, this is for 2 and 2"):
         controller_of(str(tmp_path / "sac.safetensors"), observation_size=3, action_size=2)
+
+
+def imported(folder: Path, **changes: Any) -> str:
+    """An ONNX model for the push past the obstacle, as import-policy writes it."""
+    weights = mlp((21, 8, 3))
+    about = contract("onnx", task="panda_push_obstacle", action={"kind": "tool_motion", "scale": 0.5}, **changes)
+    made = {"kind": "contracted", CONTRACT: read_contract(about).content}
+    made[ONNX] = base64.b64encode(mlp_model(weights)).decode()
+    (folder / "onnx.safetensors").write_bytes(policy_to_bytes({}, made))
+    return str(folder / "onnx.safetensors")
+
+
+def test_an_imported_network_that_sees_the_tasks_observation_is_a_controller(tmp_path: Path) -> None:
+    seen, weights = np.random.default_rng([0, 4]).standard_normal((4, 21)), mlp((21, 8, 3))
+    hidden = np.tanh(seen @ weights["w0"].T + weights["b0"])
+    wanted = 0.5 * (hidden @ weights["w1"].T + weights["b1"])
+    name = imported(tmp_path)
+    found = controller_of(name, observation_size=21, action_size=3)(seen)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    with pytest.raises(ValueError, match="it is for panda_push_obstacle, which has other observations"):
+        controller_of(name, observation_size=20, action_size=3)
+    # It would be asked about past observations, which do not tell what it saw besides.
+    other = imported(tmp_path, observation=[{"part": "object_position"}, {"part": "constant", "value": [0.0] * 18}])
+    with pytest.raises(ValueError, match="`task` alone, got one of constant, object_position"):
+        controller_of(other, observation_size=21, action_size=3)
 
 
 @pytest.mark.parametrize(

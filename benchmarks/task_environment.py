@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps per second of the ant's environments against bare MuJoCo on the same model, controls and substeps.
+"""Steps per second of a task's environments against bare MuJoCo on the same model, controls and substeps.
 
-    python benchmarks/ant_environment.py [--envs 50] [--threads 1 2] [--cpu] [--profile]
+    python benchmarks/task_environment.py [--task ant_avenue] [--envs 50] [--threads 1 2] [--cpu] [--profile]
 
 The single environment is held against `mj_step` alone, many side by side against `mujoco.rollout`; each pair steps the
-same ants through the same recorded controls, alternating. The median ratio is the share of the physics' speed that is
+same bodies through the same recorded controls, alternating. The median ratio is the share of the physics' speed that is
 left after observations, rewards, costs and resets. On a machine that others use, say `--threads 1 --cpu`: processor
 time does not count waiting for them.
 """
@@ -21,20 +21,22 @@ import mujoco
 import numpy as np
 from push_environment import Clock, bare, recorded, whole
 
-from safe_transfer_ros.tasks.ant_avenue.environment import AntEnv, AntVectorEnv
-from safe_transfer_ros.tasks.ant_avenue.task import AntAvenue
+from safe_transfer_ros.tasks.task import Task, make
 
 Seconds = list[tuple[float, float]]
 
 
-def actions(envs: int, steps: int) -> np.ndarray:
-    """Random actions, as a policy that explores; shape (steps, envs, 8)."""
-    return 0.4 * np.random.default_rng(0).normal(size=(steps, envs, 8))
+TASKS = ("ant_avenue", "car_traps", "point_traps", "quadruped_friction", "quadruped_speed", "quadruped_walk")
 
 
-def single(task: AntAvenue, proposed: np.ndarray, clock: Clock, repeats: int) -> Seconds:
-    """Seconds of `mj_step` alone and of the single environment, for one ant, repeated."""
-    env, rows = AntEnv(task), AntVectorEnv(task, 1, threads=1)
+def actions(task: Task, envs: int, steps: int) -> np.ndarray:
+    """Random actions, as a policy that explores; shape (steps, envs, n)."""
+    return 0.4 * np.random.default_rng(0).normal(size=(steps, envs, task.action_size))
+
+
+def single(task: Task, proposed: np.ndarray, clock: Clock, repeats: int) -> Seconds:
+    """Seconds of `mj_step` alone and of the single environment, for one body, repeated."""
+    env, rows = task.single_environment(), task.vector_environment(1, threads=1)
     states, controls = recorded(rows, proposed)
     data = mujoco.MjData(rows.simulation.model)
     found = []
@@ -57,9 +59,9 @@ def single(task: AntAvenue, proposed: np.ndarray, clock: Clock, repeats: int) ->
     return found
 
 
-def side_by_side(task: AntAvenue, proposed: np.ndarray, threads: int, clock: Clock, repeats: int) -> Seconds:
+def side_by_side(task: Task, proposed: np.ndarray, threads: int, clock: Clock, repeats: int) -> Seconds:
     """Seconds of `mujoco.rollout` and of the vector environment, repeated."""
-    env = AntVectorEnv(task, proposed.shape[1], threads=threads)
+    env = task.vector_environment(proposed.shape[1], threads=threads)
     states, controls = recorded(env, proposed)
     found = [(bare(env, states, controls, threads, clock), whole(env, proposed, clock)) for _ in range(repeats)]
     env.close()
@@ -77,6 +79,7 @@ def told(name: str, count: int, seconds: Seconds) -> str:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", default="ant_avenue", choices=TASKS)
     parser.add_argument("--envs", type=int, default=50)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
@@ -85,16 +88,16 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="say also where the vector environment's time goes")
     arguments = parser.parse_args()
     clock: Clock = time.process_time if arguments.cpu else time.perf_counter
-    task, envs, steps, repeats = AntAvenue(), arguments.envs, arguments.steps, arguments.repeats
+    task, envs, steps, repeats = make(arguments.task), arguments.envs, arguments.steps, arguments.repeats
     print("| environment | bare MuJoCo, steps/s | environment, steps/s | share |\n|---|---|---|---|")
-    alone = actions(1, 5 * steps)
+    alone = actions(task, 1, 5 * steps)
     print(told("single", 5 * steps, single(task, alone, clock, repeats)))
-    proposed = actions(envs, steps)
+    proposed = actions(task, envs, steps)
     for threads in arguments.threads:
         seconds = side_by_side(task, proposed, threads, clock, repeats)
         print(told(f"{envs} side by side, threads={threads}", envs * steps, seconds))
     if arguments.profile:
-        env, profile = AntVectorEnv(task, envs, threads=1), cProfile.Profile()
+        env, profile = task.vector_environment(envs, threads=1), cProfile.Profile()
         profile.runcall(whole, env, proposed, clock)
         pstats.Stats(profile).sort_stats("tottime").print_stats(18)
         env.close()

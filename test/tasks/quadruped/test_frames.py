@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Offscreen frames show the quadruped; where the machine can draw at all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import sys
+import mujoco
+import numpy as np
+try:
+    mujoco.Renderer(mujoco.MjModel.from_xml_string("<mujoco/>"), 8, 8).close()
+except Exception as error:
+    print(error)
+    sys.exit(77)
+from safe_transfer_ros.tasks.quadruped.environment import QuadrupedEnv
+from safe_transfer_ros.tasks.quadruped.task import QuadrupedSpeed
+env = QuadrupedEnv(QuadrupedSpeed(), render_mode="rgb_array")
+env.reset(seed=0)
+first = env.render()
+assert first.shape == (480, 640, 3) and first.dtype == np.uint8
+red, green, blue = np.moveaxis(first.astype(int), -1, 0)
+assert ((red > green + 40) & (green > blue + 20)).sum() > 500  # its trunk
+assert ((first < 110).all(axis=-1)).sum() > 500  # its legs
+for _ in range(5):
+    env.step(np.tile([0.0, 0.6, -0.6], 4))
+assert (env.render() != first).any(axis=-1).sum() > 500
+env.close()
+assert QuadrupedEnv(QuadrupedSpeed()).render() is None
+"""
+
+
+def test_frame_shows_the_quadruped() -> None:
+    environment = {"MUJOCO_GL": "egl", **os.environ}
+    finished = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True)
+    if finished.returncode == 77:
+        pytest.skip(f"no OpenGL here: {finished.stdout.strip()}")
+    assert finished.returncode == 0, finished.stderr
