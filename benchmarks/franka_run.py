@@ -35,7 +35,7 @@ from safe_transfer_msgs.msg import FrankaState
 from std_srvs.srv import SetBool, Trigger
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "test" / folder) for folder in ("franka", "nodes")]
+sys.path[:0] = [str(ROOT / "test" / folder) for folder in ("franka", "graphs", "nodes")]
 
 import graph_runs  # noqa: E402
 from franka_bench import FILTER, ROBOT, SUPERVISOR, Server, largest_step, missing  # noqa: E402

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "test" / folder) for folder in ("franka", "nodes")]
+sys.path[:0] = [str(ROOT / "test" / folder) for folder in ("franka", "graphs", "nodes")]
 
 from franka_bench import MS, bench, largest_step, zero_since  # noqa: E402
 

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "test" / folder) for folder in ("ros2_control", "franka", "nodes")]
+sys.path[:0] = [str(ROOT / "test" / folder) for folder in ("ros2_control", "franka", "graphs", "nodes")]
 
 import arm_bench  # noqa: E402
 import franka_bench  # noqa: E402

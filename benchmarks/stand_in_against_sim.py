@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "test" / folder) for folder in ("ros2_control", "nodes")]
+sys.path[:0] = [str(ROOT / "test" / folder) for folder in ("ros2_control", "graphs", "nodes")]
 
 import graph_runs  # noqa: E402
 from client import started  # noqa: E402

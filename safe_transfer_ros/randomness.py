@@ -73,6 +73,7 @@ class Purpose(enum.IntEnum):
     SAFE_CRITIC_INITIALISATION = 26
     MINIBATCHES = 27
     IMPORT_CHECK = 28
+    MASK_OF_EVALUATION = 29
 
 
 class FirstEpisode(enum.IntEnum):

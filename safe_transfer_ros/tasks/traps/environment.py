@@ -48,7 +48,7 @@ class TrapsVectorEnv(NumberedVectorEnv):
         )
         self._goals = np.zeros(num_envs, dtype=np.int64)
         self._distance = np.zeros(num_envs)
-        self._streams = [np.random.default_rng(0)] * num_envs  # each episode's own, for the goals that follow
+        self._streams: dict[int, np.random.Generator] = {}  # each episode's own, for the goals that follow
         self._limits = np.full(num_envs, np.inf)  # an action is a fraction of what the motors have
         self._state: BodyState | None = None
 

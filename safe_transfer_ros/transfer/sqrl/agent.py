@@ -23,6 +23,7 @@ from safe_transfer_ros.policies.masked import CRITIC, POLICY, MaskedPolicy, firs
 from safe_transfer_ros.policies.networks.layers import arrays
 from safe_transfer_ros.policies.policy import DETERMINISTIC, Act, Policy
 from safe_transfer_ros.policies.tensors import Tensors
+from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.transfer.sqrl.penalty import DualAscent, Ramp, RiskPenalty
 from safe_transfer_ros.transfer.sqrl.safety_critic import OnPolicyCritic
 from safe_transfer_ros.transfer.sqrl.settings import SqrlSettings, horizon_seen
@@ -192,7 +193,7 @@ class JudgedMask:
         """Take a policy."""
         self._policy = policy
         self.observation_size, self.action_size = policy.observation_size, policy.action_size
-        self._noise = np.random.default_rng(0).standard_normal(policy.noise_size)
+        self._noise = generator(Purpose.MASK_OF_EVALUATION, 0).standard_normal(policy.noise_size)
         self._noise[: policy.action_size] = 0.0
 
     def begin(self) -> None:
