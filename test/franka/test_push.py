@@ -36,7 +36,7 @@ DAMPING = np.array([6.0, 6.0, 6.0, 5.0, 0.5, 0.5, 0.5])  # N·m·s/rad, beside t
 SECONDS = 2.0  # of each motion
 SWIRL, SWEEP = 0.15, 0.3  # rad
 # A machine that stood still ends a motion, as it should.
-LATE = 0.025  # s without a state to answer: torques that old are no impedance, and may swing the wrist about
+LATE = 0.04  # s without a state to answer: torques that old are no impedance, and may swing the wrist about
 STOOD_STILL = ("COMMUNICATION_CONSTRAINTS", "COMMAND_STALE", "STATE_STALE", "COMMUNICATION_LOST", "NO_PERMISSION")
 
 
@@ -106,14 +106,14 @@ def moved(arm: Bench) -> bool:
             arm.let(0.02)
             swept.append(policy.position - policy.start)
         reached.append(np.array(swept))
+    trace = arm.server.trace()
+    assert 0.0 < largest_step(trace) <= 1.0 + 1e-6, "however late torques are"
     if policy.latest > LATE:
         return False
     ended = arm.told(arm.arm, "ended")
     assert arm.moving or ended in STOOD_STILL, arm.arm.message
     if not arm.moving:
         return False
-    trace = arm.server.trace()
-    assert 0.0 < largest_step(trace) <= 1.0 + 1e-6
     held, swirled, swept = reached
     assert np.abs(held).max() < 0.03, "it holds"
     for joint, size in ((4, SWIRL), (5, 2.0 * SWIRL)):

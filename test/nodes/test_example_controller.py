@@ -45,7 +45,7 @@ def test_a_controller_of_ones_own_is_heard_and_bounded() -> None:
         graph_runs.wait_for(lambda: executor.spin_once(timeout_sec=0.01) or example.poll() is not None, 120, "its end")
         assert example.returncode == 0 and example.communicate()[0] == "60 proposals made\n"
         graph_runs.wait_for(
-            lambda: executor.spin_once(timeout_sec=0.01) or (bool(decisions) and decisions[-1].last), 30, "the last one"
+            lambda: executor.spin_once(timeout_sec=0.01) or any(one.last for one in decisions), 30, "the last one"
         )
     finally:
         for process in processes:

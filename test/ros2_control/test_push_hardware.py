@@ -73,8 +73,11 @@ def test_an_episode_on_hardware_ends_when_the_block_is_seen_beyond_the_boundary(
         arm.until(lambda: arm.state_of("effort_controller") == "inactive", "an inactive controller")
         assert arm.arm.torque() == 0.0
     recorded = [message for _, message, _ in messages(run_dir / "bag", ["/safety_filter/decision"])]
-    last = recorded[-1]
-    assert last.last and last.terminated and STEPS < last.step < GRAPH.task.horizon
+    [at] = [row for row, decision in enumerate(recorded) if decision.last]
+    last, after = recorded[at], recorded[at + 1 :]
+    assert last.terminated and STEPS < last.step < GRAPH.task.horizon
+    # An end is said each period until the filter is heard to have disarmed: one that comes after that is refused.
+    assert all((one.verdict, one.step) == (SafetyDecision.VERDICT_REJECTED, last.step) for one in after)
     assert last.object_pose[1] == pytest.approx(0.08, abs=1e-4)
     assert all(list(decision.action_names) == ["tool_x", "tool_y"] for decision in recorded)
     assert np.abs(np.array(recorded[0].position) - start).max() < 0.1, "it was moved to the start first"
