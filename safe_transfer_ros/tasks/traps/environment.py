@@ -75,7 +75,7 @@ class TrapsVectorEnv(NumberedVectorEnv):
         reward = task.reward(before, state, around)
         around.health[:] -= running & task.in_trap(state, around)
         self._distance = np.where(running, task.distance_to_goal(state, around), self._distance)
-        for row in np.flatnonzero(running & task.at_goal(state, around)):
+        for row in np.flatnonzero(running & task.at_goal(state, around)).tolist():
             self._goals[row] += 1
             around.goal[row] = task.next_goal(self._streams[row], state.position[row], around.traps[row])
         return reward, {"applied": applied}
