@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from rclpy.action import ActionClient, ActionServer
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.timer import Timer
 
 
 class Closable(Protocol):
@@ -33,6 +35,20 @@ class ManagedNode(LifecycleNode):
         """Make the node; as a LifecycleNode of rclpy."""
         super().__init__(name, **options)
         self._kept: list[Closable] = []
+
+    def create_timer(self, timer_period_sec: float, callback: Callable[..., Any], *where: Any, **options: Any) -> Timer:
+        """Create a timer, as a node of rclpy does, whose callback does not come after the timer was destroyed.
+
+        An executor may have had it in its queue when `_destroy_configured` took the graph's entities from it.
+        """
+        timer: Timer | None = None
+
+        def due() -> None:
+            if any(timer is one for one in self.timers):
+                callback()
+
+        timer = super().create_timer(timer_period_sec, due, *where, **options)
+        return timer
 
     def configure(self) -> None:
         """Create what the node needs; nothing may move yet."""

@@ -103,6 +103,18 @@ def test_cleanup_leaves_what_was_there_before(node: Everything) -> None:
     assert node.count_publishers("configured/out") == 0 and node.count_publishers("before/out") == 1
 
 
+def test_a_timer_that_was_due_when_it_was_destroyed_does_not_call(node: Everything) -> None:
+    """An executor may hold its callback then: what that needs is gone, and the process would end by a defect."""
+    called: list[int] = []
+    timer = node.create_timer(60.0, lambda: called.append(1))
+    held = timer.callback
+    held()
+    assert called == [1]
+    node.destroy_timer(timer)
+    held()
+    assert called == [1]
+
+
 def test_a_configuration_that_failed_leaves_nothing_either(node: Everything) -> None:
     before = node.counts()
     node.fails = True

@@ -19,6 +19,7 @@ ALLOWED = {
     "collections",
     "dataclasses",
     "difflib",
+    "json",
     "enum",
     "math",
     "numpy",
