@@ -9,13 +9,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 
-from safe_transfer_ros.reporting.plots import STYLE
+from safe_transfer_ros.reporting.film_strip import film_strip
 from safe_transfer_ros.tasks.ant_avenue.environment import AntVectorEnv
 from safe_transfer_ros.tasks.ant_avenue.frames import Camera
 from safe_transfer_ros.tasks.ant_avenue.scripted import TOO_FAST, WITHIN_LIMIT, Trot
@@ -46,17 +42,7 @@ def frames(task: AntAvenue, trot: Trot) -> list[tuple[np.ndarray, str]]:
 def main() -> None:
     """Draw the figure."""
     out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("ant_avenue.png")
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(len(ROWS), len(TIMES), figsize=(9.6, 4.2), layout="constrained")
-        for panels, (label, trot) in zip(axes, ROWS, strict=True):
-            for panel, (image, title) in zip(panels, frames(AntAvenue(), trot), strict=True):
-                panel.imshow(image)
-                panel.set_title(title, fontsize=9)
-                panel.set_xticks([])
-                panel.set_yticks([])
-                panel.grid(False)
-            panels[0].set_ylabel(label)
-        figure.savefig(out, dpi=80)
+    film_strip([(label, frames(AntAvenue(), trot)) for label, trot in ROWS], out)
 
 
 if __name__ == "__main__":

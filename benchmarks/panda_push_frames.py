@@ -9,13 +9,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 
-from safe_transfer_ros.reporting.plots import STYLE
+from safe_transfer_ros.reporting.film_strip import film_strip
 from safe_transfer_ros.tasks.push.environment import PushVectorEnv
 from safe_transfer_ros.tasks.push.frames import Camera
 from safe_transfer_ros.tasks.push.scripted import ScriptedPush, past_obstacle
@@ -53,17 +49,8 @@ def frames(task: PushTask, script: dict[str, float], times: tuple[int, ...]) -> 
 def main() -> None:
     """Draw the figure."""
     out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("panda_push.png")
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(len(ROWS), 4, figsize=(11, 7.6), layout="constrained")
-        for panels, (label, name, script, times) in zip(axes, ROWS, strict=True):
-            for panel, (image, title) in zip(panels, frames(make(name, PushTask), script, times), strict=True):
-                panel.imshow(image)
-                panel.set_title(title)
-                panel.set_xticks([])
-                panel.set_yticks([])
-                panel.grid(False)
-            panels[0].set_ylabel(label)
-        figure.savefig(out, dpi=100)
+    rows = [(label, frames(make(name, PushTask), script, times)) for label, name, script, times in ROWS]
+    film_strip(rows, out, size=(11, 7.6), title_size=10.0, dpi=100)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 
-from safe_transfer_ros.reporting.plots import STYLE
+from safe_transfer_ros.reporting.film_strip import film_strip
 from safe_transfer_ros.tasks.quadruped.environment import QuadrupedVectorEnv
 from safe_transfer_ros.tasks.quadruped.frames import Camera
 from safe_transfer_ros.tasks.quadruped.scripted import Trot
@@ -46,17 +42,7 @@ def main() -> None:
         ("trot", frames(Trot().action, (25, 60, 110, 250))),
         ("random", frames(lambda _: np.sign(rng.normal(size=12)), (2, 8, 16, 40))),
     )
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(2, 4, figsize=(9.6, 4.2), layout="constrained")
-        for panels, (label, shown) in zip(axes, rows, strict=True):
-            for panel, (image, title) in zip(panels, shown, strict=True):
-                panel.imshow(image)
-                panel.set_title(title, fontsize=9)
-                panel.set_xticks([])
-                panel.set_yticks([])
-                panel.grid(False)
-            panels[0].set_ylabel(label)
-        figure.savefig(out, dpi=80)
+    film_strip(rows, out)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 
-from safe_transfer_ros.reporting.plots import STYLE
+from safe_transfer_ros.reporting.film_strip import film_strip
 from safe_transfer_ros.tasks.traps.environment import TrapsVectorEnv
 from safe_transfer_ros.tasks.traps.frames import Camera
 from safe_transfer_ros.tasks.traps.scripted import ROUND_TRAPS, STRAIGHT, Driver
@@ -30,13 +26,13 @@ def frames(task: Traps, driver: Driver) -> list[tuple[np.ndarray, str]]:
     """An image at each time, and what the episode has come to."""
     env = TrapsVectorEnv(task, 1, threads=1, autoreset=False)
     env.reset(seed=SEED)
-    camera, shown = Camera(env.simulation, 320, 240), []
+    camera, shown = Camera(env.simulation, env.surroundings, 320, 240), []
     times = [round(time / task.control_period_s) for time in TIMES_S]
     for step in range(1, times[-1] + 1):
         *_, info = env.step(driver.action(task, env.simulation.states(), env.surroundings))
         if step in times:
             told = f"{step * task.control_period_s:.1f} s: goals {info['goals'][0]}, health {info['health'][0]:.0f}"
-            shown.append((camera.image(0, env.surroundings), told))
+            shown.append((camera.image(0), told))
     camera.close()
     env.close()
     return shown
@@ -45,17 +41,7 @@ def frames(task: Traps, driver: Driver) -> list[tuple[np.ndarray, str]]:
 def main() -> None:
     """Draw the figure."""
     out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("traps.png")
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(len(ROWS), len(TIMES_S), figsize=(9.6, 4.2), layout="constrained")
-        for panels, (label, task, driver) in zip(axes, ROWS, strict=True):
-            for panel, (image, title) in zip(panels, frames(task, driver), strict=True):
-                panel.imshow(image)
-                panel.set_title(title, fontsize=9)
-                panel.set_xticks([])
-                panel.set_yticks([])
-                panel.grid(False)
-            panels[0].set_ylabel(label)
-        figure.savefig(out, dpi=80)
+    film_strip([(label, frames(task, driver)) for label, task, driver in ROWS], out)
 
 
 if __name__ == "__main__":

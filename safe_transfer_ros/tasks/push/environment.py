@@ -7,13 +7,13 @@ import os
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from safe_transfer_ros.robots.simulation import NOMINAL, Perturbation
+from safe_transfer_ros.tasks.offscreen import RenderedEnv
 from safe_transfer_ros.tasks.push.frames import Camera
 from safe_transfer_ros.tasks.push.simulation import PushSimulation
 from safe_transfer_ros.tasks.push.task import Array, Flags, PushScene, PushTask
-from safe_transfer_ros.tasks.vector_environment import NumberedVectorEnv, SingleRowEnv
+from safe_transfer_ros.tasks.vector_environment import NumberedVectorEnv
 
 
 class PushVectorEnv(NumberedVectorEnv):
@@ -99,14 +99,12 @@ class PushVectorEnv(NumberedVectorEnv):
         return np.asarray((info["failure"] & task.ends_on_failure) | (info["success"] & task.ends_on_success))
 
 
-class PushEnv(SingleRowEnv):
+class PushEnv(RenderedEnv):
     """Single environment of a pushing task, with the numbers of a row of PushVectorEnv.
 
     Attributes:
       task: The task.
     """
-
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 25}
 
     def __init__(
         self,
@@ -121,25 +119,9 @@ class PushEnv(SingleRowEnv):
         Raises:
           ValueError: if the torque limit is not positive or the render mode unknown.
         """
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(f"render_mode must be one of {self.metadata['render_modes']}, got {render_mode!r}")
-        self.task, self.render_mode = task, render_mode
         pushes = PushVectorEnv(task, 1, perturbation, torque_limit=torque_limit, threads=1, autoreset=False)
-        self._simulation = pushes.simulation
-        self._camera: Camera | None = None
-        super().__init__(pushes)
+        super().__init__(pushes, task.control_period_s, render_mode)
+        self.task, self._simulation = task, pushes.simulation
 
-    def render(self) -> npt.NDArray[np.uint8] | None:
-        """The scene as an image, shape (height, width, 3); None unless the render mode is "rgb_array"."""
-        if self.render_mode is None:
-            return None
-        if self._camera is None:
-            self._camera = Camera(self._simulation)
-        return self._camera.image(0)
-
-    def close(self) -> None:
-        """End the renderer."""
-        super().close()
-        if self._camera is not None:
-            self._camera.close()
-            self._camera = None
+    def _camera(self) -> Camera:
+        return Camera(self._simulation)

@@ -7,12 +7,12 @@ import os
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from safe_transfer_ros.tasks.offscreen import RenderedEnv
 from safe_transfer_ros.tasks.quadruped.frames import Camera
 from safe_transfer_ros.tasks.quadruped.simulation import QuadrupedSimulation
 from safe_transfer_ros.tasks.quadruped.task import Array, Flags, Quadruped, QuadrupedState
-from safe_transfer_ros.tasks.vector_environment import NumberedVectorEnv, SingleRowEnv
+from safe_transfer_ros.tasks.vector_environment import NumberedVectorEnv
 
 
 class QuadrupedVectorEnv(NumberedVectorEnv):
@@ -90,14 +90,12 @@ class QuadrupedVectorEnv(NumberedVectorEnv):
         return np.asarray(info["cost"] > 0.0)
 
 
-class QuadrupedEnv(SingleRowEnv):
+class QuadrupedEnv(RenderedEnv):
     """Single environment of one of the quadruped's tasks, with the numbers of a row of QuadrupedVectorEnv.
 
     Attributes:
       task: The task.
     """
-
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 50}
 
     def __init__(self, task: Quadruped, *, render_mode: str | None = None) -> None:
         """Build the quadruped.
@@ -105,25 +103,9 @@ class QuadrupedEnv(SingleRowEnv):
         Raises:
           ValueError: if the render mode is unknown.
         """
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(f"render_mode must be one of {self.metadata['render_modes']}, got {render_mode!r}")
         rows = QuadrupedVectorEnv(task, 1, threads=1, autoreset=False)
-        super().__init__(rows)
-        self.task, self.render_mode = task, render_mode
-        self._simulation = rows.simulation
-        self._camera: Camera | None = None
+        super().__init__(rows, task.control_period_s, render_mode)
+        self.task, self._simulation = task, rows.simulation
 
-    def render(self) -> npt.NDArray[np.uint8] | None:
-        """The quadruped as an image, shape (height, width, 3); None unless the render mode is "rgb_array"."""
-        if self.render_mode is None:
-            return None
-        if self._camera is None:
-            self._camera = Camera(self._simulation)
-        return self._camera.image(0)
-
-    def close(self) -> None:
-        """End the renderer and the physics."""
-        super().close()
-        if self._camera is not None:
-            self._camera.close()
-            self._camera = None
+    def _camera(self) -> Camera:
+        return Camera(self._simulation)

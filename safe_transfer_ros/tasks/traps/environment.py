@@ -7,12 +7,12 @@ import os
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from safe_transfer_ros.tasks.offscreen import RenderedEnv
 from safe_transfer_ros.tasks.traps.frames import Camera
 from safe_transfer_ros.tasks.traps.simulation import TrapsSimulation
 from safe_transfer_ros.tasks.traps.task import Array, BodyState, Flags, Surroundings, Traps
-from safe_transfer_ros.tasks.vector_environment import NumberedVectorEnv, SingleRowEnv
+from safe_transfer_ros.tasks.vector_environment import NumberedVectorEnv
 
 
 class TrapsVectorEnv(NumberedVectorEnv):
@@ -101,14 +101,12 @@ class TrapsVectorEnv(NumberedVectorEnv):
         return np.asarray(info["cost"] > 0.0)
 
 
-class TrapsEnv(SingleRowEnv):
+class TrapsEnv(RenderedEnv):
     """Single environment of a task with traps, with the numbers of a row of TrapsVectorEnv.
 
     Attributes:
       task: The task.
     """
-
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 25}
 
     def __init__(self, task: Traps, *, render_mode: str | None = None) -> None:
         """Build the body.
@@ -116,26 +114,9 @@ class TrapsEnv(SingleRowEnv):
         Raises:
           ValueError: if the render mode is unknown.
         """
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(f"render_mode must be one of {self.metadata['render_modes']}, got {render_mode!r}")
-        self.metadata = {**self.metadata, "render_fps": round(1.0 / task.control_period_s)}
         rows = TrapsVectorEnv(task, 1, threads=1, autoreset=False)
-        super().__init__(rows)
-        self.task, self.render_mode = task, render_mode
-        self._bodies = rows
-        self._camera: Camera | None = None
+        super().__init__(rows, task.control_period_s, render_mode)
+        self.task, self._bodies = task, rows
 
-    def render(self) -> npt.NDArray[np.uint8] | None:
-        """Body, goal and traps as an image, shape (height, width, 3); None unless the render mode is "rgb_array"."""
-        if self.render_mode is None:
-            return None
-        if self._camera is None:
-            self._camera = Camera(self._bodies.simulation)
-        return self._camera.image(0, self._bodies.surroundings)
-
-    def close(self) -> None:
-        """End the renderer and the physics."""
-        super().close()
-        if self._camera is not None:
-            self._camera.close()
-            self._camera = None
+    def _camera(self) -> Camera:
+        return Camera(self._bodies.simulation, self._bodies.surroundings)
