@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+
 import mujoco
 import mujoco.rollout
 import numpy as np
@@ -26,7 +28,7 @@ class BatchSimulation:
     """
 
     def __init__(
-        self, model: mujoco.MjModel, count: int, substeps: int, *, threads: int = 1, inputs: int | None = None
+        self, model: mujoco.MjModel, count: int, substeps: int, *, threads: int | None = 1, inputs: int | None = None
     ) -> None:
         """Start every copy at zero.
 
@@ -34,12 +36,13 @@ class BatchSimulation:
           model: The model.
           count: Number of copies.
           substeps: Physics steps of a control period.
-          threads: Physics threads.
+          threads: Physics threads; None takes every core this process may use, up to E.
           inputs: mjtState bits of `control`; by default the motors'.
 
         Raises:
           ValueError: if count or threads is not positive.
         """
+        threads = min(len(os.sched_getaffinity(0)), count) if threads is None else threads
         if count < 1 or threads < 1:
             raise ValueError(f"count and threads must be at least 1, got {count} and {threads}")
         self.model, self.count = model, count

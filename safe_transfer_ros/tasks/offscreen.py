@@ -127,7 +127,7 @@ class RenderedEnv(SingleRowEnv):
         """Open a camera that looks at the only row."""
 
     def render(self) -> Image | None:
-        """What there is as an image, shape (height, width, 3); None unless the render mode is "rgb_array"."""
+        """Image of what there is, shape (height, width, 3); None unless the render mode is "rgb_array"."""
         if self.render_mode is None:
             return None
         if self._drawn is None:

@@ -16,7 +16,7 @@ from safe_transfer_ros.policies.tensors import read
 from safe_transfer_ros.policies.weights import Parameters, to_bytes
 from safe_transfer_ros.randomness import Purpose, integer_seed
 from safe_transfer_ros.record.episode import Episode
-from safe_transfer_ros.transfer.constrained.checkpoints import CheckpointError, CscCheckpoints
+from safe_transfer_ros.transfer.checkpoints import CheckpointError, LearnerCheckpoints, Part
 from safe_transfer_ros.transfer.constrained.learner import Learner
 from safe_transfer_ros.transfer.constrained.method import CONSTRAINED
 from safe_transfer_ros.transfer.constrained.settings import LearnerSettings
@@ -101,12 +101,18 @@ class CscUpdates:
             seed=beginning.seed,
             parameters=beginning.gaussian(),
         )
-        self._checkpoints = None if beginning.checkpoints is None else CscCheckpoints(beginning.checkpoints)
+        folder = beginning.checkpoints
+        self._checkpoints = None if folder is None else LearnerCheckpoints(folder, "csc", first=1)
         self._learned_from = beginning.first_iteration
         if self._learned_from:
             if self._checkpoints is None:
                 raise CheckpointError("a resumed run of CSC needs the folder of its checkpoints")
-            self._checkpoints.restore(self._learner, self._learned_from)
+            self._checkpoints.restore(self._learned_from, self._go_on)
+
+    def _go_on(self, state: Mapping[str, Any], parts: Sequence[Part]) -> None:
+        # Before there was one schema of transitions, s' was called "following".
+        renamed = {"following": "next_observation"}
+        self._learner.restore(state, [{renamed.get(name, name): part[name] for name in part} for part in parts])
 
     @property
     def parameters(self) -> Parameters:
@@ -124,7 +130,8 @@ class CscUpdates:
         )
         kl = self._learner.learn(rollouts, iteration)
         if self._checkpoints is not None:
-            self._checkpoints.keep(self._learner, iteration + 1)
+            assert self._learner.critic is not None
+            self._checkpoints.keep(iteration + 1, self._learner.state(), self._learner.critic.buffer)
         self._learned_from = iteration + 1
         return kl
 

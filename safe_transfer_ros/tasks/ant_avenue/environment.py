@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -41,7 +40,6 @@ class AntVectorEnv(NumberedVectorEnv):
         """
         super().__init__(task, num_envs, np.ones(task.action_size), autoreset=autoreset)
         self.task = task
-        threads = min(len(os.sched_getaffinity(0)), num_envs) if threads is None else threads
         self.simulation = AntSimulation(task, num_envs, threads=threads)
         self._limits = np.full(num_envs, np.inf)  # an action is a fraction of what the motors have
         self._state: AntState | None = None

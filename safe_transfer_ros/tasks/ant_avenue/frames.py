@@ -6,12 +6,13 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from safe_transfer_ros.tasks.ant_avenue.scene import FLOOR, ant_model
+from safe_transfer_ros.tasks.ant_avenue.scene import ant_model
 from safe_transfer_ros.tasks.ant_avenue.simulation import AntSimulation
+from safe_transfer_ros.tasks.floor import FLOOR
 from safe_transfer_ros.tasks.offscreen import Colour, OffscreenCamera
 
 _RED, _GREY = (0.75, 0.1, 0.1, 1.0), (0.55, 0.53, 0.50, 1.0)
-_FLOOR, _ANT = (0.86, 0.85, 0.82, 1.0), (0.80, 0.45, 0.15, 1.0)
+_ANT = (0.80, 0.45, 0.15, 1.0)
 
 
 class Camera(OffscreenCamera):
@@ -21,8 +22,8 @@ class Camera(OffscreenCamera):
         """Open the renderer."""
         self._task = simulation.task
         model = ant_model(gear=self._task.gear, timestep=self._task.timestep_s)
-        model.geom_rgba[:] = _ANT
-        model.geom_rgba[model.geom(FLOOR).id] = _FLOOR
+        of_the_ant = np.arange(model.ngeom) != model.geom(FLOOR).id
+        model.geom_rgba[of_the_ant] = _ANT
         super().__init__(simulation, model, width, height, follow=_ahead)
         self.view.distance, self.view.azimuth, self.view.elevation = 5.2, 25.0, -28.0
 

@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 import mujoco
 
-FLOOR, TORSO = "floor", "torso"
+from safe_transfer_ros.tasks.floor import floor
+
+TORSO = "torso"
 HIP_RANGE_DEG = (-40.0, 40.0)
 ANKLE_RANGE_DEG = (30.0, 100.0)
 """Of an ankle that bends down with a positive angle; mirrored for the others. 0 is a straight leg, 90 a foot that
@@ -57,13 +59,9 @@ def ant_model(*, gear: float, timestep: float) -> mujoco.MjModel:
     """
     if not (gear > 0.0 and timestep > 0.0):
         raise ValueError(f"gear (N·m) and timestep (s) must be positive, got {gear} and {timestep}")
-    spec = mujoco.MjSpec()
-    spec.option.timestep = timestep
-    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec = floor(timestep)
     # Friction equal in all directions, with fewer constraints than a pyramid's.
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
-    # By default MuJoCo answers an unstable state by starting again from zero and going on.
-    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
     spec.default.geom.density = 5.0
     spec.default.geom.condim = 3
     spec.default.geom.friction = (1.5, 0.1, 0.1)
@@ -71,14 +69,6 @@ def ant_model(*, gear: float, timestep: float) -> mujoco.MjModel:
     spec.default.geom.rgba = (0.8, 0.6, 0.4, 1.0)
     spec.default.joint.armature = 1.0
     spec.default.joint.damping[0] = 1.0
-    spec.worldbody.add_geom(
-        name=FLOOR,
-        type=mujoco.mjtGeom.mjGEOM_PLANE,
-        size=(0.0, 0.0, 1.0),
-        contype=0,
-        conaffinity=1,
-        rgba=(0.72, 0.70, 0.66, 1.0),
-    )
     torso = spec.worldbody.add_body(name=TORSO, pos=(0.0, 0.0, 0.75))
     torso.add_freejoint()
     torso.add_geom(name=TORSO, type=mujoco.mjtGeom.mjGEOM_SPHERE, size=(0.25, 0.0, 0.0))

@@ -20,13 +20,13 @@ class AntSimulation(BatchSimulation):
       task: The task.
     """
 
-    def __init__(self, task: AntAvenue, count: int, *, threads: int = 1) -> None:
+    def __init__(self, task: AntAvenue, count: int, *, threads: int | None = 1) -> None:
         """Build the ants; `place` each before stepping.
 
         Args:
           task: The task.
           count: Number of ants.
-          threads: Physics threads.
+          threads: Physics threads; None takes every core this process may use, up to count.
 
         Raises:
           ValueError: if count or threads is not positive.

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -53,7 +52,6 @@ class PushVectorEnv(NumberedVectorEnv):
         """
         super().__init__(task, num_envs, np.ones(task.action_size), autoreset=autoreset)
         self.task = task
-        threads = min(len(os.sched_getaffinity(0)), num_envs) if threads is None else threads
         self.simulation = PushSimulation(task, num_envs, perturbation, torque_limit=torque_limit, threads=threads)
         self._limits = np.full(num_envs, np.inf)  # of torques: an action is none
         self._scene: PushScene | None = None

@@ -32,7 +32,7 @@ class PushSimulation(BatchSimulation):
         perturbed: Perturbation = NOMINAL,
         *,
         torque_limit: float | None = None,
-        threads: int = 1,
+        threads: int | None = 1,
     ) -> None:
         """Build the scenes; `place` each before stepping.
 
@@ -41,7 +41,7 @@ class PushSimulation(BatchSimulation):
           count: Number of scenes.
           perturbed: How the robots differ from their description.
           torque_limit: Bound on every joint's torque beside its own effort limit, N·m.
-          threads: Physics threads.
+          threads: Physics threads; None takes every core this process may use, up to count.
 
         Raises:
           ValueError: if count, threads or the torque limit is not positive.

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -41,7 +40,6 @@ class QuadrupedVectorEnv(NumberedVectorEnv):
         """
         super().__init__(task, num_envs, np.ones(task.action_size), autoreset=autoreset)
         self.task = task
-        threads = min(len(os.sched_getaffinity(0)), num_envs) if threads is None else threads
         self.simulation = QuadrupedSimulation(task, num_envs, threads=threads)
         self._last, self._before_last = np.zeros((2, num_envs, task.action_size))
         self._limits = np.full(num_envs, np.inf)  # an action is none

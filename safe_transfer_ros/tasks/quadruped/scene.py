@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 import mujoco
 
-FLOOR, TRUNK = "floor", "trunk"
+from safe_transfer_ros.tasks.floor import floor
+
+TRUNK = "trunk"
 LINK = 0.213
 """Length of thigh and of calf, m."""
 FOOT_RADIUS = 0.023
@@ -50,26 +52,14 @@ def quadruped_model(*, timestep: float, foot_friction: float = 1.0) -> mujoco.Mj
     """
     if not (timestep > 0.0 and foot_friction > 0.0):
         raise ValueError(f"timestep (s) and foot_friction must be positive, got {timestep} and {foot_friction}")
-    spec = mujoco.MjSpec()
+    spec = floor(timestep)
     spec.compiler.degree = False
-    spec.option.timestep = timestep
-    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     # There is one body only, so there are no islands to be told apart.
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_ISLAND
-    # By default MuJoCo answers an unstable state by starting again from zero and going on.
-    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
     spec.default.geom.contype, spec.default.geom.conaffinity = 1, 0
     spec.default.geom.rgba = (0.25, 0.27, 0.30, 1.0)
     spec.default.joint.armature = 0.01
     spec.default.joint.frictionloss = 0.2
-    spec.worldbody.add_geom(
-        name=FLOOR,
-        type=mujoco.mjtGeom.mjGEOM_PLANE,
-        size=(0.0, 0.0, 1.0),
-        contype=0,
-        conaffinity=1,
-        rgba=(0.86, 0.85, 0.82, 1.0),
-    )
     trunk = spec.worldbody.add_body(
         name=TRUNK,
         pos=(0.0, 0.0, 0.3),

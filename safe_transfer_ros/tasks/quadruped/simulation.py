@@ -24,13 +24,13 @@ class QuadrupedSimulation(BatchSimulation):
       task: The task.
     """
 
-    def __init__(self, task: Quadruped, count: int, *, threads: int = 1) -> None:
+    def __init__(self, task: Quadruped, count: int, *, threads: int | None = 1) -> None:
         """Build the quadrupeds; `place` each before stepping.
 
         Args:
           task: The task.
           count: Number of quadrupeds.
-          threads: Physics threads.
+          threads: Physics threads; None takes every core this process may use, up to count.
 
         Raises:
           ValueError: if count or threads is not positive.

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -41,7 +40,6 @@ class TrapsVectorEnv(NumberedVectorEnv):
         """
         super().__init__(task, num_envs, np.ones(task.action_size), autoreset=autoreset)
         self.task = task
-        threads = min(len(os.sched_getaffinity(0)), num_envs) if threads is None else threads
         self.simulation = TrapsSimulation(task, num_envs, threads=threads)
         self.surroundings = Surroundings(
             goal=np.zeros((num_envs, 2)), traps=np.zeros((num_envs, task.n_traps, 2)), health=np.zeros(num_envs)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import mujoco
 
-FLOOR, BODY = "floor", "body"
+from safe_transfer_ros.tasks.floor import floor
+
+BODY = "body"
 POINT_COLOUR, CAR_COLOUR = (0.80, 0.45, 0.15, 1.0), (0.20, 0.35, 0.65, 1.0)
 
 _GREATEST_FORCE = 0.05  # of the point's motors, before the gear
@@ -99,23 +101,9 @@ def car_model(*, timestep: float) -> mujoco.MjModel:
 
 
 def _empty(timestep: float) -> mujoco.MjSpec:
-    """A floor at z = 0."""
-    if not timestep > 0.0:
-        raise ValueError(f"timestep (s) must be positive, got {timestep}")
-    spec = mujoco.MjSpec()
-    spec.option.timestep = timestep
-    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    """A floor for one body."""
+    spec = floor(timestep)
     # Twice as fast as MuJoCo's elliptic cones here, and there is one body only, so no islands to be told apart.
     spec.option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_ISLAND
-    # By default MuJoCo answers an unstable state by starting again from zero and going on.
-    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
-    spec.worldbody.add_geom(
-        name=FLOOR,
-        type=mujoco.mjtGeom.mjGEOM_PLANE,
-        size=(0.0, 0.0, 1.0),
-        contype=0,
-        conaffinity=1,
-        rgba=(0.86, 0.85, 0.82, 1.0),
-    )
     return spec

@@ -17,12 +17,13 @@ from safe_transfer_ros.learning.rollouts import from_episodes
 from safe_transfer_ros.learning.transitions import schema, transitions
 from safe_transfer_ros.record.episode import Episode
 from safe_transfer_ros.tasks.deployment import TaskInGraph
+from safe_transfer_ros.transfer.checkpoints import LearnerCheckpoints, Part
 from safe_transfer_ros.transfer.graph_learners import Beginning
-from safe_transfer_ros.transfer.off_policy.checkpoints import OffPolicyCheckpoints
 
 Array = NDArray[np.float64]
 
 SETTINGS = ReplaySettings(warmup=256, capacity=100_000)
+_NEWEST = 3  # states: a run is cut at most one iteration behind the newest
 
 
 class GraphAgent(Agent, Protocol):
@@ -90,11 +91,13 @@ class OffPolicyUpdates:
         columns = schema(task.action_size, task.observation_size, columns=COLUMNS)
         self._learner = ReplayLearner(agent, columns, settings, seed=beginning.seed, hindsight=hindsight)
         self._folder = beginning.checkpoints
-        self._checkpoints = None if self._folder is None else OffPolicyCheckpoints(self._folder)
+        self._checkpoints = (
+            None if self._folder is None else LearnerCheckpoints(self._folder, "off_policy", newest=_NEWEST)
+        )
         if beginning.first_iteration:
             if self._checkpoints is None:
                 raise ValueError("a resumed run of an off-policy learner needs the folder of its checkpoints")
-            self._checkpoints.restore(self._learner, beginning.first_iteration)
+            self._checkpoints.restore(beginning.first_iteration, self._go_on)
             return
         for path in beginning.experience:
             self._learner.give(experience(path, beginning.graph, COLUMNS))
@@ -118,10 +121,16 @@ class OffPolicyUpdates:
         """See `PolicyUpdates.critic`: none that the filter is to ask."""
         return None
 
+    def _go_on(self, state: Mapping[str, Any], parts: Sequence[Part]) -> None:
+        for part in parts:
+            self._learner.buffer.add(part)
+        self._learner.restore(state)
+
     def _keep(self, version: int) -> None:
         if self._checkpoints is None or self._folder is None:
             return
-        self._checkpoints.keep(self._learner, version)
+        state = {name: part for name, part in self._learner.state().items() if name != "buffer"}
+        self._checkpoints.keep(version, state, self._learner.buffer)
         learned = self.agent.policy_file({"task": self._graph.task.name, "version": str(version)})
         if learned is not None:
             write_atomically(self._folder / f"learned_{version:05d}.safetensors", learned)

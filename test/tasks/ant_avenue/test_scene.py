@@ -9,8 +9,9 @@ import mujoco
 import numpy as np
 import pytest
 
-from safe_transfer_ros.tasks.ant_avenue.scene import FLOOR, TORSO, ant_model
+from safe_transfer_ros.tasks.ant_avenue.scene import TORSO, ant_model
 from safe_transfer_ros.tasks.ant_avenue.task import AntAvenue, AntState
+from safe_transfer_ros.tasks.floor import FLOOR
 
 MOTORS = ("hip_4", "ankle_4", "hip_1", "ankle_1", "hip_2", "ankle_2", "hip_3", "ankle_3")
 BENT = np.radians([0.0, 90.0, 0.0, 90.0, 0.0, -90.0, 0.0, -90.0])

@@ -14,7 +14,7 @@ from safe_transfer_ros.learning.policy_file import load_for
 from safe_transfer_ros.policies.weights import to_bytes
 from safe_transfer_ros.record.episode import Episode
 from safe_transfer_ros.tasks.deployment import in_graph
-from safe_transfer_ros.transfer.constrained.checkpoints import CheckpointError
+from safe_transfer_ros.transfer.checkpoints import CheckpointError
 from safe_transfer_ros.transfer.constrained.settings import LearnerSettings
 from safe_transfer_ros.transfer.graph_learners import Beginning
 from safe_transfer_ros.transfer.policy_updates import CscUpdates

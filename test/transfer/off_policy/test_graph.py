@@ -18,10 +18,10 @@ from safe_transfer_ros.policies.loading import any_policy_from_bytes, pair_to_by
 from safe_transfer_ros.policies.tensors import WeightsError, read
 from safe_transfer_ros.record.episode import Episode
 from safe_transfer_ros.tasks.deployment import in_graph
+from safe_transfer_ros.transfer.checkpoints import CheckpointError
 from safe_transfer_ros.transfer.dual_agent.agent import DualAgentSettings
 from safe_transfer_ros.transfer.dual_agent.graph import DualAgentUpdates
 from safe_transfer_ros.transfer.graph_learners import LEARNERS, Beginning
-from safe_transfer_ros.transfer.off_policy.checkpoints import OffPolicyCheckpointError
 from safe_transfer_ros.transfer.off_policy.graph import columns_of, gaussian_divergence
 
 GRAPH, STEPS, EPISODES = in_graph("panda_push_obstacle"), 20, 4
@@ -159,7 +159,7 @@ def test_a_cut_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     safe, about = any_policy_from_bytes((folder / "learned_00003.safetensors").read_bytes())
     assert (safe.kind, about["version"]) == ("deterministic", "3")
     (tmp_path / "cut" / "off_policy_00001.npz").write_bytes(b"")
-    with pytest.raises(OffPolicyCheckpointError, match="cannot be resumed: .*off_policy_00001.npz cannot be used"):
+    with pytest.raises(CheckpointError, match="cannot be resumed: .*off_policy_00001.npz cannot be used"):
         made(beginning(tmp_path / "cut", first_iteration=2))
     with pytest.raises(ValueError, match="needs the folder of its checkpoints"):
         made(beginning(first_iteration=2))
