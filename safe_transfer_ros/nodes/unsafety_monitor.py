@@ -28,9 +28,9 @@ from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.parameters.unsafety_monitor import MonitorParameters
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.weights import MAX_MESSAGE_BYTES, WeightsError
+from safe_transfer_ros.record.accounting import account
 from safe_transfer_ros.record.iteration import iteration_estimate
 from safe_transfer_ros.record.policy_shift import policy_shift, updated_policy
-from safe_transfer_ros.record.recompute import account
 from safe_transfer_ros.record.returns import ReturnsHeard
 from safe_transfer_ros.safety.limit import standstill
 from safe_transfer_ros.safety.limit.governor import TorqueLimitGovernor, unfit_update

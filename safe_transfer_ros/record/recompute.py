@@ -20,33 +20,24 @@ from numpy.typing import NDArray
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.graph import messages
 from safe_transfer_ros.bags.read import Bag
+from safe_transfer_ros.record.accounting import account
 from safe_transfer_ros.record.episode import Episode, EpisodeAssembler, EpisodeError, stamp_ns
 from safe_transfer_ros.record.iteration import IterationRecord, iteration_estimate, iteration_record
 from safe_transfer_ros.record.policy_shift import policy_shift, updated_policy
 from safe_transfer_ros.record.returns import ReturnsHeard
-from safe_transfer_ros.safety.filter.proposal import Distribution, law_of
+from safe_transfer_ros.record.run_config import governor, parameters, run_config
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError, OtherJointsError
-from safe_transfer_ros.safety.limit.governor import GovernorSettings, TorqueLimitGovernor, unfit_update
-from safe_transfer_ros.safety.limit.torque_law import gaussian_stand_in
+from safe_transfer_ros.safety.limit.governor import unfit_update
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
-from safe_transfer_ros.safety.reasons import NOT_TAKEN, VERDICTS, Reason, split
+from safe_transfer_ros.safety.reasons import Reason, split
 from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.topic_names import DECISIONS, JOINT_STATES, OBJECT_POSE, POLICY_WEIGHTS, RUN_CONFIG
-from safe_transfer_ros.untrusted import UntrustedError, load_yaml, printable
+from safe_transfer_ros.untrusted import printable
 
 Array = NDArray[np.float64]
 
 # Joint states are taken in by blocks: forward kinematics of many at once costs a twentieth of one by one.
 _BLOCK = 2048
-
-# Bags are read for longer than configurations are run. The old minimum was start and floor in one; where it was above
-# D_safe the limit may differ from the recorded one, and a note says so.
-_RENAMED = {
-    "torque_limit_min": "initial_torque_limit",
-    "allow_unsafe_minimum": "allow_unsafe_start",
-    "limit": "limit_rule",
-    "mode": "timing",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +111,7 @@ def recompute(bag: Bag | Path | str) -> Recomputed:
       BagError: if the bag cannot be read or lacks a topic this needs.
     """
     bag = bag if isinstance(bag, Bag) else Bag(bag)
-    config = _run_config(bag)
+    config = run_config(bag)
     try:
         replay = _Replay(config)
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
@@ -151,52 +142,6 @@ def recompute(bag: Bag | Path | str) -> Recomputed:
         memory=replay.governor.memory,
         notes=tuple(bag.losses() + replay.notes),
     )
-
-
-def parameters(config: Mapping[str, Any], node: str) -> dict[str, Any]:
-    """A node's own parameters on top of the shared ones (`/**`), from the ROS parameter-file layout.
-
-    Names are today's, also where the run had older ones.
-    """
-    result: dict[str, Any] = {}
-    for section in ("/**", node, f"/**/{node}"):  # a node's own without /** is how it was written up to 0.1.0
-        values = config.get(section)
-        if isinstance(values, Mapping) and isinstance(values.get("ros__parameters"), Mapping):
-            result.update(values["ros__parameters"])
-    for old, new in _RENAMED.items():
-        if old in result:
-            result.setdefault(new, result.pop(old))
-    return result
-
-
-def governor(config: Mapping[str, Any]) -> TorqueLimitGovernor:
-    """The governor a run had, as the unsafety monitor makes it from the same parameters."""
-    own = parameters(config, "unsafety_monitor")
-    return TorqueLimitGovernor(
-        GovernorSettings.of(own),
-        iteration=int(own.get("first_iteration", 0)),
-        torque_limit=own.get("first_torque_limit") or None,  # 0 means: where the settings say
-        memory=str(own.get("benefit_memory", "")),
-    )
-
-
-def _run_config(bag: Bag) -> dict[str, Any]:
-    """The last configuration published on trainer/run_config."""
-    text = None
-    for _, message, _ in messages(bag, (RUN_CONFIG,)):
-        text = message.data
-    if text is None:
-        raise BagError(
-            f"{bag.path} has nothing on /{RUN_CONFIG}, so it does not say how it came about: "
-            "give a bag that bag_recorder wrote during fine-tuning"
-        )
-    try:
-        config = load_yaml(str(text), f"/{RUN_CONFIG} in {bag.path}")
-    except UntrustedError as error:
-        raise BagError(str(error)) from None
-    if not isinstance(config, dict) or "task" not in parameters(config, "trainer"):
-        raise BagError(f"/{RUN_CONFIG} in {bag.path} names no task: expected '/**: ros__parameters: task: ...'")
-    return config
 
 
 class _Replay:
@@ -421,41 +366,3 @@ def _by_reason(combinations: Counter[int]) -> dict[Reason, int]:
     for combination, count in combinations.items():
         result.update(dict.fromkeys(split(combination), count))
     return dict(result)
-
-
-def account(ledger: UnsafetyLedger, decision: Any) -> None:
-    """Add a SafetyDecision to the ledger, as the unsafety monitor does."""
-    refused = decision.verdict in NOT_TAKEN
-    mean, stddev = (np.empty(0), np.empty(0)) if refused or decision.last else _torque_law(decision)
-    ledger.add_step(
-        int(decision.iteration),
-        int(decision.episode),
-        stamp_ns(decision),
-        bool(decision.last),
-        mean,
-        stddev,
-        float(decision.torque_limit),
-        int(decision.step),
-        bool(decision.reasons & Reason.CLAMPED_TORQUE_LIMIT),
-        decision.observation,
-    )
-
-
-def _torque_law(decision: Any) -> tuple[Array, Array]:
-    """Mean and standard deviation of the proposed torque, or of the Gaussian that approximates its distribution.
-
-    NaN where the decision does not say how the torque was drawn, or whether it was taken: the governor refuses an
-    iteration with such a step.
-    """
-    mean = np.asarray(decision.proposed_mean, dtype=np.float64)
-    stddev = np.asarray(decision.proposed_stddev, dtype=np.float64)
-    law = law_of(getattr(decision, "distribution", 0))  # before actions told their law all were Gaussian
-    if int(decision.verdict) not in VERDICTS:
-        return np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-    if law is Distribution.GAUSSIAN:
-        return mean, stddev
-    bound = np.asarray(getattr(decision, "proposed_bound", ()), dtype=np.float64)
-    unfit = law is Distribution.TANH_GAUSSIAN and not (mean.shape == stddev.shape == bound.shape)
-    if law is None or unfit:
-        return np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-    return gaussian_stand_in(law, mean, stddev, bound, float(decision.torque_limit))

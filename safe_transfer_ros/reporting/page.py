@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
-from safe_transfer_ros.record.recompute import parameters
+from safe_transfer_ros.record.run_config import parameters
 from safe_transfer_ros.reporting import conditions
 from safe_transfer_ros.reporting.figures import iterations_over_bound, key_numbers
 from safe_transfer_ros.reporting.plots import Plot, ordered_reasons, reason_name

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from safe_transfer_ros.record.iteration import COLUMNS, ROWS, IterationRecord, IterationsError, read
-from safe_transfer_ros.record.recompute import IterationDetail, Recomputed, parameters, recompute
+from safe_transfer_ros.record.recompute import IterationDetail, Recomputed, recompute
 from safe_transfer_ros.record.resume import CONFIG, session_path, sessions
+from safe_transfer_ros.record.run_config import parameters
 from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.tasks.robot_task import RobotTask

@@ -32,8 +32,9 @@ from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.record.episode import Episode, episodes_from_decisions
 from safe_transfer_ros.record.iteration import COLUMNS, read
-from safe_transfer_ros.record.recompute import governor, iteration_records, parameters, recompute
+from safe_transfer_ros.record.recompute import iteration_records, recompute
 from safe_transfer_ros.record.resume import left_off
+from safe_transfer_ros.record.run_config import governor, parameters
 from safe_transfer_ros.robots.simulation import perturbation
 from safe_transfer_ros.safety.limit.benefit import Benefit
 from safe_transfer_ros.safety.limit.damage import DAMAGE_MODELS

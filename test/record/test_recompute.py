@@ -9,7 +9,8 @@ from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.read import Bag
 from safe_transfer_ros.bags.record import BagWriter
 from safe_transfer_ros.record.iteration import COLUMNS
-from safe_transfer_ros.record.recompute import governor, iteration_records, recompute
+from safe_transfer_ros.record.recompute import iteration_records, recompute
+from safe_transfer_ros.record.run_config import governor
 from safe_transfer_ros.safety.joint_order import JointOrder
 from safe_transfer_ros.safety.reasons import Reason
 

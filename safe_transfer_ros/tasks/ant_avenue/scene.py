@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import mujoco
 
-from safe_transfer_ros.tasks.floor import floor
+from safe_transfer_ros.tasks.floor import FLOOR, floor
 
 TORSO = "torso"
 HIP_RANGE_DEG = (-40.0, 40.0)
@@ -64,7 +64,7 @@ def ant_model(*, gear: float, timestep: float) -> mujoco.MjModel:
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     spec.default.geom.density = 5.0
     spec.default.geom.condim = 3
-    spec.default.geom.friction = (1.5, 0.1, 0.1)
+    spec.default.geom.friction = spec.geom(FLOOR).friction = (1.5, 0.1, 0.1)
     spec.default.geom.contype, spec.default.geom.conaffinity = 1, 0
     spec.default.geom.rgba = (0.8, 0.6, 0.4, 1.0)
     spec.default.joint.armature = 1.0
