@@ -8,6 +8,9 @@ used: what one node has discovered, another may not have.
 from __future__ import annotations
 
 from rclpy.node import Node
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+_UNKNOWN = "_NODE_NAME_UNKNOWN_"  # rmw's word for it: an endpoint may be discovered before its node
 
 
 def second_publisher(node: Node, topic: str) -> str | None:
@@ -21,9 +24,17 @@ def second_publisher(node: Node, topic: str) -> str | None:
     return f"{topic} has {count} publishers, expected one: {publishers(node, topic)}" if count > 1 else None
 
 
+def name_of(info: TopicEndpointInfo, *, full: bool = True) -> str:
+    """Name of an endpoint's node, with its namespace or without; in words where the node is not discovered yet."""
+    if info.node_name == _UNKNOWN:
+        return "a node not known by name yet"
+    return f"{info.node_namespace.rstrip('/')}/{info.node_name}" if full else str(info.node_name)
+
+
 def publishers(node: Node, topic: str) -> str:
     """Names of the publishers of a topic, a few at most."""
-    names = sorted(info.node_name for info in node.get_publishers_info_by_topic(_resolved(node, topic)))
+    infos = node.get_publishers_info_by_topic(_resolved(node, topic))
+    names = sorted(name_of(info, full=False) for info in infos)
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 

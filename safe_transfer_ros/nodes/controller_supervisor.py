@@ -31,6 +31,7 @@ from safe_transfer_ros.middleware.operator_orders import OperatorOrders
 from safe_transfer_ros.middleware.parameters import declare
 from safe_transfer_ros.middleware.process import Lifetime, run
 from safe_transfer_ros.middleware.published_description import PublishedDescription
+from safe_transfer_ros.middleware.publishers import name_of
 from safe_transfer_ros.middleware.sole_state import SoleState
 from safe_transfer_ros.middleware.supervisor_report import Phase, SupervisorReport, Told
 from safe_transfer_ros.parameters.controller_supervisor import SupervisorParameters
@@ -215,7 +216,7 @@ class ControllerSupervisor(ManagedNode):
     def _wrong_feeders(self) -> str | None:
         """Publishers of commands other than our filter, from the graph."""
         found = self.get_publishers_info_by_topic(self._commands)
-        names = [f"{entry.node_namespace.rstrip('/')}/{entry.node_name}" for entry in found]
+        names = [name_of(entry) for entry in found]
         return wrong_feeders(self._commands, names, self._feeder)
 
     def _unready(self, now: int) -> str | None:

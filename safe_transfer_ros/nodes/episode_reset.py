@@ -33,7 +33,7 @@ from safe_transfer_ros.middleware.stamps import set_ns
 from safe_transfer_ros.parameters.episode_reset import ResetParameters
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.randomness import Purpose, generator
-from safe_transfer_ros.robots.slow_move import SlowMove, following_torque
+from safe_transfer_ros.robots.slow_move import MoveTime, SlowMove, following_torque
 from safe_transfer_ros.tasks.deployment import in_graph
 
 ANSWER_SECONDS = 2.0
@@ -55,7 +55,7 @@ class Reset:
     done: threading.Event = field(default_factory=threading.Event)
     failure: str = ""
     move: SlowMove | None = None
-    began: float = 0.0
+    time: MoveTime = field(default_factory=MoveTime)
 
 
 class EpisodeReset(Node):
@@ -132,7 +132,7 @@ class EpisodeReset(Node):
         if reset is None or reset.move is None or reset.done.is_set():
             return
         stamp_ns, position, velocity = state
-        move, elapsed = reset.move, time.monotonic() - reset.began
+        move, elapsed = reset.move, reset.time.at(time.monotonic())
         settings = self._settings
         off, speed = np.abs(move.goal - position).max(), np.abs(velocity).max()
         if elapsed > move.duration and off < settings.position_tolerance and speed < settings.velocity_tolerance:
@@ -209,7 +209,6 @@ class EpisodeReset(Node):
         goal = self._graph.start_position(generator(Purpose.INITIAL_STATE, reset.seed, reset.episode))
         self._armed(True)
         try:
-            reset.began = time.monotonic()
             reset.move = SlowMove(state.position, goal, self._settings.speed)
             reset.done.wait()
         finally:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -46,6 +48,28 @@ class SlowMove:
         rate = 30.0 * s**2 * (1.0 - s) ** 2 / self.duration
         way = self.goal - self._start
         return self._start + blend * way, rate * way
+
+
+class MoveTime:
+    """Time along a move, s: that of a clock, but it stands still while nobody follows.
+
+    After a stall the reference must not be found far ahead: the arm would be thrown after it.
+    """
+
+    def __init__(self, longest_step: float = 0.05) -> None:
+        """Begin at 0, with the first call.
+
+        Args:
+          longest_step: Most that a call can add, s.
+        """
+        self._longest, self._last, self._elapsed = longest_step, math.nan, 0.0
+
+    def at(self, now: float) -> float:
+        """Time along the move at a time of the clock, s, which does not go back."""
+        step = now - self._last
+        self._last = now
+        self._elapsed += min(step, self._longest) if step > 0.0 else 0.0  # of the first call it is not a number
+        return self._elapsed
 
 
 def following_torque(

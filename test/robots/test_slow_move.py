@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safe_transfer_ros.robots.slow_move import SlowMove, following_torque
+from safe_transfer_ros.robots.slow_move import MoveTime, SlowMove, following_torque
 
 ANGLES = st.lists(st.floats(-3.0, 3.0), min_size=3, max_size=3).map(np.array)
 
@@ -52,3 +52,10 @@ def test_torque_pulls_towards_the_reference_and_brakes() -> None:
 def test_nonsense_is_refused(start: list[float], goal: list[float], speed: float, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         SlowMove(np.array(start), np.array(goal), speed)
+
+
+def test_time_along_a_move_stands_still_while_nobody_follows() -> None:
+    along = MoveTime(longest_step=0.05)
+    assert [along.at(now) for now in (7.0, 7.01, 7.03)] == pytest.approx([0.0, 0.01, 0.03])
+    assert along.at(9.0) == pytest.approx(0.08), "two seconds without a joint state"
+    assert along.at(9.01) == pytest.approx(0.09) and along.at(9.0) == pytest.approx(0.09)

@@ -214,7 +214,9 @@ def test_a_stranger_on_the_command_topic_ends_the_motion(arm: ArmBench, stand_in
     stranger = arm.create_publisher(Float64MultiArray, "effort_controller/commands", qos.STREAM)
     try:
         assert inactive_at(arm) - began < 2.0e9 < SLOW["zero_timeout"] * 1e9
-        arm.until(lambda: "/client publishes on" in arm.told("last_stop"), "the reason")
+        arm.until(lambda: " publishes on /effort_controller/commands" in arm.told("last_stop"), "the reason")
+        # It is stopped as soon as it is there, which may be before anybody knows its node's name.
+        arm.until(lambda: "/client publishes on" in arm.supervisor.message, "its name")
     finally:
         arm.destroy_publisher(stranger)
     arm.until(lambda: arm.arm.torque() == 0.0, "zero torque")
