@@ -11,7 +11,7 @@ import pytest
 
 from safe_transfer_ros import resources
 from safe_transfer_ros.robots.description import load
-from safe_transfer_ros.robots.fr3_speed import speed_bounds
+from safe_transfer_ros.robots.fr3_speed import FR3_SPEED
 from safe_transfer_ros.robots.kinematics import SerialChain
 from safe_transfer_ros.robots.simulation import build_model
 from safe_transfer_ros.safety.filter.envelope import Envelope, EnvelopeSettings
@@ -44,11 +44,11 @@ def test_limits_equal_the_published_numbers() -> None:
 
 def test_the_speed_that_the_arm_bears_is_the_published_one() -> None:
     """Far from the ends the description's; .1 rad before the end of joint 1: -0.3 + sqrt(12 * 0.1064) = 0.83."""
-    slowest, fastest = speed_bounds(np.array([0.0, 0.0, 0.0, -1.6, 0.0, 2.5, 0.0]))
+    slowest, fastest = FR3_SPEED.bounds(np.array([0.0, 0.0, 0.0, -1.6, 0.0, 2.5, 0.0]))
     np.testing.assert_array_equal(fastest, ROBOT.limits.velocity)
     np.testing.assert_array_equal(slowest, -ROBOT.limits.velocity)
     near = np.array([2.6437, -1.6837, 0.0, -0.1518, 0.0, 0.5445, 3.5])
-    slowest, fastest = speed_bounds(near)
+    slowest, fastest = FR3_SPEED.bounds(near)
     assert fastest[0] == pytest.approx(-0.3 + np.sqrt(12.0 * 0.1064))
     assert slowest[1] == pytest.approx(0.2 - np.sqrt(2.0 * 2.585 * 0.1081))
     assert fastest[3] == slowest[5] == fastest[6] == 0.0
@@ -75,7 +75,7 @@ def test_no_constant_torque_drives_a_joint_into_the_arms_speed_limit(torque_limi
             late = [*late[1:], envelope.previous]
             data.qfrc_applied[:] = late[0]
             mujoco.mj_step(model, data)
-            least, most = speed_bounds(data.qpos)
+            least, most = FR3_SPEED.bounds(data.qpos)
             assert (least <= data.qvel).all() and (data.qvel <= most).all(), (joint, cycle, data.qpos, data.qvel)
             fastest = max(fastest, abs(data.qvel[joint]))
         assert fastest > 0.2, "it moved"
