@@ -22,7 +22,7 @@ from safe_transfer_ros import resources
 from safe_transfer_ros.configuration import nearest
 from safe_transfer_ros.registry import Registry
 from safe_transfer_ros.robots.facts import Payload, RobotFacts, SoftJointLimits, TaskSpaceGains
-from safe_transfer_ros.robots.fr3 import FR3
+from safe_transfer_ros.robots.fr3 import FR3, FR3_PUSHER
 from safe_transfer_ros.robots.overrides import NO_OVERRIDES, RobotOverrides, overridden
 from safe_transfer_ros.robots.panda import PANDA
 from safe_transfer_ros.robots.pr2 import PR2_LEFT_ARM
@@ -38,7 +38,7 @@ def _named(name: str, facts: object) -> None:
 # A new robot is a file with its RobotFacts and one entry here.
 ROBOTS: Registry[RobotFacts] = Registry("robot", group="safe_transfer_ros.robots", check=_named)
 """Facts of every robot by name; another package adds its own by an entry point in the group."""
-for _facts in (PR2_LEFT_ARM, PANDA, FR3):
+for _facts in (PR2_LEFT_ARM, PANDA, FR3, FR3_PUSHER):
     ROBOTS.add(_facts.name, _facts)
 
 

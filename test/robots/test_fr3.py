@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+from xml.etree import ElementTree
 
 import mujoco
 import numpy as np
@@ -103,6 +104,39 @@ def test_the_arm_for_franka_sim_is_the_arm_of_the_description() -> None:
         inertia, gravity = zip(*(_dynamics(model, position) for model in (ours, theirs)), strict=True)
         np.testing.assert_allclose(*inertia, atol=1e-5)
         np.testing.assert_allclose(*gravity, atol=1e-3)
+
+
+def elements(name: str) -> dict[str, str]:
+    """Joints and links of a robot's URDF, by kind and name, as text; Panda's are told by an FR3's names."""
+    root = ElementTree.fromstring(load(name).urdf.replace("panda_", "fr3_"))
+    return {
+        f"{element.tag} {element.get('name')}": "".join(ElementTree.tostring(element, encoding="unicode").split())
+        for element in root
+        if element.tag in ("joint", "link")
+    }
+
+
+def test_the_pusher_is_this_arm_with_the_pandas_hand_and_rod() -> None:
+    pusher, arm, panda = elements("fr3_pusher"), elements("fr3"), elements("panda")
+    own = {f"link fr3_link{number}" for number in range(9)} | {f"joint fr3_joint{number}" for number in range(1, 9)}
+    assert own <= pusher.keys() and pusher == {name: arm[name] for name in own} | {
+        name: panda[name] for name in pusher.keys() - own
+    }
+    assert pusher.keys() - own == panda.keys() - own
+    robot, other = load("fr3_pusher"), load("panda")
+    for name, values in vars(robot.limits).items():
+        np.testing.assert_array_equal(values, getattr(ROBOT.limits, name), err_msg=name)
+    np.testing.assert_allclose(
+        SerialChain(robot).tool_position(robot.home), SerialChain(other).tool_position(other.home), atol=1e-9
+    )
+    assert (robot.limits.soft_lower < robot.home).all() and (robot.home < robot.limits.soft_upper).all()
+
+
+def test_the_pushers_gains_are_critical_for_what_they_are_said_to_be() -> None:
+    gains = load("fr3_pusher").task_space
+    assert gains is not None and gains.posture_joint == "fr3_joint3"
+    assert gains.damping == pytest.approx(2.0 * np.sqrt(gains.stiffness * 3.0), rel=0.02)
+    assert gains.rotational_damping == pytest.approx(2.0 * np.sqrt(gains.rotational_stiffness * 0.15), rel=0.02)
 
 
 def _dynamics(model: mujoco.MjModel, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
