@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import platform
 import sys
@@ -12,13 +13,15 @@ import numpy as np
 import pytest
 import yaml
 
-from safe_transfer_ros import resources
+from safe_transfer_ros import franka, resources
 from safe_transfer_ros.cli.main import main
 from safe_transfer_ros.commissioning.identity import difference, identity
 from safe_transfer_ros.configuration import ConfigurationError, build
 from safe_transfer_ros.franka import library
+from safe_transfer_ros.franka.arm import LibfrankaArm
 from safe_transfer_ros.launching import fine_tuning, fr3_cup_swirl, panda_push, pr2_cup_swirl
 from safe_transfer_ros.launching.resumed import robot_of
+from safe_transfer_ros.nodes.franka_robot import arm_settings
 from safe_transfer_ros.parameters.franka_robot import FrankaParameters, check_arm
 from safe_transfer_ros.robots.description import load
 from safe_transfer_ros.robots.fr3_speed import FR3_SPEED
@@ -170,6 +173,26 @@ def test_without_the_wheel_it_is_said_before_anything_starts(tmp_path: Path, mon
         assert library.missing().startswith(f"pylibfranka has no wheel for {found}: ")
     monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.34"))
     assert "pip install" in library.missing()
+
+
+def test_without_the_wheel_everything_else_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing imports it but the process that owns an arm, when it has one to own."""
+    monkeypatch.setitem(sys.modules, "pylibfranka", None)  # an import of it fails
+    assert library.missing() == "pylibfranka is not installed: pip install 'pylibfranka>=0.21.3,<0.22'"
+    for number, given in enumerate(({"robot": "sim"}, {"robot": "hardware", "allow_uncommissioned": "true"})):
+        for graph in (fr3_cup_swirl, panda_push, pr2_cup_swirl):
+            made = graph.GRAPH.plan({"run_dir": str(tmp_path / f"{graph.GRAPH.name}_{number}"), **given})
+            assert "franka_robot" not in [process.node for process in made.processes]
+    importing = [
+        path.name
+        for path in Path(franka.__file__).parents[1].rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        if "pylibfranka" in (getattr(node, "module", None) or "", *(alias.name for alias in node.names))
+    ]
+    assert not importing, "it would be needed where there is no arm"
+    with pytest.raises(ImportError):
+        LibfrankaArm(arm_settings(FrankaParameters(robot_ip="127.0.0.99"), load("fr3")))
 
 
 @pytest.mark.parametrize(
