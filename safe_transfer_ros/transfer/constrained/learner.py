@@ -27,7 +27,7 @@ from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.gaussian import initial_parameters
 from safe_transfer_ros.policies.weights import Architecture, Parameters
 from safe_transfer_ros.randomness import FirstEpisode, Purpose, generator, integer_seed
-from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings, csc_threshold
+from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings
 from safe_transfer_ros.tasks.rollouts import Rollouts
 from safe_transfer_ros.transfer.constrained.method import Method
 from safe_transfer_ros.transfer.constrained.settings import LearnerSettings
@@ -107,7 +107,7 @@ class Learner:
                 batch=settings.critic_batch,
                 pessimism=method.pessimism,
                 # With gamma near 1 a first guess is long in going: one that just passes the gate.
-                first_risk=settings.epsilon_floor,
+                first_risk=settings.floor(self._chi),
                 seed=seed,
             )
             if settings.seed_tuples:
@@ -248,8 +248,7 @@ class Learner:
         """Largest risk that is let pass now; next to 1 while the critic has learned nothing."""
         if self._critic is None or not self._critic.learned:
             return 0.999
-        settings = self._settings
-        return csc_threshold(self._failure_rate, gamma=settings.cost_gamma, chi=self._chi, floor=settings.epsilon_floor)
+        return self._settings.threshold(self._failure_rate, self._chi)
 
     def evaluate(self, episodes: int) -> Evaluation:
         """Evaluate the current policy, with its gate, in episodes that it does not learn from."""
