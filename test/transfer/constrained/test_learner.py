@@ -179,7 +179,9 @@ def test_the_threshold_follows_the_failures_of_the_epoch_before() -> None:
 def test_what_is_accepted_moves_the_threshold() -> None:
     """A floor that does not depend on chi would make all of these one run."""
     usual = LearnerSettings()
-    assert [usual.threshold(0.5, chi) for chi in (0.02, 0.05, 0.2)] == [pytest.approx(2.0 * c) for c in (0.02, 0.05, 0.2)]
+    assert [usual.threshold(0.5, chi) for chi in (0.02, 0.05, 0.2)] == [
+        pytest.approx(2.0 * c) for c in (0.02, 0.05, 0.2)
+    ]
     assert usual.threshold(0.0, 5.0) == 0.999, "who accepts everything refuses nothing"
     # With a factor of its own it follows the failures of the epoch before, from the floor to its most.
     moving = LearnerSettings(threshold_scale=2.0, floor_ratio=0.2)
@@ -192,6 +194,21 @@ def test_what_is_accepted_moves_the_threshold() -> None:
     assert epsilons == {0.05: {0.025}, 0.2: {0.1}}
 
 
+@pytest.mark.parametrize(
+    ("changes", "differs"),
+    [
+        ({"critic_capacity": 90}, lambda critic: len(critic.buffer) == 90),
+        ({"critic_members": 3}, lambda critic: critic.parameters()["layer.0.bias"].shape[0] == 3),
+        ({"calibrated": True}, lambda critic: critic.scaling.offset != 0.0),
+    ],
+)
+def test_a_critic_of_recent_data_of_several_twins_or_calibrated(changes, differs) -> None:
+    usual, _ = learned("csc", 3, episodes=20, critic_updates=5)
+    learner, records = learned("csc", 3, episodes=20, critic_updates=5, **changes)
+    assert differs(learner.critic) and not differs(usual.critic)
+    assert np.isfinite([record.cost_bias for record in records[1:]]).all()
+
+
 def test_labelled_tuples_let_the_critic_speak_from_the_first_epoch() -> None:
     _, records = learned("csc", 1, seed_tuples=400, episodes=200, floor_ratio=0.05 / CHI)
     assert records[0].gated > 0.0 and records[0].epsilon == pytest.approx(0.05)
@@ -201,7 +218,13 @@ def test_labelled_tuples_let_the_critic_speak_from_the_first_epoch() -> None:
 def test_names_and_settings_are_checked() -> None:
     with pytest.raises(ValueError, match="unknown method 'csk'.*csc"):
         method("csk")
-    for wrong in ({"chi": 0.0}, {"cost_gamma": 1.0}, {"multiplier_rate": 0.0}, {"floor_ratio": 0.0}, {"threshold_scale": 0.0}):
+    for wrong in (
+        {"chi": 0.0},
+        {"cost_gamma": 1.0},
+        {"multiplier_rate": 0.0},
+        {"floor_ratio": 0.0},
+        {"threshold_scale": 0.0},
+    ):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             LearnerSettings(**wrong)
 
