@@ -33,7 +33,7 @@ Array = NDArray[np.float32]
 Tensors = dict[str, torch.Tensor]
 
 CSC_ALPHA = 0.05
-"""Weight of the conservative term of every critic of CSC here (paper: .5, with which they ran away; docs/results/csc.md)."""
+"""Weight of the conservative term of every critic of CSC here (paper: .5; docs/results/csc.md says why not)."""
 
 
 @dataclass(frozen=True, kw_only=True)
