@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -49,9 +50,10 @@ def run(options: argparse.Namespace) -> int:
     seeds = study.FRESH_SEEDS[: 1 if options.quick and not options.seeds else options.seeds]
     if options.seeds and options.seeds > len(study.FRESH_SEEDS):
         raise ValueError(f"--seeds: there are {len(study.FRESH_SEEDS)} fresh ones, got {options.seeds}")
-    short = {"episodes": _QUICK_EPISODES, "tuning_seeds": study.TUNING_SEEDS[:1]} if options.quick else {}
     epochs = options.iterations or (_QUICK_EPOCHS if options.quick else study.EPOCHS)
-    whole = study.Study(store=LearnerStore(options.out / "cache"), epochs=epochs, **short)
+    whole = study.Study(store=LearnerStore(options.out / "cache"), epochs=epochs)
+    if options.quick:
+        whole = dataclasses.replace(whole, episodes=_QUICK_EPISODES, tuning_seeds=study.TUNING_SEEDS[:1])
     options.out.mkdir(parents=True, exist_ok=True)
 
     def workers() -> Workers:

@@ -120,7 +120,11 @@ class TaskEnvironment:
     def labelled(self, rollouts: Rollouts) -> Rollouts:
         """See `ConstrainedEnvironment.labelled`; the labels are those of `Task.labels`."""
         labels = self._task.labels(rollouts.observation[:, 1:])
-        return rollouts if labels is None else dataclasses.replace(rollouts, cost=labels * 1.0 * rollouts.valid)
+        return (
+            rollouts
+            if labels is None
+            else dataclasses.replace(rollouts, cost=(labels & rollouts.valid).astype(np.float64))
+        )
 
     def _made(self, episodes: int) -> VectorEnv[Any, Any, Any]:
         # One thread: studies run side by side, a process to a core.

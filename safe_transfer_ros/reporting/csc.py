@@ -142,19 +142,14 @@ def _ratios(tasks: Mapping[str, Groups], folder: Path) -> str:
     lines = []
     for rival in RIVALS:
         both = {task: groups for task, groups in tasks.items() if "csc" in groups and rival in groups}
-        pairs = {
-            task: tuple(_last(groups[name], "cumulative_failures") for name in ("csc", rival))
-            for task, groups in both.items()
-        }
-        for task, (ours, theirs) in pairs.items():
-            lines.append(_ratio(task, rival, ratio_interval([ours], [theirs]), (len(ours), len(theirs))))
-        if len(pairs) > 1:
-            ours, theirs = zip(*pairs.values(), strict=True)
-            lines.append(
-                _ratio(
-                    "all of these", rival, ratio_interval(ours, theirs), (sum(map(len, ours)), sum(map(len, theirs)))
-                )
-            )
+        ours, theirs = (
+            [_last(groups[name], "cumulative_failures") for groups in both.values()] for name in ("csc", rival)
+        )
+        for task, one, other in zip(both, ours, theirs, strict=True):
+            lines.append(_ratio(task, rival, ratio_interval([one], [other]), (len(one), len(other))))
+        if len(both) > 1:
+            runs = sum(map(len, ours)), sum(map(len, theirs))
+            lines.append(_ratio("all of these", rival, ratio_interval(ours, theirs), runs))
     return _written(lines, folder / f"{NAME}_ratios.csv")
 
 
