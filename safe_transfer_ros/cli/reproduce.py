@@ -7,7 +7,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from safe_transfer_ros.cli import sqrl_spider
+from safe_transfer_ros.cli import csc, sqrl_spider
 from safe_transfer_ros.cli.study import complete
 from safe_transfer_ros.files import write_rows
 from safe_transfer_ros.learning.workers import LocalWorkers, RayWorkers
@@ -23,7 +23,7 @@ _QUICK_SEEDS, _QUICK_ITERATIONS = 2, 6
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser("reproduce", help="reproduce the experiments behind PSPT's figures, in simulation")
-    parser.add_argument("figure", help=f"one of: {', '.join(EXPERIMENTS)}, sqrl_spider, all (of PSPT)")
+    parser.add_argument("figure", help=f"one of: {', '.join(EXPERIMENTS)}, sqrl_spider, csc, all (of PSPT)")
     parser.add_argument("--seeds", type=int, help="seeds per method (the paper's number)")
     parser.add_argument("--iterations", type=int, help="iterations per run (the figure's own number)")
     parser.add_argument("--jobs", type=int, help="processes (all cores); does not change the numbers")
@@ -31,6 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--quick", action="store_true", help="short trial: two seeds, six iterations")
     parser.add_argument("--fresh", action="store_true", help="repeat runs made by an earlier version of the code")
     parser.add_argument("--out", type=Path, default=Path("runs/reproduce"), help="folder (runs/reproduce)")
+    csc.add_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -44,6 +45,10 @@ def run(options: argparse.Namespace) -> int:
     for name in ("seeds", "iterations", "jobs"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise ValueError(f"--{name} must be at least 1, got {getattr(options, name)}")
+    if options.figure == "csc":
+        return csc.run(options)
+    if options.part or options.task or options.method:
+        raise ValueError("--part, --task and --method are those of `reproduce csc`: leave them out")
     if options.figure == "sqrl_spider":
         return sqrl_spider.run(options)
     chosen = [one for one in EXPERIMENTS.values() if one.of_the_paper]
