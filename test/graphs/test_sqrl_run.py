@@ -25,11 +25,11 @@ from safe_transfer_ros.transfer.sqrl.agent import SqrlAgent
 from safe_transfer_ros.transfer.sqrl.graph import SqrlUpdates
 from safe_transfer_ros.transfer.sqrl.settings import SqrlSettings
 
-GRAPH, BOUND, THRESHOLD = in_graph("pr2_cup_swirl"), 3.0, 0.3
+GRAPH, BOUND, THRESHOLD = in_graph("pr2_cup_swirl"), 0.02, 0.002
 
 
 def pre_trained() -> bytes:
-    """A policy that has learned nothing, and a critic by hand that accepts .3 N·m at most of the first joint."""
+    """A policy that has learned nothing, and a critic by hand that accepts .002 N·m at most of the first joint."""
     agent = SqrlAgent(
         18, np.full(7, BOUND), SacSettings(hidden=(16,)), SqrlSettings(hidden=(1,)), seed=0, limit_input=(17, 3.0)
     )
@@ -39,7 +39,7 @@ def pre_trained() -> bytes:
     by_hand = {
         "layer.0.weight": first,
         "layer.0.bias": np.full((1, 1), -THRESHOLD, np.float32),
-        "layer.1.weight": np.full((1, 1, 1), 1e5, np.float32),
+        "layer.1.weight": np.full((1, 1, 1), 1e6, np.float32),
         "layer.1.bias": np.full((1, 1), -9.0, np.float32),
     }
     actor = {name.removeprefix("policy."): array for name, array in tensors.items() if name.startswith("policy.")}
