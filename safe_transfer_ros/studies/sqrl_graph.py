@@ -123,7 +123,7 @@ def arguments(scene: Scene, case: Case, seed: int, policy: Path, folder: Path, i
 
 @dataclass(frozen=True, kw_only=True)
 class GraphCurves:
-    """What a run came to, by iteration, each of shape (iterations,).
+    """Numbers of a run by iteration, each of shape (iterations,).
 
     Attributes:
       steps: Steps taken.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How often two policies act differently behind the same critic: more often than what they propose differs.
+"""Chance that two policies act differently behind the same critic: larger than that of their proposals.
 
 The gate takes the first proposal that the critic accepts, or the least risky of all (`masked_policy`). Draw the
 proposals of both policies in pairs that differ as seldom as they can, each with probability TV(s), the total variation

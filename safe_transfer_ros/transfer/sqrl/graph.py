@@ -146,7 +146,7 @@ class MaskedElsewhere:
 
 
 class _Risk:
-    """How often what is done changes, in the states of an iteration, with another actor in the place of one."""
+    """Chance that what is done changes with another actor in the place of one, in the states of an iteration."""
 
     def __init__(self, before: Tensors, observation: Array, examined: Array | float) -> None:
         self._observation, self._examined = observation, examined
