@@ -7,7 +7,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from safe_transfer_ros.cli import csc, sqrl_spider
+from safe_transfer_ros.cli import csc, sqrl_graph, sqrl_spider
 from safe_transfer_ros.cli.study import complete
 from safe_transfer_ros.files import write_rows
 from safe_transfer_ros.learning.workers import LocalWorkers, RayWorkers
@@ -18,12 +18,14 @@ from safe_transfer_ros.studies.experiments import EXPERIMENTS, Experiment, exper
 from safe_transfer_ros.studies.study import StudyCurves, StudyStore, compute
 
 _QUICK_SEEDS, _QUICK_ITERATIONS = 2, 6
+_OF_SQRL = {"sqrl_spider": sqrl_spider.run, "sqrl_graph": sqrl_graph.run}
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser("reproduce", help="reproduce the experiments behind PSPT's figures, in simulation")
-    parser.add_argument("figure", help=f"one of: {', '.join(EXPERIMENTS)}, sqrl_spider, csc, all (of PSPT)")
+    names = ", ".join([*EXPERIMENTS, *_OF_SQRL, "csc"])
+    parser.add_argument("figure", help=f"one of: {names}, all (of PSPT)")
     parser.add_argument("--seeds", type=int, help="seeds per method (the paper's number)")
     parser.add_argument("--iterations", type=int, help="iterations per run (the figure's own number)")
     parser.add_argument("--jobs", type=int, help="processes (all cores); does not change the numbers")
@@ -49,8 +51,8 @@ def run(options: argparse.Namespace) -> int:
         return csc.run(options)
     if options.part or options.task or options.method:
         raise ValueError("--part, --task and --method are those of `reproduce csc`: leave them out")
-    if options.figure == "sqrl_spider":
-        return sqrl_spider.run(options)
+    if options.figure in _OF_SQRL:
+        return _OF_SQRL[options.figure](options)
     chosen = [one for one in EXPERIMENTS.values() if one.of_the_paper]
     if options.figure != "all":
         chosen = [experiment(options.figure)]
