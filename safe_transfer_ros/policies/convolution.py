@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Convolutional layers of an image in numpy, with torch's parameters: those of Mnih et al. (2015), with SELU.
 
-They pad nothing: of an image of 50 x 50 pixels they see the upper left 44 x 44, as a stride leaves out what does not fill
-a kernel. CST's has these layers and that size.
+They pad nothing: of an image of 50 x 50 pixels, as CST has it, they see the upper left 44 x 44, as a stride leaves out
+what does not fill a kernel.
 """
 
 from __future__ import annotations

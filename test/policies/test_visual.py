@@ -56,7 +56,7 @@ def test_numpy_and_torch_agree_over_an_episode() -> None:
             np.testing.assert_allclose(act.stddev, stddev[:, t], rtol=1e-5)
             np.testing.assert_allclose(policy.memory, memory[:, t].numpy(), atol=1e-5)
             np.testing.assert_allclose(act.action, BOUND * np.tanh(act.mean + 0.5 * act.stddev), rtol=1e-12)
-    assert np.abs(mean).max() > 0.5 and np.abs(memory[:, 0] - memory[:, 29]).max() > 0.1, "choose larger weights"
+    assert np.abs(mean).max() > 0.5 and (memory[:, 0] - memory[:, 29]).abs().max() > 0.1, "choose larger weights"
 
 
 def test_a_sequence_goes_on_from_a_memory_as_if_it_had_not_been_cut() -> None:

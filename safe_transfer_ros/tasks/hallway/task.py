@@ -17,6 +17,7 @@ import numpy.typing as npt
 from safe_transfer_ros.registry import load
 from safe_transfer_ros.tasks.hallway.body import Body, Motion, PointBody
 from safe_transfer_ros.tasks.hallway.course import Course, Hall, Obstacles, Poles, Walls
+from safe_transfer_ros.tasks.hallway.humanoids import Humanoids
 from safe_transfer_ros.tasks.orientation import in_frame
 from safe_transfer_ros.tasks.task import Task, register
 
@@ -208,3 +209,10 @@ class HallwayPointPoles(_Point):
     """The point among poles: every step in touch with one, or with a side, costs 1."""
 
     course = Poles(_POINT_HALL)
+
+
+@register("hallway_point_humanoids")
+class HallwayPointHumanoids(_Point):
+    """The point among figures that move: each costs 1, at its first touch only."""
+
+    course = Humanoids(_POINT_HALL)

@@ -138,4 +138,4 @@ for name in {names}:
 
 
 def test_opengl_draws_the_same_image() -> None:
-    drawing.runs(PROGRAM.format(names=("HallwayPointWalls", "HallwayPointPoles")))
+    drawing.runs(PROGRAM.format(names=("HallwayPointWalls", "HallwayPointPoles", "HallwayPointHumanoids")))
