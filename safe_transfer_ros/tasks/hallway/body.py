@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from safe_transfer_ros.tasks.orientation import rotation_about_z
+from safe_transfer_ros.tasks.orientation import rotation_about_z, rotation_of
 
 Array = npt.NDArray[np.float64]
 
@@ -104,4 +104,48 @@ class PointBody(Body):
             angular_velocity=np.stack([zero, zero, velocity[..., 2]], axis=-1),
             joint_position=none,
             joint_velocity=none,
+        )
+
+
+_FRONT_DEG = ((-10.0, 30.0), (-75.0, 15.0), (-75.0, 0.0))
+_REAR_DEG = ((-10.0, 30.0), (0.0, 135.0), (-75.0, 0.0))
+
+
+class DoggoBody(Body):
+    """Doggo: a free body, a waist and four legs of three joints, 10 Hz. Its centre is the waist.
+
+    Attributes:
+      joints: In the order of the physics: legs front left, front right, the waist, rear left, rear right. Positive is
+        outwards for hip_z, down for hip_y and ankle.
+      height: Of its centre at the start, m.
+    """
+
+    name = "doggo"
+    actions = 12
+    timestep_s = 0.01
+    joints: ClassVar[tuple[str, ...]] = (
+        *(f"{joint}_{leg}" for leg in (1, 2) for joint in ("hip_z", "hip_y", "ankle")),
+        "waist",
+        *(f"{joint}_{leg}" for leg in (3, 4) for joint in ("hip_z", "hip_y", "ankle")),
+    )
+    joint_range = np.radians([*_FRONT_DEG * 2, (-30.0, 30.0), *_REAR_DEG * 2])
+    height: ClassVar[float] = 0.22
+    radius = 0.42
+    camera = (0.125, 0.0, 0.2)
+    fovy_deg = 100.0
+
+    def start(self, position: Array, heading: float) -> Array:
+        """See `Body.start`: legs as they are at angles of zero."""
+        turned = (math.cos(0.5 * heading), 0.0, 0.0, math.sin(0.5 * heading))
+        return np.array([*position, self.height, *turned, *np.zeros(len(self.joints))])
+
+    def motion(self, position: Array, velocity: Array) -> Motion:
+        """See `Body.motion`."""
+        return Motion(
+            position=position[..., :3],
+            rotation=rotation_of(position[..., 3:7]),
+            velocity=velocity[..., :3],
+            angular_velocity=velocity[..., 3:6],  # a free joint turns in its own frame
+            joint_position=position[..., 7:],
+            joint_velocity=velocity[..., 6:],
         )

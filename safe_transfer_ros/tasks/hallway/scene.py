@@ -13,6 +13,7 @@ import mujoco
 from safe_transfer_ros.tasks.floor import floor
 from safe_transfer_ros.tasks.hallway.body import Body
 from safe_transfer_ros.tasks.hallway.course import Course
+from safe_transfer_ros.tasks.hallway.doggo import add_doggo
 from safe_transfer_ros.tasks.point import add_point
 
 BODY = "body"
@@ -86,7 +87,12 @@ def _add_point(spec: mujoco.MjSpec) -> mujoco.MjsBody:
     return add_point(spec, BODY, contype=_TOUCHES_OBSTACLES, group=BODY_GROUP)
 
 
-_ADD = {"point": _add_point}
+def _add_doggo(spec: mujoco.MjSpec) -> mujoco.MjsBody:
+    """Add a Doggo that touches obstacles and the floor."""
+    return add_doggo(spec, BODY, contype=_TOUCHES_OBSTACLES | _TOUCHES_FLOOR, group=BODY_GROUP)
+
+
+_ADD = {"point": _add_point, "doggo": _add_doggo}
 
 
 def _add_sides(spec: mujoco.MjSpec, course: Course) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from safe_transfer_ros.registry import load
-from safe_transfer_ros.tasks.hallway.body import Body, Motion, PointBody
+from safe_transfer_ros.tasks.hallway.body import Body, DoggoBody, Motion, PointBody
 from safe_transfer_ros.tasks.hallway.course import Course, Hall, Obstacles, Poles, Walls
 from safe_transfer_ros.tasks.hallway.humanoids import Humanoids
 from safe_transfer_ros.tasks.orientation import in_frame
@@ -216,3 +216,39 @@ class HallwayPointHumanoids(_Point):
     """The point among figures that move: each costs 1, at its first touch only."""
 
     course = Humanoids(_POINT_HALL)
+
+
+_DOGGO_HALL = Hall(half_width=1.5, length=200.0, passage=1.0)
+"""As wide as half as many Doggos as the point's is of points; nothing of 25 cm has gone 200 m in 100 s."""
+
+
+class _Doggo(Hallway):
+    """Doggo, 10 Hz.
+
+    Action (12), in [-1, 1]: torques of the hips' two joints and of the ankle, legs front left, front right, rear left,
+    rear right, of .0125 N·m.
+    """
+
+    observation_size = PIXELS + 12 + 2 * len(DoggoBody.joints) + 2
+    body = DoggoBody()
+
+
+@register("hallway_doggo_walls")
+class HallwayDoggoWalls(_Doggo):
+    """Doggo among walls; see `HallwayPointWalls`."""
+
+    course = Walls(_DOGGO_HALL)
+
+
+@register("hallway_doggo_poles")
+class HallwayDoggoPoles(_Doggo):
+    """Doggo among poles; see `HallwayPointPoles`."""
+
+    course = Poles(_DOGGO_HALL)
+
+
+@register("hallway_doggo_humanoids")
+class HallwayDoggoHumanoids(_Doggo):
+    """Doggo among figures that move; see `HallwayPointHumanoids`."""
+
+    course = Humanoids(_DOGGO_HALL)

@@ -16,10 +16,19 @@ from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.tasks.hallway.course import Obstacles
 from safe_transfer_ros.tasks.hallway.environment import HallwayEnv, HallwayVectorEnv
 from safe_transfer_ros.tasks.hallway.scripted import LOOKING, STRAIGHT
-from safe_transfer_ros.tasks.hallway.task import Hallway, HallwayPointPoles, HallwayPointWalls, Start, parts
+from safe_transfer_ros.tasks.hallway.task import (
+    Hallway,
+    HallwayDoggoPoles,
+    HallwayPointHumanoids,
+    HallwayPointPoles,
+    HallwayPointWalls,
+    Start,
+    parts,
+)
 from safe_transfer_ros.tasks.task import TASKS
 
 BOTH = pytest.mark.parametrize("kind", [HallwayPointWalls, HallwayPointPoles])
+EVERY = pytest.mark.parametrize("kind", [HallwayPointWalls, HallwayPointHumanoids, HallwayDoggoPoles])
 
 
 def placed(env: HallwayVectorEnv, places: list[tuple[float, float]], **start: object) -> None:
@@ -30,40 +39,44 @@ def placed(env: HallwayVectorEnv, places: list[tuple[float, float]], **start: ob
         env.simulation.place(row, Start(**given))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["PointWalls", "PointPoles"])
-def test_gymnasium_accepts_it(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "size", "actions"), [("PointWalls", 2514, 2), ("PointHumanoids", 2514, 2), ("DoggoPoles", 2540, 12)]
+)
+def test_gymnasium_accepts_it(name: str, size: int, actions: int) -> None:
     env = gymnasium.make(f"safe_transfer_ros/Hallway{name}-v0", disable_env_checker=True).unwrapped
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", message=".*Box observation space m.*imum value is.*infinity.*")
         check_env(env, skip_render_check=True)
-    assert env.observation_space.shape == (2514,) and env.action_space.shape == (2,)
+    assert env.observation_space.shape == (size,) and env.action_space.shape == (actions,)
     env.close()
     many = gymnasium.make_vec(f"safe_transfer_ros/Hallway{name}-v0", num_envs=3, threads=1)
     observation, _ = many.reset(seed=0)
     assert observation in many.observation_space
     observation, *_, info = many.step(many.action_space.sample())
-    assert observation.shape == (3, 2514) and info["cost"].shape == info["touched"].shape == (3,)
+    assert observation.shape == (3, size) and info["cost"].shape == info["touched"].shape == (3,)
     many.close()
 
 
-@BOTH
+@EVERY
 def test_rows_are_bit_for_bit_the_single_environments_episodes(kind: type[Hallway]) -> None:
     """Across an episode's end, whatever the other row does, whatever the number of threads."""
-    task, steps = kind(), 160
-    task.horizon = 130  # type: ignore[misc]
+    task = kind()
+    n, (steps, horizon) = task.action_size, (150, 120) if kind is HallwayPointWalls else (40, 25)
+    task.horizon = horizon  # type: ignore[misc]
     many = HallwayVectorEnv(task, 2, threads=2)
     observation, info = many.reset(seed=3)
     seen, taken = [(observation, info["episode_number"])], []
     rng = np.random.default_rng(0)
     for _ in range(steps):
-        action = np.where([[True], [False]], (1.0, 0.15), 0.7 * rng.standard_normal((2, 2)))
+        action = np.where([[True], [False]], np.resize((1.0, 0.15), n), 0.7 * rng.standard_normal((2, n)))
         observation, reward, _, truncated, info = many.step(action)
         final = np.where(truncated[:, None], info.get("final_obs", observation), observation)
         seen.append((observation, info["episode_number"]))
         taken.append((action, final, reward, truncated, info["cost"], info["touched"]))
     many.close()
-    assert sum(step[3].sum() for step in taken) == 2 and sum(step[4].sum() for step in taken) > 0
+    assert sum(step[3].sum() for step in taken) == 2
+    assert kind is not HallwayPointWalls or sum(step[4].sum() for step in taken) > 0
     one = HallwayEnv(task)
     for row in range(2):
         observation, _ = one.reset(seed=3, options={"episode": row})
@@ -144,7 +157,7 @@ def test_the_horizon_truncates_and_an_ended_row_stands_still() -> None:
     env.close()
 
 
-@BOTH
+@EVERY
 def test_episode_is_a_function_of_seed_and_number(kind: type[Hallway]) -> None:
     env = HallwayEnv(kind())
     first, _ = env.reset(seed=7)
@@ -153,13 +166,14 @@ def test_episode_is_a_function_of_seed_and_number(kind: type[Hallway]) -> None:
     start = env.task.start(generator(Purpose.INITIAL_STATE, 7, 1))
     np.testing.assert_array_equal(env._bodies.simulation.obstacles.place[0], start.obstacles.place)
     np.testing.assert_array_equal(env._bodies.simulation.motions().position[0, :2], start.position)
+    np.testing.assert_array_equal(env._bodies.simulation.obstacles.phase[0], start.obstacles.phase)
     np.testing.assert_array_equal(env.reset(options={"episode": 0})[0], first)
     assert not np.array_equal(second, first) and not np.array_equal(env.reset(seed=8)[0], first)
     assert (first[-2:] == 0.0).all()
     env.close()
 
 
-@BOTH
+@EVERY
 def test_what_is_near_is_in_the_model_wherever_the_body_is(kind: type[Hallway]) -> None:
     """Those within sight have a slot each, at their place, and keep it while the body goes on."""
     env = HallwayVectorEnv(kind(), 1, threads=1, autoreset=False)
@@ -168,7 +182,7 @@ def test_what_is_near_is_in_the_model_wherever_the_body_is(kind: type[Hallway]) 
     reach = env.task.body.sight_m(5.0) + env.task.course.clearance
     for x in np.arange(0.0, 33.0, 0.7):
         made.state[0, 1] = x
-        env.step(np.zeros((1, 2)))
+        env.step(np.zeros((1, env.task.action_size)))
         near = made._near(np.arange(1))[0]
         place = made.obstacles.place[0]
         within = np.flatnonzero(np.abs(place[:, 0] - x) < reach)
@@ -176,8 +190,10 @@ def test_what_is_near_is_in_the_model_wherever_the_body_is(kind: type[Hallway]) 
         slot = {int(number): at for at, number in enumerate(near)}
         assert all(before.get(number, at) == at for number, at in slot.items() if number in within)
         before = slot
-        put = made.control[0, -1, made.model.nu : made.model.nu + 3 * made.slots].reshape(-1, 3)
-        np.testing.assert_array_equal(put[:, :2], place[near])
+        put = made.control[0, -1, made.model.nu : made.model.nu + 3 * made.model.nmocap].reshape(made.slots, -1, 3)
+        if not env.task.course.once:  # figures move about their places
+            np.testing.assert_array_equal(put[:, 0, :2], place[near])
+        assert np.abs(put[:, 0, :2] - place[near]).max() < env.task.course.clearance
     env.close()
 
 
@@ -213,17 +229,21 @@ def test_who_looks_gets_on_and_touches_little(kind: type[Hallway]) -> None:
         env = HallwayVectorEnv(kind(), 2, threads=1, autoreset=False)
         observation, _ = env.reset(seed=0)
         total = np.zeros(2)
-        for _ in range(260):
+        for _ in range(190):
             action = LOOKING.action(env.task, observation) if name == "looking" else np.tile(STRAIGHT, (2, 1))
             observation, *_, info = env.step(action)
             total += info["cost"]
         gone[name], cost[name] = info["x"].mean(), total.mean()
         env.close()
-    assert gone["looking"] > 2.5 and cost["looking"] == 0.0 and cost["blind"] > 30.0
+    assert gone["looking"] > 1.8 and cost["looking"] == 0.0 and cost["blind"] > 20.0
 
 
 def test_every_name_makes_its_own_hallway() -> None:
-    assert TASKS["hallway_point_walls"] is HallwayPointWalls and TASKS["hallway_point_poles"] is HallwayPointPoles
+    for body in ("point", "doggo"):
+        for course in ("walls", "poles", "humanoids"):
+            task = TASKS[f"hallway_{body}_{course}"]()
+            assert isinstance(task, Hallway) and task.body.name == body
+            assert type(task.course).__name__.lower() == course
     with pytest.raises(ValueError, match="render_mode must be one of"):
         HallwayEnv(HallwayPointWalls(), render_mode="human")
     with pytest.raises(ValueError, match="camera must be one of"):
