@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from safe_transfer_ros.tasks.floor import FLOOR, floor
-from safe_transfer_ros.tasks.hallway.body import Body, DoggoBody, PointBody
+from safe_transfer_ros.tasks.hallway.body import DoggoBody, PointBody
 from safe_transfer_ros.tasks.hallway.course import Hall, Poles
 from safe_transfer_ros.tasks.hallway.doggo import add_doggo
 from safe_transfer_ros.tasks.hallway.scene import BODY, CAMERA, hallway_model
