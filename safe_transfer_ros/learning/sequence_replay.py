@@ -21,7 +21,7 @@ LEVELS = 255
 class SequenceReplay:
     """A ring of what was seen and done, in the order of episodes.
 
-    A row is an observation with what was done there and what came of it; an episode is closed by a row with its last
+    A row is an observation with what was done there and its result; an episode is closed by a row with its last
     observation and nothing done. So no observation is kept twice, and the transition that ends an episode is drawn as
     often as any other.
 
