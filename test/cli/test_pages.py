@@ -43,7 +43,7 @@ def test_a_command_that_a_page_shows_is_accepted(words: list[str]) -> None:
     module.add_parser(parser.add_subparsers(dest="command"))
     options = parser.parse_args(words)
     if options.command == "reproduce":
-        assert options.figure in (*EXPERIMENTS, "sqrl_spider", "all")
+        assert options.figure in (*EXPERIMENTS, "sqrl_spider", "csc", "all")
     if options.command not in ("up", "run", "commission"):
         return
     known = {argument.name for argument in pick_graph(options.graph).arguments}
