@@ -25,7 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--out", type=Path, required=True, help="output folder; an interrupted training continues in it"
     )
     parser.add_argument("--conservative", action="store_true", help="CSC instead of SQRL")
-    parser.add_argument("--alpha", type=float, default=0.5, help="weight of CSC's conservative term (0.5)")
+    parser.add_argument("--alpha", type=float, metavar="X", help="weight of CSC's conservative term (0.05)")
     parser.add_argument("--gamma", type=float, default=0.7, help="gamma_safe: how far ahead it sees (0.7)")
     parser.add_argument("--epsilon", type=float, default=0.1, help="largest acceptable risk (0.1)")
     parser.add_argument("--members", type=int, default=1, help="critics in the ensemble (1)")
@@ -51,13 +51,15 @@ def run(options: argparse.Namespace) -> int:
     Raises:
       ValueError: what cannot be read or trained from.
     """
+    from safe_transfer_ros.algorithms.safety_critic import CSC_ALPHA
     from safe_transfer_ros.critics.training import CriticSettings, TrainingSettings, train_critic
     from safe_transfer_ros.reporting.reliability import draw_reliability
 
+    alpha = CSC_ALPHA if options.alpha is None else options.alpha
     settings = TrainingSettings(
         critic=CriticSettings(
             gamma=options.gamma,
-            alpha=options.alpha if options.conservative else 0.0,
+            alpha=alpha if options.conservative else 0.0,
             members=options.members,
             hidden=tuple(options.hidden),
         ),

@@ -83,6 +83,18 @@ class Task(abc.ABC):
         """Length of an action."""
 
     @classmethod
+    def labels(cls, observation: Array) -> npt.NDArray[np.bool_] | None:
+        """Whether states count as failures in the tuples that a critic is shown before training (CSC).
+
+        Args:
+          observation: Of the states, shape (..., observation_size).
+
+        Returns:
+          Shape (...); None: what fails there is what fails.
+        """
+        return None
+
+    @classmethod
     @abc.abstractmethod
     def single_environment(cls, **settings: Any) -> Env[Any, Any]:
         """Make the task's Gymnasium environment, one episode at a time.

@@ -22,6 +22,11 @@ PRE_TRAINING, FINE_TUNING = "pretrain", "finetune"
 PHASES = (PRE_TRAINING, FINE_TUNING)
 """Of a transfer: in the task as it is at the source, then in the task itself."""
 
+BASELINE, NOISELESS = "baseline", "noiseless"
+PARTS = (BASELINE, NOISELESS)
+"""What some runs have to show beside what they have learned: the baseline that learns beside a safe agent, and a policy
+that draws its actions without its noise."""
+
 
 class BaselineUse(enum.Enum):
     """Use that a method has for a controller that is there already."""
@@ -117,6 +122,10 @@ class TrainingRun(Protocol):
 
     def evaluate(self, episodes: int) -> Evaluation:
         """Evaluate what was learned in episodes that it does not learn from; changes nothing of the run."""
+        ...
+
+    def evaluate_parts(self, episodes: int) -> Mapping[str, Evaluation]:
+        """Evaluate alike what of `PARTS` there is."""
         ...
 
     def policy_file(self, metadata: Mapping[str, str]) -> bytes | None:

@@ -17,7 +17,7 @@ from safe_transfer_ros.policies.weights import Parameters, WeightsError, from_by
 from safe_transfer_ros.transfer.constrained.learner import Learner, LearnerProgress
 from safe_transfer_ros.transfer.constrained.method import Method
 from safe_transfer_ros.transfer.dual_agent.baseline import GivenBaseline, controller_of
-from safe_transfer_ros.transfer.training import EpochRecord, TrainingPlan, check_baseline
+from safe_transfer_ros.transfer.training import NOISELESS, EpochRecord, TrainingPlan, check_baseline
 from safe_transfer_ros.untrusted import UntrustedError, read_bytes
 
 
@@ -64,6 +64,10 @@ class OnPolicyRun:
     def evaluate(self, episodes: int) -> Evaluation:
         """See `TrainingRun.evaluate`."""
         return self._learner.evaluate(episodes)
+
+    def evaluate_parts(self, episodes: int) -> Mapping[str, Evaluation]:
+        """See `TrainingRun.evaluate_parts`: the policy without its noise."""
+        return {NOISELESS: self._learner.evaluate(episodes, noise=False)}
 
     def policy_file(self, metadata: Mapping[str, str]) -> bytes:
         """See `TrainingRun.policy_file`."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,12 +50,25 @@ class Baseline(Protocol):
         """Learn from transitions, if it does; gives numbers to watch."""
         ...
 
+    def policy(self) -> DeterministicPolicy | None:
+        """Make its policy as it has become; None: it does not learn."""
+        ...
+
     def state(self) -> dict[str, Any]:
         """Complete state, for `restore`."""
         ...
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Resume exactly."""
+        ...
+
+
+@runtime_checkable
+class BesideBaseline(Protocol):
+    """Agent that learns beside a baseline."""
+
+    def baseline_policy(self) -> DeterministicPolicy | None:
+        """Make the baseline's policy as it has become; None: it does not learn."""
         ...
 
 
@@ -73,6 +86,10 @@ class LearnedBaseline:
     def update(self, columns: Columns, rng: np.random.Generator) -> Mapping[str, float]:
         """See `Baseline.update`."""
         return self._agent.update(columns, rng)
+
+    def policy(self) -> DeterministicPolicy:
+        """See `Baseline.policy`."""
+        return self._agent.policy()
 
     def state(self) -> dict[str, Any]:
         """See `Baseline.state`."""
@@ -107,6 +124,9 @@ class GivenBaseline:
     def update(self, columns: Columns, rng: np.random.Generator) -> Mapping[str, float]:
         """See `Baseline.update`: it does not learn."""
         return {}
+
+    def policy(self) -> None:
+        """See `Baseline.policy`: it does not learn."""
 
     def state(self) -> dict[str, Any]:
         """See `Baseline.state`: it has none."""

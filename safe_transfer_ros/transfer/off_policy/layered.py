@@ -20,6 +20,7 @@ from safe_transfer_ros.algorithms.double_q import TransitionBatch
 from safe_transfer_ros.algorithms.safety_layer import corrected
 from safe_transfer_ros.algorithms.single_thread import one_thread
 from safe_transfer_ros.learning.transitions import Columns
+from safe_transfer_ros.policies.deterministic import DeterministicPolicy
 from safe_transfer_ros.policies.policy import DETERMINISTIC, Act
 from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.transfer.dual_agent.baseline import Baseline
@@ -109,6 +110,10 @@ class LayeredAgent:
     def policy(self) -> LayeredPolicy:
         """Make the policy without noise, for evaluation in this process."""
         return LayeredPolicy(self, self._observations)
+
+    def baseline_policy(self) -> DeterministicPolicy | None:
+        """Make the policy behind the layer as it has become; None: it does not learn."""
+        return self._baseline.policy()
 
     def policy_file(self, metadata: Mapping[str, str]) -> None:
         """None: no kind of policy file holds a critic that corrects."""

@@ -24,7 +24,7 @@ from safe_transfer_ros.policies.networks.layers import arrays
 from safe_transfer_ros.policies.policy import DETERMINISTIC, Act, Policy
 from safe_transfer_ros.policies.tensors import Tensors
 from safe_transfer_ros.randomness import Purpose, generator
-from safe_transfer_ros.transfer.sqrl.penalty import DualAscent, Ramp, RiskPenalty
+from safe_transfer_ros.transfer.sqrl.penalty import DualAscent, Ramp, RiskPenalty, Weighted
 from safe_transfer_ros.transfer.sqrl.safety_critic import OnPolicyCritic
 from safe_transfer_ros.transfer.sqrl.settings import SqrlSettings, horizon_seen
 
@@ -37,6 +37,7 @@ class SqrlAgent:
     Attributes:
       noise_size: Numbers of noise per action: those of every candidate.
       safety: The critic and D_safe.
+      epsilon: Largest risk that the mask lets pass; may be changed between epochs.
       asked: Actions that the mask was asked for, since `counted`.
       masked: Those of them that were not the policy's first sample.
     """
@@ -64,7 +65,8 @@ class SqrlAgent:
           seed: Equal seeds give equal networks.
           mask: Whether the policy, as it is evaluated and seen by its critic, is the masked one.
           masked_exploration: Whether it explores behind the mask: in fine-tuning.
-          penalty: In the actor's loss: "dual" (Eq. 4), "ramp" (the risk-sensitive rival), or none.
+          penalty: In the actor's loss: "dual" (Eq. 4), "ramp" (the risk-sensitive rival), "weighted" (`penalise`), or
+            none.
           limit_input: Where an observation tells the torque limit, see `Task.limit_input`.
         """
         self._settings, self._bound = settings, np.asarray(bound, dtype=np.float64)
@@ -77,6 +79,9 @@ class SqrlAgent:
             self._penalty = DualAscent(self.safety.probability, epsilon=settings.epsilon, rate=settings.multiplier_rate)
         elif penalty == "ramp":
             self._penalty = Ramp(self.safety.probability)
+        elif penalty == "weighted":
+            self._penalty = Weighted(self.safety.probability)
+        self.epsilon = settings.epsilon
         self._sac = Sac(observation_size, bound, sac, seed=seed, penalty=self._penalty)
         self.asked, self.masked = 0, 0
 
@@ -120,6 +125,11 @@ class SqrlAgent:
 
         return self.safety.learn(columns, unmasked)
 
+    def penalise(self, weight: float) -> None:
+        """Set the weight of a penalty that others weigh."""
+        assert isinstance(self._penalty, Weighted)
+        self._penalty.multiplier = weight
+
     def counted(self) -> float:
         """Share of the mask's actions, since the last call, that were not the first sample; NaN without any."""
         share = self.masked / self.asked if self.asked else float("nan")
@@ -141,7 +151,7 @@ class SqrlAgent:
             action = torch.tanh(mean[:, None] + log_std.exp()[:, None] * drawn)
             rows = seen[:, None].expand(-1, count, -1).reshape(-1, seen.shape[1])
             risks = self.safety.probability(rows, action.reshape(-1, size)).reshape(-1, count).numpy()
-            chosen = (just_below if risky else first_safe)(risks, self._settings.epsilon)
+            chosen = (just_below if risky else first_safe)(risks, self.epsilon)
             self.asked, self.masked = self.asked + len(seen), self.masked + int((chosen > 0).sum())
             taken = action.numpy()[np.arange(len(seen)), chosen].astype(np.float64)
             return np.asarray(self._bound * taken)
@@ -168,9 +178,9 @@ class SqrlAgent:
         settings = self._settings
         return {
             "kind": MaskedPolicy.kind,
-            "epsilon": repr(settings.epsilon),
+            "epsilon": repr(self.epsilon),
             "gamma_safe": repr(settings.gamma),
-            "horizon": str(horizon_seen(settings.epsilon, settings.gamma)),
+            "horizon": str(horizon_seen(self.epsilon, settings.gamma)),
             "candidates": str(settings.candidates),
             "temperature": repr(self._sac.temperature),
             "failures_seen": str(self.safety.failures),
@@ -182,6 +192,7 @@ class SqrlAgent:
         return {
             "sac": self._sac.state(),
             "safety": self.safety.state(),
+            "epsilon": self.epsilon,
             "penalty": {} if self._penalty is None else self._penalty.state(),
         }
 
@@ -189,6 +200,7 @@ class SqrlAgent:
         """Resume exactly from `state`."""
         self._sac.restore(state["sac"])
         self.safety.restore(state["safety"])
+        self.epsilon = float(state["epsilon"])
         if self._penalty is not None:
             self._penalty.restore(state["penalty"])
 

@@ -58,6 +58,7 @@ class OnPolicyCritic:
         self._settings, self._bound, self._seed, self.failures = settings, bound, seed, 0
         about = CriticSettings(
             gamma=settings.gamma,
+            alpha=settings.alpha,
             hidden=settings.hidden,
             learning_rate=settings.learning_rate,
             target_rate=settings.target_rate,
@@ -117,9 +118,15 @@ class OnPolicyCritic:
                 cost=(batch["cost"] > 0.0).astype(np.float32),
                 terminated=batch["terminated"].astype(np.float32),
                 next_inputs=self._inputs(following, draw(following, noise)),
+                policy_inputs=self._tried(batch["observation"], draw, rng) if self._settings.alpha else None,
             )
             errors.append(found["bellman"])
         return float(np.mean(errors))
+
+    def _tried(self, observation: NDArray[Any], draw: Draw, rng: np.random.Generator) -> NDArray[np.float32]:
+        """What the policy would do in the states of a batch, as the conservative term asks."""
+        seen = np.asarray(observation, dtype=np.float32)
+        return self._inputs(seen, draw(seen, rng.standard_normal((len(seen), len(self._bound)), dtype=np.float32)))
 
     def _inputs(self, observation: NDArray[Any], action: NDArray[Any]) -> NDArray[np.float32]:
         acted = within_limit(observation, action, self._bound, self._limit_input)
