@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     store = LearnerStore(folder / "cache")
     folder.mkdir(parents=True, exist_ok=True)
     seeds = range(options.seeds or (_QUICK_SEEDS if options.quick else study.SEEDS))
-    iterations = options.iterations or (_QUICK_ITERATIONS if options.quick else study.ITERATIONS)
+    asked = options.iterations or (_QUICK_ITERATIONS if options.quick else 0)
     epochs = _QUICK_EPOCHS if options.quick else None
 
     def workers() -> Workers:
@@ -45,13 +45,15 @@ def run(options: argparse.Namespace) -> int:
     missing = []
     for scene, case, seed in each:
         start = policy(first[scene.name, seed], store)
-        words = study.arguments(scene, case, seed, start, folder, iterations)
+        words = study.arguments(scene, case, seed, start, folder, asked or scene.iterations)
         if words is not None:
             missing.append([scene.graph, *words])
     finish(missing, jobs=options.jobs or 1)
     found = {
         scene.name: {
-            case.name: [study.curves(study.run_dir(scene, case, seed, folder), iterations) for seed in seeds]
+            case.name: [
+                study.curves(study.run_dir(scene, case, seed, folder), asked or scene.iterations) for seed in seeds
+            ]
             for case in study.CASES
         }
         for scene in study.SCENES

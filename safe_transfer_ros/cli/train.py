@@ -97,8 +97,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--phase",
         choices=PHASES,
         default="",
-        help="pretrain: in the task as it is at the source (drunk_spider: no noise); finetune: in the task itself, "
-        "from the file of a pre-training (--from)",
+        help="pretrain: in the task as it is at the source (drunk_spider: no noise; torques: limits of the whole "
+        "range); finetune: in the task itself, from the file of a pre-training (--from)",
     )
     parser.add_argument(
         "--from",

@@ -18,7 +18,7 @@ from safe_transfer_ros.studies.learner_run import LearnerRun
 from safe_transfer_ros.transfer.training import PRE_TRAINING
 
 NAME = "sqrl_graph"
-SEEDS, ITERATIONS = 5, 30
+SEEDS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,7 @@ class Scene:
       graph: That does it.
       task: Its name.
       epochs: Of pre-training, of twenty episodes each.
+      iterations: Of fine-tuning, of five episodes each.
       arguments: Launch arguments of every case.
     """
 
@@ -37,6 +38,7 @@ class Scene:
     graph: str
     task: str
     epochs: int
+    iterations: int
     arguments: tuple[str, ...]
 
 
@@ -62,6 +64,7 @@ SCENES = (
         graph="pr2_cup_swirl",
         task="pr2_cup_swirl",
         epochs=40,
+        iterations=30,
         arguments=(
             *("perturbation:=light_sticky", "d_safe:=0.5", "initial_torque_limit:=0.3", "t_max:=3.0"),
             "unsafety_monitor.benefit:=false",
@@ -72,6 +75,7 @@ SCENES = (
         graph="panda_push",
         task="panda_push_boundary",
         epochs=16,
+        iterations=12,
         arguments=("task:=boundary", "perturbation:=tenth", "d_safe:=1.2", "initial_torque_limit:=1.0", "t_max:=10.0"),
     ),
 )
