@@ -26,7 +26,15 @@ from safe_transfer_ros.tasks.task import Task, make
 Seconds = list[tuple[float, float]]
 
 
-TASKS = ("ant_avenue", "car_traps", "point_traps", "quadruped_friction", "quadruped_speed", "quadruped_walk")
+TASKS = (
+    "ant_avenue",
+    "car_traps",
+    "cube_in_hand",
+    "point_traps",
+    "quadruped_friction",
+    "quadruped_speed",
+    "quadruped_walk",
+)
 
 
 def actions(task: Task, envs: int, steps: int) -> np.ndarray:
