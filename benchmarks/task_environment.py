@@ -29,7 +29,16 @@ Seconds = list[tuple[float, float]]
 HALLWAYS = tuple(
     f"hallway_{body}_{course}" for body in ("point", "doggo") for course in ("walls", "poles", "humanoids")
 )
-TASKS = ("ant_avenue", "car_traps", *HALLWAYS, "point_traps", "quadruped_friction", "quadruped_speed", "quadruped_walk")
+TASKS = (
+    "ant_avenue",
+    "car_traps",
+    "cube_in_hand",
+    *HALLWAYS,
+    "point_traps",
+    "quadruped_friction",
+    "quadruped_speed",
+    "quadruped_walk",
+)
 
 
 def actions(task: Task, envs: int, steps: int) -> np.ndarray:
