@@ -19,7 +19,7 @@ PARTS = ("tune", "compare", "chi", "base", "tuples")
 _QUICK_EPOCHS, _QUICK_EPISODES = 2, 4
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse._ArgumentGroup) -> None:
     """Add the options that choose a part of the study."""
     parser.add_argument(
         "--part",
@@ -30,7 +30,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "TRPO's place), tuples (a critic that was shown 1,000 labelled tuples); tune and compare by default",
     )
     parser.add_argument("--task", nargs="+", default=[], metavar="NAME", help="csc: of these tasks only")
-    parser.add_argument("--method", nargs="+", default=[], metavar="NAME", help="csc: of these methods only")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -46,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     from safe_transfer_ros.studies.learner_run import LearnerStore, compute
 
     tasks = _of(options.task, study.TASKS, "task")
-    methods = _of(options.method, study.METHODS, "method")
+    methods = _of([name.strip() for name in options.methods.split(",") if name.strip()], study.METHODS, "method")
     seeds = study.FRESH_SEEDS[: 1 if options.quick and not options.seeds else options.seeds]
     if options.seeds and options.seeds > len(study.FRESH_SEEDS):
         raise ValueError(f"--seeds: there are {len(study.FRESH_SEEDS)} fresh ones, got {options.seeds}")

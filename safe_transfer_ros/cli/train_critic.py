@@ -36,6 +36,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--updates", type=int, default=20_000, help="updates at most (20000)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers (0)")
     parser.add_argument("--task", default="pr2_cup_swirl", help="the task of the recordings (pr2_cup_swirl)")
+    parser.add_argument(
+        "--policy",
+        default="",
+        metavar="FILE",
+        help="policy of SAC or SQRL: policy.safetensors holds it with the new critic, for `learner:=sqrl`",
+    )
     parser.set_defaults(run=run)
 
 
@@ -62,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
         updates=options.updates,
         seed=options.seed,
     )
+    start = _start(options)
     options.out.mkdir(parents=True, exist_ok=True)
     transitions = _transitions(options)
     print(f"{len(transitions):,} transitions, {int(transitions['cost'].sum()):,} unsafe")
@@ -79,9 +86,40 @@ def run(options: argparse.Namespace) -> int:
         note = "; it is not told which is in force"  # an observation of tool, block and goal holds no limit
     print(f"torque limits seen: {low:g} to {high:g} N·m{note}")
     print(f"{options.out / 'critic.safetensors'}  version {card['sha256'][:12]}")
+    if start is not None:
+        print(_join(options, start, transitions.about["task"]))
     for reason in card["against"]:
         print(f"  ! not certified: {reason}")
     return 0 if card["certified"] else NOT_CERTIFIED
+
+
+def _start(options: argparse.Namespace) -> Any:
+    """The policy that the critic is to be joined with; None: none was named.
+
+    Raises:
+      ValueError: if it is none that can be, before anything is trained.
+    """
+    from safe_transfer_ros.transfer.off_policy.start import start_of
+
+    if not options.policy:
+        return None
+    if options.conservative:
+        raise ValueError("--policy is for a critic of SQRL: leave out --conservative")
+    return start_of(options.policy)
+
+
+def _join(options: argparse.Namespace, start: Any, task: str) -> Path:
+    """Write one file of the policy and the trained critic; its path."""
+    import safe_transfer_ros.tasks  # noqa: F401 - makes our tasks known
+    from safe_transfer_ros.critics.safety_critic import load_critic
+    from safe_transfer_ros.files import write_atomically
+    from safe_transfer_ros.tasks.task import TASKS
+    from safe_transfer_ros.transfer.sqrl.critic_file import with_critic
+
+    critic, path = load_critic(options.out / "critic.safetensors"), options.out / "policy.safetensors"
+    about = {"task": task, "policy": options.policy}
+    write_atomically(path, with_critic(start, critic, TASKS[task].limit_input, about))
+    return path
 
 
 def _transitions(options: argparse.Namespace) -> Any:

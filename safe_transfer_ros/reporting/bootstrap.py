@@ -106,3 +106,29 @@ def ratio_interval(
         low, high = np.quantile(drawn(over) / drawn(under), [0.5 - level / 2.0, 0.5 + level / 2.0])
         means = (np.sum([s.mean() for s in strata]) for strata in (over, under))
         return Interval(estimate=np.divide(*means), low=low, high=high)
+
+
+def difference_interval(
+    first: Array, second: Array, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> Interval:
+    """Percentile bootstrap interval of the difference of two means over runs that have nothing to do with each other.
+
+    Args:
+      first: One number per run, shape (n,).
+      second: Those of the other, shape (m,). One run tells nothing of the spread.
+      level: Of the interval.
+      resamples: Number of bootstrap samples.
+      seed: Equal arguments give equal intervals.
+
+    Returns:
+      mean(first) - mean(second) and its bounds, of shape ().
+
+    Raises:
+      ValueError: if either is empty.
+    """
+    if not (len(first) and len(second)):
+        raise ValueError("difference_interval needs at least one run of either")
+    rng = generator(Purpose.BOOTSTRAP, seed)
+    one, other = (of[rng.integers(len(of), size=(resamples, len(of)))].mean(axis=1) for of in (first, second))
+    low, high = np.quantile(one - other, [0.5 - level / 2.0, 0.5 + level / 2.0])
+    return Interval(estimate=np.asarray(first.mean() - second.mean()), low=np.asarray(low), high=np.asarray(high))

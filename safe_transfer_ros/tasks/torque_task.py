@@ -35,6 +35,7 @@ class TorqueTask(RobotTask):
     unsafety_free: ClassVar[float] = 0.0
     torque_limit_range: ClassVar[tuple[float, float]]
     learning_settings = {"torque_limit": 1.0, "ends_on_failure": True}
+    source_settings = {"torque_limit": None}  # in the graph the limit follows from what is measured
 
     def __init__(self) -> None:
         """Load the robot."""

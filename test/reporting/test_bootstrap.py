@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from safe_transfer_ros.reporting.bootstrap import interquartile_mean, ratio_interval, stratified_interval
+from safe_transfer_ros.reporting.bootstrap import (
+    difference_interval,
+    interquartile_mean,
+    ratio_interval,
+    stratified_interval,
+)
 
 
 @pytest.mark.parametrize("count", (4, 8, 20))
@@ -75,3 +80,22 @@ def test_a_ratio_of_single_runs_is_itself_and_one_to_nothing_is_infinite() -> No
         ratio_interval([np.array([1.0])], [])
     with pytest.raises(ValueError, match="at least one run"):
         ratio_interval([np.array([1.0])], [np.array([])])
+
+
+def test_the_interval_of_a_difference_is_scipys() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.exponential(size=30) + 2.0, rng.normal(size=20)
+    ours = difference_interval(first, second, resamples=20_000)
+
+    def difference(one: np.ndarray, other: np.ndarray, axis: int) -> np.ndarray:
+        return one.mean(axis=axis) - other.mean(axis=axis)
+
+    theirs = stats.bootstrap((first, second), difference, method="percentile", n_resamples=20_000, rng=1)
+    assert ours.estimate == pytest.approx(first.mean() - second.mean())
+    wanted = theirs.confidence_interval
+    assert (float(ours.low), float(ours.high)) == pytest.approx((wanted.low, wanted.high), abs=0.03)
+
+
+def test_a_difference_needs_a_run_of_either() -> None:
+    with pytest.raises(ValueError, match="at least one run of either"):
+        difference_interval(np.ones(2), np.empty(0))

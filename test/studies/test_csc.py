@@ -141,7 +141,7 @@ def test_the_command_tunes_compares_and_reports_piece_by_piece(
         (("csc", "--task", "maze"), "unknown task 'maze' of csc; known: panda_push_topple"),
         (("csc", "--method", "ppo"), "unknown method 'ppo' of csc"),
         (("csc", "--seeds", "11"), "there are 10 fresh ones, got 11"),
-        (("fig7", "--part", "chi"), "--part, --task and --method are those of `reproduce csc`"),
+        (("fig7", "--part", "chi"), "--part is for csc, not for fig7"),
     ],
 )
 def test_mistakes_are_one_line(

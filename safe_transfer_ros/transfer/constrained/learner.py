@@ -28,6 +28,7 @@ from safe_transfer_ros.learning.advantages import (
 )
 from safe_transfer_ros.learning.environment import ConstrainedEnvironment
 from safe_transfer_ros.learning.evaluation import Evaluation, evaluate
+from safe_transfer_ros.learning.off_policy import Greedy
 from safe_transfer_ros.learning.transitions import Columns
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.gaussian import initial_parameters
@@ -259,10 +260,16 @@ class Learner:
             return 0.999
         return self._settings.threshold(self._failure_rate, self._chi)
 
-    def evaluate(self, episodes: int) -> Evaluation:
-        """Evaluate the current policy, with its gate, in episodes that it does not learn from."""
+    def evaluate(self, episodes: int, *, noise: bool = True) -> Evaluation:
+        """Evaluate the current policy, with its gate, in episodes that it does not learn from.
+
+        Args:
+          episodes: How many.
+          noise: Whether it draws its actions, as it does while it learns; if not, it takes their mean.
+        """
+        policy = GaussianPolicy(self.parameters)
         return evaluate(
-            GaussianPolicy(self.parameters),
+            policy if noise else Greedy(policy),
             self._environment,
             episodes=episodes,
             seed=self._seed,

@@ -53,6 +53,7 @@ class SqrlAgent:
         mask: bool = True,
         masked_exploration: bool = False,
         penalty: str = "",
+        limit_input: tuple[int, float] | None = None,
     ) -> None:
         """Draw networks.
 
@@ -66,11 +67,13 @@ class SqrlAgent:
           masked_exploration: Whether it explores behind the mask: in fine-tuning.
           penalty: In the actor's loss: "dual" (Eq. 4), "ramp" (the risk-sensitive rival), "weighted" (`penalise`), or
             none.
+          limit_input: Where an observation tells the torque limit, see `Task.limit_input`.
         """
         self._settings, self._bound = settings, np.asarray(bound, dtype=np.float64)
         self._mask, self._masked_exploration = mask, mask and masked_exploration
         self.noise_size = settings.candidates * len(bound)
-        self.safety = OnPolicyCritic(observation_size, self._bound, settings, seed=seed)
+        self.safety = OnPolicyCritic(observation_size, self._bound, settings, seed=seed, limit_input=limit_input)
+        self._limit_input = limit_input
         self._penalty: RiskPenalty | None = None
         if penalty == "dual":
             self._penalty = DualAscent(self.safety.probability, epsilon=settings.epsilon, rate=settings.multiplier_rate)
@@ -83,9 +86,22 @@ class SqrlAgent:
         self.asked, self.masked = 0, 0
 
     def start_from(self, policy: Tensors, critic: Tensors, temperature: float | None) -> None:
-        """Begin with a policy and a critic that were pre-trained together."""
+        """Begin with a policy and a critic that were pre-trained together.
+
+        Raises:
+          ValueError: if they are of other sizes, or the policy's actions have another bound.
+        """
+        if not np.allclose(policy["bound"], self._bound):
+            raise ValueError(
+                f"expected a policy whose actions are bounded by {self._bound}, got {policy['bound']}: train it under "
+                "the same bound (of torques: --environment torque_limit=X in both phases)"
+            )
         self._sac.start_from(policy, temperature)
         self.safety.start_from(critic)
+
+    def act_as(self, policy: Tensors, temperature: float | None = None) -> None:
+        """Learn on from a policy of these sizes, and from a temperature where one is given."""
+        self._sac.start_from(policy, temperature)
 
     def act(self, observation: Array, noise: Array) -> Array:
         """Actions to explore with, shape (b, n); see `learning.off_policy.Agent.act`."""
@@ -169,7 +185,7 @@ class SqrlAgent:
             "temperature": repr(self._sac.temperature),
             "failures_seen": str(self.safety.failures),
             "on_policy_transitions": str(self.safety.transitions.added),
-        }
+        } | limit_card(self._limit_input)
 
     def state(self) -> dict[str, Any]:
         """Complete state between two epochs, for `restore`."""
@@ -187,6 +203,11 @@ class SqrlAgent:
         self.epsilon = float(state["epsilon"])
         if self._penalty is not None:
             self._penalty.restore(state["penalty"])
+
+
+def limit_card(limit_input: tuple[int, float] | None) -> dict[str, str]:
+    """Metadata of a masked policy that say where an observation tells the torque limit; see `Task.limit_input`."""
+    return {} if limit_input is None else {"limit_index": str(limit_input[0]), "limit_unit": repr(limit_input[1])}
 
 
 class JudgedMask:
