@@ -212,7 +212,7 @@ class Study:
         if found is None:
             raise NotReadyError(
                 f"{method} is not tuned on {task}: do `safe_transfer reproduce {NAME} --part tune --task {task} "
-                f"--method {method}` into the same --out first"
+                f"--methods {method}` into the same --out first"
             )
         name = chosen(found)
         return next(setting for setting in sweep if setting.name == name)
