@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from safe_transfer_ros.cli import csc, dual_agent_studies, sqrl_graph, sqrl_spider
+from safe_transfer_ros.cli import csc, dual_agent_studies, sqrl_graph, sqrl_quadruped, sqrl_spider
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,7 @@ class MethodStudy:
 _EQUAL_SAMPLES = ("methods", "first_seed", "steps", "table_only")
 STUDIES = {
     "sqrl_spider": MethodStudy(run=sqrl_spider.run),
+    "sqrl_quadruped": MethodStudy(run=sqrl_quadruped.run, takes=("methods", "first_seed")),
     "sqrl_graph": MethodStudy(run=sqrl_graph.run),
     "csc": MethodStudy(run=csc.run, takes=("part", "task", "methods")),
     "dual_agent_ant": MethodStudy(run=dual_agent_studies.run, takes=_EQUAL_SAMPLES, leaves=("iterations",)),

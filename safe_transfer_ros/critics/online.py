@@ -109,7 +109,7 @@ class OnlineCritic:
 
     @property
     def scaling(self) -> PlattScaling:
-        """What its risks are scaled by; the identity unless `calibrate` was called."""
+        """Scaling of its risks; the identity unless `calibrate` was called."""
         return self._scaling
 
     def calibrate(self, rollouts: Rollouts) -> None:

@@ -13,6 +13,7 @@ from safe_transfer_ros.parameters.experiment import ExperimentParameters
 from safe_transfer_ros.parameters.safety_filter import FilterParameters
 from safe_transfer_ros.parameters.sections import SHARED
 from safe_transfer_ros.parameters.unsafety_monitor import MonitorParameters
+from safe_transfer_ros.robots.overrides import RobotOverrides
 from safe_transfer_ros.robots.simulation import perturbation
 from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.transfer.graph_learners import LEARNERS
@@ -47,7 +48,7 @@ def check_inputs(parameters: Parameters) -> None:
     Raises:
       ConfigurationError, WeightsError: one line, what is wrong and how to fix it.
     """
-    graph = in_graph(parameters[SHARED]["task"])
+    graph = in_graph(parameters[SHARED]["task"], RobotOverrides.of(parameters[SHARED]))
     name, learner = parameters["trainer"]["policy"], LEARNERS[parameters["trainer"]["learner"]]
     if parameters["trainer"]["policy_function"]:
         controllers.tell(parameters["trainer"]["policy_function"])

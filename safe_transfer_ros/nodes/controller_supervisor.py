@@ -58,7 +58,7 @@ class ControllerSupervisor(ManagedNode):
         """Declare parameters."""
         super().__init__("controller_supervisor")
         self._experiment, self._settings = declare(self, ExperimentParameters, SupervisorParameters)
-        self._robot = in_graph(self._experiment.task).task.robot
+        self._robot = in_graph(self._experiment.task, self._experiment.robot_overrides).task.robot
         self._joints = self._experiment.command_joints(self._robot.joint_names)
         self._rests: Callable[[Sequence[float]], bool] | None = None  # None: all zeros
         self._stream = CommandStream(len(self._joints), self._settings.command_timeout)

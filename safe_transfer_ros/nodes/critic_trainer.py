@@ -36,7 +36,9 @@ class CriticTrainer(Node):
             raise ConfigurationError("critic_trainer: parameter 'out' is missing: name the folder to write")
         self._lifetime, self._seed = lifetime, experiment.seed
         self._out = Path(self._settings.out)
-        self._collected = LiveTransitions(self._out / "transitions", in_graph(experiment.task))
+        self._collected = LiveTransitions(
+            self._out / "transitions", in_graph(experiment.task, experiment.robot_overrides)
+        )
         self._episodes = 0
         topics.DECISIONS.listen(self, self._collected.add, raw=True)
         self.create_timer(_CHECK_EVERY_S, self._look)

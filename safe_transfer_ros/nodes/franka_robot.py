@@ -56,8 +56,8 @@ class FrankaRobot(Node):
         super().__init__("franka_robot")
         self._lifetime = lifetime
         experiment, self._settings = declare(self, ExperimentParameters, FrankaParameters)
-        self._robot = in_graph(experiment.task).task.robot
-        check_arm(self._robot, experiment)
+        self._robot = in_graph(experiment.task, experiment.robot_overrides).task.robot
+        check_arm(self._robot, experiment, self._settings)
         missing = library.missing()
         if missing:
             raise ConfigurationError(f"robot:=franka: {missing}")

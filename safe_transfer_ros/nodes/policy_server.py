@@ -67,7 +67,7 @@ class PolicyServer(ManagedNode):
         """Declare parameters."""
         super().__init__("policy_server")
         self._experiment, self._settings = declare(self, ExperimentParameters, PolicyServerParameters)
-        self._graph = in_graph(self._experiment.task)
+        self._graph = in_graph(self._experiment.task, self._experiment.robot_overrides)
         self._task = self._graph.task
         self._view = self._graph.view(self._experiment.seed, lockstep=self._experiment.lockstep)
         self._period_ns = round(self._task.control_period_s * 1e9)

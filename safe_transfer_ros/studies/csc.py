@@ -186,7 +186,7 @@ class Study:
         }
 
     def tuned(self, task: str, method: str) -> dict[str, list[LearnerCurves]] | None:
-        """The same, finished; None while one is missing."""
+        """Finished runs of a method's sweep; None while one is missing."""
         found = {name: self._finished(runs) for name, runs in self.tuning(task, method).items()}
         whole = all(len(runs) == len(self.tuning_seeds) for runs in found.values())
         return found if whole else None

@@ -45,7 +45,8 @@ class TrainingPlan:
       seed: Of everything random.
       episodes: Length of an epoch: so many whole episodes.
       warm_start: Begin with the imitation of the task's rule, not with a new policy.
-      baseline: Controller that is corrected or cloned, see `controller_of`; empty: none, a dual agent learns its own.
+      baseline: Controller that is corrected or cloned, see `transfer.dual_agent.baseline.part_of`; empty: none, a dual
+        agent learns its own.
       settings: The same for every method; each uses what it has a use for.
       phase: One of `PHASES`; empty: the task is learned from scratch where it is to be done.
       start: Policy file that the run begins with, of the other phase most often; empty: it begins with nothing.

@@ -9,6 +9,7 @@ import torch
 
 from safe_transfer_ros.policies.convolution import LEAST_SIDE, convolved_size, selu
 from safe_transfer_ros.policies.loading import policy_from_bytes, policy_to_bytes
+from safe_transfer_ros.policies.networks.actors import SquashedActor
 from safe_transfer_ros.policies.networks.visual import VisualActor, VisualEncoder
 from safe_transfer_ros.policies.tensors import Tensors, WeightsError, sha256_of, write
 from safe_transfer_ros.policies.visual import VisualPolicy
@@ -19,7 +20,7 @@ K, BOUND = SIDE * SIDE + REST, np.array([1.0, 3.0])
 
 def made(seed: int = 0, side: int = SIDE) -> VisualActor:
     rng = np.random.default_rng([seed, 17])
-    actor = VisualActor(VisualEncoder(side * side + REST, side, 24, 16, rng), BOUND, (20, 12), rng)
+    actor = VisualActor(VisualEncoder(side * side + REST, side, 24, 16, rng), SquashedActor(16, BOUND, (20, 12), rng))
     with torch.no_grad():  # far enough from 0 to tell tanh from the identity, and one memory from another
         actor.head.mean.weight.mul_(10.0)
         actor.encoder.embedding.weight.mul_(4.0)
@@ -159,6 +160,8 @@ def test_layers_that_do_not_fit_each_other_are_refused() -> None:
     for broken in (cut(tensors, "gru.weight_ih", 20), cut(tensors, "hidden.0.weight", 15)):
         with pytest.raises(WeightsError, match="expected hidden.0 to take the 16 values of the GRU"):
             policy_from_bytes(write(broken, about, broken))
+    with pytest.raises(ValueError, match="expected a head for 16 values, got one for 15"):
+        VisualActor(made().encoder, SquashedActor(15, BOUND, (8,), np.random.default_rng(0)))
     with pytest.raises(ValueError, match="expected an observation of at least 2500 values"):
         VisualEncoder(2499, 50, 8, 8, np.random.default_rng(0))
     with pytest.raises(ValueError, match="expected an image of at least 36 pixels"):

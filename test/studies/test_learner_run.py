@@ -206,7 +206,7 @@ def test_evaluations_on_the_way_change_nothing_of_the_run(method: str) -> None:
         np.testing.assert_array_equal(rarely[name], often[name])
 
 
-@pytest.mark.parametrize("method", ["trpo", "td3", "sac", "dual-agent"])
+@pytest.mark.parametrize("method", ["trpo", "td3", "sac", "dual-agent", "safety-layer"])
 def test_the_policy_that_is_kept_is_the_one_that_was_evaluated(method: str, tmp_path: Path) -> None:
     run, store = planned(method), LearnerStore(tmp_path)
     found = compute(run, store.progress_file(run))

@@ -8,7 +8,6 @@ from typing import cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from safe_transfer_ros.policies.convolution import LAYERS, convolved_size
@@ -85,19 +84,17 @@ class VisualActor(nn.Module):
 
     kind = VisualPolicy.kind
 
-    def __init__(
-        self, encoder: VisualEncoder, bound: NDArray[np.float64], hidden: tuple[int, ...], rng: np.random.Generator
-    ) -> None:
-        """Draw the parameters of the head.
+    def __init__(self, encoder: VisualEncoder, head: SquashedActor) -> None:
+        """Take both over; the encoder may be shared with critics.
 
-        Args:
-          encoder: Taken over, and possibly shared with critics.
-          bound: Largest |action|, shape (n,), > 0.
-          hidden: Widths of the hidden layers.
-          rng: Draws them.
+        Raises:
+          ValueError: if the head is for observations of another length than h.
         """
         super().__init__()
-        self.encoder, self.head = encoder, SquashedActor(encoder.units, bound, hidden, rng)
+        first = cast(nn.Linear, head.hidden[0])
+        if first.in_features != encoder.units:
+            raise ValueError(f"expected a head for {encoder.units} values, got one for {first.in_features}")
+        self.encoder, self.head = encoder, head
 
     def policy(self) -> VisualPolicy:
         """Make the policy that acts on the robot side."""

@@ -18,7 +18,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Motion:
-    """Where a body is and how it moves.
+    """Place and motion of a body.
 
     Attributes:
       position: Of its centre, in the world's frame, shape (..., 3), m.
@@ -61,7 +61,7 @@ class Body(abc.ABC):
     fovy_deg: ClassVar[float]
 
     def sight_m(self, depth: float) -> float:
-        """How far the farthest point of that depth is from the camera that is still in the image, m."""
+        """Distance of the farthest point of that depth from the camera that is still in the image, m."""
         edge = math.tan(math.radians(0.5 * self.fovy_deg))
         return depth * math.sqrt(1.0 + 2.0 * edge * edge)
 

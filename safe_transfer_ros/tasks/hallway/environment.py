@@ -30,6 +30,7 @@ class HallwayVectorEnv(NumberedVectorEnv):
     Attributes:
       task: The task.
       simulation: Its bodies.
+      camera: What they see with.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class HallwayVectorEnv(NumberedVectorEnv):
         super().__init__(task, num_envs, np.ones(task.action_size), autoreset=autoreset)
         self.task = task
         self.simulation = HallwaySimulation(task, num_envs, threads=threads)
-        self._camera: DepthCamera = self._opened(camera)
+        self.camera: DepthCamera = self._opened(camera)
         self._images, self._stale = np.zeros((num_envs, PIXELS)), np.ones(num_envs, dtype=np.bool_)
         self._reward, self._cost = np.zeros(num_envs), np.zeros(num_envs)
         self._ever = np.zeros_like(self.simulation.touched)
@@ -67,7 +68,7 @@ class HallwayVectorEnv(NumberedVectorEnv):
     def close_extras(self, **kwargs: Any) -> None:
         """End the threads, or the renderer."""
         self.simulation.close()
-        self._camera.close()
+        self.camera.close()
 
     def _opened(self, camera: str) -> DepthCamera:
         made = self.simulation
@@ -83,7 +84,7 @@ class HallwayVectorEnv(NumberedVectorEnv):
     def _look(self) -> Array:
         stale = np.flatnonzero(self._stale)
         if len(stale):
-            depths = self._camera.depths(stale.tolist())
+            depths = self.camera.depths(stale.tolist())
             self._images[stale] = self.task.image(depths).reshape(len(stale), -1)
             self._stale[:] = False
         made = self.simulation

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A figure of thirteen capsules, 1.7 m tall, and the short clips that it moves by.
+"""A figure of thirteen capsules, 1.65 m tall, and the short clips that it moves by.
 
 Clips are written here as angles over time; no recorded motion is used. Each begins where it ends, so it can be
 repeated, and goes about a place of its own, the middle of what it sweeps along x.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drivers by rule for the point: one that looks where it goes, by the depth image alone, and one straight ahead."""
+"""Rules: the point that looks where it goes, by the depth image alone, or drives straight on; Doggo that trots."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from safe_transfer_ros.tasks.hallway.body import DoggoBody, Motion
 from safe_transfer_ros.tasks.hallway.camera import pixel_rays
 from safe_transfer_ros.tasks.hallway.scene import PITCH
 from safe_transfer_ros.tasks.hallway.task import DEPTH_RANGE_M, IMAGE_SIDE, Array, Hallway, parts
@@ -81,3 +82,47 @@ class LookingDriver:
 
 
 LOOKING = LookingDriver()
+
+_FRONT_AND_REAR = np.array([0, 0, 1, 1])
+_DIAGONAL = np.array([0.0, np.pi, np.pi, 0.0])  # legs front left, front right, rear left, rear right
+_WAIST = DoggoBody.joints.index("waist")
+
+Angles = tuple[tuple[float, float, float], tuple[float, float, float]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trot:
+    """Doggo's trot, a function of the state and the time: joints are drawn after sinusoids.
+
+    Found by a search over 18 rounds of 64 gaits of 10 s each, for the way along x.
+
+    Attributes:
+      frequency_hz: Strides per second.
+      rear_lead: Phase of the rear legs ahead of the front ones, rad.
+      middle: Of hip_z, hip_y and ankle, front and rear, rad.
+      amplitude: Likewise.
+      lead: Phases of the joints, likewise.
+      stiffness: Action per rad off the sinusoid.
+      damping: Action per rad/s.
+    """
+
+    frequency_hz: float = 2.81
+    rear_lead: float = -2.19
+    middle: Angles = ((-0.12, -0.69, -0.42), (-0.51, 0.51, -0.61))
+    amplitude: Angles = ((0.6, 0.78, 0.4), (-0.11, 0.53, 0.08))
+    lead: Angles = ((0.51, -0.43, 1.65), (-0.11, -0.77, 2.96))
+    stiffness: float = 2.85
+    damping: float = 0.04
+
+    def action(self, motion: Motion, time_s: float) -> Array:
+        """Actions, shape (..., 12), in [-1, 1].
+
+        Args:
+          motion: Of Doggo.
+          time_s: Since the episode's start, s.
+        """
+        phase = 2.0 * np.pi * self.frequency_hz * time_s + _DIAGONAL + self.rear_lead * _FRONT_AND_REAR
+        middle, amplitude, lead = (np.array(pair)[_FRONT_AND_REAR] for pair in (self.middle, self.amplitude, self.lead))
+        wanted = (middle + amplitude * np.sin(phase[:, None] + lead)).reshape(12)
+        angle, speed = (np.delete(values, _WAIST, axis=-1) for values in (motion.joint_position, motion.joint_velocity))
+        return np.clip(self.stiffness * (wanted - angle) - self.damping * speed, -1.0, 1.0)

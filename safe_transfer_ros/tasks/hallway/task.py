@@ -131,7 +131,7 @@ class Hallway(Task):
         return np.asarray(levels / DEPTH_LEVELS)
 
     def proprioception(self, motion: Motion, acceleration: Array) -> Array:
-        """What the body feels, shape (..., 12 + 2 joints), in its own frame.
+        """Measurements of the body about itself, shape (..., 12 + 2 joints), in its own frame.
 
         Acceleration with gravity's reaction, of 9.81 m/s^2 (3); velocity, m/s (3); angular velocity, rad/s (3); the
         hallway's direction (3); joint by joint its angle, scaled to [-1, 1] by its range; .1 x their velocities, rad/s.

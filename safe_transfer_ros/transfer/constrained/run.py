@@ -16,7 +16,7 @@ from safe_transfer_ros.learning.policy_file import find
 from safe_transfer_ros.policies.weights import Parameters, WeightsError, from_bytes, to_bytes
 from safe_transfer_ros.transfer.constrained.learner import Learner, LearnerProgress
 from safe_transfer_ros.transfer.constrained.method import Method
-from safe_transfer_ros.transfer.dual_agent.baseline import GivenBaseline, controller_of
+from safe_transfer_ros.transfer.dual_agent.baseline import given_baseline
 from safe_transfer_ros.transfer.training import NOISELESS, EpochRecord, TrainingPlan, check_baseline
 from safe_transfer_ros.untrusted import UntrustedError, read_bytes
 
@@ -51,10 +51,7 @@ class OnPolicyRun:
         if not plan.baseline:
             return None
         where = self._environment
-        controller = controller_of(
-            plan.baseline, observation_size=where.observation_size, action_size=len(where.action_bound)
-        )
-        watched = GivenBaseline(controller, where.action_bound)
+        watched = given_baseline(plan.baseline, observation_size=where.observation_size, bound=where.action_bound)
         return cloned(watched.act, where, plan.seed, hidden=plan.settings.hidden)
 
     def epoch(self) -> EpochRecord:

@@ -124,7 +124,7 @@ class OnPolicyCritic:
         return float(np.mean(errors))
 
     def _tried(self, observation: NDArray[Any], draw: Draw, rng: np.random.Generator) -> NDArray[np.float32]:
-        """What the policy would do in the states of a batch, as the conservative term asks."""
+        """Actions of the policy in the states of a batch, as the conservative term asks."""
         seen = np.asarray(observation, dtype=np.float32)
         return self._inputs(seen, draw(seen, rng.standard_normal((len(seen), len(self._bound)), dtype=np.float32)))
 

@@ -15,7 +15,7 @@ import safe_transfer_ros.environments  # noqa: F401 - registers the ids
 from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.tasks.hallway.course import Obstacles
 from safe_transfer_ros.tasks.hallway.environment import HallwayEnv, HallwayVectorEnv
-from safe_transfer_ros.tasks.hallway.scripted import LOOKING, STRAIGHT
+from safe_transfer_ros.tasks.hallway.scripted import LOOKING, STRAIGHT, Trot
 from safe_transfer_ros.tasks.hallway.task import (
     Hallway,
     HallwayDoggoPoles,
@@ -236,6 +236,19 @@ def test_who_looks_gets_on_and_touches_little(kind: type[Hallway]) -> None:
         gone[name], cost[name] = info["x"].mean(), total.mean()
         env.close()
     assert gone["looking"] > 1.8 and cost["looking"] == 0.0 and cost["blind"] > 20.0
+
+
+def test_doggo_trots_along_and_is_paid_its_speed() -> None:
+    env = HallwayVectorEnv(HallwayDoggoPoles(), 1, threads=1, autoreset=False)
+    env.reset(seed=0)
+    placed(env, [])
+    total = 0.0
+    for step in range(80):
+        _, reward, _, _, info = env.step(Trot().action(env.simulation.motions(), 0.1 * step))
+        total += reward[0] * 0.1
+    assert info["x"][0] == pytest.approx(total, abs=1e-6) and info["x"][0] > 1.2 and info["cost"][0] == 0.0
+    assert env.simulation.motions().rotation[0, 2, 2] > 0.8
+    env.close()
 
 
 def test_every_name_makes_its_own_hallway() -> None:
