@@ -107,10 +107,10 @@ def hand_model(*, timestep: float, painted: bool = False) -> mujoco.MjModel:
     _add_thumb(palm)
     for one, other in touching():
         spec.add_pair(geomname1=one, geomname2=other, condim=1)
-    for one in JOINTS:
-        motor = spec.add_actuator(name=one.name, target=one.name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
-        motor.set_to_position(kp=STIFFNESS["wrist" if one.name.startswith("WR") else "finger"])
-        motor.ctrllimited, motor.ctrlrange = True, (one.low, one.high)
+    for driven in JOINTS:
+        motor = spec.add_actuator(name=driven.name, target=driven.name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
+        motor.set_to_position(kp=STIFFNESS["wrist" if driven.name.startswith("WR") else "finger"])
+        motor.ctrllimited, motor.ctrlrange = True, (driven.low, driven.high)
     return spec.compile()
 
 
