@@ -90,7 +90,7 @@ def test_one_method_after_the_other_goes_into_the_same_tables(
     capsys.readouterr()
     assert reproduce("dual_agent_ant", tmp_path, "--table-only") == 0
     told = capsys.readouterr().out
-    assert "finished" not in told and "not run" in told and "--quick shows" in told
+    assert "finished" not in told and "not run: Dual agent, safe agent, " in told and "--quick shows" in told
 
 
 def test_a_push_is_pre_trained_and_corrected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
