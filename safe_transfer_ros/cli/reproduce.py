@@ -7,7 +7,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from safe_transfer_ros.cli import dual_agent_studies, sqrl_spider
+from safe_transfer_ros.cli import method_studies
 from safe_transfer_ros.cli.learner_runs import add_any_code
 from safe_transfer_ros.cli.study import complete
 from safe_transfer_ros.files import write_rows
@@ -18,16 +18,13 @@ from safe_transfer_ros.reporting.spill import almonds_lost, almonds_lost_text
 from safe_transfer_ros.studies.experiments import EXPERIMENTS, Experiment, experiment
 from safe_transfer_ros.studies.study import StudyCurves, StudyStore, compute
 
-OTHERS = ("sqrl_spider", *dual_agent_studies.STUDIES)
-"""Names beside those of `EXPERIMENTS`."""
-_OF_DUAL_AGENTS = ("methods", "first_seed", "steps", "pre_training_steps", "baseline", "table_only")
 _QUICK_SEEDS, _QUICK_ITERATIONS = 2, 6
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser("reproduce", help="reproduce the experiments behind PSPT's figures, in simulation")
-    names = ", ".join([*EXPERIMENTS, *OTHERS])
+    names = ", ".join([*EXPERIMENTS, *method_studies.STUDIES])
     parser.add_argument("figure", help=f"one of: {names}, all (of PSPT)")
     parser.add_argument("--seeds", type=int, help="seeds per method (the paper's number)")
     parser.add_argument("--iterations", type=int, help="iterations per run (the figure's own number)")
@@ -37,28 +34,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--fresh", action="store_true", help="repeat runs made by an earlier version of the code")
     add_any_code(parser)
     parser.add_argument("--out", type=Path, default=Path("runs/reproduce"), help="folder (runs/reproduce)")
-    _add_options_of_dual_agents(parser)
+    method_studies.add_options(parser)
     parser.set_defaults(run=run)
-
-
-def _add_options_of_dual_agents(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("dual_agent_ant, dual_agent_push")
-    group.add_argument(
-        "--methods",
-        metavar="NAME,...",
-        default="",
-        help="only these are run: dual-agent, td3, sac-lagrangian, ppo-lagrangian, trpo-lagrangian, cpo; "
-        "of the push baseline, dual-agent, safety-layer, cloned-cpo, cpo. All that is in --out is reported",
-    )
-    group.add_argument("--first-seed", type=int, default=0, metavar="N", help="the first of the seeds (0)")
-    group.add_argument("--steps", type=int, metavar="N", help="steps of each run (500,000; of the push 100,000)")
-    group.add_argument(
-        "--pre-training-steps", type=int, metavar="N", help="steps of the push's pre-training by TD3 and HER (500,000)"
-    )
-    group.add_argument(
-        "--baseline", default="", metavar="BASELINE", help="what the push corrects, in place of a pre-training"
-    )
-    group.add_argument("--table-only", action="store_true", help="report what there is; compute nothing")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -71,14 +48,9 @@ def run(options: argparse.Namespace) -> int:
     for name in ("seeds", "iterations", "jobs", "steps", "pre_training_steps"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
-    if options.figure in dual_agent_studies.STUDIES:
-        return dual_agent_studies.run(options)
-    for name in _OF_DUAL_AGENTS:
-        if getattr(options, name):
-            takes = " and ".join(dual_agent_studies.STUDIES)
-            raise ValueError(f"--{name.replace('_', '-')} is for {takes}, not for {options.figure}")
-    if options.figure == "sqrl_spider":
-        return sqrl_spider.run(options)
+    method_studies.check(options)
+    if options.figure in method_studies.STUDIES:
+        return method_studies.STUDIES[options.figure].run(options)
     chosen = [one for one in EXPERIMENTS.values() if one.of_the_paper]
     if options.figure != "all":
         chosen = [experiment(options.figure)]

@@ -97,8 +97,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--phase",
         choices=PHASES,
         default="",
-        help="pretrain: in the task as it is at the source (drunk_spider: no noise); finetune: in the task itself, "
-        "from the file of a pre-training (--from)",
+        help="pretrain: in the task as it is at the source (drunk_spider: no noise; torques: limits of the whole "
+        "range); finetune: in the task itself, from the file of a pre-training (--from)",
     )
     parser.add_argument(
         "--from",
@@ -170,10 +170,12 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _setting(text: str) -> tuple[str, float | str]:
+def _setting(text: str) -> tuple[str, float | bool | str]:
     name, equals, value = text.partition("=")
     if not (name and equals and value):
         raise argparse.ArgumentTypeError(f"expected NAME=X, got '{text}'")
+    if value in ("true", "false"):
+        return name, value == "true"
     try:
         return name, float(value)
     except ValueError:

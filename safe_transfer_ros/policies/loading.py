@@ -25,6 +25,7 @@ from safe_transfer_ros.policies.policy import Policy
 from safe_transfer_ros.policies.recurrent import RecurrentPolicy
 from safe_transfer_ros.policies.squashed import SquashedPolicy
 from safe_transfer_ros.policies.tensors import Tensors, WeightsError, read, write
+from safe_transfer_ros.policies.visual import VisualPolicy
 
 Make = Callable[[Tensors, Mapping[str, str]], Policy]
 """Makes a policy of tensors and metadata, or raises WeightsError."""
@@ -47,6 +48,7 @@ def kinds() -> dict[str, Make]:
         RecurrentPolicy,
         MaskedPolicy,
         ControllerPolicy,
+        VisualPolicy,
     )
     return {policy.kind: policy for policy in made} | {PairPolicy.kind: pair_of, LayeredPolicy.kind: layered_of}
 

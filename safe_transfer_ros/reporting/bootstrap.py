@@ -74,6 +74,40 @@ def stratified_interval(
     return Interval(estimate=of(np.concatenate(list(strata))), low=low, high=high)
 
 
+def ratio_interval(
+    over: Sequence[Array], under: Sequence[Array], *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> Interval:
+    """Percentile bootstrap interval of the ratio of two sums over strata (tasks) of means over runs.
+
+    Runs are resampled within each stratum, those above and those below the line each for themselves: they share no
+    seed's luck.
+
+    Args:
+      over: Shape (runs,) per stratum, numbers >= 0.
+      under: The same strata in the same order.
+      level: Of the interval.
+      resamples: Number of bootstrap samples.
+      seed: Equal arguments give equal intervals.
+
+    Returns:
+      Estimate and bounds, of shape (); infinite where nothing is below the line, NaN where nothing is on either side.
+
+    Raises:
+      ValueError: if a stratum is empty, or there are not as many above as below.
+    """
+    if len(over) != len(under) or not over or any(len(stratum) == 0 for stratum in (*over, *under)):
+        raise ValueError("ratio_interval needs the same strata above and below, with at least one run in each")
+    rng = generator(Purpose.BOOTSTRAP, seed)
+
+    def drawn(strata: Sequence[Array]) -> Array:
+        return np.sum([s[rng.integers(len(s), size=(resamples, len(s)))].mean(axis=1) for s in strata], axis=0)
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low, high = np.quantile(drawn(over) / drawn(under), [0.5 - level / 2.0, 0.5 + level / 2.0])
+        means = (np.sum([s.mean() for s in strata]) for strata in (over, under))
+        return Interval(estimate=np.divide(*means), low=low, high=high)
+
+
 def difference_interval(
     first: Array, second: Array, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> Interval:

@@ -202,6 +202,7 @@ def _sources(package: str) -> list[Path]:
     return [Path(spec.origin)] if spec.origin is not None and Path(spec.origin).is_file() else []
 
 
+@lru_cache
 def versions() -> dict[str, str]:
     """Versions of the libraries that determine a run's numbers."""
     return {name: version(name) for name in ("mujoco", "numpy", "torch")}

@@ -231,7 +231,7 @@ def test_a_bound_of_zero_is_refused() -> None:
 
 
 def test_a_file_without_a_kind_is_gaussian() -> None:
-    assert set(kinds()) == {*TENSORS, "controller"}
+    assert set(kinds()) == {*TENSORS, "controller", "visual"}
     policy, metadata = policy_from_bytes(policy_to_bytes(TENSORS["gaussian"], {}))
     assert policy.kind == "gaussian" and metadata == {}
 
