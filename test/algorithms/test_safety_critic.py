@@ -11,7 +11,6 @@ from safe_transfer_ros.algorithms.safety_critic import (
     CriticLearner,
     CriticSettings,
     bellman_target,
-    failure_probability,
     initial_critic,
 )
 
@@ -48,8 +47,7 @@ def gambler_batch(rng, size):
 
 
 def learned(learner, inputs):
-    tensors = {name: torch.from_numpy(array) for name, array in learner.parameters().items()}
-    return failure_probability(tensors, torch.from_numpy(inputs)).numpy()
+    return learner.probabilities(torch.from_numpy(inputs)).detach().numpy()
 
 
 @pytest.mark.parametrize("members", [1, 3])
