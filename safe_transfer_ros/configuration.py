@@ -168,6 +168,26 @@ def _lease(text: Any, name: str) -> Lease:
     return value
 
 
+def numbers(text: str, name: str, count: int | None = None) -> tuple[float, ...]:
+    """Finite numbers of a setting that is a list, separated by commas.
+
+    Args:
+      text: As a person writes it.
+      name: Of the setting.
+      count: How many there must be; None: any number of them.
+
+    Raises:
+      ConfigurationError: if it is no such list.
+    """
+    try:
+        values = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or (count is not None and len(values) != count) or not all(map(math.isfinite, values)):
+        raise ConfigurationError(f"{name} must be {count or 'finite'} numbers separated by commas, got '{text}'")
+    return values
+
+
 _KIND_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 

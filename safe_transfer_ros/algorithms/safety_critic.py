@@ -33,6 +33,9 @@ from safe_transfer_ros.randomness import Purpose, generator
 Array = NDArray[np.float32]
 Tensors = dict[str, torch.Tensor]
 
+CSC_ALPHA = 0.05
+"""Weight of the conservative term of every critic of CSC here (paper: .5; docs/results/csc.md says why not)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CriticSettings:
@@ -40,7 +43,7 @@ class CriticSettings:
 
     Attributes:
       gamma: gamma_safe (SQRL .7, CSC .99): decides how far ahead a failure is seen.
-      alpha: Weight of the conservative term (CSC .5); 0: none.
+      alpha: Weight of the conservative term (CSC: `CSC_ALPHA`); 0: none.
       members: Critics of the ensemble, each with its own start, target and noise.
       hidden: Width of the hidden layers (2 x 256).
       learning_rate: Of Adam (SQRL 3e-4).
@@ -55,7 +58,7 @@ class CriticSettings:
     hidden: tuple[int, ...] = (256, 256)
     learning_rate: float = 3e-4
     target_rate: float = 0.005
-    own_target: bool = True
+    own_target: bool = False
 
     def __post_init__(self) -> None:
         if not (0.0 <= self.gamma < 1.0 and self.alpha >= 0.0 and self.members >= 1 and self.hidden):

@@ -94,7 +94,9 @@ def run(options: argparse.Namespace) -> int:
     folder = report.folder() / time.strftime("%Y%m%d-%H%M%S")
     folder.mkdir(parents=True)
     write_parameters(parameters, folder / "config.yaml")
-    about = identity(in_graph(experiment.task).task.robot, parameters, ros_domain=claimed.number)
+    about = identity(
+        in_graph(experiment.task, experiment.robot_overrides).task.robot, parameters, ros_domain=claimed.number
+    )
     print(
         f"commissioning {about['robot']} (ROS_DOMAIN_ID={claimed.number}); Ctrl-C stops the arm at any time", flush=True
     )

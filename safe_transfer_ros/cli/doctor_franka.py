@@ -103,14 +103,15 @@ def connect(robot_ip: str) -> Iterator[Finding]:
             text=True,
             timeout=ANSWER_SECONDS,
         )
-        why = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        why = library.told(done.stderr.strip())
+        why = (why.splitlines() or ["it said nothing"])[-1]
     except subprocess.TimeoutExpired:
         done, why = None, f"no answer within {ANSWER_SECONDS:g} s"
     if done is None or done.returncode:
         yield Finding(
             verdict=BAD,
             what=f"the control interface (FCI) at {robot_ip} cannot be used ({why})",
-            fix="activate FCI in Desk, end other programs; a server version that is not ours: another system, or wheel",
+            fix="activate FCI in Desk, end other programs; another version of the protocol: another arm or wheel",
         )
         return
     mode, errors = done.stdout.strip().split("|")

@@ -269,7 +269,7 @@ def _ours(name: str) -> Callable[[], FineTuningGraph]:
     return lambda: importlib.import_module(f"safe_transfer_ros.launching.{name}").GRAPH
 
 
-OURS = ("pr2_cup_swirl", "panda_push", "fr3_cup_swirl")
+OURS = ("pr2_cup_swirl", "panda_push", "fr3_cup_swirl", "fr3_push")
 for _name in OURS:
     GRAPHS.add(_name, _ours(_name))
 

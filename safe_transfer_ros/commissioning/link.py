@@ -70,7 +70,7 @@ class CommissioningLink:
           process_ids: Of both, by node name.
           alive: Called now and then; raises when one of them has ended.
         """
-        self.robot = in_graph(experiment.task).task.robot
+        self.robot = in_graph(experiment.task, experiment.robot_overrides).task.robot
         n = self.robot.joint_count
         self.names: tuple[str, ...] = ()
         self.position: Array = np.full(n, np.nan)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from safe_transfer_ros.franka import library
 from safe_transfer_ros.franka.exchange import JOINTS
 from safe_transfer_ros.franka.settings import ArmSettings
 
@@ -134,7 +135,7 @@ class LibfrankaArm:
         try:
             self._robot = self._library.Robot(self._settings.robot_ip, config)
         except RuntimeError as error:  # of any kind: a refused connection, another version of the protocol
-            raise ArmLostError(str(error)) from None
+            raise ArmLostError(library.told(str(error))) from None
 
     def read(self) -> Measured:
         """See Arm."""

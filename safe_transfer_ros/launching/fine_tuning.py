@@ -32,7 +32,7 @@ from safe_transfer_ros.launching.hardware import check_commissioned, check_stric
 from safe_transfer_ros.launching.inputs import check_inputs, told_of_each_other
 from safe_transfer_ros.launching.resumed import check_streams, continued, kept_namespace, robot_of
 from safe_transfer_ros.parameters.experiment import ExperimentParameters
-from safe_transfer_ros.parameters.franka_robot import check_arm
+from safe_transfer_ros.parameters.franka_robot import FrankaParameters, check_arm
 from safe_transfer_ros.parameters.sections import SHARED
 from safe_transfer_ros.record.resume import CONFIG, session_path, sessions
 from safe_transfer_ros.tasks.deployment import in_graph
@@ -103,7 +103,7 @@ ARGUMENTS = (
     Argument(name="seed", description="seed of all random numbers", parameter=f"{SHARED}.seed"),
     Argument(
         name="robot_config",
-        description="robot:=hardware: file with settings of this arm, applied on top of config/hardware.yaml",
+        description="robot:=hardware, franka: file of this arm: names, limits, settings, on top of hardware.yaml",
         default="",
     ),
     Argument(
@@ -340,14 +340,17 @@ def _session(
 
 def _check_franka(parameters: Parameters) -> None:
     """Check what robot:=franka needs, and tell the arm's process of the one limit that no message tells."""
-    absent = library.missing()
-    if absent:
-        raise ConfigurationError(f"robot:=franka: {absent}")
     franka = parameters["franka_robot"]
+    settings = build(FrankaParameters, franka, where="franka_robot")
+    experiment = build(ExperimentParameters, parameters[SHARED], where="configuration")
+    robot = in_graph(experiment.task, experiment.robot_overrides).task.robot
+    # No wheel helps there, so it is said first.
+    refusal = library.unreachable("panda" if robot.name == "panda" else settings.arm) or library.missing()
+    if refusal:
+        raise ConfigurationError(f"robot:=franka: {refusal}")
     if not franka["robot_ip"]:
         raise ConfigurationError("robot:=franka needs the address of the arm's control: robot_ip:=172.16.0.2")
-    experiment = build(ExperimentParameters, parameters[SHARED], where="configuration")
-    check_arm(in_graph(experiment.task).task.robot, experiment)
+    check_arm(robot, experiment, settings)
     franka["reset_torque_limit"] = parameters["safety_filter"]["reset_torque_limit"]
 
 

@@ -13,7 +13,8 @@ from safe_transfer_ros.configuration import OFF, ConfigurationError
 from safe_transfer_ros.launching.graph import Parameters
 from safe_transfer_ros.parameters.controller_supervisor import ANY_DESCRIPTION, COMMISSIONED_DESCRIPTION
 from safe_transfer_ros.parameters.sections import SHARED
-from safe_transfer_ros.tasks.deployment import in_graph
+from safe_transfer_ros.robots.overrides import RobotOverrides
+from safe_transfer_ros.tasks.deployment import TaskInGraph, in_graph
 
 
 def check_commissioned(parameters: Parameters, given: Mapping[str, str], *, ros_domain: int) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def check_commissioned(parameters: Parameters, given: Mapping[str, str], *, ros_
       ConfigurationError: what stands against it, and the fix.
     """
     check_strictness(parameters)
-    robot = in_graph(parameters[SHARED]["task"]).task.robot
+    robot = _graph(parameters).task.robot
     about = identity(robot, parameters, ros_domain=ros_domain)
     path = Path(given["commission"]).absolute() if given.get("commission") else report.newest(about)
     refusal = report.refusal(path, about, parameters["commission"]["valid_days"])
@@ -47,6 +48,11 @@ def check_commissioned(parameters: Parameters, given: Mapping[str, str], *, ros_
     return {"report": str(path or ""), "overridden": True, "refusal": refusal}
 
 
+def _graph(parameters: Parameters) -> TaskInGraph:
+    """The task, done by the arm that the parameters describe."""
+    return in_graph(parameters[SHARED]["task"], RobotOverrides.of(parameters[SHARED]))
+
+
 def _robot(parameters: Parameters) -> str:
     """Launch argument that these parameters are of."""
     return f"robot:={'franka' if parameters['controller_supervisor']['hardware'] == 'franka' else 'hardware'}"
@@ -60,7 +66,7 @@ def check_strictness(parameters: Parameters) -> None:
     """
     if parameters[SHARED]["timing"] == "lockstep":
         raise ConfigurationError(f"{_robot(parameters)} cannot wait for us: leave out timing:=lockstep")
-    robot = in_graph(parameters[SHARED]["task"]).task.robot
+    robot = _graph(parameters).task.robot
     if not robot.gravity_compensated and parameters[SHARED]["add_gravity"] == "never":
         raise ConfigurationError(
             f"{_robot(parameters)}: {robot.name} does not carry its own weight: at zero torque it would fall; leave "

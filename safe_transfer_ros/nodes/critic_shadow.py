@@ -39,7 +39,7 @@ class CriticShadow(Node):
         for name in ("candidate", "out"):
             if not getattr(settings, name):
                 raise ConfigurationError(f"critic_shadow: parameter '{name}' is missing")
-        self._graph = in_graph(experiment.task)
+        self._graph = in_graph(experiment.task, experiment.robot_overrides)
         task = self._graph.task
         loaded = load_critic(settings.candidate, observation_size=task.observation_size, action_size=task.action_size)
         self._critic, self._epsilon = loaded.critic, loaded.number("epsilon")

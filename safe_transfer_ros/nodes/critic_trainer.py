@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rclpy.node import Node
 
+from safe_transfer_ros.algorithms.safety_critic import CSC_ALPHA
 from safe_transfer_ros.bags.live import LiveTransitions
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.critics.training import Check, CriticSettings, TrainingSettings, train_critic
@@ -35,7 +36,9 @@ class CriticTrainer(Node):
             raise ConfigurationError("critic_trainer: parameter 'out' is missing: name the folder to write")
         self._lifetime, self._seed = lifetime, experiment.seed
         self._out = Path(self._settings.out)
-        self._collected = LiveTransitions(self._out / "transitions", in_graph(experiment.task))
+        self._collected = LiveTransitions(
+            self._out / "transitions", in_graph(experiment.task, experiment.robot_overrides)
+        )
         self._episodes = 0
         topics.DECISIONS.listen(self, self._collected.add, raw=True)
         self.create_timer(_CHECK_EVERY_S, self._look)
@@ -63,7 +66,9 @@ class CriticTrainer(Node):
                 transitions,
                 TrainingSettings(
                     critic=CriticSettings(
-                        gamma=settings.gamma, alpha=0.5 if settings.conservative else 0.0, members=settings.members
+                        gamma=settings.gamma,
+                        alpha=CSC_ALPHA if settings.conservative else 0.0,
+                        members=settings.members,
                     ),
                     epsilon=settings.epsilon,
                     updates=settings.updates,

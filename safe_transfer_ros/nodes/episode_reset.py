@@ -65,7 +65,7 @@ class EpisodeReset(Node):
         """Declare parameters, create topics and services."""
         super().__init__("episode_reset")
         experiment, self._settings = declare(self, ExperimentParameters, ResetParameters)
-        self._graph = in_graph(experiment.task)
+        self._graph = in_graph(experiment.task, experiment.robot_overrides)
         robot = self._graph.task.robot
         self._states = JointStatesHeard(self, robot.joint_names)
         self._stiffness = self._settings.stiffness * robot.limits.effort

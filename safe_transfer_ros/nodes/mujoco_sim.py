@@ -43,7 +43,7 @@ class MujocoSim(Node):
         super().__init__("mujoco_sim")
         self._lifetime = lifetime
         experiment, settings = declare(self, ExperimentParameters, SimulatorParameters)
-        graph = in_graph(experiment.task)
+        graph = in_graph(experiment.task, experiment.robot_overrides)
         self._lockstep: bool = experiment.lockstep
         robot = graph.task.robot
         self._effort_limit = robot.limits.effort

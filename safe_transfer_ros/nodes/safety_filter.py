@@ -71,7 +71,7 @@ class SafetyFilterNode(ManagedNode):
         super().__init__("safety_filter")
         experiment, settings = declare(self, ExperimentParameters, FilterParameters)
         self._settings = settings
-        self._graph = in_graph(experiment.task)
+        self._graph = in_graph(experiment.task, experiment.robot_overrides)
         self._task = self._graph.task
         self._lockstep: bool = experiment.lockstep
         self._view = self._graph.view(experiment.seed, lockstep=self._lockstep)

@@ -67,7 +67,7 @@ class Trainer(Node):
         super().__init__("trainer")
         self._lifetime = lifetime
         self._experiment, self._settings = declare(self, ExperimentParameters, TrainerParameters)
-        self._graph = in_graph(self._experiment.task)
+        self._graph = in_graph(self._experiment.task, self._experiment.robot_overrides)
         self._task = self._graph.task
         self._learning = self._start_learning()
         self._run_dir = Path(self._settings.run_dir) if self._settings.run_dir else None

@@ -45,7 +45,7 @@ class UnsafetyMonitor(Node):
         """Publish the starting limit when those who must hear it do; from then on events drive it."""
         super().__init__("unsafety_monitor")
         experiment, settings = declare(self, ExperimentParameters, MonitorParameters)
-        self._graph = in_graph(experiment.task)
+        self._graph = in_graph(experiment.task, experiment.robot_overrides)
         self._states = JointStatesHeard(self, self._graph.task.robot.joint_names)
         self._unsafety = self._graph.unsafety_reader(experiment.seed)
         settings.check_actions(self._graph.torques)

@@ -43,7 +43,7 @@ class Visualizer(Node):
         """Declare parameters, then listen."""
         super().__init__("visualizer")
         experiment, self._settings = declare(self, ExperimentParameters, VisualizerParameters)
-        graph = in_graph(experiment.task)
+        graph = in_graph(experiment.task, experiment.robot_overrides)
         self._robot = graph.task.robot
         self._tree = LinkTree(self._robot)
         self._scenery = Scenery(graph.task, experiment.seed)

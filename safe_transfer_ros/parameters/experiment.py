@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from safe_transfer_ros.configuration import ConfigurationError, setting, setting_of
 from safe_transfer_ros.parameters.unsafety_monitor import MonitorParameters
 from safe_transfer_ros.randomness import SCHEME
+from safe_transfer_ros.robots.overrides import RobotOverrides
 from safe_transfer_ros.safety.limit.governor import GovernorSettings
 
 
@@ -39,6 +40,20 @@ class ExperimentParameters:
     controller_joints: str = setting(
         "", "Joints in the order in which the controller takes their torques, separated by commas; empty: the robot's"
     )
+    joint_names: str = setting(
+        "",
+        "Names of the robot's joints in ROS, base to tool, separated by commas; empty: those of its description. They "
+        "and the next five are for the file of one arm (robot_config:=)",
+    )
+    name_prefix: str = setting(
+        "", "Put before the name of every joint and link of the robot, such as left_ (left_fr3_joint1)"
+    )
+    position_lower: str = setting(
+        "", "Lower position limit of each joint, rad, separated by commas, none laxer than the robot's; empty: those"
+    )
+    position_upper: str = setting("", "Upper position limit of each joint, rad, likewise; the soft limits move along")
+    velocity_limit: str = setting("", "Speed limit of each joint, rad/s, likewise")
+    effort_limit: str = setting("", "Torque limit of each joint, N·m, likewise")
     add_gravity: str = setting(
         "auto",
         "Whether g(q) is added to every command, within the effort limits: auto, where the robot's description says "
@@ -68,7 +83,7 @@ class ExperimentParameters:
     )
 
     def __post_init__(self) -> None:
-        self.nodes  # noqa: B018 - refuses what is not a list
+        self.nodes, self.robot_overrides  # noqa: B018 - refuse what is not a list
         self.governor()  # the rules between the limits and D_safe live there; the sentence comes from there
         if self.first_torque_limit > 0.0 and self.first_iteration == 0:
             raise ConfigurationError(
@@ -92,6 +107,11 @@ class ExperimentParameters:
         if "" in names or len(set(names)) < len(names):
             raise ConfigurationError(f"graph must be different node names separated by commas, got '{self.graph}'")
         return names
+
+    @property
+    def robot_overrides(self) -> RobotOverrides:
+        """Names and limits of the arm that is there, where they differ from its robot's description."""
+        return RobotOverrides.of(dataclasses.asdict(self))
 
     def adds_gravity(self, gravity_compensated: bool) -> bool:
         """Whether g(q) is added to commands, for a robot whose hardware carries it or does not."""

@@ -26,6 +26,7 @@ from safe_transfer_ros.record.iteration import IterationRecord, iteration_estima
 from safe_transfer_ros.record.policy_shift import policy_shift, updated_policy
 from safe_transfer_ros.record.returns import ReturnsHeard
 from safe_transfer_ros.record.run_config import governor, parameters, run_config
+from safe_transfer_ros.robots.overrides import RobotOverrides
 from safe_transfer_ros.safety.joint_order import JointOrder, JointOrderError, OtherJointsError
 from safe_transfer_ros.safety.limit.governor import unfit_update
 from safe_transfer_ros.safety.limit.unsafety import UnsafetyLedger
@@ -151,7 +152,7 @@ class _Replay:
         self.records: list[IterationRecord] = []
         self.notes: list[str] = []
         shared = parameters(config, "trainer")
-        self._graph = in_graph(str(shared["task"]))
+        self._graph = in_graph(str(shared["task"]), RobotOverrides.of(shared))
         self._task = self._graph.task
         self._reader = self._graph.unsafety_reader(int(shared.get("seed", 0)))
         self._order = JointOrder(self._task.robot.joint_names)

@@ -22,7 +22,8 @@ from safe_transfer_ros import resources
 from safe_transfer_ros.configuration import nearest
 from safe_transfer_ros.registry import Registry
 from safe_transfer_ros.robots.facts import Payload, RobotFacts, SoftJointLimits, TaskSpaceGains
-from safe_transfer_ros.robots.fr3 import FR3
+from safe_transfer_ros.robots.fr3 import FR3, FR3_PUSHER
+from safe_transfer_ros.robots.overrides import NO_OVERRIDES, RobotOverrides, overridden
 from safe_transfer_ros.robots.panda import PANDA
 from safe_transfer_ros.robots.pr2 import PR2_LEFT_ARM
 
@@ -37,7 +38,7 @@ def _named(name: str, facts: object) -> None:
 # A new robot is a file with its RobotFacts and one entry here.
 ROBOTS: Registry[RobotFacts] = Registry("robot", group="safe_transfer_ros.robots", check=_named)
 """Facts of every robot by name; another package adds its own by an entry point in the group."""
-for _facts in (PR2_LEFT_ARM, PANDA, FR3):
+for _facts in (PR2_LEFT_ARM, PANDA, FR3, FR3_PUSHER):
     ROBOTS.add(_facts.name, _facts)
 
 
@@ -114,15 +115,23 @@ def available() -> tuple[str, ...]:
 
 
 @functools.cache
-def load(name: str) -> RobotDescription:
+def load(name: str, overrides: RobotOverrides = NO_OVERRIDES) -> RobotDescription:
     """The description of a known robot, read once per process.
 
+    Args:
+      name: Of the robot.
+      overrides: Names and narrower limits of the arm that is there.
+
     Raises:
-      ValueError: if the name is unknown (names the nearest known one) or its URDF is not usable.
+      ValueError: if the name is unknown (names the nearest known one), its URDF is not usable, or the overrides are
+        not (a ConfigurationError).
       FileNotFoundError: if the URDF is not installed.
     """
     facts = ROBOTS[name]
-    return describe(facts, resources.path(facts.urdf).read_text(encoding="utf-8"))
+    urdf = resources.path(facts.urdf).read_text(encoding="utf-8")
+    if overrides != NO_OVERRIDES:
+        describe(facts, urdf)  # what is wrong with the description itself is said of it
+    return describe(*overridden(facts, urdf, overrides))
 
 
 def describe(facts: RobotFacts, urdf: str) -> RobotDescription:

@@ -1,18 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Franka Research 3 without a hand: facts beyond urdf/fr3.urdf.
+"""The Franka Research 3, without a hand and with a pushing rod: facts beyond urdf/fr3.urdf and urdf/fr3_pusher.urdf.
 
 The arm's controller adds gravity and joint friction to every torque it is sent, so it floats under zero torque. The
 armature is that of MuJoCo Menagerie's model of the Panda, whose motors are of the same kind. Home is the pose that
 Franka's own examples begin in. The soft limits and their gains are this project's: those that are published belong to
 ros2_control's limiter, which must not have them (docs/hardware.md). By them the speed shrinks towards an end of travel
 sooner than the arm demands (fr3_speed.py), since the torque that slows a joint down may be small.
+
+The pusher is the Panda's (robots/panda.py), home included: the two arms are equally long. Its gains are lower, critical
+for 3 kg and .15 kg m² at 11 rad/s: torques reach this arm some milliseconds late (docs/hardware.md), and what is too
+stiff for that begins to swing.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
-from safe_transfer_ros.robots.facts import RobotFacts, SoftJointLimits
+from safe_transfer_ros.robots.facts import RobotFacts, SoftJointLimits, TaskSpaceGains
+from safe_transfer_ros.robots.panda import PANDA
 
 # Positions and gains of each joint's soft limits, rad, 1/s and N·m·s/rad, .1 rad inside the hard ones.
 _SOFT = (
@@ -38,4 +44,21 @@ FR3 = RobotFacts(
         f"fr3_joint{number}": SoftJointLimits(lower=lower, upper=upper, k_position=k_position, k_velocity=k_velocity)
         for number, (lower, upper, k_position, k_velocity) in enumerate(_SOFT, start=1)
     },
+)
+
+FR3_PUSHER = dataclasses.replace(
+    FR3,
+    name="fr3_pusher",
+    urdf="urdf/fr3_pusher.urdf",
+    tool_link="fr3_pusher_tip",
+    home=PANDA.home,
+    task_space=TaskSpaceGains(
+        stiffness=400.0,
+        damping=70.0,
+        rotational_stiffness=20.0,
+        rotational_damping=3.5,
+        posture_joint="fr3_joint3",
+        posture_stiffness=10.0,
+        posture_damping=2.0,
+    ),
 )

@@ -13,7 +13,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from safe_transfer_ros.robots.description import load
 from safe_transfer_ros.robots.inverse_kinematics import joint_position_at
+from safe_transfer_ros.robots.overrides import NO_OVERRIDES, RobotOverrides
 from safe_transfer_ros.robots.task_space import TaskSpaceController
 from safe_transfer_ros.safety.filter.drive import Drive
 from safe_transfer_ros.tasks.push.drive import PushDrive
@@ -163,15 +165,21 @@ _KINDS: Sequence[tuple[type[RobotTask], Callable[..., TaskInGraph]]] = (
 )
 
 
-def in_graph(name: str) -> TaskInGraph:
+def in_graph(name: str, overrides: RobotOverrides = NO_OVERRIDES) -> TaskInGraph:
     """A task, by name, as the nodes ask for it.
 
+    Args:
+      name: Of the task.
+      overrides: Names and narrower limits of the arm that does it (`ExperimentParameters.robot_overrides`).
+
     Raises:
-      ValueError: if there is no such task, or none that a graph can do.
+      ValueError: if there is no such task, none that a graph can do, or the overrides do not fit its robot.
     """
     for kind, wrap in _KINDS:
         if issubclass(TASKS[name], kind):
             task = make(name, kind)
+            if overrides != NO_OVERRIDES:
+                task.done_by(load(task.robot_name, overrides))
             if isinstance(task, PushTask) and task.obstacle_mass is not None:
                 raise ValueError(
                     f"the task '{name}' cannot be done by a graph: nothing measures where an obstacle is that can be "

@@ -102,8 +102,15 @@ class RobotTask(Task):
 
     def __init__(self) -> None:
         """Load the robot."""
-        self.robot: RobotDescription = load(self.robot_name)
-        self.chain = SerialChain(self.robot)
+        self.done_by(load(self.robot_name))
+
+    def done_by(self, robot: RobotDescription) -> None:
+        """Have the task done by this arm: the same robot, by other names or within narrower limits.
+
+        A task that keeps what depends on those (home does not) takes it again here.
+        """
+        self.robot = robot
+        self.chain = SerialChain(robot)
 
     @property
     def substeps(self) -> int:

@@ -11,6 +11,7 @@ import pytest
 from safe_transfer_ros.cli import doctor_franka
 from safe_transfer_ros.cli.finding import BAD, GOOD, WEAK
 from safe_transfer_ros.franka import library
+from safe_transfer_ros.franka.exchange import WORDS
 
 NOBODY = "127.0.0.99"  # nothing listens there
 QUIET = """PING 172.16.0.2 (172.16.0.2) 1200(1228) bytes of data.
@@ -65,3 +66,20 @@ def test_one_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(subprocess, "run", late)
     [found] = doctor_franka.connect(NOBODY)
     assert found.verdict == BAD and "no answer within" in found.what
+
+
+@pytest.mark.parametrize(
+    ("version", "fix"),
+    [
+        (5, "as a Panda (FER) does: drive it through ros2_control, robot:=hardware"),
+        (9, "as an FR3 with a system before 5.9 does: update it in Desk"),
+        (11, "newer than this wheel"),
+    ],
+)
+def test_another_version_of_the_protocol_is_told_with_whose_it_is(version: int, fix: str) -> None:
+    said = library.told(
+        f"libfranka: Incompatible library version (server version: {version}, library version: 10). Please"
+    )
+    assert said.startswith(f"the arm answers in version {version} of the network protocol") and fix in said
+    assert len(said.encode()) < WORDS, "it fits into the arm's status"
+    assert library.told("UDP receive: Timeout") == "UDP receive: Timeout"

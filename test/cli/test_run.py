@@ -119,7 +119,7 @@ def test_a_run_of_another_graph_is_not_resumed(begun) -> None:
 def test_help_tells_the_defaults_the_values_and_what_is_shipped() -> None:
     text = run.arguments_text()
     rows = {line.split()[0]: line for line in text.splitlines() if line.startswith("  ")}
-    assert rows["iterations"].endswith("[pr2_cup_swirl: 60, panda_push: 20, fr3_cup_swirl: 60]")
+    assert rows["iterations"].endswith("[pr2_cup_swirl: 60, panda_push: 20, fr3_cup_swirl: 60, fr3_push: 20]")
     assert rows["seed"].endswith("[0]") and rows["record"].endswith("(true|false) [true]")
     assert rows["timing"].endswith("(lockstep|realtime) [lockstep]") and "obstacle [boundary]" in rows["task"]
     assert not rows["critic"].endswith("]"), "no default is none"

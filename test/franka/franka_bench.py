@@ -11,9 +11,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import graph_runs
@@ -31,13 +32,13 @@ from std_srvs.srv import SetBool, Trigger
 from safe_transfer_ros.launching import domain
 from safe_transfer_ros.middleware import qos
 from safe_transfer_ros.robots.description import load
+from safe_transfer_ros.robots.overrides import RobotOverrides
 from safe_transfer_ros.safety.motion.causes import CAUSE_TEXT, Cause
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 SIMULATOR = ROOT / ".venv-franka" / "bin" / "python"
 PORT = 1337  # fixed in libfranka
-JOINTS = list(load("fr3").joint_names)
 MS = 1_000_000
 SHARED = {"task": "fr3_cup_swirl", "timing": "realtime", "limit_rule": "fixed", "torque_limit_max": 6.0}
 # Two cores shared with others are no real-time machine: what is not measured is patient.
@@ -69,6 +70,9 @@ ROBOT = {
 # As on an arm, for a machine of one's own: benchmarks/franka_stops.py.
 STRICT = ROBOT | {"command_timeout": 0.05, "state_timeout": 0.02, "permission_lease": 0.1}
 
+# Causes by which a machine that stands still ends a motion, as it should.
+STOOD_STILL = ("COMMUNICATION_CONSTRAINTS", "COMMAND_STALE", "STATE_STALE", "COMMUNICATION_LOST", "NO_PERMISSION")
+
 
 def missing() -> str:
     """Why these tests cannot run; empty when they can."""
@@ -82,13 +86,23 @@ def missing() -> str:
 class Server:
     """One franka-sim server."""
 
-    def __init__(self, address: str, *, strict: bool = False, model: Path = ROOT / "urdf" / "fr3.xml") -> None:
-        self.address, self._strict, self._model = address, strict, model
+    def __init__(
+        self,
+        address: str,
+        *,
+        strict: bool = False,
+        model: Path = ROOT / "urdf" / "fr3.xml",
+        start: Sequence[float] = (),
+    ) -> None:
+        self.address, self._model = address, model
+        self._words = ["strict"] * strict
+        if len(start):
+            self._words.append(f"at={','.join(map(str, start))}")
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [str(SIMULATOR), str(HERE / "server.py"), self.address, *["strict"] * self._strict],
+            [str(SIMULATOR), str(HERE / "server.py"), self.address, *self._words],
             env=graph_runs.environment(FR3_MJCF=str(self._model), OMP_NUM_THREADS="1"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -121,7 +135,7 @@ class Server:
 
     @property
     def block(self) -> list[float]:
-        """Position of the model's block, m; empty where it has none."""
+        """Pose of the model's block, x y z in m, quaternion x y z w; empty where it has none."""
         assert self.process is not None and self.process.stdout is not None
         self.tell("block")
         return list(json.loads(self.process.stdout.readline()))
@@ -161,7 +175,7 @@ class Wire:
 def _realtime() -> None:
     """As the arm's own computer is; without the permission the tests are only less sure."""
     try:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(20))
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(85))
     except OSError:
         pass
 
@@ -172,9 +186,19 @@ class Bench(Node):
     It is `torque` at joint 1, or what `policy` makes of the state.
     """
 
-    def __init__(self, context: Context, server: Server, environment: dict[str, str], robot_ip: str) -> None:
+    def __init__(
+        self,
+        context: Context,
+        server: Server,
+        environment: dict[str, str],
+        robot_ip: str,
+        shared: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
         super().__init__("client", context=context)
         self.server, self._environment, self._robot_ip = server, environment, robot_ip
+        self._shared = SHARED | dict(shared)
+        names = RobotOverrides.of(self._shared)
+        self.joints = list(load("fr3", names).joint_names)
         self.executor_ = SingleThreadedExecutor(context=context)
         self.executor_.add_node(self)
         self.nodes: dict[str, subprocess.Popen[str]] = {}
@@ -209,7 +233,7 @@ class Bench(Node):
         self.position = state.position[0]
         if self.driving:
             effort = [self.torque] + [0.0] * 6 if self.policy is None else self.policy(state)
-            action = PolicyAction(action_names=JOINTS, mean=[0.0] * 7, stddev=[0.3] * 7, effort=effort)
+            action = PolicyAction(action_names=self.joints, mean=[0.0] * 7, stddev=[0.3] * 7, effort=effort)
             action.header.stamp = state.header.stamp
             self.actions.publish(action)
 
@@ -235,9 +259,9 @@ class Bench(Node):
         return future.result()
 
     def start(self, name: str, **parameters: object) -> None:
-        words = [word for key, value in (SHARED | parameters).items() for word in ("-p", f"{key}:={value}")]
+        words = [word for key, value in (self._shared | parameters).items() for word in ("-p", f"{key}:={value}")]
         self.nodes[name] = subprocess.Popen(
-            [sys.executable, "-m", f"safe_transfer_ros.nodes.{name}", "--ros-args", *words],
+            [sys.executable, str(HERE / "busy_node.py"), name, "--ros-args", *words],
             env=self._environment,
             text=True,
         )
@@ -354,8 +378,12 @@ def bench(
     wire: Wire | None = None,
     robot: dict[str, object] | None = None,
     server: Server | None = None,
+    shared: Mapping[str, object] = MappingProxyType({}),
 ) -> Iterator[Bench]:
-    """Server and nodes; with a wire the nodes reach the server through it; `robot`: franka_robot's parameters."""
+    """Server and nodes; with a wire the nodes reach the server through it.
+
+    `robot`: franka_robot's parameters; `shared`: those of every node beside SHARED.
+    """
     reason = missing()
     if reason:
         pytest.skip(reason)
@@ -364,7 +392,7 @@ def bench(
     context = Context()
     rclpy.init(context=context, domain_id=claimed.number)
     environment = graph_runs.environment(ROS_DOMAIN_ID=str(claimed.number))
-    made = Bench(context, server, environment, wire.address if wire is not None else address)
+    made = Bench(context, server, environment, wire.address if wire is not None else address, shared)
     try:
         server.start()
         made.start_nodes(robot or (STRICT if strict else ROBOT))

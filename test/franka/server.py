@@ -1,30 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """A franka-sim server on one loopback address; runs in .venv-franka, not in ours (it needs an older numpy and MuJoCo).
 
-    server.py ADDRESS [strict]
+    server.py ADDRESS [strict] [at=Q1,...,Q7]
 
 The command line of franka-sim binds every address of the machine; this binds one. The arm's limits are enforced; that
-it stops when 20 of its cycles in a row get no answer is enforced where `strict` says so. Lines on standard input:
-`trace` is answered by one line of JSON with [steady time, ns; torques, N·m] of every torque command since the last
-question, `newest` by the newest torques, `block` by the position of the model's block, if any; `stop` is its user stop,
-`guide` a hand that guides it, until `release`; `reflex N` ends a motion by the error of that number; `strict` and
-`lenient` change what is enforced.
+it stops when 20 of its cycles in a row get no answer is enforced where `strict` says so; `at` is where it stands at
+first. Lines on standard input: `trace` is answered by one line of JSON with [steady time, ns; torques, N·m] of every
+torque command since the last question, `newest` by the newest torques, `block` by the pose of the model's block, if
+any; `stop` is its user stop, `guide` a hand that guides it, until `release`; `reflex N` ends a motion by the error of
+that number; `strict` and `lenient` change what is enforced; `version N` has it answer the next client as one of that
+version of the protocol.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
 import threading
 import time
 
-from franka_sim import FrankaSimServer
+from franka_sim import ConnectStatus, FrankaSimServer, mujoco_franka_sim
 from franka_sim.franka_protocol import RobotMode
 from franka_sim.robot_state import RobotState
 
+OWN_VERSION = 10
+
 
 def main() -> None:
+    for word in sys.argv[2:]:
+        if word.startswith("at="):
+            mujoco_franka_sim.ARM_INITIAL_Q[:] = [float(value) for value in word[3:].split(",")]
     server = FrankaSimServer(
         host=sys.argv[1],
         physics="mujoco",
@@ -64,17 +71,29 @@ def main() -> None:
 
     RobotState.pack_state = packed
 
+    respond = server.send_response
+
+    def answered(*arguments: object, **values: object) -> object:
+        """As an arm of another version, where one is asked for: it says which it has, and takes nothing."""
+        if "version" in values and server.library_version != OWN_VERSION:
+            values["status"] = ConnectStatus.kIncompatibleLibraryVersion
+        return respond(*arguments, **values)
+
+    server.send_response = answered
+
     def obey() -> None:
         for line in sys.stdin:
             words = line.split()
-            if words[0] == "trace":  # whole lists of it would hold the simulation up
-                print(json.dumps(trace), flush=True)
-                trace[:-1] = []
+            if words[0] == "trace":  # entry by entry: a list of some seconds at once would hold the simulation up
+                taken = trace[:]
+                del trace[: len(taken) - 1]
+                print(f"[{','.join(json.dumps(entry) for entry in taken)}]", flush=True)
             elif words[0] == "newest":
                 print(json.dumps(trace[-1][1] if trace else []), flush=True)
             elif words[0] == "block":
-                places = [server.physics_sim.data.xpos[number].tolist() for number in blocks()]
-                print(json.dumps(places[0] if places else []), flush=True)
+                data = server.physics_sim.data
+                poses = [[*data.xpos[number], *data.xquat[number][[1, 2, 3, 0]]] for number in blocks()]
+                print(json.dumps(poses[0] if poses else []), flush=True)
             elif words[0] in ("stop", "guide"):
                 held.append(RobotMode.kUserStopped if words[0] == "stop" else RobotMode.kGuiding)
                 server._abort_with_error((), f"asked for by a test: {words[0]}")
@@ -83,10 +102,15 @@ def main() -> None:
                 held.clear()
             elif words[0] in ("strict", "lenient"):
                 server.comm.enforce = words[0] == "strict"
+            elif words[0] == "version":
+                server.library_version = int(words[1])
             elif words[0] == "reflex":
                 server._abort_with_error(int(words[1]), "asked for by a test")
         os._exit(0)  # the test is gone
 
+    # An arm's own computer neither collects garbage nor answers questions while a cycle is due.
+    gc.disable()
+    sys.setswitchinterval(2e-4)
     threading.Thread(target=obey, daemon=True).start()
     server.start()
 

@@ -3,6 +3,8 @@
 
 The arm's rule, 20 of its cycles in a row without an answer and it stops by a reflex, is enforced from a fault on:
 before, a machine that others use stands still for longer now and then.
+
+The arm has a Panda's names and limits here, by parameters alone.
 """
 
 from __future__ import annotations
@@ -10,10 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import franka_bench
+import numpy as np
 import pytest
+import yaml
 from franka_bench import MS, ROBOT, Bench, Server, Wire, assert_named, largest_step, zero_since
 from safe_transfer_msgs.msg import SafetyDecision
 
+from safe_transfer_ros import resources
+from safe_transfer_ros.robots.description import load
 from safe_transfer_ros.safety.motion.causes import CAUSE_TEXT, Cause
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.skipif(bool(franka_bench.missing()), reason=franka_bench.missing())]
@@ -24,11 +30,28 @@ SLACK_MS = 150.0  # of a machine that others use
 SHORT_STATE_TIMEOUT = 0.008
 
 
+def _panda() -> dict[str, object]:
+    """A Panda's names and limits, as far as franka-sim's FR3 bears them: the tighter of the two arms'."""
+    file = yaml.safe_load(resources.path("config/franka_panda.yaml").read_text())["/**"]["ros__parameters"]
+    panda, fr3 = load("panda").limits, load("fr3").limits
+    tighter = {
+        "position_lower": np.maximum(panda.lower, fr3.lower),
+        "position_upper": np.minimum(panda.upper, fr3.upper),
+        "velocity_limit": np.minimum(panda.velocity, fr3.velocity),
+    }
+    return {"joint_names": file["joint_names"]} | {
+        name: ", ".join(map(str, values)) for name, values in tighter.items()
+    }
+
+
+PANDA = _panda()
+
+
 @pytest.fixture(scope="module")
 def wired() -> Iterator[tuple[Bench, Wire]]:
     wire = Wire(CABLE, Server(SERVER))
     try:
-        with franka_bench.bench(SERVER, wire=wire) as bench:
+        with franka_bench.bench(SERVER, wire=wire, shared=PANDA, robot=ROBOT | {"arm": "panda"}) as bench:
             yield bench, wire
     finally:
         wire.close()
@@ -45,6 +68,12 @@ def arm(wired: tuple[Bench, Wire]) -> Bench:
 @pytest.fixture
 def wire(wired: tuple[Bench, Wire]) -> Wire:
     return wired[1]
+
+
+def test_the_arm_has_the_names_of_its_parameter_file(arm: Bench) -> None:
+    """In what it publishes and in what it takes: it is in a motion, under torque."""
+    assert arm.joints == list(load("panda").joint_names) == list(arm.whole[-1].name)
+    assert arm.pushed
 
 
 def ended(arm: Bench, wire: Wire, fault: str) -> float:
@@ -110,7 +139,7 @@ def test_an_arm_that_is_not_heard_stops_by_itself_and_its_silence_is_told(arm: B
 def test_a_late_state_ends_the_motion_before_the_arm_has_to(arm: Bench, wire: Wire) -> None:
     """The arm bears 20 ms; the process that drives it is told to bear 8 here."""
     arm.end("franka_robot", 15)
-    arm.start("franka_robot", **(ROBOT | {"state_timeout": SHORT_STATE_TIMEOUT}), robot_ip=CABLE)
+    arm.start("franka_robot", **(ROBOT | {"arm": "panda", "state_timeout": SHORT_STATE_TIMEOUT}), robot_ip=CABLE)
     arm.at(2.0)
     assert ended(arm, wire, "hold 13") < PROMISED_MS + SLACK_MS
     arm.until(lambda: arm.told(arm.arm, "ended") == Cause.STATE_STALE.name, "the cause being told")

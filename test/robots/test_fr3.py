@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+from xml.etree import ElementTree
 
 import mujoco
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from safe_transfer_ros import resources
 from safe_transfer_ros.robots.description import load
-from safe_transfer_ros.robots.fr3_speed import speed_bounds
+from safe_transfer_ros.robots.fr3_speed import FR3_SPEED
 from safe_transfer_ros.robots.kinematics import SerialChain
 from safe_transfer_ros.robots.simulation import build_model
 from safe_transfer_ros.safety.filter.envelope import Envelope, EnvelopeSettings
@@ -44,11 +45,11 @@ def test_limits_equal_the_published_numbers() -> None:
 
 def test_the_speed_that_the_arm_bears_is_the_published_one() -> None:
     """Far from the ends the description's; .1 rad before the end of joint 1: -0.3 + sqrt(12 * 0.1064) = 0.83."""
-    slowest, fastest = speed_bounds(np.array([0.0, 0.0, 0.0, -1.6, 0.0, 2.5, 0.0]))
+    slowest, fastest = FR3_SPEED.bounds(np.array([0.0, 0.0, 0.0, -1.6, 0.0, 2.5, 0.0]))
     np.testing.assert_array_equal(fastest, ROBOT.limits.velocity)
     np.testing.assert_array_equal(slowest, -ROBOT.limits.velocity)
     near = np.array([2.6437, -1.6837, 0.0, -0.1518, 0.0, 0.5445, 3.5])
-    slowest, fastest = speed_bounds(near)
+    slowest, fastest = FR3_SPEED.bounds(near)
     assert fastest[0] == pytest.approx(-0.3 + np.sqrt(12.0 * 0.1064))
     assert slowest[1] == pytest.approx(0.2 - np.sqrt(2.0 * 2.585 * 0.1081))
     assert fastest[3] == slowest[5] == fastest[6] == 0.0
@@ -75,7 +76,7 @@ def test_no_constant_torque_drives_a_joint_into_the_arms_speed_limit(torque_limi
             late = [*late[1:], envelope.previous]
             data.qfrc_applied[:] = late[0]
             mujoco.mj_step(model, data)
-            least, most = speed_bounds(data.qpos)
+            least, most = FR3_SPEED.bounds(data.qpos)
             assert (least <= data.qvel).all() and (data.qvel <= most).all(), (joint, cycle, data.qpos, data.qvel)
             fastest = max(fastest, abs(data.qvel[joint]))
         assert fastest > 0.2, "it moved"
@@ -103,6 +104,39 @@ def test_the_arm_for_franka_sim_is_the_arm_of_the_description() -> None:
         inertia, gravity = zip(*(_dynamics(model, position) for model in (ours, theirs)), strict=True)
         np.testing.assert_allclose(*inertia, atol=1e-5)
         np.testing.assert_allclose(*gravity, atol=1e-3)
+
+
+def elements(name: str) -> dict[str, str]:
+    """Joints and links of a robot's URDF, by kind and name, as text; Panda's are told by an FR3's names."""
+    root = ElementTree.fromstring(load(name).urdf.replace("panda_", "fr3_"))
+    return {
+        f"{element.tag} {element.get('name')}": "".join(ElementTree.tostring(element, encoding="unicode").split())
+        for element in root
+        if element.tag in ("joint", "link")
+    }
+
+
+def test_the_pusher_is_this_arm_with_the_pandas_hand_and_rod() -> None:
+    pusher, arm, panda = elements("fr3_pusher"), elements("fr3"), elements("panda")
+    own = {f"link fr3_link{number}" for number in range(9)} | {f"joint fr3_joint{number}" for number in range(1, 9)}
+    assert own <= pusher.keys() and pusher == {name: arm[name] for name in own} | {
+        name: panda[name] for name in pusher.keys() - own
+    }
+    assert pusher.keys() - own == panda.keys() - own
+    robot, other = load("fr3_pusher"), load("panda")
+    for name, values in vars(robot.limits).items():
+        np.testing.assert_array_equal(values, getattr(ROBOT.limits, name), err_msg=name)
+    np.testing.assert_allclose(
+        SerialChain(robot).tool_position(robot.home), SerialChain(other).tool_position(other.home), atol=1e-9
+    )
+    assert (robot.limits.soft_lower < robot.home).all() and (robot.home < robot.limits.soft_upper).all()
+
+
+def test_the_pushers_gains_are_critical_for_what_they_are_said_to_be() -> None:
+    gains = load("fr3_pusher").task_space
+    assert gains is not None and gains.posture_joint == "fr3_joint3"
+    assert gains.damping == pytest.approx(2.0 * np.sqrt(gains.stiffness * 3.0), rel=0.02)
+    assert gains.rotational_damping == pytest.approx(2.0 * np.sqrt(gains.rotational_stiffness * 0.15), rel=0.02)
 
 
 def _dynamics(model: mujoco.MjModel, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

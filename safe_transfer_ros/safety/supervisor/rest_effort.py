@@ -70,7 +70,7 @@ class RestEffort:
 
         Args:
           beyond: Measured effort less that of rest, shape (n_joints,), N·m; NaN where it is not told.
-          heard_ns: Steady time of its receipt.
+          heard_ns: Steady time of its receipt; 0: there was none yet.
           doubt: Reason why it may not be the arm's at all; it tells nothing then.
         """
         self._beyond = np.full(len(self._joints), math.nan) if doubt else beyond
@@ -105,7 +105,18 @@ class RestEffort:
             )
         if verdict is Rest.EFFORT_UNKNOWN:
             return (
-                f"EFFORT_UNKNOWN: {self._doubt or 'joint_states tell no effort'}, so it is not known whether the "
-                "torque has ended with the controller: keep the hardware emergency stop in hand"
+                f"EFFORT_UNKNOWN: {self._doubt or self._silence(now_ns)}, so it is not known whether the torque has "
+                "ended with the controller: keep the hardware emergency stop in hand"
             )
         return ""
+
+    def _silence(self, now_ns: int) -> str:
+        """Reason, other than a doubt, why no effort is known."""
+        if not self._heard_ns:
+            return "no joint state of its joints has come yet"
+        age_ns = now_ns - self._heard_ns
+        if age_ns < 0:
+            return "the clock went back, so no joint state has an age"
+        if age_ns > self._timeout_ns:
+            return f"no joint state of its joints has come for {age_ns * 1e-9:.1f} s"
+        return "joint_states tell no effort"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Panda pushes a block: without toppling it, without letting it leave a boundary (CSC), past an obstacle (DARL)."""
+"""A Panda or an FR3 pushes a block: without toppling it, within a boundary (CSC), past an obstacle (DARL)."""
 
 from __future__ import annotations
 
@@ -116,6 +116,16 @@ class PushBoundary(_UprightBlock):
     def unsafety(self, scene: PushScene) -> Array:
         """Distance of the block's centre outside the boundary, m."""
         return np.asarray((np.abs(scene.block[..., :2]) - self.boundary).max(axis=-1))
+
+
+@register("fr3_push_boundary")
+class Fr3PushBoundary(PushBoundary):
+    """The push within a boundary of a Franka Research 3: the same table, block, actions and observations.
+
+    Its arm is as long as the Panda's and holds the same rod, so a policy for `panda_push_boundary` can be tried here.
+    """
+
+    robot_name = "fr3_pusher"
 
 
 @register("panda_push_obstacle")

@@ -84,11 +84,21 @@ def test_a_measurement_that_may_be_anothers_tells_nothing(rest: RestEffort) -> N
     assert "EFFORT_UNKNOWN: joint_states tell no effort, so" in rest.describe(1503 * MS)
 
 
-@pytest.mark.parametrize(("heard", "now"), [(None, 1501), (1000, 1501), (1600, 1599)])
-def test_without_a_fresh_measurement_nothing_is_known(rest: RestEffort, heard: int | None, now: int) -> None:
+@pytest.mark.parametrize(
+    ("heard", "now", "told"),
+    [
+        (None, 1501, "no joint state of its joints has come yet, so"),
+        (0, 1501, "no joint state of its joints has come yet, so"),
+        (1000, 1501, "no joint state of its joints has come for 0.5 s, so"),
+        (1600, 1599, "the clock went back, so no joint state has an age, so"),
+    ],
+)
+def test_without_a_fresh_measurement_nothing_is_known(rest: RestEffort, heard: int | None, now: int, told: str) -> None:
+    """And it is told which: an arm that was never heard is another fault than one that has no effort."""
     if heard is not None:
         rest.hear(ZERO, heard * MS)
     assert rest.verdict(now * MS) is Rest.EFFORT_UNKNOWN
+    assert f"EFFORT_UNKNOWN: {told}" in rest.describe(now * MS)
 
 
 def test_a_clock_that_went_back_gives_no_time_to_end(rest: RestEffort) -> None:
@@ -105,7 +115,6 @@ def test_bounds_that_bound_nothing_are_refused(tolerance: float, timeout: float)
 def test_before_any_measurement_nothing_is_known(rest: RestEffort) -> None:
     assert rest.verdict(1500 * MS) is Rest.PENDING
     assert rest.verdict(1500 * MS + 1) is Rest.EFFORT_UNKNOWN
-    assert "EFFORT_UNKNOWN: joint_states tell no effort, so" in rest.describe(1501 * MS)
 
 
 def test_small_numbers_are_numbers() -> None:
