@@ -89,14 +89,16 @@ def initial_critic(n_inputs: int, settings: CriticSettings, seed: int, *, first_
     return parameters
 
 
-def _network(parameters: Mapping[str, Array]) -> StackedMlp:
-    """The network of parameters as a file has them, whose weights it turns."""
-    given = {name: torch.from_numpy(array.copy()) for name, array in parameters.items()}
+def failure_probability(parameters: Mapping[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
+    """Q of every member, shape (members, b), for inputs (b, d), of parameters as `initial_critic` has them."""
+    with torch.no_grad():
+        return torch.sigmoid(_network(parameters).values(inputs))
+
+
+def _network(parameters: Mapping[str, torch.Tensor]) -> StackedMlp:
+    given = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in _turned(parameters).items()}
     layers = range(len(given) // 2)
-    return StackedMlp(
-        StackedLinear(given[f"layer.{at}.weight"].transpose(1, 2).contiguous(), given[f"layer.{at}.bias"])
-        for at in layers
-    )
+    return StackedMlp(StackedLinear(given[f"layer.{at}.weight"], given[f"layer.{at}.bias"]) for at in layers)
 
 
 def _turned(tensors: Mapping[str, torch.Tensor]) -> Tensors:
@@ -125,9 +127,8 @@ class CriticLearner:
         self._twin: CriticLearner | None = None
         if settings.alpha > 0.0 and not settings.own_target:
             self._twin = CriticLearner(parameters, dataclasses.replace(settings, alpha=0.0))
-        self._critic = TrainedNetwork(
-            _network(parameters), learning_rate=settings.learning_rate, target_rate=settings.target_rate
-        )
+        network = _network({name: torch.from_numpy(array) for name, array in parameters.items()})
+        self._critic = TrainedNetwork(network, learning_rate=settings.learning_rate, target_rate=settings.target_rate)
 
     def update(
         self, *, inputs: Array, cost: Array, terminated: Array, next_inputs: Array, policy_inputs: Array | None = None
@@ -176,13 +177,9 @@ class CriticLearner:
         self.updates += 1
         return {"bellman": bellman.item() / settings.members, "conservative": gap.item() / settings.members}
 
-    def probabilities(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Q of every member, shape (members, b), for inputs (b, d); with a graph through the inputs."""
-        return torch.sigmoid(self._critic.network.values(inputs))
-
     def probability(self, inputs: torch.Tensor) -> torch.Tensor:
         """Q of the members on the average, shape (b,), for inputs (b, d); with a graph through the inputs."""
-        return self.probabilities(inputs).mean(dim=0)
+        return torch.sigmoid(self._critic.network.values(inputs)).mean(dim=0)
 
     def parameters(self) -> dict[str, Array]:
         """Copies of the critic's parameters."""
