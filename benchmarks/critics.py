@@ -28,7 +28,12 @@ from decision_bags import TOPIC, TYPES, decision, write  # noqa: E402
 from proposed import proposed  # noqa: E402
 from synthetic_run import Messages  # noqa: E402
 
-from safe_transfer_ros.algorithms.safety_critic import CriticLearner, CriticSettings, initial_critic  # noqa: E402
+from safe_transfer_ros.algorithms.safety_critic import (  # noqa: E402
+    CSC_ALPHA,
+    CriticLearner,
+    CriticSettings,
+    initial_critic,
+)
 from safe_transfer_ros.bags.layout import LayoutReader  # noqa: E402
 from safe_transfer_ros.bags.read import Bag  # noqa: E402
 from safe_transfer_ros.bags.transitions import write_transitions  # noqa: E402
@@ -81,7 +86,7 @@ def updates(count: int = 300) -> None:
     )  # fmt: skip
     for name, settings in (
         ("SQRL", CriticSettings()),
-        ("CSC", CriticSettings(alpha=0.5)),
+        ("CSC", CriticSettings(alpha=CSC_ALPHA)),
         ("SQRL, 5 members", CriticSettings(members=5)),
     ):
         learner = CriticLearner(initial_critic(INPUTS, settings, 0), settings)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole fr3_cup_swirl graph on a simulated FR3, by Franka's own library, for ten minutes of motion.
 
-  python benchmarks/franka_run.py [--minutes 10] [--out runs/franka_run] [--patient]
+  python benchmarks/franka_run.py [--minutes 10] [--out runs/franka_run] [--rate 500] [--patient]
 
 franka-sim enforces the arm's limits, and stops when 20 of its cycles in a row get no answer; the timeouts are those of
 an arm, and the filter and the arm's process have real-time priority (--patient: .3 to 1 s, for a machine that others
@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -58,8 +59,6 @@ WORDS = {
     "iterations": "1000",
     "trainer.episodes_per_iteration": "2",
     "franka_robot.realtime_kernel": "not_required",
-    "franka_robot.realtime_priority": "20",
-    "safety_filter.realtime_priority": "10",
     "controller_supervisor.rest_effort": "zero",  # franka-sim tells torque without what carries the arm
 }
 PATIENT = {
@@ -208,9 +207,16 @@ class Operator(Node):
 
 
 @contextmanager
-def graph(run_dir: Path, number: int, *, patient: bool) -> Iterator[subprocess.Popen[str]]:
+def graph(run_dir: Path, number: int, *, rate: float, patient: bool) -> Iterator[subprocess.Popen[str]]:
     """`safe_transfer up`."""
-    words = WORDS | (PATIENT if patient else {}) | {"run_dir": str(run_dir)}
+    words = (
+        WORDS
+        | (PATIENT if patient else {})
+        | {
+            "run_dir": str(run_dir),
+            "franka_robot.joint_state_rate": str(rate),
+        }
+    )
     process = subprocess.Popen(
         graph_runs.command(
             "up", "--no-report", "fr3_cup_swirl", *(f"{name}:={value}" for name, value in words.items())
@@ -253,11 +259,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--out", type=Path, default=Path("runs/franka_run"))
+    parser.add_argument("--rate", type=float, default=500.0, help="joint states per second; 250 for two cores")
     parser.add_argument("--patient", action="store_true")
     options = parser.parse_args()
     if missing():
         print(missing(), file=sys.stderr)
         return 2
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)  # the graph is stopped, not left behind
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "measured.json"
     measured = Measured.load(path)
@@ -271,7 +280,8 @@ def main() -> int:
             server.start()
             while measured.seconds < 60.0 * options.minutes and attempts < ATTEMPTS:
                 before, operator.state = measured.motions, None
-                with graph(options.out / f"run_{time.strftime('%H%M%S')}", number, patient=options.patient) as process:
+                run_dir = options.out / f"run_{time.strftime('%H%M%S')}"
+                with graph(run_dir, number, rate=options.rate, patient=options.patient) as process:
                     watch(operator, process, server, 60.0 * options.minutes, path)
                 attempts = attempts + 1 if measured.motions == before else 0
         finally:

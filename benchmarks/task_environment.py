@@ -26,7 +26,19 @@ from safe_transfer_ros.tasks.task import Task, make
 Seconds = list[tuple[float, float]]
 
 
-TASKS = ("ant_avenue", "car_traps", "point_traps", "quadruped_friction", "quadruped_speed", "quadruped_walk")
+HALLWAYS = tuple(
+    f"hallway_{body}_{course}" for body in ("point", "doggo") for course in ("walls", "poles", "humanoids")
+)
+TASKS = (
+    "ant_avenue",
+    "car_traps",
+    "cube_in_hand",
+    *HALLWAYS,
+    "point_traps",
+    "quadruped_friction",
+    "quadruped_speed",
+    "quadruped_walk",
+)
 
 
 def actions(task: Task, envs: int, steps: int) -> np.ndarray:
@@ -44,7 +56,7 @@ def single(task: Task, proposed: np.ndarray, clock: Clock, repeats: int) -> Seco
         start = clock()
         for state, control in zip(states, controls, strict=True):
             mujoco.mj_setState(data.model, data, state[0], mujoco.mjtState.mjSTATE_FULLPHYSICS)
-            data.ctrl[:] = control[0, 0]
+            mujoco.mj_setState(data.model, data, control[0, 0], rows.simulation.inputs)
             data.qacc_warmstart[:] = 0.0
             mujoco.mj_step(data.model, data, task.substeps)
         raw = clock() - start
@@ -66,6 +78,20 @@ def side_by_side(task: Task, proposed: np.ndarray, threads: int, clock: Clock, r
     found = [(bare(env, states, controls, threads, clock), whole(env, proposed, clock)) for _ in range(repeats)]
     env.close()
     return found
+
+
+def camera_share(task: Task, proposed: np.ndarray, clock: Clock) -> str:
+    """What of a step's time the camera takes, for a task that has one; one thread."""
+    env = task.vector_environment(proposed.shape[1], threads=1)
+    spent = whole(env, proposed, clock)
+    rows = list(range(env.num_envs))
+    start = clock()
+    for _ in range(10):
+        env.camera.depths(rows)
+    per_image = (clock() - start) / (10 * len(rows))
+    env.close()
+    per_step = spent / (proposed.shape[0] * proposed.shape[1])
+    return f"camera: {1e3 * per_image:.2f} ms of {1e3 * per_step:.2f} ms per step, {per_image / per_step:.0%}"
 
 
 def told(name: str, count: int, seconds: Seconds) -> str:
@@ -96,6 +122,8 @@ def main() -> None:
     for threads in arguments.threads:
         seconds = side_by_side(task, proposed, threads, clock, repeats)
         print(told(f"{envs} side by side, threads={threads}", envs * steps, seconds))
+    if arguments.task in HALLWAYS:
+        print(f"\n{camera_share(task, proposed, clock)}")
     if arguments.profile:
         env, profile = task.vector_environment(envs, threads=1), cProfile.Profile()
         profile.runcall(whole, env, proposed, clock)

@@ -250,11 +250,12 @@ def train_critic(
     Raises:
       ValueError: if there is nothing to learn from, or the folder holds another training.
     """
+    from safe_transfer_ros.algorithms.safety_critic import CSC_ALPHA
     from safe_transfer_ros.critics import training
 
     columns = transitions if isinstance(transitions, Transitions) else Transitions(Path(transitions))
     settings = training.TrainingSettings(
-        critic=training.CriticSettings(gamma=gamma, alpha=0.5 if conservative else 0.0),
+        critic=training.CriticSettings(gamma=gamma, alpha=CSC_ALPHA if conservative else 0.0),
         epsilon=epsilon,
         updates=updates,
         seed=seed,

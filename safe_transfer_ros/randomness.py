@@ -74,6 +74,7 @@ class Purpose(enum.IntEnum):
     MINIBATCHES = 27
     IMPORT_CHECK = 28
     MASK_OF_EVALUATION = 29
+    MASK_OF_UPDATE = 30, "iteration"
 
 
 class FirstEpisode(enum.IntEnum):

@@ -12,7 +12,7 @@ from contextlib import suppress
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 
 
-def request(priority: int, lock_memory: bool) -> Iterator[str]:
+def request(priority: int, lock_memory: bool = False) -> Iterator[str]:
     """Ask for real-time scheduling and locked memory, for every thread of this process.
 
     Args:

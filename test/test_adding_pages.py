@@ -152,7 +152,7 @@ def test_help_and_errors_name_what_came_from_outside(outside: Outside) -> None:
     assert re.search(r"^TASK: .*\bpoint, .*\breach_forward$", train, re.MULTILINE)
     assert "reach_forward" in pretrain and "point" not in pretrain.split("task", 1)[1].split("options")[0]
     assert "two_joint_reach" in up and "annealing: lowers the standard deviation" in up
-    assert "pspt|csc|none|dual_agent|annealing" in up
+    assert "pspt|csc|none|dual_agent|sqrl|sac|annealing" in up
     assert "unknown method 'fixed-penalti': did you mean 'fixed-penalty'?" in mistake
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from safe_transfer_ros.algorithms.double_q import TransitionBatch, bellman_target, critic_loss
 from safe_transfer_ros.algorithms.trained_network import TrainedNetwork
+from safe_transfer_ros.policies.networks.layers import Arrays, arrays
 from safe_transfer_ros.policies.networks.twin_critic import TwinCritic
 
 
@@ -94,6 +95,17 @@ class CostCritic:
         self._critic.descend(loss)
         self._critic.follow()
         return loss.item()
+
+    def parameters(self) -> Arrays:
+        """Copies of its parameters by name, as `policies.layered.LayeredPolicy` takes them behind "critic."."""
+        held = arrays(self._critic.network)
+        layers = len(held) // 2
+        found: Arrays = {}
+        for layer in range(layers):
+            name = f"hidden.{layer}" if layer < layers - 1 else "value"
+            found[f"{name}.weight"] = np.ascontiguousarray(held[f"layer.{layer}.weight"][0].T)
+            found[f"{name}.bias"] = held[f"layer.{layer}.bias"][0]
+        return found
 
     def state(self) -> dict[str, Any]:
         """Complete state, for `restore`."""

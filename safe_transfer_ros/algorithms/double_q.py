@@ -61,4 +61,5 @@ def critic_loss(values: Tensor, target: Tensor) -> Tensor:
       values: Q(s, a), shape (members, b).
       target: y, shape (b,).
     """
-    return 0.5 * (values - target).square().mean(dim=-1).sum()
+    squares = torch.nn.functional.mse_loss(values, target.expand_as(values), reduction="sum")
+    return squares * (0.5 / values.shape[-1])

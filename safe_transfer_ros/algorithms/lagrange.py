@@ -32,6 +32,28 @@ def next_multiplier(multiplier: float, violation: float, rate: float) -> float:
     return max(0.0, multiplier + rate * violation)
 
 
+def softplus(variable: float) -> float:
+    """Lambda = log(1 + exp(v)) > 0, a multiplier as CST has it."""
+    return max(variable, 0.0) + math.log1p(math.exp(-abs(variable)))
+
+
+def next_softplus_variable(variable: float, violation: float, rate: float) -> float:
+    """V <- v + eta * sigmoid(v) * violation: ascent on lambda * violation, lambda = softplus(v) (CST).
+
+    Args:
+      variable: v, of which the multiplier is the softplus.
+      violation: How far the constrained quantity is over its limit; negative where the constraint holds.
+      rate: eta, > 0.
+
+    Raises:
+      ValueError: if an argument is out of range or not finite.
+    """
+    if not (rate > 0.0 and math.isfinite(variable + violation + rate)):
+        raise ValueError(f"expected rate > 0, all finite; got {variable}, {violation}, {rate}")
+    slope = 0.5 * (1.0 + math.tanh(0.5 * variable))
+    return variable + rate * slope * violation
+
+
 def csc_violation(cost_advantages: Array, *, failure_rate: float, chi: float, gamma: float) -> float:
     """E[A_C] / (1 - gamma) - (chi - V_C): how far CSC's constraint is violated.
 

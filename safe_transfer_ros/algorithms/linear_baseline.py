@@ -69,7 +69,7 @@ def fitted_values(
       observations: Shape (episodes, steps + 1, k).
       rewards: Shape (episodes, steps).
       terminated: True at the step that ended its episode by termination, shape (episodes, steps).
-      gamma: Discount, in [0, 1).
+      gamma: Discount, in [0, 1]; 1 where every episode terminates.
       ridge: Added to the diagonal for each step fitted to; > 0.
       lengths: Steps of each episode where some are shorter; None: all are full.
       leave_one_out: Take each episode's values from a fit to the others. With one episode there are none:
@@ -90,9 +90,13 @@ def fitted_values(
         )
     if ended.shape != rewards.shape:
         raise ValueError(f"expected terminated of the rewards' shape {rewards.shape}, got {ended.shape}")
-    if not (0.0 <= gamma < 1.0 and ridge > 0.0):
-        raise ValueError(f"expected gamma within [0, 1) and ridge > 0, got {gamma} and {ridge}")
+    if not (0.0 <= gamma <= 1.0 and ridge > 0.0):
+        raise ValueError(f"expected gamma within [0, 1] and ridge > 0, got {gamma} and {ridge}")
     valid = valid_steps(lengths, *rewards.shape)
+    if gamma == 1.0 and not (ended & valid).any(axis=1).all():
+        raise ValueError(
+            "gamma 1 needs episodes that all terminate: beyond a time limit there would be endless rewards"
+        )
     steps = valid.sum(axis=1)
     made = features(observations)
     to_go, discount = _returns(rewards, ended, valid, gamma)

@@ -10,6 +10,8 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from safe_transfer_ros.algorithms.adam import Adam
+
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -41,18 +43,14 @@ class TrainedNetwork(Generic[Network]):
         if target_rate:
             self.target = copy.deepcopy(network).requires_grad_(False)
         self._followers: list[Tensor] = list(self.target.parameters())
-        fused = _fused()
-        self._optimiser = torch.optim.Adam(self._parameters, lr=learning_rate, fused=fused, foreach=not fused)
+        self._optimiser = Adam(self._parameters, learning_rate=learning_rate)
 
     def descend(self, loss: Tensor) -> None:
         """Take a step down the gradient of a loss.
 
         The loss may hang on other networks too: for those nothing is computed, and they do not change.
         """
-        self._optimiser.zero_grad(set_to_none=True)
-        # Not `torch.autograd.grad`: its gradients may be transposed views, which a fused Adam reads in the wrong order.
-        loss.backward(inputs=self._parameters)
-        self._optimiser.step()
+        self._optimiser.descend(loss)
 
     def follow(self) -> None:
         """Move the target toward the network."""
@@ -63,19 +61,13 @@ class TrainedNetwork(Generic[Network]):
         """Complete state, for `restore`."""
         found: dict[str, Any] = {
             "network": copy.deepcopy(self.network.state_dict()),
-            "optimiser": copy.deepcopy(self._optimiser.state_dict()),  # its own tensors go on changing
+            "optimiser": self._optimiser.state(),
         }
         return found | ({"target": copy.deepcopy(self.target.state_dict())} if self._rate else {})
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Resume from `state`."""
         self.network.load_state_dict(state["network"])
-        self._optimiser.load_state_dict(copy.deepcopy(state["optimiser"]))  # it would keep and change these
+        self._optimiser.restore(state["optimiser"])
         if self._rate:
             self.target.load_state_dict(state["target"])
-
-
-def _fused() -> bool:
-    """Whether this torch can do Adam's step of all tensors in one call on a processor: since 2.4."""
-    major, minor = (int(part) for part in torch.__version__.split(".")[:2])
-    return (major, minor) >= (2, 4)

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safe_transfer_ros.tasks.task import TASKS
 
 if TYPE_CHECKING:  # torch and matplotlib are loaded when there is something to do
-    from safe_transfer_ros.studies.learner_run import LearnerRun
+    from safe_transfer_ros.studies.learner_run import LearnerRun, LearnerStore
+    from safe_transfer_ros.studies.run_store import Columns
 
 _QUICK = """
 --quick shows that everything works, not how methods differ: in three epochs neither a multiplier nor a critic has
@@ -44,8 +46,48 @@ def add_options(parser: argparse.ArgumentParser, out: Path) -> None:
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (all cores); does not change the numbers")
     parser.add_argument("--quick", action="store_true", help="one seed, three epochs of eight episodes")
     parser.add_argument("--fresh", action="store_true", help="repeat runs made by an earlier version of the code")
+    add_any_code(parser)
     parser.add_argument("--table-only", action="store_true", help="report finished runs only; train nothing")
     parser.add_argument("--out", type=Path, default=out, help=f"folder ({out})")
+
+
+def add_any_code(parser: argparse.ArgumentParser) -> None:
+    """Add the option that goes on with unfinished runs of another state of the code."""
+    parser.add_argument(
+        "--any-code",
+        action="store_true",
+        help="go on with unfinished runs, too, that an earlier version of the code began",
+    )
+
+
+def computing(
+    runs: Sequence[LearnerRun], store: LearnerStore, options: argparse.Namespace
+) -> Callable[[LearnerRun, Path | None], Columns]:
+    """Function that does runs; hours of work by other code are neither thrown away nor mixed in without a word.
+
+    Args:
+      runs: Wanted.
+      store: Where they are kept, and begun.
+      options: Parsed; any_code and fresh say what to do with a run that other code has begun.
+
+    Raises:
+      ValueError: if there is one, and nothing is said.
+    """
+    from safe_transfer_ros.reporting.tables import several
+    from safe_transfer_ros.studies.learner_run import compute
+
+    if options.fresh and options.any_code:
+        raise ValueError("one of --fresh and --any-code, please")
+    if options.fresh:
+        return compute
+    begun = [cut for run in runs if store.load(run) is None and (cut := store.unfinished(run)) is not None]
+    others = [cut for cut in begun if not cut.same_code]
+    if others and not options.any_code:
+        raise ValueError(
+            f"{several(len(others), 'unfinished run')} in {store.folder}: begun by an earlier version of the code. "
+            "--any-code goes on, and the tables say so; --fresh begins again"
+        )
+    return partial(compute, any_code=options.any_code)
 
 
 def check(options: argparse.Namespace) -> None:
@@ -103,7 +145,7 @@ def complete(runs: Sequence[LearnerRun], options: argparse.Namespace, *, heading
     from safe_transfer_ros.learning.workers import LocalWorkers
     from safe_transfer_ros.reporting import learners
     from safe_transfer_ros.reporting.tables import several
-    from safe_transfer_ros.studies.learner_run import LearnerStore, compute
+    from safe_transfer_ros.studies.learner_run import LearnerStore
 
     store = LearnerStore(options.out / "cache")
     if options.table_only:
@@ -112,6 +154,7 @@ def complete(runs: Sequence[LearnerRun], options: argparse.Namespace, *, heading
             planned = several(len(runs), "run")
             raise ValueError(f"of {planned} none is finished in {store.folder}: leave out --table-only")
     else:
+        compute = computing(runs, store, options)
         options.out.mkdir(parents=True, exist_ok=True)
         done = study.complete(runs, store, compute, lambda: LocalWorkers(options.jobs), fresh=options.fresh)
         finished = [done[one] for one in runs]

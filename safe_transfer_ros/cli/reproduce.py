@@ -7,7 +7,8 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from safe_transfer_ros.cli import sqrl_spider
+from safe_transfer_ros.cli import method_studies
+from safe_transfer_ros.cli.learner_runs import add_any_code
 from safe_transfer_ros.cli.study import complete
 from safe_transfer_ros.files import write_rows
 from safe_transfer_ros.learning.workers import LocalWorkers, RayWorkers
@@ -23,14 +24,17 @@ _QUICK_SEEDS, _QUICK_ITERATIONS = 2, 6
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser("reproduce", help="reproduce the experiments behind PSPT's figures, in simulation")
-    parser.add_argument("figure", help=f"one of: {', '.join(EXPERIMENTS)}, sqrl_spider, all (of PSPT)")
+    names = ", ".join([*EXPERIMENTS, *method_studies.STUDIES])
+    parser.add_argument("figure", help=f"one of: {names}, all (of PSPT)")
     parser.add_argument("--seeds", type=int, help="seeds per method (the paper's number)")
     parser.add_argument("--iterations", type=int, help="iterations per run (the figure's own number)")
     parser.add_argument("--jobs", type=int, help="processes (all cores); does not change the numbers")
     parser.add_argument("--ray", metavar="ADDRESS", help="run on a Ray cluster instead: auto, local or host:port")
     parser.add_argument("--quick", action="store_true", help="short trial: two seeds, six iterations")
     parser.add_argument("--fresh", action="store_true", help="repeat runs made by an earlier version of the code")
+    add_any_code(parser)
     parser.add_argument("--out", type=Path, default=Path("runs/reproduce"), help="folder (runs/reproduce)")
+    method_studies.add_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -41,11 +45,12 @@ def run(options: argparse.Namespace) -> int:
       ValueError: wrong arguments; the message says what to do.
       OSError: the folder cannot be written.
     """
-    for name in ("seeds", "iterations", "jobs"):
+    for name in ("seeds", "iterations", "jobs", "steps", "pre_training_steps"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
-            raise ValueError(f"--{name} must be at least 1, got {getattr(options, name)}")
-    if options.figure == "sqrl_spider":
-        return sqrl_spider.run(options)
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
+    method_studies.check(options)
+    if options.figure in method_studies.STUDIES:
+        return method_studies.STUDIES[options.figure].run(options)
     chosen = [one for one in EXPERIMENTS.values() if one.of_the_paper]
     if options.figure != "all":
         chosen = [experiment(options.figure)]

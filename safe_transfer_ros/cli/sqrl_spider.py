@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 
+from safe_transfer_ros.cli.learner_runs import computing
 from safe_transfer_ros.cli.study import complete
 from safe_transfer_ros.learning.workers import LocalWorkers, RayWorkers, Workers
 
@@ -20,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
     import safe_transfer_ros.tasks  # noqa: F401 - makes our tasks known
     from safe_transfer_ros.reporting import sqrl_spider as report
     from safe_transfer_ros.studies import sqrl_spider as study
-    from safe_transfer_ros.studies.learner_run import LearnerStore, compute
+    from safe_transfer_ros.studies.learner_run import LearnerStore
 
     store = LearnerStore(options.out / "cache")
     options.out.mkdir(parents=True, exist_ok=True)
@@ -32,9 +33,10 @@ def run(options: argparse.Namespace) -> int:
 
     each = [(case, seed) for seed in seeds for case in study.CASES]
     first = list(dict.fromkeys(study.pre_training(case, seed, epochs) for case, seed in each))
-    complete(first, store, compute, workers, fresh=options.fresh)
+    complete(first, store, computing(first, store, options), workers, fresh=options.fresh)
     second = {(case.name, seed): study.fine_tuning(case, seed, store, epochs) for case, seed in each}
-    finished = complete(list(second.values()), store, compute, workers, fresh=options.fresh)
+    wanted = list(second.values())
+    finished = complete(wanted, store, computing(wanted, store, options), workers, fresh=options.fresh)
     curves = {case.name: [finished[second[case.name, seed]] for seed in seeds] for case in study.CASES}
     print(report.write(study.NAME, curves, options.out))
     noisy = {case.name: second[case.name, seeds[0]] for case in study.CASES if case.environment}

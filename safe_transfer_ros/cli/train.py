@@ -30,8 +30,8 @@ Files written to --out; with --phase <task>_<phase> in place of <task>:
   <task>_summary.csv  one line per method: means over seeds with 95 % bootstrap intervals
   <task>.png          the curves
   <task>_<method>[_chi<X>][_eta<X>][_alpha<X>]_seed<N>.safetensors
-                      the trained policies, for `safe_transfer up panda_push policy:=FILE`; none of
-                      safety-layer, which acts by a critic beside its policy
+                      the trained policies, for `safe_transfer up panda_push policy:=FILE`; of safety-layer the
+                      policy and the layer before it
   cache/              finished runs, under the hash of their settings
 
 After an interruption (Ctrl-C, kill -9, power loss) repeat the same command. Finished runs are kept; unfinished runs
@@ -97,8 +97,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--phase",
         choices=PHASES,
         default="",
-        help="pretrain: in the task as it is at the source (drunk_spider: no noise); finetune: in the task itself, "
-        "from the file of a pre-training (--from)",
+        help="pretrain: in the task as it is at the source (drunk_spider: no noise; torques: limits of the whole "
+        "range); finetune: in the task itself, from the file of a pre-training (--from)",
     )
     parser.add_argument(
         "--from",
@@ -170,10 +170,12 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _setting(text: str) -> tuple[str, float | str]:
+def _setting(text: str) -> tuple[str, float | bool | str]:
     name, equals, value = text.partition("=")
     if not (name and equals and value):
         raise argparse.ArgumentTypeError(f"expected NAME=X, got '{text}'")
+    if value in ("true", "false"):
+        return name, value == "true"
     try:
         return name, float(value)
     except ValueError:

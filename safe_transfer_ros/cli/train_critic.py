@@ -25,7 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--out", type=Path, required=True, help="output folder; an interrupted training continues in it"
     )
     parser.add_argument("--conservative", action="store_true", help="CSC instead of SQRL")
-    parser.add_argument("--alpha", type=float, default=0.5, help="weight of CSC's conservative term (0.5)")
+    parser.add_argument("--alpha", type=float, metavar="X", help="weight of CSC's conservative term (0.05)")
     parser.add_argument("--gamma", type=float, default=0.7, help="gamma_safe: how far ahead it sees (0.7)")
     parser.add_argument("--epsilon", type=float, default=0.1, help="largest acceptable risk (0.1)")
     parser.add_argument("--members", type=int, default=1, help="critics in the ensemble (1)")
@@ -36,6 +36,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--updates", type=int, default=20_000, help="updates at most (20000)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers (0)")
     parser.add_argument("--task", default="pr2_cup_swirl", help="the task of the recordings (pr2_cup_swirl)")
+    parser.add_argument(
+        "--policy",
+        default="",
+        metavar="FILE",
+        help="policy of SAC or SQRL: policy.safetensors holds it with the new critic, for `learner:=sqrl`",
+    )
     parser.set_defaults(run=run)
 
 
@@ -45,13 +51,15 @@ def run(options: argparse.Namespace) -> int:
     Raises:
       ValueError: what cannot be read or trained from.
     """
+    from safe_transfer_ros.algorithms.safety_critic import CSC_ALPHA
     from safe_transfer_ros.critics.training import CriticSettings, TrainingSettings, train_critic
     from safe_transfer_ros.reporting.reliability import draw_reliability
 
+    alpha = CSC_ALPHA if options.alpha is None else options.alpha
     settings = TrainingSettings(
         critic=CriticSettings(
             gamma=options.gamma,
-            alpha=options.alpha if options.conservative else 0.0,
+            alpha=alpha if options.conservative else 0.0,
             members=options.members,
             hidden=tuple(options.hidden),
         ),
@@ -60,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
         updates=options.updates,
         seed=options.seed,
     )
+    start = _start(options)
     options.out.mkdir(parents=True, exist_ok=True)
     transitions = _transitions(options)
     print(f"{len(transitions):,} transitions, {int(transitions['cost'].sum()):,} unsafe")
@@ -77,9 +86,40 @@ def run(options: argparse.Namespace) -> int:
         note = "; it is not told which is in force"  # an observation of tool, block and goal holds no limit
     print(f"torque limits seen: {low:g} to {high:g} N·m{note}")
     print(f"{options.out / 'critic.safetensors'}  version {card['sha256'][:12]}")
+    if start is not None:
+        print(_join(options, start, transitions.about["task"]))
     for reason in card["against"]:
         print(f"  ! not certified: {reason}")
     return 0 if card["certified"] else NOT_CERTIFIED
+
+
+def _start(options: argparse.Namespace) -> Any:
+    """The policy that the critic is to be joined with; None: none was named.
+
+    Raises:
+      ValueError: if it is none that can be, before anything is trained.
+    """
+    from safe_transfer_ros.transfer.off_policy.start import start_of
+
+    if not options.policy:
+        return None
+    if options.conservative:
+        raise ValueError("--policy is for a critic of SQRL: leave out --conservative")
+    return start_of(options.policy)
+
+
+def _join(options: argparse.Namespace, start: Any, task: str) -> Path:
+    """Write one file of the policy and the trained critic; its path."""
+    import safe_transfer_ros.tasks  # noqa: F401 - makes our tasks known
+    from safe_transfer_ros.critics.safety_critic import load_critic
+    from safe_transfer_ros.files import write_atomically
+    from safe_transfer_ros.tasks.task import TASKS
+    from safe_transfer_ros.transfer.sqrl.critic_file import with_critic
+
+    critic, path = load_critic(options.out / "critic.safetensors"), options.out / "policy.safetensors"
+    about = {"task": task, "policy": options.policy}
+    write_atomically(path, with_critic(start, critic, TASKS[task].limit_input, about))
+    return path
 
 
 def _transitions(options: argparse.Namespace) -> Any:

@@ -7,10 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from safe_transfer_ros.algorithms.critic_advantage import critic_advantages
 from safe_transfer_ros.algorithms.safety_critic import CriticLearner, CriticSettings, initial_critic
+from safe_transfer_ros.critics.calibration import futures, sight
+from safe_transfer_ros.critics.recalibration import PlattScaling, platt_scaling
 from safe_transfer_ros.critics.safety_critic import CriticParameters, SafetyCritic, Support
 from safe_transfer_ros.learning.replay_buffer import ReplayBuffer
 from safe_transfer_ros.learning.transitions import Columns, schema, transitions
@@ -19,8 +22,10 @@ from safe_transfer_ros.tasks.rollouts import Rollouts
 from safe_transfer_ros.tasks.vector import Policy
 
 Array = NDArray[np.float64]
+_EPOCHS = 5  # that a calibration goes by
 _COLUMNS = ("observation", "applied", "cost", "terminated", "next_observation")
 _BLOCK = 4096
+_OFF = Support(rule="off", limit=1.0)
 
 
 class OnlineCritic:
@@ -58,6 +63,8 @@ class OnlineCritic:
           capacity: Transitions it keeps at most; then the oldest go.
         """
         self._bound, self._batch, self._pessimism, self._seed = action_bound, batch, pessimism, seed
+        self._gamma, self._scaling = settings.gamma, PlattScaling()
+        self._judged: list[Array] = []  # of the newest epochs: episode, risk and outcome of each step, shape (3, n)
         self._observations = observation_size
         size = observation_size + len(action_bound)
         self._inputs = {
@@ -76,7 +83,7 @@ class OnlineCritic:
 
     def parameters(self) -> CriticParameters:
         """Its arrays, as a file of a critic holds them."""
-        return {**self._inputs, **self._learner.parameters()}
+        return {**self._inputs, **self._scaling.folded(self._learner.parameters())}
 
     def risk(self, observation: ArrayLike, torque: ArrayLike) -> Array:
         """Q_C in [0, 1], shape (m,), of observations (m, k) and bounded actions (m, n)."""
@@ -100,13 +107,38 @@ class OnlineCritic:
         self.buffer.add(fresh)
         return int(fresh["cost"].sum())
 
+    @property
+    def scaling(self) -> PlattScaling:
+        """Scaling of its risks; the identity unless `calibrate` was called."""
+        return self._scaling
+
+    def calibrate(self, rollouts: Rollouts) -> None:
+        """Scale its risks by what followed them in the newest epochs, of which these rollouts are one.
+
+        Call it before it learns from them: a critic is calibrated by what it could not know.
+        """
+        fresh = transitions(rollouts)
+        raw = SafetyCritic({**self._inputs, **self._learner.parameters()}, self._observations, _OFF)
+        risk = raw.probabilities(fresh["observation"].astype(np.float64), fresh["applied"].astype(np.float64))
+        after = futures(fresh["chain"], fresh["cost"], fresh["terminated"])
+        known = after.known(sight(self._gamma))
+        rows = np.stack([fresh["chain"].astype(np.float64), risk.mean(axis=0), after.discounted(self._gamma)])
+        self._judged = [*self._judged, rows[:, known]][-_EPOCHS:]
+        _, risks, outcomes = np.concatenate(self._judged, axis=1)
+        episodes = sum(len(np.unique(part[0])) for part in self._judged)
+        self._scaling = platt_scaling(risks, outcomes, episodes=episodes)
+        self._refresh()
+
     def state(self) -> dict[str, Any]:
         """State for `restore`, without the transitions."""
-        return self._learner.state()
+        scaling = {"slope": self._scaling.slope, "offset": self._scaling.offset}
+        return {**self._learner.state(), "scaling": scaling, "judged": [torch.tensor(rows) for rows in self._judged]}
 
     def restore(self, state: Mapping[str, Any], seen: Iterable[Columns]) -> None:
         """Resume exactly, from `state` and all transitions added, in their order."""
         self._learner.restore(state)
+        self._scaling = PlattScaling(**state.get("scaling", {}))  # runs of before had none
+        self._judged = [torch.as_tensor(rows).numpy().copy() for rows in state.get("judged", [])]
         self.buffer.clear()
         for part in seen:
             self.buffer.add(part)
@@ -150,8 +182,7 @@ class OnlineCritic:
         return np.clip(mean + stddev * rng.standard_normal(mean.shape), -self._bound, self._bound)
 
     def _refresh(self) -> None:
-        off = Support(rule="off", limit=1.0)
-        self._critic = SafetyCritic(self.parameters(), self._observations, off)
+        self._critic = SafetyCritic(self.parameters(), self._observations, _OFF)
 
 
 def _inputs(observation: Array | NDArray[np.float32], action: Array | NDArray[np.float32]) -> NDArray[np.float32]:

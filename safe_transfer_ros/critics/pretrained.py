@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from safe_transfer_ros.algorithms.safety_critic import CriticLearner, CriticSettings
+from safe_transfer_ros.algorithms.safety_critic import CSC_ALPHA, CriticLearner, CriticSettings
 from safe_transfer_ros.critics.data import data_set
 from safe_transfer_ros.critics.safety_critic import CriticParameters, SafetyCritic, Support
 from safe_transfer_ros.critics.training import CriticTraining, TrainingSettings
@@ -43,7 +43,7 @@ _OUTSIDE = Support(rule="off", limit=1.0)
 def critic_settings(kind: str) -> CriticSettings:
     """Settings of the study's critics: small, as it trains a hundred of them. CSC sees further, as in its paper."""
     if kind == "csc":
-        return CriticSettings(gamma=0.95, alpha=0.5, hidden=(64, 64), learning_rate=1e-3, target_rate=0.01)
+        return CriticSettings(gamma=0.95, alpha=CSC_ALPHA, hidden=(64, 64), learning_rate=1e-3, target_rate=0.01)
     return CriticSettings(gamma=0.7, hidden=(64, 64), learning_rate=1e-3, target_rate=0.01)
 
 

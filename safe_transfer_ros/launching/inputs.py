@@ -58,6 +58,15 @@ def check_inputs(parameters: Parameters) -> None:
             f"policy {name} is a '{policy.kind}' one, and learner {parameters['trainer']['learner']} takes Gaussian "
             "policies: learner:=none runs it as it is"
         )
+    if learner.kinds and policy.kind not in learner.kinds:
+        raise ConfigurationError(
+            f"policy {name} is a '{policy.kind}' one, and learner {parameters['trainer']['learner']} takes "
+            f"{' and '.join(learner.kinds)} ones, as `safe_transfer train sqrl TASK --phase pretrain` makes them"
+        )
+    if learner.learns_critic and parameters["trainer"]["critic"]:
+        raise ConfigurationError(
+            f"learner {parameters['trainer']['learner']} sends the filter a critic of its own: leave out critic:="
+        )
     if graph.torques and not learner.torques:
         raise ConfigurationError(
             f"learner {parameters['trainer']['learner']} takes tasks of tool motions, the pushes, and the actions of "
@@ -74,6 +83,11 @@ def check_inputs(parameters: Parameters) -> None:
         )
     perturbation(parameters["mujoco_sim"]["perturbation"])
     settings = build(FilterParameters, parameters["safety_filter"], where="safety_filter")
+    if learner.own_epsilon and (settings.critic_epsilon or settings.critic_schedule != "fixed"):
+        raise ConfigurationError(
+            f"learner {parameters['trainer']['learner']} masks by the epsilon on its policy's card, and holds its "
+            "updates by it: leave out safety_filter.critic_epsilon and critic_schedule"
+        )
     gate = CriticGate(graph, settings, seed=0) if settings.critic == "required" else None
     if gate is not None and not learner.learns_critic:
         refusal = gate.offer(read_critic_file(parameters["trainer"]["critic"]), name=parameters["trainer"]["critic"])

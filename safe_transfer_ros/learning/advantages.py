@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +68,25 @@ def estimate(rollouts: Rollouts, signal: Array, settings: AdvantageSettings) -> 
         signal, values, rollouts.terminated, settings.gamma, settings.lam, rollouts.lengths
     )[valid]
     return Advantages(values=advantages, returns=advantages + values[:, :-1][valid])
+
+
+def cost_advantages_of_episodes(rollouts: Rollouts, lam: float) -> Array:
+    """Advantages of the undiscounted sum of an episode's costs, what a limit per episode bounds.
+
+    J_C(pi') - J_C(pi) = E_pi'[sum_t A_C(s_t, a_t)] holds for this A_C, and for no discounted one. The time limit ends
+    an episode's costs as a termination does.
+
+    Args:
+      rollouts: Of whole episodes.
+      lam: Lambda of GAE, in [0, 1].
+
+    Returns:
+      One number per valid step, in their order; their mean is 0.
+    """
+    last = np.arange(rollouts.cost.shape[1]) == rollouts.lengths[:, None] - 1
+    whole = dataclasses.replace(rollouts, terminated=last)
+    found = estimate(whole, rollouts.cost, AdvantageSettings(gamma=1.0, lam=lam)).values
+    return np.asarray(found - found.mean())
 
 
 def standardised(advantages: Array) -> Array:

@@ -57,6 +57,10 @@ class ConstrainedEnvironment(Protocol):
         """Run episodes; seed and number fix an episode's start and its noise."""
         ...
 
+    def labelled(self, rollouts: Rollouts) -> Rollouts:
+        """Rollouts with labels in place of costs, for the tuples that a critic is shown before training."""
+        ...
+
     def __enter__(self) -> ConstrainedEnvironment: ...
 
     def __exit__(
@@ -111,6 +115,15 @@ class TaskEnvironment:
             found,
             reward=found.reward - self._task.failure_cost * found.cost,
             succeeded=found.succeeded if self._task.has_goal else np.full(episodes, np.nan),
+        )
+
+    def labelled(self, rollouts: Rollouts) -> Rollouts:
+        """See `ConstrainedEnvironment.labelled`; the labels are those of `Task.labels`."""
+        labels = self._task.labels(rollouts.observation[:, 1:])
+        return (
+            rollouts
+            if labels is None
+            else dataclasses.replace(rollouts, cost=(labels & rollouts.valid).astype(np.float64))
         )
 
     def _made(self, episodes: int) -> VectorEnv[Any, Any, Any]:

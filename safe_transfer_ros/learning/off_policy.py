@@ -312,14 +312,18 @@ class OffPolicyLoop:
         self.epochs += 1
         return self._report(ended, watched)
 
-    def evaluate(self, environment: ConstrainedEnvironment, episodes: int) -> Evaluation:
+    def evaluate(
+        self, environment: ConstrainedEnvironment, episodes: int, *, policy: Policy | None = None
+    ) -> Evaluation:
         """Evaluate what was learned, without noise, in episodes that it does not learn from; see `evaluation.evaluate`.
 
         Args:
           environment: The same task, for whole episodes.
           episodes: How many.
+          policy: Another that is evaluated in its place.
         """
-        return evaluate(Greedy(self.agent.policy()), environment, episodes=episodes, seed=self._seed)
+        acting = Greedy(self.agent.policy() if policy is None else policy)
+        return evaluate(acting, environment, episodes=episodes, seed=self._seed)
 
     def state(self) -> dict[str, Any]:
         """Complete state between two epochs, for `restore`: the transitions are part of it."""

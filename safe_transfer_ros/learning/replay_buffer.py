@@ -271,7 +271,7 @@ class ReplayBuffer:
 
     def _rows(self, places: Positions) -> dict[str, NDArray[Any]]:
         """Copies of these rows of every column, in the shape of `places`."""
-        return {name: column[places] for name, column in self._columns.items()}
+        return {name: column.take(places, axis=0) for name, column in self._columns.items()}
 
     def _next(self, places: Positions) -> Positions:
         """Position of the transition that follows each, _NONE where none does; _NONE stays so."""

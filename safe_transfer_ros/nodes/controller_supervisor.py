@@ -22,6 +22,7 @@ from rclpy.clock import Clock, ClockType
 from safe_transfer_msgs.msg import FilterStatus, SafetyDecision
 from std_msgs.msg import Bool, Float64MultiArray
 
+from safe_transfer_ros import realtime
 from safe_transfer_ros.middleware import bounded, clock, qos, topics
 from safe_transfer_ros.middleware.arm_manager import arm_manager
 from safe_transfer_ros.middleware.joint_state_publishers import JointStatePublishers
@@ -103,6 +104,8 @@ class ControllerSupervisor(ManagedNode):
         self._orders = self.keep(
             OperatorOrders(self, "controller_supervisor/activate", settings.activation_timeout, lambda: self._why)
         )
+        for refusal in realtime.request(settings.realtime_priority):
+            self.get_logger().warning(refusal)
 
     def activate(self) -> None:
         """From now on an operator may activate the controller."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rclpy.node import Node
 
+from safe_transfer_ros.algorithms.safety_critic import CSC_ALPHA
 from safe_transfer_ros.bags.live import LiveTransitions
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.critics.training import Check, CriticSettings, TrainingSettings, train_critic
@@ -65,7 +66,9 @@ class CriticTrainer(Node):
                 transitions,
                 TrainingSettings(
                     critic=CriticSettings(
-                        gamma=settings.gamma, alpha=0.5 if settings.conservative else 0.0, members=settings.members
+                        gamma=settings.gamma,
+                        alpha=CSC_ALPHA if settings.conservative else 0.0,
+                        members=settings.members,
                     ),
                     epsilon=settings.epsilon,
                     updates=settings.updates,

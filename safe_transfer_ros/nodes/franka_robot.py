@@ -21,6 +21,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import SetBool, Trigger
 
+from safe_transfer_ros import realtime
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.franka import library
 from safe_transfer_ros.franka.exchange import JOINTS, OrderKind
@@ -92,6 +93,8 @@ class FrankaRobot(Node):
         self._orders = ServiceThread(
             self, {ACTIVATE: (SetBool, self._on_activate), RECOVER: (Trigger, self._on_recover)}
         )
+        for refusal in realtime.request(self._settings.node_priority):
+            self.get_logger().warning(refusal)
 
     def close(self) -> None:
         """Bring the arm to zero torque and end its process."""

@@ -21,6 +21,7 @@ from safe_transfer_msgs.action import Rollout
 from safe_transfer_msgs.msg import FilterStatus, PolicyAction, SafetyDecision
 from safe_transfer_msgs.srv import ResetEpisode
 
+from safe_transfer_ros import realtime
 from safe_transfer_ros.learning import controllers
 from safe_transfer_ros.learning.acting import Acting, NetworkPolicy, ProcessPolicy, acting, answer_of, check_stamp
 from safe_transfer_ros.learning.contracted import CameraImage, Sensed
@@ -122,6 +123,8 @@ class PolicyServer(ManagedNode):
         if self._settings.policy:
             _, data = load_policy(self._task, self._settings.policy)
             self._weights.begin_with(data, weights.sha256_of(data))
+        for refusal in realtime.request(self._settings.realtime_priority):
+            self.get_logger().warning(refusal)
 
     def deactivate(self) -> None:
         """End the episode under way and tell the filter to stop the arm at once."""

@@ -89,6 +89,9 @@ class SupervisorParameters:
     activation_timeout: float = setting(
         5.0, "An operator's request to activate is refused when not done within this, s", minimum=0.1, maximum=60.0
     )
+    realtime_priority: int = setting(
+        0, "SCHED_FIFO priority of every thread of the supervisor, where permitted; 0: normal", minimum=0, maximum=98
+    )
 
     def __post_init__(self) -> None:
         """Refuse a timeout of the hardware that nobody could see, or that would be told as a held torque."""

@@ -53,6 +53,13 @@ class FrankaParameters:
     realtime_priority: int = setting(
         80, "SCHED_FIFO priority of the process that owns the arm, where permitted; 0: none", minimum=0, maximum=98
     )
+    node_priority: int = setting(
+        0,
+        "SCHED_FIFO priority of the node itself, which carries the arm's state to the filter and its commands to the "
+        "arm's process, where permitted; 0: normal",
+        minimum=0,
+        maximum=98,
+    )
     joint_state_rate: float = setting(500.0, "Joint states per second; the arm has 1000", minimum=50.0, maximum=1000.0)
     command_timeout: float = setting_of(CycleSettings, "command_timeout_s", minimum=0.005, maximum=0.5)
     state_timeout: float = setting_of(CycleSettings, "state_timeout_s", minimum=0.002, maximum=0.5)

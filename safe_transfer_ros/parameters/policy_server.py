@@ -24,3 +24,6 @@ class PolicyServerParameters:
         minimum=0.0,
         maximum=86400.0,
     )
+    realtime_priority: int = setting(
+        0, "SCHED_FIFO priority of every thread of the policy server, where permitted; 0: normal", minimum=0, maximum=98
+    )

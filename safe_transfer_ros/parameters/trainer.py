@@ -21,7 +21,8 @@ class TrainerParameters:
         "pspt",
         "How the policy learns from an iteration: pspt, TRPO on the rewards; csc, a conservative critic beside it, "
         "which the filter takes between episodes, and a step constrained by failures; dual_agent, a safe agent beside "
-        "the policy, which is its baseline; none, the policy acts as it is; "
+        "the policy, which is its baseline; sqrl, behind the critic that the policy was pre-trained with; sac, "
+        "the same without a critic; none, the policy acts as it is; "
         "or one of another package",
     )
     critic: str = setting(
@@ -32,10 +33,16 @@ class TrainerParameters:
     iterations: int = setting(60, "Iterations of Algorithm 1 to run", minimum=1, maximum=100_000)
     autostart: bool = setting(True, "Start fine-tuning when the graph is complete; false: wait for a fine_tune goal")
     episodes_per_iteration: int = setting(5, "Episodes rolled out per iteration", minimum=1, maximum=1000)
-    max_kl: float = setting(0.05, "TRPO step size delta: KL summed over action dimensions", minimum=1e-6, maximum=10.0)
+    max_kl: float = setting(
+        0.05,
+        "TRPO step size delta: KL summed over action dimensions. Of sqrl and sac: how far an iteration may change what "
+        "is done, as the KL that changes it as often",
+        minimum=1e-6,
+        maximum=10.0,
+    )
     stddev_factor: float = setting(
         0.7071,
-        "Factor on the pre-trained policy's standard deviation (PSPT's real robot: variance halved)",
+        "Factor on the standard deviation of a pre-trained Gaussian policy (PSPT's real robot: variance halved)",
         minimum=0.01,
         maximum=10.0,
     )
@@ -44,8 +51,8 @@ class TrainerParameters:
     )
     experience: str = setting(
         "",
-        "Bags, or folders of `safe_transfer bag to-transitions`, that the replay buffer of learner dual_agent begins "
-        "with; commas between",
+        "Bags, or folders of `safe_transfer bag to-transitions`, that the replay buffer of learner dual_agent, sqrl or "
+        "sac begins with; commas between",
     )
     run_dir: str = setting("", "Directory of this run: CSV and checkpoints go there; empty: keep nothing")
     config_file: str = setting("", "File with every node's parameters, copied into the bag; empty: the trainer's own")

@@ -17,15 +17,23 @@ from safe_transfer_ros.policies.contracted import ContractedPolicy
 from safe_transfer_ros.policies.controller import ControllerPolicy
 from safe_transfer_ros.policies.deterministic import DeterministicPolicy
 from safe_transfer_ros.policies.forward import GaussianPolicy
+from safe_transfer_ros.policies.imported import ImportedPolicy
+from safe_transfer_ros.policies.layered import BASELINE, LayeredPolicy
 from safe_transfer_ros.policies.masked import MaskedPolicy
 from safe_transfer_ros.policies.pair import ACTORS, PairPolicy
 from safe_transfer_ros.policies.policy import Policy
 from safe_transfer_ros.policies.recurrent import RecurrentPolicy
 from safe_transfer_ros.policies.squashed import SquashedPolicy
 from safe_transfer_ros.policies.tensors import Tensors, WeightsError, read, write
+from safe_transfer_ros.policies.visual import VisualPolicy
 
 Make = Callable[[Tensors, Mapping[str, str]], Policy]
 """Makes a policy of tensors and metadata, or raises WeightsError."""
+
+Part = tuple[Tensors, dict[str, str]]
+"""Tensors and metadata of a policy within another's file."""
+
+_WITHOUT_MEMORY = (GaussianPolicy, SquashedPolicy, DeterministicPolicy, ControllerPolicy, ImportedPolicy)
 
 AnyPolicy = Policy | ContractedPolicy
 """A policy of ours, which takes a task's observation, or one that comes with a contract."""
@@ -40,8 +48,9 @@ def kinds() -> dict[str, Make]:
         RecurrentPolicy,
         MaskedPolicy,
         ControllerPolicy,
+        VisualPolicy,
     )
-    return {policy.kind: policy for policy in made} | {PairPolicy.kind: pair_of}
+    return {policy.kind: policy for policy in made} | {PairPolicy.kind: pair_of, LayeredPolicy.kind: layered_of}
 
 
 def pair_of(tensors: Tensors, metadata: Mapping[str, str]) -> PairPolicy:
@@ -56,7 +65,8 @@ def pair_of(tensors: Tensors, metadata: Mapping[str, str]) -> PairPolicy:
       WeightsError: if they are not those of a pair.
     """
     agents = {
-        actor: policy_of(own, about, within=f"{actor}: ") for actor, (own, about) in parts_of(tensors, metadata).items()
+        actor: part_policy(own, about, within=f"{actor}: ")
+        for actor, (own, about) in parts_of(tensors, metadata).items()
     }
     exploration = _exploration(metadata.get("exploration", "0"))
     bound = tensors.get("safe.bound")
@@ -68,13 +78,65 @@ def pair_of(tensors: Tensors, metadata: Mapping[str, str]) -> PairPolicy:
     return PairPolicy(agents, _share(metadata.get("baseline_share", "0")), spread=spread)
 
 
-def parts_of(tensors: Tensors, metadata: Mapping[str, str]) -> dict[str, tuple[Tensors, dict[str, str]]]:
+def layered_of(tensors: Tensors, metadata: Mapping[str, str]) -> LayeredPolicy:
+    """Make a policy behind a safety layer.
+
+    Args:
+      tensors: Those of the baseline, their names behind "baseline.", and those of `LayeredPolicy`.
+      metadata: limit; baseline: the baseline's own metadata, with its kind, as JSON.
+
+    Raises:
+      WeightsError: if they are not those of such a policy, or the baseline remembers.
+    """
+    within = f"{BASELINE}."
+    own = {name.removeprefix(within): array for name, array in tensors.items() if name.startswith(within)}
+    about = _metadata(metadata.get(BASELINE, "{}"), BASELINE)
+    baseline = part_policy(own, about, within=f"{BASELINE}: ")
+    try:
+        check_without_memory(baseline)
+    except WeightsError as error:
+        raise WeightsError(f"{BASELINE}: {error}") from None
+    layer = {name: array for name, array in tensors.items() if not name.startswith(within)}
+    return LayeredPolicy(baseline, layer, metadata)
+
+
+def check_without_memory(policy: Policy) -> None:
+    """Check that a policy's action, but for its noise, follows from the observation alone.
+
+    Raises:
+      WeightsError: if it is of another kind.
+    """
+    if not isinstance(policy, _WITHOUT_MEMORY):
+        raise WeightsError(
+            "expected one whose action follows from the observation alone "
+            f"({', '.join(kind.kind for kind in _WITHOUT_MEMORY)}), got a '{policy.kind}' one"
+        )
+
+
+def layered_to_bytes(baseline: Part, layer: Tensors, metadata: Mapping[str, str]) -> bytes:
+    """Serialise a policy behind a safety layer.
+
+    Args:
+      baseline: The policy.
+      layer: Tensors of `LayeredPolicy`.
+      metadata: With its limit.
+
+    Raises:
+      WeightsError: if `any_policy_from_bytes` would refuse it.
+    """
+    own, about = baseline
+    tensors = layer | {f"{BASELINE}.{name}": array for name, array in own.items()}
+    kind = {"kind": LayeredPolicy.kind, BASELINE: json.dumps(dict(about), sort_keys=True)}
+    return policy_to_bytes(tensors, {**metadata, **kind})
+
+
+def parts_of(tensors: Tensors, metadata: Mapping[str, str]) -> dict[str, Part]:
     """Tensors and metadata of each agent of a pair, by its name; see `pair_of`.
 
     Raises:
       WeightsError: if there are others, or an agent's metadata cannot be read.
     """
-    parts: dict[str, tuple[Tensors, dict[str, str]]] = {}
+    parts: dict[str, Part] = {}
     for actor in ACTORS:
         within = f"{actor}."
         own = {name.removeprefix(within): array for name, array in tensors.items() if name.startswith(within)}
@@ -94,6 +156,18 @@ def pair_to_bytes(parts: Mapping[str, tuple[Tensors, Mapping[str, str]]], metada
     tensors = {f"{actor}.{name}": array for actor, (own, _) in parts.items() for name, array in own.items()}
     about = {actor: json.dumps(dict(own), sort_keys=True) for actor, (_, own) in parts.items()}
     return policy_to_bytes(tensors, {**metadata, "kind": PairPolicy.kind, **about})
+
+
+def part_policy(tensors: Tensors, metadata: Mapping[str, str], *, within: str = "") -> Policy:
+    """Make a policy that stands within another's file: as `policy_of`, and imported ones of their observation alone."""
+    if metadata.get("kind") != ContractedPolicy.kind:
+        return policy_of(tensors, metadata, within=within)
+    try:
+        return ImportedPolicy(tensors, metadata)
+    except WeightsError as error:
+        raise WeightsError(f"{within}{error}") from error
+    except Exception as error:  # a stranger's network: whatever it raises is a refusal, and no end of a node
+        raise WeightsError(f"{within}expected an imported policy, got one that cannot be evaluated: {error}") from error
 
 
 def policy_of(tensors: Tensors, metadata: Mapping[str, str], *, within: str = "") -> Policy:
@@ -171,6 +245,8 @@ def _metadata(text: str, actor: str) -> dict[str, str]:
         raise WeightsError(f"{actor}: expected its metadata as an object of strings, got {text[:60]!r}")
     if found.get("kind") == PairPolicy.kind:
         raise WeightsError(f"{actor}: a pair of pairs is not supported")
+    if found.get("kind") == LayeredPolicy.kind:
+        raise WeightsError(f"{actor}: a policy behind a safety layer is not supported within another's file")
     return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,24 @@ def just_below(risks: Array, epsilon: float) -> NDArray[np.int64]:
     return np.where(safe.any(axis=-1), np.where(safe, risks, -1.0).argmax(axis=-1), risks.argmin(axis=-1))
 
 
+def within_limit(
+    observation: NDArray[Any], action: NDArray[Any], bound: Array, limit_input: tuple[int, float] | None
+) -> NDArray[Any]:
+    """Actions as they would act, as fractions of their bound: torques cut to the limit that the observation tells.
+
+    Args:
+      observation: Shape (..., k).
+      action: As fractions of their bound, shape (..., n).
+      bound: Largest |action|, shape (n,).
+      limit_input: See `Task.limit_input`; None: nothing is cut.
+    """
+    if limit_input is None:
+        return action
+    index, unit = limit_input
+    largest = np.maximum(unit * observation[..., index, None], 0.0) / bound
+    return np.minimum(np.maximum(action, -largest), largest)
+
+
 class MaskedPolicy:
     """The first of several samples that the critic accepts, or the least risky of all.
 
@@ -55,7 +73,8 @@ class MaskedPolicy:
         Args:
           tensors: Arrays by name; the critic's as `algorithms.safety_critic.initial_critic` has them, its inputs the
             observation and the action as a fraction of its bound.
-          metadata: epsilon, in (0, 1), and candidates, of at least 1.
+          metadata: epsilon, in (0, 1), and candidates, of at least 1; limit_index and limit_unit, where observations
+            tell the torque limit in force (`Task.limit_input`).
 
         Raises:
           WeightsError: if they are not those of this kind.
@@ -74,6 +93,7 @@ class MaskedPolicy:
             raise WeightsError(
                 f"expected epsilon in (0, 1) and a whole number of candidates, got {self.epsilon} and {candidates}"
             )
+        self._limit_input = _limit_input(about, self.observation_size)
         self._candidates = int(candidates)
         self.noise_size = self._candidates * self.action_size
 
@@ -105,7 +125,8 @@ class MaskedPolicy:
           observation: Shape (..., observation_size).
           action: In its unit, shape (..., action_size).
         """
-        values = np.concatenate([observation, action / self._bound], axis=-1)[..., None, None, :]
+        acted = within_limit(observation, action / self._bound, self._bound, self._limit_input)
+        values = np.concatenate([observation, acted], axis=-1)[..., None, None, :]
         for layer, (weight, bias) in enumerate(self._layers):
             values = values @ weight + bias
             if layer < len(self._layers) - 1:
@@ -141,6 +162,18 @@ def _critic_layers(tensors: Tensors, inputs: int) -> list[tuple[Array, Array]]:
         )
         for layer in range(count)
     ]
+
+
+def _limit_input(metadata: Mapping[str, str], observation_size: int) -> tuple[int, float] | None:
+    if not {"limit_index", "limit_unit"} & set(metadata):
+        return None
+    index, unit = _number(metadata, "limit_index"), _number(metadata, "limit_unit")
+    if index != int(index) or not 0 <= index < observation_size or not unit > 0.0:
+        raise WeightsError(
+            f"expected limit_index as a place among {observation_size} observed numbers and limit_unit above 0, got "
+            f"{index} and {unit}"
+        )
+    return int(index), unit
 
 
 def _number(metadata: Mapping[str, str], name: str) -> float:

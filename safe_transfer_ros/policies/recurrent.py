@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from safe_transfer_ros.policies.gru import Gru, gru_shapes, gru_units
 from safe_transfer_ros.policies.mlp import Linear, Mlp, head_shapes, hidden_shapes, hidden_widths, outputs_of, rounded
 from safe_transfer_ros.policies.policy import GAUSSIAN, TANH_GAUSSIAN, Act
 from safe_transfer_ros.policies.tensors import LOG_STD_BOUND, Tensors, WeightsError, check_shapes, positive
@@ -38,15 +39,9 @@ class RecurrentPolicy:
           WeightsError: if they are not those of this kind.
         """
         inputs, widths = hidden_widths(tensors)
-        n, recurrent = outputs_of(tensors, "mean"), tensors.get("gru.weight_hh")
-        if recurrent is None or recurrent.ndim != 2 or 0 in recurrent.shape:
-            raise WeightsError(
-                "expected 'gru.weight_hh' as a matrix with at least one row and column: is this another kind of policy?"
-            )
-        units = int(recurrent.shape[1])
-        shapes = hidden_shapes(inputs, widths) | head_shapes("mean", units, n) | {"log_std": (n,)}
-        shapes |= {"gru.weight_ih": (3 * units, widths[-1]), "gru.weight_hh": (3 * units, units)}
-        shapes |= {"gru.bias_ih": (3 * units,), "gru.bias_hh": (3 * units,)}
+        n, units = outputs_of(tensors, "mean"), gru_units(tensors)
+        shapes = hidden_shapes(inputs, widths) | gru_shapes(widths[-1], units) | head_shapes("mean", units, n)
+        shapes |= {"log_std": (n,)}
         shapes |= {"bound": (n,)} if "bound" in tensors else {}
         check_shapes(tensors, shapes, "a recurrent policy")
         self._bound: Array | None = None
@@ -54,20 +49,20 @@ class RecurrentPolicy:
             positive(tensors, "bound")
             self._bound = tensors["bound"].astype(np.float64)
         self._hidden, self._mean = Mlp(tensors, np.tanh), Linear(tensors, "mean")
-        self._ih, self._hh = (
-            Linear({"w.weight": tensors[f"gru.weight_{part}"], "w.bias": tensors[f"gru.bias_{part}"]}, "w")
-            for part in ("ih", "hh")
-        )
+        self._gru = Gru(tensors)
         if np.abs(tensors["log_std"]).max() > LOG_STD_BOUND:
             raise WeightsError(f"expected log standard deviations within +-{LOG_STD_BOUND:g}: the policy diverged")
         self._stddev = np.exp(tensors["log_std"].astype(np.float64))
-        self._units = units
         self.observation_size, self.action_size, self.noise_size = inputs, n, n
-        self.memory: Array | None = None
+
+    @property
+    def memory(self) -> Array | None:
+        """See the class."""
+        return self._gru.memory
 
     def begin(self) -> None:
         """Forget the episode before."""
-        self.memory = None
+        self._gru.memory = None
 
     def act(self, observation: Array, noise: Array) -> Act:
         """See `Policy.act`; remembers the observation.
@@ -75,14 +70,7 @@ class RecurrentPolicy:
         Raises:
           ValueError: if the number of episodes side by side is another than at the step before.
         """
-        features = self._hidden(observation)
-        memory = np.zeros((*features.shape[:-1], self._units)) if self.memory is None else self.memory
-        if memory.shape[:-1] != features.shape[:-1]:
-            raise ValueError(
-                f"expected observations of {memory.shape[:-1]} episodes, got {features.shape[:-1]}: begin()"
-            )
-        self.memory = rounded(self._next(features, memory))
-        mean = rounded(self._mean(self.memory))
+        mean = rounded(self._mean(self._gru.step(self._hidden(observation))))
         drawn = mean + self._stddev * np.asarray(noise, dtype=np.float64)
         if self._bound is None:
             return Act(action=drawn, distribution=GAUSSIAN, mean=mean, stddev=self._spread(mean))
@@ -91,14 +79,3 @@ class RecurrentPolicy:
 
     def _spread(self, mean: Array) -> Array:
         return np.broadcast_to(self._stddev, mean.shape)
-
-    def _next(self, features: Array, memory: Array) -> Array:
-        reset_i, update_i, new_i = np.split(self._ih(features), 3, axis=-1)
-        reset_h, update_h, new_h = np.split(self._hh(memory), 3, axis=-1)
-        update = _sigmoid(update_i + update_h)
-        new = np.tanh(new_i + _sigmoid(reset_i + reset_h) * new_h)
-        return np.asarray((1.0 - update) * new + update * memory)
-
-
-def _sigmoid(values: Array) -> Array:
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * values)))

@@ -169,7 +169,7 @@ def iteration_record(
 def episode_returns(episode: Episode, task: RobotTask) -> tuple[float, float]:
     """Undiscounted sums of an episode's rewards: with the tilt penalty, and without it.
 
-    The reward of step t is that of the state it led to and the torque it proposed.
+    The reward of step t is that of the state it led to and the torque chosen, a critic's where it let another pass.
     """
     outcome = task.outcome_of(episode)
     return float(np.sum(outcome.reward)), float(np.sum(outcome.task_reward))

@@ -72,3 +72,63 @@ def stratified_interval(
     )
     low, high = np.quantile(drawn, [0.5 - level / 2.0, 0.5 + level / 2.0], axis=0)
     return Interval(estimate=of(np.concatenate(list(strata))), low=low, high=high)
+
+
+def ratio_interval(
+    over: Sequence[Array], under: Sequence[Array], *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> Interval:
+    """Percentile bootstrap interval of the ratio of two sums over strata (tasks) of means over runs.
+
+    Runs are resampled within each stratum, those above and those below the line each for themselves: they share no
+    seed's luck.
+
+    Args:
+      over: Shape (runs,) per stratum, numbers >= 0.
+      under: The same strata in the same order.
+      level: Of the interval.
+      resamples: Number of bootstrap samples.
+      seed: Equal arguments give equal intervals.
+
+    Returns:
+      Estimate and bounds, of shape (); infinite where nothing is below the line, NaN where nothing is on either side.
+
+    Raises:
+      ValueError: if a stratum is empty, or there are not as many above as below.
+    """
+    if len(over) != len(under) or not over or any(len(stratum) == 0 for stratum in (*over, *under)):
+        raise ValueError("ratio_interval needs the same strata above and below, with at least one run in each")
+    rng = generator(Purpose.BOOTSTRAP, seed)
+
+    def drawn(strata: Sequence[Array]) -> Array:
+        return np.sum([s[rng.integers(len(s), size=(resamples, len(s)))].mean(axis=1) for s in strata], axis=0)
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low, high = np.quantile(drawn(over) / drawn(under), [0.5 - level / 2.0, 0.5 + level / 2.0])
+        means = (np.sum([s.mean() for s in strata]) for strata in (over, under))
+        return Interval(estimate=np.divide(*means), low=low, high=high)
+
+
+def difference_interval(
+    first: Array, second: Array, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> Interval:
+    """Percentile bootstrap interval of the difference of two means over runs that have nothing to do with each other.
+
+    Args:
+      first: One number per run, shape (n,).
+      second: Those of the other, shape (m,). One run tells nothing of the spread.
+      level: Of the interval.
+      resamples: Number of bootstrap samples.
+      seed: Equal arguments give equal intervals.
+
+    Returns:
+      mean(first) - mean(second) and its bounds, of shape ().
+
+    Raises:
+      ValueError: if either is empty.
+    """
+    if not (len(first) and len(second)):
+        raise ValueError("difference_interval needs at least one run of either")
+    rng = generator(Purpose.BOOTSTRAP, seed)
+    one, other = (of[rng.integers(len(of), size=(resamples, len(of)))].mean(axis=1) for of in (first, second))
+    low, high = np.quantile(one - other, [0.5 - level / 2.0, 0.5 + level / 2.0])
+    return Interval(estimate=np.asarray(first.mean() - second.mean()), low=np.asarray(low), high=np.asarray(high))

@@ -22,6 +22,7 @@ class BatchSimulation:
     Attributes:
       model: The model stepped.
       count: E.
+      threads: Physics threads.
       state: Full physics state of every copy, shape (E, size): time, positions, velocities, in MuJoCo's order.
       control: What drives each physics step of a control period, shape (E, substeps, size).
       inputs: What `control` is made of, as MuJoCo's mjtState bits.
@@ -45,7 +46,7 @@ class BatchSimulation:
         threads = min(len(os.sched_getaffinity(0)), count) if threads is None else threads
         if count < 1 or threads < 1:
             raise ValueError(f"count and threads must be at least 1, got {count} and {threads}")
-        self.model, self.count = model, count
+        self.model, self.count, self.threads = model, count, threads
         self.inputs = int(mujoco.mjtState.mjSTATE_CTRL) if inputs is None else inputs
         self._models = [model] * count
         self._data = [mujoco.MjData(model) for _ in range(threads)]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safe_transfer_ros.learning.environment import TaskEnvironment
 from safe_transfer_ros.learning.evaluation import evaluate
 from safe_transfer_ros.studies.learner_run import LearnerRun
-from safe_transfer_ros.transfer.dual_agent.baseline import GivenBaseline, controller_of
+from safe_transfer_ros.transfer.dual_agent.baseline import GivenBaseline, given_baseline
 
 Array = NDArray[np.float64]
 
@@ -41,10 +41,8 @@ def evaluations(runs: Sequence[LearnerRun]) -> dict[int, dict[str, float]]:
       ValueError: if there is no such baseline, or it does not fit the task.
     """
     with TaskEnvironment(runs[0].task) as where:
-        controller = controller_of(
-            runs[0].baseline, observation_size=where.observation_size, action_size=len(where.action_bound)
-        )
-        policy = _AsPolicy(GivenBaseline(controller, where.action_bound))
+        given = given_baseline(runs[0].baseline, observation_size=where.observation_size, bound=where.action_bound)
+        policy = _AsPolicy(given)
         lengths = {run.seed: run.evaluation_episodes for run in runs}
         return {
             seed: dataclasses.asdict(evaluate(policy, where, episodes=episodes, seed=seed))

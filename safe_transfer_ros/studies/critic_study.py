@@ -26,12 +26,13 @@ from safe_transfer_ros.learning.policy_file import load_for, with_stddev_scaled
 from safe_transfer_ros.learning.transitions import transitions
 from safe_transfer_ros.randomness import SCHEME, Purpose, generator
 from safe_transfer_ros.robots.simulation import PERTURBATIONS
-from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings, csc_threshold
+from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings
 from safe_transfer_ros.safety.limit.governor import GovernorSettings
 from safe_transfer_ros.safety.reasons import Reason
 from safe_transfer_ros.tasks.task import make
 from safe_transfer_ros.tasks.torque_task import TorqueTask
 from safe_transfer_ros.tasks.vector import VectorTorqueEnv
+from safe_transfer_ros.transfer.constrained.settings import LearnerSettings
 from safe_transfer_ros.transfer.pspt.fine_tuning import PsptSettings, fine_tune
 
 _EPISODES = 5
@@ -163,7 +164,8 @@ def compute(run: CriticRun) -> Iterator[dict[str, float]]:
 
 
 def _csc_epsilon(run: CriticRun, failed: float) -> float:
-    return csc_threshold(failed, gamma=critic_settings("csc").gamma, chi=run.chi, floor=1e-3)
+    """As the learners have it: with the default chi it is SQRL's epsilon, so that the gates differ by their critics."""
+    return LearnerSettings(cost_gamma=critic_settings("csc").gamma).threshold(failed, run.chi)
 
 
 def finished(run: CriticRun, folder: Path) -> list[dict[str, float]] | None:
@@ -187,5 +189,6 @@ def load_or_compute(run: CriticRun, folder: Path) -> list[dict[str, float]]:
 
 
 def _path(run: CriticRun, folder: Path) -> Path:
-    text = json.dumps([dataclasses.asdict(run), SCHEME], sort_keys=True)
+    critic = [dataclasses.asdict(critic_settings("csc")), _csc_epsilon(run, 0.0)] if run.gate == "csc" else []
+    text = json.dumps([dataclasses.asdict(run), SCHEME, *critic], sort_keys=True)
     return folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.csv"

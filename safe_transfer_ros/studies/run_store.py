@@ -110,17 +110,27 @@ class RunStore(Generic[Run]):
             return None  # never finished, or damaged: it is computed again
         if len(rows) != run.iterations:
             return None
-        return Curves(run=run, columns=columns, same_code=made.get("code") == code_digest(*self._modules(run)))
+        same = made.get("code") == code_digest(*self._modules(run)) and not made.get("earlier_code")
+        return Curves(run=run, columns=columns, same_code=same)
 
-    def save(self, run: Run, columns: Columns) -> Curves[Run]:
-        """Keep a finished run, atomically."""
+    def save(self, run: Run, columns: Columns, *, earlier: Sequence[str] = ()) -> Curves[Run]:
+        """Keep a finished run, atomically.
+
+        Args:
+          run: Its settings.
+          columns: Its numbers.
+          earlier: Digests of other code that has done a part of it.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         table, about = self._paths(run)
         made = {"settings": self._settings(run), "code": code_digest(*self._modules(run)), "versions": versions()}
+        if earlier:
+            made["earlier_code"] = list(earlier)
         write_atomically(about, json.dumps(made, indent=1) + "\n")
         rows = [",".join(columns), *(",".join(map(repr, row)) for row in zip(*columns.values(), strict=True))]
         write_atomically(table, "\n".join(rows) + "\n")
-        return Curves(run=run, columns={name: np.array(values) for name, values in columns.items()})
+        arrays = {name: np.array(values) for name, values in columns.items()}
+        return Curves(run=run, columns=arrays, same_code=not earlier)
 
     def progress_file(self, run: Run) -> Path:
         """File in which a run reports its progress."""
@@ -192,6 +202,7 @@ def _sources(package: str) -> list[Path]:
     return [Path(spec.origin)] if spec.origin is not None and Path(spec.origin).is_file() else []
 
 
+@lru_cache
 def versions() -> dict[str, str]:
     """Versions of the libraries that determine a run's numbers."""
     return {name: version(name) for name in ("mujoco", "numpy", "torch")}

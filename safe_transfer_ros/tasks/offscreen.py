@@ -84,15 +84,25 @@ class OffscreenCamera(abc.ABC):
     def _mark(self, row: int, data: mujoco.MjData) -> None:
         """Add shapes by `_add`."""
 
-    def _add(self, shape: mujoco.mjtGeom, at: tuple[float, ...], size: tuple[float, ...], colour: Colour) -> None:
-        """Add a shape at a place of three numbers, m, of a size as MuJoCo has it, to the image only."""
+    def _add(
+        self,
+        shape: mujoco.mjtGeom,
+        at: tuple[float, ...],
+        size: tuple[float, ...],
+        colour: Colour,
+        axes: npt.NDArray[np.float64] | None = None,
+    ) -> None:
+        """Add a shape at a place of three numbers, m, of a size as MuJoCo has it, to the image only.
+
+        Its axes are the columns of a rotation, shape (3, 3), by default the world's.
+        """
         scene = self._renderer.scene
         mujoco.mjv_initGeom(
             scene.geoms[scene.ngeom],
             shape,
             np.array(size),
             np.array(at),
-            np.eye(3).ravel(),
+            (np.eye(3) if axes is None else axes).ravel(),
             np.array(colour, dtype=np.float32),
         )
         scene.ngeom += 1

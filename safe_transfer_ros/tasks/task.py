@@ -58,6 +58,8 @@ class Task(abc.ABC):
       source_settings: In place of some of these, where a policy is pre-trained that is transferred to the task later.
       safety_gamma: gamma_safe, discount of a critic of failures that is pre-trained there; decides how far it sees.
       failure_cost: Taken off the reward of a step that fails there.
+      limit_input: Where an observation tells the torque limit in force: its place, and the N·m that 1 stands for there.
+        None: nowhere, or actions are no torques.
       cost_limit: Accepted sum of an episode's costs, where they add up: learners let such an episode go on. None: a
         cost is a failure, which ends an episode for them, and what is accepted is a share of the episodes.
     """
@@ -72,12 +74,25 @@ class Task(abc.ABC):
     source_settings: ClassVar[Mapping[str, Any]] = {}
     safety_gamma: ClassVar[float] = 0.7
     failure_cost: ClassVar[float] = 0.0
+    limit_input: ClassVar[tuple[int, float] | None] = None
     cost_limit: ClassVar[float | None] = None
 
     @property
     @abc.abstractmethod
     def action_size(self) -> int:
         """Length of an action."""
+
+    @classmethod
+    def labels(cls, observation: Array) -> npt.NDArray[np.bool_] | None:
+        """Whether states count as failures in the tuples that a critic is shown before training (CSC).
+
+        Args:
+          observation: Of the states, shape (..., observation_size).
+
+        Returns:
+          Shape (...); None: what fails there is what fails.
+        """
+        return None
 
     @classmethod
     @abc.abstractmethod

@@ -35,6 +35,7 @@ class TorqueTask(RobotTask):
     unsafety_free: ClassVar[float] = 0.0
     torque_limit_range: ClassVar[tuple[float, float]]
     learning_settings = {"torque_limit": 1.0, "ends_on_failure": True}
+    source_settings = {"torque_limit": None}  # in the graph the limit follows from what is measured
 
     def __init__(self) -> None:
         """Load the robot."""
@@ -80,7 +81,8 @@ class TorqueTask(RobotTask):
         Args:
           position: Joint positions the step led to, shape (..., n_joints), rad.
           velocity: Joint velocities the step led to, same shape, rad/s.
-          torque: Torque PROPOSED at the step, before any bound, same shape, N·m.
+          torque: Torque CHOSEN at the step, the one proposed unless a critic let another pass; before any bound, same
+            shape, N·m.
         """
 
     @abc.abstractmethod
@@ -101,7 +103,7 @@ class TorqueTask(RobotTask):
         return Outcome(task_reward=task_reward, unsafety=u, reward=task_reward - self.unsafety_penalty * excess**2)
 
     def outcome_of_steps(self, before: Seen, after: Seen, action: Array) -> Outcome:
-        """See `RobotTask.outcome_of_steps`: of the state a step led to and the torque it proposed."""
+        """See `RobotTask.outcome_of_steps`: of the state a step led to and the torque chosen."""
         return self.outcome(after.position, after.velocity, action)
 
     def reward(self, position: Array, velocity: Array, torque: Array) -> Array:

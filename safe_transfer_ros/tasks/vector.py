@@ -94,7 +94,7 @@ class VectorTorqueEnv(NumberedVectorEnv):
         if torque_limit is not None:
             _checked_limits(torque_limit)
         effort = task.robot.limits.effort
-        bound = effort if torque_limit is None else np.minimum(effort, torque_limit)
+        bound = np.minimum(effort, task.torque_limit_range[1] if torque_limit is None else torque_limit)
         super().__init__(task, num_envs, bound, autoreset=autoreset)
         self.task = task
         self.threads = threads or len(os.sched_getaffinity(0))

@@ -84,17 +84,21 @@ class GraphLearner:
       factory: "module:name" of a callable that makes `PolicyUpdates` of a `Beginning`.
       description: One line for --help.
       any_kind: Whether it takes policies of any kind, and not only Gaussian ones.
+      kinds: The only kinds that it takes, where it does not take all.
       torques: Whether it takes tasks whose actions are torques.
       serves: Kind of the policy that acts; empty: that of the policy it begins with.
       learns_critic: Whether it sends the filter a critic of its own, which no training could have certified.
+      own_epsilon: Whether what it says of its updates holds for the epsilon of its critic's card, and for no other.
     """
 
     factory: str
     description: str
     any_kind: bool = False
+    kinds: tuple[str, ...] = ()
     torques: bool = True
     serves: str = ""
     learns_critic: bool = False
+    own_epsilon: bool = False
 
     def begin(self, beginning: Beginning) -> PolicyUpdates:
         """Load the learner and start it.
@@ -144,5 +148,27 @@ LEARNERS.add(
         any_kind=True,
         torques=False,
         serves="pair",
+    ),
+)
+LEARNERS.add(
+    "sqrl",
+    GraphLearner(
+        factory="safe_transfer_ros.transfer.sqrl.graph:SqrlUpdates",
+        description="fine-tunes behind the safety critic that the policy was pre-trained with, in one file (SQRL)",
+        any_kind=True,
+        kinds=("masked",),
+        serves="masked",
+        learns_critic=True,
+        own_epsilon=True,
+    ),
+)
+LEARNERS.add(
+    "sac",
+    GraphLearner(
+        factory="safe_transfer_ros.transfer.sqrl.graph:SacUpdates",
+        description="fine-tunes a policy of SAC or SQRL by SAC, without a critic of its own",
+        any_kind=True,
+        kinds=("masked", "squashed"),
+        serves="squashed",
     ),
 )

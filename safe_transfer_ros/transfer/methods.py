@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from safe_transfer_ros.registry import Registry
+from safe_transfer_ros.transfer.constrained.csc_sac import CscSacMethod, csc_sac
 from safe_transfer_ros.transfer.constrained.method import CONSTRAINED
 from safe_transfer_ros.transfer.off_policy.agents import (
     dual_agent,
@@ -59,6 +60,12 @@ _OURS: dict[str, TrainingMethod] = {
         description="off-policy: SAC less a weight times SQRL's safety critic, without a mask",
         varied=frozenset({"epsilon", "safety_gamma"}),
         continues=True,
+    ),
+    "csc-sac": CscSacMethod(
+        label="CSC on SAC",
+        agent=csc_sac,
+        description="off-policy: SAC behind a conservative safety critic, less lambda' times its risk",
+        varied=frozenset({"chi", "multiplier_rate", "alpha"}),
     ),
     "sac-lagrangian": OffPolicyMethod(
         label="SAC-Lagrangian",

@@ -22,6 +22,11 @@ PRE_TRAINING, FINE_TUNING = "pretrain", "finetune"
 PHASES = (PRE_TRAINING, FINE_TUNING)
 """Of a transfer: in the task as it is at the source, then in the task itself."""
 
+BASELINE, NOISELESS = "baseline", "noiseless"
+PARTS = (BASELINE, NOISELESS)
+"""What some runs have to show beside what they have learned: the baseline that learns beside a safe agent, and a policy
+that draws its actions without its noise."""
+
 
 class BaselineUse(enum.Enum):
     """Use that a method has for a controller that is there already."""
@@ -40,7 +45,8 @@ class TrainingPlan:
       seed: Of everything random.
       episodes: Length of an epoch: so many whole episodes.
       warm_start: Begin with the imitation of the task's rule, not with a new policy.
-      baseline: Controller that is corrected or cloned, see `controller_of`; empty: none, a dual agent learns its own.
+      baseline: Controller that is corrected or cloned, see `transfer.dual_agent.baseline.part_of`; empty: none, a dual
+        agent learns its own.
       settings: The same for every method; each uses what it has a use for.
       phase: One of `PHASES`; empty: the task is learned from scratch where it is to be done.
       start: Policy file that the run begins with, of the other phase most often; empty: it begins with nothing.
@@ -117,6 +123,10 @@ class TrainingRun(Protocol):
 
     def evaluate(self, episodes: int) -> Evaluation:
         """Evaluate what was learned in episodes that it does not learn from; changes nothing of the run."""
+        ...
+
+    def evaluate_parts(self, episodes: int) -> Mapping[str, Evaluation]:
+        """Evaluate alike what of `PARTS` there is."""
         ...
 
     def policy_file(self, metadata: Mapping[str, str]) -> bytes | None:

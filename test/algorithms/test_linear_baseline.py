@@ -106,7 +106,8 @@ def test_a_single_episode_has_no_others_and_values_of_zero(data) -> None:
     [
         ({"rewards": np.zeros((6, 31))}, r"steps \+ 1"),
         ({"terminated": np.zeros((6, 29), bool)}, "terminated"),
-        ({"gamma": 1.0}, "gamma"),
+        ({"gamma": 1.0}, "gamma 1 needs episodes that all terminate"),
+        ({"gamma": 1.1}, "gamma within"),
         ({"ridge": 0.0}, "ridge"),
         ({"lengths": [31] * 6}, "lengths within"),
     ],

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from safe_transfer_ros.cli import main, run
+from safe_transfer_ros.cli.method_studies import STUDIES
 from safe_transfer_ros.cli.run import continuing, parse_arguments, pick_graph
 from safe_transfer_ros.configuration import field_types
 from safe_transfer_ros.parameters.sections import NODES
@@ -43,7 +44,7 @@ def test_a_command_that_a_page_shows_is_accepted(words: list[str]) -> None:
     module.add_parser(parser.add_subparsers(dest="command"))
     options = parser.parse_args(words)
     if options.command == "reproduce":
-        assert options.figure in (*EXPERIMENTS, "sqrl_spider", "all")
+        assert options.figure in (*EXPERIMENTS, *STUDIES, "all")
     if options.command not in ("up", "run", "commission"):
         return
     known = {argument.name for argument in pick_graph(options.graph).arguments}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from in_this_process import here
 
+from safe_transfer_ros.cli import train
 from safe_transfer_ros.cli.main import main
 from safe_transfer_ros.transfer.methods import METHODS
 
@@ -137,3 +139,12 @@ def test_what_a_constraint_is_varied_over_is_told_apart(tmp_path: Path, capsys: 
     assert {row["eta"] for row in csv.DictReader((tmp_path / "pr2_cup_swirl.csv").open())} == {"1.0"}
     assert main(["train", "trpo", *small, "--chi", "0.05", "0.2", "--table-only"]) == 2
     assert "of 1 run none" in capsys.readouterr().err  # no constraint, nothing to vary
+
+
+def test_settings_of_an_environment_are_numbers_truths_or_words() -> None:
+    """Every word is true in Python: `randomised=false` must not switch it on."""
+    parser = argparse.ArgumentParser()
+    train.add_parser(parser.add_subparsers())
+    asked = ["noise=0.2", "randomised=false", "other=true", "noise_form=gaussian"]
+    found = parser.parse_args(["train", "sac", "drunk_spider", "--environment", *asked]).environment
+    assert found == [("noise", 0.2), ("randomised", False), ("other", True), ("noise_form", "gaussian")]

@@ -65,6 +65,14 @@ def test_the_torque_that_the_gate_chose_is_the_one_to_learn_from(arm):
     np.testing.assert_array_equal(learned.gated, refused)
 
 
+def test_the_effort_that_is_paid_for_is_that_of_the_torque_chosen(arm):
+    batch = GatedRollouts(arm, gate_at(0.05)).rollout(POLICY, torque_limits=np.full(8, 3.0), seed=1)
+    efforts = {name: np.mean(np.square(getattr(batch, name)), axis=-1) for name in ("chosen", "proposed")}
+    assert (efforts["chosen"] != efforts["proposed"]).any()
+    free = TASK.task_reward(batch.position[:, 1:], batch.velocity[:, 1:], np.zeros_like(batch.chosen))
+    np.testing.assert_allclose(batch.task_reward, free - 0.02 * efforts["chosen"], rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("gated", [False, True])
 def test_the_foretold_effect_of_the_next_limit_is_the_mean_change_of_risk_and_its_margin(arm, gated):
     rollouts = GatedRollouts(arm, gate_at(0.095) if gated else None)

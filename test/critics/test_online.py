@@ -61,6 +61,36 @@ def test_it_keeps_the_newest_of_what_its_capacity_holds() -> None:
     np.testing.assert_array_equal(small.buffer["applied"], rolled(80).applied[valid][-50:].astype(np.float32))
 
 
+def test_it_is_calibrated_by_what_followed_and_goes_on_exactly() -> None:
+    one = critic()
+    one.add(rolled(0))
+    one.learn(Bold(), 20)
+    raw = one.risk(np.eye(5)[:4], BOLD[:, None])
+    one.calibrate(rolled(40))
+    assert one.scaling.offset != 0.0 and one.scaling.slope > 0.0
+    scaled = one.risk(np.eye(5)[:4], BOLD[:, None])
+    np.testing.assert_allclose(scaled, one.scaling(raw), rtol=1e-5)
+    seen = rolled(40)
+    valid = seen.valid
+    foretold = one.scaling(raw)[np.argmax(seen.observation[:, :-1][valid], axis=1)]
+    outcome = np.concatenate(
+        [0.9 ** np.arange(n - 1, -1, -1) * c[n - 1] for n, c in zip(seen.lengths, seen.cost, strict=True)]
+    )
+    before = raw[np.argmax(seen.observation[:, :-1][valid], axis=1)]
+    assert abs(foretold.mean() - outcome.mean()) < abs(before.mean() - outcome.mean())
+    other = critic()
+    other.restore(one.state(), [one.buffer.since(0)])
+    for part in (one, other):
+        part.calibrate(rolled(80))
+        part.add(rolled(80))
+        part.learn(Bold(), 5)
+    assert one.scaling == other.scaling
+    np.testing.assert_array_equal(one.risk(np.eye(5)[:4], BOLD[:, None]), other.risk(np.eye(5)[:4], BOLD[:, None]))
+    for first in range(120, 400, 40):
+        one.calibrate(rolled(first))
+    assert len(one.state()["judged"]) == 5, "what is long past calibrates nothing"
+
+
 def test_labelled_tuples_are_half_failures_where_there_are_enough() -> None:
     online = critic()
     failures = online.add(rolled(0), at_most=12)

@@ -175,7 +175,7 @@ class Wire:
 def _realtime() -> None:
     """As the arm's own computer is; without the permission the tests are only less sure."""
     try:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(20))
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(85))
     except OSError:
         pass
 

@@ -13,6 +13,7 @@ import safetensors.numpy
 import yaml
 
 from safe_transfer_ros import resources
+from safe_transfer_ros.algorithms.sac.agent import SacSettings
 from safe_transfer_ros.configuration import ConfigurationError
 from safe_transfer_ros.launching import fine_tuning, panda_push, pr2_cup_swirl, resumed
 from safe_transfer_ros.launching.graph import apply_arguments, complete, read_parameters, write_parameters
@@ -23,6 +24,8 @@ from safe_transfer_ros.randomness import SCHEME
 from safe_transfer_ros.record import returns
 from safe_transfer_ros.record.iteration import COLUMNS
 from safe_transfer_ros.record.returns import EpisodeReturn
+from safe_transfer_ros.transfer.sqrl.agent import SqrlAgent
+from safe_transfer_ros.transfer.sqrl.settings import SqrlSettings
 
 SHIPPED = "config/pr2_cup_swirl.yaml"
 
@@ -183,6 +186,24 @@ def test_a_policy_whose_contract_is_wrong_is_refused_before_anything_starts(
     with pytest.raises(ConfigurationError, match="is a 'contracted' one, and learner pspt takes Gaussian policies"):
         plan(tmp_path, policy=str(file))
     assert plan(tmp_path, policy=str(file), learner="none").parameters["trainer"]["policy"] == str(file)
+
+
+def test_what_sqrl_is_to_begin_with_is_told_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="is a 'gaussian' one, and learner sqrl takes masked ones"):
+        plan(tmp_path, learner="sqrl")
+    with pytest.raises(ConfigurationError, match="learner sac takes masked and squashed ones"):
+        plan(tmp_path, learner="sac")
+    agent = SqrlAgent(18, np.ones(7), SacSettings(hidden=(8,)), SqrlSettings(hidden=(8,)), seed=0)
+    file = tmp_path / "policy.safetensors"
+    file.write_bytes(agent.policy_file({}))
+    for name, value in (("critic_epsilon", "0.3"), ("critic_schedule", "csc")):
+        with pytest.raises(ConfigurationError, match="masks by the epsilon on its policy's card"):
+            plan(tmp_path, learner="sqrl", policy=str(file), **{f"safety_filter.{name}": value})
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(ConfigurationError, match="sends the filter a critic of its own: leave out critic:="):
+        plan(tmp_path, learner="csc", critic=str(file))
+    given = plan(tmp_path, learner="sqrl", policy=str(file)).parameters["safety_filter"]
+    assert (given["critic"], given["critic_uncertified"]) == ("required", True)
 
 
 def test_a_corrupt_policy_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from safe_transfer_ros.tasks.ant_avenue.environment import AntEnv
 from safe_transfer_ros.tasks.ant_avenue.task import AntAvenue
 from safe_transfer_ros.tasks.push.environment import PushEnv
 from safe_transfer_ros.tasks.push.task import PushTask
+from safe_transfer_ros.tasks.rollouts import Rollouts
 from safe_transfer_ros.tasks.task import available, make
 
 EPISODES, FIRST = 3, 3
@@ -149,3 +150,28 @@ def test_every_task_is_known_and_a_wrong_name_finds_the_nearest() -> None:
             assert where.observation_size > 0 and (where.action_bound > 0.0).all()
     with pytest.raises(ValueError, match="unknown task 'panda_push_tople'.*panda_push_topple"):
         TaskEnvironment("panda_push_tople")
+
+
+def test_tuples_for_a_critic_are_labelled_by_the_trap_and_not_by_death() -> None:
+    with TaskEnvironment("car_traps") as where:
+        rows = where._made(2)
+        rows.reset(seed=0)
+        around = rows.surroundings
+        around.traps[0, 0] = rows.simulation.states().position[0]  # this one stands in a trap
+        observation, _, _, _, info = rows.step(np.zeros((2, 2)))
+        np.testing.assert_array_equal(info["in_trap"], [True, False])
+        rolled = Rollouts(
+            observation=np.stack([observation, observation], axis=1),
+            chosen=np.zeros((2, 1, 2)),
+            applied=np.zeros((2, 1, 2)),
+            reward=np.zeros((2, 1)),
+            cost=np.zeros((2, 1)),
+            terminated=np.zeros((2, 1), dtype=bool),
+            lengths=np.ones(2, dtype=np.int64),
+            succeeded=np.zeros(2),
+            gated=np.zeros((2, 1), dtype=bool),
+        )
+        np.testing.assert_array_equal(where.labelled(rolled).cost, [[1.0], [0.0]])
+        rows.close()
+    with TaskEnvironment("panda_push_boundary") as push:
+        assert push.labelled(rolled) is rolled, "what fails is what is a failure"

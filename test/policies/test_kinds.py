@@ -48,10 +48,14 @@ TENSORS["pair"] |= {f"safe.{name}": array for name, array in TENSORS["squashed"]
 TENSORS["masked"] = {f"policy.{name}": array for name, array in TENSORS["squashed"].items()}
 TENSORS["masked"] |= {"critic.layer.0.weight": _array(2, H, K + N), "critic.layer.0.bias": _array(2, H)}
 TENSORS["masked"] |= {"critic.layer.1.weight": _array(2, 1, H), "critic.layer.1.bias": _array(2, 1)}
+TENSORS["layered"] = {f"baseline.{name}": array for name, array in TENSORS["deterministic"].items()} | BOUND
+TENSORS["layered"] |= {"critic.hidden.0.weight": _array(H, K + N), "critic.hidden.0.bias": _array(H)}
+TENSORS["layered"] |= {"critic.value.weight": _array(1, H), "critic.value.bias": _array(1)}
 MASK = {"epsilon": "0.4", "candidates": "3"}
 AGENTS = {"baseline": json.dumps({"kind": "deterministic"}), "safe": json.dumps({"kind": "squashed"})}
 
-ABOUT = {"pair": AGENTS, "masked": MASK}
+LAYER = {"limit": "0.5", "baseline": AGENTS["baseline"]}
+ABOUT = {"pair": AGENTS, "masked": MASK, "layered": LAYER}
 
 
 def made(kind: str, **metadata: str) -> Policy:
@@ -227,7 +231,7 @@ def test_a_bound_of_zero_is_refused() -> None:
 
 
 def test_a_file_without_a_kind_is_gaussian() -> None:
-    assert set(kinds()) == {*TENSORS, "controller"}
+    assert set(kinds()) == {*TENSORS, "controller", "visual"}
     policy, metadata = policy_from_bytes(policy_to_bytes(TENSORS["gaussian"], {}))
     assert policy.kind == "gaussian" and metadata == {}
 

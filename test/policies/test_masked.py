@@ -72,6 +72,13 @@ def test_where_none_is_safe_the_least_risky_is_taken() -> None:
         ({"epsilon": "0.1", "candidates": "0"}, "whole number of candidates"),
         ({"epsilon": "0.1", "candidates": "2.5"}, "whole number of candidates"),
         ({"epsilon": "0.1"}, "expected candidates of a masked policy"),
+        ({"epsilon": "0.1", "candidates": "5", "limit_index": "0"}, "expected limit_unit of a masked policy"),
+        (
+            {"epsilon": "0.1", "candidates": "5", "limit_index": "1", "limit_unit": "3"},
+            "a place among 1 observed numbers",
+        ),
+        ({"epsilon": "0.1", "candidates": "5", "limit_index": "-1", "limit_unit": "3"}, "a place among 1 observed"),
+        ({"epsilon": "0.1", "candidates": "5", "limit_index": "0", "limit_unit": "0"}, "limit_unit above 0"),
     ],
 )
 def test_a_mask_that_would_let_everything_pass_or_cannot_be_is_refused(metadata: dict[str, str], message: str) -> None:
@@ -89,3 +96,12 @@ def test_a_critic_of_another_policy_is_refused() -> None:
     two = {"critic.layer.1.weight": np.zeros((1, 2, 2)), "critic.layer.1.bias": np.zeros((1, 2))}
     with pytest.raises(WeightsError, match="expected one output of the safety critic, got 2"):
         MaskedPolicy(tensors() | {name: array.astype(np.float32) for name, array in two.items()}, about)
+
+
+def test_a_torque_is_judged_as_the_limit_that_is_observed_lets_it_act() -> None:
+    about = {"epsilon": "0.4", "candidates": "5", "limit_index": "0", "limit_unit": "3.0"}
+    policy, plain = MaskedPolicy(tensors(), about), MaskedPolicy(tensors(), {"epsilon": "0.4", "candidates": "5"})
+    seen, torque = np.array([[0.1], [0.1], [5.0], [-1.0]]), np.array([[1.9], [-0.2], [1.9], [1.9]])
+    cut = np.array([[0.3], [-0.2], [1.9], [0.0]])
+    np.testing.assert_allclose(policy.risk(seen, torque), plain.risk(seen, cut))
+    assert (plain.risk(seen, torque) != policy.risk(seen, torque)).tolist() == [True, False, False, True]

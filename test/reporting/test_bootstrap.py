@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from safe_transfer_ros.reporting.bootstrap import interquartile_mean, stratified_interval
+from safe_transfer_ros.reporting.bootstrap import (
+    difference_interval,
+    interquartile_mean,
+    ratio_interval,
+    stratified_interval,
+)
 
 
 @pytest.mark.parametrize("count", (4, 8, 20))
@@ -52,3 +57,45 @@ def test_one_run_has_no_spread_and_none_is_refused() -> None:
         stratified_interval([np.empty((0, 3))])
     with pytest.raises(ValueError, match="median"):
         stratified_interval([np.ones(3)], statistic="median")
+
+
+def test_a_ratio_of_sums_over_strata_has_the_interval_of_the_delta_method() -> None:
+    rng = np.random.default_rng(3)
+    over, under = ([rng.gamma(20.0, scale, 400) for scale in scales] for scales in ((2.0, 1.0), (4.0, 3.0)))
+    found = ratio_interval(over, under, resamples=4000)
+    top, bottom = (sum(part.mean() for part in of) for of in (over, under))
+    assert float(found.estimate) == pytest.approx(top / bottom) == pytest.approx(3.0 / 7.0, abs=0.02)
+    variance = [sum(part.var() / len(part) for part in of) for of in (over, under)]
+    error = top / bottom * np.sqrt(variance[0] / top**2 + variance[1] / bottom**2)
+    assert float(found.high - found.low) == pytest.approx(2.0 * 1.96 * error, rel=0.1)
+    assert float(found.low) < top / bottom < float(found.high)
+    assert ratio_interval(over, under) == ratio_interval(over, under)
+
+
+def test_a_ratio_of_single_runs_is_itself_and_one_to_nothing_is_infinite() -> None:
+    one = ratio_interval([np.array([3.0])], [np.array([4.0])])
+    assert (float(one.low), float(one.estimate), float(one.high)) == (0.75, 0.75, 0.75)
+    assert float(ratio_interval([np.array([3.0])], [np.array([0.0])]).estimate) == np.inf
+    with pytest.raises(ValueError, match="the same strata above and below"):
+        ratio_interval([np.array([1.0])], [])
+    with pytest.raises(ValueError, match="at least one run"):
+        ratio_interval([np.array([1.0])], [np.array([])])
+
+
+def test_the_interval_of_a_difference_is_scipys() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.exponential(size=30) + 2.0, rng.normal(size=20)
+    ours = difference_interval(first, second, resamples=20_000)
+
+    def difference(one: np.ndarray, other: np.ndarray, axis: int) -> np.ndarray:
+        return one.mean(axis=axis) - other.mean(axis=axis)
+
+    theirs = stats.bootstrap((first, second), difference, method="percentile", n_resamples=20_000, rng=1)
+    assert ours.estimate == pytest.approx(first.mean() - second.mean())
+    wanted = theirs.confidence_interval
+    assert (float(ours.low), float(ours.high)) == pytest.approx((wanted.low, wanted.high), abs=0.03)
+
+
+def test_a_difference_needs_a_run_of_either() -> None:
+    with pytest.raises(ValueError, match="at least one run of either"):
+        difference_interval(np.ones(2), np.empty(0))

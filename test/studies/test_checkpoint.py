@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from safe_transfer_ros.studies.checkpoint import Checkpoint
+from safe_transfer_ros.studies.checkpoint import Checkpoint, kept
+from safe_transfer_ros.transfer.checkpoints import CheckpointError
 
 STATE = {
     "array": np.arange(6, dtype=np.float64).reshape(2, 3),
@@ -59,6 +60,37 @@ def test_another_run_and_a_damaged_file_are_not_gone_on_with(tmp_path: Path) -> 
     assert run.restored is None
 
 
+def test_that_of_other_code_is_gone_on_with_only_where_asked(tmp_path: Path) -> None:
+    path, run = tmp_path / "a", Run()
+    Checkpoint(path, "this run", code="first", every_s=0.0).keep(Run(STATE), COLUMNS)
+    assert Checkpoint(path, "this run", code="second").restore(run) is None and run.restored is None
+    asked = Checkpoint(path, "this run", code="second", any_code=True, every_s=0.0)
+    np.testing.assert_equal(asked.restore(run), COLUMNS)
+    asked.keep(Run(STATE), COLUMNS)
+    about = kept(path)
+    assert about is not None and about.codes == ("first", "second")
+    # Neither of the two has done all of it.
+    assert Checkpoint(path, "this run", code="second").restore(Run()) is None
+    again = Checkpoint(path, "this run", code="second", any_code=True, every_s=0.0)
+    again.restore(Run())
+    again.keep(Run(STATE), COLUMNS)
+    about = kept(path)
+    assert about is not None and about.codes == ("first", "second")
+
+
+def test_a_state_that_this_code_cannot_read_is_told(tmp_path: Path) -> None:
+    class Changed(Run):
+        def restore(self, state: Any) -> None:
+            raise KeyError("agent")
+
+    path = tmp_path / "a"
+    Checkpoint(path, "this run", code="first", every_s=0.0).keep(Run(STATE), COLUMNS)
+    with pytest.raises(CheckpointError, match=r"kept by other code .* --fresh begins this run again"):
+        Checkpoint(path, "this run", code="second", any_code=True).restore(Changed())
+    with pytest.raises(KeyError, match="agent"):  # of its own code it is a defect
+        Checkpoint(path, "this run", code="first").restore(Changed())
+
+
 class Code:
     """Runs when it is unpickled."""
 
@@ -68,7 +100,7 @@ class Code:
 
 def test_no_code_of_a_file_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    torch.save({"identity": "this run", "columns": {}, "state": Code()}, tmp_path / "a")
+    torch.save({"identity": "this run", "codes": [""], "columns": {}, "state": Code()}, tmp_path / "a")
     assert Checkpoint(tmp_path / "a", "this run").restore(Run()) is None
     assert not (tmp_path / "ran").exists()
 

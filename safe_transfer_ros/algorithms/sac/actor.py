@@ -14,4 +14,4 @@ def actor_loss(values: Tensor, log_density: Tensor, temperature: Tensor) -> Tens
       log_density: Shape (b,).
       temperature: alpha, a scalar without a graph.
     """
-    return (temperature * log_density - values.amin(dim=0)).mean()
+    return (temperature * log_density - values.min(dim=0).values).mean()  # the gradient of amin costs more

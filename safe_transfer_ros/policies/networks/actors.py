@@ -96,11 +96,11 @@ class SquashedActor(nn.Module):
           Actions as fractions of the bound, shape (b, n), and the logarithm of their density, shape (b,).
         """
         mean, log_std = self(observation)
-        x = mean + log_std.exp() * noise
-        # log(1 - tanh(x)^2), without the difference that loses every digit where |x| is large.
-        slope = 2.0 * (_LOG_2 - x - nn.functional.softplus(-2.0 * x))
-        log_density = (-0.5 * noise.square() - log_std - slope).sum(dim=-1) - noise.shape[-1] * _HALF_LOG_2PI
-        return torch.tanh(x), log_density
+        x = torch.addcmul(mean, log_std.exp(), noise)
+        # log(1 - tanh(x)^2) = 2 (log 2 - log_2cosh), without the difference that loses every digit where |x| is large.
+        log_2cosh = x + nn.functional.softplus(-2.0 * x)
+        constant = -0.5 * noise.square().sum(dim=-1) - noise.shape[-1] * (_HALF_LOG_2PI + 2.0 * _LOG_2)
+        return torch.tanh(x), constant - torch.sub(log_std, log_2cosh, alpha=2.0).sum(dim=-1)
 
     def policy(self) -> SquashedPolicy:
         """Make the policy that acts on the robot side."""

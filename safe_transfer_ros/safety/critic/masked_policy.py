@@ -218,7 +218,9 @@ def _growing_blocks(samples: int) -> Iterator[int]:
         samples, block = samples - block, 3 * block
 
 
-def csc_threshold(failure_rate: float, *, gamma: float, chi: float, floor: float = 1e-4) -> float:
+def csc_threshold(
+    failure_rate: float, *, gamma: float, chi: float, floor: float = 1e-4, scale: float | None = None
+) -> float:
     """CSC's threshold, epsilon = (1 - gamma)(chi - V_C), at least `floor`.
 
     Args:
@@ -226,10 +228,13 @@ def csc_threshold(failure_rate: float, *, gamma: float, chi: float, floor: float
       gamma: Discount, in (0, 1).
       chi: Failures per episode that are accepted.
       floor: Lowest threshold; without one the fall-back would carry every step as soon as chi is used up.
+      scale: Factor of chi - V_C in place of 1 - gamma, > 0; the threshold is then at most .999.
 
     Raises:
       ValueError: if an argument is out of range.
     """
     if not (failure_rate >= 0.0 and 0.0 < gamma < 1.0 and 0.0 < floor < 1.0):
         raise ValueError(f"expected failure_rate >= 0, gamma and floor in (0, 1); got {failure_rate}, {gamma}, {floor}")
-    return max((1.0 - gamma) * (chi - failure_rate), floor)
+    if scale is not None and not scale > 0.0:
+        raise ValueError(f"expected scale > 0, got {scale}")
+    return max(min((1.0 - gamma if scale is None else scale) * (chi - failure_rate), 0.999), floor)

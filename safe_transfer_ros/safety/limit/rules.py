@@ -143,9 +143,24 @@ RATES = {
 
 
 def policy_change_risk_per_state(shift: PolicyShift) -> float:
-    """dp_u2 as the mean over states of the exact shift of the action's distribution.
+    """dp_u2 as the mean over states of the shift of the action's distribution, see `changed_share`.
 
-    E_s[TV] <= E_s[erf(d(s) / (2 sqrt 2))] + sqrt(KL_sigma / 2): the overlap of two Gaussians of equal covariance
+    Args:
+      shift: The distributions.
+
+    Returns:
+      In [0, 1].
+
+    Raises:
+      ValueError: if shapes differ, or a value is not finite or not positive where it must be.
+    """
+    return float(np.mean(changed_share(shift)))
+
+
+def changed_share(shift: PolicyShift) -> Array:
+    """Bound in each state on how often the action drawn is another, were the two policies coupled as well as they can.
+
+    TV(s) <= erf(d(s) / (2 sqrt 2)) + sqrt(KL_sigma / 2): the overlap of two Gaussians of equal covariance
     a Mahalanobis distance d apart is exact, the change of the covariance is added by Pinsker's inequality. Never
     above PSPT Eq. 28-31 at the measured KL but for that second term: erf(sqrt(x)) is concave, so few states
     that change much weigh less than in the KL's mean.
@@ -154,7 +169,7 @@ def policy_change_risk_per_state(shift: PolicyShift) -> float:
       shift: The distributions.
 
     Returns:
-      In [0, 1].
+      Shape (n_steps,), in [0, 1].
 
     Raises:
       ValueError: if shapes differ, or a value is not finite or not positive where it must be.
@@ -170,7 +185,7 @@ def policy_change_risk_per_state(shift: PolicyShift) -> float:
     ratio = np.square(spread / spread_after)
     kl_sigma = 0.5 * (ratio - 1.0 - np.log(ratio)).sum(axis=1)
     shifted = scipy.special.erf(distance / (2.0 * math.sqrt(2.0))) + np.sqrt(np.maximum(kl_sigma, 0.0) / 2.0)
-    return float(np.mean(np.minimum(shifted, 1.0)))
+    return np.asarray(np.minimum(shifted, 1.0))
 
 
 # dp_u1 ----------------------------------------------------------------------------------------------------------------

@@ -98,6 +98,16 @@ def policy_change_risk(kl: float) -> float:
     return float(scipy.special.erf(math.sqrt(max(kl, 0.0)) / 2.0))
 
 
+def divergence_of(risk: float) -> float:
+    """Divergence, nats, whose dp_u2 is `risk`: the inverse of `policy_change_risk`, finite at 1 too.
+
+    Raises:
+      ValueError: if the risk is not in [0, 1].
+    """
+    require(0.0 <= risk <= 1.0, f"risk must be in [0, 1], got {risk}")
+    return float((2.0 * scipy.special.erfinv(min(risk, 1.0 - 1e-15))) ** 2)
+
+
 def predicted_unsafety_rate(unsafety_rate: float, limit_change: float, policy_change: float) -> float:
     """p'_u = min(1, p_u + dp_u1 + dp_u2) (PSPT Eq. 32).
 

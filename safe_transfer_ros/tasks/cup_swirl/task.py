@@ -8,6 +8,7 @@ be swirled from the wrist alone.
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 
@@ -36,6 +37,7 @@ class CupSwirl(TorqueTask):
     # The paper's .001 with its task reward halved.
     unsafety_penalty = 0.002
     torque_limit_range = (0.1, 3.0)
+    limit_input: ClassVar[tuple[int, float] | None] = (17, 3.0)
 
     def __init__(
         self,
@@ -134,6 +136,7 @@ class CupSwirlWithoutLimit(CupSwirl):
     """
 
     observation_size = CupSwirl.observation_size - 1
+    limit_input = None
 
     def observe(self, position: Array, velocity: Array, torque_limit: float | Array) -> Array:
         """Observation of the policy; see the class."""

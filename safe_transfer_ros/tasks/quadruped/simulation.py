@@ -9,7 +9,7 @@ import mujoco
 import numpy as np
 
 from safe_transfer_ros.robots.batch_simulation import BatchSimulation
-from safe_transfer_ros.tasks.quadruped.scene import FOOT_RADIUS, LEGS, LINK, quadruped_model
+from safe_transfer_ros.tasks.quadruped.scene import FOOT_RADIUS, LEGS, LINK, TRUNK, quadruped_model
 from safe_transfer_ros.tasks.quadruped.task import Array, Build, Flags, Quadruped, QuadrupedState
 
 _LOOK_BACK = 3  # actions that a latency of two control periods can still bring to the servos
@@ -96,9 +96,12 @@ class QuadrupedSimulation(BatchSimulation):
 
 def rebuild(model: mujoco.MjModel, described: mujoco.MjModel, build: Build) -> None:
     """Make a model's masses, inertias, servos and feet those of a build of the quadruped described."""
-    model.body_mass[:] = build.mass * described.body_mass
-    model.body_inertia[:] = build.mass * build.inertia * described.body_inertia
-    model.actuator_forcerange[:] = build.strength * described.actuator_forcerange
+    model.body_mass[:] = build.leg_mass * described.body_mass
+    model.body_inertia[:] = build.leg_inertia * described.body_inertia
+    trunk = model.body(TRUNK).id
+    model.body_mass[trunk] = build.trunk_mass * described.body_mass[trunk]
+    model.body_inertia[trunk] = build.trunk_inertia * described.body_inertia[trunk]
+    model.actuator_forcerange[:] = np.reshape(build.strength, (-1, 1)) * described.actuator_forcerange
     for leg in LEGS:
         model.geom_friction[model.geom(leg.name).id, 0] = build.foot_friction
     mujoco.mj_setConst(model, mujoco.MjData(model))

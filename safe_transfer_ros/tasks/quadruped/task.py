@@ -35,16 +35,20 @@ class Build:
     """Difference of an episode's quadruped from its description.
 
     Attributes:
-      mass: Factor of all masses.
-      inertia: Factor of all inertias, on top of that of the masses.
-      strength: Factor of the servos' greatest torques.
+      trunk_mass: Factor of the trunk's mass.
+      leg_mass: Factor of the legs' masses.
+      trunk_inertia: Factor of the trunk's inertia.
+      leg_inertia: Factor of the legs' inertias.
+      strength: Factors of the servos' greatest torques, one for all or shape (12,).
       foot_friction: Sliding friction of the feet.
       latency_s: Time until an action reaches the servos, s.
     """
 
-    mass: float = 1.0
-    inertia: float = 1.0
-    strength: float = 1.0
+    trunk_mass: float = 1.0
+    leg_mass: float = 1.0
+    trunk_inertia: float = 1.0
+    leg_inertia: float = 1.0
+    strength: float | Array = 1.0
     foot_friction: float = 1.0
     latency_s: float = 0.0
 
@@ -139,15 +143,17 @@ class Quadruped(Task):
     def build(self, rng: np.random.Generator) -> Build:
         """Draw an episode's build; the one described, with the friction chosen, unless randomised.
 
-        Ranges are those of SQRL's code: masses and servos .8 to 1.2, inertias .5 to 1.5, friction .5 to 1.25, latency
-        up to 40 ms.
+        What is drawn, and the ranges, are those of SQRL's code: masses (trunk, legs) and each servo .8 to 1.2, inertias
+        (trunk, legs) .5 to 1.5, friction .5 to 1.25, latency up to 40 ms.
         """
         if not self.randomised:
             return Build(foot_friction=self.foot_friction)
         return Build(
-            mass=rng.uniform(0.8, 1.2),
-            inertia=rng.uniform(0.5, 1.5),
-            strength=rng.uniform(0.8, 1.2),
+            trunk_mass=rng.uniform(0.8, 1.2),
+            leg_mass=rng.uniform(0.8, 1.2),
+            trunk_inertia=rng.uniform(0.5, 1.5),
+            leg_inertia=rng.uniform(0.5, 1.5),
+            strength=rng.uniform(0.8, 1.2, 12),
             foot_friction=rng.uniform(0.5, 1.25),
             latency_s=rng.uniform(0.0, 0.04),
         )

@@ -9,21 +9,18 @@ from __future__ import annotations
 import mujoco
 
 from safe_transfer_ros.tasks.floor import floor
+from safe_transfer_ros.tasks.point import add_point
 
 BODY = "body"
-POINT_COLOUR, CAR_COLOUR = (0.80, 0.45, 0.15, 1.0), (0.20, 0.35, 0.65, 1.0)
+CAR_COLOUR = (0.20, 0.35, 0.65, 1.0)
 
-_GREATEST_FORCE = 0.05  # of the point's motors, before the gear
-_GEAR = 0.3
 _GREATEST_TORQUE = 0.02  # of a wheel's motor, N·m
 _WHEEL, _HALF_WIDTH = 0.05, 0.025  # radius and half width, m
 _HALF = (0.1, 0.1, 0.05)  # of the car's box, m
 
 
 def point_model(*, timestep: float) -> mujoco.MjModel:
-    """A sphere with a box in front: slides x and y, hinge z; motors "forward" and "turn".
-
-    The motor's force is .015 N forward at a control of 1; "turn" is a servo of the angular velocity, 3.2 rad/s at 1.
+    """A point; see `add_point`.
 
     Args:
       timestep: Physics step, s.
@@ -32,26 +29,7 @@ def point_model(*, timestep: float) -> mujoco.MjModel:
       ValueError: if it is not positive.
     """
     spec = _empty(timestep)
-    # It slides along the plane without touching it: neither of its joints bears a load.
-    body = spec.worldbody.add_body(name=BODY, pos=(0.0, 0.0, 0.1))
-    for name, axis in (("x", (1.0, 0.0, 0.0)), ("y", (0.0, 1.0, 0.0))):
-        slide = body.add_joint(name=name, type=mujoco.mjtJoint.mjJNT_SLIDE, axis=axis)
-        slide.damping[0] = 0.01
-    hinge = body.add_joint(name="heading", type=mujoco.mjtJoint.mjJNT_HINGE, axis=(0.0, 0.0, 1.0))
-    hinge.damping[0] = 0.005
-    look = {"density": 1.0, "contype": 0, "conaffinity": 0, "rgba": POINT_COLOUR}
-    body.add_geom(name=BODY, type=mujoco.mjtGeom.mjGEOM_SPHERE, size=(0.1, 0.0, 0.0), **look)
-    body.add_geom(name="front", type=mujoco.mjtGeom.mjGEOM_BOX, size=(0.05, 0.05, 0.05), pos=(0.1, 0.0, 0.0), **look)
-    body.add_site(name=BODY, rgba=(0.0, 0.0, 0.0, 0.0))
-    forward = spec.add_actuator(name="forward", target=BODY, trntype=mujoco.mjtTrn.mjTRN_SITE)
-    forward.set_to_motor()
-    forward.gear[0], forward.gainprm[0] = _GEAR, _GREATEST_FORCE
-    turn = spec.add_actuator(name="turn", target="heading", trntype=mujoco.mjtTrn.mjTRN_JOINT)
-    turn.set_to_velocity(kv=1.0)
-    turn.gear[0] = _GEAR
-    turn.forcelimited, turn.forcerange = True, (-_GREATEST_FORCE, _GREATEST_FORCE)
-    for motor in (forward, turn):
-        motor.ctrllimited, motor.ctrlrange = True, (-1.0, 1.0)
+    add_point(spec, BODY)
     return spec.compile()
 
 

@@ -7,6 +7,7 @@ import mujoco
 import numpy as np
 
 from safe_transfer_ros.robots.batch_simulation import BatchSimulation
+from safe_transfer_ros.tasks.orientation import in_frame, rotation_about_z, rotation_of
 from safe_transfer_ros.tasks.traps.scene import BODY, car_model, point_model
 from safe_transfer_ros.tasks.traps.task import GRAVITY, Array, BodyState, CarTraps, Flags, Layout, Traps
 
@@ -74,9 +75,8 @@ class TrapsSimulation(BatchSimulation):
             angular_velocity = velocity[:, 3:6].copy()  # a free joint turns in its own frame
             ball = np.concatenate([rotation_of(position[:, 9:13]).reshape(-1, 9), velocity[:, 8:11]], axis=1)
         else:
-            half = 0.5 * position[:, 2]
-            zero = np.zeros_like(half)
-            rotation = rotation_of(np.stack([np.cos(half), zero, zero, np.sin(half)], axis=1))
+            rotation = rotation_about_z(position[:, 2])
+            zero = np.zeros(self.count)
             angular_velocity = np.stack([zero, zero, velocity[:, 2]], axis=1)
             ball = np.zeros((self.count, 0))
         felt = self._acceleration + (0.0, 0.0, GRAVITY)
@@ -100,24 +100,3 @@ class TrapsSimulation(BatchSimulation):
         size = 3 if self.is_car else 2
         velocity[:, :size] = self.state[:, self._v][:, :size]
         return velocity
-
-
-def in_frame(rotation: Array, vector: Array) -> Array:
-    """Vectors of the world's frame in a body's, shape (..., 3).
-
-    Args:
-      rotation: From the body's frame to the world's, shape (..., 3, 3).
-      vector: Shape (..., 3).
-    """
-    return (rotation * vector[..., :, None]).sum(axis=-2)
-
-
-def rotation_of(quaternion: Array) -> Array:
-    """Rotation matrices, shape (..., 3, 3), of unit quaternions w, x, y, z, shape (..., 4)."""
-    w, x, y, z = np.moveaxis(quaternion, -1, 0)
-    rows = (
-        (1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - w * z), 2.0 * (x * z + w * y)),
-        (2.0 * (x * y + w * z), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - w * x)),
-        (2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)),
-    )
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)

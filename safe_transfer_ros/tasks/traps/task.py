@@ -219,6 +219,12 @@ class Traps(Task):
         way = around.traps - body.position[..., None, :]
         return np.asarray(~(np.hypot(way[..., 0], way[..., 1]) > self.trap_radius).all(axis=-1))
 
+    @classmethod
+    def labels(cls, observation: Array) -> Flags:
+        """Whether the body is in a trap (CSC, Fig. 8), as its lidar tells; deaths come too late to learn from."""
+        nearest = observation[..., -1 - BINS : -1].max(axis=-1)
+        return np.asarray(nearest >= 1.0 - cls.trap_radius / cls.lidar_range)
+
     def reward(self, before: BodyState, after: BodyState, around: Surroundings) -> Array:
         """By how many metres the body came nearer to the goal, plus 1 at the goal, shape (...).
 

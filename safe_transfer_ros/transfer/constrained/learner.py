@@ -19,15 +19,22 @@ from safe_transfer_ros.algorithms.cpo import cpo_update
 from safe_transfer_ros.algorithms.gaussian_network import probability_ratios
 from safe_transfer_ros.algorithms.lagrange import csc_violation, next_multiplier, penalised_advantages
 from safe_transfer_ros.critics.online import OnlineCritic
-from safe_transfer_ros.learning.advantages import AdvantageSettings, estimate, standardised, step_batch
+from safe_transfer_ros.learning.advantages import (
+    AdvantageSettings,
+    cost_advantages_of_episodes,
+    estimate,
+    standardised,
+    step_batch,
+)
 from safe_transfer_ros.learning.environment import ConstrainedEnvironment
 from safe_transfer_ros.learning.evaluation import Evaluation, evaluate
+from safe_transfer_ros.learning.off_policy import Greedy
 from safe_transfer_ros.learning.transitions import Columns
 from safe_transfer_ros.policies.forward import GaussianPolicy
 from safe_transfer_ros.policies.gaussian import initial_parameters
 from safe_transfer_ros.policies.weights import Architecture, Parameters
 from safe_transfer_ros.randomness import FirstEpisode, Purpose, generator, integer_seed
-from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings, csc_threshold
+from safe_transfer_ros.safety.critic.masked_policy import MaskedPolicyGate, MaskSettings
 from safe_transfer_ros.tasks.rollouts import Rollouts
 from safe_transfer_ros.transfer.constrained.method import Method
 from safe_transfer_ros.transfer.constrained.settings import LearnerSettings
@@ -105,9 +112,10 @@ class Learner:
                 environment.action_bound,
                 settings.critic(method.members, method.alpha),
                 batch=settings.critic_batch,
+                capacity=settings.critic_capacity,
                 pessimism=method.pessimism,
                 # With gamma near 1 a first guess is long in going: one that just passes the gate.
-                first_risk=settings.epsilon_floor,
+                first_risk=settings.floor(self._chi),
                 seed=seed,
             )
             if settings.seed_tuples:
@@ -192,6 +200,8 @@ class Learner:
             found = estimate(rollouts, rollouts.cost, AdvantageSettings(gamma=settings.cost_gamma, lam=settings.lam))
             return np.asarray(found.values - found.values.mean())
         policy = GaussianPolicy(self.parameters)
+        if settings.calibrated and self._critic.learned:
+            self._critic.calibrate(rollouts)
         self._critic.add(rollouts)
         self._critic.learn(policy, settings.critic_updates)
         return self._critic.advantages(rollouts, policy, samples=settings.cost_samples, epoch=epoch)
@@ -248,13 +258,18 @@ class Learner:
         """Largest risk that is let pass now; next to 1 while the critic has learned nothing."""
         if self._critic is None or not self._critic.learned:
             return 0.999
-        settings = self._settings
-        return csc_threshold(self._failure_rate, gamma=settings.cost_gamma, chi=self._chi, floor=settings.epsilon_floor)
+        return self._settings.threshold(self._failure_rate, self._chi)
 
-    def evaluate(self, episodes: int) -> Evaluation:
-        """Evaluate the current policy, with its gate, in episodes that it does not learn from."""
+    def evaluate(self, episodes: int, *, noise: bool = True) -> Evaluation:
+        """Evaluate the current policy, with its gate, in episodes that it does not learn from.
+
+        Args:
+          episodes: How many.
+          noise: Whether it draws its actions, as it does while it learns; if not, it takes their mean.
+        """
+        policy = GaussianPolicy(self.parameters)
         return evaluate(
-            GaussianPolicy(self.parameters),
+            policy if noise else Greedy(policy),
             self._environment,
             episodes=episodes,
             seed=self._seed,
@@ -267,7 +282,7 @@ class Learner:
         rollouts = self._environment.rollout(
             policy, episodes=2 * self._episodes, seed=self._seed, first_episode=FirstEpisode.CRITIC_LABELLED
         )
-        critic.add(rollouts, at_most=self._settings.seed_tuples)
+        critic.add(self._environment.labelled(rollouts), at_most=self._settings.seed_tuples)
         critic.learn(policy, self._settings.critic_updates)
 
     def _gate(self, noise: np.random.Generator) -> MaskedPolicyGate | None:
@@ -292,15 +307,9 @@ class Learner:
         before = self.parameters
         if update == "reward":
             return self.step(rollouts, rewards, epoch)
-        costs = self.cost_advantages(rollouts, epoch)
         if update == "cpo":
-            seed = integer_seed(Purpose.POLICY_UPDATE, self._seed, epoch)
-            excess = (self._failure_rate - self._chi) * self._environment.cost_steps / float(rollouts.lengths.mean())
-            found = cpo_update(
-                before, step_batch(rollouts, rewards), costs.astype(np.float32), excess, settings.region, seed
-            )
-            self.parameters = found.parameters
-            return found.kl
+            return self._cpo(rollouts, rewards, epoch)
+        costs = self.cost_advantages(rollouts, epoch)
         penalised = standardised(penalised_advantages(rewards, costs, self.multiplier, settings.cost_gamma))
         kl = self.step(rollouts, penalised, epoch)
         # The actions were the gate's, not the policy's: what counts is how much more the new policy would take the
@@ -312,6 +321,22 @@ class Learner:
         violation = csc_violation(change, failure_rate=self._failure_rate, chi=self._chi, gamma=ahead)
         self.multiplier = next_multiplier(self.multiplier, violation, settings.multiplier_rate)
         return kl
+
+    def _cpo(self, rollouts: Rollouts, rewards: Array, epoch: int) -> float:
+        """CPO's step; value and advantages of its constraint have one discount, none."""
+        settings, seed = self._settings, integer_seed(Purpose.POLICY_UPDATE, self._seed, epoch)
+        if self._critic is None:
+            costs = cost_advantages_of_episodes(
+                rollouts, settings.lam if settings.cost_lam is None else settings.cost_lam
+            )
+        else:
+            costs = self.cost_advantages(rollouts, epoch)
+        excess = (self._failure_rate - self._chi) * self._environment.cost_steps / float(rollouts.lengths.mean())
+        found = cpo_update(
+            self.parameters, step_batch(rollouts, rewards), costs.astype(np.float32), excess, settings.region, seed
+        )
+        self.parameters = found.parameters
+        return found.kl
 
     def _bias(self, rollouts: Rollouts) -> float:
         """Over-estimate of failures by the critic, from the episodes' first actions."""

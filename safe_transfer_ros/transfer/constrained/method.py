@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from safe_transfer_ros.algorithms.safety_critic import CSC_ALPHA
 from safe_transfer_ros.registry import load
 from safe_transfer_ros.transfer.constrained.settings import LearnerSettings
 from safe_transfer_ros.transfer.constrained.steps import PolicyStep, ppo_step, trpo_step
@@ -120,7 +121,7 @@ CONSTRAINED: dict[str, Method] = {
         update="lagrangian",
         description="a conservative safety critic rejects actions; policy step along A_R - lambda' A_C",
         members=1,
-        alpha=0.05,
+        alpha=CSC_ALPHA,
     ),
     "trpo": Method(label="TRPO", update="reward", description="no constraint: what learning costs without one"),
     "trpo-lagrangian": Method(

@@ -16,8 +16,8 @@ from safe_transfer_ros.learning.policy_file import find
 from safe_transfer_ros.policies.weights import Parameters, WeightsError, from_bytes, to_bytes
 from safe_transfer_ros.transfer.constrained.learner import Learner, LearnerProgress
 from safe_transfer_ros.transfer.constrained.method import Method
-from safe_transfer_ros.transfer.dual_agent.baseline import GivenBaseline, controller_of
-from safe_transfer_ros.transfer.training import EpochRecord, TrainingPlan, check_baseline
+from safe_transfer_ros.transfer.dual_agent.baseline import given_baseline
+from safe_transfer_ros.transfer.training import NOISELESS, EpochRecord, TrainingPlan, check_baseline
 from safe_transfer_ros.untrusted import UntrustedError, read_bytes
 
 
@@ -51,10 +51,7 @@ class OnPolicyRun:
         if not plan.baseline:
             return None
         where = self._environment
-        controller = controller_of(
-            plan.baseline, observation_size=where.observation_size, action_size=len(where.action_bound)
-        )
-        watched = GivenBaseline(controller, where.action_bound)
+        watched = given_baseline(plan.baseline, observation_size=where.observation_size, bound=where.action_bound)
         return cloned(watched.act, where, plan.seed, hidden=plan.settings.hidden)
 
     def epoch(self) -> EpochRecord:
@@ -64,6 +61,10 @@ class OnPolicyRun:
     def evaluate(self, episodes: int) -> Evaluation:
         """See `TrainingRun.evaluate`."""
         return self._learner.evaluate(episodes)
+
+    def evaluate_parts(self, episodes: int) -> Mapping[str, Evaluation]:
+        """See `TrainingRun.evaluate_parts`: the policy without its noise."""
+        return {NOISELESS: self._learner.evaluate(episodes, noise=False)}
 
     def policy_file(self, metadata: Mapping[str, str]) -> bytes:
         """See `TrainingRun.policy_file`."""

@@ -189,6 +189,10 @@ class DualAgent:
         """Make the safe agent's policy that acts on the robot side, without the noise."""
         return self._networks.policy()
 
+    def baseline_policy(self) -> DeterministicPolicy | None:
+        """Make the baseline's policy as it has become; None: it does not learn."""
+        return self._baseline.policy()
+
     def policy_file(self, metadata: Mapping[str, str]) -> bytes:
         """Serialise that policy, with metadata of the run."""
         return self._networks.policy_file(metadata)

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,24 +20,20 @@ from numpy.typing import NDArray
 from safe_transfer_ros.algorithms.td3 import Td3
 from safe_transfer_ros.bounds import WEIGHTS_BYTES
 from safe_transfer_ros.learning import controllers
-from safe_transfer_ros.learning.contracted import ContractInTask, Sensed
+from safe_transfer_ros.learning.contracted import ContractInTask
 from safe_transfer_ros.learning.policy_file import find
 from safe_transfer_ros.learning.transitions import Columns
 from safe_transfer_ros.policies.contracted import ContractedPolicy
-from safe_transfer_ros.policies.controller import Controller, ControllerPolicy, evaluated
+from safe_transfer_ros.policies.controller import Controller, evaluated
 from safe_transfer_ros.policies.deterministic import DeterministicPolicy
-from safe_transfer_ros.policies.forward import GaussianPolicy
-from safe_transfer_ros.policies.loading import any_policy_from_bytes
+from safe_transfer_ros.policies.imported import ACTION_NAMES, OBSERVATION_SIZE, ImportedPolicy
+from safe_transfer_ros.policies.loading import Part, check_without_memory, part_policy
 from safe_transfer_ros.policies.policy import Policy
-from safe_transfer_ros.policies.squashed import SquashedPolicy
-from safe_transfer_ros.policies.tensors import WeightsError
+from safe_transfer_ros.policies.tensors import WeightsError, read
 from safe_transfer_ros.tasks.deployment import in_graph
 from safe_transfer_ros.untrusted import UntrustedError, read_bytes
 
 Array = NDArray[np.float64]
-
-_WITHOUT_MEMORY = (GaussianPolicy, SquashedPolicy, DeterministicPolicy, ControllerPolicy)
-_UNSEEN = np.empty(0)
 
 
 class Baseline(Protocol):
@@ -50,12 +47,29 @@ class Baseline(Protocol):
         """Learn from transitions, if it does; gives numbers to watch."""
         ...
 
+    def policy(self) -> DeterministicPolicy | None:
+        """Make its policy as it has become; None: it does not learn."""
+        ...
+
+    def part(self) -> Part | None:
+        """Content of its policy, for a file that holds more than it; None where no file can."""
+        ...
+
     def state(self) -> dict[str, Any]:
         """Complete state, for `restore`."""
         ...
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Resume exactly."""
+        ...
+
+
+@runtime_checkable
+class BesideBaseline(Protocol):
+    """Agent that learns beside a baseline."""
+
+    def baseline_policy(self) -> DeterministicPolicy | None:
+        """Make the baseline's policy as it has become; None: it does not learn."""
         ...
 
 
@@ -74,6 +88,14 @@ class LearnedBaseline:
         """See `Baseline.update`."""
         return self._agent.update(columns, rng)
 
+    def policy(self) -> DeterministicPolicy:
+        """See `Baseline.policy`."""
+        return self._agent.policy()
+
+    def part(self) -> Part:
+        """See `Baseline.part`."""
+        return read(self._agent.policy_file({}))
+
     def state(self) -> dict[str, Any]:
         """See `Baseline.state`."""
         return self._agent.state()
@@ -86,14 +108,15 @@ class LearnedBaseline:
 class GivenBaseline:
     """A controller that stays as it is. Its actions are cut to their bound, as the environment does."""
 
-    def __init__(self, controller: Controller, bound: Array) -> None:
+    def __init__(self, controller: Controller, bound: Array, part: Part | None = None) -> None:
         """Take a controller.
 
         Args:
           controller: See `Controller`.
           bound: Largest |action|, shape (n,).
+          part: The same as a policy; see `Baseline.part`.
         """
-        self._controller, self._bound = controller, bound
+        self._controller, self._bound, self._part = controller, bound, part
 
     def act(self, observation: Array) -> Array:
         """See `Baseline.act`.
@@ -108,6 +131,13 @@ class GivenBaseline:
         """See `Baseline.update`: it does not learn."""
         return {}
 
+    def policy(self) -> None:
+        """See `Baseline.policy`: it does not learn."""
+
+    def part(self) -> Part | None:
+        """See `Baseline.part`."""
+        return self._part
+
     def state(self) -> dict[str, Any]:
         """See `Baseline.state`: it has none."""
         return {}
@@ -116,8 +146,26 @@ class GivenBaseline:
         """See `Baseline.restore`."""
 
 
-def controller_of(name: str, *, observation_size: int, action_size: int) -> Controller:
-    """Load a controller by what a person types.
+def given_baseline(name: str, *, observation_size: int, bound: Array) -> GivenBaseline:
+    """Load a baseline by what a person types.
+
+    Args:
+      name: See `part_of`.
+      observation_size: Of the task.
+      bound: Largest |action|, shape (n,).
+
+    Raises:
+      ValueError: if there is none, or a policy is of other sizes or has a memory.
+    """
+    part = part_of(name, observation_size=observation_size, action_size=len(bound))
+    policy = part_policy(*part)
+    # A function is asked itself: what it must not do is then told of it, and not of a policy around it.
+    controller = controllers.function(name) if controllers.is_function(name) else partial(without_noise, policy)
+    return GivenBaseline(controller, bound, part)
+
+
+def part_of(name: str, *, observation_size: int, action_size: int) -> Part:
+    """Load a policy whose action follows from the task's observation alone, as a file may hold it beside more.
 
     Args:
       name: A policy file, the name of a shipped policy, "module:function", or "path:function" for a Python file.
@@ -128,63 +176,52 @@ def controller_of(name: str, *, observation_size: int, action_size: int) -> Cont
       ValueError: if there is none, or a policy is of other sizes or has a memory.
     """
     if controllers.is_function(name):
-        return controllers.function(name)
+        made = controllers.policy_of_function(name, observation_size=observation_size, action_size=action_size)
+        return read(made)
     path = find(name)
-    policy, _ = any_policy_from_bytes(_content(path))
     try:
-        if isinstance(policy, ContractedPolicy):
-            return _of_contract(policy, observation_size=observation_size)
-        return controller_of_policy(policy, observation_size=observation_size, action_size=action_size)
+        part = alone(read(_content(path)))
+        baseline_policy(part, observation_size=observation_size, action_size=action_size)
     except WeightsError as error:
         raise WeightsError(f"policy {path}: {error}") from None
+    return part
 
 
-def controller_of_policy(policy: Policy, *, observation_size: int, action_size: int) -> Controller:
-    """A policy of ours as a controller, without its noise; see `controller_of`."""
+def alone(part: Part) -> Part:
+    """The same, as it stands within another file: of an imported policy with what its contract does not tell.
+
+    Raises:
+      WeightsError: if the contract of an imported one does not fit its task.
+    """
+    tensors, about = part
+    if about.get("kind") != ImportedPolicy.kind or OBSERVATION_SIZE in about:
+        return part
+    policy = ContractedPolicy(tensors, about)
+    graph = in_graph(policy.contract.task)
+    names = ContractInTask(policy, graph).action_names
+    told = {OBSERVATION_SIZE: str(graph.task.observation_size), ACTION_NAMES: ",".join(names)}
+    return tensors, {**about, **told}
+
+
+def baseline_policy(part: Part, *, observation_size: int, action_size: int) -> Policy:
+    """Make a policy that a baseline can be.
+
+    Raises:
+      WeightsError: if it is of other sizes or has a memory.
+    """
+    policy = part_policy(*part)
     has, wants = (policy.observation_size, policy.action_size), (observation_size, action_size)
     if has != wants:
         raise WeightsError(
             f"the task has {wants[0]} observations and {wants[1]} actions, this is for {has[0]} and {has[1]}"
         )
-    if not isinstance(policy, _WITHOUT_MEMORY):
-        raise WeightsError(
-            f"expected one whose action follows from the observation alone "
-            f"({', '.join(kind.kind for kind in _WITHOUT_MEMORY)}), got a '{policy.kind}' one"
-        )
-    return lambda observation: without_noise(policy, observation)
+    check_without_memory(policy)
+    return policy
 
 
 def without_noise(policy: Policy, observation: Array) -> Array:
     """Actions of a policy without its noise, shape (b, n), for observations (b, k)."""
     return policy.act(observation, np.zeros((len(observation), policy.noise_size))).action
-
-
-def _of_contract(policy: ContractedPolicy, *, observation_size: int) -> Controller:
-    """An imported policy (ONNX) as a controller; it is asked about past observations, so it may see nothing else."""
-    contract = policy.contract
-    seen = {part.name for part in contract.observation}
-    if policy.network is None or contract.action.chunk is not None or not seen <= {"task", "constant"}:
-        raise WeightsError(
-            "expected an imported policy that gives one action for the observation part `task` alone, got "
-            + ("a process of its own" if policy.network is None else f"one of {', '.join(sorted(seen))}")
-            + ("" if contract.action.chunk is None else " that gives chunks")
-        )
-    if contract.action.damping:
-        raise WeightsError("expected an imported policy of torques or tool motions, got one of joint targets")
-    fitted = ContractInTask(policy, in_graph(contract.task))
-    if fitted.observation_size and in_graph(contract.task).task.observation_size != observation_size:
-        raise WeightsError(f"it is for {contract.task}, which has other observations than this task")
-    nothing = np.zeros(fitted.action_size)
-
-    def act(observation: Array) -> Array:
-        rows = []
-        for row in observation:
-            sensed = Sensed(stamp_ns=0, position=_UNSEEN, velocity=_UNSEEN, torque_limit=np.nan, observation=row)
-            mean, stddev = fitted.evaluate(sensed, nothing)
-            rows.append(fitted.act(mean, stddev, nothing, sensed)[0].action)
-        return np.array(rows)
-
-    return act
 
 
 def fingerprint(name: str) -> str:

@@ -2,12 +2,13 @@
 """DARL's dual agent in a graph: the pair acts, and the safe agent learns between the iterations.
 
 policy_server draws the coin and the noise, so every decision of the filter says which agent acted. The baseline is the
-run's policy, of any kind that remembers nothing, or a hand-written controller; it stays as it is.
+run's policy, of any kind that remembers nothing, imported ones too, or a hand-written controller; it stays as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,19 +16,17 @@ from numpy.typing import NDArray
 
 from safe_transfer_ros.learning.off_policy import ReplaySettings
 from safe_transfer_ros.learning.transitions import Columns
-from safe_transfer_ros.policies.contracted import ContractedPolicy
 from safe_transfer_ros.policies.deterministic import DeterministicPolicy
-from safe_transfer_ros.policies.loading import pair_to_bytes, parts_of, policy_of
+from safe_transfer_ros.policies.loading import Part, pair_to_bytes, parts_of
 from safe_transfer_ros.policies.mlp import hidden_widths
 from safe_transfer_ros.policies.pair import ACTORS, PairPolicy
-from safe_transfer_ros.policies.tensors import Tensors, WeightsError, read
+from safe_transfer_ros.policies.tensors import WeightsError, read
 from safe_transfer_ros.transfer.dual_agent.agent import DualAgent, DualAgentSettings
-from safe_transfer_ros.transfer.dual_agent.baseline import GivenBaseline, controller_of_policy
+from safe_transfer_ros.transfer.dual_agent.baseline import GivenBaseline, alone, baseline_policy, without_noise
 from safe_transfer_ros.transfer.graph_learners import Beginning
 from safe_transfer_ros.transfer.off_policy.graph import SETTINGS, OffPolicyUpdates
 
 Array = NDArray[np.float64]
-Part = tuple[Tensors, dict[str, str]]
 
 _BASELINE, _SAFE = ACTORS
 
@@ -105,12 +104,12 @@ class DualAgentUpdates(OffPolicyUpdates):
         baseline, safe = _agents(beginning.policy)
         task, bound = graph.task, graph.action_bound
         settings = settings or DualAgentSettings(horizon=task.horizon, **_width(safe))
-        controller = controller_of_policy(
-            policy_of(*baseline, within=f"{_BASELINE}: "),
-            observation_size=task.observation_size,
-            action_size=task.action_size,
-        )
-        agent = DualAgent(task.observation_size, bound, GivenBaseline(controller, bound), settings, seed=beginning.seed)
+        try:
+            policy = baseline_policy(baseline, observation_size=task.observation_size, action_size=task.action_size)
+        except WeightsError as error:
+            raise WeightsError(f"{_BASELINE}: {error}") from error
+        given = GivenBaseline(partial(without_noise, policy), bound, baseline)
+        agent = DualAgent(task.observation_size, bound, given, settings, seed=beginning.seed)
         if safe is not None:
             agent.begin_with(safe[0])
         super().__init__(beginning, ServedPair(agent, baseline, settings, bound), replay)
@@ -119,14 +118,8 @@ class DualAgentUpdates(OffPolicyUpdates):
 def _agents(policy: bytes) -> tuple[Part, Part | None]:
     """Baseline, and the safe agent where the policy is a pair."""
     tensors, about = read(policy)
-    kind = about.get("kind")
-    if kind == ContractedPolicy.kind:
-        raise WeightsError(
-            "expected a policy of ours or a controller as the baseline of learner dual_agent, got an imported one: "
-            "safe_transfer correct takes it"
-        )
-    if kind != PairPolicy.kind:
-        return (tensors, about), None
+    if about.get("kind") != PairPolicy.kind:
+        return alone((tensors, about)), None
     parts = parts_of(tensors, about)
     if parts[_SAFE][1].get("kind") != DeterministicPolicy.kind:
         raise WeightsError(

@@ -11,7 +11,7 @@ from safe_transfer_ros.algorithms.sac.cost_constraint import CostConstraintSetti
 from safe_transfer_ros.algorithms.td3 import Td3, Td3Settings
 from safe_transfer_ros.algorithms.wcpg import Wcpg, WcpgSettings
 from safe_transfer_ros.transfer.dual_agent.agent import DualAgent, DualAgentSettings
-from safe_transfer_ros.transfer.dual_agent.baseline import Baseline, GivenBaseline, LearnedBaseline, controller_of
+from safe_transfer_ros.transfer.dual_agent.baseline import Baseline, LearnedBaseline, given_baseline
 from safe_transfer_ros.transfer.off_policy.layered import LayeredAgent, SafetyLayerSettings
 from safe_transfer_ros.transfer.off_policy.method import AgentTask
 from safe_transfer_ros.transfer.off_policy.start import CRITICS_FIRST, start_of
@@ -82,5 +82,4 @@ def dual_agent(task: AgentTask) -> DualAgent:
 def _baseline(task: AgentTask) -> Baseline:
     if not task.plan.baseline:
         return LearnedBaseline(td3(task))
-    controller = controller_of(task.plan.baseline, observation_size=task.observation_size, action_size=len(task.bound))
-    return GivenBaseline(controller, task.bound)
+    return given_baseline(task.plan.baseline, observation_size=task.observation_size, bound=task.bound)

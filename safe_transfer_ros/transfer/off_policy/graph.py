@@ -136,7 +136,9 @@ class OffPolicyUpdates:
             write_atomically(self._folder / f"learned_{version:05d}.safetensors", learned)
 
 
-def columns_of(episodes: Sequence[Episode], graph: TaskInGraph, iteration: int) -> dict[str, NDArray[Any]]:
+def columns_of(
+    episodes: Sequence[Episode], graph: TaskInGraph, iteration: int, *, ends_on_failure: bool = False
+) -> dict[str, NDArray[Any]]:
     """Transitions of an iteration's episodes, as an off-policy learner takes them.
 
     Actions are those that were chosen, cut to their bound: of what is beyond it reward and cost are the bound's.
@@ -145,8 +147,9 @@ def columns_of(episodes: Sequence[Episode], graph: TaskInGraph, iteration: int) 
       episodes: At least one, numbered without a gap.
       graph: The task.
       iteration: They belong to.
+      ends_on_failure: Whether what lies beyond a failure is cut off, and the failure ends the episode.
     """
-    rollouts = from_episodes(episodes, graph.task, action_bound=graph.action_bound)
+    rollouts = from_episodes(episodes, graph.task, action_bound=graph.action_bound, ends_on_failure=ends_on_failure)
     first = min(episode.index for episode in episodes)
     found = transitions(rollouts, iteration=iteration, first_episode=first)
     bound = graph.action_bound.astype(np.float32)

@@ -17,10 +17,13 @@ from numpy.typing import NDArray
 
 from safe_transfer_ros.algorithms.cost_critic import CostCritic, CostCriticSettings
 from safe_transfer_ros.algorithms.double_q import TransitionBatch
-from safe_transfer_ros.algorithms.safety_layer import corrected
 from safe_transfer_ros.algorithms.single_thread import one_thread
 from safe_transfer_ros.learning.transitions import Columns
+from safe_transfer_ros.policies.deterministic import DeterministicPolicy
+from safe_transfer_ros.policies.layered import CRITIC, LayeredPolicy, corrected
+from safe_transfer_ros.policies.loading import layered_to_bytes
 from safe_transfer_ros.policies.policy import DETERMINISTIC, Act
+from safe_transfer_ros.policies.tensors import Tensors
 from safe_transfer_ros.randomness import Purpose, generator
 from safe_transfer_ros.transfer.dual_agent.baseline import Baseline
 
@@ -107,12 +110,28 @@ class LayeredAgent:
         return found
 
     def policy(self) -> LayeredPolicy:
-        """Make the policy without noise, for evaluation in this process."""
-        return LayeredPolicy(self, self._observations)
+        """Make the policy without noise, as its file has it."""
+        baseline = self._baseline.policy() or _AsPolicy(self._baseline, self._observations, self.noise_size)
+        return LayeredPolicy(baseline, self._layer(), self._about())
 
-    def policy_file(self, metadata: Mapping[str, str]) -> None:
-        """None: no kind of policy file holds a critic that corrects."""
-        return None
+    def baseline_policy(self) -> DeterministicPolicy | None:
+        """Make the policy behind the layer as it has become; None: it does not learn."""
+        return self._baseline.policy()
+
+    def policy_file(self, metadata: Mapping[str, str]) -> bytes | None:
+        """Serialise that policy, with metadata of the run: baseline and layer in one file.
+
+        None where no file holds the baseline.
+        """
+        part = self._baseline.part()
+        return None if part is None else layered_to_bytes(part, self._layer(), {**metadata, **self._about()})
+
+    def _layer(self) -> Tensors:
+        critic = {f"{CRITIC}.{name}": array for name, array in self._critic.parameters().items()}
+        return critic | {"bound": self._bound.astype(np.float32)}
+
+    def _about(self) -> dict[str, str]:
+        return {"limit": repr(self._settings.limit), "cost_gamma": repr(self._settings.critic.gamma)}
 
     def state(self) -> dict[str, Any]:
         """Complete state, for `restore`."""
@@ -124,29 +143,18 @@ class LayeredAgent:
         self._baseline.restore(state["baseline"])
 
 
-class LayeredPolicy:
-    """The agent as it is when asked, without noise; a `policies.policy.Policy`.
+class _AsPolicy:
+    """A baseline as a policy; a `policies.policy.Policy`."""
 
-    Attributes:
-      observation_size: Length of an observation.
-      action_size: Length of an action.
-      noise_size: 0.
-    """
-
-    kind: ClassVar[str] = "layered"
+    kind: ClassVar[str] = "baseline"
     noise_size = 0
 
-    def __init__(self, agent: LayeredAgent, observation_size: int) -> None:
-        """Take an agent."""
-        self._agent = agent
-        self.observation_size, self.action_size = observation_size, agent.noise_size
+    def __init__(self, baseline: Baseline, observation_size: int, action_size: int) -> None:
+        self._baseline, self.observation_size, self.action_size = baseline, observation_size, action_size
 
     def begin(self) -> None:
-        """Do nothing: it remembers nothing."""
+        pass
 
     def act(self, observation: Array, noise: Array) -> Act:
-        """See `Policy.act`; takes no noise."""
-        rows = np.atleast_2d(np.asarray(observation, dtype=np.float64))
-        action = self._agent.act(rows, np.zeros((len(rows), self.action_size)))
-        action = action.reshape(*np.shape(observation)[:-1], self.action_size)
+        action = self._baseline.act(observation)
         return Act(action=action, distribution=DETERMINISTIC, mean=action)

@@ -18,8 +18,9 @@ from safe_transfer_ros.learning.off_policy import OffPolicyLoop
 from safe_transfer_ros.learning.replay_buffer import Hindsight
 from safe_transfer_ros.learning.transitions import Columns
 from safe_transfer_ros.tasks.task import TASKS, Goal
+from safe_transfer_ros.transfer.dual_agent.baseline import BesideBaseline
 from safe_transfer_ros.transfer.off_policy.method import AgentTask, OffPolicyMethod
-from safe_transfer_ros.transfer.training import EpochRecord, TrainingPlan, check_baseline
+from safe_transfer_ros.transfer.training import BASELINE, EpochRecord, TrainingPlan, check_baseline
 
 
 class OffPolicyRun:
@@ -95,6 +96,12 @@ class OffPolicyRun:
     def evaluate(self, episodes: int) -> Evaluation:
         """See `TrainingRun.evaluate`: without the noise of exploration."""
         return self._loop.evaluate(self._judge, episodes)
+
+    def evaluate_parts(self, episodes: int) -> Mapping[str, Evaluation]:
+        """See `TrainingRun.evaluate_parts`: a baseline, if one learns."""
+        agent = self._loop.agent
+        baseline = agent.baseline_policy() if isinstance(agent, BesideBaseline) else None
+        return {} if baseline is None else {BASELINE: self._loop.evaluate(self._judge, episodes, policy=baseline)}
 
     def policy_file(self, metadata: Mapping[str, str]) -> bytes | None:
         """See `TrainingRun.policy_file`."""

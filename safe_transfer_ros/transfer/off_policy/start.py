@@ -47,10 +47,23 @@ def start_of(name: str, *, deterministic: bool = False) -> Start:
     """
     path = find(name)
     try:
-        tensors, card = read(read_bytes(path, most_bytes=WEIGHTS_BYTES))
-        policy = policy_of(tensors, card)
+        data = read_bytes(path, most_bytes=WEIGHTS_BYTES)
     except UntrustedError as error:
         raise WeightsError(str(error)) from None
+    return start_from_bytes(data, str(path), deterministic=deterministic)
+
+
+def start_from_bytes(data: bytes, path: str, *, deterministic: bool = False) -> Start:
+    """Take a file's content; see `start_of`.
+
+    Args:
+      data: The content.
+      path: Where it comes from, for errors.
+      deterministic: See `start_of`.
+    """
+    try:
+        tensors, card = read(data)
+        policy = policy_of(tensors, card)
     except WeightsError as error:
         raise WeightsError(f"policy {path}: {error}") from error
     if deterministic != isinstance(policy, DeterministicPolicy):
@@ -65,7 +78,7 @@ def start_of(name: str, *, deterministic: bool = False) -> Start:
             f"policy {path}: expected one that SAC or SQRL has learned ({SquashedPolicy.kind}, {MaskedPolicy.kind}), "
             f"got a '{policy.kind}' one"
         )
-    return Start(policy=found[0], critic=found[1], temperature=_temperature(card, path.name), card=card)
+    return Start(policy=found[0], critic=found[1], temperature=_temperature(card, path), card=card)
 
 
 def _temperature(card: dict[str, str], name: str) -> float | None:

@@ -24,7 +24,7 @@ from safe_transfer_ros.policies.networks.layers import arrays
 from safe_transfer_ros.policies.policy import DETERMINISTIC, Act, Policy
 from safe_transfer_ros.policies.tensors import Tensors
 from safe_transfer_ros.randomness import Purpose, generator
-from safe_transfer_ros.transfer.sqrl.penalty import DualAscent, Ramp, RiskPenalty
+from safe_transfer_ros.transfer.sqrl.penalty import DualAscent, Ramp, RiskPenalty, Weighted
 from safe_transfer_ros.transfer.sqrl.safety_critic import OnPolicyCritic
 from safe_transfer_ros.transfer.sqrl.settings import SqrlSettings, horizon_seen
 
@@ -37,6 +37,7 @@ class SqrlAgent:
     Attributes:
       noise_size: Numbers of noise per action: those of every candidate.
       safety: The critic and D_safe.
+      epsilon: Largest risk that the mask lets pass; may be changed between epochs.
       asked: Actions that the mask was asked for, since `counted`.
       masked: Those of them that were not the policy's first sample.
     """
@@ -52,6 +53,7 @@ class SqrlAgent:
         mask: bool = True,
         masked_exploration: bool = False,
         penalty: str = "",
+        limit_input: tuple[int, float] | None = None,
     ) -> None:
         """Draw networks.
 
@@ -63,24 +65,43 @@ class SqrlAgent:
           seed: Equal seeds give equal networks.
           mask: Whether the policy, as it is evaluated and seen by its critic, is the masked one.
           masked_exploration: Whether it explores behind the mask: in fine-tuning.
-          penalty: In the actor's loss: "dual" (Eq. 4), "ramp" (the risk-sensitive rival), or none.
+          penalty: In the actor's loss: "dual" (Eq. 4), "ramp" (the risk-sensitive rival), "weighted" (`penalise`), or
+            none.
+          limit_input: Where an observation tells the torque limit, see `Task.limit_input`.
         """
         self._settings, self._bound = settings, np.asarray(bound, dtype=np.float64)
         self._mask, self._masked_exploration = mask, mask and masked_exploration
         self.noise_size = settings.candidates * len(bound)
-        self.safety = OnPolicyCritic(observation_size, self._bound, settings, seed=seed)
+        self.safety = OnPolicyCritic(observation_size, self._bound, settings, seed=seed, limit_input=limit_input)
+        self._limit_input = limit_input
         self._penalty: RiskPenalty | None = None
         if penalty == "dual":
             self._penalty = DualAscent(self.safety.probability, epsilon=settings.epsilon, rate=settings.multiplier_rate)
         elif penalty == "ramp":
             self._penalty = Ramp(self.safety.probability)
+        elif penalty == "weighted":
+            self._penalty = Weighted(self.safety.probability)
+        self.epsilon = settings.epsilon
         self._sac = Sac(observation_size, bound, sac, seed=seed, penalty=self._penalty)
         self.asked, self.masked = 0, 0
 
     def start_from(self, policy: Tensors, critic: Tensors, temperature: float | None) -> None:
-        """Begin with a policy and a critic that were pre-trained together."""
+        """Begin with a policy and a critic that were pre-trained together.
+
+        Raises:
+          ValueError: if they are of other sizes, or the policy's actions have another bound.
+        """
+        if not np.allclose(policy["bound"], self._bound):
+            raise ValueError(
+                f"expected a policy whose actions are bounded by {self._bound}, got {policy['bound']}: train it under "
+                "the same bound (of torques: --environment torque_limit=X in both phases)"
+            )
         self._sac.start_from(policy, temperature)
         self.safety.start_from(critic)
+
+    def act_as(self, policy: Tensors, temperature: float | None = None) -> None:
+        """Learn on from a policy of these sizes, and from a temperature where one is given."""
+        self._sac.start_from(policy, temperature)
 
     def act(self, observation: Array, noise: Array) -> Array:
         """Actions to explore with, shape (b, n); see `learning.off_policy.Agent.act`."""
@@ -104,6 +125,11 @@ class SqrlAgent:
 
         return self.safety.learn(columns, unmasked)
 
+    def penalise(self, weight: float) -> None:
+        """Set the weight of a penalty that others weigh."""
+        assert isinstance(self._penalty, Weighted)
+        self._penalty.multiplier = weight
+
     def counted(self) -> float:
         """Share of the mask's actions, since the last call, that were not the first sample; NaN without any."""
         share = self.masked / self.asked if self.asked else float("nan")
@@ -125,7 +151,7 @@ class SqrlAgent:
             action = torch.tanh(mean[:, None] + log_std.exp()[:, None] * drawn)
             rows = seen[:, None].expand(-1, count, -1).reshape(-1, seen.shape[1])
             risks = self.safety.probability(rows, action.reshape(-1, size)).reshape(-1, count).numpy()
-            chosen = (just_below if risky else first_safe)(risks, self._settings.epsilon)
+            chosen = (just_below if risky else first_safe)(risks, self.epsilon)
             self.asked, self.masked = self.asked + len(seen), self.masked + int((chosen > 0).sum())
             taken = action.numpy()[np.arange(len(seen)), chosen].astype(np.float64)
             return np.asarray(self._bound * taken)
@@ -152,20 +178,21 @@ class SqrlAgent:
         settings = self._settings
         return {
             "kind": MaskedPolicy.kind,
-            "epsilon": repr(settings.epsilon),
+            "epsilon": repr(self.epsilon),
             "gamma_safe": repr(settings.gamma),
-            "horizon": str(horizon_seen(settings.epsilon, settings.gamma)),
+            "horizon": str(horizon_seen(self.epsilon, settings.gamma)),
             "candidates": str(settings.candidates),
             "temperature": repr(self._sac.temperature),
             "failures_seen": str(self.safety.failures),
             "on_policy_transitions": str(self.safety.transitions.added),
-        }
+        } | limit_card(self._limit_input)
 
     def state(self) -> dict[str, Any]:
         """Complete state between two epochs, for `restore`."""
         return {
             "sac": self._sac.state(),
             "safety": self.safety.state(),
+            "epsilon": self.epsilon,
             "penalty": {} if self._penalty is None else self._penalty.state(),
         }
 
@@ -173,8 +200,14 @@ class SqrlAgent:
         """Resume exactly from `state`."""
         self._sac.restore(state["sac"])
         self.safety.restore(state["safety"])
+        self.epsilon = float(state["epsilon"])
         if self._penalty is not None:
             self._penalty.restore(state["penalty"])
+
+
+def limit_card(limit_input: tuple[int, float] | None) -> dict[str, str]:
+    """Metadata of a masked policy that say where an observation tells the torque limit; see `Task.limit_input`."""
+    return {} if limit_input is None else {"limit_index": str(limit_input[0]), "limit_unit": repr(limit_input[1])}
 
 
 class JudgedMask:

@@ -66,6 +66,7 @@ def _agent(task: AgentTask, *, mask: bool, masked_exploration: bool = False, pen
         mask=mask,
         masked_exploration=masked_exploration,
         penalty=penalty,
+        limit_input=TASKS[plan.task].limit_input,
     )
     if plan.start:
         start = start_of(plan.start)

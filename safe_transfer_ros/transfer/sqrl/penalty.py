@@ -69,6 +69,30 @@ class DualAscent:
         self.multiplier = float(state["multiplier"])
 
 
+class Weighted:
+    """Weight E[Q_safe] with a weight that others set, between epochs."""
+
+    def __init__(self, probability: Probability) -> None:
+        """Start with 0.
+
+        Args:
+          probability: Of the safety critic as it is.
+        """
+        self._probability, self.multiplier = probability, 0.0
+
+    def __call__(self, observation: Tensor, action: Tensor) -> Tensor:
+        """See `RiskPenalty`."""
+        return self.multiplier * self._probability(observation, action).mean()
+
+    def state(self) -> dict[str, Any]:
+        """See `RiskPenalty`."""
+        return {"multiplier": self.multiplier}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """See `RiskPenalty`."""
+        self.multiplier = float(state["multiplier"])
+
+
 class Ramp:
     """w E[Q_safe], w from 0 to its full value over a number of updates and constant then (the risk-sensitive rival)."""
 

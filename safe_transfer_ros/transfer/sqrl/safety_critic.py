@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from safe_transfer_ros.algorithms.safety_critic import CriticLearner, CriticSettings, initial_critic
 from safe_transfer_ros.learning.replay_buffer import ReplayBuffer
 from safe_transfer_ros.learning.transitions import Columns, schema
+from safe_transfer_ros.policies.masked import within_limit
 from safe_transfer_ros.policies.tensors import Tensors, WeightsError
 from safe_transfer_ros.randomness import Purpose, generator, integer_seed
 from safe_transfer_ros.transfer.sqrl.settings import SqrlSettings
@@ -27,14 +28,23 @@ Draw = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
 class OnPolicyCritic:
     """Q_safe(o, a), a as a fraction of its bound, and the transitions that it learns from.
 
-    Observations are taken as they are: tasks give them of order one.
+    Observations are taken as they are: tasks give them of order one. What is judged is an action as it would act: a
+    torque beyond the limit that the observation tells is cut to it first, as the safety filter does.
 
     Attributes:
       failures: Failures ever seen in D_safe.
       transitions: D_safe.
     """
 
-    def __init__(self, observation_size: int, bound: Array, settings: SqrlSettings, *, seed: int) -> None:
+    def __init__(
+        self,
+        observation_size: int,
+        bound: Array,
+        settings: SqrlSettings,
+        *,
+        seed: int,
+        limit_input: tuple[int, float] | None = None,
+    ) -> None:
         """Draw it.
 
         Args:
@@ -42,10 +52,13 @@ class OnPolicyCritic:
           bound: Largest |action|, shape (n,).
           settings: See `SqrlSettings`.
           seed: Of what is drawn here and in its updates.
+          limit_input: See `Task.limit_input`.
         """
+        self._limit_input = limit_input
         self._settings, self._bound, self._seed, self.failures = settings, bound, seed, 0
         about = CriticSettings(
             gamma=settings.gamma,
+            alpha=settings.alpha,
             hidden=settings.hidden,
             learning_rate=settings.learning_rate,
             target_rate=settings.target_rate,
@@ -76,6 +89,10 @@ class OnPolicyCritic:
 
     def probability(self, observation: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         """Q_safe, shape (b,), with a graph through the action (b, n)."""
+        if self._limit_input is not None:
+            index, unit = self._limit_input
+            largest = (unit * observation[:, index, None]).clamp(min=0.0) / torch.from_numpy(self._bound).float()
+            action = torch.minimum(torch.maximum(action, -largest), largest)
         return self._learner.probability(torch.cat((observation, action), dim=-1))
 
     def learn(self, columns: Columns, draw: Draw) -> float:
@@ -97,13 +114,23 @@ class OnPolicyCritic:
             following = np.asarray(batch["next_observation"], dtype=np.float32)
             noise = rng.standard_normal((len(following), len(self._bound)), dtype=np.float32)
             found = self._learner.update(
-                inputs=_inputs(batch["observation"], np.clip(batch["chosen"] / self._bound, -1.0, 1.0)),
+                inputs=self._inputs(batch["observation"], np.clip(batch["chosen"] / self._bound, -1.0, 1.0)),
                 cost=(batch["cost"] > 0.0).astype(np.float32),
                 terminated=batch["terminated"].astype(np.float32),
-                next_inputs=_inputs(following, draw(following, noise)),
+                next_inputs=self._inputs(following, draw(following, noise)),
+                policy_inputs=self._tried(batch["observation"], draw, rng) if self._settings.alpha else None,
             )
             errors.append(found["bellman"])
         return float(np.mean(errors))
+
+    def _tried(self, observation: NDArray[Any], draw: Draw, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Actions of the policy in the states of a batch, as the conservative term asks."""
+        seen = np.asarray(observation, dtype=np.float32)
+        return self._inputs(seen, draw(seen, rng.standard_normal((len(seen), len(self._bound)), dtype=np.float32)))
+
+    def _inputs(self, observation: NDArray[Any], action: NDArray[Any]) -> NDArray[np.float32]:
+        acted = within_limit(observation, action, self._bound, self._limit_input)
+        return np.concatenate([observation, acted], axis=1, dtype=np.float32)
 
     def parameters(self) -> Tensors:
         """Copies of the critic's parameters."""
@@ -122,7 +149,3 @@ class OnPolicyCritic:
         self._learner.restore(state["learner"])
         self.transitions.restore(state["transitions"])
         self.failures = int(state["failures"])
-
-
-def _inputs(observation: NDArray[Any], action: NDArray[Any]) -> NDArray[np.float32]:
-    return np.concatenate([observation, action], axis=1, dtype=np.float32)

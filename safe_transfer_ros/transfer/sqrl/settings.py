@@ -14,6 +14,7 @@ class SqrlSettings:
     Attributes:
       epsilon: Largest risk that the mask lets pass.
       gamma: gamma_safe, discount of the safety critic.
+      alpha: Weight of CSC's conservative term in the safety critic; SQRL has none.
       candidates: Actions drawn at a step, of which the first accepted one is taken (authors' code: 50).
       episodes: k, on-policy episodes of the masked policy that every n_off steps are collected for the critic.
       capacity: Transitions that D_safe keeps: small, so that what it holds is nearly on-policy.
@@ -29,6 +30,7 @@ class SqrlSettings:
 
     epsilon: float = 0.1
     gamma: float = 0.7
+    alpha: float = 0.0
     candidates: int = 50
     episodes: int = 5
     capacity: int = 2_000

@@ -279,6 +279,14 @@ def test_csc_threshold_at_the_edge():
     assert csc_threshold(0.0, gamma=0.999, chi=0.5, floor=0.999) == 0.999
 
 
+def test_csc_threshold_with_a_factor_of_its_own_follows_the_failures_and_stays_below_1():
+    assert csc_threshold(0.01, gamma=0.99, chi=0.05, scale=2.0) == pytest.approx(0.08)
+    assert csc_threshold(0.2, gamma=0.99, chi=0.05, floor=0.01, scale=2.0) == 0.01
+    assert csc_threshold(0.0, gamma=0.99, chi=5.0, scale=2.0) == 0.999
+    with pytest.raises(ValueError, match="expected scale > 0, got 0.0"):
+        csc_threshold(0.0, gamma=0.99, chi=0.05, scale=0.0)
+
+
 def test_many_robots_are_judged_as_one_is():
     rng = np.random.default_rng(3)
     mean, stddev = rng.standard_normal((40, 2)), np.full((40, 2), 0.5)

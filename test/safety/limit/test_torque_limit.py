@@ -13,6 +13,7 @@ from scipy.integrate import dblquad, quad
 from safe_transfer_ros.safety.limit.damage import DAMAGE_MODELS
 from safe_transfer_ros.safety.limit.torque_limit import (
     clamp,
+    divergence_of,
     limit_change_risk,
     next_torque_limit,
     policy_change_risk,
@@ -163,6 +164,18 @@ def test_limit_change_risk_knows_two_ways_to_join_joints():
 
 
 # Eq. 24, 28-31
+
+
+@pytest.mark.parametrize("risk", [0.0, 1e-9, 0.1256, 0.7, 0.999999])
+def test_a_divergence_and_its_risk_are_there_and_back(risk):
+    assert policy_change_risk(divergence_of(risk)) == pytest.approx(risk, rel=1e-9)
+
+
+def test_a_policy_that_surely_changes_has_a_finite_divergence_and_no_risk_beyond():
+    assert math.isfinite(divergence_of(1.0)) and policy_change_risk(divergence_of(1.0)) == pytest.approx(1.0)
+    for wrong in (-0.1, 1.1, math.nan):
+        with pytest.raises(ValueError, match=r"risk must be in \[0, 1\]"):
+            divergence_of(wrong)
 
 
 def test_policy_change_risk_at_the_papers_delta():

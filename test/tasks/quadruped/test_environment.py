@@ -70,7 +70,7 @@ def test_a_row_that_goes_on_alone_keeps_its_build() -> None:
     """The physics is given the models of the rows that move, not of the first ones."""
     task = QuadrupedSpeed(randomised=True)
     both, alone = QuadrupedSimulation(task, 2), QuadrupedSimulation(task, 1)
-    light, heavy = Build(mass=0.8), Build(mass=1.2)
+    light, heavy = Build(trunk_mass=0.8), Build(trunk_mass=1.2)
     both.place(0, HOME, light), both.place(1, HOME, heavy), alone.place(0, HOME, heavy)
     for _ in range(10):
         both.step(np.zeros((2, 12)), np.array([False, True]))

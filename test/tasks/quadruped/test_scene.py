@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from safe_transfer_ros.tasks.quadruped.scene import LEGS, quadruped_model
+from safe_transfer_ros.tasks.quadruped.scene import LEGS, TRUNK, quadruped_model
 from safe_transfer_ros.tasks.quadruped.simulation import rebuild
 from safe_transfer_ros.tasks.quadruped.task import HOME, Build
 
@@ -54,10 +54,19 @@ def test_the_feet_alone_have_the_friction_given(model: mujoco.MjModel) -> None:
 
 def test_a_build_changes_what_it_says_and_nothing_else(model: mujoco.MjModel) -> None:
     changed = copy.copy(model)
-    rebuild(changed, model, Build(mass=1.1, inertia=0.7, strength=0.9, foot_friction=0.6))
-    np.testing.assert_allclose(changed.body_mass, 1.1 * model.body_mass)
-    np.testing.assert_allclose(changed.body_inertia, 0.77 * model.body_inertia)
-    np.testing.assert_allclose(changed.actuator_forcerange, 0.9 * model.actuator_forcerange)
+    strength = np.linspace(0.8, 1.2, 12)
+    rebuild(
+        changed,
+        model,
+        Build(trunk_mass=1.1, leg_mass=0.9, trunk_inertia=0.7, leg_inertia=1.4, strength=strength, foot_friction=0.6),
+    )
+    legs = [index for index in range(1, model.nbody) if model.body(index).name != TRUNK]
+    assert len(legs) == 12
+    np.testing.assert_allclose(changed.body(TRUNK).mass, 1.1 * model.body(TRUNK).mass)
+    np.testing.assert_allclose(changed.body(TRUNK).inertia, 0.7 * model.body(TRUNK).inertia)
+    np.testing.assert_allclose(changed.body_mass[legs], 0.9 * model.body_mass[legs])
+    np.testing.assert_allclose(changed.body_inertia[legs], 1.4 * model.body_inertia[legs])
+    np.testing.assert_allclose(changed.actuator_forcerange, strength[:, None] * model.actuator_forcerange)
     assert changed.geom("FR").friction[0] == 0.6 and model.geom("FR").friction[0] == 1.25
     assert changed.geom("floor").friction[0] == model.geom("floor").friction[0]
     assert changed.dof_invweight0[0] == pytest.approx(model.dof_invweight0[0] / 1.1, rel=0.2)

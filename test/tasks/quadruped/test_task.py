@@ -104,12 +104,16 @@ def test_fine_tuning_differs_from_pre_training_by_speed_or_by_friction() -> None
 
 def test_builds_are_drawn_only_where_asked_for() -> None:
     fixed = QuadrupedFriction().build(np.random.default_rng(0))
-    assert dataclasses.astuple(fixed) == (1.0, 1.0, 1.0, 1.25, 0.0)
+    assert dataclasses.astuple(fixed) == (1.0, 1.0, 1.0, 1.0, 1.0, 1.25, 0.0)
     task = QuadrupedSpeed(randomised=True)
-    drawn = np.array([dataclasses.astuple(task.build(np.random.default_rng(seed))) for seed in range(200)])
-    low, high = np.array([0.8, 0.5, 0.8, 0.5, 0.0]), np.array([1.2, 1.5, 1.2, 1.25, 0.04])
+    builds = [dataclasses.astuple(task.build(np.random.default_rng(seed))) for seed in range(200)]
+    drawn = np.array([np.hstack(build) for build in builds])
+    low = np.array([0.8, 0.8, 0.5, 0.5, *[0.8] * 12, 0.5, 0.0])
+    high = np.array([1.2, 1.2, 1.5, 1.5, *[1.2] * 12, 1.25, 0.04])
     assert (drawn >= low).all() and (drawn <= high).all()
     assert (drawn.max(axis=0) - drawn.min(axis=0) > 0.9 * (high - low)).all()
+    # Trunk and legs, and every servo, each for itself.
+    assert np.abs(np.corrcoef(drawn.T) - np.eye(18)).max() < 0.4
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,16 @@ def test_lidar_sees_the_nearest_in_a_sector_and_passes_over_to_the_next() -> Non
     assert not TASK.lidar(body(), np.array([[0.0, 3.1]])).any()
 
 
+def test_labels_say_from_an_observation_whether_the_body_is_in_a_trap() -> None:
+    rng = np.random.default_rng(0)
+    told = []
+    for _ in range(200):
+        traps = np.vstack([rng.uniform(-0.35, 0.35, (1, 2)), rng.uniform(-1.5, 1.5, (7, 2))])
+        where, among = body(heading=rng.uniform(-3.0, 3.0)), around(traps=traps)
+        told.append((bool(TASK.labels(TASK.observe(where, among))), bool(TASK.in_trap(where, among))))
+    assert {one for one, _ in told} == {True, False} and all(one == other for one, other in told)
+
+
 def test_lidar_turns_with_the_body_and_goes_round() -> None:
     behind = np.array([[-1.0, -0.01]])
     assert TASK.lidar(body(), behind).argmax() == 8 and TASK.lidar(body(), -behind).argmax() == 0

@@ -65,6 +65,9 @@ class SmallCmdp:
     def __exit__(self, *_):
         return None
 
+    def labelled(self, rollouts: Rollouts) -> Rollouts:
+        return rollouts
+
     def rollout(self, policy, *, episodes, seed, first_episode=0, gate=None) -> Rollouts:
         rng = np.random.default_rng([seed, 0, first_episode])
         observations = np.broadcast_to(np.eye(STAGES + 1), (episodes, STAGES + 1, STAGES + 1)).copy()

@@ -26,7 +26,7 @@ SETTINGS = LearnerSettings(
     cost_gamma=0.9,
     multiplier_rate=1.0,
     region=TrustRegionSettings(max_kl=0.01, backtrack_steps=20, fisher_fraction=1.0),
-    epsilon_floor=0.01,
+    floor_ratio=0.05,
     max_samples=20,
     critic_hidden=(16,),
     critic_rate=3e-3,
@@ -98,7 +98,7 @@ def test_where_costs_add_up_they_are_counted_and_held_against_the_limit_per_step
 
 
 def test_where_costs_add_up_the_threshold_and_the_bias_are_those_of_the_next_cost() -> None:
-    learner, records = learned("csc", 3, episodes=50, costs_add_up=True, epsilon_floor=1e-3, chi=0.9)
+    learner, records = learned("csc", 3, episodes=50, costs_add_up=True, floor_ratio=1e-3 * STAGES / 0.9, chi=0.9)
     for before, after in zip(records, records[1:], strict=False):
         expected = max(1e-3, (1.0 - 0.9) * (0.9 - before.failures_per_episode) / STAGES)
         assert after.epsilon == pytest.approx(expected)
@@ -168,7 +168,7 @@ def test_the_multiplier_grows_while_too_much_fails_and_is_zero_where_nothing_doe
 
 
 def test_the_threshold_follows_the_failures_of_the_epoch_before() -> None:
-    _, records = learned("csc", 6, episodes=50, epsilon_floor=1e-3, chi=0.4)
+    _, records = learned("csc", 6, episodes=50, floor_ratio=1e-3 / 0.4, chi=0.4)
     assert np.isnan(records[0].epsilon)
     for before, after in zip(records, records[1:], strict=False):
         expected = max(1e-3, (1.0 - 0.9) * (0.4 - before.failures_per_episode))
@@ -176,16 +176,55 @@ def test_the_threshold_follows_the_failures_of_the_epoch_before() -> None:
     assert len({record.epsilon for record in records[1:]}) > 2
 
 
+def test_what_is_accepted_moves_the_threshold() -> None:
+    """A floor that does not depend on chi would make all of these one run."""
+    usual = LearnerSettings()
+    assert [usual.threshold(0.5, chi) for chi in (0.02, 0.05, 0.2)] == [
+        pytest.approx(2.0 * c) for c in (0.02, 0.05, 0.2)
+    ]
+    assert usual.threshold(0.0, 5.0) == 0.999, "who accepts everything refuses nothing"
+    # With a factor of its own it follows the failures of the epoch before, from the floor to its most.
+    moving = LearnerSettings(threshold_scale=2.0, floor_ratio=0.2)
+    found = [moving.threshold(failed, 0.05) for failed in (0.3, 0.05, 0.03, 0.0)]
+    assert found == [pytest.approx(wanted) for wanted in (0.01, 0.01, 0.04, 0.1)]
+    epsilons = {}
+    for chi in (0.05, 0.2):
+        _, records = learned("csc", 3, episodes=20, chi=chi, floor_ratio=0.5, critic_updates=2)
+        epsilons[chi] = {round(record.epsilon, 6) for record in records[1:]}
+    assert epsilons == {0.05: {0.025}, 0.2: {0.1}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "differs"),
+    [
+        ({"critic_capacity": 90}, lambda critic: len(critic.buffer) == 90),
+        ({"critic_members": 3}, lambda critic: critic.parameters()["layer.0.bias"].shape[0] == 3),
+        ({"calibrated": True}, lambda critic: critic.scaling.offset != 0.0),
+    ],
+)
+def test_a_critic_of_recent_data_of_several_twins_or_calibrated(changes, differs) -> None:
+    usual, _ = learned("csc", 3, episodes=20, critic_updates=5)
+    learner, records = learned("csc", 3, episodes=20, critic_updates=5, **changes)
+    assert differs(learner.critic) and not differs(usual.critic)
+    assert np.isfinite([record.cost_bias for record in records[1:]]).all()
+
+
 def test_labelled_tuples_let_the_critic_speak_from_the_first_epoch() -> None:
-    _, records = learned("csc", 1, seed_tuples=400, episodes=200, epsilon_floor=0.05)
-    assert records[0].gated > 0.0 and records[0].epsilon == 0.05
+    _, records = learned("csc", 1, seed_tuples=400, episodes=200, floor_ratio=0.05 / CHI)
+    assert records[0].gated > 0.0 and records[0].epsilon == pytest.approx(0.05)
     assert records[0].episodes == 200, "those of the tuples are not the run's"
 
 
 def test_names_and_settings_are_checked() -> None:
     with pytest.raises(ValueError, match="unknown method 'csk'.*csc"):
         method("csk")
-    for wrong in ({"chi": 0.0}, {"cost_gamma": 1.0}, {"multiplier_rate": 0.0}, {"epsilon_floor": 0.0}):
+    for wrong in (
+        {"chi": 0.0},
+        {"cost_gamma": 1.0},
+        {"multiplier_rate": 0.0},
+        {"floor_ratio": 0.0},
+        {"threshold_scale": 0.0},
+    ):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             LearnerSettings(**wrong)
 

@@ -15,26 +15,24 @@ from safe_transfer_ros.algorithms.sac.agent import Sac, SacSettings
 from safe_transfer_ros.policies.contract import read_contract
 from safe_transfer_ros.policies.contracted import CONTRACT, ONNX
 from safe_transfer_ros.policies.loading import policy_to_bytes
-from safe_transfer_ros.transfer.dual_agent.baseline import GivenBaseline, controller_of, fingerprint
+from safe_transfer_ros.transfer.dual_agent.baseline import GivenBaseline, fingerprint, given_baseline
 
 CONTROLLERS = Path(__file__).with_name("controllers.py")
 SEEN = np.random.default_rng([0, 9]).standard_normal((5, 2))
 
 
 def test_a_function_of_a_file_is_a_controller_and_is_cut_to_the_bound() -> None:
-    controller = controller_of(f"{CONTROLLERS}:outward", observation_size=2, action_size=2)
-    np.testing.assert_array_equal(controller(SEEN), 5.0 * SEEN)
-    found = GivenBaseline(controller, np.array([0.2, 1.0])).act(SEEN)
+    found = given_baseline(f"{CONTROLLERS}:outward", observation_size=2, bound=np.array([0.2, 1.0])).act(SEEN)
     np.testing.assert_array_equal(found, np.clip(5.0 * SEEN, [-0.2, -1.0], [0.2, 1.0]))
 
 
 def test_a_policy_file_acts_without_its_noise(tmp_path: Path) -> None:
     agent = Sac(2, np.array([0.2, 0.5]), SacSettings(hidden=(8,)), seed=0)
     (tmp_path / "sac.safetensors").write_bytes(agent.policy_file({"task": "point"}))
-    controller = controller_of(str(tmp_path / "sac.safetensors"), observation_size=2, action_size=2)
-    np.testing.assert_allclose(controller(SEEN), agent.act(SEEN, np.zeros((5, 2))), atol=1e-6)
+    given = given_baseline(str(tmp_path / "sac.safetensors"), observation_size=2, bound=np.ones(2))
+    np.testing.assert_allclose(given.act(SEEN), agent.act(SEEN, np.zeros((5, 2))), atol=1e-6)
     with pytest.raises(ValueError, match="3 observations and 2 actions, this is for 2 and 2"):
-        controller_of(str(tmp_path / "sac.safetensors"), observation_size=3, action_size=2)
+        given_baseline(str(tmp_path / "sac.safetensors"), observation_size=3, bound=np.ones(2))
 
 
 def imported(folder: Path, **changes: Any) -> str:
@@ -52,14 +50,14 @@ def test_an_imported_network_that_sees_the_tasks_observation_is_a_controller(tmp
     hidden = np.tanh(seen @ weights["w0"].T + weights["b0"])
     wanted = 0.5 * (hidden @ weights["w1"].T + weights["b1"])
     name = imported(tmp_path)
-    found = controller_of(name, observation_size=21, action_size=3)(seen)
+    found = given_baseline(name, observation_size=21, bound=np.full(3, 9.0)).act(seen)
     np.testing.assert_allclose(found, wanted, atol=1e-5)
-    with pytest.raises(ValueError, match="it is for panda_push_obstacle, which has other observations"):
-        controller_of(name, observation_size=20, action_size=3)
+    with pytest.raises(ValueError, match="the task has 20 observations and 3 actions, this is for 21 and 3"):
+        given_baseline(name, observation_size=20, bound=np.ones(3))
     # It would be asked about past observations, which do not tell what it saw besides.
     other = imported(tmp_path, observation=[{"part": "object_position"}, {"part": "constant", "value": [0.0] * 18}])
     with pytest.raises(ValueError, match="`task` alone, got one of constant, object_position"):
-        controller_of(other, observation_size=21, action_size=3)
+        given_baseline(other, observation_size=21, bound=np.ones(3))
 
 
 @pytest.mark.parametrize(
@@ -74,7 +72,7 @@ def test_an_imported_network_that_sees_the_tasks_observation_is_a_controller(tmp
 )
 def test_what_is_no_controller_is_refused(name: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        controller_of(name, observation_size=2, action_size=2)
+        given_baseline(name, observation_size=2, bound=np.ones(2))
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from others_policies import contract, mlp, mlp_model
 
 from safe_transfer_ros.bags.errors import BagError
 from safe_transfer_ros.bags.transition_store import TransitionWriter, transition_dtype
 from safe_transfer_ros.bags.transitions import about_task
 from safe_transfer_ros.learning.off_policy import ReplaySettings
+from safe_transfer_ros.policies.contract import read_contract
+from safe_transfer_ros.policies.contracted import CONTRACT, ONNX
 from safe_transfer_ros.policies.loading import any_policy_from_bytes, pair_to_bytes, policy_to_bytes
 from safe_transfer_ros.policies.tensors import WeightsError, read
 from safe_transfer_ros.record.episode import Episode
@@ -85,6 +89,24 @@ def beginning(folder: Path | None = None, **given: Any) -> Beginning:
 
 def made(start: Beginning) -> DualAgentUpdates:
     return DualAgentUpdates(start, SMALL, SOON)
+
+
+def test_an_imported_network_is_a_baseline_and_goes_on_as_one(tmp_path: Path) -> None:
+    about = contract("onnx", task=TASK.name, action={"kind": "tool_motion", "scale": 0.5})
+    model = base64.b64encode(mlp_model(mlp((21, 8, 3)))).decode()
+    content = policy_to_bytes({}, {"kind": "contracted", CONTRACT: read_contract(about).content, ONNX: model})
+    updates = made(beginning(tmp_path, policy=content))
+    updates.update(episodes(0), 0)
+    pair = updates.policy({})
+    served, _ = any_policy_from_bytes(pair)
+    assert served.kind == "pair" and (served.observation_size, served.action_size) == (21, 3)
+    # The pair is what a resumed run, or another one, begins with: the same baseline is in it.
+    again = made(beginning(policy=pair))
+    np.testing.assert_array_equal(read(again.policy({}))[0]["safe.mean.bias"], read(pair)[0]["safe.mean.bias"])
+    seen = 0.3 * np.random.default_rng(5).standard_normal((1, 21))
+    coin = np.concatenate([[-9.0], np.zeros(3)])  # the baseline's
+    acted = served.act(seen[0], coin).action
+    np.testing.assert_allclose(updates.agent.act(seen, coin[None])[0], np.clip(acted, -1.0, 1.0), atol=1e-6)
 
 
 def test_it_learns_from_the_actions_that_were_chosen_cut_to_their_bound() -> None:

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from safe_transfer_ros.algorithms.cost_critic import CostCriticSettings
-from safe_transfer_ros.transfer.dual_agent.baseline import GivenBaseline
+from safe_transfer_ros.algorithms.td3 import Td3, Td3Settings
+from safe_transfer_ros.policies.loading import policy_from_bytes
+from safe_transfer_ros.transfer.dual_agent.baseline import GivenBaseline, LearnedBaseline
 from safe_transfer_ros.transfer.off_policy.layered import LayeredAgent, SafetyLayerSettings
 
 BOUND = np.array([2.0])
@@ -53,13 +55,31 @@ def test_noise_is_added_before_the_layer() -> None:
     np.testing.assert_allclose(found[:, 0], [-1.0 + 0.5 * 2.0 * 0.1, 0.0], atol=0.1)
 
 
-def test_the_policy_is_the_agent_without_its_noise_and_no_file_holds_it() -> None:
+def test_the_policy_is_the_agent_without_its_noise() -> None:
     agent = taught(made(1.6))
     policy = agent.policy()
     many = policy.act(np.zeros((4, 1)), np.zeros((4, 0))).action
-    np.testing.assert_array_equal(many, agent.act(np.zeros((4, 1)), np.zeros((4, 1))))
+    np.testing.assert_allclose(many, agent.act(np.zeros((4, 1)), np.zeros((4, 1))), atol=1e-6)
     assert policy.act(np.zeros(1), np.zeros(0)).action.shape == (1,)
-    assert agent.policy_file({}) is None
+    assert agent.policy_file({}) is None, "no file holds a function that nobody can name"
+
+
+def test_its_file_holds_the_baseline_and_the_layer() -> None:
+    agent = LayeredAgent(
+        1,
+        BOUND,
+        LearnedBaseline(Td3(1, BOUND, Td3Settings(hidden=(8,)), seed=3)),
+        SafetyLayerSettings(limit=0.05),
+        seed=0,
+    )
+    content = agent.policy_file({"task": "one"})
+    assert content is not None
+    policy, about = policy_from_bytes(content)
+    assert (policy.kind, about["task"], about["limit"], about["cost_gamma"]) == ("layered", "one", "0.05", "0.99")
+    seen = np.random.default_rng([0, 3]).standard_normal((6, 1))
+    found = policy.act(seen, np.zeros((6, 0))).action
+    np.testing.assert_allclose(found, agent.act(seen, np.zeros((6, 1))), atol=1e-5)
+    np.testing.assert_array_equal(found, agent.policy().act(seen, np.zeros((6, 0))).action)
 
 
 def test_settings_are_checked() -> None:

@@ -127,6 +127,26 @@ def test_the_source_has_no_noise_and_the_target_has(pretrained: str) -> None:
         assert training._rows._amount == 0.2 and training._judge._rows._amount == 0.2
 
 
+def test_torques_are_pre_trained_under_limits_of_the_whole_range_and_tuned_under_the_same_bound(folder: Path) -> None:
+    plan = TrainingPlan(task="pr2_cup_swirl", episodes=1, phase="pretrain")
+    assert plan.environment_settings() == {"torque_limit": None, "ends_on_failure": True}
+    with METHODS["sqrl"].begin(plan) as training:
+        np.testing.assert_array_equal(training._agent._bound, np.full(7, 3.0))
+        columns = training._collect(0)
+        limits = {round(3.0 * float(seen), 6) for seen in columns["observation"][:, 17]}
+        assert len(limits) == 3 and min(limits) >= 0.1 and max(limits) <= 3.0
+        (folder / "swirl.safetensors").write_bytes(training.policy_file({}))
+    _, card = policy_from_bytes((folder / "swirl.safetensors").read_bytes())
+    assert (card["limit_index"], card["limit_unit"]) == ("17", "3.0")
+    tuned = dataclasses.replace(plan, phase="finetune", start=str(folder / "swirl.safetensors"))
+    with pytest.raises(
+        ValueError, match=r"expected a policy whose actions are bounded by .*environment torque_limit=X"
+    ):
+        METHODS["sqrl"].begin(tuned)
+    with METHODS["sqrl"].begin(dataclasses.replace(tuned, environment=(("torque_limit", 3.0),))) as training:
+        assert training._agent._masked_exploration
+
+
 def test_a_run_is_resumed_exactly() -> None:
     with METHODS["sqrl"].begin(PLAN) as whole, METHODS["sqrl"].begin(PLAN) as again:
         whole.epoch()

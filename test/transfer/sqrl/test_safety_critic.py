@@ -69,6 +69,34 @@ def test_targets_are_of_the_policy_without_the_mask() -> None:
         np.testing.assert_allclose(found, expected, atol=0.1)
 
 
+def test_a_torque_is_judged_and_learned_from_as_it_acts() -> None:
+    """The limit is the first observed number, in units of 2 N·m; the bound is 4 N·m."""
+    critic = OnPolicyCritic(1, np.array([4.0]), SMALL, seed=0, limit_input=(0, 2.0))
+    observation, action = torch.full((3, 1), 0.5), torch.tensor([[0.9], [0.1], [-0.9]], requires_grad=True)
+    risks = critic.probability(observation, action)
+    free = OnPolicyCritic(1, np.array([4.0]), SMALL, seed=0)
+    torch.testing.assert_close(risks, free.probability(observation, torch.tensor([[0.25], [0.1], [-0.25]])))
+    risks.sum().backward()
+    assert action.grad is not None and (action.grad[:, 0] != 0.0).tolist() == [False, True, False]
+    taken = []
+    usual = critic._learner.update
+
+    def watched(**batch: np.ndarray) -> dict[str, float]:
+        taken.append(batch)
+        return usual(**batch)
+
+    critic._learner.update = watched  # type: ignore[method-assign]
+    rows = {name: np.zeros(8, dtype) for name, dtype in (("chain", np.int32), ("cost", float), ("terminated", bool))}
+    ones = np.ones((8, 1))
+    critic.learn(
+        {**rows, "observation": 0.5 * ones, "chosen": 3.0 * ones, "next_observation": 0.3 * ones},
+        lambda seen, noise: np.full_like(noise, -0.8),
+    )
+    for batch in taken[:3]:
+        np.testing.assert_allclose(batch["inputs"], np.tile([0.5, 0.25], (64, 1)), rtol=1e-6)
+        np.testing.assert_allclose(batch["next_inputs"], np.tile([0.3, -0.15], (64, 1)), rtol=1e-6)
+
+
 def test_d_safe_keeps_the_newest_alone() -> None:
     small = SqrlSettings(hidden=(4,), updates=1, capacity=50)
     critic = OnPolicyCritic(5, np.ones(1), small, seed=0)
