@@ -102,7 +102,7 @@ def test_a_figure_that_comes_nearer_touches_a_body_that_waits() -> None:
     env.reset(seed=0)
     n = env.task.course.count
     place = np.array([(3.0, 0.0), *((200.0 + 3.0 * number, 0.0) for number in range(n - 1))])
-    falling = Obstacles(place=place, turn=np.full(n, np.pi), clip=np.full(n, 3), phase=np.zeros(n))
+    falling = Obstacles(place=place, turn=np.full(n, np.pi), clip=np.full(n, 3), phase=np.full(n, 0.0105))
     env.simulation.place(0, Start(position=np.array([2.75, 0.0]), heading=0.0, obstacles=falling))
     costs = [env.step(np.zeros((1, 2)))[4]["cost"][0] for _ in range(120)]
     assert sum(costs[:50]) == 0.0 and sum(costs) == 1.0, "it begins to fall after a second"
