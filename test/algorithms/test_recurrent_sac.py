@@ -153,7 +153,7 @@ def acted(made: RecurrentSac, sign: float) -> float:
 
 def test_what_was_seen_two_steps_ago_decides_what_is_done() -> None:
     made, rng = agent(gamma=0.9, temperature=0.01), np.random.default_rng(1)
-    for _ in range(250):
+    for _ in range(200):
         made.update(recalled(rng), rng)
     assert acted(made, 1.0) > 1.0 and acted(made, -1.0) < -1.0
 
@@ -163,8 +163,8 @@ def test_a_limit_on_costs_is_kept_that_reward_alone_breaks() -> None:
 
     def share(limit: float | None) -> float:
         rng = np.random.default_rng(2)
-        made = agent(gamma=0.0, temperature=0.05, cost_limit=limit, multiplier_rate=0.05)
-        for _ in range(350):
+        made = agent(gamma=0.0, temperature=0.05, cost_limit=limit, multiplier_rate=0.1, learning_rate=2e-2)
+        for _ in range(200):
             chosen = rng.uniform(-2.0, 2.0, (64, 1, 1)).astype(np.float32)
             made.update(
                 {

@@ -177,10 +177,11 @@ class Poles(Course):
         hall, apart = self.hall, 2.0 * self.radius + self.hall.passage
         places: list[tuple[float, float]] = []
         before = hall.clear - self.least_step
+        near = math.ceil(apart / self.least_step)  # more of them back nothing is near enough to be in the way
         while len(places) < self.count:
             x = before + float(rng.uniform(self.least_step, max(self.most_step, 1.25 * apart)))
             y = float(rng.uniform(self.radius - hall.half_width, hall.half_width - self.radius))
-            if all(math.hypot(x - px, y - py) >= apart for px, py in places[-4:]):
+            if all(math.hypot(x - px, y - py) >= apart for px, py in places[-near:]):
                 places.append((x, y))
                 before = x
         return Obstacles.still(np.array(places))

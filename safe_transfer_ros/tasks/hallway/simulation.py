@@ -100,7 +100,6 @@ class HallwaySimulation(BatchSimulation):
         self.acceleration[rows] = (self._velocity()[rows] - velocity[rows]) / self.task.control_period_s
         felt = np.asarray((sensors > 0.0).any(axis=1))
         self.touched_side[rows] = felt[:, 0]
-        self.touched[rows] = False
         parts = felt[:, 1:].reshape(len(rows), self.slots, -1).any(axis=-1)
         self.touched[rows[:, None], near] = parts
 

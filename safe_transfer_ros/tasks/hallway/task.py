@@ -219,7 +219,7 @@ class HallwayPointHumanoids(_Point):
 
 
 _DOGGO_HALL = Hall(half_width=1.5, length=200.0, passage=1.0)
-"""As wide as half as many Doggos as the point's is of points; nothing of 25 cm has gone 200 m in 100 s."""
+"""Wider, as Doggo is. It would have to keep 2 m/s to see the end."""
 
 
 class _Doggo(Hallway):

@@ -123,6 +123,8 @@ def test_every_step_in_touch_costs_one_and_is_told_in_the_observation(kind: type
     for _ in range(150):
         observation, _, _, _, info = env.step(0.3 * STRAIGHT[None])
         costs.append(info["cost"][0])
+        if len(costs) % 50 == 10:  # the image is of where it now is
+            np.testing.assert_array_equal(parts(observation).image[0], env.task.image(env.camera.depths([0])[0]))
         assert parts(observation).last_cost[0] == costs[-1]
         # Contacts are those of the physics' last step but one place: 2 ms of way.
         assert costs[-1] == (info["x"][0] > 0.35 - 1e-9) or abs(info["x"][0] - 0.35) < 0.012

@@ -78,18 +78,18 @@ def test_a_figure_costs_at_its_first_touch_only_and_sides_cost_nothing() -> None
     place = np.array([(1.0, 0.0), (3.0, 0.0), *((200.0 + 3.0 * number, 0.0) for number in range(n - 2))])
     standing = Obstacles(place=place, turn=np.full(n, np.pi), clip=np.ones(n, dtype=np.int64), phase=np.zeros(n))
     env.simulation.place(0, Start(position=np.array([0.4, 0.0]), heading=0.0, obstacles=standing))
-    first = [env.step(np.array([[0.4, 0.0]])) for _ in range(120)]
+    first = [env.step(np.array([[0.4, 0.0]])) for _ in range(90)]
     costs = [step[4]["cost"][0] for step in first]
     assert sum(costs) == 1.0 and first[-1][4]["touched"][0] == 1
     at = costs.index(1.0)
     assert at > 5 and env.simulation.touched[0].any(), "it is still in touch"
     assert first[at][0][0, -1] == 1.0 and first[at + 1][0][0, -1] == 0.0  # the last cost in the observation
     env.simulation.state[0, 1:4] = (2.4, 0.0, 0.0)  # before the second one
-    second = sum(env.step(np.array([[0.4, 0.0]]))[4]["cost"][0] for _ in range(120))
+    second = sum(env.step(np.array([[0.4, 0.0]]))[4]["cost"][0] for _ in range(90))
     assert second == 1.0 and env.step(np.zeros((1, 2)))[4]["touched"][0] == 2
     env.simulation.state[0, 1:4] = (0.4, 0.0, 0.0)  # the first again
     env.simulation.state[0, 4:] = 0.0
-    assert sum(env.step(np.array([[0.4, 0.0]]))[4]["cost"][0] for _ in range(120)) == 0.0
+    assert sum(env.step(np.array([[0.4, 0.0]]))[4]["cost"][0] for _ in range(90)) == 0.0
     env.simulation.state[0, 1:4] = (5.0, 0.8, np.pi / 2.0)
     side = [env.step(np.array([[1.0, 0.0]]))[4]["cost"][0] for _ in range(40)]
     assert env.simulation.touched_side[0] and sum(side) == 0.0
@@ -102,7 +102,7 @@ def test_a_figure_that_comes_nearer_touches_a_body_that_waits() -> None:
     env.reset(seed=0)
     n = env.task.course.count
     place = np.array([(3.0, 0.0), *((200.0 + 3.0 * number, 0.0) for number in range(n - 1))])
-    falling = Obstacles(place=place, turn=np.full(n, np.pi), clip=np.full(n, 3), phase=np.zeros(n))
+    falling = Obstacles(place=place, turn=np.full(n, np.pi), clip=np.full(n, 3), phase=np.full(n, 0.0105))
     env.simulation.place(0, Start(position=np.array([2.75, 0.0]), heading=0.0, obstacles=falling))
     costs = [env.step(np.zeros((1, 2)))[4]["cost"][0] for _ in range(120)]
     assert sum(costs[:50]) == 0.0 and sum(costs) == 1.0, "it begins to fall after a second"
