@@ -23,6 +23,7 @@ LOST_CYCLES = 20
 """An arm that gets no command for so many of its cycles stops by itself."""
 
 _ROUNDING = 1.0 + 1e-9
+_SAME = 1e-6  # N·m: a torque that the arm names is one of those sent to it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +79,12 @@ class TorqueCycle:
     torque beyond the new limit comes down by a step per cycle. Once a motion ends for any cause, torque goes to zero in
     steps, and no command counts until the next `begin`.
 
-    A torque may be lost on its way, and the arm then goes on with the one before. So the step counts from what the arm
-    says it has accepted as well as from what was sent, as in libfranka's own `limitRate`. That never moves a torque, it
-    only keeps it where it is: within its bound, for at most LOST_CYCLES in a row, and not once the motion ends.
+    A torque may be lost on its way, or come a cycle late, and the arm then goes on with the one before. So the step
+    counts from what the arm says it has accepted, as in libfranka's own `limitRate`, and from everything sent since:
+    each of these may be what the arm has when the next torque reaches it. Where it is not clear which of two equal
+    torques it has accepted, it is the older one; where it names none of those sent, only the newest counts beside its
+    word. All that never moves a torque, it only keeps it where it is: within its bound, for at most LOST_CYCLES in a
+    row, and not once the motion ends.
 
     Attributes:
       torque: What the motors get now, shape (n_joints,), N·m; a read-only view.
@@ -110,6 +114,9 @@ class TorqueCycle:
         self._wanted: Array = np.zeros_like(self._effort_limit)
         self._lower: Array = np.zeros_like(self._effort_limit)
         self._upper: Array = np.zeros_like(self._effort_limit)
+        self._under_way: Array = np.zeros((LOST_CYCLES, len(self._effort_limit)))
+        self._distance: Array = np.zeros_like(self._under_way)
+        self._n_under_way = 1  # the oldest is what the arm has, or had
         self.torque = read_only(self._torque)
         self.cause = Cause.ORDERED
         self._permitted = False  # at least once in this motion
@@ -135,6 +142,7 @@ class TorqueCycle:
             raise RuntimeError("a motion was begun before the last one had come to zero torque")
         self.cause, self._permitted, self._state_time, self._kept = Cause.NONE, False, -1, 0
         self._began_ns = self._now_ns = self._changed_ns = now_ns
+        self._under_way[0], self._n_under_way = 0.0, 1
 
     def stop(self, cause: Cause) -> None:
         """End the motion; the first cause stands."""
@@ -181,17 +189,52 @@ class TorqueCycle:
         np.subtract(self._torque, self._step, out=self._lower)
         np.add(self._torque, self._step, out=self._upper)
         np.clip(self._target, self._lower, self._upper, out=self._wanted)
-        if self.cause is Cause.NONE and self._kept < LOST_CYCLES:
-            self._keep_near(accepted)
+        if self.cause is Cause.NONE:
+            known = self._arrived(accepted)
+            if self._kept < LOST_CYCLES:
+                self._keep_near(accepted, self._under_way[: self._n_under_way] if known else self._torque[np.newaxis])
         self._torque[:] = self._wanted
+        self._send()
 
-    def _keep_near(self, accepted: Array) -> None:
-        """Have `_wanted` within a step of what the arm has accepted, where what was sent last is."""
-        near = np.abs(accepted - self._torque) <= self._step * _ROUNDING  # false for NaN
+    def _arrived(self, accepted: Array) -> bool:
+        """Forget what was sent before the torque that the arm has; whether that is one of those sent."""
+        count = self._n_under_way
+        distance = self._distance[:count]
+        np.subtract(self._under_way[:count], accepted, out=distance)
+        np.abs(distance, out=distance)
+        same = np.less_equal(distance.max(axis=1), _SAME)  # false for NaN
+        oldest = int(same.argmax())
+        if oldest:
+            self._under_way[: count - oldest] = self._under_way[oldest:count]
+            self._n_under_way = count - oldest
+        return bool(same[oldest])
+
+    def _send(self) -> None:
+        """Note that `torque` is on its way; what has been so for LOST_CYCLES comes no more."""
+        if self._n_under_way == LOST_CYCLES:
+            self._under_way[:-1] = self._under_way[1:]
+            self._n_under_way -= 1
+        self._under_way[self._n_under_way] = self._torque
+        self._n_under_way += 1
+
+    def _keep_near(self, accepted: Array, sent: Array) -> None:
+        """Have `_wanted` within a step of what the arm has accepted and of all that may reach it before.
+
+        Args:
+          accepted: See `step`.
+          sent: What may be on its way, shape (count, n_joints), the newest last.
+        """
+        sent.max(axis=0, out=self._lower)
+        sent.min(axis=0, out=self._upper)
+        np.maximum(self._lower, accepted, out=self._lower)
+        np.minimum(self._upper, accepted, out=self._upper)
+        near = self._lower - self._upper <= self._step * _ROUNDING  # false for NaN
         near &= np.abs(self._torque) <= self._bound
-        np.maximum(self._wanted, accepted - self._step, out=self._lower, where=near)
+        self._lower -= self._step
+        self._upper += self._step
+        np.maximum(self._wanted, self._lower, out=self._lower, where=near)
         np.copyto(self._lower, self._wanted, where=~near)
-        np.minimum(self._lower, accepted + self._step, out=self._upper, where=near)
+        np.minimum(self._lower, self._upper, out=self._upper, where=near)
         np.copyto(self._upper, self._wanted, where=~near)
         self._kept = 0 if np.array_equal(self._upper, self._wanted) else self._kept + 1
         self._wanted[:] = self._upper

@@ -333,3 +333,41 @@ def test_the_end_of_a_motion_waits_for_no_word_of_the_arm() -> None:
     arm.cycle.stop(Cause.ORDERED)
     stuck = np.full(7, 5.0)
     assert [arm.step(accepted=stuck)[0] for _ in range(5)] == [4.0, 3.0, 2.0, 1.0, 0.0]
+
+
+def test_what_is_late_or_lost_on_its_way_never_makes_two_steps_of_one() -> None:
+    """+1, 0, -1 to an arm that still says 0: where +1 comes late and 0 not at all, -1 would be 2 N·m to it."""
+    arm = Arm()
+    nothing = np.zeros(7)
+    torques = []
+    for target in (5.0, -5.0, -5.0, -5.0):
+        arm.command.torque[:] = target
+        torques.append(arm.step(accepted=nothing)[0])
+    assert torques == [1.0, 0.0, 0.0, 0.0]
+    assert arm.step(accepted=np.ones(7))[0] == 0.0, "the 0 is under way, the 1 has come"
+    assert arm.step(accepted=nothing)[0] == -1.0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_arm_takes_more_than_a_step_whatever_its_wire_loses_and_delays(seed: int) -> None:
+    """Against a wire and an arm in full: of what has come, the arm takes the newest, and says so some cycles later."""
+    rng = np.random.default_rng(seed)
+    arm = Arm()
+    under_way: list[tuple[int, int, np.ndarray]] = []  # cycle in which it comes, number, torque
+    has, number, told = np.zeros(7), -1, [np.zeros(7)]
+    largest = moved = 0.0
+    for cycle in range(4000):
+        arm.command.torque[:] = rng.uniform(-15.0, 15.0, 7) if cycle % 3 == 0 else arm.command.torque
+        sent = arm.step(accepted=told[-min(len(told), int(rng.integers(1, 3)))])
+        assert arm.cycle.cause is Cause.NONE
+        if rng.random() > 0.2:
+            under_way.append((cycle + int(rng.choice([0, 0, 0, 1, 2])), cycle, sent))
+        come = [one for one in under_way if one[0] <= cycle and one[1] > number]
+        under_way = [one for one in under_way if one[0] > cycle]
+        if come:
+            _, number, torque = max(come, key=lambda one: one[1])
+            largest, moved = max(largest, np.abs(torque - has).max()), moved + np.abs(torque - has).max()
+            has = torque
+        told.append(has)
+    assert largest <= 1.0 + 1e-9
+    assert moved > 400.0, "it still follows its commands"
