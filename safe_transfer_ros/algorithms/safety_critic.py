@@ -16,7 +16,6 @@ but behind a sigmoid the square's gradient carries a factor Q (1 - Q), and a cri
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +26,8 @@ import torch
 from numpy.typing import NDArray
 
 from safe_transfer_ros.algorithms.single_thread import one_thread
+from safe_transfer_ros.algorithms.trained_network import TrainedNetwork
+from safe_transfer_ros.policies.networks.stacked import StackedLinear, StackedMlp
 from safe_transfer_ros.randomness import Purpose, generator
 
 Array = NDArray[np.float32]
@@ -89,19 +90,20 @@ def initial_critic(n_inputs: int, settings: CriticSettings, seed: int, *, first_
 
 
 def failure_probability(parameters: Mapping[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
-    """Q of every member, shape (members, b), for inputs (b, d)."""
-    return torch.sigmoid(_logit(parameters, inputs))
+    """Q of every member, shape (members, b), for inputs (b, d), of parameters as `initial_critic` has them."""
+    with torch.no_grad():
+        return torch.sigmoid(_network(parameters).values(inputs))
 
 
-def _logit(parameters: Mapping[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
-    layers = len(parameters) // 2
-    activation = inputs.expand(parameters["layer.0.weight"].shape[0], *inputs.shape)
-    for layer in range(layers):
-        weight, bias = parameters[f"layer.{layer}.weight"], parameters[f"layer.{layer}.bias"]
-        activation = torch.baddbmm(bias[:, None, :], activation, weight.transpose(1, 2))
-        if layer < layers - 1:
-            activation = torch.relu(activation)
-    return activation[..., 0]
+def _network(parameters: Mapping[str, torch.Tensor]) -> StackedMlp:
+    given = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in _turned(parameters).items()}
+    layers = range(len(given) // 2)
+    return StackedMlp(StackedLinear(given[f"layer.{at}.weight"], given[f"layer.{at}.bias"]) for at in layers)
+
+
+def _turned(tensors: Mapping[str, torch.Tensor]) -> Tensors:
+    """Weights (members, out, in) of (members, in, out), or the other way about; whatever else there is as it is."""
+    return {name: tensor.transpose(1, 2) if tensor.dim() == 3 else tensor for name, tensor in tensors.items()}
 
 
 def bellman_target(
@@ -125,9 +127,8 @@ class CriticLearner:
         self._twin: CriticLearner | None = None
         if settings.alpha > 0.0 and not settings.own_target:
             self._twin = CriticLearner(parameters, dataclasses.replace(settings, alpha=0.0))
-        self._online = {name: torch.tensor(array, requires_grad=True) for name, array in parameters.items()}
-        self._target = {name: tensor.detach().clone() for name, tensor in self._online.items()}
-        self._optimiser = torch.optim.Adam(list(self._online.values()), lr=settings.learning_rate, foreach=True)
+        network = _network({name: torch.from_numpy(array) for name, array in parameters.items()})
+        self._critic = TrainedNetwork(network, learning_rate=settings.learning_rate, target_rate=settings.target_rate)
 
     def update(
         self, *, inputs: Array, cost: Array, terminated: Array, next_inputs: Array, policy_inputs: Array | None = None
@@ -157,52 +158,55 @@ class CriticLearner:
     def _step(
         self, inputs: Array, cost: Array, terminated: Array, next_inputs: Array, policy_inputs: Array | None
     ) -> dict[str, float]:
-        settings = self.settings
+        settings, network = self.settings, self._critic.network
         with torch.no_grad():
-            following = failure_probability((self._twin or self)._target, torch.from_numpy(next_inputs))
+            following = torch.sigmoid((self._twin or self)._critic.target.values(torch.from_numpy(next_inputs)))
             target = bellman_target(torch.from_numpy(cost), torch.from_numpy(terminated), following, settings.gamma)
-        logit = _logit(self._online, torch.from_numpy(inputs))
-        seen = torch.sigmoid(logit)
+        logit = network.values(torch.from_numpy(inputs))
         # Summed over members: each learns as if it were alone.
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(logit, target, reduction="none").mean(dim=1).sum()
-        bellman = 0.5 * (seen.detach() - target).square().mean(dim=1).sum()
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logit, target, reduction="sum") / len(inputs)
         gap = torch.zeros(())
         if settings.alpha > 0.0 and policy_inputs is not None:
-            tried = failure_probability(self._online, torch.from_numpy(policy_inputs))
-            gap = (tried.mean(dim=1) - seen.mean(dim=1)).sum()
-        self._optimiser.zero_grad(set_to_none=True)
-        (loss - settings.alpha * gap).backward()
-        self._optimiser.step()
+            tried = torch.sigmoid(network.values(torch.from_numpy(policy_inputs)))
+            gap = (tried.mean(dim=1) - torch.sigmoid(logit).mean(dim=1)).sum()
+            loss = loss - settings.alpha * gap
         with torch.no_grad():
-            torch._foreach_lerp_(list(self._target.values()), list(self._online.values()), settings.target_rate)
+            bellman = 0.5 * (torch.sigmoid(logit) - target).square().mean(dim=1).sum()
+        self._critic.descend(loss)
+        self._critic.follow()
         self.updates += 1
         return {"bellman": bellman.item() / settings.members, "conservative": gap.item() / settings.members}
 
     def probability(self, inputs: torch.Tensor) -> torch.Tensor:
         """Q of the members on the average, shape (b,), for inputs (b, d); with a graph through the inputs."""
-        return failure_probability(self._online, inputs).mean(dim=0)
+        return torch.sigmoid(self._critic.network.values(inputs)).mean(dim=0)
 
     def parameters(self) -> dict[str, Array]:
         """Copies of the critic's parameters."""
-        return {name: tensor.detach().numpy().copy() for name, tensor in self._online.items()}
+        turned = _turned(self._critic.network.state_dict())
+        return {name: np.array(tensor.numpy(), order="C") for name, tensor in turned.items()}
 
     def state(self) -> dict[str, Any]:
         """Complete state, for `restore`."""
         return {
             "updates": self.updates,
-            "online": {name: tensor.detach().clone() for name, tensor in self._online.items()},
-            "target": {name: tensor.clone() for name, tensor in self._target.items()},
-            "optimiser": copy.deepcopy(self._optimiser.state_dict()),  # its own tensors go on changing
+            "critic": self._critic.state(),
             "twin": None if self._twin is None else self._twin.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Resume from `state`."""
+        """Resume from `state`, also from one of before, whose weights were (members, out, in)."""
         self.updates = int(state["updates"])
-        with torch.no_grad():
-            for name, tensor in self._online.items():
-                tensor.copy_(state["online"][name])
-                self._target[name].copy_(state["target"][name])
-        self._optimiser.load_state_dict(copy.deepcopy(state["optimiser"]))  # it would keep and change these
+        self._critic.restore(state["critic"] if "critic" in state else _kept_before(state))
         if self._twin is not None:
             self._twin.restore(state["twin"])
+
+
+def _kept_before(state: Mapping[str, Any]) -> dict[str, Any]:
+    """State of the network in one of a learner that had its parameters by name, weights (members, out, in)."""
+    moments = {number: _turned(entry) for number, entry in state["optimiser"]["state"].items()}
+    return {
+        "network": _turned(state["online"]),
+        "target": _turned(state["target"]),
+        "optimiser": {"state": moments},
+    }

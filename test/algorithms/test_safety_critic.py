@@ -179,6 +179,48 @@ def test_training_goes_on_exactly_from_a_saved_state(changes):
         np.testing.assert_array_equal(array, later.parameters()[name])
 
 
+def test_a_state_with_parameters_by_name_is_resumed():
+    """States were kept like that before, weights (members, out, in), the way a file has them."""
+    settings = CriticSettings(gamma=GAMMA, members=2, hidden=(16, 16), learning_rate=1e-2, target_rate=0.05)
+    start = initial_critic(N + 1, settings, 0)
+    online = {name: torch.tensor(array, requires_grad=True) for name, array in start.items()}
+    target = {name: tensor.detach().clone() for name, tensor in online.items()}
+    optimiser = torch.optim.Adam(list(online.values()), lr=1e-2)
+    rng = np.random.default_rng(4)
+
+    def values(of, inputs):
+        for at in range(3):
+            inputs = inputs @ of[f"layer.{at}.weight"].transpose(1, 2) + of[f"layer.{at}.bias"][:, None]
+            inputs = torch.relu(inputs) if at < 2 else inputs
+        return torch.sigmoid(inputs[..., 0])
+
+    def step(batch):
+        given = {name: torch.from_numpy(array) for name, array in batch.items()}
+        y = bellman_target(given["cost"], given["terminated"], values(target, given["next_inputs"]), GAMMA).detach()
+        losses = torch.nn.functional.binary_cross_entropy(values(online, given["inputs"]), y, reduction="none")
+        optimiser.zero_grad()
+        losses.mean(dim=1).sum().backward()
+        optimiser.step()
+        for name, tensor in target.items():
+            tensor.lerp_(online[name].detach(), 0.05)
+
+    for _ in range(5):
+        step(gambler_batch(rng, 64))
+    learner = CriticLearner(initial_critic(N + 1, settings, 9), settings)
+    by_name = {"online": {name: tensor.detach().clone() for name, tensor in online.items()}, "target": target}
+    learner.restore({"updates": 5, **by_name, "optimiser": optimiser.state_dict(), "twin": None})
+    for _ in range(5):
+        batch = gambler_batch(rng, 64)
+        step(batch)
+        learner.update(**batch)
+    assert learner.updates == 10
+    moved = 0.0
+    for name, array in learner.parameters().items():
+        np.testing.assert_allclose(array, online[name].detach().numpy(), rtol=1e-3, atol=2e-4)
+        moved = max(moved, np.abs(array - start[name]).max())
+    assert moved > 0.03
+
+
 def test_the_conservative_term_asks_for_the_policys_torques():
     settings = CriticSettings(alpha=0.5, hidden=(8,))
     learner = CriticLearner(initial_critic(N + 1, settings, 0), settings)

@@ -81,38 +81,3 @@ def test_rates_out_of_range_are_refused() -> None:
     for rates in ({"learning_rate": 0.0}, {"learning_rate": 1e-3, "target_rate": 1.5}):
         with pytest.raises(ValueError, match="learning_rate > 0 and target_rate in"):
             TrainedNetwork(nn.Linear(1, 1), **rates)
-
-
-def test_parameters_lie_in_one_tensor_and_stay_there() -> None:
-    """What loads a state must not replace them: Adam and the target would go on with others."""
-    _, critic, seen = networks()
-    trained = TrainedNetwork(critic, learning_rate=1e-2, target_rate=0.1)
-    trained.restore(trained.state())
-    for network in (trained.network, trained.target):
-        assert len({tensor.untyped_storage().data_ptr() for tensor in network.parameters()}) == 1
-    before = copy.deepcopy(critic.state_dict())
-    trained.descend(critic(seen, seen[:, :2]).square().mean())
-    assert all(not torch.equal(before[name], tensor) for name, tensor in critic.state_dict().items())
-
-
-def test_a_state_with_an_entry_of_adam_for_each_parameter_is_resumed() -> None:
-    """States were kept like that before parameters lay in one tensor."""
-    _, critic, seen = networks()
-    trained, plain = TrainedNetwork(critic, learning_rate=1e-2), copy.deepcopy(critic)
-    optimiser = torch.optim.Adam(plain.parameters(), lr=1e-2)
-
-    def step() -> None:
-        optimiser.zero_grad()
-        plain(seen, seen[:, :2]).square().mean().backward()
-        optimiser.step()
-
-    for _ in range(3):
-        step()
-    state = {"network": plain.state_dict(), "optimiser": optimiser.state_dict()}
-    trained.restore(state)
-    for _ in range(3):
-        step()
-        trained.descend(critic(seen, seen[:, :2]).square().mean())
-    assert len(optimiser.state_dict()["state"]) == 6
-    for one, other in zip(critic.parameters(), plain.parameters(), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)

@@ -1,26 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Q functions side by side: each layer of all of them is one batched matrix product."""
+"""Q functions side by side."""
 
 from __future__ import annotations
 
-from typing import cast
+import itertools
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from safe_transfer_ros.policies.networks.layers import uniform
+from safe_transfer_ros.policies.networks.stacked import StackedLinear, StackedMlp
 
 
-class TwinCritic(nn.Module):
-    """Q(o, a) of every member, ReLU layers; two members are the twins of TD3 and SAC.
-
-    Parameters are layer.L.weight (members, in, out) and layer.L.bias (members, out). The other way about, as a safety
-    critic has them, every gradient of a weight would have to be turned.
-
-    Attributes:
-      members: How many.
-    """
+class TwinCritic(StackedMlp):
+    """Q(o, a) of every member, ReLU layers; two members are the twins of TD3 and SAC."""
 
     def __init__(
         self,
@@ -43,16 +36,12 @@ class TwinCritic(nn.Module):
         Raises:
           ValueError: if a size is not positive.
         """
-        super().__init__()
         if min(observation_size, action_size, *hidden, members) < 1:
             raise ValueError(
                 f"expected sizes and members of at least 1, got {observation_size}, {action_size}, {hidden}, {members}"
             )
-        self.members = members
         sizes = (observation_size + action_size, *hidden, 1)
-        self.layer = nn.ModuleList(
-            _Layer(members, inputs, outputs, rng) for inputs, outputs in zip(sizes, sizes[1:], strict=False)
-        )
+        super().__init__(StackedLinear.drawn(members, *pair, rng) for pair in itertools.pairwise(sizes))
 
     def forward(self, observation: Tensor, action: Tensor) -> Tensor:
         """Q of every member, shape (members, b).
@@ -61,35 +50,8 @@ class TwinCritic(nn.Module):
           observation: Shape (b, k).
           action: As a fraction of its bound, shape (b, n).
         """
-        inputs = torch.cat((observation, action), dim=-1)
-        values = inputs.expand(self.members, *inputs.shape)
-        *below, last = cast(list[_Layer], list(self.layer))
-        for layer in below:
-            values = torch.relu_(layer(values))
-        # A single output: as a product of matrices its gradient takes several times as long.
-        return (values * last.weight.transpose(1, 2)).sum(dim=-1) + last.bias
+        return self.values(torch.cat((observation, action), dim=-1))
 
     def first(self, observation: Tensor, action: Tensor) -> Tensor:
         """Q of the first member alone, shape (b,); see `forward`."""
-        values = torch.cat((observation, action), dim=-1)
-        *below, last = cast(list[_Layer], list(self.layer))
-        for layer in below:
-            values = torch.relu_(torch.addmm(layer.bias[0], values, layer.weight[0]))
-        return (values * last.weight[0].T).sum(dim=-1) + last.bias[0]
-
-
-class _Layer(nn.Module):
-    """A linear layer of every member."""
-
-    weight: Tensor
-    bias: Tensor
-
-    def __init__(self, members: int, inputs: int, outputs: int, rng: np.random.Generator) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(members, inputs, outputs))
-        self.bias = nn.Parameter(torch.empty(members, outputs))
-        for parameter in (self.weight, self.bias):
-            uniform(parameter, inputs, rng)
-
-    def forward(self, values: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias.unsqueeze(1), values, self.weight)
+        return self.first_values(torch.cat((observation, action), dim=-1))
