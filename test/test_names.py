@@ -26,7 +26,7 @@ DOTTED = re.compile(r"(?<![\w`])`{1,2}(safe_transfer_ros\.)?([A-Za-z]\w*(?:\.[A-
 PARAMETER = re.compile(rf"\b({'|'.join(SECTIONS)})\.(\w+)(?!\w*/)")
 FILE_NAME = r"\w+\.py|(?:\w[\w-]*/)+[\w.-]+\.(?:py|md|xml|yaml|sh|msg|srv|csv)"
 FILE = re.compile(rf"(?<![\w./<>{{}}*$-])(?:{FILE_NAME})\b(?![\w/({{*<])")
-SUFFIXES = {"csv", "html", "json", "md", "png", "py", "safetensors", "toml", "yaml"}
+SUFFIXES = {"csv", "html", "json", "log", "md", "png", "py", "safetensors", "toml", "yaml"}
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from safe_transfer_ros.cli.learner_runs import computing
 from safe_transfer_ros.cli.study import complete
 from safe_transfer_ros.interpreter import module_command
 from safe_transfer_ros.learning.workers import LocalWorkers, RayWorkers, Workers
@@ -26,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     import safe_transfer_ros.tasks  # noqa: F401 - makes our tasks known
     from safe_transfer_ros.reporting import sqrl_graph as report
     from safe_transfer_ros.studies import sqrl_graph as study
-    from safe_transfer_ros.studies.learner_run import LearnerStore, compute
+    from safe_transfer_ros.studies.learner_run import LearnerStore
     from safe_transfer_ros.studies.sqrl_spider import policy
 
     folder = options.out.absolute()
@@ -40,7 +41,8 @@ def run(options: argparse.Namespace) -> int:
         return RayWorkers(options.ray) if options.ray else LocalWorkers(options.jobs)
 
     first = {(scene.name, seed): study.pre_training(scene, seed, epochs) for seed in seeds for scene in study.SCENES}
-    complete(list(first.values()), store, compute, workers, fresh=options.fresh)
+    wanted = list(first.values())
+    complete(wanted, store, computing(wanted, store, options), workers, fresh=options.fresh)
     each = [(scene, case, seed) for seed in seeds for scene in study.SCENES for case in study.CASES]
     missing = []
     for scene, case, seed in each:

@@ -43,7 +43,7 @@ def write(study: Study, folder: Path) -> str:
     Returns:
       The tables as text, and where the pictures are.
     """
-    told = [_tuning(study, folder)]
+    told = [_standing(study), _tuning(study, folder)]
     comparisons = {task: found for task in TASKS if (found := study.comparison(task))}
     told += _groups(comparisons, folder, NAME)
     told.append(_ratios(comparisons, folder))
@@ -52,6 +52,15 @@ def write(study: Study, folder: Path) -> str:
             {task: found for task in TASKS if (found := study.question(part, task))}, folder, f"{NAME}_{part}"
         )
     return "\n\n".join(text for text in told if text) or "nothing is finished yet"
+
+
+def _standing(study: Study) -> str:
+    """Line about the controller that walking starts from: whether it stands at all."""
+    found = study.store.load(study.standing())
+    if found is None:
+        return ""
+    fell, earned = (last_quarter([found], column)[0] for column in ("failures_per_episode", "mean_return"))
+    return f"{found.run.task}, last quarter: {fell:.3f} falls per episode, return {earned:.0f}"
 
 
 def _tuning(study: Study, folder: Path) -> str:

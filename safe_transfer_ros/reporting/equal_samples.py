@@ -166,7 +166,8 @@ def _table(compared: Comparison, measure: Measure, means: _Means) -> str:
     rows = []
     for line in compared.lines:
         cells = [_cell(means.get((line.label, measure.name, mark)), measure.form) for mark in compared.marks]
-        rows.append([line.label, *cells] if any(cells) else [line.label, "not run", *cells[1:]])
+        if any(cells):
+            rows.append([line.label, *cells])
     return markdown([head, *rows])
 
 
@@ -221,10 +222,12 @@ def _ahead_table(compared: Comparison, rows: Sequence[Mapping[str, object]]) -> 
 
 
 def _progress(compared: Comparison) -> str:
-    """Unfinished runs with their steps, and runs that another state of the code has done or begun."""
+    """Lines without a run, unfinished runs with their steps, and runs that another state of the code has a part in."""
     cut = [one for one in compared.runs if len(one.columns["epoch"]) < one.run.iterations]
     mixed = [one for one in compared.runs if not one.same_code]
+    absent = [line.label for line in compared.lines if not compared.of(line)]
     lines = [
+        "not run: " + ", ".join(absent) if absent else "",
         "unfinished: " + ", ".join(f"{_name(one)} at {one.columns['steps'][-1]:,.0f} steps" for one in cut)
         if cut
         else "",

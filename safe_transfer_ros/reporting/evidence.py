@@ -193,7 +193,8 @@ def _panel(
         return
     axes.set_title(_LABELS.get(column, column))
     axes.set_xlabel(along[0])
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6 if along[1] else "auto", integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:,.0f}"))  # steps are many
     axes.margins(x=0.02)
     means = []
     for number, (label, runs) in enumerate(curves.items()):

@@ -90,7 +90,7 @@ def test_one_method_after_the_other_goes_into_the_same_tables(
     capsys.readouterr()
     assert reproduce("dual_agent_ant", tmp_path, "--table-only") == 0
     told = capsys.readouterr().out
-    assert "finished" not in told and "not run" in told and "--quick shows" in told
+    assert "finished" not in told and "not run: Dual agent, safe agent, " in told and "--quick shows" in told
 
 
 def test_a_push_is_pre_trained_and_corrected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,12 +129,12 @@ def test_a_run_that_other_code_began_waits_for_a_word(
         (("dual_agent_ant", "--steps", "30"), "expected a positive multiple of 20 steps"),
         (("dual_agent_ant", "--steps", "0"), "--steps must be at least 1"),
         (("dual_agent_ant", "--iterations", "3"), "--iterations has no meaning for dual_agent_ant"),
-        (("dual_agent_ant", "--baseline", "x.py:f"), "--baseline has no meaning for dual_agent_ant"),
+        (("dual_agent_ant", "--baseline", "x.py:f"), "--baseline is for dual_agent_push, not for dual_agent_ant"),
         (("dual_agent_ant", "--first-seed", "-1"), "--first-seed must be at least 0"),
         (("dual_agent_ant", "--fresh", "--any-code"), "one of --fresh and --any-code"),
         (("dual_agent_push", "--baseline", "x.py:f", "--pre-training-steps", "100"), "one of --baseline and"),
         (("dual_agent_push", "--table-only"), "no run is finished or begun"),
-        (("fig7", "--methods", "cpo"), "--methods is for dual_agent_ant and dual_agent_push, not for fig7"),
+        (("fig7", "--methods", "cpo"), "dual_agent_ant, dual_agent_push, not for fig7"),
         (("sqrl_spider", "--table-only"), "--table-only is for dual_agent_ant"),
     ],
 )

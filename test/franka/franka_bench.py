@@ -181,7 +181,7 @@ def _realtime() -> None:
 
 
 class Bench(Node):
-    """Policy and operator: answers every joint state with a proposal while `driving`.
+    """Policy and operator: answers every joint state with a proposal while `driving`; without `acts` only operator.
 
     It is `torque` at joint 1, or what `policy` makes of the state.
     """
@@ -193,6 +193,8 @@ class Bench(Node):
         environment: dict[str, str],
         robot_ip: str,
         shared: Mapping[str, object] = MappingProxyType({}),
+        *,
+        acts: bool = True,
     ) -> None:
         super().__init__("client", context=context)
         self.server, self._environment, self._robot_ip = server, environment, robot_ip
@@ -208,9 +210,10 @@ class Bench(Node):
         self.states, self.position = 0, 0.0
         self.whole: list[FrankaState] = []
         self.refusal = ""
-        self.actions = self.create_publisher(PolicyAction, "policy_server/action", qos.STREAM)
-        self.create_subscription(JointState, "joint_states", self._propose, qos.STREAM)
-        self.create_subscription(FrankaState, "franka_joint_states", self.whole.append, qos.STREAM)
+        if acts:
+            self.actions = self.create_publisher(PolicyAction, "policy_server/action", qos.STREAM)
+            self.create_subscription(JointState, "joint_states", self._propose, qos.STREAM)
+            self.create_subscription(FrankaState, "franka_joint_states", self.whole.append, qos.STREAM)
         for topic, kind, name in (
             ("safety_filter/status", FilterStatus, "filter"),
             ("controller_supervisor/status", DiagnosticStatus, "supervisor"),

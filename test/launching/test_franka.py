@@ -19,7 +19,7 @@ from safe_transfer_ros.commissioning.identity import difference, identity
 from safe_transfer_ros.configuration import ConfigurationError, build
 from safe_transfer_ros.franka import library
 from safe_transfer_ros.franka.arm import LibfrankaArm
-from safe_transfer_ros.launching import fine_tuning, fr3_cup_swirl, panda_push, pr2_cup_swirl
+from safe_transfer_ros.launching import fine_tuning, fr3_cup_swirl, hardware, panda_push, pr2_cup_swirl
 from safe_transfer_ros.launching.resumed import robot_of
 from safe_transfer_ros.nodes.franka_robot import arm_settings
 from safe_transfer_ros.parameters.franka_robot import FrankaParameters, check_arm
@@ -116,6 +116,25 @@ def test_names_and_limits_of_an_arm_come_from_its_file_and_reach_every_node(tmp_
     mine.write_text(text.replace('velocity_limit: "2.62', 'velocity_limit: "2.7'))
     with pytest.raises(ConfigurationError, match="velocity_limit of fr3_joint1: expected at most 2.62 rad/s"):
         plan(tmp_path / "again", robot_config=str(mine))
+
+
+def test_a_laxer_limit_is_refused_in_simulation_too_before_a_process_starts(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="effort_limit of fr3_joint1: expected at most 87 N·m"):
+        given = {"run_dir": str(tmp_path / "run"), "/**.effort_limit": "88, 87, 87, 87, 12, 12, 12"}
+        fr3_cup_swirl.GRAPH.plan(given)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_report_of_commissioning_must_be_about_the_arms_own_names_and_limits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(hardware, "identity", lambda robot, *_, **__: asked.append(robot.joint_names) or {})
+    monkeypatch.setattr(hardware.report, "newest", lambda about: None)
+    monkeypatch.setattr(hardware.report, "refusal", lambda *_: "none")
+    plan(tmp_path, **{"/**.name_prefix": "left_"})
+    assert asked == [tuple(f"left_fr3_joint{number}" for number in range(1, 8))]
 
 
 def test_the_arm_whose_limits_are_published_is_the_one_that_is_named() -> None:

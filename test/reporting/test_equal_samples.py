@@ -74,7 +74,7 @@ def test_lines_are_held_against_each_other_at_the_same_number_of_steps(tmp_path:
     assert float(found["CPO", "100"]["return"]) == 0.0
     assert float(found["CPO", "200"]["return"]) == pytest.approx(0.9 * 49.5)
     assert [row["seeds"] for row in found.values()] == ["2"] * 6
-    assert "| TD3" in text and "not run" in text
+    assert "| TD3" not in text and "not run: TD3\n" in text
     assert (tmp_path / "small.png").read_bytes().startswith(b"\x89PNG")
     assert len(rows(tmp_path / "small.csv")) == 8
 

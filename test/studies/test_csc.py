@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from safe_transfer_ros.cli.main import main
+from safe_transfer_ros.reporting import csc as report
 from safe_transfer_ros.studies import csc as study
 from safe_transfer_ros.studies.learner_run import LearnerCurves, LearnerRun, LearnerStore
 from safe_transfer_ros.studies.run_store import Curves
 from safe_transfer_ros.transfer.methods import METHODS
+from safe_transfer_ros.transfer.training import COLUMNS
 
 
 def finished(returns: list[float], failures: float, iterations: int = 8) -> LearnerCurves:
@@ -78,6 +80,17 @@ class InThisProcess:
             done(at, work(item))
 
 
+def test_what_walking_starts_from_is_told(tmp_path: Path) -> None:
+    whole = study.Study(store=LearnerStore(tmp_path), epochs=4)
+    columns = dict.fromkeys((*COLUMNS, "evaluation_return", "evaluation_failures", "evaluation_success"), [0.0] * 4)
+    columns |= {"failures_per_episode": [1.0, 0.5, 0.5, 0.25], "mean_return": [10.0, 100.0, 200.0, 400.0]}
+    whole.store.save(whole.standing(), columns)
+    told = report.write(whole, tmp_path)
+    assert told.splitlines()[0] == "quadruped_stand, last quarter: 0.250 falls per episode, return 400"
+    with pytest.raises(study.NotReadyError, match="is not there"):
+        whole.compared("quadruped_walk", "trpo")
+
+
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open() as file:
         return list(csv.DictReader(file))
@@ -91,7 +104,7 @@ def test_the_command_tunes_compares_and_reports_piece_by_piece(
         "csc": (study._setting("as it is", **small), study._setting("moving", threshold_scale=2.0, **small)),
         "cpo": (study._setting("as it is", hidden=(4,)),),
     }
-    for place in (study, __import__("safe_transfer_ros.reporting.csc", fromlist=["csc"])):
+    for place in (study, report):
         monkeypatch.setattr(place, "SWEEPS", shrunk)
     monkeypatch.setattr("safe_transfer_ros.tasks.push.task.PushTask.horizon", 12)
     monkeypatch.setattr("safe_transfer_ros.cli.csc.LocalWorkers", InThisProcess)

@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from safe_transfer_ros.cli.main import main
 from safe_transfer_ros.cli.run import parse_arguments, pick_graph
 from safe_transfer_ros.cli.sqrl_graph import finish
 from safe_transfer_ros.record.iteration import ROWS, IterationRecord, append
 from safe_transfer_ros.reporting import sqrl_graph as report
 from safe_transfer_ros.studies import sqrl_graph as study
+from safe_transfer_ros.studies.learner_run import LearnerStore
+from safe_transfer_ros.transfer.training import COLUMNS
 
 SWIRL, PUSH = study.SCENES
 
@@ -82,3 +85,22 @@ def test_runs_that_fail_are_told_and_the_others_done(tmp_path: Path, capsys: pyt
     with pytest.raises(ValueError, match="2 of 2 runs have failed, .* the first: run_dir:=.*takes masked ones"):
         finish([wrong, wrong], jobs=1)
     assert capsys.readouterr().out.count("failed: a") == 2 and not (tmp_path / "a").exists()
+
+
+def test_the_command_reports_what_is_there_and_repeats_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "SCENES", (dataclasses.replace(SWIRL, epochs=1, iterations=2),))
+    store, first = LearnerStore(tmp_path / "cache"), study.pre_training(study.SCENES[0], 0)
+    store.save(first, {name: [0.0] for name in COLUMNS})
+    for case in study.CASES:
+        made(study.run_dir(SWIRL, case, 0, tmp_path), 2)
+    command = ["reproduce", "sqrl_graph", "--seeds", "1", "--out", str(tmp_path)]
+    assert main(command) == 2
+    assert "policy of a finished run is gone" in capsys.readouterr().err
+    store.policy(first).touch()
+    assert main(command) == 0
+    told = capsys.readouterr().out
+    assert told.count("| swirl |") == 4 and "finished" not in told
+    rows = list(csv.DictReader((tmp_path / "sqrl_graph.csv").open()))
+    assert {row["case"] for row in rows} == {case.name for case in study.CASES} and len(rows) == 8

@@ -66,5 +66,3 @@ def test_methods_and_seeds_one_by_one_make_one_table(
         assert (tmp_path / f"sqrl_quadruped_{task}.png").read_bytes().startswith(b"\x89PNG")
     assert "falls per episode" in capsys.readouterr().out
     assert len(list((tmp_path / "cache").glob("*.csv"))) == 2 * 3
-    command("--methods", "sac")
-    assert "finished" not in capsys.readouterr().out, "what is there is not computed again"

@@ -30,7 +30,9 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class RecurrentSacSettings:
-    """Settings; the defaults are CST's where it says them, and those of the same group's released SAC elsewhere.
+    """Settings; learning rate and temperature are CST's, gamma and target_rate those of the same group's released SAC.
+
+    The paper says nothing of the others.
 
     Attributes:
       gamma: Discount of rewards and costs, in [0, 1).
@@ -49,7 +51,7 @@ class RecurrentSacSettings:
     target_rate: float = 0.005
     temperature: float = 0.005
     cost_limit: float | None = None
-    multiplier_rate: float = 3e-4
+    multiplier_rate: float = 1e-3
     initial_variable: float = 0.0
 
     def __post_init__(self) -> None:

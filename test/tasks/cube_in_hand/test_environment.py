@@ -82,7 +82,7 @@ def test_a_wrist_bent_back_tips_it_onto_the_fingers_nearly_a_quarter_down() -> N
 def test_a_tilted_hand_and_spread_fingers_drop_it(action: np.ndarray) -> None:
     env = stepped(action)
     for _ in range(20):
-        _, reward, terminated, truncated, info = env.step(action[None])
+        observation, reward, terminated, truncated, info = env.step(action[None])
         assert terminated[0] == (info["height"][0] < -0.1) == (info["cost"][0] > 0.0) and not truncated[0]
         if terminated[0]:
             break
@@ -90,8 +90,9 @@ def test_a_tilted_hand_and_spread_fingers_drop_it(action: np.ndarray) -> None:
     assert terminated[0] and info["episode_number"][0] == 0
     assert reward[0] == pytest.approx(-500.0 - 7.0 * info["error"][0])
     kept = env.simulation.state.copy()
-    _, reward, *_, info = env.step(HOLD[None])
+    seen, reward, *_, info = env.step(HOLD[None])
     np.testing.assert_array_equal(env.simulation.state, kept)
+    np.testing.assert_array_equal(seen, observation)
     assert reward[0] == 0.0 and info["cost"][0] == 1.0
     env.close()
 

@@ -121,6 +121,16 @@ def test_paint_changes_nothing_but_the_looks(model: mujoco.MjModel) -> None:
     np.testing.assert_array_equal(data.qpos, expected)
 
 
+def test_a_cube_thrown_at_the_palm_is_stopped_without_sinking_into_it(model: mujoco.MjModel) -> None:
+    data, deepest, fastest = posed(model), 0.0, 0.0
+    data.ctrl[:] = START
+    data.joint(CUBE).qvel[2] = -2.0
+    for _ in range(60):
+        mujoco.mj_step(model, data)
+        deepest, fastest = min(deepest, data.contact.dist.min(initial=0.0)), max(fastest, data.joint(CUBE).qvel[2])
+    assert -0.008 < deepest < 0.0 and fastest < 0.5
+
+
 def test_a_senseless_timestep_is_refused() -> None:
     with pytest.raises(ValueError, match="timestep"):
         hand_model(timestep=0.0)

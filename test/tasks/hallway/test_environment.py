@@ -96,15 +96,17 @@ def test_straight_ahead_the_reward_is_the_speed() -> None:
     env = HallwayVectorEnv(HallwayPointWalls(), 1, threads=1, autoreset=False)
     env.reset(seed=0)
     placed(env, [])
-    x = 0.0
+    x, speed = 0.0, 0.0
     for _ in range(250):
         observation, reward, _, _, info = env.step(STRAIGHT[None])
+        speed += 0.02 * 9.81 * parts(observation).proprioception[0, 0]  # accelerations add up to it
         assert reward[0] == pytest.approx((info["x"][0] - x) / 0.02, abs=1e-9)
         x = info["x"][0]
         assert info["cost"][0] == 0.0
     seen = parts(observation)
     # 0.015 N against a damping of .01 N s/m; after 5 s of a time constant of half a second
     assert reward[0] == pytest.approx(1.5, rel=1e-3) and seen.proprioception[0, 3] == pytest.approx(1.5, rel=1e-3)
+    assert speed == pytest.approx(1.5, rel=1e-3) and seen.proprioception[0, 2] == 1.0
     assert seen.last_reward[0] == reward[0] and info["y"][0] == pytest.approx(0.0, abs=1e-9)
     env.close()
 

@@ -106,4 +106,8 @@ def test_a_figure_that_comes_nearer_touches_a_body_that_waits() -> None:
     env.simulation.place(0, Start(position=np.array([2.75, 0.0]), heading=0.0, obstacles=falling))
     costs = [env.step(np.zeros((1, 2)))[4]["cost"][0] for _ in range(120)]
     assert sum(costs[:50]) == 0.0 and sum(costs) == 1.0, "it begins to fall after a second"
+    made = env.simulation  # figures are where they are at the end of the step, and the image is of the same time
+    shown = made.control[0, -1, made.model.nu : made.model.nu + 3 * len(LIMBS)].reshape(-1, 3)
+    assert made.state[0, 0] == pytest.approx(2.4)
+    np.testing.assert_allclose(shown, env.task.course.poses(falling, np.array([2.4]))[0, :, :3], atol=1e-12)
     env.close()
