@@ -34,6 +34,14 @@ def workers():
         yield made
 
 
+def test_a_worker_has_one_thread_and_huge_pages_unless_a_person_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=0")
+    with LocalWorkers(1) as made:
+        found = made.map(os.getenv, ["OMP_NUM_THREADS", "GLIBC_TUNABLES"])
+    assert found == ["1", "glibc.malloc.hugetlb=1:glibc.malloc.hugetlb=0"]  # of two the last one counts
+    assert os.environ["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=0"
+
+
 def test_results_come_in_the_order_of_the_items(workers) -> None:
     seen: dict[int, int] = {}
     assert workers.map(work_items.square, list(range(9)), seen.__setitem__) == [n * n for n in range(9)]
