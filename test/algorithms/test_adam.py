@@ -17,8 +17,14 @@ def parameters() -> list[torch.Tensor]:
 
 
 def loss_of(weight: torch.Tensor, bias: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    seen = torch.linspace(-1.0, 1.0, 20).reshape(5, 4)
-    return (scale * torch.tanh((weight.T @ seen.T).T + bias) - 1.0).square().mean()  # a transposed view as gradient
+    seen = torch.linspace(-1.0, 2.0, 12).reshape(3, 4)
+    return (scale * torch.tanh(weight.T.contiguous() * seen + bias[:, None]) - 1.0).square().mean()
+
+
+def test_a_gradient_here_is_a_transposed_view() -> None:
+    """Such a one the fused step would read in the wrong order."""
+    made = parameters()
+    assert not torch.autograd.grad(loss_of(*made), made)[0].is_contiguous()
 
 
 @pytest.mark.parametrize("fused", [True, False])
