@@ -44,7 +44,7 @@ def test_a_controller_manager_file_is_what_the_supervisor_asks_for(name: str, jo
 def test_an_arm_that_nothing_carries_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = fine_tuning.in_graph("pr2_cup_swirl")
     monkeypatch.setattr(graph.task, "robot", dataclasses.replace(graph.task.robot, gravity_compensated=False))
-    monkeypatch.setattr(hardware, "in_graph", lambda name: graph)
+    monkeypatch.setattr(hardware, "in_graph", lambda *_: graph)
     with pytest.raises(ConfigurationError, match="does not carry its own weight: at zero torque it would fall"):
         pr2_cup_swirl.GRAPH.hardware_parameters({"robot": "hardware", "/**.add_gravity": "never"})
     assert pr2_cup_swirl.GRAPH.hardware_parameters({"robot": "hardware"})["/**"]["add_gravity"] == "auto"

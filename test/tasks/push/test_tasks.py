@@ -264,7 +264,8 @@ def test_poses_tell_how_a_body_moved() -> None:
 
 
 def test_tasks_are_known_by_name_and_not_mistaken_for_torque_tasks() -> None:
-    names = ("panda_push_boundary", "panda_push_obstacle", "panda_push_obstacle_movable", "panda_push_topple")
+    kinds = ("boundary", "obstacle", "obstacle_movable", "topple")
+    names = ("fr3_push_boundary", *(f"panda_push_{kind}" for kind in kinds))
     assert (
         available(PushTask) == names and not set(names) & set(available(TorqueTask)) and set(names) < set(available())
     )
