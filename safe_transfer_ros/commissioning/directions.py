@@ -17,11 +17,13 @@ import numpy.typing as npt
 
 from safe_transfer_ros.commissioning.step import Arm, Bench, Failed, Result
 from safe_transfer_ros.robots.dynamics import ArmDynamics
+from safe_transfer_ros.safety.reasons import describe
 
 Array = npt.NDArray[np.float64]
 
 LOOKS, LOOK_SECONDS = 100, 0.2  # an arm with little friction swings for long
 HOLES = 20  # pushes of one joint that a machine may spoil by not running us
+STALLS = 3  # of these, such as tripped the filter: the operator is asked again before each
 
 
 def pushing_torque(target: float, duration: float, mobility: float) -> float:
@@ -94,7 +96,7 @@ def _push(bench: Bench, joint: int, direction: float, amplitude: float) -> tuple
     arm, settings, limit = bench.arm, bench.settings, bench.timeouts.torque_limit
     enough = settings.push_motion / 4.0
     bench.free()
-    holes = 0
+    holes = stalls = 0
     try:
         while True:
             amplitude = min(amplitude, limit)
@@ -111,14 +113,19 @@ def _push(bench: Bench, joint: int, direction: float, amplitude: float) -> tuple
                 return arm.tripped or not float(np.abs(now).max()) <= settings.push_stop
 
             arm.until(far, settings.push_time + settings.push_settling)
-            tripped, says = arm.tripped, arm.says
+            tripped, cause, says = arm.tripped, arm.cause, arm.says
             arm.ease()  # armed, and without proposals, it would trip while what was pushed still swings
-            if tripped:
-                raise Failed(f"the filter tripped: {says}")
-            if _longest_pause(arm) > settings.push_time / 8.0:  # of a sine with a hole in it nothing can be told
-                holes += 1
-                if holes > HOLES:
-                    raise Failed("joint states or commands pause again and again: see `safe_transfer doctor`")
+            pause = _longest_pause(arm)
+            spoiled = pause > settings.push_time / 8.0  # of a sine with a hole in it nothing can be told
+            holes, stalls = holes + spoiled, stalls + tripped
+            if tripped and not (spoiled and math.isfinite(pause)):
+                raise Failed(f"the filter tripped ({describe(cause)}): {says}")
+            if holes > HOLES or stalls > STALLS:
+                raise Failed("joint states or commands pause again and again: see `safe_transfer doctor`")
+            if tripped:  # by the machine, which did not run us, and not by the arm
+                bench.confirmed(f"The machine stood still for {pause:.2g} s, and the filter tripped: the push again.")
+                bench.free()
+            if spoiled:
                 continue
             if np.abs(way).max() >= enough:
                 return way, amplitude

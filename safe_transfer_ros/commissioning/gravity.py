@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from safe_transfer_ros.commissioning.step import Bench, Failed, Result
+from safe_transfer_ros.safety.reasons import describe
 
 
 def gravity(bench: Bench) -> Result:
@@ -26,10 +27,10 @@ def gravity(bench: Bench) -> Result:
 
     sagged = arm.until(lambda: not drift() <= settings.sag_limit, settings.gravity_time)
     way = arm.position - start
-    tripped = arm.tripped
+    tripped, cause = arm.tripped, arm.cause
     arm.rest()
     if tripped:
-        raise Failed(f"the filter tripped: {arm.says}")
+        raise Failed(f"the filter tripped ({describe(cause)}): {arm.says}")
     if sagged:
         joint = int(np.argmax(np.abs(way)))
         raise Failed(

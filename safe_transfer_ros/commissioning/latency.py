@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from safe_transfer_ros.commissioning.step import Bench, Failed, Result
+from safe_transfer_ros.safety.reasons import describe
 
 
 def latency(bench: Bench) -> Result:
@@ -16,10 +17,10 @@ def latency(bench: Bench) -> Result:
     bench.push(lambda time_s: np.zeros_like(arm.position))
     arm.forget()
     arm.wait(settings.latency_time)
-    stamps, delays, tripped = list(arm.stamps), list(arm.delays), arm.tripped
+    stamps, delays, tripped, cause = list(arm.stamps), list(arm.delays), arm.tripped, arm.cause
     arm.rest()
     if tripped:
-        raise Failed(f"the filter tripped: {arm.says}")
+        raise Failed(f"the filter tripped ({describe(cause)}): {arm.says}")
     if len(stamps) < 20 or len(delays) < 20:
         raise Failed(f"only {len(stamps)} joint states and {len(delays)} commands within {settings.latency_time:g} s")
     pause, (median, late) = float(np.diff(stamps).max()), np.percentile(delays, [50.0, 99.0])

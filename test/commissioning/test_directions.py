@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from safe_transfer_ros.commissioning.directions import driven_joint, pushing_torque
+from safe_transfer_ros.commissioning.directions import STALLS, directions, driven_joint, pushing_torque
+from safe_transfer_ros.commissioning.step import Bench, Failed, Timeouts
+from safe_transfer_ros.parameters.commission import CommissionParameters
 from safe_transfer_ros.robots.description import load
 from safe_transfer_ros.robots.dynamics import ArmDynamics
 from safe_transfer_ros.robots.simulation import ArmSimulation, build_model, perturbation
+from safe_transfer_ros.safety.reasons import Reason
 
 ROBOT = load("pr2_left_arm")
 HOME = np.asarray(ROBOT.home)
@@ -60,3 +65,89 @@ def test_a_push_moves_a_free_joint_as_far_as_was_asked() -> None:
     speed = np.cumsum(4.0 * amplitude * np.sin(2.0 * np.pi * times / DURATION)) * 1e-4
     assert np.sum(speed) * 1e-4 == pytest.approx(0.02, rel=1e-3)
     assert abs(speed[-1]) < 1e-3, "at rest again"
+
+
+class StandIn:
+    """An arm whose joints go where they are pushed, on a machine that stands still in the first pushes."""
+
+    def __init__(self, trips: int, pause: float) -> None:
+        self.robot, self.position = ROBOT, np.array(HOME)
+        self.trips, self.pause, self.pushes, self.cause, self.says = trips, pause, 0, 0, "no permission"
+        self.tripped = False
+        self.stamps: list[float] = []
+        self.delays: list[float] = []
+
+    def free(self) -> str:
+        self.tripped = False
+        return ""
+
+    def push(self, torque: Callable[[float], np.ndarray]) -> str:
+        assert not self.tripped, "a filter that has tripped cannot be armed"
+        self.pushes += 1
+        self.tripped = self.pushes <= self.trips
+        self.cause = int(Reason.NO_PERMISSION) if self.tripped else 0
+        self.stamps, self.delays = [0.0, 0.01, 0.01 + (self.pause if self.tripped else 0.01)], [0.001]
+        if not self.tripped:
+            self.position = self.position + 0.1 * torque(0.125)
+        return ""
+
+    def until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        return condition()
+
+    def wait(self, seconds: float) -> None: ...
+
+    def forget(self) -> None: ...
+
+    def ease(self) -> None: ...
+
+    def rest(self) -> None: ...
+
+
+class Person:
+    def __init__(self, yes: int = 1000) -> None:
+        self.asked: list[str] = []
+        self.yes = yes
+
+    def confirm(self, text: str) -> bool:
+        self.asked.append(text)
+        return len(self.asked) <= self.yes
+
+    def tell(self, text: str) -> None: ...
+
+
+def bench(arm: StandIn, person: Person) -> Bench:
+    timeouts = Timeouts(
+        torque_limit=1.0,
+        action=1.0,
+        trip=1.0,
+        joint_state=1.0,
+        permission=1.0,
+        command=1.0,
+        rest_tolerance=0.1,
+        hardware=0.0,
+        fallback="",
+    )
+    return Bench(arm=arm, operator=person, settings=CommissionParameters(push_motion=1e-4), timeouts=timeouts)
+
+
+def test_a_push_in_which_the_machine_stood_still_is_made_again_after_a_yes() -> None:
+    arm, person = StandIn(trips=STALLS, pause=1.6), Person()
+    says, _ = directions(bench(arm, person))
+    assert "each of 7 joints" in says
+    assert [text for text in person.asked if "stood still for 1.6 s" in text] == person.asked[1 : 1 + STALLS]
+    with pytest.raises(Failed, match="did not confirm"):
+        directions(bench(StandIn(trips=1, pause=1.6), Person(yes=1)))
+
+
+def test_a_machine_that_stands_still_again_and_again_does_not_pass() -> None:
+    with pytest.raises(Failed, match="pause again and again"):
+        directions(bench(StandIn(trips=STALLS + 1, pause=1.6), Person()))
+
+
+@pytest.mark.parametrize("pause", [0.01, float("inf")])
+def test_a_trip_that_no_pause_explains_is_the_arms(pause: float) -> None:
+    """Not even where nothing was heard at all."""
+    arm = StandIn(trips=1, pause=pause)
+    with pytest.raises(Failed, match=r"the filter tripped \(the supervisor of the arm's controller did not permit"):
+        directions(bench(arm, Person()))
+    assert arm.pushes == 1
