@@ -6,6 +6,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,7 @@ SHIPPED = {
     for name, section in yaml.safe_load(resources.path("config/ros2_control_effort_arm.yaml").read_text()).items()
 }
 SHIPPED["controller_manager"]["update_rate"] = 100  # a machine shared with others
+STOOD_STILL = 0.25  # s that a sleeping thread was late by: what happened meanwhile tells nothing of the arm
 # Two cores shared with others are no real-time machine, and a person is not waited for.
 QUICK = {
     "gravity_time": 0.5,
@@ -191,6 +193,29 @@ def operated(client: Client, home: Path, *words: str) -> Iterator[tuple[subproce
         print(*lines)  # shown when the test fails
 
 
+class Witness:
+    """Sleeps, again and again, beside a test; `latest` is by how much it was woken too late at worst, s."""
+
+    def __init__(self) -> None:
+        self.latest = 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def _look(self) -> None:
+        before = time.monotonic()
+        while not self._over.wait(0.01):
+            now = time.monotonic()
+            self.latest, before = max(self.latest, now - before - 0.01), now
+
+    def __enter__(self) -> Witness:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+
 def told(lines: list[str], word: str) -> Callable[[], bool]:
     return lambda: any(word in line for line in lines)
 
@@ -207,17 +232,25 @@ def assert_accepted(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *
         pr2_cup_swirl.GRAPH.plan(given | {"run_dir": str(folder / "other"), "safety_filter.action_timeout": "0.9"})
 
 
+@pytest.mark.timeout(400)
 def test_a_right_arm_passes_and_ctrl_c_stops_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with started(shared=True, stand_in={"start": ["joint_state_broadcaster"]}, **SHIPPED) as client:
         button = client.create_publisher(Bool, "safety_filter/e_stop", qos.LATCHED)
         button.publish(Bool(data=False))  # it says how it stands before anything is armed
-        with operated(client, tmp_path) as (process, lines):
-            client.until(told(lines, "PRESS"), "the request to press", seconds=100.0)
-            button.publish(Bool(data=True))
-            client.until(told(lines, "RELEASE"), "the request to release")
-            button.publish(Bool(data=False))
-            client.until(lambda: process.poll() is not None, "the end", seconds=240.0)
-            assert process.returncode == 0, "".join(lines)
+        for attempt in range(3):
+            with operated(client, tmp_path / str(attempt)) as (process, lines), Witness() as witness:
+                button.publish(Bool(data=False))
+                client.until(lambda: told(lines, "PRESS")() or process.poll() is not None, "a request", seconds=100.0)
+                button.publish(Bool(data=True))
+                client.until(lambda: told(lines, "RELEASE")() or process.poll() is not None, "another", seconds=60.0)
+                button.publish(Bool(data=False))
+                client.until(lambda: process.poll() is not None, "the end", seconds=240.0)
+            if process.returncode == 0:
+                break
+            assert witness.latest > STOOD_STILL, f"nobody was late by more than {witness.latest:.2f} s\n{lines}"
+        else:
+            pytest.fail("the machine stood still three times")
+        tmp_path = tmp_path / str(attempt)
         [path] = tmp_path.glob("safe_transfer/commission/*/report.yaml")
         document = yaml.safe_load(path.read_text())
         assert document["passed"] and [step["name"] for step in document["steps"]] == list(STEPS)
